@@ -1,0 +1,20 @@
+"""The one entry point: `python launch.py [-m] [group=choice] [group.key=value] ...`; see --help."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from kvdistill.cluster import command
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(_: DictConfig) -> None:
+    """Without -m: one override list, which a sweep may still turn into many runs."""
+    command.ask([list(HydraConfig.get().overrides.task)])
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main, Path(__file__).resolve().parent))

@@ -1,0 +1,90 @@
+"""Which teacher tokens lie under which student token, for one text.
+
+Two tokenizers share no vocabulary, only the text, so byte positions in the UTF-8 text are the
+coordinate. Links are built once a text, in numpy, and batched as `kvdistill.types.Links`.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kvdistill.errors import UserError
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Half-open byte intervals of one text's tokens, in order and disjoint.
+
+    An added special token is empty (start = end): it covers no text, so no overlap reaches it.
+    """
+
+    starts: Int[np.ndarray, " seq"]
+    ends: Int[np.ndarray, " seq"]
+
+    def __post_init__(self) -> None:
+        bad = (self.ends < self.starts) | (self.starts < np.append(0, self.ends)[:-1])
+        if bad.any():
+            at = int(bad.argmax())
+            raise UserError(
+                f"token {at} covers bytes {self.starts[at]} to {self.ends[at]}, before the end of "
+                f"the token ahead of it or of itself. Spans must be byte offsets, in order and "
+                f"disjoint; character offsets repeat where a character is split."
+            )
+
+
+@dataclass(frozen=True)
+class TextLinks:
+    """Weighted pairs of one text, ordered by student token, then teacher token."""
+
+    student: Int[np.ndarray, " links"]
+    teacher: Int[np.ndarray, " links"]
+    weight: Float[np.ndarray, " links"]
+    """float32; the weights of one student token sum to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment(ABC):
+    """Links a student's tokens to a teacher's. Knows nothing of KV, layers or loss."""
+
+    @abstractmethod
+    def __call__(self, student: Spans, teacher: Spans) -> TextLinks:
+        """The links of one text; a student token without a match has none and is masked."""
+
+
+Pairs = tuple[Int[np.ndarray, " links"], Int[np.ndarray, " links"], Int[np.ndarray, " links"]]
+
+
+def overlaps(student: Spans, teacher: Spans) -> Pairs:
+    """(student token, teacher token, bytes shared) of every overlapping pair, in order.
+
+    Time linear in the text: each byte looks up its two tokens, and a pair is a run of bytes.
+    """
+    size = max((int(s.ends[-1]) for s in (student, teacher) if len(s.ends)), default=0)
+    above, below = _owner(student, size), _owner(teacher, size)
+    covered = (above >= 0) & (below >= 0)
+    above, below = above[covered], below[covered]
+    new = np.ones(len(above), dtype=bool)
+    new[1:] = (above[1:] != above[:-1]) | (below[1:] != below[:-1])
+    first = np.flatnonzero(new)
+    return above[first], below[first], np.diff(first, append=len(above))
+
+
+def normalised(
+    student: Int[np.ndarray, " links"],
+    teacher: Int[np.ndarray, " links"],
+    shared: Int[np.ndarray, " links"],
+) -> TextLinks:
+    """Weights in proportion to the bytes shared, of sum 1 for each student token."""
+    total = np.bincount(student, weights=shared)
+    return TextLinks(student, teacher, (shared / total[student]).astype(np.float32))
+
+
+def _owner(spans: Spans, size: int) -> Int[np.ndarray, " bytes"]:
+    """The token that covers each byte; -1 where none does."""
+    width = spans.ends - spans.starts
+    owner = np.full(size, -1)
+    inside = np.arange(width.sum()) - np.repeat(width.cumsum() - width, width)
+    owner[np.repeat(spans.starts, width) + inside] = np.repeat(np.arange(len(width)), width)
+    return owner

@@ -1,0 +1,20 @@
+"""As soft, but no teacher token may have read further than the student's.
+
+Where one tokenizer packs digits and the other splits them, plain overlap shows the student a key
+that encodes bytes it has not read: those links are dropped and the row renormalised.
+"""
+
+from dataclasses import dataclass
+
+from kvdistill.alignment.base import Alignment, Spans, TextLinks, normalised, overlaps
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftCausal(Alignment):
+    """Links by byte overlap to the teacher tokens that end no later than the student's."""
+
+    def __call__(self, student: Spans, teacher: Spans) -> TextLinks:
+        """Rows sum to 1; a token whose every teacher token ends later has none."""
+        i, j, shared = overlaps(student, teacher)
+        past = teacher.ends[j] <= student.ends[i]
+        return normalised(i[past], j[past], shared[past])

@@ -1,0 +1,90 @@
+"""What launch.py does: one command, from what Hydra understood of it to its exit code."""
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from rich.console import Console
+from rich.markup import escape
+
+from kvdistill.cluster import stages
+from kvdistill.config.compose import compose, explain
+from kvdistill.errors import ConfigError, UserError
+
+STAGES: dict[str, Callable[[Sequence[Sequence[str]], Path], None]] = {
+    "run": stages.run,
+    "plan": stages.plan,
+    "status": stages.status,
+    "report": stages.report,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What Hydra understood: its override lists (one a job) and its search path."""
+
+    job_overrides: Sequence[Sequence[str]]
+    hydra: Hydra | None
+
+
+_asked: list[Asked] = []
+
+
+def ask(job_overrides: Sequence[Sequence[str]]) -> None:
+    """Called by Hydra, without or with `-m`. Only remembers: whatever is raised inside a Hydra
+    job is printed, wrapped and, in a multirun, swallowed.
+    """
+    _asked.append(Asked(job_overrides, GlobalHydra.instance().hydra))
+
+
+def run(main: Callable[[], None], home: Path) -> int:
+    """Lets Hydra read the command line, then does it; returns the exit code.
+
+    0 done, 2 a bad setting, 1 anything else, with one line on stderr. HYDRA_FULL_ERROR=1 asks
+    for the traceback. `home` holds conf/ and sweeps/.
+    """
+    asked = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
+    try:
+        main()
+        for item in _asked:
+            GlobalHydra.instance().initialize(item.hydra)
+            execute(item.job_overrides, home / "sweeps")
+    except KeyboardInterrupt:
+        return complain("Interrupted. Repeat the command to continue.", 130)
+    except Exception as error:  # noqa: BLE001 - the last frame: everything becomes an exit code
+        if asked:
+            traceback.print_exc()
+        if isinstance(error, HydraException):
+            with initialize_config_dir(str(home / "conf"), version_base="1.3"):
+                return complain(explain(error), 2)
+        if isinstance(error, UserError):
+            return complain(str(error), 2 if isinstance(error, ConfigError) else 1)
+        name = type(error).__name__
+        return complain(f"{name}: {error} (HYDRA_FULL_ERROR=1 shows the traceback)", 1)
+    return 0
+
+
+def execute(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:
+    """Does the stage that the command names. Raises UserError with one line."""
+    first = [item for item in job_overrides[0] if not item.startswith(("sweep=", "seed="))]
+    stage = compose(first)["stage"]
+    if stage not in STAGES:
+        raise ConfigError(f"stage={stage} is no stage. Choose one of {', '.join(STAGES)}.")
+    placed = {item for items in job_overrides for item in items if item.startswith("cluster")}
+    if any(item not in items for item in placed for items in job_overrides):
+        raise ConfigError("cluster cannot be swept: it is where runs go, not what they are.")
+    STAGES[stage](job_overrides, sweeps)
+
+
+def complain(message: str, code: int) -> int:
+    """One line on stderr, and the code."""
+    line = " ".join(message.split())
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/] {escape(line)}")
+    return code

@@ -1,0 +1,132 @@
+"""Runs a plan's jobs as processes on this machine, each after the artefacts it reads."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kvdistill.cluster import status
+from kvdistill.config.schema import Local
+from kvdistill.plan.graph import Node
+
+POLL_S = 0.2
+
+SERVER = multiprocessing.get_context("forkserver")
+PRELOADED = ["kvdistill.cluster.builders", "kvdistill.evaluate.records"]
+"""Imported once: seconds of torch, transformers and lm-eval that each job would pay again."""
+
+
+@dataclass
+class Jobs:
+    """The jobs still to do, those running, and how each ended."""
+
+    waiting: list[Node]
+    folders: Mapping[str, Path]
+    running: dict[str, BaseProcess] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Name -> the one line that says why."""
+
+    def done(self, name: str) -> bool:
+        """Whether the artefact or run stands on disk."""
+        return (self.folders[name] / "manifest.json").is_file()
+
+    def start(self, slots: int) -> None:
+        """Starts what can start; what reads a failed artefact fails with its reason."""
+        for node in list(self.waiting):
+            broken = [need for need in node.needs.values() if need in self.failed]
+            if broken:
+                self.waiting.remove(node)
+                why = self.failed[broken[0]]
+                self.failed[node.name] = f"not started, {broken[0]} failed: {why}"
+                status.Status(self.folders[node.name]).write("failed", error=self.failed[node.name])
+            elif len(self.running) < slots and all(map(self.done, node.needs.values())):
+                self.waiting.remove(node)
+                self.running[node.name] = spawn(self.folders[node.name])
+
+    def reap(self) -> list[str]:
+        """Names of the jobs that ended since the last call."""
+        ended = [name for name, job in self.running.items() if not job.is_alive()]
+        for name in ended:
+            code = self.running.pop(name).exitcode
+            if not self.done(name):
+                said = status.read(self.folders[name]).get("error")
+                self.failed[name] = said or f"killed, exit code {code}; its log is log.txt"
+        return ended
+
+    def stop(self) -> None:
+        """Ends every running job; each gives back its lease and keeps its checkpoints."""
+        for job in self.running.values():
+            job.terminate()
+        for job in self.running.values():
+            job.join()
+
+
+def spawn(folder: Path) -> BaseProcess:
+    """A job's process, from a server that has imported torch once for all of them."""
+    process = SERVER.Process(target=job, args=(folder,), name=folder.name)
+    process.start()
+    return process
+
+
+def job(folder: Path) -> None:
+    """Runs in the new process: what it prints goes to log.txt in the job's folder."""
+    from kvdistill.cluster.job import main
+
+    # Ctrl-C reaches the whole process group; the launching process then ends the jobs itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    sys.exit(main(folder))
+
+
+def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> dict[str, str]:
+    """Does all jobs and returns the failed ones with their reason. Ctrl-C stops them cleanly."""
+    cores = len(os.sched_getaffinity(0))
+    slots = settings.max_parallel or cores
+    threads = str(settings.threads or max(1, cores // slots))
+    os.environ.update(
+        OMP_NUM_THREADS=threads,
+        MKL_NUM_THREADS=threads,
+        TOKENIZERS_PARALLELISM="false",
+        TRANSFORMERS_VERBOSITY="error",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+    )
+    SERVER.set_forkserver_preload(PRELOADED)
+    jobs = Jobs([node for node in nodes], folders)
+    jobs.waiting = [node for node in jobs.waiting if not jobs.done(node.name)]
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+    )  # fmt: skip
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            total = progress.add_task("all jobs", total=len(jobs.waiting))
+            bars: dict[str, object] = {}
+            while jobs.waiting or jobs.running:
+                jobs.start(slots)
+                show(progress, jobs, bars)
+                for name in jobs.reap():
+                    progress.remove_task(bars.pop(name))  # type: ignore[arg-type]
+                    progress.advance(total)
+                time.sleep(POLL_S)
+    finally:
+        jobs.stop()
+    return jobs.failed
+
+
+def show(progress: Progress, jobs: Jobs, bars: dict[str, object]) -> None:
+    """One bar a running job, from its own status.json."""
+    for name in jobs.running:
+        if name not in bars:
+            bars[name] = progress.add_task(name, total=None)
+        said = status.read(jobs.folders[name])
+        if said.get("steps"):
+            progress.update(bars[name], completed=said["step"], total=said["steps"])  # type: ignore[arg-type]

@@ -1,0 +1,76 @@
+"""manifest.json: written last, so its presence means complete; read back before each use."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kvdistill.errors import ArtifactError
+from kvdistill.files import read_json, sha256, write_json
+from kvdistill.records import SCHEMA_VERSION
+
+BOOKKEEPING = {"config.yaml", "status.json", "log.txt", "manifest.json"}
+PACKAGES = (
+    "torch", "transformers", "tokenizers", "datasets", "hydra-core", "omegaconf", "lm-eval",
+    "accelerate", "numpy", "scipy",
+)  # fmt: skip
+
+
+def write(folder: Path, kind: str, needs: dict[str, str], facts: dict[str, Any]) -> None:
+    """Completes a folder: what it is, what it read, what made it, and a hash of every file."""
+    write_json(
+        folder / "manifest.json",
+        {
+            "schema_version": SCHEMA_VERSION,
+            "kind": kind,
+            "name": folder.name,
+            "needs": needs,
+            **facts,
+            "provenance": provenance(),
+            "files": {
+                path.relative_to(folder).as_posix(): sha256(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file() and path.relative_to(folder).as_posix() not in BOOKKEEPING
+            },
+        },
+    )
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """The manifest of a complete artefact. Raises ArtifactError naming a file that changed."""
+    manifest = read_json(folder / "manifest.json")
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != expected:
+            state = "altered" if path.is_file() else "missing"
+            raise ArtifactError(
+                f"{path} is {state} since it was built. Delete {folder} and repeat the command."
+            )
+    return manifest
+
+
+def provenance() -> dict[str, Any]:
+    """Code, versions and machine: recorded, never hashed into an identity."""
+    return {
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "machine": platform.platform(),
+        "processor": platform.machine(),
+        "command": [Path(sys.argv[0]).name],
+    }
+
+
+def git(*arguments: str) -> str | None:
+    """What git says of the code's own checkout; None where the code is not in one."""
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() if done.returncode == 0 else None

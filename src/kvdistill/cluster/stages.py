@@ -1,0 +1,126 @@
+"""The stages of launch.py."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from kvdistill.cluster import local, status as job_status
+from kvdistill.config.compose import Config, compose
+from kvdistill.config.schema import typed
+from kvdistill.errors import ConfigError, UserError
+from kvdistill.files import read_json
+from kvdistill.plan.expand import Plan, expand
+from kvdistill.plan.freeze import freeze, home, is_done
+
+Overrides = Sequence[Sequence[str]]
+console = Console(highlight=False)
+
+
+def run(job_overrides: Overrides, sweeps: Path) -> None:
+    """Plans, checks, freezes, does what is missing, and reports."""
+    plan = expand(job_overrides, sweeps)
+    console.print(planned(plan))
+    todo = [item for item in plan.runs.values() if not is_done(home(plan, item))]
+    if todo:
+        check([item.config for item in todo])
+    folders = freeze(plan)
+    names = {need for item in todo for need in item.node.needs.values()}
+    nodes = [node for name, node in plan.artifacts.items() if name in names]
+    failed = local.run(
+        [*nodes, *(item.node for item in todo)], folders, typed("cluster", plan.config["cluster"])
+    )
+    conclude(plan.root / "runs" / plan.study)
+    if failed:
+        lines = "; ".join(f"{name}: {why}" for name, why in failed.items())
+        raise UserError(f"{len(failed)} of {len(todo)} failed. {lines}")
+
+
+def plan(job_overrides: Overrides, sweeps: Path) -> None:
+    """Says what a command would do; computes nothing."""
+    console.print(planned(expand(job_overrides, sweeps)))
+
+
+def status(job_overrides: Overrides, _: Path) -> None:
+    """Where every run of a study is."""
+    config = compose([item for item in job_overrides[0] if not item.startswith("sweep=")])
+    study = study_folder(config)
+    table = Table("run", "arm", "seed", "state", "", title=f"study {study.name}")
+    for identity, entry in read_json(study / "plan.json")["runs"].items():
+        said = job_status.read(Path(config["root"]) / entry["folder"])
+        detail = said.get("error") or (f"{said['step']}/{said['steps']}" if "step" in said else "")
+        table.add_row(identity, entry["arm"], str(entry["seed"]), said["state"], detail)
+    console.print(table)
+
+
+def report(job_overrides: Overrides, _: Path) -> None:
+    """Rebuilds a study's report from what lies on disk."""
+    conclude(study_folder(compose(list(job_overrides[0]))))
+
+
+def study_folder(config: Config) -> Path:
+    """runs/STUDY. Raises ConfigError where it does not exist."""
+    folder = Path(config["root"]) / "runs" / str(config["study"] or config["scale"])
+    if not (folder / "plan.json").is_file():
+        known = sorted(path.parent.name for path in folder.parent.glob("*/plan.json"))
+        raise ConfigError(
+            f"study={folder.name} has no plan in {folder.parent}/. "
+            f"Known studies: {', '.join(known) or 'none'}."
+        )
+    return folder
+
+
+def conclude(study: Path) -> None:
+    """Writes the report and prints the comparison and the report's path."""
+    from kvdistill.report import build
+    from kvdistill.report.terminal import tables
+
+    index = build([study], study / "report")
+    for table in tables(study):
+        console.print(table)
+    console.print(f"report: {index}", soft_wrap=True)
+
+
+def planned(plan: Plan) -> Table:
+    """The plan as a table: what will be done, what is reused, equal steps."""
+    steps = sorted({item.steps for item in plan.runs.values() if item.config["trained"]})
+    title = f"study {plan.study}: {len(plan.runs)} runs"
+    if steps:
+        title += f", {' or '.join(map(str, steps))} unified steps each"
+    table = Table("what", "name", "state", title=title)
+    for name, node in plan.artifacts.items():
+        there = is_done(plan.root / "artifacts" / name)
+        table.add_row(node.kind, name, "reused" if there else "to build")
+    for question, asked in plan.questions.items():
+        for label, seeds in asked["arms"].items():
+            for identity in dict.fromkeys(seeds.values()):
+                item = plan.runs[identity]
+                state = "done" if is_done(home(plan, item)) else "to run"
+                table.add_row(f"{question}: {label}", item.node.name, state)
+    for teacher, identity in plan.references.items():
+        item = plan.runs[identity]
+        state = "done" if is_done(home(plan, item)) else "to run"
+        table.add_row(f"reference: {teacher}", item.node.name, state)
+    return table
+
+
+def check(configs: Sequence[Config]) -> None:
+    """Builds every distinct arm's rooms in one child process, so that this one needs no torch.
+
+    Raises ConfigError with the first thing a room refuses.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "kvdistill.train.check"],
+        input=json.dumps(configs),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 2:
+        raise ConfigError(done.stderr.strip().splitlines()[-1])
+    if done.returncode != 0:
+        raise UserError(f"the plan's check failed: {done.stderr.strip()[-2000:]}")

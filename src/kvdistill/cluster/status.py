@@ -1,0 +1,51 @@
+"""status.json: how a job tells the world where it is."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kvdistill.files import read_json, write_json
+from kvdistill.records import SCHEMA_VERSION
+
+
+@dataclass
+class Status:
+    """Writes a folder's status.json, at most twice a second while running."""
+
+    folder: Path
+    started: float = field(default_factory=time.monotonic)
+    written: float = -1.0
+    first_step: int | None = None
+
+    def running(self, step: int, steps: int) -> None:
+        """Reports progress; `step` of `steps` are done."""
+        now = time.monotonic()
+        if self.first_step is None:
+            self.first_step, self.started = step, now
+        if now - self.written < 0.5 and step < steps:
+            return
+        self.written = now
+        rate = (step - self.first_step) / max(now - self.started, 1e-9)
+        self.write(
+            "running",
+            step=step,
+            steps=steps,
+            steps_per_s=rate,
+            eta_s=(steps - step) / rate if rate > 0 else None,
+        )
+
+    def write(self, state: str, **more: Any) -> None:
+        """Writes a state: queued, running, done or failed (with its one line as `error`)."""
+        write_json(
+            self.folder / "status.json",
+            {"schema_version": SCHEMA_VERSION, "state": state, "heartbeat": time.time(), **more},
+        )
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The folder's state; done if its manifest stands, missing if nothing has been said."""
+    if (folder / "manifest.json").is_file():
+        return {"state": "done"}
+    path = folder / "status.json"
+    return read_json(path) if path.is_file() else {"state": "missing"}

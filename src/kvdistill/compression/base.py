@@ -1,0 +1,62 @@
+"""Which of a teacher's own tokens stay, decided for each student layer.
+
+A press is one small module: it scores the tokens of one teacher layer, and the base keeps the
+best. The result is a mask; nothing is gathered, so the student is compared wherever its own
+token still has a kept teacher token under it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from kvdistill.errors import ConfigError
+from kvdistill.types import Layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compression(ABC):
+    """Keeps the tokens with the highest scores."""
+
+    needs_attention: ClassVar[bool] = False
+    """Whether `score` reads rotated queries and keys, so that capture must hook them."""
+
+    keep: float | int = 1.0
+    """A ratio in (0, 1] of a sample's real tokens (float), or a number of tokens (int)."""
+
+    def __post_init__(self) -> None:
+        ratio = isinstance(self.keep, float)
+        if self.keep <= 0 or (ratio and self.keep > 1):
+            raise ConfigError(
+                f"compression.keep is {self.keep} but must be a ratio in (0, 1] or a positive "
+                f"number of tokens. Use compression=full to keep everything."
+            )
+
+    @abstractmethod
+    def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
+        """The higher, the longer it is kept. Values under the mask are ignored."""
+
+    def budget(self, mask: Bool[Tensor, "batch seq"]) -> Tensor:
+        """Tokens to keep of each sample, at least one: shape (batch,)."""
+        real = mask.sum(dim=1)
+        wanted = (
+            (real * self.keep).round() if isinstance(self.keep, float)
+            else torch.full_like(real, self.keep)
+        )  # fmt: skip
+        return wanted.long().clamp(min=1).minimum(real)
+
+    def __call__(self, layers: Sequence[Layer]) -> Bool[Tensor, "batch seq"]:
+        """The kept tokens for a student layer that reads these (one or two) source layers."""
+        mask = layers[0].tokens.mask
+        score = torch.stack([self.score(layer).float() for layer in layers]).mean(dim=0)
+        score = score.masked_fill(~mask, -torch.inf)
+        # A stable sort gives ties to the earlier token, whatever the padding.
+        order = score.argsort(dim=1, descending=True, stable=True)
+        rank = torch.empty_like(order).scatter_(
+            1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
+        )
+        return mask & (rank < self.budget(mask)[:, None])

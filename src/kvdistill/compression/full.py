@@ -1,0 +1,21 @@
+"""Every real token of the teacher stays: the identity of the room."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kvdistill.compression.base import Compression
+from kvdistill.types import Layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Full(Compression):
+    """Keeps all."""
+
+    keep: float = field(default=1.0, init=False)
+
+    def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
+        """All alike."""
+        return torch.zeros_like(layer.tokens.mask, dtype=torch.float32)

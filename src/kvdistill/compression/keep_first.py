@@ -1,0 +1,20 @@
+"""The first tokens stay: the crop that KaVa compares itself with. See keep_last for the other."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kvdistill.compression.base import Compression
+from kvdistill.types import Layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepFirst(Compression):
+    """Keeps the beginning of the text."""
+
+    def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
+        """Minus the position."""
+        mask = layer.tokens.mask
+        return -torch.arange(mask.shape[1], device=mask.device).expand(mask.shape).float()

@@ -1,0 +1,23 @@
+"""Evenly spaced tokens stay: a control that a scorer must beat to be worth its cost."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from kvdistill.compression.base import Compression
+from kvdistill.types import Layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform(Compression):
+    """Keeps m of n tokens at equal distances, the last among them."""
+
+    def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
+        """1 where the count of kept tokens, m / n a token, reaches the next whole number."""
+        mask = layer.tokens.mask
+        kept, real = self.budget(mask)[:, None], mask.sum(dim=1, keepdim=True).clamp(min=1)
+        index = torch.arange(mask.shape[1], device=mask.device)[None]
+        # In integers: rounding would lose or double a token.
+        return ((index + 1) * kept // real > index * kept // real).float()

@@ -1,0 +1,95 @@
+"""From overrides to one resolved config, or one clear line saying what is wrong with them."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from kvdistill.config import schema
+from kvdistill.errors import ConfigError
+
+Config = dict[str, Any]
+"""A resolved config: plain dicts, lists, strings, numbers, None."""
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """The resolved and checked config for these overrides, with `choices` as Hydra took them.
+
+    Needs Hydra to be initialised (by `hydra.main` or `initialize_config_dir`).
+    """
+    try:
+        composed = hydra_compose("config", list(overrides), return_hydra_config=True)
+        OmegaConf.set_struct(composed, False)
+        hydra = composed.pop("hydra")
+        config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+    assert isinstance(config, dict)
+    config["choices"] = {
+        str(group): choice
+        for group, choice in hydra.runtime.choices.items()
+        if not str(group).startswith("hydra/") and "@" not in str(group)
+    }
+    schema.check(config)
+    check_arm(config)
+    return config  # type: ignore[return-value]
+
+
+def check_arm(config: Mapping[str, Any]) -> None:
+    """Refuses an override that contradicts what the arm fixes."""
+    for path, fixed in config["fixes"].items():
+        got = config["choices"].get(path) if path in config["choices"] else None
+        if got is None:
+            got = schema.lookup(config, path)
+        if got != fixed:
+            raise ConfigError(
+                f"{path}={got} contradicts arm={config['arm']}, which fixes {path}={fixed}. "
+                f"Drop the override or choose another arm."
+            )
+
+
+def explain(error: Exception) -> str:
+    """Hydra's or OmegaConf's complaint as one line that names the setting and the way out."""
+    text = str(error)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} must be given: add {error.full_key}=VALUE."
+    if found := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"{found[1]} must be given: add {found[1]}=VALUE."
+    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, choice = found.groups()
+        options = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        return f"{group}={choice} is no choice of {group}. Choose one of {', '.join(options)}."
+    if found := re.search(r"Could not override '([^']+)'", text):
+        key = found[1].split("@")[0]
+        known = list(known_keys())
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f" Did you mean {close[0]}?" if close else " See python launch.py --help."
+        return f"{key} is no setting.{hint}"
+    cause = error.__cause__
+    lines = [line.strip() for line in f"{text}\n{cause or ''}".splitlines() if line.strip()]
+    return " ".join(dict.fromkeys(lines))
+
+
+def known_keys() -> Iterator[str]:
+    """Every group and every dotted key of the default config."""
+    loader = GlobalHydra.instance().config_loader()
+    yield from (group for group in loader.list_groups("") if group != "hydra")
+    yield from ("layers/map",)
+    plain = OmegaConf.to_container(hydra_compose("config"), resolve=False)
+    assert isinstance(plain, dict)
+    yield from dotted(plain)
+
+
+def dotted(node: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted paths of a nested mapping, inner ones too."""
+    for key, value in node.items():
+        path = f"{prefix}{key}"
+        yield path
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{path}.")

@@ -1,0 +1,114 @@
+"""The plain groups: names, types and bounds. Strategies check their own fields.
+
+A composed config is merged into these dataclasses, so that a wrong type is refused by name
+before anything is computed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kvdistill.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much is trained; `plan/budget.py` turns it into steps."""
+
+    total_tokens: int
+    batch_size: int
+    """Texts a GPU and micro-batch."""
+    seq_len: int
+    num_gpus: int
+    grad_accum: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Optimiser and schedule, named as in transformers' TrainingArguments."""
+
+    lr: float
+    weight_decay: float
+    warmup_ratio: float
+    lr_scheduler_type: str
+    max_grad_norm: float
+    bf16: bool
+    gradient_checkpointing: bool
+    calibration_rows: int
+    logging_steps: int
+    eval_steps: int
+    save_steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KVWeights:
+    """What of a cache is matched."""
+
+    keys: float
+    values: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """Processes on this machine."""
+
+    name: str
+    max_parallel: int | None
+    threads: int | None
+
+
+PLAIN: dict[str, type] = {"budget": Budget, "train": Train, "kv": KVWeights, "cluster": Local}
+
+POSITIVE = (
+    "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
+    "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
+    "train.eval_steps", "train.save_steps",
+)  # fmt: skip
+NOT_NEGATIVE = (
+    "train.weight_decay", "train.warmup_ratio", "train.max_grad_norm", "kv.keys", "kv.values",
+    "loss.ce_weight", "loss.kv_weight",
+)  # fmt: skip
+
+
+def typed(group: str, node: Mapping[str, Any]) -> Any:
+    """The node of a plain group as its dataclass. Raises ConfigError naming the key."""
+    kind = PLAIN[group]
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(kind), dict(node))
+        return kind(**{field.name: merged[field.name] for field in fields(kind)})
+    except OmegaConfBaseException as error:
+        key = f"{group}.{error.full_key}" if error.full_key else group
+        raise ConfigError(f"{key}: {str(error).splitlines()[0]}.") from error
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuses wrong types and numbers out of bounds in the plain groups and keys."""
+    for group in PLAIN:
+        typed(group, config[group])
+    for paths, least, words in ((POSITIVE, 1e-300, "positive"), (NOT_NEGATIVE, 0, "0 or more")):
+        for path in paths:
+            value = lookup(config, path)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"{path} must be a number, got {value!r}.")
+            if not least <= value < float("inf"):
+                raise ConfigError(f"{path} must be {words}, got {value}.")
+    check_seed(config)
+    if config["budget"]["seq_len"] < 2:
+        raise ConfigError("budget.seq_len must be at least 2 tokens to predict one, got 1.")
+
+
+def check_seed(config: Mapping[str, Any]) -> None:
+    """Refuses a seed that is no whole number of at least 0."""
+    seed = config["seed"]
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"seed must be a whole number of 0 or more, got {seed!r}.")
+
+
+def lookup(config: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path. Raises KeyError."""
+    for key in path.split("."):
+        config = config[key]
+    return config

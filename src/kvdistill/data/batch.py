@@ -1,0 +1,163 @@
+"""Texts as the student and each teacher read them, ready to batch.
+
+Every arm sees the same texts in the same order through this one loader (STUDY.md A6): the order
+is a function of the seed and the position alone, so a run resumes anywhere. Links are sparse and
+built once a text.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from kvdistill.alignment.base import Alignment, TextLinks
+from kvdistill.data.styles import Text
+from kvdistill.data.tokenise import Tokenised, Tokeniser
+from kvdistill.errors import ConfigError
+from kvdistill.types import Batch, Links, Reading, Tokens
+
+
+@dataclass(frozen=True)
+class Example:
+    """One text as every model reads it."""
+
+    id: str
+    task: str
+    student: Tokenised
+    teachers: dict[str, tuple[Tokenised, TextLinks]]
+
+
+class Texts(Dataset[Example]):
+    """Rendered texts, tokenised once by the student and each teacher."""
+
+    def __init__(
+        self,
+        texts: Sequence[Text],
+        student: Tokeniser,
+        teachers: Mapping[str, Tokeniser],
+        alignment: Alignment | None,
+        seq_len: int,
+    ) -> None:
+        """`alignment` may be None where there are no teachers.
+
+        A text longer than `seq_len` student tokens is cut there, and the teachers stop at the
+        token that holds the student's last byte.
+        """
+        if not texts:
+            raise ConfigError("data gives no texts to read. Check data.source and style.")
+        if seq_len < 2:
+            raise ConfigError(f"budget.seq_len must be at least 2, got {seq_len}.")
+        if teachers and alignment is None:
+            raise AssertionError("teachers are read through an alignment")
+        self.texts, self.alignment = list(texts), alignment
+        self._student = [read.cut(seq_len) for read in student(texts)]
+        self._teachers = {
+            name: [
+                _until(read, own) for read, own in zip(teacher(texts), self._student, strict=True)
+            ]
+            for name, teacher in teachers.items()
+        }
+        self._links: dict[tuple[str, int], TextLinks] = {}
+
+    @property
+    def truncated(self) -> int:
+        """Number of texts cut at `seq_len`."""
+        return sum(read.truncated for read in self._student)
+
+    @property
+    def unanswered(self) -> int:
+        """Number of texts cut before their answer begins: no token of theirs is trained on."""
+        return sum(not read.answer.any() for read in self._student)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Bytes of each text: the one length that is the same for every arm and tokenizer."""
+        return [len(text.text.encode()) for text in self.texts]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> Example:
+        text = self.texts[index]
+        return Example(
+            id=text.id,
+            task=text.task,
+            student=self._student[index],
+            teachers={
+                name: (reads[index], self._linked(name, index))
+                for name, reads in self._teachers.items()
+            },
+        )
+
+    def _linked(self, name: str, index: int) -> TextLinks:
+        if (name, index) not in self._links:
+            assert self.alignment is not None
+            self._links[name, index] = self.alignment(
+                self._student[index].spans, self._teachers[name][index].spans
+            )
+        return self._links[name, index]
+
+
+def _until(teacher: Tokenised, student: Tokenised) -> Tokenised:
+    """The teacher's tokens that begin within what the student reads."""
+    if not student.truncated:
+        return teacher
+    return teacher.cut(int(np.searchsorted(teacher.spans.starts, student.spans.ends[-1])))
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Pads on the right to the longest of the batch; what lies there is masked."""
+
+    student_pad: int
+    teacher_pads: Mapping[str, int]
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """The batch, its texts in the order given."""
+        student = _padded([example.student for example in examples], self.student_pad)
+        return Batch(
+            student=student,
+            teachers={
+                name: _reading([example.teachers[name] for example in examples], student, pad)
+                for name, pad in self.teacher_pads.items()
+            },
+            ids=[example.id for example in examples],
+            tasks=[example.task for example in examples],
+        )
+
+
+def _padded(reads: Sequence[Tokenised], pad: int) -> Tokens:
+    shape = len(reads), max(len(read.ids) for read in reads)
+    ids = torch.full(shape, pad, dtype=torch.long)
+    mask = torch.zeros(shape, dtype=torch.bool)
+    answer = torch.zeros(shape, dtype=torch.bool)
+    for row, read in enumerate(reads):
+        length = len(read.ids)
+        ids[row, :length] = torch.from_numpy(read.ids)
+        mask[row, :length] = True
+        answer[row, :length] = torch.from_numpy(read.answer)
+    return Tokens(ids, mask, answer)
+
+
+def _reading(reads: Sequence[tuple[Tokenised, TextLinks]], student: Tokens, pad: int) -> Reading:
+    tokens = _padded([read for read, _ in reads], pad)
+    return Reading(
+        tokens,
+        flattened([links for _, links in reads], student.ids.shape[1], tokens.ids.shape[1]),
+    )
+
+
+def flattened(links: Sequence[TextLinks], student_seq: int, teacher_seq: int) -> Links:
+    """The links of each text, one after the other; padding rows have none."""
+    counts = np.stack([np.bincount(each.student, minlength=student_seq) for each in links])
+    teacher = [each.teacher + sample * teacher_seq for sample, each in enumerate(links)]
+    flat = counts.reshape(-1)
+    return Links(
+        teacher=torch.from_numpy(np.concatenate(teacher).astype(np.int64)),
+        weight=torch.from_numpy(np.concatenate([each.weight for each in links]).astype(np.float32)),
+        offsets=torch.from_numpy((np.cumsum(flat) - flat).astype(np.int64)),
+        student_seq=student_seq,
+        teacher_seq=teacher_seq,
+    )

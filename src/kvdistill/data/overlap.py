@@ -1,0 +1,147 @@
+"""Which documents of two sets hold the same item, and how that shows.
+
+Three ways: the same letters and digits; the shorter text whole inside the longer; most of the
+shorter text's words, in runs of the longer. The last is found by shared uncommon runs, shorter
+for shorter texts, and verified on the texts themselves, because a shared run alone is often mere
+wording (EVALUATION.md section 3).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from kvdistill.data.ngrams import Index, Pairs, Vocabulary, contained, sharing
+from kvdistill.data.normalise import conflict, squashed
+
+SEEDS = ((3, 4, 16), (5, 16, 40), (8, 40, 1 << 40))
+"""Length of the shared run, and for which shorter texts (from, below; in tokens). A text of L
+tokens keeps a run of (L - k) / (k + 1) when k of them are changed."""
+ALONE = 16
+"""Tokens below which a changed copy counts only on its own, not inside a longer text."""
+SHORTEST = 3
+"""Tokens below which a text is compared for equality only."""
+LONG_RUN = 13
+WORDS, TRIGRAMS, NUMBERS, LONG_RUNS = 0.8, 0.5, 0.5, 0.5
+"""Least shares of the shorter text found in the longer: its tokens, 3-grams and numbers, or else
+its 13-grams. Numbers, because a question with other numbers is another question."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two documents, by place in their sets, that hold the same item."""
+
+    first: int
+    second: int
+    method: str
+    """exact, whole or ngram."""
+    score: float
+    """Share of the shorter text's tokens found in the longer."""
+
+
+class Corpus:
+    """The texts of a set, prepared once for all its comparisons."""
+
+    def __init__(self, texts: Sequence[str], vocabulary: Vocabulary) -> None:
+        self.texts = texts
+        self.index = Index(texts, vocabulary)
+        self.keys = [squashed(text) for text in texts]
+        self.places: dict[str, list[int]] = {}
+        for place, key in enumerate(self.keys):
+            self.places.setdefault(key, []).append(place)
+
+
+def equal(one: Corpus, other: Corpus) -> list[Match]:
+    """Pairs that differ in case, width, punctuation, symbols and white space at most."""
+    return [
+        Match(first, second, "exact", 1.0)
+        for second, key in enumerate(other.keys)
+        for first in one.places.get(key, ())
+        if (other is not one or first < second)
+        and not conflict(one.texts[first], other.texts[second])
+    ]
+
+
+def overlapping(one: Corpus, other: Corpus, numbers: Bool[np.ndarray, " ids"]) -> list[Match]:
+    """Pairs, not of the same letters and digits, where one holds the other or most of it.
+
+    `numbers` says which token ids are numbers. Given one corpus twice, each pair comes once.
+    """
+    pairs, bare = _seeded(one, other)
+    whole = {
+        (first, second)
+        for first, second in _unequal(_whole(one, other, bare), one, other)
+        if other is not one or first < second
+    }
+    near = [
+        Match(first, second, "ngram", score)
+        for first, second in _unequal(pairs, one, other)
+        if (first, second) not in whole
+        and (score := similarity(one.index.document(first), other.index.document(second), numbers))
+    ]
+    return [Match(first, second, "whole", 1.0) for first, second in sorted(whole)] + near
+
+
+def similarity(
+    one: Int[np.ndarray, " tokens"],
+    other: Int[np.ndarray, " others"],
+    numbers: Bool[np.ndarray, " ids"],
+) -> float | None:
+    """Share of the shorter text's tokens found in the longer; None if they are different items."""
+    short, long = sorted((one.tolist(), other.tolist()), key=len)
+    words = _share(Counter(short), Counter(long))
+    if words < WORDS or _runs_share(short, long, 3) < TRIGRAMS:
+        return words if _runs_share(short, long, LONG_RUN) >= LONG_RUNS else None
+    own, others = ([token for token in text if numbers[token]] for text in (short, long))
+    return words if not own or _share(Counter(own), Counter(others)) >= NUMBERS else None
+
+
+def _share(short: Counter[int], long: Counter[int]) -> float:
+    return (short & long).total() / short.total()
+
+
+def _runs_share(short: list[int], long: list[int], n: int) -> float:
+    runs, others = (
+        {tuple(text[i : i + n]) for i in range(len(text) - n + 1)} for text in (short, long)
+    )
+    return len(runs & others) / len(runs) if runs else 0.0
+
+
+def _seeded(
+    one: Corpus, other: Corpus
+) -> tuple[Pairs, tuple[Bool[np.ndarray, " documents"], Bool[np.ndarray, " others"]]]:
+    """Candidates, and the documents of each set that have no uncommon run to be found by."""
+    left, right = one.index.lengths, other.index.lengths
+    pieces, bare = [], (left >= SHORTEST, right >= SHORTEST)
+    for n, low, high in SEEDS:
+        pairs, seen, others_seen = sharing(one.index, other.index, n, left >= low, right >= low)
+        shorter, longer = (
+            end(left[pairs[:, 0]], right[pairs[:, 1]]) for end in (np.minimum, np.maximum)
+        )
+        keep = shorter < high
+        if low < ALONE:
+            keep &= longer <= 1.5 * shorter
+        pieces.append(pairs[keep])
+        for needed, lengths, found in zip(bare, (left, right), (seen, others_seen), strict=True):
+            needed &= ~(found & (lengths >= max(low, ALONE)) & (lengths < high))
+    return np.concatenate(pieces), bare
+
+
+def _whole(
+    one: Corpus,
+    other: Corpus,
+    bare: tuple[Bool[np.ndarray, " documents"], Bool[np.ndarray, " others"]],
+) -> Pairs:
+    """Short texts, and those without an uncommon run, that lie whole in a text of the other set."""
+    forth = contained(one.index, other.index, bare[0])
+    back = contained(other.index, one.index, bare[1])[:, ::-1]
+    return np.concatenate([forth, back])
+
+
+def _unequal(pairs: Pairs, one: Corpus, other: Corpus) -> Iterator[tuple[int, int]]:
+    """Pairs that are not of the same letters and digits: those `equal` has judged."""
+    for first, second in pairs.tolist():
+        if one.keys[first] != other.keys[second]:
+            yield first, second

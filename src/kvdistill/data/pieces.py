@@ -1,0 +1,76 @@
+"""The bytes that each token of a vocabulary spells.
+
+Two families say so: byte-level BPE (GPT-2, Qwen, Llama 3), whose pieces are bytes written as
+printable characters, and SentencePiece with byte fallback (Llama 2, Mistral, Gemma), whose
+pieces are UTF-8 with a low line for the space and <0xNN> for a lone byte.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from kvdistill.errors import ConfigError
+
+LOW_LINE = "\u2581"
+_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+def byte_characters() -> dict[str, int]:
+    """GPT-2's alphabet: printable Latin-1 stands for itself, other bytes from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    shifted = {chr(0x100 + i): byte for i, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | shifted
+
+
+def piece_bytes(tokenizer: PreTrainedTokenizerBase, setting: str) -> list[bytes | None]:
+    """By token id, the bytes a token spells; None for one that does not say (unknown, unused).
+
+    Raises ConfigError, naming `setting`, for a tokenizer of neither family.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    spell = _family(state, setting)
+    table: list[bytes | None] = [None] * len(tokenizer)
+    unknown = state["model"].get("unk_token")
+    added = {token["id"]: token["content"] for token in state["added_tokens"]}
+    for piece, index in tokenizer.get_vocab().items():
+        if index in added:
+            # An added token is written as it stands, wherever the text holds it.
+            table[index] = None if piece == unknown else added[index].encode()
+        elif piece != unknown:
+            table[index] = spell(piece)
+    return table
+
+
+def _family(state: dict[str, Any], setting: str) -> Callable[[str], bytes | None]:
+    kinds = {node["type"] for node in _nodes(state["decoder"])}
+    if "ByteLevel" in kinds:
+        alphabet = byte_characters()
+        return lambda piece: _byte_level(piece, alphabet)
+    if "ByteFallback" in kinds or state["model"].get("byte_fallback"):
+        return _byte_fallback
+    raise ConfigError(
+        f"{setting}: a {state['model']['type']} tokenizer whose tokens do not spell bytes; "
+        "kvdistill aligns texts by bytes. Use a byte-level BPE tokenizer, or SentencePiece with "
+        "byte fallback."
+    )
+
+
+def _nodes(node: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    if node is not None:
+        yield node
+        for child in node.get("decoders", []):
+            yield from _nodes(child)
+
+
+def _byte_level(piece: str, alphabet: dict[str, int]) -> bytes | None:
+    # A piece outside the alphabet is a control token that no text can produce.
+    return bytes(alphabet[c] for c in piece) if all(c in alphabet for c in piece) else None
+
+
+def _byte_fallback(piece: str) -> bytes:
+    lone = _FALLBACK.fullmatch(piece)
+    return bytes([int(lone[1], 16)]) if lone else piece.replace(LOW_LINE, " ").encode()

@@ -1,0 +1,79 @@
+"""The user's own questions: a jsonl file, one object a line."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvdistill.data.fields import FieldMap
+from kvdistill.data.sources.base import Source
+from kvdistill.errors import ConfigError
+from kvdistill.records import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jsonl(Source):
+    """Reads one file, each row through a field mapping."""
+
+    path: str
+    fields: Mapping[str, str | None]
+    """Record field to column, or to a template of columns; see `FieldMap`."""
+    task: str | None = None
+    """The task of rows that have no task column."""
+    pattern: str | None = None
+    """A regex with groups `rationale` and `answer`, where one column holds both."""
+
+    def records(self) -> list[Record]:
+        """Every row, in file order; blank lines are skipped.
+
+        Raises ConfigError naming file, row and field of the first row that is no record.
+        """
+        path = Path(self.path)
+        read = FieldMap(
+            setting="data.source.fields",
+            columns=self.fields,
+            source=path.stem,
+            task=self.task,
+            pattern=self.pattern,
+        )
+        try:
+            lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        except OSError as error:
+            raise ConfigError(
+                f"data.source.path: {path} cannot be read: {error.strerror}. Give a jsonl file."
+            ) from error
+        records = [
+            read(
+                _row(line, f"{path} row {number}"), f"{path} row {number}", f"{path.stem}-{number}"
+            )
+            for number, line in enumerate(lines, start=1)
+            if line.strip()
+        ]
+        if not records:
+            raise ConfigError(f"data.source.path: {path} is empty. Give a file with rows.")
+        return records
+
+
+def _row(line: bytes, place: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{place}, byte {error.start + 1}{_field_before(line, error.start)}: not UTF-8. "
+            "Save the file as UTF-8."
+        ) from error
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{place}, column {error.colno}: not JSON: {error.msg}. Write one object a line."
+        ) from error
+    if not isinstance(row, dict):
+        raise ConfigError(f"{place}: a {type(row).__name__}, not an object with fields.")
+    return row
+
+
+def _field_before(line: bytes, position: int) -> str:
+    """The key whose value holds a byte, as far as it can be told from a broken line."""
+    before = line[:position].decode("utf-8")
+    keys = [part.rsplit('"', 1)[-1] for part in before.split('":')[:-1]]
+    return f", field {keys[-1]}" if keys else ""

@@ -1,0 +1,188 @@
+"""Train, validation and test, and train in two halves: the teachers' and the student's.
+
+A record's place is a function of its question alone (STUDY.md A2): duplicates and both styles of
+a question never part, adding a row moves no other, and every machine agrees. Shares are
+therefore those of a fair draw, not exact; the report says how far each task is off.
+"""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence, Set
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from kvdistill.data.normalise import group_id
+from kvdistill.errors import ArtifactError, ConfigError
+from kvdistill.records import Record
+
+PARTS = ("train_teachers", "train_student", "val", "test")
+SALT = "kvdistill-split-v1"
+UNIT = 1 << 64
+
+
+@dataclass(frozen=True)
+class Split:
+    """The records of each part, in source order."""
+
+    train_teachers: list[Record]
+    train_student: list[Record]
+    """The same list as the teachers' where `teacher_separate` is off."""
+    val: list[Record]
+    test: list[Record]
+
+    def parts(self) -> dict[str, list[Record]]:
+        """By name, in a fixed order."""
+        return {name: getattr(self, name) for name in PARTS}
+
+    def without(self, ids: Set[str]) -> "Split":
+        """The split less some records."""
+        return Split(
+            **{
+                name: [record for record in part if record.id not in ids]
+                for name, part in self.parts().items()
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splitting:
+    """How records are dealt out."""
+
+    ratios: Sequence[float] = (0.70, 0.15, 0.15)
+    """Shares of train, val and test."""
+    teacher_separate: bool = True
+    """Half of train for the teachers, half for the student; else both read all of it."""
+    salt: str = SALT
+    """Another salt is another draw."""
+    max_student_rows: int | None = None
+    """At most so many records in the student's half, the first by hash."""
+
+    def __post_init__(self) -> None:
+        ratios = list(self.ratios)
+        if len(ratios) != 3 or any(not 0 < r < 1 for r in ratios):
+            raise ConfigError(
+                "data.split.ratios must be three shares above 0, of train, val and test, "
+                f"got {ratios}."
+            )
+        if not math.isclose(sum(ratios), 1.0, abs_tol=1e-9):
+            raise ConfigError(
+                f"data.split.ratios must sum to 1, got {ratios}, which sum to {sum(ratios):g}."
+            )
+        if self.max_student_rows is not None and self.max_student_rows < 1:
+            raise ConfigError(
+                "data.split.max_student_rows must be at least 1 or null for all, "
+                f"got {self.max_student_rows}."
+            )
+
+    def __call__(self, records: Sequence[Record]) -> Split:
+        """Deals the records out. Raises ConfigError for a part left empty or an id used twice."""
+        return self.checked(self.deal(records))
+
+    def deal(self, records: Sequence[Record]) -> Split:
+        """Each record to its part, whatever the others; raises ConfigError for an id used twice."""
+        _check_ids(records)
+        ends = [round(sum(self.ratios[:count]) * UNIT) for count in (1, 2)]
+        teachers: list[Record] = []
+        made = Split(teachers, [] if self.teacher_separate else teachers, [], [])
+        for record in records:
+            place, half = self._draw(record)
+            if place >= ends[1]:
+                made.test.append(record)
+            elif place >= ends[0]:
+                made.val.append(record)
+            elif self.teacher_separate and half >= UNIT // 2:
+                made.train_student.append(record)
+            else:
+                teachers.append(record)
+        return made
+
+    def checked(self, made: Split) -> Split:
+        """The split with the student's half capped; raises ConfigError for an empty part."""
+        made = replace(made, train_student=self._capped(made.train_student))
+        for name, part in made.parts().items():
+            if not part:
+                raise ConfigError(
+                    f"data.split leaves {name} empty at ratios {list(self.ratios)}: "
+                    f"{ {name: len(part) for name, part in made.parts().items()} }. "
+                    "Add records or change data.split.ratios."
+                )
+        return made
+
+    def _draw(self, record: Record) -> tuple[int, int]:
+        """Two independent 64-bit draws from the question: the part, and the half of train."""
+        key = f"{self.salt}\n{group_id(record.question)}".encode()
+        digest = hashlib.sha256(key).digest()
+        return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big")
+
+    def _capped(self, records: list[Record]) -> list[Record]:
+        if self.max_student_rows is None or len(records) <= self.max_student_rows:
+            return records
+        first = sorted(records, key=self._draw)[: self.max_student_rows]
+        kept = {record.id for record in first}
+        return [record for record in records if record.id in kept]
+
+
+def split(
+    records: Sequence[Record],
+    ratios: Sequence[float] = (0.70, 0.15, 0.15),
+    teacher_separate: bool = True,
+    salt: str = SALT,
+) -> Split:
+    """`Splitting` in one call."""
+    return Splitting(ratios=ratios, teacher_separate=teacher_separate, salt=salt)(records)
+
+
+def shares(made: Split) -> dict[str, dict[str, float]]:
+    """Of each task, the share of its records in train, val and test."""
+    counts: dict[str, Counter[str]] = {"train": Counter(), "val": Counter(), "test": Counter()}
+    seen: set[str] = set()
+    for name, part in made.parts().items():
+        # The halves are one list where teachers and student share it.
+        fresh = [record for record in part if record.id not in seen]
+        seen |= {record.id for record in fresh}
+        counts[name.split("_")[0]].update(record.task for record in fresh)
+    totals = sum(counts.values(), Counter())
+    return {
+        task: {name: count[task] / totals[task] for name, count in counts.items()}
+        for task in sorted(totals)
+    }
+
+
+def write(split: Split, folder: Path) -> None:
+    """One jsonl a part, a record a line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in split.parts().items():
+        lines = [json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in part]
+        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def read(folder: Path) -> Split:
+    """What `write` wrote. Raises ArtifactError naming the file and row that is not a record."""
+    return Split(**{name: _read(Path(folder) / f"{name}.jsonl") for name in PARTS})
+
+
+def _read(path: Path) -> list[Record]:
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing: not a split. Build it with stage=data.")
+    wanted = {field.name for field in fields(Record)}
+    records = []
+    for row, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            values = json.loads(line.decode("utf-8"))
+        except ValueError as error:
+            raise ArtifactError(f"{path} row {row} is not JSON in UTF-8: {error}.") from error
+        if not isinstance(values, dict) or set(values) != wanted:
+            raise ArtifactError(f"{path} row {row} is not a record with {sorted(wanted)}.")
+        records.append(Record(**values))
+    return records
+
+
+def _check_ids(records: Sequence[Record]) -> None:
+    twice = [id for id, count in Counter(record.id for record in records).items() if count > 1]
+    if twice:
+        raise ConfigError(
+            f"data.source gives the id {twice[0]!r} to more than one record "
+            f"({len(twice)} such ids). Map a unique field to the id, or none."
+        )

@@ -1,0 +1,131 @@
+"""How a record becomes text: worked through, answer alone, or both (STUDY.md D8).
+
+One rendered text serves the student and every teacher, since alignment needs identical bytes; a
+chat template, where used, is therefore the student's for all. The text is NFC, so that a
+tokenizer that normalises and one that does not read the same bytes.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from string import Formatter
+
+from transformers import PreTrainedTokenizerBase
+
+from kvdistill.errors import ConfigError
+from kvdistill.records import Record
+
+FIELDS = ("question", "rationale", "answer")
+PARTS = ("prompt", "answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A record in one style: what a model reads, and from where on it is trained."""
+
+    id: str
+    """Unique: the record's id, a colon, the template's name."""
+    task: str
+    style: str
+    prompt: str
+    """Masked from the loss."""
+    answer: str
+
+    @property
+    def text(self) -> str:
+        """The whole text, without the end-of-text token that tokenising appends."""
+        return self.prompt + self.answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """Renders each record once by every template."""
+
+    templates: Mapping[str, Mapping[str, str]]
+    """By name: `prompt` and `answer`, with {question}, {rationale}, {answer} to fill in."""
+    chat: bool = False
+    """Whether prompt and answer become a turn each of the student's own chat template."""
+    mask_prompt: bool = True
+    """False: the loss counts the prompt too."""
+
+    def __post_init__(self) -> None:
+        if not self.templates:
+            raise ConfigError("style.templates is empty. Choose style=cot, direct or mixed.")
+        for name, template in self.templates.items():
+            _check(name, template)
+
+    def render(
+        self, record: Record, tokenizer: PreTrainedTokenizerBase | None = None
+    ) -> list[Text]:
+        """One text a template, in order; `tokenizer` is the student's, for its chat template.
+
+        Raises ConfigError for a record that lacks what a template asks for, and for a chat
+        template that cannot be used.
+        """
+        return [self._render(record, name, tokenizer) for name in self.templates]
+
+    def _render(self, record: Record, name: str, tokenizer: PreTrainedTokenizerBase | None) -> Text:
+        template = self.templates[name]
+        values = {field: getattr(record, field) for field in FIELDS}
+        for field in _fields(template["prompt"] + template["answer"]):
+            if not values[field].strip():
+                raise ConfigError(
+                    f"style.templates.{name} asks for a {field}, but record {record.id!r} of "
+                    f"{record.source} has none. Use a style without it, or add it to the data."
+                )
+        prompt = unicodedata.normalize("NFC", template["prompt"].format_map(values))
+        answer = unicodedata.normalize("NFC", template["answer"].format_map(values))
+        if self.chat:
+            prompt, answer = _turns(prompt, answer, tokenizer)
+        if not self.mask_prompt:
+            prompt, answer = "", prompt + answer
+        return Text(
+            id=f"{record.id}:{name}", task=record.task, style=name, prompt=prompt, answer=answer
+        )
+
+
+def _fields(template: str) -> set[str]:
+    return {field for _, field, _, _ in Formatter().parse(template) if field is not None}
+
+
+def _check(name: str, template: Mapping[str, str]) -> None:
+    if ":" in name:
+        raise ConfigError(f"style.templates.{name}: a template's name must hold no colon.")
+    if set(template) != set(PARTS):
+        raise ConfigError(
+            f"style.templates.{name} must have exactly prompt and answer, got {sorted(template)}."
+        )
+    for part in PARTS:
+        try:
+            unknown = _fields(template[part]) - set(FIELDS)
+        except ValueError as error:
+            raise ConfigError(
+                f"style.templates.{name}.{part} is not a template: {error}. "
+                "Write a literal brace twice."
+            ) from error
+        if unknown:
+            raise ConfigError(
+                f"style.templates.{name}.{part} asks for {{{sorted(unknown)[0]}}}; "
+                "a record has {question}, {rationale} and {answer}."
+            )
+    if "answer" not in _fields(template["answer"]):
+        raise ConfigError(f"style.templates.{name}.answer must hold {{answer}}.")
+
+
+def _turns(prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase | None) -> tuple[str, str]:
+    """The user's and the assistant's turn, split where the assistant begins to write."""
+    if tokenizer is None or not tokenizer.chat_template:
+        raise ConfigError(
+            "style.chat=true needs a student whose tokenizer has a chat template, and this one "
+            "has none. Use style.chat=false or an instruction-tuned student."
+        )
+    user = {"role": "user", "content": prompt.strip()}
+    both = [user, {"role": "assistant", "content": answer.strip()}]
+    opening = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
+    whole = tokenizer.apply_chat_template(both, tokenize=False)
+    if not isinstance(opening, str) or not isinstance(whole, str) or not whole.startswith(opening):
+        raise ConfigError(
+            "style.chat=true: the student's chat template does not write a conversation as its "
+            "prompt followed by the answer, so the prompt cannot be masked. Use style.chat=false."
+        )
+    return opening, whole.removeprefix(opening)

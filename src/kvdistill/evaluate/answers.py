@@ -1,0 +1,94 @@
+"""What one model answered to each request, in memory or also on disk.
+
+lm-eval's own cache is keyed by the request alone, so that a second model is served the first one's
+answers. Here a file belongs to one model: its name is a hash of the weights, the tokenizer and the
+settings that can move a logit, and a line is keyed by the request, which holds the prompt (so the
+task, the data and the template), and the generation settings. Extractors are applied afterwards
+and are not part of the key.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response as lm-eval has it: a text, or a log-probability and whether it is greedy."""
+
+    response: Any
+    truncated: bool = False
+    """A text that ran out of tokens."""
+
+
+class Answers:
+    """Answers by request; with a path, each is appended to a JSONL file as it comes."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.known: dict[str, Answer] = {}
+        if path is not None and path.exists():
+            self.known = _read(path)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.known
+
+    def __getitem__(self, key: str) -> Answer:
+        return self.known[key]
+
+    def __setitem__(self, key: str, answer: Answer) -> None:
+        self.known[key] = answer
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            line = json.dumps([key, answer.response, answer.truncated], ensure_ascii=False)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+
+def _read(path: Path) -> dict[str, Answer]:
+    known = {}
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        # The process was killed in the middle of a line; the next one must not be glued to it.
+        path.write_bytes(whole)
+    for line in whole.decode().splitlines():
+        key, response, truncated = json.loads(line)
+        known[key] = Answer(response, truncated)
+    return known
+
+
+def request_key(kind: str, arguments: Sequence[Any]) -> str:
+    """Sha256 of a request: its kind, prompt, and continuation or generation settings."""
+    text = json.dumps([kind, *arguments], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_key(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]
+) -> str:
+    """Sha256 of everything but the request that decides an answer: weights, dtype, tokenizer."""
+    state = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        state.update(memoryview(raw.numpy()))
+    config = {k: v for k, v in model.config.to_dict().items() if k not in _NOT_SCIENCE}
+    facts = {
+        "config": config,
+        "tokenizer": tokenizer.backend_tokenizer.to_str(),
+        "special": sorted(map(str, tokenizer.special_tokens_map.items())),
+        "chat_template": tokenizer.chat_template,
+        "settings": settings,
+    }
+    state.update(json.dumps(facts, sort_keys=True, default=str).encode())
+    return state.hexdigest()
+
+
+_NOT_SCIENCE = ("_name_or_path", "transformers_version", "use_cache")

@@ -1,0 +1,193 @@
+"""The rows of each benchmark as its task file wants them: the `custom_dataset` of tasks/*.yaml.
+
+Every document gets an `id`, a `chance` (the score of guessing) and, where the answer is free,
+a `target`. lm-eval passes a task file's `metadata` as keywords, and with it what the suite says:
+`data_root`, `limit`, `shots`, `records`.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from kvdistill.evaluate import bbh as forms
+from kvdistill.evaluate.sources import MissingDataError, Row, digest, jsonl, named, read, test_set
+
+Tests = dict[str, Dataset]
+
+_OPTION_LINE = re.compile(r"^([A-Z])[.)\uff0e\u3001]\s*", re.MULTILINE)
+
+
+def records(
+    *,
+    records: Mapping[str, str],
+    split: str,
+    limit: int | None,
+    family: str | None = None,
+    **_: Any,
+) -> Tests:
+    """The project's own rows of one task family (or all), from a file of the split artefact."""
+    if split not in records:
+        raise MissingDataError(f"no {split} records were given; a run passes those of its split.")
+    path = Path(records[split])
+    rows = [row for row in jsonl(path) if family in (None, row["task"])]
+    if not rows:
+        raise MissingDataError(
+            f"{path} has no record of task {family}; it comes with another data set."
+        )
+    return test_set([_record(row) for row in rows], limit)
+
+
+def _record(row: Row) -> Row:
+    letters = list(dict.fromkeys(_OPTION_LINE.findall(row["question"])))
+    # A free answer that starts with "A." lines is no choice; its gold answer is then no letter.
+    letters = letters if row["answer"] in letters else []
+    return {
+        "id": row["id"],
+        "family": row["task"],
+        "question": row["question"],
+        "target": row["answer"],
+        "letters": letters,
+        "chance": 1 / len(letters) if letters else 0.0,
+    }
+
+
+def gsm8k(*, limit: int | None, shots: int, **where: Any) -> Tests:
+    """Grade-school word problems; the gold answer follows the rationale's `####`."""
+    rows = named(read(**_place(where)), "question")
+    pool = _pool(where, "train", shots)
+    worked = [{"question": row["question"], **_worked(row["answer"])} for row in pool]
+    return test_set(
+        [{**row, **_worked(row["answer"]), "shots": worked, "chance": 0.0} for row in rows], limit
+    )
+
+
+def _worked(answer: str) -> Row:
+    rationale, _, target = answer.rpartition("####")
+    # The source's calculator annotations <<48/2=24>> are not for readers.
+    return {"rationale": re.sub(r"<<.*?>>", "", rationale).strip(), "target": target.strip()}
+
+
+def math500(*, limit: int | None, **where: Any) -> Tests:
+    """Competition problems, by subject; the gold answer is LaTeX."""
+    by_subject = defaultdict(list)
+    for row in read(**_place(where)):
+        by_subject[row["subject"].lower().replace(" ", "_")].append(row)
+    rows = [
+        row for subject, members in by_subject.items() for row in named(members, "problem", subject)
+    ]
+    return test_set([{**row, "target": row["answer"], "chance": 0.0} for row in rows], limit)
+
+
+def bbh(*, limit: int | None, subjects: Mapping[str, str], **where: Any) -> Tests:
+    """BIG-Bench Hard: 27 subtasks, each with one line on what is asked."""
+    rows = [
+        {**row, "about": about, "chance": forms.chance(row["input"], row["target"])}
+        for subject, about in subjects.items()
+        for row in named(read(**_place(where, config=subject)), "input", subject)
+    ]
+    return test_set(rows, limit)
+
+
+def exam(
+    *, limit: int | None, shots: int, subjects: Mapping[str, str], pool: str,
+    columns: Mapping[str, str], **where: Any,
+) -> Tests:  # fmt: skip
+    """Four-choice questions by subject (CMMLU, C-Eval), with that subject's own worked examples.
+
+    `columns` says what the benchmark calls its `question` and its `answer`.
+    """
+    rows = []
+    for subject, about in subjects.items():
+        place = _place(where, config=subject)
+        worked = [_exam(row, columns) for row in _pool(place, pool, shots)]
+        rows += [
+            {
+                **_exam(row, columns),
+                "id": row["id"],
+                "about": about,
+                "shots": worked,
+                "chance": 0.25,
+            }
+            for row in named(read(**place), columns["question"], subject)
+        ]
+    return test_set(rows, limit)
+
+
+def _exam(row: Row, columns: Mapping[str, str]) -> Row:
+    letters = ("A", "B", "C", "D")
+    return {
+        "question": str(row[columns["question"]]).strip(),
+        "answer": row[columns["answer"]].strip(),
+        **{letter: str(row[letter]) for letter in letters},
+    }
+
+
+def truthfulqa(*, limit: int | None, targets: str, **where: Any) -> Tests:
+    """Questions people answer wrongly, with true and false choices (`targets`: mc1 or mc2).
+
+    The files put the true choice first; here it stands where the question's digest says, so that a
+    model whose choices all tie is not right.
+    """
+    rows = []
+    for row in named(read(**_place(where)), "question"):
+        pairs = list(
+            zip(
+                row[f"{targets}_targets"]["choices"],
+                row[f"{targets}_targets"]["labels"],
+                strict=True,
+            )
+        )
+        pairs = shuffled(pairs, row["question"])
+        labels = [int(label) for _, label in pairs]
+        rows.append(
+            {
+                "id": row["id"],
+                "question": row["question"],
+                "choices": [choice for choice, _ in pairs],
+                "labels": labels,
+                "gold": labels.index(1),
+                "chance": sum(labels) / len(labels),
+            }
+        )
+    return test_set(rows, limit)
+
+
+def gpqa(*, limit: int | None, **where: Any) -> Tests:
+    """Graduate-level questions, gated; the options' order is a function of the question alone."""
+    rows = []
+    for row in named(read(**_place(where)), "Question"):
+        wrong = [row[f"Incorrect Answer {index}"] for index in (1, 2, 3)]
+        options = [
+            (str(row["Correct Answer"]).strip(), True),
+            *((str(x).strip(), False) for x in wrong),
+        ]
+        options = shuffled(options, row["Question"])
+        rows.append(
+            {
+                "id": row["id"],
+                "question": str(row["Question"]).strip(),
+                "options": [option for option, _ in options],
+                "gold": [right for _, right in options].index(True),
+                "chance": 0.25,
+            }
+        )
+    return test_set(rows, limit)
+
+
+def shuffled(options: Sequence[tuple[str, Any]], question: str) -> list[tuple[str, Any]]:
+    """The options in an order that depends on the question and on nothing else."""
+    return sorted(options, key=lambda option: digest(f"{question}\n{option[0]}"))
+
+
+def _pool(where: Mapping[str, Any], split: str, shots: int) -> list[Row]:
+    """The first rows of the benchmark's own pool of worked examples."""
+    return read(**{**_place(where), "split": split})[:shots] if shots else []
+
+
+def _place(where: Mapping[str, Any], **instead: str) -> dict[str, Any]:
+    keys = ("repo", "folder", "config", "split", "data_root")
+    return {key: instead.get(key, where.get(key)) for key in keys}

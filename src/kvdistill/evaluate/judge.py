@@ -1,0 +1,67 @@
+"""From the answer a model gave to right or wrong: the `process_results` of the task files.
+
+Each takes lm-eval's document (`target` is the gold answer) and the one filtered output, and returns
+`{"correct": 0.0 or 1.0}`; an output without an answer is wrong, whatever the gold one.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from kvdistill.evaluate import bbh, mathcheck
+from kvdistill.evaluate.extract import INVALID
+
+Doc = Mapping[str, Any]
+
+
+def exact(doc: Doc, results: Sequence[str]) -> dict[str, float]:
+    """Equal as numbers where both are numbers, else as text, case and spaces aside."""
+    return _verdict(results[0], doc["target"], same)
+
+
+def phrase(doc: Doc, results: Sequence[str]) -> dict[str, float]:
+    """Equal as an answer of BBH: `(A)` is `A`, a list is its words, brackets are themselves."""
+    return _verdict(results[0], doc["target"], bbh.same)
+
+
+def mathematics(doc: Doc, results: Sequence[str]) -> dict[str, float]:
+    """Equal as mathematics, by math-verify in a process of its own."""
+    return _verdict(results[0], doc["target"], mathcheck.same)
+
+
+def probability_mass(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
+    """Share of the choices' probability that lies on true ones (TruthfulQA MC2)."""
+    logs = [log for log, _ in results]
+    # Shifted by the largest, so that long choices do not all underflow to zero.
+    weights = [math.exp(log - max(logs)) for log in logs]
+    true = sum(w for w, label in zip(weights, doc["labels"], strict=True) if label)
+    return {"correct": true / sum(weights)}
+
+
+def same(given: str, gold: str) -> bool:
+    """Equal as numbers where both are, else as text."""
+    numbers = as_number(given), as_number(gold)
+    if None not in numbers:
+        return numbers[0] == numbers[1]
+    return _folded(given) == _folded(gold)
+
+
+def as_number(text: str) -> Fraction | None:
+    """`$1,234.50`, `50%`, `3/4` and the like; None for anything else."""
+    bare = re.sub(r"[\s,$%]|\\[$%!]", "", text).rstrip(".")
+    # Not `Fraction(bare)` alone: it takes exponents, and 1e999999999 never ends.
+    if not re.fullmatch(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})(/\d{1,40})?", bare):
+        return None
+    above, _, below = bare.partition("/")
+    below = below or "1"
+    return Fraction(above) / int(below) if int(below) else None
+
+
+def _verdict(given: str, gold: str, equal: Any) -> dict[str, float]:
+    return {"correct": float(given != INVALID and equal(given, gold))}
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -1,0 +1,62 @@
+"""What a run is scored on: the tasks of its macro average, on which items, in which settings.
+
+No torch here: the plan and the report read a suite without loading a model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kvdistill.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """One choice of conf/tasks."""
+
+    name: str
+    tasks: Sequence[str]
+    """Each counts once in the macro average; a task file's name, or `builtin:NAME` of lm-eval."""
+    beside: Sequence[str] = ()
+    """Scored and reported, outside the macro average."""
+    limit: int | Mapping[str, int] | None = None
+    """Items of a task, for all or by task: a fixed sample, spread evenly over its subjects."""
+    shots: Mapping[str, int] = field(default_factory=dict)
+    """Worked examples before the question, by task, from the benchmark's own pool."""
+    batch_size: int = 16
+    max_length: int | None = None
+    """Tokens of prompt and answer together; null: what the model was built for."""
+    max_gen_toks: int | None = None
+    """Tokens of a generated answer; null: what each task's file says."""
+    chat_template: bool = False
+    data_root: str | None = None
+    """Folder with local copies of the benchmarks, one subfolder each; null: the Hub."""
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise ConfigError("tasks.tasks is empty. Name at least one task, or use tasks=quick.")
+        names = [*self.tasks, *self.beside]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"tasks names {', '.join(twice)} twice. Name each task once.")
+        limits = self.limit if isinstance(self.limit, Mapping) else {"": self.limit}
+        for task, number in limits.items():
+            if number is not None and number < 1:
+                where = f"tasks.limit.{task}".removesuffix(".")
+                raise ConfigError(f"{where}={number} must be at least 1. Use null for all items.")
+        for key in ("batch_size", "max_length", "max_gen_toks"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ConfigError(f"tasks.{key}={value} must be at least 1.")
+        if unknown := sorted({*self.shots, *(limits.keys() - {""})} - set(names)):
+            raise ConfigError(
+                f"tasks.limit and tasks.shots name {', '.join(unknown)}, which is not among the "
+                f"suite's tasks: {', '.join(names)}."
+            )
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Every task, those of the macro average first."""
+        return (*self.tasks, *self.beside)
+
+    def items_of(self, task: str) -> int | None:
+        """How many items of a task; None for all."""
+        return self.limit.get(task) if isinstance(self.limit, Mapping) else self.limit

@@ -1,0 +1,49 @@
+"""Files that are whole or absent: written beside their place, then renamed into it."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from kvdistill.errors import ArtifactError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes the file in one step: a reader sees the old text or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with beside.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes strict JSON: no NaN, UTF-8, keys in the order given."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises ArtifactError naming the file when it is missing or is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing. Repeat the command that makes it.") from error
+    except ValueError as error:
+        raise ArtifactError(f"{path} is no JSON: {error}. Delete it and repeat.") from error
+
+
+def sha256(path: Path) -> str:
+    """Content hash of a file, or of a folder's files with their relative names."""
+    if path.is_file():
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+    digest = hashlib.sha256()
+    for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file_path.relative_to(path).as_posix()}\0{sha256(file_path)}\n".encode())
+    return digest.hexdigest()

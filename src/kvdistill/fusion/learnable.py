@@ -1,0 +1,91 @@
+"""A router a layer reads the student's own K and V and learns which teacher to follow.
+
+It starts uniform. Trained by the KV loss alone a router picks the teacher that is easiest to
+imitate, not the best: hence the entropy term of the loss, and here, both off by default, a
+load-balance penalty and teacher dropout.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kvdistill.errors import ConfigError
+from kvdistill.fusion.base import Fusion, Weights, imbalance
+from kvdistill.geometry import Geometry
+from kvdistill.types import KV
+
+_ROUTERS = ("mlp", "linear")
+_FAR = 1e4
+"""Taken from a dropped teacher's logit: it still counts where it is the only one valid."""
+
+
+class Learnable(Fusion):
+    """Softmax of a router over each token's keys and values, detached from the student."""
+
+    trains = True
+
+    def __init__(
+        self,
+        *,
+        student: Geometry,
+        teachers: Sequence[str],
+        layers: Sequence[int],
+        router: str,
+        hidden: int,
+        lr_scale: float,
+        balance_weight: float,
+        teacher_dropout: float,
+    ) -> None:
+        super().__init__(student=student, teachers=teachers, layers=layers)
+        if router not in _ROUTERS:
+            raise ConfigError(f"fusion.router={router} must be one of: {', '.join(_ROUTERS)}.")
+        if hidden < 1:
+            raise ConfigError(f"fusion.hidden must be at least 1, got {hidden}.")
+        if not 0 <= teacher_dropout < 1:
+            raise ConfigError(f"fusion.teacher_dropout must be in [0, 1), got {teacher_dropout}.")
+        if not lr_scale > 0:
+            raise ConfigError(
+                f"fusion.lr_scale must be above 0, got {lr_scale}. Use fusion=fixed for no router."
+            )
+        if not balance_weight >= 0:
+            raise ConfigError(f"fusion.balance_weight must be 0 or more, got {balance_weight}.")
+        self.lr_scale, self.balance_weight = lr_scale, balance_weight
+        self.teacher_dropout = teacher_dropout
+        self.routers = nn.ModuleDict(
+            {
+                str(layer): _build(router, 2 * student.kv_width, hidden, len(teachers))
+                for layer in layers
+            }
+        )
+
+    def logits(self, own: KV, targets: Sequence[KV], layer: int, progress: float) -> Weights:
+        seen = _rows(own)
+        logits = self.routers[str(layer)](seen).float().permute(2, 0, 1)
+        if not (self.training and self.teacher_dropout):
+            return logits
+        teachers, batch, _ = logits.shape
+        dropped = torch.rand(teachers, batch, 1, device=logits.device) < self.teacher_dropout
+        return logits - _FAR * dropped
+
+    def penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
+        return self.balance_weight * imbalance(weights, weights.sum(dim=0) > 0)
+
+
+def _rows(own: KV) -> Float[Tensor, "batch seq width"]:
+    """Keys and values of a token side by side, each scaled to unit spread over its width."""
+    parts = (
+        part.detach().masked_fill(~own.mask[:, None, :, None], 0).transpose(1, 2).flatten(2).float()
+        for part in (own.keys, own.values)
+    )
+    return torch.cat([nn.functional.layer_norm(part, part.shape[2:]) for part in parts], dim=2)
+
+
+def _build(router: str, width: int, hidden: int, teachers: int) -> nn.Module:
+    last = nn.Linear(width if router == "linear" else hidden, teachers)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    if router == "linear":
+        return last
+    return nn.Sequential(nn.Linear(width, hidden), nn.SiLU(), last)

@@ -1,0 +1,64 @@
+"""The study's three stages in one run: each fusion in turn, for its share of the steps."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kvdistill.errors import ConfigError
+from kvdistill.fusion.base import Fusion, Weights
+from kvdistill.geometry import Geometry
+from kvdistill.types import KV
+
+
+class Staged(Fusion):
+    """Runs the stage whose share of the steps it is; `shares` are in order and sum to 1."""
+
+    def __init__(
+        self,
+        *,
+        student: Geometry,
+        teachers: Sequence[str],
+        layers: Sequence[int],
+        stages: Mapping[str, Callable[..., Fusion]],
+        shares: Mapping[str, float],
+    ) -> None:
+        super().__init__(student=student, teachers=teachers, layers=layers)
+        if set(shares) != set(stages):
+            raise ConfigError(
+                f"fusion.shares names {', '.join(shares)}, but the stages are {', '.join(stages)}. "
+                f"Give each stage its share of the steps."
+            )
+        if min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
+            raise ConfigError(
+                f"fusion.shares={dict(shares)} must not be negative and must sum to 1, not "
+                f"{sum(shares.values()):g}."
+            )
+        self.shares = dict(shares)
+        built = {
+            name: build(student=student, teachers=teachers, layers=layers)
+            for name, build in stages.items()
+        }
+        self.stages = nn.ModuleDict(built)
+        trained = [stage.lr_scale for stage in built.values() if stage.trains]
+        self.trains, self.lr_scale = bool(trained), max(trained, default=1.0)
+
+    def stage(self, progress: float) -> Fusion:
+        """The fusion in force after this share of the steps."""
+        names, end = [name for name, share in self.shares.items() if share > 0], 0.0
+        for name in names[:-1]:
+            end += self.shares[name]
+            if progress < end:
+                return self.stages[name]  # type: ignore[return-value]
+        return self.stages[names[-1]]  # type: ignore[return-value]
+
+    def logits(self, own: KV, targets: Sequence[KV], layer: int, progress: float) -> Weights:
+        logits = self.stage(progress).logits(own, targets, layer, progress)
+        return logits + self._idle(logits)
+
+    def penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
+        return self.stage(progress).penalty(weights, progress)
+
+    def _idle(self, like: Tensor) -> Tensor:
+        # DDP waits for a gradient of every weight, also in the stages that are not running.
+        return 0.0 * sum((p.sum() for p in self.parameters()), start=like.new_zeros(()))

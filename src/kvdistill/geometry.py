@@ -1,0 +1,23 @@
+"""The shape of a model, as its YAML states it. No torch: the plan reads it without loading weights."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """What the rooms need to know of a decoder; checked against the weights when they are loaded."""
+
+    layers: int
+    hidden_size: int
+    intermediate_size: int
+    heads: int
+    """Query heads."""
+    kv_heads: int
+    head_dim: int
+    vocab_size: int
+    tied_embeddings: bool = True
+
+    @property
+    def kv_width(self) -> int:
+        """Width of one layer's keys (or values) over all KV heads."""
+        return self.kv_heads * self.head_dim

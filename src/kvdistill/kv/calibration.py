@@ -1,0 +1,74 @@
+"""What is measured once on calibration rows and constant in training: moments of K and V.
+
+For each distilled student layer, the teacher's vectors x are those of its one or two source
+layers side by side, so that the spread of an interpolated target is known exactly.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from kvdistill.kv.moments import Moments
+from kvdistill.layers.base import Source
+
+LayerMoments = dict[int, tuple[Moments, Moments]]
+"""Student layer -> moments of (keys, values)."""
+
+PARTS = ("fit", "held_out", "shuffled")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Moments of one teacher against the raw student, on rows of the teachers' half."""
+
+    fit: LayerMoments
+    held_out: LayerMoments
+    """Other rows, for R^2."""
+    shuffled: LayerMoments
+    """The held-out rows, each with the teacher's reading of another one."""
+
+    def save(self, folder: Path) -> None:
+        """Writes calibration.safetensors."""
+        tensors = {
+            f"{part}.{layer}.{name}.{field.name}": getattr(moments, field.name).contiguous()
+            for part in PARTS
+            for layer, both in getattr(self, part).items()
+            for name, moments in zip(("keys", "values"), both, strict=True)
+            for field in fields(Moments)
+        }
+        save_file(tensors, folder / "calibration.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Calibration":
+        """Reads what `save` wrote."""
+        tensors = load_file(folder / "calibration.safetensors")
+        parts: dict[str, LayerMoments] = {}
+        for part in PARTS:
+            layers = sorted({int(key.split(".")[1]) for key in tensors if key.startswith(part)})
+            parts[part] = {
+                layer: tuple(  # type: ignore[misc]
+                    Moments(*(tensors[f"{part}.{layer}.{name}.{f.name}"] for f in fields(Moments)))
+                    for name in ("keys", "values")
+                )
+                for layer in layers
+            }
+        return cls(**parts)
+
+
+def one_side(moments: Moments, source: Source, index: int) -> Moments:
+    """The moments of one of a source's teacher layers, out of those side by side."""
+    width = len(moments.x) // len(source.teachers)
+    at = slice(index * width, (index + 1) * width)
+    return Moments(
+        moments.count, moments.x[at], moments.y, moments.xx[at, at], moments.xy[at], moments.yy
+    )
+
+
+def spread(
+    moments: Moments, weight: torch.Tensor
+) -> float:
+    """Root mean square over the elements of `x @ weight`, centred."""
+    w = weight.double()
+    return float(((w * (moments.cov_xx @ w)).sum() / w.shape[1]).clamp(min=0).sqrt())

@@ -1,0 +1,131 @@
+"""Second moments of aligned teacher and student vectors: all that a closed-form fit needs.
+
+Sums are kept in float64: keys of Qwen2 carry a constant hundreds of times their spread, and the
+covariance is what is left when it is taken away.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from kvdistill.errors import UserError
+
+
+@dataclass
+class Moments:
+    """Running sums over tokens of teacher rows x and student rows y, in float64."""
+
+    count: Float[Tensor, ""]
+    x: Float[Tensor, " teacher_width"]
+    y: Float[Tensor, " student_width"]
+    xx: Float[Tensor, "teacher_width teacher_width"]
+    xy: Float[Tensor, "teacher_width student_width"]
+    yy: Float[Tensor, "student_width student_width"]
+
+    @classmethod
+    def empty(
+        cls, teacher_width: int, student_width: int, device: torch.device | str = "cpu"
+    ) -> "Moments":
+        """No tokens seen; sums live on `device`."""
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=device)
+
+        t, s = teacher_width, student_width
+        return cls(zeros(), zeros(t), zeros(s), zeros(t, t), zeros(t, s), zeros(s, s))
+
+    def add(
+        self, x: Float[Tensor, "tokens teacher_width"], y: Float[Tensor, "tokens student_width"]
+    ) -> None:
+        """Counts these tokens in."""
+        x, y = (part.detach().to(self.x) for part in (x, y))
+        self.count += len(x)
+        self.x += x.sum(dim=0)
+        self.y += y.sum(dim=0)
+        self.xx += x.T @ x
+        self.xy += x.T @ y
+        self.yy += y.T @ y
+
+    @property
+    def cov_xx(self) -> Float[Tensor, "teacher_width teacher_width"]:
+        """Covariance of the teacher's rows."""
+        return self.xx / self.count - torch.outer(self.x, self.x) / self.count**2
+
+    @property
+    def cov_xy(self) -> Float[Tensor, "teacher_width student_width"]:
+        """Cross-covariance, teacher by student."""
+        return self.xy / self.count - torch.outer(self.x, self.y) / self.count**2
+
+    @property
+    def cov_yy(self) -> Float[Tensor, "student_width student_width"]:
+        """Covariance of the student's rows."""
+        return self.yy / self.count - torch.outer(self.y, self.y) / self.count**2
+
+    @property
+    def swapped(self) -> "Moments":
+        """The same tokens with teacher and student exchanged: to fit the student's side."""
+        return Moments(self.count, self.y, self.x, self.yy, self.xy.T, self.xx)
+
+    def ridge(self, penalty: float) -> Float[Tensor, "teacher_width student_width"]:
+        """The map that minimises E|y - x W|^2 + penalty * v * |W|^2, both sides centred.
+
+        v is the mean variance of x, so that `penalty` has no unit. Raises UserError where the
+        teacher's rows do not vary: no map can be fitted to them.
+        """
+        cov = self.cov_xx
+        variance = cov.diagonal().mean()
+        if not variance > 0:
+            raise UserError(
+                f"A projection cannot be fitted on {int(self.count)} calibration tokens that do "
+                f"not vary. Use more calibration rows, or an alignment that covers more tokens."
+            )
+        cov = cov + penalty * variance * torch.eye(len(cov)).to(cov)
+        return torch.cholesky_solve(self.cov_xy, torch.linalg.cholesky(cov))
+
+    def r2(self, weight: Float[Tensor, "teacher_width student_width"]) -> float:
+        """Share of the student's variance that `x @ weight` explains, both centred on these tokens.
+
+        1 - E|y - x W|^2 / E|y|^2; negative when the map is worse than the mean.
+        """
+        w = weight.detach().to(self.xx)
+        total = self.cov_yy.trace()
+        residual = total - 2 * (w * self.cov_xy).sum() + (w * (self.cov_xx @ w)).sum()
+        return float(1 - residual / total)
+
+
+@dataclass
+class Agreement:
+    """Running R^2 of a student's K or V against its target, over the tokens of held-out rows.
+
+    1 - E|own - target|^2 / E|target - mean target|^2: 1 where the student reproduces the target,
+    0 where it only knows the target's mean. Unlike a cosine it cannot be bought by a constant.
+    """
+
+    count: float = 0.0
+    residual: float = 0.0
+    square: float = 0.0
+    total: Float[Tensor, "heads dim"] | None = None
+
+    def add(
+        self,
+        own: Float[Tensor, "batch heads seq dim"],
+        target: Float[Tensor, "batch heads seq dim"],
+        mask: Bool[Tensor, "batch seq"],
+    ) -> None:
+        """Counts the tokens under the mask in."""
+        own, target = (part.detach().double().transpose(1, 2)[mask].cpu() for part in (own, target))
+        self.count += len(target)
+        self.residual += float((own - target).square().sum())
+        self.square += float(target.square().sum())
+        total = target.sum(dim=0)
+        self.total = total if self.total is None else self.total + total
+
+    @property
+    def r2(self) -> float:
+        """At most 1; negative when the student is further from the target than the mean is."""
+        if self.total is None or self.count < 2:
+            raise ValueError("R^2 needs at least two tokens.")
+        variance = self.square - float(self.total.square().sum()) / self.count
+        return 1 - self.residual / variance

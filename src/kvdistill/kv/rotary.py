@@ -1,0 +1,110 @@
+"""The rotary embedding as an operator with an inverse, in fp32.
+
+Frequencies and scaling come from the model's own rotary module, never from a base, so that llama3,
+YaRN and linear scaling are whatever the model computes. Half-split layout: dimension i turns with
+i + half. Source: RoFormer (arXiv 2104.09864), laid out as transformers does.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from kvdistill.errors import ConfigError
+from kvdistill.models.capture import decoder
+
+STATIC = ("default", "linear", "llama3", "yarn")
+"""Scalings whose frequencies do not depend on the text's length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rotary:
+    """Turns pairs of dimensions by position x frequency; dimensions beyond them stay."""
+
+    inv_freq: Float[Tensor, " half"]
+    """Radians a position, float32."""
+    attention_scaling: float = 1.0
+    """Factor on the turned dimensions; not 1 for YaRN."""
+
+    def rotate(
+        self,
+        keys: Float[Tensor, "batch heads seq dim"],
+        positions: Int[Tensor, "batch seq"] | Float[Tensor, "batch seq"],
+    ) -> Float[Tensor, "batch heads seq dim"]:
+        """The keys as attention sees them at these positions; float32."""
+        return self._turn(keys, positions, 1.0, self.attention_scaling)
+
+    def unrotate(
+        self,
+        keys: Float[Tensor, "batch heads seq dim"],
+        positions: Int[Tensor, "batch seq"] | Float[Tensor, "batch seq"],
+    ) -> Float[Tensor, "batch heads seq dim"]:
+        """The inverse of `rotate` at the same positions; float32."""
+        return self._turn(keys, positions, -1.0, 1 / self.attention_scaling)
+
+    def _turn(self, keys: Tensor, positions: Tensor, sign: float, scaling: float) -> Tensor:
+        half = len(self.inv_freq)
+        angle = positions[:, None, :, None].float() * self.inv_freq.to(keys.device)
+        cos, sin = angle.cos() * scaling, angle.sin() * (scaling * sign)
+        first, second, rest = keys.float().tensor_split((half, 2 * half), dim=-1)
+        return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1)
+
+
+STILL = Rotary(torch.zeros(0))
+"""Turns nothing: for comparisons that read no rotary module."""
+
+
+def rotaries(model: nn.Module, layers: Sequence[int]) -> dict[int, Rotary]:
+    """Each layer's rotary, as the model's own module computes it.
+
+    Raises ConfigError for a layer without rotary embedding and for kinds that this operator
+    cannot reproduce (frequencies that depend on the length, interleaved pairs).
+    """
+    body = decoder(model)
+    return {layer: _of(body, layer) for layer in layers}
+
+
+def _of(body: Any, layer: int) -> Rotary:
+    attention: Any = body.layers[layer].self_attn
+    module: Any = body.rotary_emb
+    name = type(body).__name__
+    if not getattr(attention, "use_rope", True):
+        raise ConfigError(
+            f"layer {layer} of {name} has no rotary embedding. Use position=none, a compression "
+            f"that reads no attention, or leave the layer out of layers.range."
+        )
+    kind, prefix = module.rope_type, ""
+    if isinstance(kind, dict):  # Gemma 3: one set of frequencies a kind of layer
+        prefix = f"{attention.layer_type}_"
+        kind = kind[attention.layer_type]
+    if kind not in STATIC:
+        raise ConfigError(
+            f"{name} scales its rotary embedding by {kind!r}, whose frequencies depend on the "
+            f"text; supported are {', '.join(STATIC)}. Use position=none."
+        )
+    rotary = Rotary(
+        getattr(module, f"{prefix}inv_freq").detach().float(),
+        float(getattr(module, f"{prefix}attention_scaling")),
+    )
+    _check(rotary, attention, name)
+    return rotary
+
+
+def _check(rotary: Rotary, attention: nn.Module, name: str) -> None:
+    """Compares one turn with the model's own function: interleaved pairs would differ."""
+    apply: Any = getattr(sys.modules[type(attention).__module__], "apply_rotary_pos_emb", None)
+    inv_freq = rotary.inv_freq.cpu()
+    x = torch.linspace(-1, 1, 3 * 2 * len(inv_freq)).view(1, 1, 3, -1)
+    positions = torch.arange(3)[None]
+    angle = torch.cat((inv_freq, inv_freq)) * positions[..., None]
+    cos, sin = (f(angle) * rotary.attention_scaling for f in (torch.cos, torch.sin))
+    ours = Rotary(inv_freq, rotary.attention_scaling).rotate(x, positions)
+    if apply is None or not torch.allclose(apply(x, x, cos, sin)[1], ours, atol=1e-5):
+        raise ConfigError(
+            f"{name} does not turn its keys by the half-split rotary embedding. Use position=none "
+            f"and a compression that reads no attention."
+        )

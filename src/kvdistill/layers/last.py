@@ -1,0 +1,16 @@
+"""The teacher's last layers, in order: student and teacher are aligned at the top.
+
+Source: PKD-Last of patient knowledge distillation (arXiv 1908.09355).
+"""
+
+from dataclasses import dataclass
+
+from kvdistill.layers.base import LayerMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Last(LayerMap):
+    """Sends layer l to l + L_t - L_s; a teacher shallower than the student is refused."""
+
+    def position(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
+        return float(layer + teacher_layers - student_layers)

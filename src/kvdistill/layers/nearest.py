@@ -1,0 +1,15 @@
+"""The one teacher layer nearest to the same relative depth: no interpolation, half the reading."""
+
+import math
+from dataclasses import dataclass
+
+from kvdistill.layers.base import LayerMap, proportional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nearest(LayerMap):
+    """Rounds the proportional map to a whole layer, halves up."""
+
+    def position(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
+        at = proportional(layer, student_layers=student_layers, teacher_layers=teacher_layers)
+        return float(math.floor(at + 0.5))

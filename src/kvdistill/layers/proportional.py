@@ -1,0 +1,16 @@
+"""The same relative depth, between two teacher layers where it falls between them.
+
+The floor map `l * L_t // L_s` never reaches the teacher's last layer; this one keeps both ends.
+"""
+
+from dataclasses import dataclass
+
+from kvdistill.layers.base import LayerMap, proportional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proportional(LayerMap):
+    """Sends layer l to l (L_t - 1) / (L_s - 1)."""
+
+    def position(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
+        return proportional(layer, student_layers=student_layers, teacher_layers=teacher_layers)

@@ -1,0 +1,25 @@
+"""A factor on kv_weight while training runs, so that it need not be tuned for every pair."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Balance(nn.Module, ABC):
+    """Called once a micro-batch in training, before backward; its memory is in its buffers."""
+
+    @abstractmethod
+    def forward(
+        self,
+        ce: Float[Tensor, ""],
+        kv: Float[Tensor, ""],
+        shared: Sequence[nn.Parameter],
+        step: int,
+    ) -> Float[Tensor, ""]:
+        """The factor, without gradient.
+
+        `ce` and `kv` are the unweighted terms, their graphs alive; `shared` are the weights that
+        both reach; `step` counts optimiser steps.
+        """

@@ -1,0 +1,45 @@
+"""How far the student's K or V is from its target."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance(ABC):
+    """Compares keys with keys, or values with values, of one layer."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        own: Float[Tensor, "batch heads seq dim"],
+        target: Float[Tensor, "batch heads seq dim"],
+        mask: Bool[Tensor, "batch seq"],
+        scale: Float[Tensor, ""],
+    ) -> Float[Tensor, " batch"]:
+        """Mean over the valid elements of each sample, 0 for a sample with none; float32.
+
+        `scale` is the target's calibrated standard deviation in this layer: residuals are
+        divided by it. What lies under the mask cannot change the result or its gradient.
+        """
+
+
+def residual(
+    own: Float[Tensor, "batch heads seq dim"],
+    target: Float[Tensor, "batch heads seq dim"],
+    mask: Bool[Tensor, "batch seq"],
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, "batch heads seq dim"]:
+    """(own - target) / scale in float32, zero under the mask whatever lies there."""
+    # Filled after the subtraction, whose gradient does not look at its inputs.
+    return (own.float() - target.float()).masked_fill(~mask[:, None, :, None], 0) / scale
+
+
+def element_mean(
+    x: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"]
+) -> Float[Tensor, " batch"]:
+    """Mean over the valid elements of each sample, of an x that is zero under the mask."""
+    tokens = mask.sum(dim=1).clamp(min=1)
+    return x.sum(dim=(1, 2, 3)) / (tokens * x.shape[1] * x.shape[3])

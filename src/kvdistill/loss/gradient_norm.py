@@ -1,0 +1,68 @@
+"""Balance by gradient norm: the KV term pulls on the student as hard as cross-entropy does.
+
+Factor = ratio * |grad CE| / |grad KV| over the shared weights, measured every so many steps and
+smoothed, so that kv_weight / ce_weight is the ratio of the two pulls. In the spirit of GradNorm
+(arXiv 1711.02257), measured rather than learned.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributed, nn
+
+from kvdistill.errors import ConfigError
+from kvdistill.loss.balance import Balance
+
+
+class GradientNorm(Balance):
+    """One extra backward of each term every `every` steps; `factor` is part of a checkpoint."""
+
+    factor: Float[Tensor, ""]
+    measured: Tensor
+
+    def __init__(self, *, ratio: float, every: int, momentum: float) -> None:
+        super().__init__()
+        if not ratio > 0:
+            raise ConfigError(
+                f"loss.balance.ratio must be above 0, got {ratio}. Use kv_weight=0 for no KV loss."
+            )
+        if every < 1:
+            raise ConfigError(f"loss.balance.every must be at least 1 step, got {every}.")
+        if not 0 <= momentum < 1:
+            raise ConfigError(f"loss.balance.momentum must be in [0, 1), got {momentum}.")
+        self.ratio, self.every, self.momentum = ratio, every, momentum
+        self.register_buffer("factor", torch.ones(()))
+        self.register_buffer("measured", torch.zeros((), dtype=torch.bool))
+
+    def forward(
+        self,
+        ce: Float[Tensor, ""],
+        kv: Float[Tensor, ""],
+        shared: Sequence[nn.Parameter],
+        step: int,
+    ) -> Float[Tensor, ""]:
+        if step % self.every == 0:
+            ours, theirs = across_ranks(torch.stack([norm(ce, shared), norm(kv, shared)]))
+            # A batch that no teacher covers pulls on nothing, and says nothing of the ratio.
+            if theirs > 0:
+                now = self.ratio * ours / theirs
+                kept = self.momentum if self.measured else 0.0
+                self.factor.copy_(kept * self.factor + (1 - kept) * now)
+                self.measured.fill_(True)
+        return self.factor.clone()
+
+
+def norm(loss: Float[Tensor, ""], weights: Sequence[nn.Parameter]) -> Float[Tensor, ""]:
+    """Euclidean norm of the loss's gradient; leaves the graph and every `.grad` as they were."""
+    slopes = torch.autograd.grad(loss, list(weights), retain_graph=True, allow_unused=True)
+    squares = [slope.float().square().sum() for slope in slopes if slope is not None]
+    return sum(squares, start=loss.new_zeros((), dtype=torch.float32)).sqrt()
+
+
+def across_ranks(norms: Float[Tensor, " two"]) -> Float[Tensor, " two"]:
+    """The mean over ranks, so that all of them weigh alike."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(norms)
+        norms = norms / distributed.get_world_size()
+    return norms

@@ -1,0 +1,55 @@
+"""Relations between tokens instead of their coordinates: the Gram matrices are compared.
+
+Blind to any rotation of the student's space. Source: relational distillation; arXiv 2509.25253
+prefers Gram and Procrustes measures, because MSE can vanish without matching structure.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from kvdistill.loss.base import Distance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gram(Distance):
+    """Mean over pairs of valid tokens of ((<x_i, x_j> - <y_i, y_j>) / (width scale^2))^2.
+
+    x are the student's tokens over all heads, y the target's, width is heads * dim.
+    """
+
+    def __call__(
+        self,
+        own: Float[Tensor, "batch heads seq dim"],
+        target: Float[Tensor, "batch heads seq dim"],
+        mask: Bool[Tensor, "batch seq"],
+        scale: Float[Tensor, ""],
+    ) -> Float[Tensor, " batch"]:
+        with torch.autocast(own.device.type, enabled=False):
+            x, y = (_rows(part, mask, scale) for part in (own, target))
+            # X X^T - Y Y^T = (D P^T + P D^T) / 2 for D = X - Y, P = X + Y. Its squared norm needs
+            # only width x width products, never tokens x tokens, and is exactly 0 where D is.
+            off, both = x - y, x + y
+            straight = (_product(off, off) * _product(both, both)).sum(dim=(1, 2))
+            cross = _product(both, off)
+            crossed = (cross * cross.mT).sum(dim=(1, 2))
+        pairs = mask.sum(dim=1).clamp(min=1).square()
+        return (straight + crossed) / 2 / pairs
+
+
+def _rows(
+    x: Float[Tensor, "batch heads seq dim"],
+    mask: Bool[Tensor, "batch seq"],
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, "batch seq width"]:
+    """Tokens over all heads, scaled so that a product of two is a mean over the width."""
+    rows = x.float().masked_fill(~mask[:, None, :, None], 0).transpose(1, 2).flatten(2)
+    return rows / (scale * rows.shape[2] ** 0.5)
+
+
+def _product(
+    a: Float[Tensor, "batch seq width"], b: Float[Tensor, "batch seq width"]
+) -> Float[Tensor, "batch width width"]:
+    return a.mT @ b

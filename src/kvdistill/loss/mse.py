@@ -1,0 +1,22 @@
+"""Squared residual over the target's variance: one minus the share of it that is reproduced."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from kvdistill.loss.base import Distance, element_mean, residual
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSE(Distance):
+    """Mean of ((own - target) / scale)^2."""
+
+    def __call__(
+        self,
+        own: Float[Tensor, "batch heads seq dim"],
+        target: Float[Tensor, "batch heads seq dim"],
+        mask: Bool[Tensor, "batch seq"],
+        scale: Float[Tensor, ""],
+    ) -> Float[Tensor, " batch"]:
+        return element_mean(residual(own, target, mask, scale).square(), mask)

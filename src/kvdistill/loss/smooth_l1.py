@@ -1,0 +1,36 @@
+"""Squared near zero, straight beyond: outlying elements pull no harder than others (Huber 1964).
+
+KaVa's choice for its Llama students (arXiv 2510.02312).
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from kvdistill.errors import ConfigError
+from kvdistill.loss.base import Distance, element_mean, residual
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothL1(Distance):
+    """Mean of r^2 / (2 beta) for |r| < beta, else |r| - beta / 2, of the scaled residual r."""
+
+    beta: float
+    """Where the line takes over, in standard deviations of the target."""
+
+    def __post_init__(self) -> None:
+        if not self.beta > 0:
+            raise ConfigError(f"loss.distance.beta must be above 0, got {self.beta}. 1 is usual.")
+
+    def __call__(
+        self,
+        own: Float[Tensor, "batch heads seq dim"],
+        target: Float[Tensor, "batch heads seq dim"],
+        mask: Bool[Tensor, "batch seq"],
+        scale: Float[Tensor, ""],
+    ) -> Float[Tensor, " batch"]:
+        off = residual(own, target, mask, scale)
+        zero = off.new_zeros(()).expand_as(off)
+        bent = nn.functional.smooth_l1_loss(off, zero, reduction="none", beta=self.beta)
+        return element_mean(bent, mask)

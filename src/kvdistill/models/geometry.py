@@ -1,0 +1,39 @@
+"""The shape of a model, read from its Hugging Face config and held against what its YAML states.
+
+The plan costs a study from the YAML alone, without torch; this is where a wrong YAML is caught.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+from kvdistill.errors import ConfigError
+from kvdistill.geometry import Geometry
+
+
+def read(config: Any) -> Geometry:
+    """The geometry of a transformers config; of its text part if it has several."""
+    config = config.get_text_config()
+    heads = config.num_attention_heads
+    return Geometry(
+        layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        heads=heads,
+        kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        vocab_size=config.vocab_size,
+        tied_embeddings=bool(config.tie_word_embeddings),
+    )
+
+
+def check(stated: Geometry, config: Any, setting: str) -> None:
+    """Raises ConfigError naming each field of `setting` (a config path) that the weights deny."""
+    actual = read(config)
+    wrong = [
+        f"{setting}.{field.name} is {getattr(stated, field.name)!r} but the model has "
+        f"{getattr(actual, field.name)!r}"
+        for field in fields(Geometry)
+        if getattr(stated, field.name) != getattr(actual, field.name)
+    ]
+    if wrong:
+        raise ConfigError(f"{'; '.join(wrong)}. Correct the YAML or point to the right model.")

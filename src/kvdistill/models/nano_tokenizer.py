@@ -1,0 +1,43 @@
+"""Byte-level BPE tokenizers trained on the split's own text.
+
+Two kinds, as in the study: one reads digits singly (Qwen), one packs up to three (Llama 3), so
+that a teacher of the other family really reads the same text in other pieces.
+"""
+
+from collections.abc import Iterable
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+EOS = "<|endoftext|>"
+PAD = "<|pad|>"
+
+WORDS = (
+    r"[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,{digits}}}"
+    r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""How Qwen2 and Llama 3 cut text before merging, less the English contractions."""
+
+
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int, max_digits: int
+) -> PreTrainedTokenizerFast:
+    """A lossless tokenizer of at most `vocab_size` tokens with an EOS and a padding token."""
+    tokenizer = Tokenizer(models.BPE())
+    cut = Regex(WORDS.format(digits=max_digits))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(cut, "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[EOS, PAD],
+        # All 256 bytes, so that no text is unknown.
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD)

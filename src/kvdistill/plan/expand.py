@@ -1,0 +1,161 @@
+"""From command lines to runs: each override list, through its sweep if it names one."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kvdistill.config.compose import Config, compose
+from kvdistill.config.schema import check_seed, typed
+from kvdistill.plan.budget import unified_steps
+from kvdistill.plan.graph import Node, run
+from kvdistill.plan.identity import recipe
+from kvdistill.plan.pin import pin
+from kvdistill.plan.sweep import Sweep, read
+
+UNVARIED = {"seed", "study", "stage", "root", "sweep"}
+"""Keys that do not make a label."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the plan, before anything is written."""
+
+    node: Node
+    config: Config
+    recipe: str
+    steps: int
+    """Unified optimiser steps; 0 where nothing is trained."""
+
+    @property
+    def identity(self) -> str:
+        """The hash in the run's folder name."""
+        return self.node.name.rpartition("-")[2]
+
+
+@dataclass
+class Plan:
+    """Everything one command asks for."""
+
+    root: Path
+    study: str
+    runs: dict[str, Run] = field(default_factory=dict)
+    """By identity; two labels with the same science are one run."""
+    artifacts: dict[str, Node] = field(default_factory=dict)
+    """By name, each after what it needs."""
+    questions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """question -> text, how it is judged, arms: label -> seed -> identity."""
+    references: dict[str, str] = field(default_factory=dict)
+    """Teacher name -> identity of the run that evaluates it as it is."""
+    config: Config = field(default_factory=dict)
+    """The first run's config: where execution settings are read from."""
+
+    def add(self, config: Config) -> Run:
+        """Takes a resolved, pinned config into the plan."""
+        node, needed = run(config)
+        steps = unified_steps(typed("budget", config["budget"])) if config["trained"] else 0
+        found = Run(node, config, recipe(config), steps)
+        self.artifacts |= {item.name: item for item in needed}
+        return self.runs.setdefault(found.identity, found)
+
+
+def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
+    """The plan of one command: one override list without `-m`, one a job with it."""
+    composer = Composer()
+    varied = [key for key in keys_that_vary(job_overrides) if key not in UNVARIED]
+    plan: Plan | None = None
+    for overrides in job_overrides:
+        given = dict(item.split("=", 1) for item in overrides if "=" in item)
+        moved = [f"{key.lstrip('+~')}={given[key]}" for key in varied]
+        for sweep, label, seed, items in requests(overrides, given, sweeps):
+            config = composer(items, seed)
+            if plan is None:
+                study = config["study"] or config["scale"]
+                plan = Plan(Path(config["root"]), str(study), config=config)
+            name = sweep.name if sweep else "+".join(varied) or "runs"
+            question = plan.questions.setdefault(name, asked(sweep, name))
+            found = plan.add(config)
+            full = " ".join([label, *moved]).strip() or str(config["arm"])
+            question["arms"].setdefault(full, {})[str(seed)] = found.identity
+    assert plan is not None
+    add_references(plan)
+    return plan
+
+
+def requests(
+    overrides: Sequence[str], given: Mapping[str, str], sweeps: Path
+) -> Iterator[tuple[Sweep | None, str, int | None, list[str]]]:
+    """(sweep, label, seed, overrides without seed and sweep) of one override list.
+
+    A seed of None is the config's own.
+    """
+    rest = [item for item in overrides if item.split("=", 1)[0] not in ("seed", "sweep")]
+    seed = composed_seed(given)
+    name = given.get("sweep", "null")
+    if name in ("null", ""):
+        yield None, "", seed, rest
+        return
+    sweep = read(name, sweeps)
+    for label, fixed in sweep.runs():
+        for each in sweep.seeds if seed is None else [seed]:
+            yield sweep, label, each, [*fixed, *rest]
+
+
+def composed_seed(given: Mapping[str, str]) -> Any:
+    """The command line's seed as YAML would read it; the schema refuses what is no number."""
+    text = given.get("seed")
+    if text is None:
+        return None
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+class Composer:
+    """Composes each distinct arm once and binds the seeds afterwards."""
+
+    def __init__(self) -> None:
+        self.done: dict[tuple[str, ...], Config] = {}
+        self.hashes: dict[str, str] = {}
+
+    def __call__(self, overrides: Sequence[str], seed: Any) -> Config:
+        """The pinned config with this seed (None: the config's own)."""
+        key = tuple(overrides)
+        if key not in self.done:
+            self.done[key] = pin(compose(overrides), hashes=self.hashes)
+        config = copy.deepcopy(self.done[key])
+        if seed is not None:
+            config["seed"] = seed
+            check_seed(config)
+        return config
+
+
+def add_references(plan: Plan) -> None:
+    """Every teacher is evaluated once, as it is, to stand beside the arms."""
+    if not plan.config["references"]:
+        return
+    for found in list(plan.runs.values()):
+        for teacher in found.config["teachers"].values():
+            as_is = {
+                **found.config,
+                "arm": "teacher",
+                "trained": False,
+                "student": teacher,
+                "teachers": {},
+            }
+            plan.references[teacher["name"]] = plan.add(as_is).identity
+
+
+def asked(sweep: Sweep | None, name: str) -> dict[str, Any]:
+    """A question's entry in plan.json, before its arms."""
+    text = sweep.question if sweep else f"Command line: {name}"
+    return {"question": text, **(sweep.judged if sweep else {}), "arms": {}}
+
+
+def keys_that_vary(job_overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Override keys whose value is not the same in every list, in order of appearance."""
+    values: dict[str, set[str]] = {}
+    for overrides in job_overrides:
+        for item in overrides:
+            key, _, value = item.partition("=")
+            values.setdefault(key, set()).add(value)
+    return [key for key, found in values.items() if len(found) > 1]

@@ -1,0 +1,82 @@
+"""The plan on disk: written once, before anything is queued; jobs read only their own folder."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
+
+from kvdistill.files import read_json, write_json, write_text
+from kvdistill.plan.expand import Plan, Run
+from kvdistill.plan.graph import Node
+from kvdistill.records import SCHEMA_VERSION
+
+
+def freeze(plan: Plan) -> dict[str, Path]:
+    """Writes every recipe and merges plan.json; returns the folder of each node by name.
+
+    A run finished in another study of the same root keeps its folder there. What is already
+    written is never rewritten: the same name means the same science.
+    """
+    folders = {name: plan.root / "artifacts" / name for name in plan.artifacts}
+    folders |= {run.node.name: home(plan, run) for run in plan.runs.values()}
+    study = plan.root / "runs" / plan.study
+    study.mkdir(parents=True, exist_ok=True)
+    (plan.root / "artifacts").mkdir(exist_ok=True)
+    with FileLock(study / ".plan.lock"):
+        for node in plan.artifacts.values():
+            write_recipe(node, folders[node.name])
+        for run in plan.runs.values():
+            write_recipe(run.node, folders[run.node.name])
+        write_json(study / "plan.json", merged(plan, study / "plan.json", folders))
+    return folders
+
+
+def home(plan: Plan, run: Run) -> Path:
+    """Where the run lies: in whichever study finished it first, else in this one."""
+    here = plan.root / "runs" / plan.study / "runs" / run.node.name
+    if is_done(here):
+        return here
+    elsewhere = sorted(plan.root.glob(f"runs/*/runs/{run.node.name}/manifest.json"))
+    return elsewhere[0].parent if elsewhere else here
+
+
+def is_done(folder: Path) -> bool:
+    """A manifest is written last, so its presence means complete."""
+    return (folder / "manifest.json").is_file()
+
+
+def write_recipe(node: Node, folder: Path) -> None:
+    """config.yaml: what the node's job reads. Frozen once written."""
+    path = folder / "config.yaml"
+    if not path.exists():
+        frozen = {"kind": node.kind, "needs": dict(node.needs), "recipe": dict(node.recipe)}
+        write_text(path, yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True))
+
+
+def merged(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
+    """The study's plan.json with this plan's questions and runs added."""
+    old = read_json(path) if path.exists() else {}
+    questions = old.get("questions", {})
+    for name, asked in plan.questions.items():
+        kept = questions.setdefault(name, {**asked, "arms": {}})
+        for label, seeds in asked["arms"].items():
+            kept["arms"].setdefault(label, {}).update(seeds)
+    runs = old.get("runs", {}) | {
+        run.identity: {
+            "folder": str(folders[run.node.name].relative_to(plan.root)),
+            "arm": run.config["arm"],
+            "seed": run.config["seed"],
+            "recipe": run.recipe,
+            "trained": run.config["trained"],
+            "steps": run.steps,
+        }
+        for run in plan.runs.values()
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": plan.study,
+        "questions": questions,
+        "references": old.get("references", {}) | plan.references,
+        "runs": runs,
+    }

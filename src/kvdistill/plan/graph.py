@@ -1,0 +1,81 @@
+"""What must be built for a run, and in which order: nodes named by the hash of their recipe."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvdistill.config.compose import Config
+from kvdistill.plan.identity import by_content, digest, identity, model, without
+
+
+@dataclass(frozen=True)
+class Node:
+    """A shared artefact or a run. Built once, whoever needs it."""
+
+    kind: str
+    """split, model, calibration or run."""
+    name: str
+    """Folder name: `kind-identity`, or the run's own."""
+    recipe: Mapping[str, Any]
+    """The config its job reads."""
+    needs: Mapping[str, str]
+    """Role -> name of the artefact it reads."""
+
+
+def artifact(kind: str, recipe: Mapping[str, Any], needs: Mapping[str, str], science: Any) -> Node:
+    """A node named by its own science and that of what it reads."""
+    key = digest({"kind": kind, "science": science, "needs": dict(needs)})
+    return Node(kind, f"{kind}-{key}", recipe, needs)
+
+
+def artifacts(config: Config) -> Iterator[tuple[str, Node]]:
+    """Every artefact a run reads, with its role, each after what it needs itself."""
+    split = artifact("split", {"data": config["data"]}, {}, by_content(config["data"]))
+    yield "split", split
+    built: dict[str, Node] = {}
+    for role, node in models(config):
+        if "build" in node:
+            needs = {"split": split.name} if node["reads_split"] else {}
+            built[role] = artifact("model", {"model": dict(node)}, needs, model(node))
+            yield role, built[role]
+    if not config["trained"]:
+        return
+    for name, teacher in config["teachers"].items():
+        # Named alike whatever the set calls it, so that two sets share it.
+        recipe = {key: config[key] for key in CALIBRATION} | {"teachers": {"only": teacher}}
+        needs = {"split": split.name} | {
+            role: built[of].name
+            for role, of in (("student", "student"), ("teacher.only", f"teacher.{name}"))
+            if of in built
+        }
+        science = by_content(recipe) | {
+            "student": model(config["student"]),
+            "teachers": model(teacher),
+            "train": config["train"]["calibration_rows"],
+            "budget": config["budget"]["seq_len"],
+        }
+        yield f"calibration.{name}", artifact("calibration", recipe, needs, science)
+
+
+CALIBRATION = (
+    "student", "style", "compression", "alignment", "layers", "position", "train", "budget",
+)  # fmt: skip
+
+
+def models(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(role, config node) of the student and each teacher."""
+    yield "student", config["student"]
+    for name, node in config["teachers"].items():
+        yield f"teacher.{name}", node
+
+
+def run(config: Config) -> tuple[Node, list[Node]]:
+    """A run's node and those of the artefacts it reads."""
+    named = list(artifacts(config))
+    key = identity(config)
+    name = f"seed{config['seed']}-{key}" if config["trained"] else f"untrained-{key}"
+    frozen = without(config, {"cluster"})
+    return (
+        Node("run", name, frozen, {role: node.name for role, node in named}),
+        [node for _, node in named],
+    )

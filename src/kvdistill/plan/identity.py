@@ -1,0 +1,115 @@
+"""What a run is: the hash of its science, the same on every machine.
+
+Science is what can change a result: models, data, rooms, budget, schedule, tasks, seed.
+Execution (where and how it runs, names, labels, paths, logging) never enters.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from kvdistill.config.compose import Config
+from kvdistill.config.schema import Budget
+from kvdistill.plan.budget import global_batch
+
+IDENTITY_VERSION = 1
+
+INTRODUCED: dict[str, Any] = {}
+"""Options added since version 1, by science path, with the value that means "as before".
+
+A field equal to it is left out, so that a new option forks no finished run.
+"""
+
+ROOMS = (
+    "style", "source", "compression", "alignment", "projection", "layers", "position", "kv",
+    "fusion", "loss",
+)  # fmt: skip
+
+TRAIN_EXECUTION = {"logging_steps", "eval_steps", "save_steps"}
+MODEL_EXECUTION = {"name", "placement"}
+TASKS_EXECUTION = {"data_root"}
+
+
+def science(config: Config) -> dict[str, Any]:
+    """The part of a resolved config that can change its results."""
+    found: dict[str, Any] = {
+        "version": IDENTITY_VERSION,
+        "student": model(config["student"]),
+        "data": by_content(config["data"]),
+        "tasks": by_content(without(config["tasks"], TASKS_EXECUTION)),
+    }
+    if config["trained"]:
+        budget = Budget(**config["budget"])
+        found |= {room: config[room] for room in ROOMS}
+        found["seed"] = config["seed"]
+        found["teachers"] = [model(node) for node in config["teachers"].values()]
+        found["train"] = without(config["train"], TRAIN_EXECUTION)
+        found["budget"] = {
+            "total_tokens": budget.total_tokens,
+            "seq_len": budget.seq_len,
+            "global_batch": global_batch(budget),
+        }
+    return prune(found)
+
+
+def identity(config: Config) -> str:
+    """Twelve hex digits that name the run."""
+    return digest(science(config))
+
+
+def recipe(config: Config) -> str:
+    """The identity without the seed: runs of one recipe are replicates of each other."""
+    return digest({key: value for key, value in science(config).items() if key != "seed"})
+
+
+def model(node: Mapping[str, Any]) -> Any:
+    """What of a student's or teacher's node can change its weights or outputs."""
+    return by_content(without(node, MODEL_EXECUTION))
+
+
+def without(node: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    """The mapping less these keys."""
+    return {key: value for key, value in node.items() if key not in keys}
+
+
+def by_content(node: Any) -> Any:
+    """Local files are told by their sha256 (put beside the path when the plan was made)."""
+    if isinstance(node, Mapping):
+        hashed = node.get("sha256") is not None
+        return {k: by_content(v) for k, v in node.items() if not (hashed and k == "path")}
+    if isinstance(node, list):
+        return [by_content(value) for value in node]
+    return node
+
+
+def prune(node: Any, prefix: str = "") -> Any:
+    """Leaves out every field that equals its introduction default."""
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: prune(value, f"{prefix}{key}.")
+        for key, value in node.items()
+        if f"{prefix}{key}" not in INTRODUCED or INTRODUCED[f"{prefix}{key}"] != value
+    }
+
+
+def digest(value: Any) -> str:
+    """First twelve hex digits of the sha256 of the canonical JSON."""
+    text = json.dumps(canonical(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def canonical(value: Any, path: str = "") -> Any:
+    """The value itself, checked. Raises TypeError on what another process might write otherwise."""
+    if isinstance(value, Mapping):
+        # A YAML key may be a number (layers.map.anchors); as text it sorts the same everywhere.
+        return {str(key): canonical(item, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [canonical(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return {"float": value.hex()}  # so that keep=1 (a token) and keep=1.0 (all) differ
+    raise TypeError(f"{path.lstrip('.')}={value!r} ({type(value).__name__}) has no canonical form.")

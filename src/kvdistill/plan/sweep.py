@@ -1,0 +1,80 @@
+"""A question as a file: arms x axes x seeds, each a list of overrides."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kvdistill.errors import ConfigError
+
+KEYS = {"question", "arms", "axes", "seeds", "hypotheses", "criteria", "primary", "figure"}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One file of sweeps/."""
+
+    name: str
+    question: str
+    arms: Mapping[str, Mapping[str, Any]]
+    axes: Mapping[str, Sequence[Any]]
+    seeds: Sequence[int]
+    judged: Mapping[str, Any] = field(default_factory=dict)
+    """How the answer will be judged; kept with every run, never part of its identity."""
+
+    def runs(self) -> Iterator[tuple[str, list[str]]]:
+        """(label, overrides without a seed) of every arm and point of the axes."""
+        for arm, fixed in self.arms.items():
+            for point in itertools.product(*self.axes.values()):
+                moved = dict(zip(self.axes, point, strict=True))
+                label = " ".join([arm, *(f"{key}={value}" for key, value in moved.items())])
+                yield label, [override(k, v) for k, v in {**fixed, **moved}.items()]
+
+
+def read(name: str, folder: Path) -> Sweep:
+    """The sweep of that name. Raises ConfigError naming the file and the key."""
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise ConfigError(f"sweep={name} is no file of {folder}/. Choose one of {known}.")
+    try:
+        node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(node, dict) or not isinstance(node.get("arms"), dict) or not node["arms"]:
+        raise ConfigError(f"{path}: arms must map at least one label to its overrides.")
+    if unknown := set(node) - KEYS:
+        raise ConfigError(f"{path}: {unknown.pop()} is no key of a sweep. Use {sorted(KEYS)}.")
+    judged = {key: node[key] for key in ("hypotheses", "criteria", "primary") if node.get(key)}
+    return Sweep(
+        name=name,
+        question=node.get("question", name),
+        arms={str(label): dict(fixed or {}) for label, fixed in node["arms"].items()},
+        axes=dict(node.get("axes") or {}),
+        seeds=list(node.get("seeds") or [42, 43, 44]),
+        judged=judged,
+    )
+
+
+def override(key: str, value: Any) -> str:
+    """`key=value` in Hydra's override grammar."""
+    return f"{key}={literal(value)}"
+
+
+def literal(value: Any) -> str:
+    """A YAML value in Hydra's override grammar; any string is quoted unless it is a plain word."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(literal(item) for item in value) + "]"
+    if isinstance(value, str) and not value.replace("_", "").replace("-", "").isalnum():
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    return str(value)

@@ -1,0 +1,32 @@
+"""In which rotary frame the keys are compared."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kvdistill.kv.rotary import Rotary
+
+Keys = Float[Tensor, "batch heads seq dim"]
+Positions = Int[Tensor, "batch seq"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Three places where keys may be rotated; each leaves them unless a choice says otherwise."""
+
+    needs_rotary: ClassVar[bool] = False
+    """Whether it turns keys, so that both models must have a rotary embedding it can reproduce."""
+
+    def source(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+        """The teacher's keys at its own tokens, before alignment; `rotary` is the teacher's."""
+        return keys
+
+    def target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+        """The aligned and projected target at the student's tokens; `rotary` is the student's."""
+        return keys
+
+    def own(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+        """The student's keys; `rotary` is the student's."""
+        return keys

@@ -1,0 +1,40 @@
+"""Compares keys at the phases of the student's positions, with the target's stretched or not.
+
+At a factor of 1 both sides turn alike, so mse equals that of unrotated keys: a law that the tests
+hold. Only the phase is applied; a model's attention scaling would scale both sides alike.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from kvdistill.errors import ConfigError
+from kvdistill.kv.rotary import Rotary
+from kvdistill.position.base import Keys, Position, Positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rephase(Position):
+    """Turns the target at `rope_scaling_factor` x the student's positions, its keys at its own."""
+
+    needs_rotary: ClassVar[bool] = True
+
+    rope_scaling_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.rope_scaling_factor > 0:
+            raise ConfigError(
+                f"position.rope_scaling_factor is {self.rope_scaling_factor} but must be positive. "
+                f"Use 1.0 for the student's own positions or position=none."
+            )
+
+    def target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+        """The student's frequencies at stretched positions."""
+        return _phase(rotary).rotate(keys, positions * self.rope_scaling_factor)
+
+    def own(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+        """The student's frequencies at its own positions."""
+        return _phase(rotary).rotate(keys, positions)
+
+
+def _phase(rotary: Rotary) -> Rotary:
+    return replace(rotary, attention_scaling=1.0)

@@ -1,0 +1,128 @@
+"""From a teacher layer's width and heads to the student's, keys and values apart.
+
+A projection holds one map a (student layer, teacher layer) pair of one teacher, so that the two
+neighbours of an interpolated layer are each brought into the student's basis first: heads of
+neighbouring layers share none. It is fitted in closed form from second moments of aligned,
+centred K and V, gathered once on calibration rows (teachers' half); see kv/moments.py.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kvdistill.errors import ConfigError
+from kvdistill.geometry import Geometry
+from kvdistill.kv.moments import Moments
+from kvdistill.layers.base import Source
+from kvdistill.types import KV
+
+Pair = tuple[int, int]
+"""(student layer, teacher layer)."""
+
+
+class Projection(nn.Module, ABC):
+    """Maps centred teacher K and V, already on the student's tokens, into the student's space.
+
+    `fit` is called on every build, before weights are loaded from a checkpoint; until then maps
+    are NaN, so that a forgotten fit cannot pass for a target of zeros.
+    """
+
+    in_student_space: ClassVar[bool] = True
+    """Whether targets are in the student's space, where those of several teachers can be fused."""
+    trains: bool = False
+    """Whether its weights get gradients in training."""
+    lr_scale: float = 1.0
+    """Factor on the learning rate for its weights."""
+
+    @abstractmethod
+    def __init__(self, *, student: Geometry, teacher: Geometry, sources: Sequence[Source]) -> None:
+        """Raises ConfigError if the geometries do not fit this projection."""
+        super().__init__()
+
+    @abstractmethod
+    def fit(self, moments: Mapping[Pair, tuple[Moments, Moments]]) -> None:
+        """Sets the maps from the (keys, values) moments of every pair."""
+
+    @abstractmethod
+    def target(self, kv: KV, pair: Pair) -> KV:
+        """The teacher's centred K and V of one layer, in the space of comparison."""
+
+    def own(self, kv: KV, pair: Pair) -> KV:
+        """The student's centred K and V in the space of comparison: its own, unless projected."""
+        return kv
+
+
+class ClosedForm(Projection):
+    """One frozen map a pair, solved from the moments; a subclass says how."""
+
+    keys: Float[Tensor, "pairs teacher_width student_width"]
+    values: Float[Tensor, "pairs teacher_width student_width"]
+
+    def __init__(self, *, student: Geometry, teacher: Geometry, sources: Sequence[Source]) -> None:
+        super().__init__(student=student, teacher=teacher, sources=sources)
+        self._heads = student.kv_heads
+        self._index = {pair: i for i, pair in enumerate(pairs(sources))}
+        shape = (len(self._index), teacher.kv_width, student.kv_width)
+        self.register_buffer("keys", torch.full(shape, torch.nan))
+        self.register_buffer("values", torch.full(shape, torch.nan))
+
+    @abstractmethod
+    def solve(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
+        """The map of one pair's keys or values."""
+
+    def fit(self, moments: Mapping[Pair, tuple[Moments, Moments]]) -> None:
+        for pair, i in self._index.items():
+            for maps, seen in zip((self.keys, self.values), moments[pair], strict=True):
+                maps[i] = self.solve(seen)
+
+    def target(self, kv: KV, pair: Pair) -> KV:
+        i = self._index[pair]
+        return KV(
+            across_heads(kv.keys, self.keys[i], self._heads),
+            across_heads(kv.values, self.values[i], self._heads),
+            kv.mask,
+        )
+
+
+def pairs(sources: Sequence[Source]) -> list[Pair]:
+    """Every (student layer, teacher layer) that the sources read, each once, in order."""
+    return [(source.student, layer) for source in sources for layer in source.teachers]
+
+
+def across_heads(
+    x: Float[Tensor, "batch heads seq dim"],
+    weight: Float[Tensor, "width out_width"],
+    out_heads: int,
+) -> Float[Tensor, "batch out_heads seq out_dim"]:
+    """Maps all heads of a token at once, in the weight's precision or autocast's."""
+    flat = x.transpose(1, 2).flatten(2).to(weight.dtype)
+    return (flat @ weight).unflatten(2, (out_heads, -1)).transpose(1, 2)
+
+
+def masked(kv: KV) -> KV:
+    """Zeros under the mask: where a map is trained, what lies there would reach its gradient."""
+    hidden = ~kv.mask[:, None, :, None]
+    return KV(kv.keys.masked_fill(hidden, 0), kv.values.masked_fill(hidden, 0), kv.mask)
+
+
+def check_penalty(penalty: float) -> float:
+    """Raises ConfigError unless the ridge penalty is positive."""
+    if not penalty > 0:
+        raise ConfigError(
+            f"projection.penalty must be above 0, got {penalty}. "
+            f"It is relative to the teacher's mean variance; 0.001 is a mild one."
+        )
+    return penalty
+
+
+def check_lr_scale(lr_scale: float) -> float:
+    """Raises ConfigError unless the factor on the learning rate is 0 or more."""
+    if not lr_scale >= 0:
+        raise ConfigError(
+            f"projection.lr_scale must be 0 or more, got {lr_scale}. 0 freezes the fitted maps."
+        )
+    return lr_scale

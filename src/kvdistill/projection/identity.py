@@ -1,0 +1,29 @@
+"""The teacher's K and V as they are, where its KV heads and head size are the student's."""
+
+from collections.abc import Mapping, Sequence
+
+from kvdistill.errors import ConfigError
+from kvdistill.geometry import Geometry
+from kvdistill.kv.moments import Moments
+from kvdistill.layers.base import Source
+from kvdistill.projection.base import Pair, Projection
+from kvdistill.types import KV
+
+
+class Identity(Projection):
+    """Leaves K and V alone."""
+
+    def __init__(self, *, student: Geometry, teacher: Geometry, sources: Sequence[Source]) -> None:
+        super().__init__(student=student, teacher=teacher, sources=sources)
+        own, other = (student.kv_heads, student.head_dim), (teacher.kv_heads, teacher.head_dim)
+        if own != other:
+            raise ConfigError(
+                f"projection=identity needs equal KV shapes, but the student has {own[0]} KV heads "
+                f"of {own[1]} and the teacher {other[0]} of {other[1]}. Use projection=ridge."
+            )
+
+    def fit(self, moments: Mapping[Pair, tuple[Moments, Moments]]) -> None:
+        return
+
+    def target(self, kv: KV, pair: Pair) -> KV:
+        return kv

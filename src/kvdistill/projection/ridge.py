@@ -1,0 +1,28 @@
+"""Ridge regression of the student's K and V on the teacher's, solved once and frozen.
+
+W = (C_xx + penalty tr(C_xx)/d I)^-1 C_xy over calibration tokens. A frozen map cannot move the
+target towards the student, which is how a trainable one reaches agreement on unrelated inputs.
+"""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from kvdistill.geometry import Geometry
+from kvdistill.kv.moments import Moments
+from kvdistill.layers.base import Source
+from kvdistill.projection.base import ClosedForm, check_penalty
+
+
+class Ridge(ClosedForm):
+    """The least-squares map of each pair; `penalty` is relative to the teacher's mean variance."""
+
+    def __init__(
+        self, *, student: Geometry, teacher: Geometry, sources: Sequence[Source], penalty: float
+    ) -> None:
+        super().__init__(student=student, teacher=teacher, sources=sources)
+        self.penalty = check_penalty(penalty)
+
+    def solve(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
+        return moments.ridge(self.penalty)

@@ -1,0 +1,76 @@
+"""The student is projected to the teacher: the target stands still, the map is dropped later.
+
+Sources: the direction of sentence-transformers PR 3665 and of Low-Rank Clone (arXiv 2505.12781).
+Each teacher has a space of its own, so there is one teacher, whose raw neighbouring layers are
+interpolated: one map of the student can meet any fixed mixture of them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from kvdistill.geometry import Geometry
+from kvdistill.kv.moments import Moments
+from kvdistill.layers.base import Source
+from kvdistill.projection.base import (
+    Pair,
+    Projection,
+    across_heads,
+    check_lr_scale,
+    check_penalty,
+    masked,
+)
+from kvdistill.types import KV
+
+
+class StudentSide(Projection):
+    """One trained map a student layer, starting as the ridge fit of the teacher on the student."""
+
+    in_student_space = False
+
+    def __init__(
+        self,
+        *,
+        student: Geometry,
+        teacher: Geometry,
+        sources: Sequence[Source],
+        penalty: float,
+        lr_scale: float,
+    ) -> None:
+        super().__init__(student=student, teacher=teacher, sources=sources)
+        self.penalty, self.lr_scale = check_penalty(penalty), check_lr_scale(lr_scale)
+        self.trains = lr_scale > 0
+        self._heads, self._sources = teacher.kv_heads, tuple(sources)
+        self._index = {source.student: i for i, source in enumerate(sources)}
+        shape = (student.kv_width, teacher.kv_width)
+        self.keys, self.values = (
+            nn.ParameterList(
+                nn.Parameter(torch.full(shape, torch.nan), requires_grad=self.trains)
+                for _ in sources
+            )
+            for _ in range(2)
+        )
+
+    @torch.no_grad()
+    def fit(self, moments: Mapping[Pair, tuple[Moments, Moments]]) -> None:
+        for i, source in enumerate(self._sources):
+            shares = (1 - source.weight, source.weight)
+            for part, maps in enumerate((self.keys, self.values)):
+                # Ridge is linear in what it predicts, so the mixture's fit is the fits' mixture.
+                fits = (
+                    share * moments[source.student, layer][part].swapped.ridge(self.penalty)
+                    for share, layer in zip(shares, source.teachers, strict=False)
+                )
+                maps[i].copy_(sum(fits))
+
+    def target(self, kv: KV, pair: Pair) -> KV:
+        return kv
+
+    def own(self, kv: KV, pair: Pair) -> KV:
+        i, kv = self._index[pair[0]], masked(kv)
+        return KV(
+            across_heads(kv.keys, self.keys[i], self._heads),
+            across_heads(kv.values, self.values[i], self._heads),
+            kv.mask,
+        )

@@ -1,0 +1,61 @@
+"""A scored item and a finished run: rows on disk, where training, evaluation and report meet.
+
+No torch here: a report is rebuilt on a laptop.
+"""
+
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One question with its worked answer, from whichever source."""
+
+    id: str
+    source: str
+    task: str
+    """The task family it trains for; splits are stratified by it."""
+    question: str
+    rationale: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One scored item of one task: the unit of every paired test. A row of items.parquet."""
+
+    task: str
+    item: str
+    doc_hash: str
+    prompt_hash: str
+    correct: float
+    """1.0 or 0.0; a probability mass for TruthfulQA MC2."""
+    unparsed: bool = False
+    truncated: bool = False
+    empty: bool = False
+    alternative: float | None = None
+    """`correct` under the task's other extractor; None where an answer needs no extraction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskScore:
+    """One task of results.json."""
+
+    metric: str
+    score: float
+    """In [0, 1]."""
+    n: int
+    stderr: float | None
+    chance: float
+    """Score of guessing, in [0, 1); 0 for free-form answers."""
+    unparsed: float
+    """Share of items, as are the next two."""
+    truncated: float
+    empty: float
+    by_subject: float | None = None
+    """Unweighted mean over the task's subjects (subtasks), where `score` is one over items."""
+    normalised: float | None = None
+    """(score - chance) / (1 - chance) of each subject, not below 0, averaged over subjects."""
+    alternative: float | None = None
+    """`score` under the task's other extractor."""

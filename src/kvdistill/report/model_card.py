@@ -1,0 +1,81 @@
+"""The evaluation block of an exported student's model card, in the hub's `model-index` format.
+
+Called by a run before its manifest is written: afterwards its files are sealed.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kvdistill.files import read_json, write_text
+
+START = "<!-- kvdistill:evaluation -->"
+END = "<!-- /kvdistill:evaluation -->"
+
+
+def complete(folder: Path) -> Path | None:
+    """Puts results.json into model/README.md of a run folder; None where no student is exported.
+
+    What else stands in the card is kept; called again, it replaces its own block.
+    """
+    model = Path(folder) / "model"
+    if not model.is_dir():
+        return None
+    results = read_json(Path(folder) / "results.json")
+    path = model / "README.md"
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = with_head(old, index(Path(folder).name, results))
+    block = scores_table(results)
+    if START in text and END in text:
+        before, rest = text.split(START, 1)
+        text = before + block + rest.split(END, 1)[1].lstrip("\n")
+    else:
+        text = text.rstrip("\n") + "\n\n" + block
+    if text != old:
+        write_text(path, text)
+    return path
+
+
+def index(name: str, results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """model-index: one result a task, and the macro average where no task is missing."""
+    found = [
+        result(task, scores.get("metric") or "accuracy", scores["score"], scores["n"])
+        for task, scores in results["tasks"].items()
+    ]
+    if results.get("macro") is not None:
+        total = sum(scores["n"] for scores in results["tasks"].values())
+        found.append(result("macro average", "accuracy", results["macro"], total))
+    return [{"name": name, "results": found}]
+
+
+def result(task: str, metric: str, score: float, n: int) -> dict[str, Any]:
+    """One entry of `results`, in percent."""
+    return {
+        "task": {"type": "text-generation", "name": "Text Generation"},
+        "dataset": {"name": task, "type": task.replace(" ", "_"), "split": "test"},
+        "metrics": [{"type": metric, "value": round(100 * score, 2), "name": f"{metric}, {n} items"}],
+    }
+
+
+def with_head(text: str, block: list[dict[str, Any]]) -> str:
+    """The card with `model-index` in its YAML head, the rest of the head kept."""
+    found = re.match(r"---\n(.*?)\n---\n", text, flags=re.DOTALL)
+    head = yaml.safe_load(found.group(1)) if found else {}
+    body = text[found.end() :] if found else text
+    dumped = yaml.safe_dump({**(head or {}), "model-index": block}, sort_keys=False, allow_unicode=True)
+    return f"---\n{dumped}---\n{body}"
+
+
+def scores_table(results: Mapping[str, Any]) -> str:
+    """The scores as Markdown, between two marks."""
+    rows = [
+        f"| {task} | {100 * s['score']:.1f} | {s['n']} | {100 * (s.get('unparsed') or 0):.1f} |"
+        for task, s in results["tasks"].items()
+    ]
+    macro = results.get("macro")
+    rows.append(f"| macro average | {f'{100 * macro:.1f}' if macro is not None else 'missing'} | | |")
+    head = "| task | score, % | items | no answer found, % |\n| :--- | ---: | ---: | ---: |"
+    return f"{START}\n## Evaluation\n\n{head}\n" + "\n".join(rows) + f"\n{END}\n"

@@ -1,0 +1,265 @@
+"""The study's tables as grids: scores, differences, efficiency, budget, leakage, extraction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kvdistill.report.grid import Grid, Value
+from kvdistill.report.words import p_text, signed, span, task_names
+from kvdistill.stats.analysis import Analysis
+from kvdistill.stats.compare import Difference
+from kvdistill.stats.seeds import LEGEND, OK, stars
+from kvdistill.stats.study import MACRO, Arm, Study
+from kvdistill.stats.summary import Cell, Table
+
+DASH = "\u2014"
+TIE = "\u2248"
+
+
+def scores(table: Table, ties: Mapping[str, frozenset[str]], name: str) -> Grid:
+    """Arms x tasks: mean and SD over seeds, the best marked, and what ties with it."""
+    names = task_names(table.endpoints)
+    best = {endpoint: table.best(endpoint) for endpoint in table.endpoints}
+    rows = []
+    for label, cells in table.rows.items():
+        reference = label in table.references
+        row = [Value(label, mark="faint" if reference else "")]
+        for endpoint, cell in cells.items():
+            row.append(score(cell, label == best[endpoint], label in ties.get(endpoint, ())))
+        rows.append(row)
+    return Grid(
+        name=name,
+        caption=table.text,
+        columns=["arm", *(names[e] for e in table.endpoints)],
+        rows=rows,
+        note=(
+            f"Percent, mean\u00b1SD over seeds; bold: best arm of the column; {TIE}: not "
+            "distinguishable from it (recipe-level test, Holm within the column). Teachers are "
+            "reference rows."
+        ),
+    )
+
+
+def score(cell: Cell, best: bool, tie: bool) -> Value:
+    """One cell of the scores table."""
+    each = ", ".join(f"{100 * value:.2f}" for value in cell.values)
+    if cell.mean is None:
+        missing = f"missing: {', '.join(cell.gaps)}"
+        return Value(f"{len(cell.values)} done" if cell.values else DASH, None, "missing", f"{missing}. {each}")
+    mark = "best" if best else "tie" if tie else ""
+    return Value(cell.text() + (f" {TIE}" if tie else ""), 100 * cell.mean, mark, f"runs: {each}")
+
+
+def differences(analysis: Analysis) -> Grid:
+    """Each arm against the baseline on the macro average, with everything that was computed."""
+    rows = [
+        [Value(label), *difference(comparison.macro)]
+        for label, comparison in analysis.comparisons.items()
+    ]
+    return Grid(
+        name=f"{analysis.question.name}_differences",
+        caption=f"Macro average: difference from {analysis.baseline}, in points",
+        columns=[
+            "arm", "difference", "recipe interval", "recipe p", "Holm", "paired t", "p", "Holm ",
+            "unpaired p", "item interval", "g", "P(better)", "same sign", "detectable",
+            "seeds needed", "seed share", "remarks",
+        ],
+        rows=rows,
+        note=(
+            f"{LEGEND}. Recipe: new seeds and new items, Satterthwaite. Item: these checkpoints on "
+            "new items, bootstrap stratified by task and clustered by subject. Holm: over the arms of "
+            "this question. Detectable: with 80 % power at this noise."
+        ),
+        numeric=[False, *[True] * 15, False],
+    )  # fmt: skip
+
+
+def difference(one: Difference) -> list[Value]:
+    """The cells of one comparison."""
+    if one.estimate is None:
+        return [Value(DASH, None, "missing", one.why)] * 15 + [Value(f"{one.status}: {one.why}")]
+    t = one.seeds if one.seeds and one.seeds.status == OK else None
+    remarks = [text for text in (one.status if one.status != OK else "", one.why, *one.notes) if text]
+    recipe, item = one.recipe, one.item
+    return [
+        Value(signed(100 * one.estimate, 2), 100 * one.estimate),
+        Value(span(100 * recipe.low, 100 * recipe.high) if recipe else DASH),
+        Value(p_text(recipe.p if recipe else None), recipe.p if recipe else None),
+        adjusted(one, "recipe"),
+        Value(f"{signed(t.t or 0, 2)} (df {t.df:.3g})" if t else DASH, t.t if t else None),
+        Value(f"{p_text(t.p)} {stars(t.p)}".strip() if t else DASH, t.p if t else None),
+        adjusted(one, "seeds"),
+        Value(p_text(one.unpaired.p if one.unpaired else None)),
+        Value(span(100 * item.low, 100 * item.high) if item and item.se else DASH),
+        Value(signed(one.effect, 2) if one.effect is not None else DASH, one.effect),
+        Value(f"{one.improvement:.2f}" if one.improvement is not None else DASH, one.improvement),
+        Value(f"{one.same_sign[0]}/{one.same_sign[1]}" if one.same_sign else DASH),
+        Value(*number(one.detectable, 100)),
+        Value(str(one.seeds_needed) if one.seeds_needed else "more items", one.seeds_needed),
+        Value(*number(one.seed_share, 100, "%")),
+        Value("; ".join(remarks)),
+    ]
+
+
+def adjusted(one: Difference, kind: str) -> Value:
+    """An adjusted p value."""
+    p = one.adjusted.get(kind)
+    return Value(p_text(p), p)
+
+
+def number(value: float | None, factor: float = 1, unit: str = "") -> tuple[str, float | None]:
+    """(text, sort) of a number or a gap."""
+    if value is None:
+        return DASH, None
+    return f"{factor * value:.1f}{' ' + unit if unit else ''}", factor * value
+
+
+def cells(analysis: Analysis, tasks: Sequence[str]) -> Grid:
+    """Exploratory: arms x tasks, difference with its interval; BH over all cells."""
+    names = task_names([*tasks, MACRO])
+    rows = []
+    for label, comparison in analysis.comparisons.items():
+        row = [Value(label)]
+        for task in tasks:
+            one = comparison.differences[task]
+            if one.estimate is None:
+                row.append(Value(DASH, None, "missing", f"{one.status}: {one.why}"))
+                continue
+            claim = one.claim
+            ends = span(100 * claim.low, 100 * claim.high) if claim and claim.se else one.status
+            p = one.adjusted.get("recipe")
+            mark = "" if p is None or p >= 0.05 else "good" if one.estimate > 0 else "bad"
+            title = f"{ends}; BH-adjusted p {p_text(p)}"
+            row.append(Value(signed(100 * one.estimate), 100 * one.estimate, mark, title))
+        rows.append(row)
+    return Grid(
+        name=f"{analysis.question.name}_cells",
+        caption=f"Per task: difference from {analysis.baseline}, in points (exploratory)",
+        columns=["arm", *(names[task] for task in tasks)],
+        rows=rows,
+        note="Coloured where the Benjamini-Hochberg adjusted recipe-level p is below .05; the interval is under the pointer.",
+    )
+
+
+def efficiency(arms: Mapping[str, Arm]) -> Grid:
+    """What was measured beside the scores, mean over seeds."""
+    keys: dict[str, None] = {}
+    for arm in arms.values():
+        for run in arm.unique():
+            keys |= {k: None for k, v in run.efficiency.items() if isinstance(v, int | float)}
+    rows = []
+    for label, arm in arms.items():
+        row = [Value(label)]
+        for key in keys:
+            found = [run.efficiency.get(key) for run in arm.unique()]
+            known = [float(v) for v in found if isinstance(v, int | float)]
+            mean = float(np.mean(known)) if known and len(known) == len(found) else None
+            row.append(Value(f"{mean:,.4g}" if mean is not None and abs(mean) < 1e4 else f"{mean:,.0f}" if mean is not None else DASH, mean))
+        rows.append(row)
+    return Grid("efficiency", "Efficiency, mean over seeds", ["arm", *keys], rows)
+
+
+def budget(study: Study) -> Grid:
+    """Planned and done, all arms; trained arms must agree to 1 % (STUDY.md A1)."""
+    nodes = [node for one in study.budgets for node in one.get("arms", [])]
+    keys = list(dict.fromkeys(key for node in nodes for key in node if key != "label"))
+    trained = [node for node in nodes if node.get("steps")]
+    off = {key: uneven([node.get(key) for node in trained]) for key in keys}
+    rows = [
+        [
+            Value(str(node.get("label", "?"))),
+            *(
+                Value(
+                    plain(node.get(key)),
+                    float(node[key]) if isinstance(node.get(key), int | float) else None,
+                    "bad" if node in trained and off[key] else "",
+                )
+                for key in keys
+            ),
+        ]
+        for node in nodes
+    ]
+    return Grid("budget", "Budget of every arm", ["arm", *keys], rows)
+
+
+def plain(value: Any) -> str:
+    """A JSON value for reading."""
+    if isinstance(value, bool) or value is None:
+        return DASH if value is None else str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def uneven(values: Sequence[Any]) -> bool:
+    """Whether numbers differ by more than 1 % of the largest."""
+    known = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    return len(known) > 1 and max(known) - min(known) > 0.01 * max(map(abs, known))
+
+
+PARITY = ("steps", "sequences", "planned_tokens", "real_tokens", "tokens")
+
+
+def parity(study: Study) -> tuple[bool | None, str]:
+    """(whether every trained arm has the same budget within 1 %, in words); None without data."""
+    trained = [n for one in study.budgets for n in one.get("arms", []) if n.get("steps")]
+    if len(trained) < 2:
+        return None, "fewer than two trained arms: nothing to compare"
+    keys = [key for key in PARITY if any(key in node for node in trained)]
+    off = [key for key in keys if uneven([node.get(key) for node in trained])]
+    if off:
+        return False, f"{', '.join(off)} differ by more than 1 % between trained arms"
+    return True, f"{', '.join(keys)} agree within 1 % over {len(trained)} trained arms"
+
+
+def leakage(study: Study) -> Grid:
+    """Every pair of sets that was compared."""
+    rows = []
+    for name, report in study.validations.items():
+        for pair in report.get("pairs", []):
+            sets = f"{pair.get('first', pair.get('pair', '?'))} \u2229 {pair.get('second', '')}".rstrip(" \u2229")
+            verdict = str(pair.get("verdict", ""))
+            rows.append(
+                [
+                    Value(name),
+                    Value(sets),
+                    Value(str(pair.get("method", ""))),
+                    Value(plain(pair.get("checked", pair.get("n_checked")))),
+                    Value(plain(pair.get("hits", pair.get("n_hits"))), pair.get("hits", pair.get("n_hits"))),
+                    Value("refuses" if pair.get("blocking") else "reports"),
+                    Value(verdict, None, "bad" if verdict == "leak" else ""),
+                ]
+            )
+    columns = ["study", "sets", "method", "checked", "shared", "a hit", "verdict"]
+    return Grid("leakage", "Shared items between sets", columns, rows, numeric=[False, False, False, True, True, False, False])
+
+
+def audit(study: Study, arms: Mapping[str, Arm]) -> Grid:
+    """Shares of answers without an extractable answer, cut off, or empty: mean over tasks and runs."""
+    rows = []
+    for label, arm in arms.items():
+        runs = [run for run in arm.unique() if run.done]
+        found = [run.scores[task] for run in runs for task in study.tasks if task in run.scores]
+        if not found:
+            rows.append([Value(label), *[Value(DASH, None, "missing")] * 5])
+            continue
+        shares = [float(np.mean([getattr(s, key) for s in found])) for key in ("unparsed", "truncated", "empty")]
+        worst = max(found, key=lambda s: s.unparsed)
+        moved = [s.alternative - s.score for s in found if s.alternative is not None]
+        rows.append(
+            [
+                Value(label),
+                *(Value(f"{100 * share:.1f} %", 100 * share, "bad" if share > 0.1 else "") for share in shares),
+                Value(f"{worst.task} ({100 * worst.unparsed:.1f} %)" if worst.unparsed else DASH),
+                Value(signed(100 * float(np.mean(moved))) if moved else DASH, float(np.mean(moved)) if moved else None),
+            ]
+        )
+    return Grid(
+        "extraction",
+        "Extraction audit: how many answers could not be read",
+        ["arm", "no answer found", "cut off", "empty", "worst task", "other extractor, points"],
+        rows,
+        note="Mean over tasks and runs. Such answers count as wrong. The last column: how the score would move under each task's second extractor.",
+        numeric=[False, True, True, True, False, True],
+    )

@@ -1,0 +1,84 @@
+"""curves.jsonl and routing.json of a run, as tables."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kvdistill.errors import ArtifactError
+from kvdistill.files import read_json
+from kvdistill.stats.study import Run
+
+
+EMPTY = pd.DataFrame(columns=["step", "split"])
+
+
+def curves(run: Run) -> pd.DataFrame:
+    """One row a log point (step, split, columns as logged); empty where nothing was trained."""
+    return read_curves(run.folder / "curves.jsonl") if run.done else EMPTY
+
+
+def read_curves(path: Path) -> pd.DataFrame:
+    """The file's lines as rows; no rows where there is no file. Raises ArtifactError."""
+    if not path.is_file():
+        return EMPTY
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    except ValueError as error:
+        raise ArtifactError(f"{path} has a broken line: {error}. Train the run again.") from error
+    table = pd.DataFrame(lines, columns=None if lines else ["step", "split"])
+    # A resumed run logs the steps after its checkpoint again; the later line is the run's.
+    return table.groupby(["step", "split"], as_index=False, sort=True).last() if lines else EMPTY
+
+
+def last(run: Run, column: str, split: str = "val") -> float | None:
+    """The last logged value of a column; None where it was never logged."""
+    table = curves(run)
+    if column not in table or "split" not in table:
+        return None
+    known = table[(table["split"] == split) & table[column].notna()]
+    return float(known.sort_values("step")[column].iloc[-1]) if len(known) else None
+
+
+def routing(run: Run) -> dict[str, dict[str, dict[str, float]]]:
+    """task -> teacher -> layer -> mean weight; empty without a router."""
+    path: Path = run.folder / "routing.json"
+    return read_json(path)["weights"] if run.done and path.is_file() else {}
+
+
+def by_teacher(weights: Mapping[str, Mapping[str, Mapping[str, float] | float]]) -> pd.DataFrame:
+    """tasks x teachers: weights averaged over layers."""
+    rows = {
+        task: {
+            teacher: float(np.mean(list(w.values()) if isinstance(w, Mapping) else [w]))
+            for teacher, w in teachers.items()
+        }
+        for task, teachers in weights.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def information(weights: np.ndarray) -> float:
+    """Mutual information, in nats, of task and teacher weight (tasks x teachers, equal tasks)."""
+    joint = weights / weights.sum()
+    outer = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    there = joint > 0
+    return float((joint[there] * np.log(joint[there] / outer[there])).sum())
+
+
+def specialises(
+    runs: list[np.ndarray], rng: np.random.Generator, draws: int = 9999
+) -> tuple[float, float]:
+    """(mutual information of the seeds' mean weights, permutation p).
+
+    Tasks are permuted within each seed: a router that treats tasks alike but noisily differs
+    from task to task in one seed, and not in the same way in the next.
+    """
+    observed = information(np.mean(runs, axis=0))
+    hits = 0
+    for _ in range(draws):
+        shuffled = np.mean([rng.permutation(weights, axis=0) for weights in runs], axis=0)
+        hits += information(shuffled) >= observed - 1e-12
+    return observed, (hits + 1) / (draws + 1)

@@ -1,0 +1,106 @@
+"""What was expected, as written before training: its schema, its hash, and when it was recorded.
+
+A claim names an arm, mostly a baseline, a measure and one bound. It never changes a run; it is
+only written into the manifests, so that a later edit can be told from a prediction.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from kvdistill.errors import ConfigError
+from kvdistill.stats.study import MACRO, Arm
+
+LEVELS = ("finding", "minimum", "ideal", "stretch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One bound on one measure. Exactly one of at_least and at_most is set."""
+
+    name: str
+    arm: str
+    """A label of the study, `teacher NAME` for a reference."""
+    baseline: str | None = None
+    """None: the arm's own level is meant."""
+    measure: str = MACRO
+    """macro or a task (points); tasks_improved (a count); std, or kv, ce, loss (last validation
+    value), or efficiency.KEY (percent of the baseline's); routing (mutual information)."""
+    at_least: float | None = None
+    at_most: float | None = None
+    level: str = "finding"
+    """finding, or the criterion's level: minimum, ideal, stretch."""
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if self.measure != "routing" and (self.at_least is None) == (self.at_most is None):
+            raise ConfigError(
+                f"hypotheses.{self.name}: exactly one of at_least and at_most must be set."
+            )
+        if self.level not in LEVELS:
+            raise ConfigError(
+                f"hypotheses.{self.name}.level={self.level} is no level. Choose one of "
+                f"{', '.join(LEVELS)}."
+            )
+
+    @property
+    def bound(self) -> float:
+        """The threshold, in the measure's unit."""
+        value = self.at_least if self.at_least is not None else self.at_most
+        return float(value or 0)
+
+
+def claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
+    """A YAML node as a claim. Raises ConfigError naming the key."""
+    known = [field.name for field in fields(Claim)]
+    for key in node:
+        if key not in known:
+            raise ConfigError(f"{where}.{key} is no key of a claim. Use {', '.join(known)}.")
+    for key in ("name", "arm"):
+        if not node.get(key):
+            raise ConfigError(f"{where}: a claim needs {key}, got {dict(node)}.")
+    return Claim(**node)
+
+
+def digest(node: Mapping[str, Any]) -> str:
+    """Hash of what a claim says: its text and level may be reworded, its content not."""
+    content = {k: v for k, v in node.items() if k not in ("text", "name") and v is not None}
+    for key in ("at_least", "at_most"):
+        if key in content:
+            content[key] = float(content[key])
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def registration(claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What every run's manifest keeps under `hypotheses`, written before its training."""
+    listed = [dict(node) | {"sha256": digest(node)} for node in claims]
+    whole = hashlib.sha256("".join(sorted(one["sha256"] for one in listed)).encode()).hexdigest()
+    return {"sha256": whole, "claims": listed}
+
+
+BEFORE = "recorded before training"
+BASELINE_KNOWN = "recorded before the arm, after the baseline"
+POST_HOC = "post hoc"
+UNRECORDED = "not recorded in the manifests"
+
+
+def recorded(node: Mapping[str, Any], arm: Arm | None, baseline: Arm | None) -> str:
+    """When the claim was written down, as the manifests of its trained runs prove."""
+    states = [known(node, one) for one in (arm, baseline) if one is not None and one.trained]
+    if not states or "nothing" in states:
+        return UNRECORDED
+    if states[0] == "without":
+        return POST_HOC
+    return BASELINE_KNOWN if "without" in states else BEFORE
+
+
+def known(node: Mapping[str, Any], arm: Arm) -> str:
+    """Whether every finished run of the arm holds the claim: with, without, or nothing at all."""
+    wanted = digest(node)
+    found = [run.manifest.get("hypotheses") for run in arm.runs.values() if run.done]
+    if not found or any(not isinstance(one, Mapping) for one in found):
+        return "nothing"
+    held = [{c.get("sha256") for c in one.get("claims", ())} for one in found if one is not None]
+    return "with" if all(wanted in digests for digests in held) else "without"

@@ -1,0 +1,168 @@
+"""From runs/<study>/ to a Study. What is unfinished is kept by name, never skipped in silence."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kvdistill.errors import ArtifactError
+from kvdistill.files import read_json
+from kvdistill.stats.items import Reader
+from kvdistill.stats.study import Arm, Question, Run, Scores, Study
+
+TOLERANCE = 1e-6
+"""Largest difference between a score in results.json and the mean of its items."""
+
+
+def load(folders: Sequence[Path]) -> Study:
+    """The study, or several joined. Raises ArtifactError naming what is missing or broken."""
+    reader = Reader()
+    runs: dict[str, Run] = {}
+    references: dict[str, Run] = {}
+    questions: dict[str, Question] = {}
+    problems: list[str] = []
+    for folder in map(Path, folders):
+        plan = read_json(folder / "plan.json")
+        root = folder.resolve().parent.parent
+        for identity, node in plan["runs"].items():
+            if identity not in runs or not runs[identity].done:
+                runs[identity] = read_run(identity, node, root, reader, problems)
+        named = plan.get("references") or {}
+        references |= {name: runs[i] for name, i in named.items() if i in runs}
+        for name, node in plan["questions"].items():
+            key = name if name not in questions else f"{plan['study']}: {name}"
+            questions[key] = question(key, node, runs)
+    budgets = [read_json(f / "budget.json") for f in folders if (f / "budget.json").exists()]
+    reports = {f.name: f / "validation_report.json" for f in map(Path, folders)}
+    return Study(
+        name=" + ".join(Path(folder).name for folder in folders),
+        folders=[Path(folder) for folder in folders],
+        tasks=task_order(runs.values()),
+        questions=questions,
+        runs=runs,
+        references=references,
+        budgets=budgets,
+        validations={name: read_json(path) for name, path in reports.items() if path.exists()},
+        problems=problems,
+    )
+
+
+def question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -> Question:
+    """A question of plan.json with its runs in place of their identities."""
+    arms = {
+        label: Arm(label=label, runs={int(seed): runs[i] for seed, i in seeds.items()})
+        for label, seeds in node["arms"].items()
+    }
+    return Question(
+        name=name,
+        text=str(node.get("question") or name),
+        arms=arms,
+        primary=node.get("primary"),
+        hypotheses=node.get("hypotheses") or (),
+        criteria=node.get("criteria") or (),
+        figure=node.get("figure"),
+    )
+
+
+def read_run(
+    identity: str, node: Mapping[str, Any], root: Path, reader: Reader, problems: list[str]
+) -> Run:
+    """One run folder; unfinished ones come back with their state and no scores."""
+    folder = root / node["folder"]
+    run = Run(
+        identity=identity,
+        folder=folder,
+        arm=str(node["arm"]),
+        seed=int(node["seed"]),
+        trained=bool(node["trained"]),
+        recipe=str(node.get("recipe", "")),
+    )
+    if not (folder / "manifest.json").is_file():
+        status = folder / "status.json"
+        run.state = str(read_json(status).get("state", "missing")) if status.exists() else "missing"
+        # A job that says done before its manifest stands has not finished writing.
+        run.state = "unfinished" if run.state == "done" else run.state
+        return run
+    run.manifest = read_json(folder / "manifest.json")
+    results = read_json(folder / "results.json")
+    run.efficiency = results.get("efficiency") or {}
+    path = folder / "items.parquet"
+    items = reader(path) if path.exists() else {}
+    run.scores = {
+        task: scores(run, task, found, items.get(task), problems)
+        for task, found in results["tasks"].items()
+    }
+    run.absent = tuple(results.get("missing") or ())
+    run.beside = tuple(results.get("beside") or ())
+    return run
+
+
+def scores(
+    run: Run, task: str, found: Mapping[str, Any], answered: Any, problems: list[str]
+) -> Scores:
+    """A task's scores; where items are kept their mean is the score, and a contradiction is told."""
+    score = float(found["score"])
+    if not 0 <= score <= 1:
+        raise ArtifactError(
+            f"{run.folder / 'results.json'}: tasks.{task}.score must be in [0, 1], got {score}. "
+            "Scores are shares, not percent; evaluate the run again."
+        )
+    correct, items = answered or (None, None)
+    if correct is None:
+        problems.append(f"{run.folder.name}: no items of {task}, so no paired test.")
+    else:
+        mean = float(np.mean(correct, dtype=np.float64))
+        if abs(mean - score) > TOLERANCE:
+            problems.append(
+                f"{run.folder.name}: {task} is {score:.4f} in results.json and {mean:.4f} over its "
+                "items; the items count."
+            )
+        score = mean
+    return Scores(
+        task=task,
+        metric=str(found.get("metric", "")),
+        score=score,
+        chance=float(found.get("chance") or 0),
+        n=int(found.get("n") or (0 if correct is None else len(correct))),
+        unparsed=float(found.get("unparsed") or 0),
+        truncated=float(found.get("truncated") or 0),
+        empty=float(found.get("empty") or 0),
+        alternative=found.get("alternative"),
+        correct=correct,
+        items=items,
+    )
+
+
+def task_order(runs: Collection[Run]) -> list[str]:
+    """The tasks of the macro average, in the order of the results that first name them."""
+    named = dict.fromkeys(task for run in runs for task in (*run.scores, *run.absent))
+    beside = {task for run in runs for task in run.beside}
+    return [task for task in named if task not in beside]
+
+
+def long_table(study: Study) -> pd.DataFrame:
+    """One row a question x arm x seed x task, the macro average among them; NaN where missing."""
+    rows = []
+    for name, asked in study.questions.items():
+        for label, arm in asked.arms.items():
+            for seed, run in sorted(arm.runs.items()):
+                for endpoint in (*study.tasks, "macro"):
+                    task = run.scores.get(endpoint)
+                    rows.append(
+                        {
+                            "question": name,
+                            "arm": label,
+                            "seed": seed,
+                            "run": run.identity,
+                            "state": run.state,
+                            "endpoint": endpoint,
+                            "score": run.value(endpoint, study.tasks),
+                            "n": task.n if task else None,
+                            "unparsed": task.unparsed if task else None,
+                            "truncated": task.truncated if task else None,
+                            "empty": task.empty if task else None,
+                        }
+                    )
+    return pd.DataFrame(rows).astype({"score": "float64"})

@@ -1,0 +1,184 @@
+"""A study's records in memory: questions of arms, arms of runs, runs of scored tasks.
+
+Scores are in [0, 1] here; points (hundredths) appear only where something is shown.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MACRO = "macro"
+"""The endpoint beside the tasks: the unweighted mean of the task scores."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ItemSet:
+    """The items of one task, sorted by id; shared by all runs that answered exactly these."""
+
+    task: str
+    digest: str
+    """Of every (item, document hash, prompt hash): equal digests prove that arms are paired."""
+    ids: np.ndarray
+    documents: np.ndarray
+    prompts: np.ndarray
+    subjects: np.ndarray | None
+    """A code an item where items share context (BBH subtask, CMMLU subject), else None."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scores:
+    """One task of one run."""
+
+    task: str
+    metric: str
+    score: float
+    chance: float
+    n: int
+    unparsed: float
+    truncated: float
+    empty: float
+    alternative: float | None = None
+    """The score under the task's other extractor."""
+    correct: np.ndarray | None = None
+    """float32, in the order of `items`; None where the run kept no items."""
+    items: ItemSet | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """One arm with one seed."""
+
+    identity: str
+    folder: Path
+    arm: str
+    seed: int
+    trained: bool
+    recipe: str = ""
+    state: str = "done"
+    """done, or what status.json says: queued, running, failed, missing."""
+    scores: Mapping[str, Scores] = field(default_factory=dict)
+    absent: Sequence[str] = ()
+    """Tasks that could not be scored."""
+    beside: Sequence[str] = ()
+    """Tasks scored outside the macro average."""
+    efficiency: Mapping[str, Any] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        """Whether its records are complete on disk."""
+        return self.state == "done"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for runs that gave the same answers to the same items: one run, copied."""
+        if any(scores.correct is None for scores in self.scores.values()):
+            return self.identity
+        digest = hashlib.sha256()
+        for task, scores in sorted(self.scores.items()):
+            assert scores.correct is not None
+            assert scores.items is not None
+            digest.update(f"{task}\0{scores.items.digest}\0".encode())
+            digest.update(scores.correct.tobytes())
+        return digest.hexdigest() if self.scores else self.identity
+
+    def value(self, endpoint: str, tasks: Sequence[str]) -> float | None:
+        """The score of a task, or the macro average; None where any part is missing."""
+        if endpoint != MACRO:
+            return self.scores[endpoint].score if endpoint in self.scores else None
+        if not tasks or any(task not in self.scores for task in tasks):
+            return None
+        return float(np.mean([self.scores[task].score for task in tasks]))
+
+
+@dataclass(kw_only=True, eq=False)
+class Arm:
+    """One way of training, under each of its seeds."""
+
+    label: str
+    runs: Mapping[int, Run]
+
+    @property
+    def trained(self) -> bool:
+        """False for the raw student and the teachers: one run, whatever the seed."""
+        return any(run.trained for run in self.runs.values())
+
+    def unique(self) -> list[Run]:
+        """Its runs by seed, each copy once; an untrained arm is one run."""
+        found: dict[str, Run] = {}
+        for _, run in sorted(self.runs.items()):
+            found.setdefault(run.fingerprint if run.done else run.identity, run)
+        return list(found.values())
+
+    def gaps(self, endpoint: str, tasks: Sequence[str]) -> list[str]:
+        """What keeps the endpoint from being known, by name."""
+        found: dict[str, str] = {}
+        for seed, run in sorted(self.runs.items()):
+            name = f"seed {seed}" if self.trained else "its run"
+            if not run.done:
+                found[run.identity] = f"{name} ({run.state})"
+            elif run.value(endpoint, tasks) is None:
+                lost = [endpoint] if endpoint != MACRO else [t for t in tasks if t not in run.scores]
+                found[run.identity] = f"{name} (no {', '.join(lost)})"
+        return list(found.values())
+
+
+@dataclass(kw_only=True, eq=False)
+class Question:
+    """One sweep: arms, and how the answer is judged."""
+
+    name: str
+    text: str
+    arms: Mapping[str, Arm]
+    primary: Mapping[str, Any] | None = None
+    hypotheses: Sequence[Mapping[str, Any]] = ()
+    criteria: Sequence[Mapping[str, Any]] = ()
+    figure: str | None = None
+    """The ablation figure it asks for, by kind."""
+
+    @property
+    def baseline(self) -> str:
+        """The arm the others are compared with: the primary endpoint's, else the first."""
+        named = (self.primary or {}).get("baseline")
+        return str(named) if named in self.arms else next(iter(self.arms))
+
+
+@dataclass(kw_only=True, eq=False)
+class Study:
+    """Everything the statistics and the report read."""
+
+    name: str
+    folders: Sequence[Path]
+    tasks: Sequence[str]
+    questions: Mapping[str, Question]
+    runs: Mapping[str, Run]
+    """By identity."""
+    references: Mapping[str, Run]
+    """Teachers, each evaluated once as it is."""
+    budgets: Sequence[Mapping[str, Any]] = ()
+    validations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Study name -> validation_report.json."""
+    problems: Sequence[str] = ()
+    """What on disk contradicts itself, one sentence each."""
+
+    def arms(self) -> dict[str, Arm]:
+        """Every distinct arm of all questions, the first label winning."""
+        found: dict[frozenset[str], Arm] = {}
+        labels: set[str] = set()
+        for question in self.questions.values():
+            for label, arm in question.arms.items():
+                key = frozenset(run.identity for run in arm.runs.values())
+                if key in found:
+                    continue
+                name = label if label not in labels else f"{question.name}: {label}"
+                labels.add(name)
+                found[key] = Arm(label=name, runs=arm.runs)
+        return {arm.label: arm for arm in found.values()}

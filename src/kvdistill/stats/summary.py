@@ -1,0 +1,115 @@
+"""Arms x (tasks, macro average) of one question: mean and standard deviation over seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kvdistill.stats.load import load
+from kvdistill.stats.study import MACRO, Arm, Question, Run, Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One arm on one endpoint. Never a mean over a part of the planned seeds."""
+
+    values: Sequence[float]
+    """One a distinct finished run, in [0, 1]."""
+    mean: float | None
+    sd: float | None
+    """None with one distinct run: there is no spread to tell."""
+    gaps: Sequence[str] = ()
+    """What is missing, by name; then mean and sd are None."""
+
+    def text(self, points: int = 1) -> str:
+        """`68.5 +- 1.2`, `43.1` for a single run, or what there is with its gap named."""
+        if self.mean is None:
+            done = ", ".join(f"{100 * value:.{points}f}" for value in self.values)
+            return f"{done}; missing {', '.join(self.gaps)}" if done else "missing"
+        if self.sd is None:
+            return f"{100 * self.mean:.{points}f}"
+        return f"{100 * self.mean:.{points}f}\u00b1{100 * self.sd:.{points}f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One question."""
+
+    question: str
+    text: str
+    endpoints: Sequence[str]
+    rows: Mapping[str, Mapping[str, Cell]]
+    """Arm -> endpoint -> cell."""
+    references: Sequence[str] = ()
+    """Rows that are teachers, there to be looked at and not compared."""
+    missing: Sequence[str] = ()
+
+    def best(self, endpoint: str) -> str | None:
+        """The arm with the highest mean, teachers left out."""
+        known = {
+            label: cells[endpoint].mean
+            for label, cells in self.rows.items()
+            if label not in self.references and cells[endpoint].mean is not None
+        }
+        return max(known, key=lambda label: known[label] or 0.0) if known else None
+
+
+def summary(study_folder: Path | Sequence[Path]) -> list[Table]:
+    """A table a question of the study (or of several, joined), for the end of a command."""
+    folders = [study_folder] if isinstance(study_folder, str | Path) else study_folder
+    return tables(load([Path(folder) for folder in folders]))
+
+
+def tables(study: Study) -> list[Table]:
+    """A table a question, teachers as reference rows."""
+    return [table(study, question) for question in study.questions.values()]
+
+
+def table(study: Study, question: Question) -> Table:
+    """The question's arms in the plan's order, then the teachers that were evaluated."""
+    teachers = {
+        f"teacher {name}": Arm(label=f"teacher {name}", runs={run.seed: run})
+        for name, run in study.references.items()
+    }
+    return rows(study, question.name, question.text, question.arms, teachers)
+
+
+def rows(
+    study: Study, name: str, text: str, arms: Mapping[str, Arm], teachers: Mapping[str, Arm]
+) -> Table:
+    """A table of any arms."""
+    endpoints = (*study.tasks, MACRO)
+    every = {**arms, **teachers}
+    return Table(
+        question=name,
+        text=text,
+        endpoints=endpoints,
+        rows={
+            label: {endpoint: cell(arm, endpoint, study.tasks) for endpoint in endpoints}
+            for label, arm in every.items()
+        },
+        references=list(teachers),
+        missing=[
+            f"{label}: {gap}"
+            for label, arm in every.items()
+            for gap in arm.gaps(MACRO, study.tasks)
+        ],
+    )
+
+
+def cell(arm: Arm, endpoint: str, tasks: Sequence[str]) -> Cell:
+    """Mean and SD over the arm's distinct runs; only the values where a planned one is missing."""
+    found = [(run, run.value(endpoint, tasks)) for run in arm.unique()]
+    values = [value for _, value in found if value is not None]
+    gaps = arm.gaps(endpoint, tasks)
+    if gaps or not values:
+        return Cell(values=values, mean=None, sd=None, gaps=gaps or ["everything"])
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Cell(values=values, mean=float(np.mean(values)), sd=sd)
+
+
+def finished(study: Study) -> tuple[int, int]:
+    """(finished, planned) runs."""
+    runs: Sequence[Run] = list(study.runs.values())
+    return sum(run.done for run in runs), len(runs)

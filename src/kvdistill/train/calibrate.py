@@ -1,0 +1,111 @@
+"""Measures one teacher against the raw student on rows of the teachers' half, before training.
+
+Three sets of moments: rows to fit on, other rows to judge the fit on, and those again with each
+student text facing another text's teacher: a fit that also explains these explains nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kvdistill.config.compose import Config
+from kvdistill.kv.calibration import Calibration, LayerMoments
+from kvdistill.kv.moments import Moments
+from kvdistill.kv.online import Online
+from kvdistill.kv.rotary import STILL, rotaries
+from kvdistill.models.capture import Capture
+from kvdistill.train import readings
+from kvdistill.train.rooms import Reader, geometry
+from kvdistill.train.step import Aligner, positions_of
+from kvdistill.types import Batch
+
+NAME = "only"
+"""What plan/graph.py calls the one teacher of a calibration."""
+
+BATCH = 16
+"""Texts read at once; the sums do not depend on it beyond rounding."""
+
+
+def build(
+    config: Config, needs: Mapping[str, Path], folder: Path, progress: Callable[[int, int], None]
+) -> dict[str, object]:
+    """Writes calibration.safetensors; returns how many texts and tokens it rests on."""
+    reader = Reader.of(config, geometry(config["teachers"][NAME]))
+    texts, collate = readings.texts(config, needs, "train_teachers", reader.alignment)
+    wanted = config["train"]["calibration_rows"]
+    judged = max(wanted // 4, 2)
+    rows = evenly(len(texts), wanted + judged)
+    measure = Measure(config, needs, reader)
+    chunks = [*chunked("fit", rows[:-judged]), *chunked("held_out", rows[-judged:])]
+    for done, (part, chunk) in enumerate(chunks):
+        measure(collate([texts[row] for row in chunk]), part)
+        progress(done + 1, len(chunks))
+    Calibration(**measure.moments).save(folder)
+    return {"texts": len(rows), "fit_tokens": measure.tokens}
+
+
+class Measure:
+    """Reads batches with both models and sums their aligned K and V up."""
+
+    def __init__(self, config: Config, needs: Mapping[str, Path], reader: Reader) -> None:
+        self.reader = reader
+        self.teacher: Online = readings.teacher(config, NAME, needs, reader)
+        self.student = readings.student(config, needs).eval()
+        layers = [source.student for source in reader.sources]
+        self.capture = Capture(self.student, layers)
+        turning = reader.position.needs_rotary
+        self.rotaries = rotaries(self.student, layers) if turning else dict.fromkeys(layers, STILL)
+        self.moments: dict[str, LayerMoments] = {"fit": {}, "held_out": {}, "shuffled": {}}
+        self.tokens = 0
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, part: str) -> None:
+        """Counts a batch into `part`; held-out batches into `shuffled` as well."""
+        tokens, reading = batch.student, batch.teachers[NAME]
+        with self.capture:
+            self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
+        own = self.capture.take(tokens)
+        layers = self.teacher.read(reading.tokens, batch.ids)
+        aligner = Aligner(layers, self.reader, reading.links, self.teacher.rotaries)
+        for source in self.reader.sources:
+            mine, theirs = own[source.student].kv, aligner(source)
+            keys = self.reader.position.own(
+                mine.keys, self.rotaries[source.student], positions_of(mine.keys)
+            )
+            mask = theirs[0].mask & mine.mask
+            pairs = (
+                ([kv.keys for kv in theirs], keys),
+                ([kv.values for kv in theirs], mine.values),
+            )
+            for name, (x, y) in enumerate(pairs):
+                wide = torch.cat([flat(each) for each in x], dim=2)
+                self.add(part, source.student, name, wide[mask], flat(y)[mask])
+                if part == "held_out":
+                    both = mask & mask.roll(1, dims=0)
+                    self.add("shuffled", source.student, name, wide.roll(1, 0)[both], flat(y)[both])
+        self.tokens += int(mask.sum()) if part == "fit" else 0
+
+    def add(self, part: str, layer: int, name: int, x: Tensor, y: Tensor) -> None:
+        """Sums rows up; `name` is 0 for keys, 1 for values."""
+        if layer not in self.moments[part]:
+            width = x.shape[1], y.shape[1]
+            self.moments[part][layer] = (Moments.empty(*width), Moments.empty(*width))
+        self.moments[part][layer][name].add(x, y)
+
+
+def flat(x: Tensor) -> Tensor:
+    """(batch, heads, seq, dim) as (batch, seq, heads * dim)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """At most `wanted` indices spread over `count`."""
+    return [i * count // wanted for i in range(wanted)] if wanted < count else list(range(count))
+
+
+def chunked(part: str, rows: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
+    """Batches of rows; none of one row, which could not be shuffled."""
+    for start in range(0, len(rows), BATCH):
+        yield part, rows[start : start + BATCH]

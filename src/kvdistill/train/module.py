@@ -1,0 +1,96 @@
+"""The one module that is trained: the student and the rooms that hold weights.
+
+Its forward runs the step, so that DDP and checkpoints see projections and routers. Teachers are
+not registered in it; what is exported is the student alone.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from kvdistill.kv.base import TeacherKV
+from kvdistill.kv.rotary import STILL, rotaries
+from kvdistill.models.capture import Capture
+from kvdistill.train.rooms import Rooms, Weights
+from kvdistill.train.step import Terms, cross_entropy, distil
+from kvdistill.types import Batch
+
+
+class Distiller(nn.Module):
+    """A student with its rooms; without rooms it is plain fine-tuning on the same path."""
+
+    def __init__(
+        self,
+        student: PreTrainedModel,
+        rooms: Rooms | None,
+        teachers: Mapping[str, TeacherKV],
+        weights: Weights,
+    ) -> None:
+        """`rooms` is None where no teacher is read."""
+        super().__init__()
+        self.student = student
+        self.rooms = rooms
+        self.weights = weights
+        self._teachers = teachers
+        self.progress = 0.0
+        """Share of the steps that is done; the trainer moves it."""
+        if rooms is not None:
+            turning = rooms.first.reader.position.needs_rotary
+            layers = rooms.layers
+            self._rotaries = rotaries(student, layers) if turning else dict.fromkeys(layers, STILL)
+            self._capture = Capture(student, layers)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Terms | None]:
+        """Cross-entropy summed over answer tokens (nats), and the KV terms."""
+        tokens = batch.student
+        if self.rooms is None:
+            return cross_entropy(self.logits(batch), tokens), None
+        with self._capture:
+            logits = self.logits(batch)
+        own = self._capture.take(tokens)
+        terms = distil(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
+        return cross_entropy(logits, tokens), terms
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The student's next-token scores: (batch, seq, vocab)."""
+        tokens = batch.student
+        out = self.student(
+            input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False
+        )
+        scores: Tensor = out.logits
+        return scores
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict | None = None) -> None:
+        """As transformers' Trainer asks for it; reentrant checkpointing would lose the KV gradient."""
+        self.student.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
+        """Optimiser groups: the student's matrices decay, its vectors do not; rooms scale the rate."""
+        wanted = [p for p in self.student.parameters() if p.requires_grad]
+        groups: list[dict[str, object]] = [
+            {"params": [p for p in wanted if p.ndim > 1], "weight_decay": weight_decay},
+            {"params": [p for p in wanted if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        for room in self.trained_rooms():
+            params = [p for p in room.parameters() if p.requires_grad]
+            groups.append({"params": params, "weight_decay": 0.0, "lr": lr * room.lr_scale})
+        return groups
+
+    def trained_rooms(self) -> list[nn.Module]:
+        """The projections and the fusion that hold trained weights."""
+        if self.rooms is None:
+            return []
+        rooms = [*(taught.projection for taught in self.rooms.taught.values()), self.rooms.fusion]
+        return [room for room in rooms if room.trains and room.lr_scale > 0]
+
+
+def parameters_of(module: nn.Module) -> int:
+    """Number of parameters, shared ones once."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where its first parameter lies."""
+    return next(module.parameters()).device

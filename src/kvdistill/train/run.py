@@ -1,0 +1,106 @@
+"""One run's training: from its frozen config to a Hugging Face folder of the student alone."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers.trainer_utils import get_last_checkpoint
+
+from kvdistill.config.compose import Config
+from kvdistill.config.schema import typed
+from kvdistill.data.order import Stream
+from kvdistill.errors import UserError
+from kvdistill.kv.calibration import Calibration
+from kvdistill.plan.budget import global_batch, unified_steps
+from kvdistill.train import readings
+from kvdistill.train.calibrate import evenly
+from kvdistill.train.curves import Curves
+from kvdistill.train.module import Distiller, parameters_of
+from kvdistill.train.rooms import Rooms, Weights
+from kvdistill.train.trainer import DistillTrainer, arguments
+
+VALIDATION_TEXTS = 256
+"""Texts of the val part that the curves are drawn from."""
+
+
+def train(
+    config: Config, needs: Mapping[str, Path], folder: Path, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Trains, writes model/, curves.jsonl and routing.json; returns the run's ledger."""
+    torch.manual_seed(config["seed"])
+    budget = typed("budget", config["budget"])
+    steps = unified_steps(budget)
+    module, fits = distiller(config, needs)
+    began = parameters_of(module.student)
+    alignment = module.rooms.first.reader.alignment if module.rooms else None
+    texts, collate = readings.texts(config, needs, "train_student", alignment)
+    held, _ = readings.texts(config, needs, "val", alignment)
+    rows = evenly(len(held), VALIDATION_TEXTS)
+    size = budget.batch_size
+    chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
+    curves = Curves(folder, list(config["teachers"]), list(module.rooms.layers) if module.rooms else [])
+    trainer = DistillTrainer(
+        module,
+        arguments(config, steps, folder),
+        texts,
+        Stream(len(texts), steps * global_batch(budget), config["seed"]),
+        collate,
+        [collate([held[row] for row in chunk]) for chunk in chunks],
+        curves,
+        progress,
+    )
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    seconds = time.monotonic() - started
+    if trainer.state.global_step != steps:
+        raise UserError(f"trained {trainer.state.global_step} steps instead of {steps}.")
+    save(module.student, config, needs, folder / "model")
+    if module.rooms is not None:
+        curves.write_routing(folder / "routing.json")
+    return {
+        "steps": steps,
+        "sequences": curves.sequences,
+        "planned_tokens": steps * global_batch(budget) * budget.seq_len,
+        "real_tokens": curves.tokens,
+        "epochs": curves.sequences / len(texts),
+        "truncated_texts": texts.truncated,
+        "train_s": seconds,
+        "parameters_before": began,
+        "parameters_after": parameters_of(module.student),
+        **fits,
+    }
+
+
+def distiller(config: Config, needs: Mapping[str, Path]) -> tuple[Distiller, dict[str, Any]]:
+    """The module that is trained, calibrated, and the held-out R^2 of each projection."""
+    student = readings.student(config, needs)
+    weights = Weights.of(config)
+    if not config["teachers"]:
+        return Distiller(student, None, {}, weights), {}
+    rooms = Rooms(config)
+    fits = {}
+    for name, taught in rooms.taught.items():
+        fits[name] = taught.calibrate(Calibration.load(needs[f"calibration.{name}"]))
+    teachers = {
+        name: readings.teacher(config, name, needs, taught.reader)
+        for name, taught in rooms.taught.items()
+    }
+    return Distiller(student, rooms, teachers, weights), {"projection": fits}
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that the library finished writing."""
+    checkpoints = folder / "checkpoints"
+    found: str | None = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    return found
+
+
+def save(
+    student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path
+) -> None:
+    """The student alone, with its tokenizer."""
+    student.save_pretrained(folder)
+    readings.tokeniser(config["student"], "student", needs).tokenizer.save_pretrained(folder)

@@ -1,0 +1,164 @@
+"""One step, in the order of the paper.
+
+Per teacher: capture -> compression -> alignment -> centring -> projection -> layers -> position;
+then fusion over the teachers, then the distance to the student's own K and V.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from kvdistill.fusion.base import entropy
+from kvdistill.kv.base import TeacherKV
+from kvdistill.kv.rotary import Rotary
+from kvdistill.layers.base import Source
+from kvdistill.train.rooms import Reader, Rooms, Taught
+from kvdistill.types import KV, Batch, Layer, Links, Tokens
+
+Rotaries = Mapping[int, Rotary]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The KV terms of a batch: means over layers, then over samples."""
+
+    kv: Tensor
+    """Distance of K and V, weighted by the kv group."""
+    keys: Float[Tensor, " layers"]
+    values: Float[Tensor, " layers"]
+    entropy: Tensor
+    """Of the fusion weights, in nats."""
+    penalty: Tensor
+    """What the fusion adds, already weighted."""
+    weights: Float[Tensor, "layers teachers batch"]
+    """Each sample's mean fusion weights."""
+
+
+def distil(
+    own: Mapping[int, Layer],
+    teachers: Mapping[str, TeacherKV],
+    rooms: Rooms,
+    batch: Batch,
+    rotaries: Rotaries,
+    progress: float,
+) -> Terms:
+    """Compares the student's captured layers with the teachers' fused targets.
+
+    `rotaries` are the student's; `progress` is the share of the steps that is done.
+    """
+    targets = [
+        teacher_targets(teachers[name], taught, batch, name, rotaries)
+        for name, taught in rooms.taught.items()
+    ]
+    parts = []
+    for layer in rooms.layers:
+        mine = student_kv(own[layer].kv, rooms, layer, rotaries)
+        detached = KV(mine.keys.detach(), mine.values.detach(), mine.mask)
+        target, share = rooms.fusion(detached, [found[layer] for found in targets], layer, progress)
+        parts.append(
+            (
+                rooms.distance(mine.keys, target.keys, target.mask, rooms.spread(layer, "keys")),
+                rooms.distance(mine.values, target.values, target.mask, rooms.spread(layer, "values")),
+                entropy(share, target.mask),
+                rooms.fusion.penalty(share, progress),
+                share.sum(dim=2) / target.mask.sum(dim=1).clamp(min=1),
+            )
+        )
+    keys, values, spread, penalty, weights = (torch.stack(part) for part in zip(*parts, strict=True))
+    number = rooms.weights
+    kv = (number.keys * keys + number.values * values) / (number.keys + number.values)
+    return Terms(
+        kv=kv.mean(),
+        keys=keys.detach().mean(dim=1),
+        values=values.detach().mean(dim=1),
+        entropy=spread.mean(),
+        penalty=penalty.mean(),
+        weights=weights.detach(),
+    )
+
+
+def teacher_targets(
+    teacher: TeacherKV, taught: Taught, batch: Batch, name: str, ours: Rotaries
+) -> dict[int, KV]:
+    """One teacher's target for each distilled student layer, on the student's tokens."""
+    reading = batch.teachers[name]
+    layers = teacher.read(reading.tokens, batch.ids)
+    aligner = Aligner(layers, taught.reader, reading.links, teacher.rotaries)
+    return {
+        source.student: target(source, aligner(source), taught, ours[source.student])
+        for source in taught.reader.sources
+    }
+
+
+class Aligner:
+    """Brings a teacher's kept tokens onto the student's, each layer once where it can."""
+
+    def __init__(
+        self, layers: Mapping[int, Layer], reader: Reader, links: Links, theirs: Rotaries
+    ) -> None:
+        self.layers, self.reader, self.links, self.theirs = layers, reader, links, theirs
+        self.shared: dict[int, KV] = {}
+        """Aligned layers, where the kept tokens are the same for all of them."""
+
+    def __call__(self, source: Source) -> list[KV]:
+        """The source's one or two teacher layers, uncentred."""
+        if self.reader.compression.needs_attention:
+            kept = self.kept(source)
+            return [self.align(layer, kept) for layer in source.teachers]
+        if not self.shared:
+            self.links = self.kept(source)
+        for layer in source.teachers:
+            if layer not in self.shared:
+                self.shared[layer] = self.align(layer, self.links)
+        return [self.shared[layer] for layer in source.teachers]
+
+    def kept(self, source: Source) -> Links:
+        """The links to the tokens that compression keeps for this student layer."""
+        return self.links.keep(
+            self.reader.compression([self.layers[layer] for layer in source.teachers])
+        )
+
+    def align(self, layer: int, links: Links) -> KV:
+        kv = self.layers[layer].kv
+        keys = self.reader.position.source(kv.keys, self.theirs[layer], positions_of(kv.keys))
+        return KV(links.apply(keys), links.apply(kv.values), links.mask)
+
+
+def target(source: Source, aligned: list[KV], taught: Taught, ours: Rotary) -> KV:
+    """The target of one student layer: each teacher layer projected, then interpolated."""
+    projected = [
+        taught.projection.target(
+            taught.constants.centred(kv, f"teacher{layer}", source.student), (source.student, layer)
+        )
+        for layer, kv in zip(source.teachers, aligned, strict=True)
+    ]
+    low, high = projected[0], projected[-1]
+    keys = torch.lerp(low.keys, high.keys, source.weight)
+    values = torch.lerp(low.values, high.values, source.weight)
+    return KV(taught.reader.position.target(keys, ours, positions_of(keys)), values, low.mask)
+
+
+def student_kv(kv: KV, rooms: Rooms, layer: int, ours: Rotaries) -> KV:
+    """The student's K and V of a layer, centred, in the space and frame of comparison."""
+    first = rooms.first
+    source = next(item for item in first.reader.sources if item.student == layer)
+    mine = first.projection.own(first.constants.centred(kv, "own", layer), (layer, source.low))
+    keys = first.reader.position.own(mine.keys, ours[layer], positions_of(mine.keys))
+    return KV(keys, mine.values, mine.mask)
+
+
+def cross_entropy(logits: Float[Tensor, "batch seq vocab"], tokens: Tokens) -> Tensor:
+    """Summed over the answer tokens, each predicted from the tokens before it; in nats."""
+    labels = tokens.ids.masked_fill(~(tokens.answer & tokens.mask), -100)[:, 1:]
+    return F.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), labels.flatten(), ignore_index=-100, reduction="sum"
+    )
+
+
+def positions_of(keys: Float[Tensor, "batch heads seq dim"]) -> Int[Tensor, "batch seq"]:
+    """Positions 0, 1, ... of right-padded texts."""
+    return torch.arange(keys.shape[2], device=keys.device).expand(keys.shape[0], -1)

@@ -1,0 +1,137 @@
+"""The values that pass between rooms.
+
+Axes, here and in every annotation:
+    batch, heads (KV heads), dim (head dim), seq (tokens of whichever model the value belongs to);
+    student and teacher prefix an axis where both appear in one signature.
+
+K and V always mean keys before the rotary embedding, and values. Anything after it says so.
+"""
+
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A batch of texts as one model reads them, padded on the right."""
+
+    ids: Int[Tensor, "batch seq"]
+    mask: Bool[Tensor, "batch seq"]
+    """True on real tokens."""
+    answer: Bool[Tensor, "batch seq"]
+    """True on the tokens of the answer: what cross-entropy is counted on."""
+
+
+@dataclass(frozen=True)
+class KV:
+    """One layer's cache, keys before the rotary embedding. What lies under the mask is undefined."""
+
+    keys: Float[Tensor, "batch heads seq dim"]
+    values: Float[Tensor, "batch heads seq dim"]
+    mask: Bool[Tensor, "batch seq"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One captured layer: its K and V and, where a room asked for them, its rotated queries and keys."""
+
+    kv: KV
+    tokens: Tokens
+    rotated_queries: Float[Tensor, "batch query_heads seq dim"] | None = None
+    rotated_keys: Float[Tensor, "batch heads seq dim"] | None = None
+
+
+@dataclass(frozen=True)
+class Links:
+    """Sparse rows of a batch: for each student token, the weighted teacher tokens under it.
+
+    Rows are stored one after the other (student tokens of sample 0, then of sample 1, ...), so
+    that one `embedding_bag` applies them without a dense student_seq x teacher_seq matrix.
+    """
+
+    teacher: Int[Tensor, " links"]
+    """Flat teacher position, `sample * teacher_seq + token`, ascending within a row."""
+    weight: Float[Tensor, " links"]
+    """Positive; the weights of a row sum to 1, and a row without links is masked."""
+    offsets: Int[Tensor, " rows"]
+    """Where each row starts in `teacher`; rows = batch * student_seq."""
+    student_seq: int
+    teacher_seq: int
+
+    @property
+    def counts(self) -> Int[Tensor, " rows"]:
+        """Number of links of each row."""
+        return torch.diff(self.offsets, append=self.offsets.new_tensor([len(self.teacher)]))
+
+    @property
+    def mask(self) -> Bool[Tensor, "batch student_seq"]:
+        """True on the student tokens that have a teacher token."""
+        return (self.counts > 0).view(-1, self.student_seq)
+
+    def keep(self, kept: Bool[Tensor, "batch teacher_seq"]) -> "Links":
+        """The links to the kept teacher tokens, each row renormalised over what is left of it."""
+        stays = kept.reshape(-1)[self.teacher]
+        if bool(stays.all()):
+            return self
+        rows = torch.repeat_interleave(self.counts)[stays]
+        weight = self.weight[stays]
+        total = weight.new_zeros(len(self.offsets)).index_add_(0, rows, weight)
+        counts = torch.bincount(rows, minlength=len(self.offsets))
+        return replace(
+            self,
+            teacher=self.teacher[stays],
+            weight=weight / total[rows],
+            offsets=counts.cumsum(0) - counts,
+        )
+
+    def apply(
+        self, x: Float[Tensor, "batch heads teacher_seq dim"]
+    ) -> Float[Tensor, "batch heads student_seq dim"]:
+        """Weighted sum of the teacher's rows under each student token; zero where there is none."""
+        batch, heads, _, dim = x.shape
+        flat = x.transpose(1, 2).reshape(batch * self.teacher_seq, heads * dim)
+        rows = F.embedding_bag(
+            self.teacher, flat, self.offsets, mode="sum",
+            per_sample_weights=self.weight.to(flat.dtype),
+        )  # fmt: skip
+        return rows.view(batch, self.student_seq, heads, dim).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A batch as one teacher reads it, and the links from the student's tokens to its tokens."""
+
+    tokens: Tokens
+    links: Links
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The same texts as the student and as each teacher read them."""
+
+    student: Tokens
+    teachers: dict[str, Reading]
+    ids: list[str]
+    """Row ids, in order; named when something goes wrong and used to prove equal batches."""
+    tasks: list[str]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
+        """The same batch on a device, as tensors move."""
+        moved: Batch = _moved(self, device, non_blocking)
+        return moved
+
+
+def _moved(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=non_blocking)
+    if isinstance(value, dict):
+        return {key: _moved(item, device, non_blocking) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: _moved(getattr(value, f.name), device, non_blocking) for f in fields(value)}
+        return replace(value, **parts)
+    return value

@@ -1,0 +1,84 @@
+"""A batch of links: applied without a dense matrix, and cut down to kept teacher tokens."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvdistill.types import Links
+
+BATCH, STUDENT, TEACHER, HEADS, DIM = 2, 4, 5, 2, 3
+
+
+def links(dense):
+    """The sparse form of (batch, student, teacher) weights."""
+    filled = dense.flatten(0, 1) > 0
+    counts = filled.sum(1)
+    row, column = filled.nonzero(as_tuple=True)
+    return Links(
+        teacher=row // STUDENT * TEACHER + column,
+        weight=dense.flatten(0, 1)[filled],
+        offsets=counts.cumsum(0) - counts,
+        student_seq=STUDENT,
+        teacher_seq=TEACHER,
+    )
+
+
+def drawn(seed, share=0.5):
+    generator = torch.Generator().manual_seed(seed)
+    dense = torch.rand(BATCH, STUDENT, TEACHER, generator=generator)
+    dense = dense * (torch.rand(dense.shape, generator=generator) < share)
+    dense = dense / dense.sum(-1, keepdim=True).clamp(min=1e-9)
+    x = torch.randn(BATCH, HEADS, TEACHER, DIM, generator=generator)
+    return dense, x, torch.rand(BATCH, TEACHER, generator=generator) < 0.6
+
+
+seeds = given(seed=st.integers(0, 9999), share=st.sampled_from([0.0, 0.2, 0.5, 1.0]))
+
+
+@settings(deadline=None, derandomize=True)
+@seeds
+def test_applying_links_is_multiplying_by_their_matrix(seed, share):
+    dense, x, _ = drawn(seed, share)
+    torch.testing.assert_close(links(dense).apply(x), dense[:, None] @ x)
+    assert torch.equal(links(dense).mask, dense.sum(-1) > 0)
+
+
+@settings(deadline=None, derandomize=True)
+@seeds
+def test_kept_tokens_share_a_row_anew_and_a_row_without_any_is_masked(seed, share):
+    dense, x, kept = drawn(seed, share)
+    left = dense * kept[:, None]
+    left = left / left.sum(-1, keepdim=True).clamp(min=1e-9)
+    found = links(dense).keep(kept)
+    torch.testing.assert_close(found.apply(x), left[:, None] @ x)
+    assert torch.equal(found.mask, left.sum(-1) > 0)
+
+
+def test_keeping_every_token_changes_nothing():
+    dense, _, _ = drawn(0)
+    whole = links(dense)
+    assert whole.keep(torch.ones(BATCH, TEACHER, dtype=torch.bool)) is whole
+
+
+def test_nan_under_a_token_without_links_changes_nothing():
+    dense, x, kept = drawn(1)
+    found = links(dense).keep(kept)
+    spoilt = x.masked_fill(~kept[:, None, :, None], float("nan"))
+    assert torch.equal(found.apply(spoilt), found.apply(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_applied_as_such(dtype):
+    dense, x, _ = drawn(2)
+    found = links(dense).apply(x.to(dtype))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), dense[:, None] @ x, atol=0.03, rtol=0.03)
+
+
+def test_a_gradient_flows_through_the_weights_to_the_teachers_rows():
+    dense, x, _ = drawn(3)
+    x.requires_grad_()
+    links(dense).apply(x).sum().backward()
+    expected = dense.sum(1)[:, None, :, None].expand_as(x)
+    torch.testing.assert_close(x.grad, expected)

@@ -1,0 +1,23 @@
+"""Pad and mask: token i to token i where they share text."""
+
+from tests.alignment.spans import spans
+
+from kvdistill.alignment.pad_mask import PadMask
+
+pad_mask = PadMask()
+
+
+def test_pairs_that_have_drifted_apart_are_masked():
+    # a|b|c against ab|c: index 1 pairs "b" with "c".
+    links = pad_mask(spans("a", "b", "c"), spans("ab", "c"))
+    assert links.student.tolist() == links.teacher.tolist() == [0]
+
+
+def test_special_tokens_are_masked():
+    links = pad_mask(spans("", "a", ""), spans("", "a", ""))
+    assert links.student.tolist() == [1]
+    assert links.weight.tolist() == [1]
+
+
+def test_touching_tokens_share_no_byte():
+    assert len(pad_mask(spans("a", "b"), spans("", "a")).weight) == 0

@@ -1,0 +1,50 @@
+"""Coverage and leak, over all tokens and over those with a digit."""
+
+from hypothesis import given, settings
+from tests.alignment.spans import any_spans, spans
+
+from kvdistill.alignment.report import Counts, Report, report
+from kvdistill.alignment.soft import Soft
+from kvdistill.alignment.soft_causal import SoftCausal
+from kvdistill.alignment.sync import Sync
+
+STUDENT = ("", "is ", "2", "0", "1", ".", "")
+TEACHER = ("is", " ", "201", ".", "")
+TEXT = b"is 201."
+
+
+def counts(alignment):
+    student, teacher = spans(*STUDENT), spans(*TEACHER)
+    return report(student, teacher, alignment(student, teacher), TEXT)
+
+
+def test_split_digits_leak_under_soft():
+    found = counts(Soft())
+    assert found.all == Counts(tokens=5, matched=5, leaking=2)
+    assert found.digits == Counts(tokens=3, matched=3, leaking=2)
+    assert found.digits.leak == 2 / 3
+
+
+def test_soft_causal_trades_the_leak_for_coverage():
+    found = counts(SoftCausal())
+    assert found.all == Counts(tokens=5, matched=3, leaking=0)
+    assert found.digits.coverage == 1 / 3
+
+
+def test_reports_of_texts_add_up():
+    assert (counts(Soft()) + counts(SoftCausal())).all == Counts(tokens=10, matched=8, leaking=2)
+
+
+def test_a_text_without_digits_has_no_digit_coverage():
+    student = spans("a")
+    found = report(student, student, Soft()(student, student), b"a")
+    assert found.digits.coverage is None
+    assert found.all.coverage == 1.0
+    assert Report().all.leak is None
+
+
+@settings(deadline=None, derandomize=True)
+@given(student=any_spans(), teacher=any_spans())
+def test_only_soft_may_leak(student, teacher):
+    for alignment in (SoftCausal(), Sync()):
+        assert report(student, teacher, alignment(student, teacher), b"7" * 24).all.leaking == 0

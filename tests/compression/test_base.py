@@ -1,0 +1,103 @@
+"""What every press must obey: its budget, padding, batches and the two source layers."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.compression.layers import kept, layer
+
+from kvdistill.compression.base import Compression
+from kvdistill.compression.full import Full
+from kvdistill.compression.kava import Kava
+from kvdistill.compression.keep_first import KeepFirst
+from kvdistill.compression.keep_last import KeepLast
+from kvdistill.compression.r_kv import RKV
+from kvdistill.compression.random import Random
+from kvdistill.compression.uniform import Uniform
+from kvdistill.errors import ConfigError
+
+PRESSES = [Kava, KeepFirst, KeepLast, RKV, Random, Uniform]
+presses = pytest.mark.parametrize("press", PRESSES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ById(Compression):
+    """Scores by token id, for the tests of the base."""
+
+    def score(self, layer):
+        return layer.tokens.ids.float()
+
+
+def with_ids(*ids):
+    one = layer([len(ids)])
+    return replace(one, tokens=replace(one.tokens, ids=torch.tensor([ids])))
+
+
+def test_the_best_stay_and_ties_go_to_the_earlier():
+    assert kept(ById(keep=3), with_ids(5, 1, 9, 5, 5)) == [[0, 2, 3]]
+
+
+def test_two_source_layers_are_averaged():
+    # Means 3, 4, 3.5: neither layer alone would keep the middle.
+    assert kept(ById(keep=1), with_ids(6, 4, 2), with_ids(0, 4, 5)) == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("keep", "length", "count"),
+    [(0.5, 10, 5), (0.1, 10, 1), (0.01, 10, 1), (1.0, 10, 10), (4, 10, 4), (40, 10, 10), (1, 1, 1)],
+)
+@presses
+def test_the_budget_is_a_ratio_or_a_number_of_tokens(press, keep, length, count):
+    assert len(kept(press(keep=keep), layer([length]))[0]) == count
+
+
+@pytest.mark.parametrize("keep", [0.0, -0.5, 1.5, 0, -3])
+@presses
+def test_a_budget_that_cannot_be_is_refused(press, keep):
+    with pytest.raises(
+        ConfigError, match=r"compression\.keep is .* but must be a ratio in \(0, 1\]"
+    ):
+        press(keep=keep)
+
+
+@presses
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(
+    lengths=st.lists(st.integers(1, 24), min_size=1, max_size=4),
+    extra=st.integers(0, 20),
+    pad=st.sampled_from([0.0, 1.0, 1e4, float("nan"), float("inf")]),
+    keep=st.sampled_from([1, 5, 0.3, 0.9]),
+)
+def test_neither_padding_nor_the_batch_changes_what_is_kept(press, lengths, extra, pad, keep):
+    alone = [kept(press(keep=keep), layer([n], pad=0.0))[0] for n in lengths]
+    assert kept(press(keep=keep), layer(lengths, max(lengths) + extra, pad=pad)) == alone
+
+
+@presses
+def test_an_empty_sample_keeps_nothing_and_harms_no_other(press):
+    assert kept(press(keep=0.5), layer([0, 12])) == [[], kept(press(keep=0.5), layer([12]))[0]]
+
+
+@presses
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_finite(press, dtype):
+    one = layer([20, 9], pad=0.0, spread=50.0)
+    half = replace(one, rotated_keys=one.rotated_keys.to(dtype) * 100,
+                   rotated_queries=one.rotated_queries.to(dtype) * 100)  # fmt: skip
+    score = press(keep=0.5).score(half)
+    assert score.float()[one.tokens.mask].isfinite().all()
+
+
+def test_full_keeps_every_real_token_and_has_no_budget():
+    assert kept(Full(), layer([3, 5])) == [[0, 1, 2], [0, 1, 2, 3, 4]]
+    with pytest.raises(TypeError, match="keep"):
+        Full(keep=0.5)
+
+
+def test_only_presses_that_read_attention_ask_for_it():
+    assert [press.__name__ for press in [Full, *PRESSES] if press.needs_attention] == [
+        "Kava",
+        "RKV",
+    ]

@@ -1,0 +1,77 @@
+"""Log-probabilities of choices, made by hand, with their verdicts."""
+
+import math
+
+import pytest
+
+from kvdistill.evaluate.benchmarks import shuffled
+from kvdistill.evaluate.harness import load_tasks
+from kvdistill.evaluate.judge import probability_mass
+from kvdistill.evaluate.suite import Suite
+
+VECTORS = [
+    ([-1.0, -2.0, -3.0, -4.0], 0),
+    ([-2.0, -1.0, -3.0, -4.0], 1),
+    ([-5.0, -4.0, -1.0, -4.0], 2),
+    ([-5.0, -4.0, -3.0, -2.0], 3),
+    ([-2.0, -2.0, -2.0, -2.0], 0),  # a tie goes to the first letter, wherever the gold one is
+    ([-9.0, -2.0, -2.0, -9.0], 1),
+    ([-math.inf, -math.inf, -1.0, -math.inf], 2),
+    ([-1e-9, -1e-8, -1e-7, -1e-6], 0),
+    ([-1e4, -1e4, -1e4, -9.9e3], 3),
+    ([-0.1, -0.09999, -0.2, -0.3], 1),
+]
+
+
+@pytest.mark.parametrize("name", ["gpqa", "cmmlu", "ceval"])
+@pytest.mark.parametrize(("logs", "chosen"), VECTORS)
+def test_the_likeliest_letter_is_the_answer(name, logs, chosen, benchmarks):
+    tasks, _ = load_tasks(Suite(name="x", tasks=[name], limit=5, data_root=str(benchmarks)), {})
+    task = tasks[name]
+    for doc in task.eval_docs:
+        verdict = task.process_results(doc, [(log, False) for log in logs])
+        assert verdict == {"acc": float(task.doc_to_target(doc) == chosen)}
+
+
+def test_gpqa_gives_its_options_in_an_order_of_the_question_alone(benchmarks):
+    suite = Suite(name="x", tasks=["gpqa"], data_root=str(benchmarks))
+    (first, _), (second, _) = load_tasks(suite, {}), load_tasks(suite, {})
+    docs = list(first["gpqa"].eval_docs)
+    assert docs == list(second["gpqa"].eval_docs)
+    assert len({doc["gold"] for doc in docs}) > 1
+    for doc in docs:
+        number = doc["question"].split()[-1].rstrip("?")
+        assert doc["options"][doc["gold"]] == number
+        assert sorted(doc["options"]) == sorted(str(int(number) + k) for k in range(4))
+
+
+def test_an_order_does_not_depend_on_how_the_options_came():
+    options = [("a", 1), ("b", 0), ("c", 0)]
+    assert shuffled(options, "q") == shuffled(options[::-1], "q")
+    assert {tuple(shuffled(options, f"q{n}")) for n in range(30)} == {
+        (x, y, z)
+        for x in options
+        for y in options
+        for z in options
+        if len({x, y, z}) == 3
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("logs", "labels", "mass"),
+    [
+        ([0.0, 0.0], [1, 0], 0.5),
+        ([0.0, 0.0, 0.0, 0.0], [1, 1, 0, 0], 0.5),
+        ([math.log(0.3), math.log(0.1)], [1, 0], 0.75),
+        ([math.log(0.3), math.log(0.1)], [0, 1], 0.25),
+        ([-1000.0, -1000.0], [1, 0], 0.5),  # neither may underflow to nothing
+        ([-2000.0, -1000.0], [1, 0], 0.0),
+        ([-1.0, -math.inf], [1, 0], 1.0),
+        ([-1.0, -math.inf], [0, 1], 0.0),
+        ([math.log(1), math.log(2), math.log(3)], [0, 1, 1], 5 / 6),
+        ([-3.0], [1], 1.0),
+    ],
+)
+def test_the_mass_on_true_choices(logs, labels, mass):
+    verdict = probability_mass({"labels": labels}, [(log, False) for log in logs])
+    assert verdict == {"correct": pytest.approx(mass)}

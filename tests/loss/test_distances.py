@@ -1,0 +1,131 @@
+"""Laws that hold for every distance."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvdistill.loss.gram import Gram
+from kvdistill.loss.mse import MSE
+from kvdistill.loss.smooth_l1 import SmoothL1
+
+DISTANCES = [MSE(), SmoothL1(beta=1.0), SmoothL1(beta=0.1), Gram()]
+SCALE = torch.tensor(0.7)
+
+laws = pytest.mark.parametrize("distance", DISTANCES, ids=str)
+
+
+@laws
+def test_a_target_is_at_no_distance_from_itself(distance, layer):
+    own, _, mask = layer()
+    assert torch.equal(distance(own, own.clone(), mask, SCALE), torch.zeros(3))
+
+
+@laws
+def test_different_layers_are_apart(distance, layer):
+    assert (distance(*layer(), SCALE) > 0).all()
+
+
+@laws
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf, 1e30])
+def test_what_lies_under_the_mask_changes_neither_value_nor_gradient(distance, layer, poison):
+    def run(fill):
+        own, target, mask = layer()
+        hidden = ~mask[:, None, :, None]
+        own = own.masked_fill(hidden, fill).requires_grad_()
+        target = target.masked_fill(hidden, -fill).requires_grad_()
+        value = distance(own, target, mask, SCALE)
+        return value.detach(), *torch.autograd.grad(value.sum(), (own, target))
+
+    for clean, poisoned in zip(run(0.0), run(poison), strict=True):
+        assert torch.equal(clean, poisoned)
+
+
+@laws
+def test_padding_added_on_the_right_changes_nothing(distance, layer):
+    own, target, mask = layer()
+    pad = torch.full((3, 2, 5, 4), torch.nan)
+    longer = (torch.cat([own, pad], 2), torch.cat([target, pad], 2))
+    longer_mask = torch.cat([mask, torch.zeros(3, 5, dtype=torch.bool)], 1)
+    torch.testing.assert_close(
+        distance(*longer, longer_mask, SCALE), distance(own, target, mask, SCALE)
+    )
+
+
+@laws
+def test_samples_do_not_see_each_other(distance, layer):
+    own, target, mask = layer()
+    whole = distance(own, target, mask, SCALE)
+    alone = [distance(own[i, None], target[i, None], mask[i, None], SCALE) for i in range(3)]
+    torch.testing.assert_close(torch.cat(alone), whole)
+
+
+@laws
+def test_a_sample_with_no_valid_token_counts_nothing_and_has_no_gradient(distance, layer):
+    own, target, mask = layer()
+    own, mask[1] = own.requires_grad_(), False
+    value = distance(own, target, mask, SCALE)
+    (slope,) = torch.autograd.grad(value.sum(), own)
+    assert value[1] == 0
+    assert torch.equal(slope[1], torch.zeros_like(slope[1]))
+    assert slope[0].abs().sum() > 0
+
+
+@laws
+def test_repeating_tokens_heads_or_width_keeps_the_mean(distance, layer):
+    own, target, mask = layer()
+    once = distance(own, target, mask, SCALE)
+    twice = distance(own.repeat(1, 1, 2, 1), target.repeat(1, 1, 2, 1), mask.repeat(1, 2), SCALE)
+    torch.testing.assert_close(twice, once)
+    for times in ((1, 2, 1, 1), (1, 1, 1, 2)):
+        wider = distance(own.repeat(times), target.repeat(times), mask, SCALE)
+        torch.testing.assert_close(wider, once)
+
+
+@laws
+def test_the_scale_is_a_unit(distance, layer):
+    own, target, mask = layer()
+    torch.testing.assert_close(
+        distance(10 * own, 10 * target, mask, 10 * SCALE), distance(own, target, mask, SCALE)
+    )
+
+
+@laws
+def test_a_step_down_the_gradient_comes_closer(distance, layer):
+    own, target, mask = layer()
+    own.requires_grad_()
+    before = distance(own, target, mask, SCALE)
+    (slope,) = torch.autograd.grad(before.sum(), own)
+    assert (distance(own - 1e-2 * slope, target, mask, SCALE) < before).all()
+
+
+@laws
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_finite_and_is_summed_in_single(distance, layer, dtype):
+    # 300^2 * 24 elements is far beyond the largest float16, 65504.
+    own, target, mask = layer()
+    own, target = (300 * own).to(dtype).requires_grad_(), (-300 * target).to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = distance(own, target, mask, torch.tensor(300.0))
+    (slope,) = torch.autograd.grad(value.sum(), own)
+    assert value.dtype == torch.float32
+    assert value.isfinite().all()
+    assert slope.isfinite().all()
+    exact = distance(own.double().float(), target.double().float(), mask, torch.tensor(300.0))
+    torch.testing.assert_close(value, exact)
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(seed=st.integers(0, 1000), shape=st.tuples(*[st.integers(1, 5)] * 4))
+def test_permuting_tokens_or_heads_together_changes_nothing(seed, shape):
+    generator = torch.Generator().manual_seed(seed)
+    own, target = (torch.randn(shape, generator=generator) for _ in range(2))
+    mask = torch.rand(shape[0], shape[2], generator=generator) < 0.7
+    tokens = torch.randperm(shape[2], generator=generator)
+    heads = torch.randperm(shape[1], generator=generator)
+    for distance in DISTANCES:
+        value = distance(own, target, mask, SCALE)
+        moved = distance(
+            own[:, heads][:, :, tokens], target[:, heads][:, :, tokens], mask[:, tokens], SCALE
+        )
+        torch.testing.assert_close(moved, value)

@@ -1,0 +1,308 @@
+"""Captured K and V against k_proj of the block's input, the model's own cache and its gradient."""
+
+import copy
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Phi3Config,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from kvdistill.errors import ConfigError
+from kvdistill.kv.rotary import rotaries
+from kvdistill.models.capture import Capture, cut
+from kvdistill.types import Tokens
+
+# transformers renames these methods; the lowest supported version still has the old names only.
+pytestmark = pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*:FutureWarning")
+
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 50,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 5e5,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+CONFIGS = {
+    "llama": LlamaConfig(**SIZES),
+    "llama3": LlamaConfig(**SIZES, rope_parameters=LLAMA3),
+    "smollm2": LlamaConfig(**SIZES, tie_word_embeddings=True),
+    "qwen2": Qwen2Config(**SIZES),
+    "qwen3": Qwen3Config(**SIZES, head_dim=16),
+    "mistral": MistralConfig(**SIZES, sliding_window=None),
+    "gemma3": Gemma3TextConfig(**SIZES, head_dim=16, sliding_window=64),
+}
+BOTH = ("keys", "values")
+
+
+def build(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[name]))
+        for parameter in model.parameters():  # biases and norms are born constant
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def tokens(batch=2, seq=7):
+    ids = torch.randint(3, 50, (batch, seq), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(batch, seq, dtype=torch.bool)
+    mask[0, -2:] = False
+    return Tokens(ids, mask, mask)
+
+
+def forward(model, read, **kwargs):
+    return model(input_ids=read.ids, attention_mask=read.mask.long(), use_cache=False, **kwargs)
+
+
+def captured(model, layers, read, **kwargs):
+    capture = Capture(model, layers, **kwargs)
+    with capture:
+        forward(model, read)
+    return capture.take(read)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("seq", [1, 2, 4, 7])  # 2 and 4 heads: square layouts must not be mixed up
+def test_rotated_captured_keys_and_values_are_the_cache(name, seq):
+    model, read = build(name).eval(), tokens(seq=seq)
+    read = Tokens(read.ids, torch.ones_like(read.mask), read.answer)
+    with torch.no_grad():
+        cache = model(input_ids=read.ids, use_cache=True).past_key_values
+        layers = captured(model, [0, 1, 2], read)
+    turn = rotaries(model, [0, 1, 2])
+    positions = torch.arange(seq).expand(2, seq)
+    for at, layer in layers.items():
+        torch.testing.assert_close(layer.kv.values, cache.layers[at].values)
+        torch.testing.assert_close(
+            turn[at].unrotate(cache.layers[at].keys, positions), layer.kv.keys, atol=1e-5, rtol=1e-5
+        )
+        assert layer.kv.mask is read.mask
+
+
+def test_captured_keys_are_k_proj_of_the_blocks_input():
+    model, read = build("qwen2").eval(), tokens()
+    with torch.no_grad():
+        hidden = forward(model, read, output_hidden_states=True).hidden_states
+        layer = captured(model, [1], read)[1]
+    block = model.model.layers[1]
+    by_hand = block.self_attn.k_proj(block.input_layernorm(hidden[1])).view(2, 7, 2, 8)
+    torch.testing.assert_close(layer.kv.keys, by_hand.transpose(1, 2))
+
+
+@pytest.mark.parametrize("name", ["qwen2", "qwen3", "gemma3"])
+def test_rotated_queries_and_keys_give_the_models_own_attention(name):
+    model, read = build(name).eval(), tokens()
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        weights = forward(model, read, output_attentions=True).attentions[1]
+        layer = captured(model, [1], read, rotaries=rotaries(model, [1]))[1]
+    scaling = model.model.layers[1].self_attn.scaling
+    keys = layer.rotated_keys.repeat_interleave(2, dim=1)
+    scores = layer.rotated_queries @ keys.transpose(-1, -2) * scaling
+    future = torch.ones(7, 7, dtype=torch.bool).triu(1)
+    expected = scores.masked_fill(future | ~read.mask[:, None, None], -torch.inf).softmax(-1)
+    torch.testing.assert_close(expected, weights, atol=1e-5, rtol=1e-4)
+
+
+def test_queries_are_only_taken_when_asked_for():
+    assert captured(build("llama"), [0], tokens())[0].rotated_queries is None
+
+
+def gradients(model, part, checkpointing):
+    model.train()
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    layers = captured(model, [0, 1, 2], tokens())
+    loss = sum(getattr(layer.kv, part).square().mean() for layer in layers.values())
+    loss.backward()
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("part", BOTH)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_loss_on_one_part_reaches_that_projection_in_every_layer(part, checkpointing):
+    found = gradients(build("qwen3"), part, checkpointing)
+    for layer in range(3):
+        weight = found[f"model.layers.{layer}.self_attn.{part[0]}_proj.weight"]
+        assert weight.abs().max() > 0
+    other = {"keys": "v", "values": "k"}[part]
+    assert f"model.layers.2.self_attn.{other}_proj.weight" not in found
+
+
+@pytest.mark.parametrize("part", BOTH)
+def test_checkpointing_changes_no_gradient(part):
+    plain, checkpointed = (gradients(build("gemma3"), part, on) for on in (False, True))
+    assert plain.keys() == checkpointed.keys()
+    for name, gradient in plain.items():
+        torch.testing.assert_close(gradient, checkpointed[name])
+
+
+def test_recomputation_leaves_nothing_behind():
+    model = build("llama").train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    capture = Capture(model, [0, 1, 2])
+    with capture:
+        forward(model, tokens())
+    capture.take(tokens())[2].kv.keys.sum().backward()  # recomputes, so the hooks fire again
+    with pytest.raises(RuntimeError, match="did not run inside"):
+        capture.take(tokens())
+
+
+def test_a_forward_outside_the_context_is_not_recorded():
+    model = build("llama")
+    capture = Capture(model, [0])
+    forward(model, tokens())
+    with pytest.raises(RuntimeError, match=r"layers \[0\] did not run inside"):
+        capture.take(tokens())
+
+
+class Student(torch.nn.Module):
+    """What a trainer would wrap: a forward whose loss reads captured K and V."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.capture = model, Capture(model, [0, 1, 2])
+
+    def forward(self, read):
+        with self.capture:
+            forward(self.model.model, read)
+        layers = self.capture.take(read).values()
+        return sum((x.kv.keys + x.kv.values).square().mean() for x in layers)
+
+
+def test_distributed_data_parallel_reduces_the_gradient_of_captured_kv(tmp_path):
+    distributed = torch.distributed
+    store = distributed.FileStore(str(tmp_path / "store"), 1)
+    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        alone, student = Student(build("qwen3").train()), Student(build("qwen3").train())
+        wrapped = torch.nn.parallel.DistributedDataParallel(student, find_unused_parameters=True)
+        for module in (alone, wrapped):
+            module(tokens()).backward()
+    finally:
+        distributed.destroy_process_group()
+    for layer in range(3):
+        ours, theirs = (s.model.model.layers[layer].self_attn.k_proj for s in (alone, student))
+        assert ours.weight.grad.abs().max() > 0
+        torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
+
+
+def test_a_failed_forward_leaves_nothing_to_take():
+    model = build("llama")
+    capture = Capture(model, [0])
+    model.lm_head = torch.nn.Linear(1, 1)  # too narrow: fails after the layers have run
+    with pytest.raises(RuntimeError, match="shapes"), capture:
+        forward(model, tokens())
+    with pytest.raises(RuntimeError, match="did not run inside"):
+        capture.take(tokens())
+
+
+def test_reentrant_checkpointing_is_refused_by_name():
+    model = build("llama").train()
+    model.gradient_checkpointing_enable({"use_reentrant": True})
+    with pytest.raises(ConfigError, match="use_reentrant"), Capture(model, [0]):
+        pass
+
+
+def test_a_student_layer_that_cannot_learn_is_refused():
+    model = build("llama").train()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("layers.2" in name)
+    with pytest.raises(ConfigError, match="student layer 1, whose K or V depends on no trainable"):
+        captured(model, [1, 2], tokens())
+    assert captured(model, [2], tokens())[2].kv.keys.requires_grad
+
+
+def test_lora_wrapped_projections_are_captured_with_their_update():
+    peft = pytest.importorskip("peft")
+    model = peft.get_peft_model(
+        build("qwen2"),
+        peft.LoraConfig(r=2, target_modules=["k_proj", "v_proj"], init_lora_weights=False),
+    ).train()
+    found = captured(model, [0, 2], tokens())
+    (found[2].kv.keys.sum() + found[2].kv.values.sum()).backward()
+    trained = [n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()]
+    assert any("layers.2.self_attn.k_proj.lora_B" in name for name in trained)
+    assert any("layers.2.self_attn.v_proj.lora_B" in name for name in trained)
+    with model.disable_adapter():
+        bare = captured(model.get_base_model().eval(), [0], tokens())[0]
+    assert not torch.allclose(bare.kv.keys, found[0].kv.keys)
+
+
+def test_bf16_autocast_gives_finite_keys_with_gradient():
+    model = build("qwen2").train()
+    capture = Capture(model, [1], rotaries=rotaries(model, [1]))
+    with torch.autocast("cpu", dtype=torch.bfloat16), capture:
+        forward(model, tokens())
+    layer = capture.take(tokens())[1]
+    assert layer.kv.values.dtype == layer.rotated_queries.dtype == torch.bfloat16
+    assert layer.kv.keys.isfinite().all()
+    layer.kv.keys.float().sum().backward()
+    assert model.model.layers[1].self_attn.k_proj.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_cut_teacher_gives_the_same_kv_without_the_layers_above(name):
+    whole, read = build(name).eval(), tokens()
+    with torch.no_grad():
+        expected = captured(whole, [0, 1], read)
+        body = cut(build(name), 1).eval()
+        capture = Capture(body, [0, 1])
+        with capture:
+            out = forward(body, read)
+    for at, layer in capture.take(read).items():
+        torch.testing.assert_close(layer.kv.keys, expected[at].kv.keys)
+        torch.testing.assert_close(layer.kv.values, expected[at].kv.values)
+    assert len(body.layers) == 2
+    assert not hasattr(out, "logits")
+    names = {name for name, _ in body.named_parameters()}
+    gone = ("lm_head", "layers.2", "layers.1.mlp")
+    assert "norm.weight" not in names
+    assert not [name for name in names if any(part in name for part in gone)]
+
+
+def test_cutting_leaves_a_shared_config_alone():
+    model = build("qwen2")
+    config = model.config
+    cut(model, 0)
+    assert config.num_hidden_layers == 3
+
+
+@pytest.mark.parametrize("layer", [-1, 3])
+def test_a_layer_outside_the_model_is_refused(layer):
+    with pytest.raises(ConfigError, match=f"layer {layer}, but the model has 0 to 2"):
+        Capture(build("llama"), [layer])
+    with pytest.raises(ConfigError, match=f"teacher layer {layer}, but it has 0 to 2"):
+        cut(build("llama"), layer)
+
+
+def test_fused_projections_are_refused_by_name():
+    model = AutoModelForCausalLM.from_config(Phi3Config(**SIZES))
+    with pytest.raises(ConfigError, match="Phi3Attention without a k_proj of its own"):
+        Capture(model, [0])
+
+
+def test_a_model_without_a_list_of_decoder_layers_is_refused():
+    model = AutoModelForCausalLM.from_config(GPT2Config(n_layer=1, n_embd=8, n_head=2))
+    with pytest.raises(ConfigError, match="no list of decoder layers"):
+        Capture(model, [0])

@@ -1,0 +1,159 @@
+"""Laws that hold for every projection, and mapping across heads."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from kvdistill.layers.base import Source
+from kvdistill.projection.base import across_heads, pairs
+from kvdistill.projection.identity import Identity
+from kvdistill.projection.linear import Linear
+from kvdistill.projection.procrustes import Procrustes
+from kvdistill.projection.ridge import Ridge
+from kvdistill.projection.student_side import StudentSide
+
+KINDS = {
+    "identity": Identity,
+    "ridge": partial(Ridge, penalty=1e-3),
+    "procrustes": Procrustes,
+    "linear": partial(Linear, penalty=1e-3, lr_scale=0.1),
+    "linear frozen": partial(Linear, penalty=1e-3, lr_scale=0.0),
+    "student_side": partial(StudentSide, penalty=1e-3, lr_scale=1.0),
+}
+laws = pytest.mark.parametrize("name", KINDS)
+
+
+@pytest.fixture
+def fitted(geometry, sources, moments):
+    """A fitted projection; a teacher of 3 KV heads, but of 2 for the identity."""
+
+    def make(name):
+        heads = 2 if name == "identity" else 3
+        projection = KINDS[name](
+            student=geometry(), teacher=geometry(kv_heads=heads), sources=sources
+        )
+        projection.fit(moments(teacher=4 * heads))
+        return projection, heads
+
+    return make
+
+
+def space(projection, heads):
+    """Heads of the space of comparison."""
+    return 2 if projection.in_student_space else heads
+
+
+@laws
+def test_both_sides_meet_in_one_space(name, fitted, layer, pairs):
+    projection, heads = fitted(name)
+    for pair in pairs:
+        target, own = projection.target(layer(heads), pair), projection.own(layer(2), pair)
+        assert target.keys.shape == own.keys.shape == (2, space(projection, heads), 5, 4)
+        assert target.values.shape == own.values.shape
+        assert torch.equal(target.mask, layer().mask)
+
+
+@laws
+def test_what_lies_under_the_mask_changes_neither_value_nor_gradient(name, fitted, layer, pairs):
+    projection, heads = fitted(name)
+
+    def run(fill):
+        student = layer(2, fill=fill)
+        student.keys.requires_grad_()
+        target = projection.target(layer(heads, seed=1, fill=fill), pairs[1])
+        own = projection.own(student, pairs[1])
+        off = (own.keys - target.keys).masked_fill(~own.mask[:, None, :, None], 0)
+        seen = [student.keys, *(w for w in projection.parameters() if w.requires_grad)]
+        slopes = torch.autograd.grad(off.square().sum(), seen, allow_unused=True)
+        return [off.detach(), *(slope for slope in slopes if slope is not None)]
+
+    clean, poisoned = run(0.0), run(torch.nan)
+    assert len(clean) > 1
+    for a, b in zip(clean, poisoned, strict=True):
+        assert torch.equal(a, b)
+
+
+@laws
+def test_keys_values_and_pairs_each_have_a_map_of_their_own(name, fitted, layer, pairs):
+    if name == "identity":
+        return
+    projection, heads = fitted(name)
+    kv = layer(space(projection, 2) if name == "student_side" else heads, fill=0.0)
+    kv = type(kv)(kv.keys, kv.keys, kv.mask)
+    side = projection.own if name == "student_side" else projection.target
+    for pair in pairs:
+        out = side(kv, pair)
+        assert not torch.allclose(out.keys, out.values)
+    assert not torch.allclose(side(kv, pairs[0]).keys, side(kv, pairs[1]).keys)
+
+
+@laws
+def test_a_projection_that_was_not_fitted_is_nan_not_zero(name, geometry, sources, layer, pairs):
+    projection = KINDS[name](student=geometry(), teacher=geometry(), sources=sources)
+    kv = layer(2, fill=0.0)
+    off = projection.own(kv, pairs[0]).keys - projection.target(kv, pairs[0]).keys
+    assert off.isnan().all() or name == "identity"
+
+
+@laws
+def test_only_what_says_it_trains_has_weights_that_want_gradients(name, fitted):
+    projection, _ = fitted(name)
+    wants = any(weight.requires_grad for weight in projection.parameters())
+    assert wants == projection.trains == (name in ("linear", "student_side"))
+
+
+@laws
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_near_single(name, fitted, layer, pairs, dtype):
+    projection, heads = fitted(name)
+    exact, half = (
+        projection.target(layer(heads, fill=0.0, dtype=d), pairs[0]).keys
+        for d in (torch.float32, dtype)
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        auto = projection.target(layer(heads, fill=0.0, dtype=dtype), pairs[0]).keys
+    for other in (half, auto):
+        torch.testing.assert_close(other.float(), exact, rtol=3e-2, atol=8e-2)
+
+
+@laws
+def test_weights_come_back_from_a_state_dict(name, fitted, layer, pairs, geometry, moments):
+    saved, heads = fitted(name)
+    loaded, _ = fitted(name)
+    with torch.no_grad():
+        for weight in saved.state_dict().values():
+            weight.mul_(2).add_(0.1)
+    loaded.load_state_dict(saved.state_dict())
+    kv, own = layer(heads, fill=0.0), layer(2, fill=0.0)
+    assert torch.equal(loaded.target(kv, pairs[2]).keys, saved.target(kv, pairs[2]).keys)
+    assert torch.equal(loaded.own(own, pairs[2]).keys, saved.own(own, pairs[2]).keys)
+
+
+@laws
+def test_it_builds_on_the_meta_device(name, geometry, sources):
+    with torch.device("meta"):
+        KINDS[name](student=geometry(), teacher=geometry(), sources=sources)
+
+
+def test_pairs_are_in_order_with_both_neighbours():
+    assert pairs([Source(3, 5, 6, 0.5), Source(4, 7, 7, 0.0)]) == [(3, 5), (3, 6), (4, 7)]
+
+
+@pytest.mark.parametrize("heads", [2, 4, 8])
+@pytest.mark.parametrize("out_heads", [2, 4, 8])
+def test_a_map_across_heads_is_the_literal_sum_over_all_heads_of_a_token(heads, out_heads):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, heads, 3, 5, generator=generator)
+    weight = torch.randn(heads * 5, out_heads * 4, generator=generator)
+    out = across_heads(x, weight, out_heads)
+    for b in range(2):
+        for s in range(3):
+            for g in range(out_heads):
+                for d in range(4):
+                    total = sum(
+                        x[b, h, s, e] * weight[h * 5 + e, g * 4 + d]
+                        for h in range(heads)
+                        for e in range(5)
+                    )
+                    torch.testing.assert_close(out[b, g, s, d], total, rtol=1e-4, atol=1e-5)

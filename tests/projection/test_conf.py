@@ -1,0 +1,128 @@
+"""Every choice of the width rooms composes, says what it is, and builds from its YAML alone."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from kvdistill.config.build import build
+from kvdistill.errors import ConfigError
+from kvdistill.geometry import Geometry
+from kvdistill.layers.base import LayerMap, Source
+from kvdistill.layers.select import select
+from kvdistill.loss.base import Distance
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def choices(group):
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def composed(group, choice, *overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(overrides=[f"+{group}={choice}", *overrides])
+    return OmegaConf.to_container(config)[group.split("/")[0]]
+
+
+def geometry(layers=28):
+    return Geometry(
+        layers=layers, hidden_size=32, intermediate_size=64, heads=4, kv_heads=2, head_dim=4,
+        vocab_size=99,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file
+        for room in ("projection", "layers", "layers/map", "fusion", "loss", "loss/balance", "kv")
+        for file in sorted((CONF / room).glob("*.yaml"))
+    ],
+    ids=lambda file: f"{file.parent.name}/{file.stem}",
+)
+def test_a_choice_begins_with_a_sentence(file):
+    first = file.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert first.endswith(".")
+
+
+@pytest.mark.parametrize("choice", choices("projection"))
+def test_a_projection_builds_with_its_settings(choice):
+    node = composed("projection", choice)
+    built = build(
+        "projection",
+        node,
+        student=geometry(),
+        teacher=geometry(),
+        sources=[Source(0, 0, 0, 0.0)],
+    )
+    for name in node.keys() - {"_target_", "_partial_"}:
+        assert getattr(built, name) == node[name]
+
+
+@pytest.mark.parametrize("choice", choices("fusion"))
+def test_a_fusion_builds_with_its_settings(choice):
+    named = ["fusion.teacher=b"] if choice == "best_single" else []
+    node = composed("fusion", choice, *named)
+    build("fusion", node, student=geometry(), teachers=["a", "b"], layers=[0, 3])
+
+
+def test_the_stages_of_staged_are_the_choices_of_those_names():
+    node = composed("fusion", "staged", "fusion.stages.learnable.router=linear")
+    assert list(node["stages"]) == list(node["shares"]) == ["fixed", "similarity", "learnable"]
+    for name in ("fixed", "similarity"):
+        assert node["stages"][name] == composed("fusion", name)
+    assert node["stages"]["learnable"]["router"] == "linear"
+
+
+@pytest.mark.parametrize("choice", choices("loss"))
+def test_a_loss_has_its_weights_and_a_distance(choice):
+    node = composed("loss", choice)
+    weights = {name: node[name] for name in ("ce_weight", "kv_weight", "entropy_weight")}
+    assert weights == {"ce_weight": 0.5, "kv_weight": 1.0, "entropy_weight": 0.01}
+    assert isinstance(build("loss.distance", node["distance"]), Distance)
+
+
+@pytest.mark.parametrize("choice", choices("loss/balance"))
+def test_a_balance_builds(choice):
+    build("loss.balance", composed("loss/balance", choice)["balance"])
+
+
+@pytest.mark.parametrize("choice", choices("layers/map"))
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [("all", range(28)), ("shallow", range(12)), ("middle", range(12, 24))],
+)
+def test_a_range_and_a_map_give_sources(choice, layers, expected):
+    node = composed("layers", layers, f"layers/map={choice}")
+    layer_map = build("layers.map", node["map"])
+    assert isinstance(layer_map, LayerMap)
+    selected = select(node["range"], 28)
+    assert selected == tuple(expected)
+    assert len(layer_map(selected, student_layers=28, teacher_layers=56)) == len(selected)
+
+
+def test_anchors_given_on_the_command_line_replace_those_of_the_file():
+    node = composed("layers", "all", "layers/map=anchors", "layers.map.anchors={0:0,3:6}")
+    assert build("layers.map", node["map"]).pairs == {0: 0, 3: 6}
+
+
+def test_the_proportional_map_is_the_default():
+    node = composed("layers", "all")
+    assert node["map"]["_target_"] == "kvdistill.layers.proportional.Proportional"
+
+
+@pytest.mark.parametrize(
+    ("choice", "weights"), [("both", (1.0, 1.0)), ("k", (1.0, 0.0)), ("v", (0.0, 1.0))]
+)
+def test_what_of_a_cache_is_matched(choice, weights):
+    node = composed("kv", choice)
+    assert (node["keys"], node["values"]) == weights
+
+
+def test_what_a_room_refuses_comes_out_as_it_says_it():
+    node = composed("fusion", "fixed", "fusion.weights=[0.5,0.4]")
+    with pytest.raises(ConfigError, match=r"fusion\.weights=\[0\.5, 0\.4\] .* sum to 1, not 0\.9"):
+        build("fusion", node, student=geometry(), teachers=["a", "b"], layers=[0])

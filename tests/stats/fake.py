@@ -1,0 +1,228 @@
+"""Generated studies on disk: what training and evaluation would have written, with known truth."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+TASKS = {
+    "nano_arithmetic": 60,
+    "nano_algebra": 50,
+    "nano_logic": 70,
+    "nano_choice": 40,
+    "nano_truth": 50,
+    "nano_chinese": 60,
+    "nano_exam": 50,
+}
+CHANCE = {"nano_choice": 0.25, "nano_truth": 0.25, "nano_chinese": 0.25, "nano_exam": 0.25}
+
+
+def digest(text: str) -> str:
+    """A short stable hash."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Strict JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+
+
+def item_frame(
+    correct: Mapping[str, Sequence[float]], subjects: int = 0, texts: bool = False
+) -> pd.DataFrame:
+    """Rows of items.parquet for the given correctness by task."""
+    frames = []
+    for task, values in correct.items():
+        ids = [f"{task}-{i:05d}" for i in range(len(values))]
+        if subjects:
+            ids = [f"subject {i % subjects}/{i}" for i in range(len(values))]
+        frame = pd.DataFrame(
+            {
+                "task": task,
+                "item": ids,
+                "doc_hash": [digest("doc" + i) for i in ids],
+                "prompt_hash": [digest("prompt" + i) for i in ids],
+                "correct": np.asarray(values, dtype=float),
+                "unparsed": False,
+                "truncated": False,
+                "empty": False,
+            }
+        )
+        if texts:
+            frame["question"] = [f"Question {i}?" for i in ids]
+            frame["target"] = "42"
+            frame["response"] = [f"The answer of {i}" for i in ids]
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def write_run(
+    folder: Path,
+    correct: Mapping[str, Sequence[float]],
+    *,
+    trained: bool = True,
+    steps: int = 40,
+    rng: np.random.Generator | None = None,
+    extra: Mapping[str, Any] | None = None,
+    frame: pd.DataFrame | None = None,
+    routing: Mapping[str, Mapping[str, float]] | None = None,
+    kv_floor: float = 0.3,
+) -> None:
+    """One finished run folder."""
+    rng = rng or np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    items = item_frame(correct) if frame is None else frame
+    items.to_parquet(folder / "items.parquet")
+    scores = {
+        task: {
+            "metric": "exact_match",
+            "score": float(np.mean(values)),
+            "n": len(values),
+            "stderr": None,
+            "chance": CHANCE.get(task, 0.0),
+            "unparsed": 0.02,
+            "truncated": 0.0,
+            "empty": 0.0,
+        }
+        for task, values in correct.items()
+    }
+    write_json(
+        folder / "results.json",
+        {
+            "schema_version": 1,
+            "tasks": scores,
+            "macro": float(np.mean([s["score"] for s in scores.values()])),
+            "missing": [],
+            "efficiency": {
+                "wall_time_s": 60.0 + float(rng.normal()),
+                "steps_per_s": 5.0,
+                "student_parameters": 200000,
+            },
+        },
+    )
+    (folder / "config.yaml").write_text("kind: run\n", encoding="utf-8")
+    if trained:
+        lines = []
+        for step in range(0, steps + 1, 2):
+            for split in ("train", "val"):
+                kv = kv_floor + np.exp(-step / 12) + 0.02 * rng.normal() + 0.03 * (split == "val")
+                line = {"step": step, "split": split, "loss": kv + 1, "ce": 1 + np.exp(-step / 9)}
+                line |= {"kv": kv, "k": kv / 2, "v": kv / 2, "entropy": 0.6}
+                if step % 10 == 0:
+                    line["macro"] = 0.3 + 0.2 * (1 - np.exp(-step / 15)) - 0.02 * (split == "val")
+                    line["nano_logic"] = line["macro"] + 0.05
+                lines.append(json.dumps({k: float(v) if k != "split" else v for k, v in line.items()}))
+        (folder / "curves.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if routing:
+        weights = {
+            task: {teacher: {str(layer): w for layer in range(4)} for teacher, w in node.items()}
+            for task, node in routing.items()
+        }
+        write_json(folder / "routing.json", {"schema_version": 1, "weights": weights})
+    write_json(folder / "status.json", {"schema_version": 1, "state": "done"})
+    write_json(folder / "manifest.json", {"schema_version": 1, "git": {"commit": "0" * 40}} | dict(extra or {}))
+
+
+def answers(
+    rng: np.random.Generator,
+    level: float,
+    *,
+    tasks: Mapping[str, int] = TASKS,
+    difficulty: Mapping[str, np.ndarray] | None = None,
+    seed_sd: float = 0.0,
+) -> dict[str, np.ndarray]:
+    """Right and wrong answers: an item's difficulty, the arm's level, a shift a seed."""
+    shift = seed_sd * rng.normal()
+    found = {}
+    for task, n in tasks.items():
+        hard = difficulty[task] if difficulty else np.zeros(n)
+        found[task] = (level + shift + hard + rng.normal(size=n) > 0).astype(float)
+    return found
+
+
+def difficulties(tasks: Mapping[str, int] = TASKS, seed: int = 0) -> dict[str, np.ndarray]:
+    """A fixed difficulty an item."""
+    rng = np.random.default_rng(seed)
+    return {task: rng.normal(size=n) for task, n in tasks.items()}
+
+
+def write_study(
+    root: Path,
+    questions: Mapping[str, Mapping[str, float]],
+    *,
+    name: str = "nano",
+    seeds: Sequence[int] = (42, 43, 44),
+    tasks: Mapping[str, int] = TASKS,
+    untrained: Sequence[str] = ("raw_student",),
+    unfinished: Sequence[tuple[str, int]] = (),
+    judged: Mapping[str, Mapping[str, Any]] | None = None,
+    teachers: Mapping[str, float] | None = None,
+    subjects: int = 0,
+    texts: bool = False,
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """A whole study of `question -> arm -> level`; returns its folder."""
+    study = root / "runs" / name
+    hard = difficulties(tasks)
+    plan: dict[str, Any] = {"schema_version": 1, "study": name, "questions": {}, "runs": {}}
+    plan["references"] = {}
+    made: dict[str, str] = {}
+
+    def make(label: str, seed: int, level: float, trained: bool) -> str:
+        key = f"{label}/{seed if trained else 0}"
+        if key in made:
+            return made[key]
+        identity = digest(key)[:12]
+        made[key] = identity
+        folder = study / "runs" / f"seed{seed}-{identity}"
+        rng = np.random.default_rng([seed if trained else 0, int(identity[:8], 16)])
+        node = {"folder": str(folder.relative_to(root)), "arm": label.split()[0], "seed": seed}
+        node |= {"recipe": digest(label)[:12], "trained": trained, "steps": 40 if trained else 0}
+        plan["runs"][identity] = node
+        if (label, seed) in unfinished:
+            write_json(folder / "status.json", {"schema_version": 1, "state": "running"})
+            return identity
+        correct = answers(rng, level, tasks=tasks, difficulty=hard, seed_sd=0.03)
+        routing = None
+        if "learnable" in label:
+            tilt = {task: 0.5 + 0.3 * np.sin(i) for i, task in enumerate(tasks)}
+            routing = {t: {"qwen": float(w), "llama": float(1 - w)} for t, w in tilt.items()}
+        write_run(
+            folder,
+            correct,
+            trained=trained,
+            rng=rng,
+            routing=routing,
+            extra=extra,
+            frame=item_frame(correct, subjects, texts) if subjects or texts else None,
+        )
+        return identity
+
+    for question, arms in questions.items():
+        plan["questions"][question] = {
+            "question": f"What does {question} bring?",
+            **(judged or {}).get(question, {}),
+            "arms": {
+                label: {str(s): make(label, s, level, label not in untrained) for s in seeds}
+                for label, level in arms.items()
+            },
+        }
+    for teacher, level in (teachers or {}).items():
+        plan["references"][teacher] = make(f"teacher {teacher}", 0, level, False)
+    write_json(study / "plan.json", plan)
+    arms = [label for question in questions.values() for label in question]
+    rows = [
+        {"label": arm, "steps": 0 if arm in untrained else 40, "sequences": 640, "real_tokens": 9000, "planned_tokens": 9600}
+        for arm in dict.fromkeys(arms)
+    ]
+    write_json(study / "budget.json", {"schema_version": 1, "arms": rows})
+    write_json(
+        study / "validation_report.json",
+        {"schema_version": 1, "verdict": "disjoint", "pairs": [{"pair": "train_student x test", "method": "exact", "n_checked": 100, "n_hits": 0, "severity": "blocking"}]},
+    )
+    return study
