@@ -35,6 +35,11 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path} is no JSON: {error}. Delete it and repeat.") from error
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether an artefact or run is finished: its manifest is written last."""
+    return (folder / "manifest.json").is_file()
+
+
 def sha256(path: Path) -> str:
     """Content hash of a file, or of a folder's files with their relative names."""
     if path.is_file():

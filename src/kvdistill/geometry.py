@@ -1,11 +1,11 @@
-"""The shape of a model, as its YAML states it. No torch: the plan reads it without loading weights."""
+"""The shape of a model, as its YAML states it. No torch: the plan reads it without weights."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """What the rooms need to know of a decoder; checked against the weights when they are loaded."""
+    """What the rooms need to know of a decoder; checked against the weights at load."""
 
     layers: int
     hidden_size: int

@@ -29,7 +29,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class KV:
-    """One layer's cache, keys before the rotary embedding. What lies under the mask is undefined."""
+    """One layer's cache, keys before the rotary embedding; undefined under the mask."""
 
     keys: Float[Tensor, "batch heads seq dim"]
     values: Float[Tensor, "batch heads seq dim"]
@@ -38,7 +38,7 @@ class KV:
 
 @dataclass(frozen=True)
 class Layer:
-    """One captured layer: its K and V and, where a room asked for them, its rotated queries and keys."""
+    """One captured layer: K and V and, where a room asked for them, rotated queries and keys."""
 
     kv: KV
     tokens: Tokens
@@ -132,6 +132,8 @@ def _moved(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
     if isinstance(value, dict):
         return {key: _moved(item, device, non_blocking) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: _moved(getattr(value, f.name), device, non_blocking) for f in fields(value)}
+        parts = {
+            f.name: _moved(getattr(value, f.name), device, non_blocking) for f in fields(value)
+        }
         return replace(value, **parts)
     return value

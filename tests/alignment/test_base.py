@@ -73,11 +73,11 @@ def test_time_is_linear():
     def seconds(seq):
         student, teacher = long(seq, 4), long(seq, 5)
         best = float("inf")
-        for _ in range(5):
-            start = time.perf_counter()
+        for _ in range(20):
+            start = time.process_time()
             overlaps(student, teacher)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
         return best
 
     # 16 times the tokens; a product would cost 256 times the time.
-    assert seconds(131_072) < 64 * seconds(8192)
+    assert seconds(8192) < 64 * seconds(512)

@@ -20,19 +20,22 @@ from kvdistill.data.styles import Text
 from kvdistill.data.tokenise import Tokeniser
 
 EOS = {"qwen3": "<|im_end|>", "llama3_1": "<|end_of_text|>"}
+CHOICES = "\nA. {A}\nB. {B}\nC. {C}\nD. {D}\n"
 ROWS = {
     "gsm8k": ("main/train.jsonl", "{question}\n", "{answer}"),
-    "cmmlu": ("*/dev.jsonl", "{Question}\nA. {A}\nB. {B}\nC. {C}\nD. {D}\n", "{Answer}"),
-    "ceval": (
-        "*/dev.jsonl",
-        "{question}\nA. {A}\nB. {B}\nC. {C}\nD. {D}\n",
-        "{explanation}{answer}",
-    ),
+    "cmmlu": ("*/dev.jsonl", "{Question}" + CHOICES, "{Answer}"),
+    "ceval": ("*/dev.jsonl", "{question}" + CHOICES, "{explanation}{answer}"),
 }
 ODD = [
-    "", " ", "\n\n\t", "3.14159 + 2,718.28 = 1000000000", "naive caf\u00e9 \u2014 \U0001f469\u200d\U0001f52c\U0001f1eb\U0001f1f7!",
-    "\u9f98\U00020bb7\u7adc\uff0c\u516b\u6708\uff12\uff10\u65e5", "\u0e01\u0e33\u0e25\u0e31\u0e07 \u0645\u0631\u062d\u0628\u0627", "<|im_end|> in a text <|eot_id|>",
-]  # fmt: skip
+    "",
+    " ",
+    "\n\n\t",
+    "3.14159 + 2,718.28 = 1000000000",
+    "caf\u00e9 \u2014 \U0001f469\u200d\U0001f52c\U0001f1eb\U0001f1f7!",
+    "\u9f98\U00020bb7\u7adc\uff0c\u516b\u6708\uff12\uff10\u65e5",
+    "\u0e01\u0e33\u0e25\u0e31\u0e07 \u0645\u0631\u062d\u0628\u0627",
+    "<|im_end|> in a text <|eot_id|>",
+]
 
 
 def folder(variable):
@@ -61,10 +64,11 @@ def rows(task):
     assert files
     lines = [line for file in files for line in file.read_text("utf-8").splitlines()][:1000]
     found = [json.loads(line) for line in lines]
+    parts = [(prompt.format(**row), answer.format(**row)) for row in found]
     return [
-        Text(id=str(i), task=task, style="raw", prompt=prompt.format(**row), answer=answer.format(**row))
-        for i, row in enumerate(found)
-    ]  # fmt: skip
+        Text(id=str(i), task=task, style="raw", prompt=first, answer=second)
+        for i, (first, second) in enumerate(parts)
+    ]
 
 
 def covers(spans, text):

@@ -25,7 +25,7 @@ def layer(lengths, seq=None, *, pad=float("nan"), answer_from=0.5, seed=0, sprea
         queries[i, :, :n] = torch.randn(HEADS * GROUP, n, DIM, generator=generator)
         ids[i, :n] = torch.randint(3, 999, (n,), generator=generator)
         mask[i, :n] = True
-        answer[i, int(n * answer_from) : n] = True
+        answer[i, int(n * answer_from) :] = True  # on padding too: only the mask may tell
     return Layer(KV(keys, keys, mask), Tokens(ids, mask, answer), queries, keys)
 
 

@@ -1,27 +1,14 @@
 """Tiny models, a tokenizer and generated rows in the schemas of the benchmarks."""
 
 import pytest
-from tests.evaluate.made import NANO, Oracle, subjects, tiny, write_jsonl
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from tests.evaluate.made import NANO, Oracle, byte_tokenizer, subjects, tiny, write_jsonl
 
 from kvdistill.evaluate import harness
 
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    """Every byte is a token, with a few merges."""
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<eos>", "<pad>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    raw.train_from_iterator(["Question: what is it?\nReasoning: so #### 3\nAnswer: A"] * 3, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>", pad_token="<pad>")
+    return byte_tokenizer()
 
 
 @pytest.fixture

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import torch
 import yaml
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 from transformers.modeling_outputs import CausalLMOutput
 
 from kvdistill.evaluate import harness
@@ -22,7 +29,22 @@ NANO = [
 SEVEN = ["gsm8k", "math500", "bbh", "gpqa", "truthfulqa", "cmmlu", "ceval"]
 
 
-def tiny(tokenizer, kind="qwen2", seed=0):
+def byte_tokenizer():
+    """Every byte is a token, with a few merges."""
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<eos>", "<pad>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator(["Question: what is it?\nReasoning: so #### 3\nAnswer: A"] * 3, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>", pad_token="<pad>")
+
+
+def tiny(tokenizer, kind="qwen2", seed=0, **instead):
     """A random decoder; its weights depend on the seed alone."""
     shape = {
         "vocab_size": len(tokenizer),
@@ -35,6 +57,7 @@ def tiny(tokenizer, kind="qwen2", seed=0):
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": None,
+        **instead,
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)

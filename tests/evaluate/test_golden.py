@@ -34,7 +34,7 @@ MATH = [
     (r"\boxed{\dfrac34}", r"\frac{3}{4}", RIGHT),
     (r"\boxed{1,000}", "1000", RIGHT),
     (r"\boxed{0.50}", "0.5", RIGHT),
-    (r"first \boxed{7}, no: \boxed{\left(3, \frac{\pi}{2}\right)}", r"\left( 3, \frac{\pi}{2} \right)", RIGHT),
+    (r"\boxed{7}? \boxed{\left(3, \frac{\pi}{2}\right)}", r"(3,\frac{\pi}{2})", RIGHT),
     (r"#### x^2 + 2x + 1", "1+2x+x^2", RIGHT),
     (r"The final answer is: $\boxed{2\sqrt{3}}$", r"\sqrt{12}", RIGHT),
     (r"**Answer: 12**", "12", RIGHT),

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import logging
 import os
@@ -204,7 +205,27 @@ def test_progress_counts_every_answer(nano, tokenizer, model):
 
 def test_the_training_questions_stand_beside_the_test(nano, tokenizer, model):
     suite, data = nano
-    both = dataclasses.replace(suite, tasks=["nano_logic"], beside=["train_questions"], limit=6)
+    beside = ["train_questions", "test_questions"]
+    both = dataclasses.replace(suite, tasks=["nano_logic"], beside=beside, limit=14)
     result = evaluate(model, tokenizer, both, {**data, "train": data["test"]})
-    assert result.tasks["train_questions"].n == 6
     assert result.macro == result.tasks["nano_logic"].score
+    train = [item for item in result.items if item.task == "train_questions"]
+    assert sorted(item.item.partition("/")[0] for item in train) == sorted(NANO * 2)
+    assert result.gap == 0.0  # the same file stands on both sides
+
+
+def test_a_chat_template_that_is_not_there_is_refused(nano, tokenizer, model):
+    suite, data = nano
+    with pytest.raises(UserError, match=r"tasks.chat_template=true, but the tokenizer has none"):
+        evaluate(model, tokenizer, dataclasses.replace(suite, chat_template=True), data)
+
+
+def test_a_chat_template_wraps_every_prompt(nano, tokenizer, model):
+    suite, data = nano
+    plain = evaluate(model, tokenizer, suite, data)
+    chatty = copy.deepcopy(tokenizer)
+    chatty.chat_template = "{% for m in messages %}<{{m.role}}>{{m.content}}{% endfor %}<bot>"
+    wrapped = evaluate(model, chatty, dataclasses.replace(suite, chat_template=True), data)
+    for a, b in zip(plain.items, wrapped.items, strict=True):
+        assert a.doc_hash == b.doc_hash
+        assert a.prompt_hash != b.prompt_hash

@@ -45,14 +45,14 @@ def test_the_hash_of_the_data_sees_every_field_and_the_order():
 
 def test_a_local_folder_without_the_task_is_named(tmp_path):
     place = {"repo": "openai/gsm8k", "folder": "gsm8k", "config": "main", "split": "test"}
-    with pytest.raises(MissingDataError, match=r"no gsm8k/main/test.jsonl there. Put a copy of ope"):
+    with pytest.raises(MissingDataError, match=r"no gsm8k/main/test.jsonl there. Put a copy"):
         read(**place, data_root=str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("raised", "message"),
     [
-        (datasets.exceptions.DatasetNotFoundError("gated"), "it is gated and .* hf auth login"),
+        (datasets.exceptions.DatasetNotFoundError("gated"), "it is gated and .*`hf auth login`"),
         (ConnectionError("offline"), r"cannot be fetched from the Hub \(ConnectionError\)"),
     ],
 )

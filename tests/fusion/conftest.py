@@ -32,7 +32,7 @@ def scene():
                 keys.masked_fill(hidden, torch.nan), values.masked_fill(hidden, torch.nan), mask
             )
 
-        return kv(1.0 if cover == 1 else 0.9), [kv(cover) for _ in range(teachers)]
+        return kv(cover), [kv(cover) for _ in range(teachers)]
 
     return make
 

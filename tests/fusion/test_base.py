@@ -163,6 +163,12 @@ def test_renormalising_is_the_literal_softmax_over_the_valid(logits, shut):
     assert weights.flatten().tolist() == pytest.approx(expected, abs=1e-6)
 
 
+def test_weights_are_single_precision_whatever_the_logits_are():
+    logits = torch.tensor([[[1.0]], [[0.0]]], dtype=torch.bfloat16)
+    weights = renormalised(logits, torch.ones(2, 1, 1, dtype=torch.bool))
+    torch.testing.assert_close(weights, logits.float().softmax(dim=0))
+
+
 def test_a_nan_logit_is_not_taken_for_a_teacher_shut_out(build, scene):
     class Broken(Fixed):
         def logits(self, own, targets, layer, progress):

@@ -37,6 +37,14 @@ def test_swapped_exchanges_the_two_sides():
     torch.testing.assert_close(gathered(x, y).swapped.cov_xy, gathered(y, x).cov_xy)
 
 
+def test_projected_moments_are_those_of_the_mapped_rows():
+    x, y = rows()
+    w = torch.arange(18, dtype=torch.float64).view(6, 3)
+    ours, theirs = gathered(x, y).projected(w), gathered(x @ w, y)
+    for part in ("count", "x", "y", "xx", "xy", "yy"):
+        torch.testing.assert_close(getattr(ours, part), getattr(theirs, part))
+
+
 def test_ridge_is_the_minimum_of_its_penalised_loss():
     x, y = rows(count=40)
     x, y = x - x.mean(0), y - y.mean(0)

@@ -233,6 +233,15 @@ def test_a_student_layer_that_cannot_learn_is_refused():
     assert captured(model, [2], tokens())[2].kv.keys.requires_grad
 
 
+@pytest.mark.parametrize("trained", ["k_proj", "v_proj"])
+def test_a_layer_with_only_one_part_to_learn_is_refused(trained):
+    model = build("llama").train()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(f"layers.0.self_attn.{trained}" in name)
+    with pytest.raises(ConfigError, match="student layer 0, whose K or V"):
+        captured(model, [0], tokens())
+
+
 def test_lora_wrapped_projections_are_captured_with_their_update():
     peft = pytest.importorskip("peft")
     model = peft.get_peft_model(
@@ -284,8 +293,9 @@ def test_a_cut_teacher_gives_the_same_kv_without_the_layers_above(name):
 def test_cutting_leaves_a_shared_config_alone():
     model = build("qwen2")
     config = model.config
-    cut(model, 0)
-    assert config.num_hidden_layers == 3
+    body = cut(model, 0)
+    assert (config.num_hidden_layers, len(config.layer_types)) == (3, 3)
+    assert (body.config.num_hidden_layers, len(body.config.layer_types)) == (1, 1)
 
 
 @pytest.mark.parametrize("layer", [-1, 3])

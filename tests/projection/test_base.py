@@ -5,8 +5,9 @@ from functools import partial
 import pytest
 import torch
 
+from kvdistill.errors import ConfigError
 from kvdistill.layers.base import Source
-from kvdistill.projection.base import across_heads, pairs
+from kvdistill.projection.base import across_heads, check_space, pairs
 from kvdistill.projection.identity import Identity
 from kvdistill.projection.linear import Linear
 from kvdistill.projection.procrustes import Procrustes
@@ -134,6 +135,14 @@ def test_weights_come_back_from_a_state_dict(name, fitted, layer, pairs, geometr
 def test_it_builds_on_the_meta_device(name, geometry, sources):
     with torch.device("meta"):
         KINDS[name](student=geometry(), teacher=geometry(), sources=sources)
+
+
+def test_teachers_in_spaces_of_their_own_are_not_fused(fitted):
+    apart, together = fitted("student_side")[0], fitted("ridge")[0]
+    check_space({"a": apart})
+    check_space({"a": together, "b": together})
+    with pytest.raises(ConfigError, match=r"student_side .* one teacher, got a, b\. Use arm="):
+        check_space({"a": apart, "b": apart})
 
 
 def test_pairs_are_in_order_with_both_neighbours():

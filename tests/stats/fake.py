@@ -116,7 +116,9 @@ def write_run(
                 if step % 10 == 0:
                     line["macro"] = 0.3 + 0.2 * (1 - np.exp(-step / 15)) - 0.02 * (split == "val")
                     line["nano_logic"] = line["macro"] + 0.05
-                lines.append(json.dumps({k: float(v) if k != "split" else v for k, v in line.items()}))
+                lines.append(
+                    json.dumps({k: float(v) if k != "split" else v for k, v in line.items()})
+                )
         (folder / "curves.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if routing:
         weights = {
@@ -125,7 +127,10 @@ def write_run(
         }
         write_json(folder / "routing.json", {"schema_version": 1, "weights": weights})
     write_json(folder / "status.json", {"schema_version": 1, "state": "done"})
-    write_json(folder / "manifest.json", {"schema_version": 1, "git": {"commit": "0" * 40}} | dict(extra or {}))
+    write_json(
+        folder / "manifest.json",
+        {"schema_version": 1, "git": {"commit": "0" * 40}} | dict(extra or {}),
+    )
 
 
 def answers(
@@ -217,12 +222,30 @@ def write_study(
     write_json(study / "plan.json", plan)
     arms = [label for question in questions.values() for label in question]
     rows = [
-        {"label": arm, "steps": 0 if arm in untrained else 40, "sequences": 640, "real_tokens": 9000, "planned_tokens": 9600}
+        {
+            "label": arm,
+            "steps": 0 if arm in untrained else 40,
+            "sequences": 640,
+            "real_tokens": 9000,
+            "planned_tokens": 9600,
+        }
         for arm in dict.fromkeys(arms)
     ]
     write_json(study / "budget.json", {"schema_version": 1, "arms": rows})
     write_json(
         study / "validation_report.json",
-        {"schema_version": 1, "verdict": "disjoint", "pairs": [{"pair": "train_student x test", "method": "exact", "n_checked": 100, "n_hits": 0, "severity": "blocking"}]},
+        {
+            "schema_version": 1,
+            "verdict": "disjoint",
+            "pairs": [
+                {
+                    "pair": "train_student x test",
+                    "method": "exact",
+                    "n_checked": 100,
+                    "n_hits": 0,
+                    "severity": "blocking",
+                }
+            ],
+        },
     )
     return study

@@ -21,7 +21,7 @@ Needs = Mapping[str, Path]
 Progress = Callable[[int, int], None]
 
 
-def build_split(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+def build_split(recipe: Recipe, _: Needs, folder: Path, __: Progress) -> dict[str, Any]:
     """Train halves, val and test, with their validation report."""
     data = recipe["data"]
     source = build("data.source", data["source"])

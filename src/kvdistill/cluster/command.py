@@ -30,17 +30,20 @@ class Asked:
     """What Hydra understood: its override lists (one a job) and its search path."""
 
     job_overrides: Sequence[Sequence[str]]
-    hydra: Hydra | None
+    hydra: Hydra
 
 
 _asked: list[Asked] = []
 
 
 def ask(job_overrides: Sequence[Sequence[str]]) -> None:
-    """Called by Hydra, without or with `-m`. Only remembers: whatever is raised inside a Hydra
-    job is printed, wrapped and, in a multirun, swallowed.
+    """Called by Hydra, without or with `-m`; only remembers.
+
+    Whatever is raised inside a Hydra job is printed, wrapped and, in a multirun, swallowed.
     """
-    _asked.append(Asked(job_overrides, GlobalHydra.instance().hydra))
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    _asked.append(Asked(job_overrides, hydra))
 
 
 def run(main: Callable[[], None], home: Path) -> int:

@@ -18,6 +18,7 @@ from filelock import SoftFileLease
 from kvdistill.cluster import manifest
 from kvdistill.cluster.status import Status
 from kvdistill.errors import ConfigError, UserError
+from kvdistill.files import is_complete
 
 LEASE_S = 20.0
 """Seconds without a heartbeat after which a holder counts as dead."""
@@ -27,7 +28,7 @@ def main(folder: Path) -> int:
     """The job's exit code: 0 done, 2 a bad setting, 1 anything else; status.json says why."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with SoftFileLease(f"{folder}.lease", lease_duration=LEASE_S):
-        if (folder / "manifest.json").is_file():
+        if is_complete(folder):
             return 0
         status = Status(folder)
         status.write("running", step=0, steps=0)

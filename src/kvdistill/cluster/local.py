@@ -15,12 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kvdistill.cluster import status
 from kvdistill.config.schema import Local
+from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
 
 POLL_S = 0.2
 
 SERVER = multiprocessing.get_context("forkserver")
-PRELOADED = ["kvdistill.cluster.builders", "kvdistill.evaluate.records"]
+PRELOADED = ["deepspeed", "kvdistill.cluster.builders", "kvdistill.evaluate.records"]
 """Imported once: seconds of torch, transformers and lm-eval that each job would pay again."""
 
 
@@ -36,7 +37,7 @@ class Jobs:
 
     def done(self, name: str) -> bool:
         """Whether the artefact or run stands on disk."""
-        return (self.folders[name] / "manifest.json").is_file()
+        return is_complete(self.folders[name])
 
     def start(self, slots: int) -> None:
         """Starts what can start; what reads a failed artefact fails with its reason."""
@@ -99,9 +100,10 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
         TOKENIZERS_PARALLELISM="false",
         TRANSFORMERS_VERBOSITY="error",
         HF_HUB_DISABLE_PROGRESS_BARS="1",
+        DS_LOG_LEVEL="error",
     )
     SERVER.set_forkserver_preload(PRELOADED)
-    jobs = Jobs([node for node in nodes], folders)
+    jobs = Jobs(list(nodes), folders)
     jobs.waiting = [node for node in jobs.waiting if not jobs.done(node.name)]
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),

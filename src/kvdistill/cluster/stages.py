@@ -9,13 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kvdistill.cluster import local, status as job_status
+from kvdistill.cluster import ledger, local
+from kvdistill.cluster import status as job_status
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import typed
 from kvdistill.errors import ConfigError, UserError
-from kvdistill.files import read_json
+from kvdistill.files import is_complete, read_json
 from kvdistill.plan.expand import Plan, expand
-from kvdistill.plan.freeze import freeze, home, is_done
+from kvdistill.plan.freeze import freeze, home
 
 Overrides = Sequence[Sequence[str]]
 console = Console(highlight=False)
@@ -25,7 +26,7 @@ def run(job_overrides: Overrides, sweeps: Path) -> None:
     """Plans, checks, freezes, does what is missing, and reports."""
     plan = expand(job_overrides, sweeps)
     console.print(planned(plan))
-    todo = [item for item in plan.runs.values() if not is_done(home(plan, item))]
+    todo = [item for item in plan.runs.values() if not is_complete(home(plan, item))]
     if todo:
         check([item.config for item in todo])
     folders = freeze(plan)
@@ -34,7 +35,7 @@ def run(job_overrides: Overrides, sweeps: Path) -> None:
     failed = local.run(
         [*nodes, *(item.node for item in todo)], folders, typed("cluster", plan.config["cluster"])
     )
-    conclude(plan.root / "runs" / plan.study)
+    conclude(plan.config, plan.root / "runs" / plan.study)
     if failed:
         lines = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise UserError(f"{len(failed)} of {len(todo)} failed. {lines}")
@@ -59,7 +60,8 @@ def status(job_overrides: Overrides, _: Path) -> None:
 
 def report(job_overrides: Overrides, _: Path) -> None:
     """Rebuilds a study's report from what lies on disk."""
-    conclude(study_folder(compose(list(job_overrides[0]))))
+    config = compose(list(job_overrides[0]))
+    conclude(config, study_folder(config))
 
 
 def study_folder(config: Config) -> Path:
@@ -74,15 +76,15 @@ def study_folder(config: Config) -> Path:
     return folder
 
 
-def conclude(study: Path) -> None:
-    """Writes the report and prints the comparison and the report's path."""
-    from kvdistill.report import build
+def conclude(config: Config, study: Path) -> None:
+    """Writes the budget and the report; prints the comparison and the report's path."""
+    from kvdistill.report.write import build
     from kvdistill.report.terminal import tables
+    from kvdistill.stats.summary import summary
 
-    index = build([study], study / "report")
-    for table in tables(study):
-        console.print(table)
-    console.print(f"report: {index}", soft_wrap=True)
+    ledger.write(Path(config["root"]), study)
+    index = build([study], study / "report", config["stats"])
+    console.print(tables(summary(study), index), soft_wrap=True)
 
 
 def planned(plan: Plan) -> Table:
@@ -93,17 +95,17 @@ def planned(plan: Plan) -> Table:
         title += f", {' or '.join(map(str, steps))} unified steps each"
     table = Table("what", "name", "state", title=title)
     for name, node in plan.artifacts.items():
-        there = is_done(plan.root / "artifacts" / name)
+        there = is_complete(plan.root / "artifacts" / name)
         table.add_row(node.kind, name, "reused" if there else "to build")
     for question, asked in plan.questions.items():
         for label, seeds in asked["arms"].items():
             for identity in dict.fromkeys(seeds.values()):
                 item = plan.runs[identity]
-                state = "done" if is_done(home(plan, item)) else "to run"
+                state = "done" if is_complete(home(plan, item)) else "to run"
                 table.add_row(f"{question}: {label}", item.node.name, state)
     for teacher, identity in plan.references.items():
         item = plan.runs[identity]
-        state = "done" if is_done(home(plan, item)) else "to run"
+        state = "done" if is_complete(home(plan, item)) else "to run"
         table.add_row(f"reference: {teacher}", item.node.name, state)
     return table
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kvdistill.files import read_json, write_json
+from kvdistill.files import is_complete, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
 
 
@@ -45,7 +45,7 @@ class Status:
 
 def read(folder: Path) -> dict[str, Any]:
     """The folder's state; done if its manifest stands, missing if nothing has been said."""
-    if (folder / "manifest.json").is_file():
+    if is_complete(folder):
         return {"state": "done"}
     path = folder / "status.json"
     return read_json(path) if path.is_file() else {"state": "missing"}

@@ -79,9 +79,9 @@ def importance(
 ) -> Float[Tensor, "batch heads seq"]:
     """Attention of these queries to the keys `among`, mean over queries, max over neighbours."""
     shut = ~among[:, None, None]
-    # Finite where nothing is open, so that a text shorter than the window gives no NaN.
+    # Finite, so that a text no longer than the window, where nothing is open, gives no NaN.
     scores = logits(queries, keys).amax(dim=2).masked_fill(shut, torch.finfo(torch.float32).min)
-    weights = scores.softmax(dim=-1).masked_fill(shut, 0).mean(dim=2)
+    weights = scores.softmax(dim=-1).mean(dim=2)
     return max_pool1d(weights, kernel, stride=1, padding=kernel // 2)
 
 

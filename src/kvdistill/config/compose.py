@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose as hydra_compose
 from hydra.core.global_hydra import GlobalHydra
@@ -30,15 +30,19 @@ def compose(overrides: Sequence[str]) -> Config:
         config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
-    assert isinstance(config, dict)
+    return checked(cast("Config", config), dict(hydra.runtime.choices))
+
+
+def checked(config: Config, choices: Mapping[str, Any]) -> Config:
+    """The config with Hydra's choices in it, after every check that needs no torch."""
     config["choices"] = {
-        str(group): choice
-        for group, choice in hydra.runtime.choices.items()
-        if not str(group).startswith("hydra/") and "@" not in str(group)
+        group: choice
+        for group, choice in choices.items()
+        if not group.startswith("hydra/") and "@" not in group
     }
-    schema.check(config)
+    schema.normalise(config)
     check_arm(config)
-    return config  # type: ignore[return-value]
+    return config
 
 
 def check_arm(config: Mapping[str, Any]) -> None:
@@ -63,7 +67,7 @@ def explain(error: Exception) -> str:
         return f"{found[1]} must be given: add {found[1]}=VALUE."
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group, choice = found.groups()
-        options = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        options = GlobalHydra.instance().config_loader().get_group_options(group)
         return f"{group}={choice} is no choice of {group}. Choose one of {', '.join(options)}."
     if found := re.search(r"Could not override '([^']+)'", text):
         key = found[1].split("@")[0]

@@ -5,7 +5,7 @@ before anything is computed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -62,6 +62,9 @@ class Local:
 
 PLAIN: dict[str, type] = {"budget": Budget, "train": Train, "kv": KVWeights, "cluster": Local}
 
+WEIGHTS = ("ce_weight", "kv_weight", "entropy_weight")
+"""Plain numbers of the loss group, whose distance is a strategy."""
+
 POSITIVE = (
     "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
     "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
@@ -78,16 +81,28 @@ def typed(group: str, node: Mapping[str, Any]) -> Any:
     kind = PLAIN[group]
     try:
         merged = OmegaConf.merge(OmegaConf.structured(kind), dict(node))
-        return kind(**{field.name: merged[field.name] for field in fields(kind)})
+        return OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         key = f"{group}.{error.full_key}" if error.full_key else group
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}.") from error
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Refuses wrong types and numbers out of bounds in the plain groups and keys."""
+def normalise(config: dict[str, Any]) -> None:
+    """Gives the plain groups their types in place: 1 and 1.0 are one weight, so one run.
+
+    Raises ConfigError for wrong types and for numbers out of bounds.
+    """
     for group in PLAIN:
-        typed(group, config[group])
+        config[group] = asdict(typed(group, config[group]))
+    loss = config["loss"]
+    for key in WEIGHTS:
+        if isinstance(loss[key], int) and not isinstance(loss[key], bool):
+            loss[key] = float(loss[key])
+    check(config)
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuses numbers out of bounds in the plain groups and keys."""
     for paths, least, words in ((POSITIVE, 1e-300, "positive"), (NOT_NEGATIVE, 0, "0 or more")):
         for path in paths:
             value = lookup(config, path)

@@ -59,9 +59,11 @@ class FieldMap:
         }
         if self.pattern is not None:
             values |= self._matched(values["answer"], place)
-        for field in REQUIRED:
-            if not values[field].strip():
-                raise ConfigError(f"{place}, field {field}: empty. Fill it in or remove the row.")
+        for field, value in values.items():
+            if not value.strip():
+                raise ConfigError(
+                    f"{place}, field {field}: empty. Fill it in, remove the row, or map no {field}."
+                )
         return Record(
             id=values.get("id", default_id),
             source=self.source,

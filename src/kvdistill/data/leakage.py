@@ -69,7 +69,7 @@ class Documents:
 class Leakage:
     """Checks every pair of sets, and each set for duplicates."""
 
-    near: Literal["drop", "refuse", "report"] = "drop"
+    near: str = "drop"
     """What becomes of near copies between the parts of one source: dropped from the part nearer
     to training, refused, or reported (generated templates are near copies by design). Near
     copies of an evaluation task, and exact copies anywhere, are always refused."""
@@ -89,8 +89,10 @@ class Leakage:
                 )
 
     def __call__(self, sets: Sequence[Documents]) -> dict[str, Any]:
-        """`verdict` ("clean" or "leak"), `pairs`, and `tainted` ids: held-out items found in
-        training, allowed or only reported ones too; scores on the others are the clean subset's.
+        """The report's `verdict` ("clean" or "leak"), `pairs` and `tainted`.
+
+        `tainted` are the ids of held-out items found in training, allowed or only reported ones
+        too, by set; the scores on the others are those of the clean subset.
         """
         pairs: list[dict[str, Any]] = []
         tainted: dict[str, set[str]] = {each.name: set() for each in sets if _held_out(each)}

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt64
+from jaxtyping import Bool, Float, Int, UInt64
+from scipy import sparse
 
 from kvdistill.data.normalise import tokens
 
@@ -17,8 +18,12 @@ Pairs = Int[np.ndarray, "pairs 2"]
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _INVERSE = np.uint64(pow(int(_BASE), -1, 1 << 64))
 LEAST_COMMON = 10
+PHRASE = 13
+"""Tokens from which a text that many hold is copied many times, and no stock phrase."""
 _CHUNK = 1 << 21
-"""Pairs in memory at once."""
+"""Pairs in memory at once, before the same pair is met again."""
+_ROWS = 20_000
+"""Pairs compared at once."""
 
 
 @dataclass
@@ -78,8 +83,7 @@ class Index:
         """Where each run of `n` tokens begins in `flat`, and in which document it lies."""
         counts = np.where(wanted, np.maximum(0, self.lengths - n + 1), 0)
         documents = np.repeat(np.arange(len(counts)), counts)
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self.starts[documents] + within, documents
+        return self.starts[documents] + _within(counts), documents
 
 
 def _scrambled(ids: Int[np.ndarray, " tokens"]) -> UInt64[np.ndarray, " tokens"]:
@@ -99,22 +103,70 @@ def _powers(base: np.uint64, count: int) -> UInt64[np.ndarray, " places"]:
 def contained(small: Index, large: Index, wanted: Bool[np.ndarray, " documents"]) -> Pairs:
     """Pairs of a wanted document of `small` and one of `large` that holds all its tokens in a row.
 
-    A text found in more than `common` documents is wording and gives no pair.
+    A text of fewer than `PHRASE` tokens in more than `common` documents is wording, and no pair.
     """
-    everywhere = np.ones(len(large.lengths), dtype=bool)
     pieces = [np.empty((0, 2), dtype=np.int64)]
     for n in np.unique(small.lengths[wanted]).tolist():
         items = np.flatnonzero(wanted & (small.lengths == n))
         hashes = small.hashed(n)[small.starts[items]]
-        items, hashes = items[np.argsort(hashes)], np.sort(hashes)
-        runs, documents = large.runs(n, everywhere)
-        begin = np.searchsorted(runs, hashes, side="left")
-        counts = np.searchsorted(runs, hashes, side="right") - begin
-        counts = np.where(counts > large.common, 0, counts)
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        found = documents[np.repeat(begin, counts) + within]
-        pieces.append(np.stack([np.repeat(items, counts), found], axis=1))
+        by_hash = np.argsort(hashes)
+        items, hashes = items[by_hash], hashes[by_hash]
+        places, documents = large.places(n, large.lengths >= n)
+        runs = large.hashed(n)[places]
+        begin = np.searchsorted(hashes, runs, side="left")
+        counts = np.searchsorted(hashes, runs, side="right") - begin
+        found = np.flatnonzero(counts)
+        within = _within(counts[found])
+        held = items[np.repeat(begin[found], counts[found]) + within]
+        holders = np.repeat(documents[found], counts[found])
+        keys = _distinct(held * len(large.lengths) + holders)
+        held, holders = np.divmod(keys, max(1, len(large.lengths)))
+        often = np.bincount(held, minlength=len(small.lengths)) > large.common
+        kept = np.full(len(held), n >= PHRASE) | ~often[held]
+        pieces.append(np.stack([held, holders], axis=1)[kept])
     return np.concatenate(pieces)
+
+
+def shares(
+    one: Index, other: Index, n: int, pairs: Pairs, only: Bool[np.ndarray, " ids"] | None = None
+) -> Float[np.ndarray, " pairs"]:
+    """Share of the runs of `n` tokens of the text with fewer that the other holds as well.
+
+    A run counts as often as it occurs; nan where a text has none. `only` restricts single tokens.
+    """
+    (left, right), totals = _counted(one, other, n, only)
+    found = np.concatenate(
+        [np.empty(0)]
+        + [
+            np.asarray(left[part[:, 0]].minimum(right[part[:, 1]]).sum(axis=1)).reshape(-1)
+            for part in np.array_split(pairs, len(pairs) // _ROWS + 1)
+        ]
+    )
+    least = np.minimum(totals[0][pairs[:, 0]], totals[1][pairs[:, 1]])
+    return np.divide(found, least, out=np.full(len(pairs), np.nan), where=least > 0)
+
+
+def _counted(
+    one: Index, other: Index, n: int, only: Bool[np.ndarray, " ids"] | None
+) -> tuple[list[sparse.csr_array], list[np.ndarray]]:
+    """Of each set, how often each document holds each run, and how many runs it has."""
+    sides = []
+    for index in (one, other):
+        places, documents = index.places(n, index.lengths >= n)
+        if only is not None:
+            kept = only[index.flat[places]]
+            places, documents = places[kept], documents[kept]
+        sides.append((index.hashed(n)[places], documents, len(index.lengths)))
+    columns = np.unique(np.concatenate([side[0] for side in sides]), return_inverse=True)[1]
+    ends = np.split(columns, [len(sides[0][0])])
+    width = int(columns.max(initial=0)) + 1
+    matrices = [
+        sparse.csr_array(
+            (np.ones(len(documents), np.int32), (documents, column)), shape=(rows, width)
+        )
+        for (_, documents, rows), column in zip(sides, ends, strict=True)
+    ]
+    return matrices, [np.bincount(side[1], minlength=side[2]) for side in sides]
 
 
 def sharing(
@@ -136,17 +188,24 @@ def sharing(
         others_hashes, return_index=True, return_counts=True
     )
     _, i, j = np.intersect1d(runs, others_runs, assume_unique=True, return_indices=True)
-    rare = (counts[i] <= one.common) & (others_counts[j] <= other.common)
-    left_part = documents, starts[i[rare]], counts[i[rare]]
-    right_part = others, others_starts[j[rare]], others_counts[j[rare]]
-    keys = np.empty(0, dtype=np.int64)
-    for piece in _chunks(left_part[2] * right_part[2]):
-        found = _products(left_part, right_part, piece, len(other.lengths))
-        keys = np.union1d(keys, found)
+    wording, others_wording = counts > one.common, others_counts > other.common
+    # Wording in either set is wording in both.
+    both = wording[i] | others_wording[j]
+    wording[i], others_wording[j] = both, both
+    left_part = documents, starts[i[~both]], counts[i[~both]]
+    right_part = others, others_starts[j[~both]], others_counts[j[~both]]
+    found = [
+        _products(left_part, right_part, piece, len(other.lengths))
+        for piece in _chunks(left_part[2] * right_part[2])
+    ]
+    keys = _distinct(np.concatenate([np.empty(0, dtype=np.int64), *found]))
     pairs = np.stack(np.divmod(keys, max(1, len(other.lengths))), axis=1)
     if other is one:
         pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    return pairs, _uncommon(hashes, documents, one), _uncommon(others_hashes, others, other)
+    seen, others_seen = np.zeros(len(left), dtype=bool), np.zeros(len(right), dtype=bool)
+    seen[documents[np.repeat(~wording, counts)]] = True
+    others_seen[others[np.repeat(~others_wording, others_counts)]] = True
+    return pairs, seen, others_seen
 
 
 def _chunks(sizes: Int[np.ndarray, " runs"]) -> Iterator[slice]:
@@ -171,16 +230,18 @@ def _products(
     counts, others = left[2][piece], right[2][piece]
     sizes = counts * others
     run = np.repeat(np.arange(len(sizes)), sizes)
-    within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    within = _within(sizes)
     first = left[0][left[1][piece][run] + within // others[run]]
     second = right[0][right[1][piece][run] + within % others[run]]
-    return np.unique(first * width + second)
+    return _distinct(first * width + second)
 
 
-def _uncommon(
-    hashes: UInt64[np.ndarray, " runs"], documents: Int[np.ndarray, " runs"], index: Index
-) -> Bool[np.ndarray, " documents"]:
-    _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    found = np.zeros(len(index.lengths), dtype=bool)
-    found[documents[counts[inverse] <= index.common]] = True
-    return found
+def _within(counts: Int[np.ndarray, " groups"]) -> Int[np.ndarray, " members"]:
+    """0, 1, ... up to each count, one group after the other."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _distinct(keys: Int[np.ndarray, " keys"]) -> Int[np.ndarray, " distinct"]:
+    """Sorted, each once; several times as fast here as np.unique, which hashes."""
+    keys = np.sort(keys)
+    return keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]

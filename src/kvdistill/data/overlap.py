@@ -6,14 +6,13 @@ for shorter texts, and verified on the texts themselves, because a shared run al
 wording (EVALUATION.md section 3).
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float
 
-from kvdistill.data.ngrams import Index, Pairs, Vocabulary, contained, sharing
+from kvdistill.data.ngrams import Index, Pairs, Vocabulary, contained, shares, sharing
 from kvdistill.data.normalise import conflict, squashed
 
 SEEDS = ((3, 4, 16), (5, 16, 40), (8, 40, 1 << 40))
@@ -25,8 +24,8 @@ SHORTEST = 3
 """Tokens below which a text is compared for equality only."""
 LONG_RUN = 13
 WORDS, TRIGRAMS, NUMBERS, LONG_RUNS = 0.8, 0.5, 0.5, 0.5
-"""Least shares of the shorter text found in the longer: its tokens, 3-grams and numbers, or else
-its 13-grams. Numbers, because a question with other numbers is another question."""
+"""Least shares of the shorter text found in the longer: its tokens and 3-grams, or else its
+13-grams. Of the text with fewer numbers, those: a question with others is another question."""
 
 
 @dataclass(frozen=True)
@@ -75,38 +74,31 @@ def overlapping(one: Corpus, other: Corpus, numbers: Bool[np.ndarray, " ids"]) -
         for first, second in _unequal(_whole(one, other, bare), one, other)
         if other is not one or first < second
     }
-    near = [
-        Match(first, second, "ngram", score)
-        for first, second in _unequal(pairs, one, other)
-        if (first, second) not in whole
-        and (score := similarity(one.index.document(first), other.index.document(second), numbers))
+    pairs = np.array(
+        [pair for pair in _unequal(pairs, one, other) if pair not in whole], dtype=np.int64
+    ).reshape(-1, 2)
+    same, words = _same(one.index, other.index, pairs, numbers)
+    return [Match(first, second, "whole", 1.0) for first, second in sorted(whole)] + [
+        Match(first, second, "ngram", float(score))
+        for (first, second), score in zip(pairs[same].tolist(), words[same], strict=True)
     ]
-    return [Match(first, second, "whole", 1.0) for first, second in sorted(whole)] + near
 
 
-def similarity(
-    one: Int[np.ndarray, " tokens"],
-    other: Int[np.ndarray, " others"],
-    numbers: Bool[np.ndarray, " ids"],
-) -> float | None:
-    """Share of the shorter text's tokens found in the longer; None if they are different items."""
-    short, long = sorted((one.tolist(), other.tolist()), key=len)
-    words = _share(Counter(short), Counter(long))
-    if words < WORDS or _runs_share(short, long, 3) < TRIGRAMS:
-        return words if _runs_share(short, long, LONG_RUN) >= LONG_RUNS else None
-    own, others = ([token for token in text if numbers[token]] for text in (short, long))
-    return words if not own or _share(Counter(own), Counter(others)) >= NUMBERS else None
-
-
-def _share(short: Counter[int], long: Counter[int]) -> float:
-    return (short & long).total() / short.total()
-
-
-def _runs_share(short: list[int], long: list[int], n: int) -> float:
-    runs, others = (
-        {tuple(text[i : i + n]) for i in range(len(text) - n + 1)} for text in (short, long)
-    )
-    return len(runs & others) / len(runs) if runs else 0.0
+def _same(
+    one: Index, other: Index, pairs: Pairs, numbers: Bool[np.ndarray, " ids"]
+) -> tuple[Bool[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
+    """Whether each pair is one item, and the share of its words."""
+    words = shares(one, other, 1, pairs)
+    # Half of the 13-grams holds half of the words, so the others need no closer look.
+    near = np.flatnonzero(words >= LONG_RUNS)
+    close = (words[near] >= WORDS) & (shares(one, other, 3, pairs[near]) >= TRIGRAMS)
+    # A text without numbers has nan here, and nothing to contradict.
+    close &= ~(shares(one, other, 1, pairs[near], only=numbers) < NUMBERS)
+    quoted = shares(one, other, LONG_RUN, pairs[near]) >= LONG_RUNS
+    close |= (words[near] < WORDS) & quoted
+    same = np.zeros(len(pairs), dtype=bool)
+    same[near[close]] = True
+    return same, words
 
 
 def _seeded(

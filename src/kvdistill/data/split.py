@@ -18,7 +18,8 @@ from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.records import Record
 
 PARTS = ("train_teachers", "train_student", "val", "test")
-SALT = "kvdistill-split-v1"
+SALT = "kvdistill-split-v8400"
+"""The first by number that keeps every nano task and GSM8K within 1 % of the default ratios."""
 UNIT = 1 << 64
 
 
@@ -168,7 +169,7 @@ def _read(path: Path) -> list[Record]:
         raise ArtifactError(f"{path} is missing: not a split. Build it with stage=data.")
     wanted = {field.name for field in fields(Record)}
     records = []
-    for row, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+    for row, line in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), start=1):
         try:
             values = json.loads(line.decode("utf-8"))
         except ValueError as error:

@@ -38,7 +38,11 @@ def records(
         raise MissingDataError(
             f"{path} has no record of task {family}; it comes with another data set."
         )
-    return test_set([_record(row) for row in rows], limit)
+    docs = [_record(row) for row in rows]
+    if family is None:
+        # All families in one task: they are its subjects, so that a sample is spread over them.
+        docs = [{**doc, "id": f"{doc['family']}/{doc['id']}"} for doc in docs]
+    return test_set(docs, limit)
 
 
 def _record(row: Row) -> Row:
@@ -51,6 +55,7 @@ def _record(row: Row) -> Row:
         "question": row["question"],
         "target": row["answer"],
         "letters": letters,
+        "gold": letters.index(row["answer"]) if letters else -1,
         "chance": 1 / len(letters) if letters else 0.0,
     }
 
@@ -122,6 +127,7 @@ def _exam(row: Row, columns: Mapping[str, str]) -> Row:
     return {
         "question": str(row[columns["question"]]).strip(),
         "answer": row[columns["answer"]].strip(),
+        "gold": letters.index(row[columns["answer"]].strip()),
         **{letter: str(row[letter]) for letter in letters},
     }
 

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, pstdev
 
 from kvdistill.evaluate.sources import subject_of
 from kvdistill.records import Item, TaskScore
@@ -53,6 +53,20 @@ def macro(
     if any(task not in scores for task in tasks):
         return None
     return fmean(getattr(scores[task], figure) for task in tasks)
+
+
+def spread(scores: Mapping[str, TaskScore], tasks: Sequence[str]) -> float | None:
+    """Standard deviation of the score over the suite's tasks: how uneven a model is over kinds."""
+    if any(task not in scores for task in tasks):
+        return None
+    return pstdev(scores[task].score for task in tasks)
+
+
+def generalisation_gap(scores: Mapping[str, TaskScore]) -> float | None:
+    """Score on questions of the training texts minus score on held-out ones, in the same form."""
+    if not {"train_questions", "test_questions"} <= scores.keys():
+        return None
+    return scores["train_questions"].score - scores["test_questions"].score
 
 
 def _stderr(values: Sequence[float]) -> float | None:

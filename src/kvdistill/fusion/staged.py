@@ -34,7 +34,7 @@ class Staged(Fusion):
                 f"fusion.shares={dict(shares)} must not be negative and must sum to 1, not "
                 f"{sum(shares.values()):g}."
             )
-        self.shares = dict(shares)
+        self.shares, self._first = dict(shares), layers[0]
         built = {
             name: build(student=student, teachers=teachers, layers=layers)
             for name, build in stages.items()
@@ -54,11 +54,11 @@ class Staged(Fusion):
 
     def logits(self, own: KV, targets: Sequence[KV], layer: int, progress: float) -> Weights:
         logits = self.stage(progress).logits(own, targets, layer, progress)
-        return logits + self._idle(logits)
+        return logits + self._idle(logits) if layer == self._first else logits
 
     def penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
         return self.stage(progress).penalty(weights, progress)
 
     def _idle(self, like: Tensor) -> Tensor:
-        # DDP waits for a gradient of every weight, also in the stages that are not running.
+        # DDP waits once a step for a gradient of every weight, also of stages that do not run.
         return 0.0 * sum((p.sum() for p in self.parameters()), start=like.new_zeros(()))

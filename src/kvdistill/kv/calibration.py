@@ -66,9 +66,7 @@ def one_side(moments: Moments, source: Source, index: int) -> Moments:
     )
 
 
-def spread(
-    moments: Moments, weight: torch.Tensor
-) -> float:
+def spread(moments: Moments, weight: torch.Tensor) -> float:
     """Root mean square over the elements of `x @ weight`, centred."""
     w = weight.double()
     return float(((w * (moments.cov_xx @ w)).sum() / w.shape[1]).clamp(min=0).sqrt())

@@ -68,6 +68,11 @@ class Moments:
         """The same tokens with teacher and student exchanged: to fit the student's side."""
         return Moments(self.count, self.y, self.x, self.yy, self.xy.T, self.xx)
 
+    def projected(self, weight: Float[Tensor, "teacher_width target_width"]) -> "Moments":
+        """The same tokens with the teacher's rows mapped: the moments of a target."""
+        w = weight.detach().to(self.xx)
+        return Moments(self.count, self.x @ w, self.y, w.T @ self.xx @ w, w.T @ self.xy, self.yy)
+
     def ridge(self, penalty: float) -> Float[Tensor, "teacher_width student_width"]:
         """The map that minimises E|y - x W|^2 + penalty * v * |W|^2, both sides centred.
 

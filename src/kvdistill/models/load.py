@@ -41,8 +41,6 @@ def model(
     return loaded
 
 
-def tokenizer(
-    node: Mapping[str, Any], role: str, folder: Path | None
-) -> PreTrainedTokenizerBase:
+def tokenizer(node: Mapping[str, Any], role: str, folder: Path | None) -> PreTrainedTokenizerBase:
     """Its tokenizer."""
     return pretrained(node, role, folder).tokenizer()

@@ -1,61 +1,56 @@
 """Tiny models built from the split itself: the students and teachers of the nano scale.
 
 A recipe trains a tokenizer on the teachers' half, initialises a Qwen2 or Llama of the given
-geometry under a fixed seed, trains it (teachers only) on that half in the mixed style, and
-writes a Hugging Face folder. The same bits every time.
+geometry under a seed of its own, trains it there (teachers only), and writes a Hugging Face
+folder: the same bits every time, so that a recipe is as good a name as a hash of the weights.
 """
 
 import json
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedTokenizerFast as Tokenizer
 
+from kvdistill.data.styles import Style
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.nano_tokenizer import train_tokenizer
+from kvdistill.models.nano_training import Row, Training, one_thread
 from kvdistill.records import Record
 
-CausalLM = Qwen2ForCausalLM | LlamaForCausalLM
-
-STYLES = (
-    ("Question: {question}\nReasoning:", " {rationale} #### {answer}"),
-    ("Question: {question}\nAnswer:", " {answer}"),
-)
+ARCHITECTURES = {
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    "llama": (LlamaConfig, LlamaForCausalLM),
+}
+MAX_POSITIONS = 512  # tokens; several times the longest generated text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nano:
-    """A recipe; `steps: 0` leaves the model as initialised."""
+    """The recipe of one model."""
 
-    architecture: Literal["qwen2", "llama"]
+    architecture: str
     max_digits: int
-    """Digits a token may pack: 1 as Qwen reads them, 3 as Llama 3 does."""
+    """Digits a token may pack: 1 as Qwen reads numbers, 3 as Llama 3 does."""
     rope_theta: float
     init_std: float
+    style: Style
+    """How the records are written that the tokenizer and the model are trained on."""
     seed: int
-    steps: int
-    batch_size: int
-    lr: float
+    training: Training | None
+    """None leaves the model as initialised."""
 
     def __post_init__(self) -> None:
-        if self.architecture not in ("qwen2", "llama"):
+        if self.architecture not in ARCHITECTURES:
             raise ConfigError(
-                f"model.architecture must be qwen2 or llama, got {self.architecture}."
+                f"build.architecture={self.architecture} is none of {', '.join(ARCHITECTURES)}. "
+                f"Choose one of them."
             )
+        if self.max_digits < 1:
+            raise ConfigError(f"build.max_digits must be at least 1, got {self.max_digits}.")
 
     def build(
         self,
@@ -64,118 +59,58 @@ class Nano:
         out: Path,
         progress: Callable[[int, int], None],
     ) -> None:
-        """Writes the model's folder to `out`. The global random state is left as it was."""
-        texts = render(split / "train_teachers.jsonl")
+        """Writes model and tokenizer to `out`; the global random state stays as it was.
+
+        Raises ConfigError for a geometry that the architecture refuses.
+        """
+        with (split / "train_teachers.jsonl").open(encoding="utf-8") as file:
+            records = [Record(**json.loads(line)) for line in file]
+        texts = [text for record in records for text in self.style.render(record)]
         tokenizer = train_tokenizer(
-            (prompt + answer for prompt, answer in texts), geometry.vocab_size, self.max_digits
+            (text.text for text in texts), geometry.vocab_size, self.max_digits
         )
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = self.initialise(geometry, tokenizer)
-            self.train(model, encode(tokenizer, texts), progress)
+            if self.training is not None:
+                rows = [encode(tokenizer, text.prompt, text.answer) for text in texts]
+                self.training.run(model, rows, self.seed, progress)
         model.save_pretrained(out)
         tokenizer.save_pretrained(out)
 
-    def initialise(self, geometry: Geometry, tokenizer: PreTrainedTokenizerFast) -> CausalLM:
-        """The untrained model; draws from the global generator."""
-        shape = {
-            "vocab_size": geometry.vocab_size,
-            "hidden_size": geometry.hidden_size,
-            "intermediate_size": geometry.intermediate_size,
-            "num_hidden_layers": geometry.layers,
-            "num_attention_heads": geometry.heads,
-            "num_key_value_heads": geometry.kv_heads,
-            "head_dim": geometry.head_dim,
-            "tie_word_embeddings": geometry.tied_embeddings,
-            "max_position_embeddings": 512,
-            "rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta},
-            "initializer_range": self.init_std,
-            "bos_token_id": None,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-            "use_cache": True,
-        }
-        if self.architecture == "qwen2":
-            return Qwen2ForCausalLM(Qwen2Config(**shape))
-        return LlamaForCausalLM(LlamaConfig(**shape))
-
-    def train(
-        self,
-        model: CausalLM,
-        rows: list[tuple[list[int], int]],
-        progress: Callable[[int, int], None],
-    ) -> None:
-        """Cross-entropy on the answers: AdamW, linear warm-up, cosine decay."""
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=self.lr, betas=(0.9, 0.98), weight_decay=0.01
-        )
-        warmup = max(1, self.steps // 10)
-        model.train()
-        for step, batch in zip(range(self.steps), self.batches(rows), strict=False):
-            share = (step - warmup) / max(1, self.steps - warmup)
-            rate = (step + 1) / warmup if step < warmup else 0.5 * (1 + math.cos(math.pi * share))
-            for group in optimizer.param_groups:
-                group["lr"] = self.lr * rate
-            loss = answer_loss(model, batch)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            progress(step + 1, self.steps)
-        model.eval()
-
-    def batches(self, rows: list[tuple[list[int], int]]) -> Iterator[list[tuple[list[int], int]]]:
-        """Batches of epoch after epoch, each in an order of its own."""
-        generator = torch.Generator().manual_seed(self.seed)
-        queue: list[int] = []
-        while True:
-            while len(queue) < self.batch_size:
-                queue += torch.randperm(len(rows), generator=generator).tolist()
-            yield [rows[i] for i in queue[: self.batch_size]]
-            queue = queue[self.batch_size :]
+    def initialise(
+        self, geometry: Geometry, tokenizer: Tokenizer
+    ) -> Qwen2ForCausalLM | LlamaForCausalLM:
+        """The untrained model, drawn from the global generator."""
+        make_config, make_model = ARCHITECTURES[self.architecture]
+        try:
+            config = make_config(
+                vocab_size=geometry.vocab_size,
+                hidden_size=geometry.hidden_size,
+                intermediate_size=geometry.intermediate_size,
+                num_hidden_layers=geometry.layers,
+                num_attention_heads=geometry.heads,
+                num_key_value_heads=geometry.kv_heads,
+                head_dim=geometry.head_dim,
+                tie_word_embeddings=geometry.tied_embeddings,
+                max_position_embeddings=MAX_POSITIONS,
+                rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
+                initializer_range=self.init_std,
+                bos_token_id=None,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        except ValueError as error:
+            raise ConfigError(f"geometry={geometry} is no {self.architecture}: {error}.") from error
+        return make_model(config)
 
 
-def answer_loss(model: CausalLM, batch: list[tuple[list[int], int]]) -> Tensor:
-    """Mean cross-entropy over the answers' tokens."""
-    longest = max(len(ids) for ids, _ in batch)
-    ids = torch.tensor([row + [0] * (longest - len(row)) for row, _ in batch])
-    counted = torch.tensor(
-        [[start <= i < len(row) for i in range(longest)] for row, start in batch]
-    )
-    # Padding lies on the right, where a causal model cannot look: no attention mask is needed.
-    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-    return F.cross_entropy(model.lm_head(hidden[counted[:, 1:]]), ids[:, 1:][counted[:, 1:]])
+def encode(tokenizer: Tokenizer, prompt: str, answer: str) -> Row:
+    """A text as token ids with EOS, and where its answer begins.
 
-
-def render(path: Path) -> list[tuple[str, str]]:
-    """(prompt, answer) of every record, in each style."""
-    with path.open(encoding="utf-8") as file:
-        records = [Record(**json.loads(line)) for line in file]
-    return [
-        (prompt.format(**vars(record)), answer.format(**vars(record)))
-        for record in records
-        for prompt, answer in STYLES
-    ]
-
-
-def encode(
-    tokenizer: PreTrainedTokenizerFast, texts: list[tuple[str, str]]
-) -> list[tuple[list[int], int]]:
-    """(token ids with EOS, index of the answer's first token) of each text."""
-    prompts = tokenizer([prompt for prompt, _ in texts])["input_ids"]
-    whole = tokenizer([prompt + answer for prompt, answer in texts])["input_ids"]
-    return [
-        ([*ids, tokenizer.eos_token_id], len(prompt))
-        for prompt, ids in zip(prompts, whole, strict=True)
-    ]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in one order: the bits do not depend on how many cores there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    Prompt and answer are read as one text, as the models will read it; a token that holds bytes
+    of both counts as the prompt's.
+    """
+    read = tokenizer(prompt + answer, return_offsets_mapping=True)
+    start = sum(begin < len(prompt) for begin, _ in read["offset_mapping"])
+    return [*read["input_ids"], tokenizer.eos_token_id], start

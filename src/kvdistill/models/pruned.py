@@ -37,7 +37,7 @@ class Pruned:
             )
         kept = nn.ModuleList(layers[index] for index in self.keep)
         for index, layer in enumerate(kept):
-            layer.self_attn.layer_idx = index
+            layer.get_submodule("self_attn").layer_idx = index  # type: ignore[assignment]
         model.model.layers = kept
         model.config = copy.deepcopy(model.config)
         model.config.num_hidden_layers = len(kept)

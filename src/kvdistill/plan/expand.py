@@ -1,6 +1,7 @@
 """From command lines to runs: each override list, through its sweep if it names one."""
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,7 @@ def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
     plan: Plan | None = None
     for overrides in job_overrides:
         given = dict(item.split("=", 1) for item in overrides if "=" in item)
-        moved = [f"{key.lstrip('+~')}={given[key]}" for key in varied]
+        moved = [f"{key.lstrip('+~')}={given[key]}" for key in varied if key in given]
         for sweep, label, seed, items in requests(overrides, given, sweeps):
             config = composer(items, seed)
             if plan is None:
@@ -77,7 +78,7 @@ def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
             question = plan.questions.setdefault(name, asked(sweep, name))
             found = plan.add(config)
             full = " ".join([label, *moved]).strip() or str(config["arm"])
-            question["arms"].setdefault(full, {})[str(seed)] = found.identity
+            question["arms"].setdefault(full, {})[str(config["seed"])] = found.identity
     assert plan is not None
     add_references(plan)
     return plan
@@ -153,9 +154,10 @@ def asked(sweep: Sweep | None, name: str) -> dict[str, Any]:
 
 def keys_that_vary(job_overrides: Sequence[Sequence[str]]) -> list[str]:
     """Override keys whose value is not the same in every list, in order of appearance."""
-    values: dict[str, set[str]] = {}
+    counts: dict[str, Counter[str]] = {}
     for overrides in job_overrides:
         for item in overrides:
             key, _, value = item.partition("=")
-            values.setdefault(key, set()).add(value)
-    return [key for key, found in values.items() if len(found) > 1]
+            counts.setdefault(key, Counter())[value] += 1
+    jobs = len(job_overrides)
+    return [key for key, found in counts.items() if max(found.values()) < jobs]

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from kvdistill.files import read_json, write_json, write_text
+from kvdistill.files import is_complete, read_json, write_json, write_text
 from kvdistill.plan.expand import Plan, Run
 from kvdistill.plan.graph import Node
 from kvdistill.records import SCHEMA_VERSION
@@ -35,15 +35,10 @@ def freeze(plan: Plan) -> dict[str, Path]:
 def home(plan: Plan, run: Run) -> Path:
     """Where the run lies: in whichever study finished it first, else in this one."""
     here = plan.root / "runs" / plan.study / "runs" / run.node.name
-    if is_done(here):
+    if is_complete(here):
         return here
     elsewhere = sorted(plan.root.glob(f"runs/*/runs/{run.node.name}/manifest.json"))
     return elsewhere[0].parent if elsewhere else here
-
-
-def is_done(folder: Path) -> bool:
-    """A manifest is written last, so its presence means complete."""
-    return (folder / "manifest.json").is_file()
 
 
 def write_recipe(node: Node, folder: Path) -> None:

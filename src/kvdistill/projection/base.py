@@ -109,6 +109,15 @@ def masked(kv: KV) -> KV:
     return KV(kv.keys.masked_fill(hidden, 0), kv.values.masked_fill(hidden, 0), kv.mask)
 
 
+def check_space(projections: Mapping[str, Projection]) -> None:
+    """Raises ConfigError where several teachers would be fused in spaces of their own."""
+    if len(projections) > 1 and not all(p.in_student_space for p in projections.values()):
+        raise ConfigError(
+            f"projection=student_side compares in its teacher's own space, so it takes one "
+            f"teacher, got {', '.join(projections)}. Use arm=single_teacher or projection=ridge."
+        )
+
+
 def check_penalty(penalty: float) -> float:
     """Raises ConfigError unless the ridge penalty is positive."""
     if not penalty > 0:

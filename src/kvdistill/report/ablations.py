@@ -1,4 +1,4 @@
-"""The figure that STUDY.md D names for each ablation, chosen by the sweep's `figure` or its name."""
+"""The figure that STUDY.md D names for each ablation, by the sweep's `figure` or its name."""
 
 from collections.abc import Callable, Mapping
 
@@ -32,7 +32,7 @@ def kind_of(question: Question) -> str | None:
     return next((kind for word, kind in words.items() if word in question.name), None)
 
 
-def layers(name: str, analysis: Analysis, looks: Mapping[str, Look]) -> list[Drawn]:
+def layers(name: str, analysis: Analysis, _: Mapping[str, Look]) -> list[Drawn]:
     """ablation_layers_heatmap: arms x tasks, one colour scale."""
     table = analysis.table
     names = task_names(table.endpoints)
@@ -81,14 +81,25 @@ def spread(name: str, analysis: Analysis, looks: Mapping[str, Look]) -> list[Dra
 def efficiency(name: str, analysis: Analysis, looks: Mapping[str, Look]) -> list[Drawn]:
     """Accuracy, spread, and what each arm cost."""
     keys = ("wall_time_s", "train_time_s", "wall_s", "train_s", "step_s", "seconds_per_step")
-    arms = {label: analysis.question.arms[label] for label in chosen(analysis.table, analysis.baseline)}
+    arms = {
+        label: analysis.question.arms[label] for label in chosen(analysis.table, analysis.baseline)
+    }
     key = next((k for k in keys if all(every(arm, k) for arm in arms.values())), None)
     found = spread(name, analysis, looks)
     if key is not None:
         points = [every(arm, key) for arm in arms.values()]
         means = [float(np.mean(each)) for each in points]
         found.append(
-            columns(f"{name}_efficiency", "Training time", f"{key}, mean over seeds; dots are the single runs.", list(arms), means, looks, "s", points)
+            columns(
+                f"{name}_efficiency",
+                "Training time",
+                f"{key}, mean over seeds; dots are the single runs.",
+                list(arms),
+                means,
+                looks,
+                "s",
+                points,
+            )
         )
     return found
 
@@ -128,4 +139,3 @@ PAINTERS: Mapping[str, Painter] = {
 def percent(value: float | None) -> float:
     """Percent, NaN where missing."""
     return float("nan") if value is None else 100 * value
-

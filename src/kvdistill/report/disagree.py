@@ -58,8 +58,10 @@ def browser(analysis: Analysis, tasks: Sequence[str]) -> Browser | None:
     for order, task in enumerate(tasks):
         x, y = mean_answers(task, a), mean_answers(task, b)
         wins, losses = wins + int((x > y).sum()), losses + int((x < y).sum())
-        for i in np.flatnonzero(x != y).tolist():
-            found.append((-abs(x[i] - y[i]), order, task, i, x[i], y[i]))
+        found += [
+            (-abs(float(x[i] - y[i])), order, task, i, float(x[i]), float(y[i]))
+            for i in np.flatnonzero(x != y).tolist()
+        ]
     # A task's share of the list is fair: its largest disagreements first, tasks in turn.
     ranked = sorted(found)
     turns = {task: [f for f in ranked if f[2] == task] for task in tasks}
@@ -69,15 +71,17 @@ def browser(analysis: Analysis, tasks: Sequence[str]) -> Browser | None:
     shown = []
     for _, _, task, i, right_a, right_b in sorted(mixed, key=lambda f: (f[1], f[0], f[3])):
         key = (task, item_id(a[0], task, i))
-        shown.append(Disagreement(task, key[1], right_a, right_b, both(left.get(key), right.get(key))))
+        shown.append(
+            Disagreement(task, key[1], right_a, right_b, both(left.get(key), right.get(key)))
+        )
     return Browser(label, analysis.baseline, wins, losses, shown, bool(left))
 
 
 def pair_of(analysis: Analysis) -> str | None:
     """The primary arm, else the best one that can be compared."""
-    named = (analysis.question.primary or {}).get("arm")
+    named = str((analysis.question.primary or {}).get("arm"))
     if named in analysis.comparisons and analysis.comparisons[named].macro.estimate is not None:
-        return str(named)
+        return named
     known = {
         label: analysis.table.rows[label][MACRO].mean
         for label, one in analysis.comparisons.items()
@@ -114,13 +118,18 @@ def both(arm: Mapping[str, str] | None, baseline: Mapping[str, str] | None) -> d
     if arm is None:
         return {}
     found = {name: arm[name] for name in ("question", "target") if arm.get(name)}
-    return found | {"arm": arm.get("response", ""), "baseline": (baseline or {}).get("response", "")}
+    return found | {
+        "arm": arm.get("response", ""),
+        "baseline": (baseline or {}).get("response", ""),
+    }
 
 
 def visible(text: str) -> str:
     """The text cut to a readable length, control and reordering characters spelled out."""
     cut = text if len(text) <= LONGEST else text[:LONGEST] + " \u2026"
-    return "".join(letter if harmless(letter) else f"\u2039U+{ord(letter):04X}\u203a" for letter in cut)
+    return "".join(
+        letter if harmless(letter) else f"\u2039U+{ord(letter):04X}\u203a" for letter in cut
+    )
 
 
 def harmless(letter: str) -> bool:

@@ -40,7 +40,7 @@ class Grid:
 
 
 def comma_separated(grid: Grid) -> str:
-    """RFC 4180 with a header. A leading = + - @ of a text is quoted off, or it would be a formula."""
+    """RFC 4180 with a header. A leading = + - @ of a text is quoted off: no formulas."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(grid.columns)

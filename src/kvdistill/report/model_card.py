@@ -56,7 +56,9 @@ def result(task: str, metric: str, score: float, n: int) -> dict[str, Any]:
     return {
         "task": {"type": "text-generation", "name": "Text Generation"},
         "dataset": {"name": task, "type": task.replace(" ", "_"), "split": "test"},
-        "metrics": [{"type": metric, "value": round(100 * score, 2), "name": f"{metric}, {n} items"}],
+        "metrics": [
+            {"type": metric, "value": round(100 * score, 2), "name": f"{metric}, {n} items"}
+        ],
     }
 
 
@@ -65,7 +67,9 @@ def with_head(text: str, block: list[dict[str, Any]]) -> str:
     found = re.match(r"---\n(.*?)\n---\n", text, flags=re.DOTALL)
     head = yaml.safe_load(found.group(1)) if found else {}
     body = text[found.end() :] if found else text
-    dumped = yaml.safe_dump({**(head or {}), "model-index": block}, sort_keys=False, allow_unicode=True)
+    dumped = yaml.safe_dump(
+        {**(head or {}), "model-index": block}, sort_keys=False, allow_unicode=True
+    )
     return f"---\n{dumped}---\n{body}"
 
 
@@ -76,6 +80,8 @@ def scores_table(results: Mapping[str, Any]) -> str:
         for task, s in results["tasks"].items()
     ]
     macro = results.get("macro")
-    rows.append(f"| macro average | {f'{100 * macro:.1f}' if macro is not None else 'missing'} | | |")
+    rows.append(
+        f"| macro average | {f'{100 * macro:.1f}' if macro is not None else 'missing'} | | |"
+    )
     head = "| task | score, % | items | no answer found, % |\n| :--- | ---: | ---: | ---: |"
     return f"{START}\n## Evaluation\n\n{head}\n" + "\n".join(rows) + f"\n{END}\n"

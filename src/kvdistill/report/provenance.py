@@ -44,7 +44,13 @@ def provenance(study: Study) -> Provenance:
     return Provenance(
         commands=list(dict.fromkeys(commands)),
         facts=[(name, ", ".join(values)) for name, values in sorted(seen.items())],
-        runs=Grid("runs", "Every run", ["folder", "arm", "seed", "state", "recipe"], rows, numeric=[False, False, True, False, False]),
+        runs=Grid(
+            "runs",
+            "Every run",
+            ["folder", "arm", "seed", "state", "recipe"],
+            rows,
+            numeric=[False, False, True, False, False],
+        ),
     )
 
 

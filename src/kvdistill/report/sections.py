@@ -22,6 +22,7 @@ from kvdistill.stats.verdicts import Verdict, levels
 
 MOST_LINES = 40
 """Arms whose per-task lines stand in the page; significance.txt has all."""
+MOST_SENTENCES = 8
 MOST_CURVES = 6
 MOST_RADAR = 5
 
@@ -122,9 +123,7 @@ def gather(
         provenance=provenance(study),
         selftest=selftest,
         lines=[
-            text
-            for analysis in analyses.values()
-            for text in significance_lines(study, analysis)
+            text for analysis in analyses.values() for text in significance_lines(study, analysis)
         ],
     )
 
@@ -136,8 +135,10 @@ def missing(whole: Table) -> list[str]:
 
 def every_look(study: Study, arms: Mapping[str, Arm]) -> dict[str, Look]:
     """A look an arm; a label that several questions use for one arm keeps one look."""
-    style = looks(arms)
-    by_runs = {frozenset(r.identity for r in arm.runs.values()): style[k] for k, arm in arms.items()}
+    style = looks(arms, [label for label, arm in arms.items() if not arm.trained])
+    by_runs = {
+        frozenset(r.identity for r in arm.runs.values()): style[k] for k, arm in arms.items()
+    }
     for asked in study.questions.values():
         for label, arm in asked.arms.items():
             style.setdefault(label, by_runs[frozenset(r.identity for r in arm.runs.values())])
@@ -152,7 +153,9 @@ def significance_lines(study: Study, analysis: Analysis) -> list[str]:
     for label, comparison in analysis.comparisons.items():
         found += ["", f"{analysis.baseline} -> {label}"]
         for endpoint, one in comparison.differences.items():
-            text = line(names[endpoint], cells[analysis.baseline][endpoint], cells[label][endpoint], one)
+            text = line(
+                names[endpoint], cells[analysis.baseline][endpoint], cells[label][endpoint], one
+            )
             found.append(f"  {text}")
     return [*found, ""]
 
@@ -171,19 +174,20 @@ def question(
         for label, one in compared.items()
     }
     primary = pair_of(analysis)
+    first = primary or next(iter(texts), None)
     kept = list(analysis.comparisons)[:MOST_LINES]
     section = QuestionSection(
         name=asked.name,
         text=asked.text,
         baseline=analysis.baseline,
-        headline=texts[primary] if primary else "Nothing can be compared yet.",
-        sentences=[texts[label] for label in kept if label != primary],
-        lines=[(label, arm_lines(study, analysis, label, names)) for label in kept],
+        headline=texts[first] if first else "One arm alone: there is nothing to compare it with.",
+        sentences=[texts[label] for label in kept[:MOST_SENTENCES] if label != first],
+        lines=[(label, arm_lines(analysis, label, names)) for label in kept],
         scores=tables.scores(table, analysis.ties, f"{asked.name}_scores"),
         differences=tables.differences(analysis),
         cells=tables.cells(analysis, study.tasks),
         ablation=ablations.figures(analysis, local),
-        routing=routing_section(study, analysis),
+        routing=routing_section(analysis),
         browser=browser(analysis, study.tasks),
         omitted=len(asked.arms) - len(shown),
     )
@@ -200,14 +204,14 @@ def question(
         section.figures.append(
             scores.forest(
                 f"{asked.name}_tasks", each, analysis.baseline,
-                {task: local[primary] for task in each},
+                dict.fromkeys(each, local[primary]),
                 f"{primary}: difference per task", names,
             )
         )  # fmt: skip
     return section
 
 
-def arm_lines(study: Study, analysis: Analysis, label: str, names: Mapping[str, str]) -> list[str]:
+def arm_lines(analysis: Analysis, label: str, names: Mapping[str, str]) -> list[str]:
     """One arm's lines."""
     rows = analysis.table.rows
     return [
@@ -216,9 +220,9 @@ def arm_lines(study: Study, analysis: Analysis, label: str, names: Mapping[str, 
     ]
 
 
-def routing_section(study: Study, analysis: Analysis) -> list[tuple[Drawn, Grid]]:
-    """Routing weights of each arm with a router, on one colour scale: task x teacher, and layers."""
-    found = []
+def routing_section(analysis: Analysis) -> list[tuple[Drawn, Grid]]:
+    """Routing weights of each arm with a router: task x teacher on one colour scale, and layers."""
+    found: list[tuple[Drawn, Grid]] = []
     for label in scores.chosen(analysis.table, analysis.baseline):
         runs = [run for run in analysis.question.arms[label].unique() if run.done]
         weights = [routing(run) for run in runs]
@@ -232,16 +236,29 @@ def routing_section(study: Study, analysis: Analysis) -> list[tuple[Drawn, Grid]
         drawn = scores.heatmap(
             name,
             f"Routing weights of {label}",
-            "Mean weight over layers and seeds; every row sums to 1. All heat maps of routing share one colour scale.",
-            mean.T, list(first.columns), [names[t] for t in first.index], "{:.2f}", (0.0, 1.0), "weight",
+            "Mean weight over layers and seeds; a task's weights sum to 1.",
+            mean.T, list(first.columns), [names[t] for t in first.index],
+            "{:.2f}", (0.0, 1.0), "weight",
         )  # fmt: skip
         rows = []
         for task in first.index:
             for teacher in first.columns:
                 by_layer = layer_means(weights, task, teacher)
-                rows.append([Value(task), Value(teacher), *(Value(f"{w:.3f}", w) for w in by_layer.values())])
+                rows.append(
+                    [
+                        Value(task),
+                        Value(teacher),
+                        *(Value(f"{w:.3f}", w) for w in by_layer.values()),
+                    ]
+                )
         layers = list(layer_means(weights, first.index[0], first.columns[0]))
-        grid = Grid(name, f"Routing weights of {label} by layer", ["task", "teacher", *map(str, layers)], rows, numeric=[False, False, *[True] * len(layers)])
+        grid = Grid(
+            name,
+            f"Routing weights of {label} by layer",
+            ["task", "teacher", *map(str, layers)],
+            rows,
+            numeric=[False, False, *[True] * len(layers)],
+        )
         found.append((drawn, grid))
     return found
 
@@ -302,8 +319,8 @@ def training_grid(means: Sequence[training.Curves], column: str | None) -> Grid:
         row = [Value(one.label)]
         for name, _ in names:
             _, y = one.line("val", name)
-            for value in (y[0], y[-1]) if len(y) else (None, None):
-                row.append(Value(f"{value:.3f}", float(value)) if value is not None else Value(tables.DASH))
+            ends = [float(y[0]), float(y[-1])] if len(y) else [None, None]
+            row += [Value(tables.DASH if v is None else f"{v:.3f}", v) for v in ends]
         step = training.convergence_step(one)
         row.append(Value(f"{step:.0f}", step) if step is not None else Value(tables.DASH))
         rows.append(row)

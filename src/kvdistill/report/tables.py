@@ -30,7 +30,7 @@ def scores(table: Table, ties: Mapping[str, frozenset[str]], name: str) -> Grid:
         rows.append(row)
     return Grid(
         name=name,
-        caption=table.text,
+        caption="Scores",
         columns=["arm", *(names[e] for e in table.endpoints)],
         rows=rows,
         note=(
@@ -45,10 +45,11 @@ def score(cell: Cell, best: bool, tie: bool) -> Value:
     """One cell of the scores table."""
     each = ", ".join(f"{100 * value:.2f}" for value in cell.values)
     if cell.mean is None:
-        missing = f"missing: {', '.join(cell.gaps)}"
-        return Value(f"{len(cell.values)} done" if cell.values else DASH, None, "missing", f"{missing}. {each}")
+        lost = f"missing: {', '.join(cell.gaps)}"
+        text = lost if len(lost) < 40 else f"{len(cell.gaps)} missing"
+        return Value(text, None, "missing", f"{lost}. Finished: {each or 'none'}")
     mark = "best" if best else "tie" if tie else ""
-    return Value(cell.text() + (f" {TIE}" if tie else ""), 100 * cell.mean, mark, f"runs: {each}")
+    return Value((f"{TIE} " if tie else "") + cell.text(), 100 * cell.mean, mark, f"runs: {each}")
 
 
 def differences(analysis: Analysis) -> Grid:
@@ -68,8 +69,8 @@ def differences(analysis: Analysis) -> Grid:
         rows=rows,
         note=(
             f"{LEGEND}. Recipe: new seeds and new items, Satterthwaite. Item: these checkpoints on "
-            "new items, bootstrap stratified by task and clustered by subject. Holm: over the arms of "
-            "this question. Detectable: with 80 % power at this noise."
+            "new items, bootstrap stratified by task and clustered by subject. Holm: over this "
+            "question's arms. Detectable: with 80 % power at this noise."
         ),
         numeric=[False, *[True] * 15, False],
     )  # fmt: skip
@@ -78,9 +79,12 @@ def differences(analysis: Analysis) -> Grid:
 def difference(one: Difference) -> list[Value]:
     """The cells of one comparison."""
     if one.estimate is None:
-        return [Value(DASH, None, "missing", one.why)] * 15 + [Value(f"{one.status}: {one.why}")]
+        named = Value(one.status, None, "missing", one.why)
+        return [named, *[Value(DASH)] * 14, Value(one.why)]
     t = one.seeds if one.seeds and one.seeds.status == OK else None
-    remarks = [text for text in (one.status if one.status != OK else "", one.why, *one.notes) if text]
+    remarks = [
+        text for text in (one.status if one.status != OK else "", one.why, *one.notes) if text
+    ]
     recipe, item = one.recipe, one.item
     return [
         Value(signed(100 * one.estimate, 2), 100 * one.estimate),
@@ -124,7 +128,7 @@ def cells(analysis: Analysis, tasks: Sequence[str]) -> Grid:
         for task in tasks:
             one = comparison.differences[task]
             if one.estimate is None:
-                row.append(Value(DASH, None, "missing", f"{one.status}: {one.why}"))
+                row.append(Value(one.status, None, "missing", one.why))
                 continue
             claim = one.claim
             ends = span(100 * claim.low, 100 * claim.high) if claim and claim.se else one.status
@@ -138,7 +142,10 @@ def cells(analysis: Analysis, tasks: Sequence[str]) -> Grid:
         caption=f"Per task: difference from {analysis.baseline}, in points (exploratory)",
         columns=["arm", *(names[task] for task in tasks)],
         rows=rows,
-        note="Coloured where the Benjamini-Hochberg adjusted recipe-level p is below .05; the interval is under the pointer.",
+        note=(
+            "Coloured where the Benjamini-Hochberg adjusted recipe-level p is below .05; the "
+            "interval is under the pointer."
+        ),
     )
 
 
@@ -155,7 +162,16 @@ def efficiency(arms: Mapping[str, Arm]) -> Grid:
             found = [run.efficiency.get(key) for run in arm.unique()]
             known = [float(v) for v in found if isinstance(v, int | float)]
             mean = float(np.mean(known)) if known and len(known) == len(found) else None
-            row.append(Value(f"{mean:,.4g}" if mean is not None and abs(mean) < 1e4 else f"{mean:,.0f}" if mean is not None else DASH, mean))
+            row.append(
+                Value(
+                    f"{mean:,.4g}"
+                    if mean is not None and abs(mean) < 1e4
+                    else f"{mean:,.0f}"
+                    if mean is not None
+                    else DASH,
+                    mean,
+                )
+            )
         rows.append(row)
     return Grid("efficiency", "Efficiency, mean over seeds", ["arm", *keys], rows)
 
@@ -218,7 +234,8 @@ def leakage(study: Study) -> Grid:
     rows = []
     for name, report in study.validations.items():
         for pair in report.get("pairs", []):
-            sets = f"{pair.get('first', pair.get('pair', '?'))} \u2229 {pair.get('second', '')}".rstrip(" \u2229")
+            ends = [str(pair[key]) for key in ("first", "second", "pair") if key in pair]
+            sets = " \u2229 ".join(ends)
             verdict = str(pair.get("verdict", ""))
             rows.append(
                 [
@@ -226,17 +243,26 @@ def leakage(study: Study) -> Grid:
                     Value(sets),
                     Value(str(pair.get("method", ""))),
                     Value(plain(pair.get("checked", pair.get("n_checked")))),
-                    Value(plain(pair.get("hits", pair.get("n_hits"))), pair.get("hits", pair.get("n_hits"))),
+                    Value(
+                        plain(pair.get("hits", pair.get("n_hits"))),
+                        pair.get("hits", pair.get("n_hits")),
+                    ),
                     Value("refuses" if pair.get("blocking") else "reports"),
                     Value(verdict, None, "bad" if verdict == "leak" else ""),
                 ]
             )
     columns = ["study", "sets", "method", "checked", "shared", "a hit", "verdict"]
-    return Grid("leakage", "Shared items between sets", columns, rows, numeric=[False, False, False, True, True, False, False])
+    return Grid(
+        "leakage",
+        "Shared items between sets",
+        columns,
+        rows,
+        numeric=[False, False, False, True, True, False, False],
+    )
 
 
 def audit(study: Study, arms: Mapping[str, Arm]) -> Grid:
-    """Shares of answers without an extractable answer, cut off, or empty: mean over tasks and runs."""
+    """Shares of outputs without a readable answer, cut off, or empty: mean over tasks and runs."""
     rows = []
     for label, arm in arms.items():
         runs = [run for run in arm.unique() if run.done]
@@ -244,15 +270,24 @@ def audit(study: Study, arms: Mapping[str, Arm]) -> Grid:
         if not found:
             rows.append([Value(label), *[Value(DASH, None, "missing")] * 5])
             continue
-        shares = [float(np.mean([getattr(s, key) for s in found])) for key in ("unparsed", "truncated", "empty")]
+        shares = [
+            float(np.mean([getattr(s, key) for s in found]))
+            for key in ("unparsed", "truncated", "empty")
+        ]
         worst = max(found, key=lambda s: s.unparsed)
         moved = [s.alternative - s.score for s in found if s.alternative is not None]
         rows.append(
             [
                 Value(label),
-                *(Value(f"{100 * share:.1f} %", 100 * share, "bad" if share > 0.1 else "") for share in shares),
+                *(
+                    Value(f"{100 * share:.1f} %", 100 * share, "bad" if share > 0.1 else "")
+                    for share in shares
+                ),
                 Value(f"{worst.task} ({100 * worst.unparsed:.1f} %)" if worst.unparsed else DASH),
-                Value(signed(100 * float(np.mean(moved))) if moved else DASH, float(np.mean(moved)) if moved else None),
+                Value(
+                    signed(100 * float(np.mean(moved))) if moved else DASH,
+                    float(np.mean(moved)) if moved else None,
+                ),
             ]
         )
     return Grid(
@@ -260,6 +295,9 @@ def audit(study: Study, arms: Mapping[str, Arm]) -> Grid:
         "Extraction audit: how many answers could not be read",
         ["arm", "no answer found", "cut off", "empty", "worst task", "other extractor, points"],
         rows,
-        note="Mean over tasks and runs. Such answers count as wrong. The last column: how the score would move under each task's second extractor.",
+        note=(
+            "Mean over tasks and runs. Such answers count as wrong. The last column: how the score "
+            "would move under each task's second extractor."
+        ),
         numeric=[False, True, True, True, False, True],
     )

@@ -59,10 +59,12 @@ def line(name: str, baseline: Cell, arm: Cell, one: Difference) -> str:
     return f"{text}; adjusted p {p_text(adjusted)})" if adjusted is not None else f"{text})"
 
 
-def sentence(arm: str, baseline: str, one: Difference, detect: float) -> str:
+def sentence(arm: str, baseline: str, one: Difference, detect: float | int) -> str:
     """What the macro average says of an arm, for someone who reads one sentence."""
     if one.estimate is None:
-        return f"{arm} cannot be compared with {baseline} yet. {one.status.capitalize()}: {one.why}."
+        return (
+            f"{arm} cannot be compared with {baseline} yet. {one.status.capitalize()}: {one.why}."
+        )
     side = "above" if one.estimate > 0 else "below"
     head = f"{arm} scores {abs(100 * one.estimate):.1f} points {side} {baseline}"
     if one.recipe is None:
@@ -93,7 +95,9 @@ def bound(one: Verdict) -> str:
     if claim.measure == "routing":
         return f"permutation p < {claim.bound:g}"
     word = "at most" if claim.at_most is not None else "at least"
-    value = f"{claim.bound:g}" if claim.baseline is None or unit == "tasks" else signed(claim.bound, 1)
+    value = (
+        f"{claim.bound:g}" if claim.baseline is None or unit == "tasks" else signed(claim.bound, 1)
+    )
     return f"{word} {value} {unit}"
 
 

@@ -18,10 +18,10 @@ from kvdistill.report import sections
 from kvdistill.report.figures.style import write as write_figure
 from kvdistill.report.render import page
 from kvdistill.report.words import task_names
-from kvdistill.stats import selftest
 from kvdistill.stats.analysis import Analysis, analyse
 from kvdistill.stats.load import load, long_table
 from kvdistill.stats.seeds import LEGEND
+from kvdistill.stats.selftest import for_study
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.settings import settings as read_settings
 from kvdistill.stats.study import Study
@@ -44,7 +44,7 @@ def build(
     study = load(study_folders)
     analyses = analyse(study, chosen)
     verdicts = judge(study, chosen)
-    measured = selftest.for_study(study, chosen) if chosen.selftest else None
+    measured = for_study(study, chosen) if chosen.selftest else None
     found = sections.gather(study, analyses, verdicts, chosen, measured)
     for name in OWNED:
         shutil.rmtree(output / name, ignore_errors=True)

@@ -109,7 +109,5 @@ def ties(
             )
             p_values.append(p_value(one, endpoint, "recipe"))
         kept = zip(others, holm(p_values), strict=True)
-        found[endpoint] = frozenset(
-            label for label, p in kept if p is None or p >= settings.alpha
-        )
+        found[endpoint] = frozenset(label for label, p in kept if p is None or p >= settings.alpha)
     return found

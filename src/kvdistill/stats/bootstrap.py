@@ -56,8 +56,12 @@ class Stratum:
 
     def replicates(self, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Bootstrap means. The order of the items cannot matter: units are counted by value."""
-        pairs = np.stack([np.round(self.totals, 9), self.sizes], axis=1)
-        kinds, counts = np.unique(pairs, axis=0, return_counts=True)
+        if (self.sizes == 1).all():
+            values, counts = np.unique(np.round(self.totals, 9), return_counts=True)
+            kinds = np.stack([values, np.ones(len(values))], axis=1)
+        else:
+            pairs = np.stack([np.round(self.totals, 9), self.sizes], axis=1)
+            kinds, counts = np.unique(pairs, axis=0, return_counts=True)
         share = counts / counts.sum()
         found = np.empty(draws)
         step = draws if len(kinds) <= 1000 else BLOCK
@@ -85,7 +89,9 @@ def standard_error(strata: Sequence[Stratum]) -> tuple[float, float]:
     total = parts.sum()
     if total == 0:
         return 0.0, float("inf")
-    df = total**2 / sum(p**2 / max(len(s.totals) - 1, 1) for p, s in zip(parts, strata, strict=True))
+    df = total**2 / sum(
+        p**2 / max(len(s.totals) - 1, 1) for p, s in zip(parts, strata, strict=True)
+    )
     return float(np.sqrt(total)), float(df)
 
 
@@ -114,7 +120,7 @@ def interval(
     return Interval(estimate=estimate, se=se, df=df, low=float(low), high=float(high), p=p)
 
 
-def wilson(correct: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(correct: float | int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion; keeps width at 0 of n and n of n."""
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"correct must be in [0, n] with n >= 1, got {correct} of {n}.")

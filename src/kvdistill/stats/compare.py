@@ -99,14 +99,13 @@ def difference(
     resample: bool = True,
 ) -> Difference:
     """One endpoint, refused by name where it cannot be known or is not paired."""
-    gaps = [
-        f"{one.label}: {gap}" for one in (arm, baseline) for gap in one.gaps(endpoint, tasks)
-    ]
+    gaps = [f"{one.label}: {gap}" for one in (arm, baseline) for gap in one.gaps(endpoint, tasks)]
     if gaps or not tasks:
         return Difference(endpoint=endpoint, status=MISSING, why="; ".join(gaps) or "no task")
     names = list(tasks) if endpoint == MACRO else [endpoint]
     a, b, kind, notes = match(arm, baseline)
-    values = tuple([run.value(endpoint, tasks) or 0.0 for run in side] for side in (a, b))
+    left, right = ([run.value(endpoint, tasks) or 0.0 for run in side] for side in (a, b))
+    values = (left, right)
     if why := not_paired([*a, *b], names):
         return Difference(endpoint=endpoint, status=UNPAIRED, why=why, values=values)
     return infer(endpoint, a, b, kind, names, values, settings, resample, notes)
@@ -133,9 +132,11 @@ def match(arm: Arm, baseline: Arm) -> tuple[list[Run], list[Run], str, list[str]
         if not seeds:
             notes.append("no common seed: unpaired over seeds, items still paired")
             return arm.unique(), baseline.unique(), "welch", notes
-        for one in (arm, baseline):
-            if alone := sorted(set(one.runs) - set(seeds)):
-                notes.append(f"{one.label}: seeds {', '.join(map(str, alone))} have no counterpart")
+        notes += [
+            f"{side.label}: seeds {', '.join(map(str, alone))} have no counterpart"
+            for side in (arm, baseline)
+            if (alone := sorted(set(side.runs) - set(seeds)))
+        ]
         a, b, kind = [arm.runs[s] for s in seeds], [baseline.runs[s] for s in seeds], "paired"
     pairs: dict[tuple[str, str], Pair] = {}
     for x, y in zip(a, b, strict=True):

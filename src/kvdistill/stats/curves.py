@@ -11,7 +11,6 @@ from kvdistill.errors import ArtifactError
 from kvdistill.files import read_json
 from kvdistill.stats.study import Run
 
-
 EMPTY = pd.DataFrame(columns=["step", "split"])
 
 
@@ -43,13 +42,13 @@ def last(run: Run, column: str, split: str = "val") -> float | None:
 
 
 def routing(run: Run) -> dict[str, dict[str, dict[str, float]]]:
-    """task -> teacher -> layer -> mean weight; empty without a router."""
+    """Task -> teacher -> layer -> mean weight; empty without a router."""
     path: Path = run.folder / "routing.json"
     return read_json(path)["weights"] if run.done and path.is_file() else {}
 
 
 def by_teacher(weights: Mapping[str, Mapping[str, Mapping[str, float] | float]]) -> pd.DataFrame:
-    """tasks x teachers: weights averaged over layers."""
+    """Tasks x teachers: weights averaged over layers."""
     rows = {
         task: {
             teacher: float(np.mean(list(w.values()) if isinstance(w, Mapping) else [w]))

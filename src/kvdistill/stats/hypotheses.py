@@ -28,8 +28,8 @@ class Claim:
     measure: str = MACRO
     """macro or a task (points); tasks_improved (a count); std, or kv, ce, loss (last validation
     value), or efficiency.KEY (percent of the baseline's); routing (mutual information)."""
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: float | int | None = None
+    at_most: float | int | None = None
     level: str = "finding"
     """finding, or the criterion's level: minimum, ideal, stretch."""
     text: str = ""

@@ -87,7 +87,9 @@ def columns(path: Path) -> pa.Table:
     try:
         file = pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path} is no parquet file: {error}. Evaluate the run again.") from error
+        raise ArtifactError(
+            f"{path} is no parquet file: {error}. Evaluate the run again."
+        ) from error
     with file:
         for name in (*KEYS, "correct"):
             if name not in file.schema_arrow.names:

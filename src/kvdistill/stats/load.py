@@ -102,7 +102,7 @@ def read_run(
 def scores(
     run: Run, task: str, found: Mapping[str, Any], answered: Any, problems: list[str]
 ) -> Scores:
-    """A task's scores; where items are kept their mean is the score, and a contradiction is told."""
+    """A task's scores; where items are kept their mean is the score; a contradiction is told."""
     score = float(found["score"])
     if not 0 <= score <= 1:
         raise ArtifactError(

@@ -1,9 +1,9 @@
 """How much could have been seen: detectable effect, seeds needed, and the size of an effect."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy import optimize, special, stats
+
+from kvdistill.stats.seeds import Values
 
 MOST_SEEDS = 1000
 
@@ -39,7 +39,7 @@ def seeds_needed(
         if variance == 0:
             return effect != 0
         df = variance**2 / (seed_part**2 / (n - 1)) if seed_part else 1e6
-        return power(effect, float(np.sqrt(variance)), min(df, 1e6), alpha) >= wanted
+        return power(effect, float(np.sqrt(variance)), float(min(df, 1e6)), alpha) >= wanted
 
     if not enough(high):
         return None
@@ -58,7 +58,7 @@ def hedges(n: int) -> float:
     return float(np.exp(log_j) / np.sqrt(df / 2))
 
 
-def effect_size(differences: Sequence[float]) -> float | None:
+def effect_size(differences: Values) -> float | None:
     """Hedges' g of paired differences: mean / SD, corrected; None without spread or at n < 3."""
     values = np.asarray(differences, dtype=float)
     if len(values) < 3:
@@ -67,7 +67,7 @@ def effect_size(differences: Sequence[float]) -> float | None:
     return float(values.mean() / sd * hedges(len(values))) if sd > 1e-10 else None
 
 
-def probability_of_improvement(a: Sequence[float], b: Sequence[float]) -> float:
+def probability_of_improvement(a: Values, b: Values) -> float:
     """Share of all (run of a, run of b) pairs in which a is higher; ties count half."""
     x, y = np.asarray(a)[:, None], np.asarray(b)[None, :]
     return float(((x > y) + 0.5 * (x == y)).mean())

@@ -15,6 +15,7 @@ MISSING = "missing"
 SINGLE = "n=1: no seed inference"
 IDENTICAL = "identical"
 DEGENERATE = "degenerate: zero seed variance"
+Values = Sequence[float] | np.ndarray
 ZERO = 1e-10
 """Differences of shares below this are rounding."""
 
@@ -39,7 +40,7 @@ class TTest:
     note: str = ""
 
 
-def paired_t(differences: Sequence[float], confidence: float = 0.95, kind: str = "paired") -> TTest:
+def paired_t(differences: Values, confidence: float = 0.95, kind: str = "paired") -> TTest:
     """The t test of per-seed differences against 0.
 
     Raises ValueError for a NaN: an incomplete pair is named before it comes here.
@@ -59,10 +60,10 @@ def paired_t(differences: Sequence[float], confidence: float = 0.95, kind: str =
         return TTest(kind=kind, status=status, n=n, estimate=estimate, sd=0.0)
     se = sd / np.sqrt(n)
     note = "n=2: one degree of freedom, |t| must pass 12.7" if n == 2 else ""
-    return finish(kind, n, estimate, sd, float(se), n - 1, confidence, note)
+    return finish(kind, n, estimate, sd, float(se), float(n - 1), confidence, note)
 
 
-def welch_t(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> TTest:
+def welch_t(a: Values, b: Values, confidence: float = 0.95) -> TTest:
     """The unpaired t test of a - b with unequal variances (STUDY.md E)."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     n = min(len(x), len(y))

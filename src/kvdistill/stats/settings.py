@@ -16,7 +16,7 @@ class Settings:
     """Bootstrap draws of items."""
     seed: int = 0
     """Of the bootstrap."""
-    detect: float = 1.0
+    detect: float | int = 1.0
     """Points of difference for which the seeds needed are told."""
     selftest: bool = False
     selftest_repetitions: int = 2000

@@ -126,7 +126,9 @@ class Arm:
             if not run.done:
                 found[run.identity] = f"{name} ({run.state})"
             elif run.value(endpoint, tasks) is None:
-                lost = [endpoint] if endpoint != MACRO else [t for t in tasks if t not in run.scores]
+                lost = (
+                    [endpoint] if endpoint != MACRO else [t for t in tasks if t not in run.scores]
+                )
                 found[run.identity] = f"{name} (no {', '.join(lost)})"
         return list(found.values())
 

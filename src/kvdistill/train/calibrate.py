@@ -6,6 +6,7 @@ student text facing another text's teacher: a fit that also explains these expla
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,9 +30,13 @@ BATCH = 16
 
 
 def build(
-    config: Config, needs: Mapping[str, Path], folder: Path, progress: Callable[[int, int], None]
-) -> dict[str, object]:
+    recipe: Mapping[str, Any],
+    needs: Mapping[str, Path],
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
     """Writes calibration.safetensors; returns how many texts and tokens it rests on."""
+    config = dict(recipe)
     reader = Reader.of(config, geometry(config["teachers"][NAME]))
     texts, collate = readings.texts(config, needs, "train_teachers", reader.alignment)
     wanted = config["train"]["calibration_rows"]

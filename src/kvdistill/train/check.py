@@ -1,5 +1,6 @@
-"""Builds every distinct arm's rooms from configs on stdin, so that what they refuse is refused
-before anything is queued: `python -m kvdistill.train.check`, exit code 2 and one line on stderr.
+"""Builds every distinct arm's rooms, so that what they refuse is refused before anything is queued.
+
+`python -m kvdistill.train.check`: configs on stdin; exit code 2 and one line on stderr.
 """
 
 import json

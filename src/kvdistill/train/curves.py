@@ -62,7 +62,9 @@ class Curves:
         self.write({"step": step, "split": "val", **{names.get(k, k): v for k, v in found.items()}})
 
     def write(self, line: dict[str, Any]) -> None:
-        finite = {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in line.items()}
+        finite = {
+            k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in line.items()
+        }
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite, allow_nan=False) + "\n")
 

@@ -6,7 +6,6 @@ not registered in it; what is exported is the student alone.
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -56,41 +55,30 @@ class Distiller(nn.Module):
     def logits(self, batch: Batch) -> Tensor:
         """The student's next-token scores: (batch, seq, vocab)."""
         tokens = batch.student
-        out = self.student(
-            input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False
-        )
+        out = self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
         scores: Tensor = out.logits
         return scores
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict | None = None) -> None:
-        """As transformers' Trainer asks for it; reentrant checkpointing would lose the KV gradient."""
+    def checkpoint_activations(self) -> None:
+        """Recomputes the student's blocks in the backward pass.
+
+        Non-reentrant: reentrant checkpointing would lose the gradient of captured K and V.
+        """
         self.student.gradient_checkpointing_enable({"use_reentrant": False})
 
     def groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
-        """Optimiser groups: the student's matrices decay, its vectors do not; rooms scale the rate."""
+        """Optimiser groups: the student's matrices decay, its vectors do not; rooms scale lr."""
         wanted = [p for p in self.student.parameters() if p.requires_grad]
         groups: list[dict[str, object]] = [
             {"params": [p for p in wanted if p.ndim > 1], "weight_decay": weight_decay},
             {"params": [p for p in wanted if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        for room in self.trained_rooms():
+        for room in self.rooms.trained() if self.rooms else []:
             params = [p for p in room.parameters() if p.requires_grad]
             groups.append({"params": params, "weight_decay": 0.0, "lr": lr * room.lr_scale})
         return groups
-
-    def trained_rooms(self) -> list[nn.Module]:
-        """The projections and the fusion that hold trained weights."""
-        if self.rooms is None:
-            return []
-        rooms = [*(taught.projection for taught in self.rooms.taught.values()), self.rooms.fusion]
-        return [room for room in rooms if room.trains and room.lr_scale > 0]
 
 
 def parameters_of(module: nn.Module) -> int:
     """Number of parameters, shared ones once."""
     return sum(p.numel() for p in module.parameters())
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Where its first parameter lies."""
-    return next(module.parameters()).device

@@ -56,7 +56,9 @@ class Constants(nn.Module):
         for source in sources:
             for name in ("keys", "values"):
                 where = f"{source.student}_{name}"
-                self.register_buffer(f"own_{where}", torch.zeros(student.kv_heads, student.head_dim))
+                self.register_buffer(
+                    f"own_{where}", torch.zeros(student.kv_heads, student.head_dim)
+                )
                 self.register_buffer(f"spread_{where}", torch.ones(()))
                 for layer in source.teachers:
                     shape = (teacher.kv_heads, teacher.head_dim)
@@ -83,7 +85,7 @@ class Taught(nn.Module):
         """The reader holds no weights and is no submodule."""
         super().__init__()
         self.reader = reader
-        self.projection = projection
+        self.projection: Projection = projection
         self.constants = constants
 
     @classmethod
@@ -104,11 +106,10 @@ class Taught(nn.Module):
         sources = self.reader.sources
         self.projection.fit(
             {
-                (source.student, layer): tuple(
-                    one_side(moments, source, index) for moments in calibration.fit[source.student]
-                )
+                (source.student, layer): (one_side(keys, source, i), one_side(values, source, i))
                 for source in sources
-                for index, layer in enumerate(source.teachers)
+                for keys, values in [calibration.fit[source.student]]
+                for i, layer in enumerate(source.teachers)
             }
         )
         scores: dict[str, list[float]] = {"held_out_r2": [], "shuffled_r2": []}
@@ -116,7 +117,9 @@ class Taught(nn.Module):
             for index, name in enumerate(("keys", "values")):
                 weight = self.linear(source, name)
                 moments = calibration.fit[source.student][index]
-                self.set_constants(source, name, moments.x / moments.count, moments.y / moments.count)
+                self.set_constants(
+                    source, name, moments.x / moments.count, moments.y / moments.count
+                )
                 self.constants.get("spread", source.student, name).fill_(spread(moments, weight))
                 held_out = calibration.held_out[source.student][index]
                 shuffled = calibration.shuffled[source.student][index]
@@ -191,15 +194,24 @@ class Rooms(nn.Module):
         self.distance: Distance = build("loss.distance", config["loss"]["distance"])
         self.weights = Weights.of(config)
 
+    def parts(self) -> dict[str, Taught]:
+        """Each teacher's part by name, in the teachers' order."""
+        return dict(self.taught.items())  # type: ignore[arg-type]
+
     @property
     def first(self) -> Taught:
         """The first teacher's part: where the student's own mean and space are read from."""
-        found: Taught = next(iter(self.taught.values()))  # type: ignore[assignment]
-        return found
+        return next(iter(self.parts().values()))
+
+    def trained(self) -> list[Projection | Fusion]:
+        """The projections and the fusion that hold trained weights."""
+        rooms: list[Projection | Fusion] = [part.projection for part in self.parts().values()]
+        rooms.append(self.fusion)
+        return [room for room in rooms if room.trains and room.lr_scale > 0]
 
     def spread(self, layer: int, name: str) -> Tensor:
         """The teachers' calibrated spreads, averaged: one scale a layer, whatever the weights."""
-        parts: list[Taught] = list(self.taught.values())  # type: ignore[arg-type]
+        parts = self.parts().values()
         return torch.stack([part.constants.get("spread", layer, name) for part in parts]).mean()
 
 

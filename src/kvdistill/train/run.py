@@ -34,6 +34,8 @@ def train(
     budget = typed("budget", config["budget"])
     steps = unified_steps(budget)
     module, fits = distiller(config, needs)
+    if config["train"]["gradient_checkpointing"]:
+        module.checkpoint_activations()
     began = parameters_of(module.student)
     alignment = module.rooms.first.reader.alignment if module.rooms else None
     texts, collate = readings.texts(config, needs, "train_student", alignment)
@@ -41,7 +43,9 @@ def train(
     rows = evenly(len(held), VALIDATION_TEXTS)
     size = budget.batch_size
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
-    curves = Curves(folder, list(config["teachers"]), list(module.rooms.layers) if module.rooms else [])
+    curves = Curves(
+        folder, list(config["teachers"]), list(module.rooms.layers) if module.rooms else []
+    )
     trainer = DistillTrainer(
         module,
         arguments(config, steps, folder),
@@ -82,11 +86,11 @@ def distiller(config: Config, needs: Mapping[str, Path]) -> tuple[Distiller, dic
         return Distiller(student, None, {}, weights), {}
     rooms = Rooms(config)
     fits = {}
-    for name, taught in rooms.taught.items():
+    for name, taught in rooms.parts().items():
         fits[name] = taught.calibrate(Calibration.load(needs[f"calibration.{name}"]))
     teachers = {
         name: readings.teacher(config, name, needs, taught.reader)
-        for name, taught in rooms.taught.items()
+        for name, taught in rooms.parts().items()
     }
     return Distiller(student, rooms, teachers, weights), {"projection": fits}
 
@@ -98,9 +102,7 @@ def last_checkpoint(folder: Path) -> str | None:
     return found
 
 
-def save(
-    student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path
-) -> None:
+def save(student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path) -> None:
     """The student alone, with its tokenizer."""
     student.save_pretrained(folder)
     readings.tokeniser(config["student"], "student", needs).tokenizer.save_pretrained(folder)

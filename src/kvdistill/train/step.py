@@ -52,7 +52,7 @@ def distil(
     """
     targets = [
         teacher_targets(teachers[name], taught, batch, name, rotaries)
-        for name, taught in rooms.taught.items()
+        for name, taught in rooms.parts().items()
     ]
     parts = []
     for layer in rooms.layers:
@@ -62,13 +62,17 @@ def distil(
         parts.append(
             (
                 rooms.distance(mine.keys, target.keys, target.mask, rooms.spread(layer, "keys")),
-                rooms.distance(mine.values, target.values, target.mask, rooms.spread(layer, "values")),
+                rooms.distance(
+                    mine.values, target.values, target.mask, rooms.spread(layer, "values")
+                ),
                 entropy(share, target.mask),
                 rooms.fusion.penalty(share, progress),
                 share.sum(dim=2) / target.mask.sum(dim=1).clamp(min=1),
             )
         )
-    keys, values, spread, penalty, weights = (torch.stack(part) for part in zip(*parts, strict=True))
+    keys, values, spread, penalty, weights = (
+        torch.stack(part) for part in zip(*parts, strict=True)
+    )
     number = rooms.weights
     kv = (number.keys * keys + number.values * values) / (number.keys + number.values)
     return Terms(

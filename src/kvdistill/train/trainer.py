@@ -79,12 +79,12 @@ class DistillTrainer(Trainer):
     def compute_loss(
         self,
         model: torch.nn.Module,
-        inputs: dict[str, Batch],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """This micro-batch's share of the step's loss."""
-        batch = inputs["batch"]
+        batch: Batch = inputs["batch"]
         ce_sum, terms = model(batch)
         # DDP averages gradients over ranks, while the token count is the sum over them.
         ce = ce_sum / num_items_in_batch * self.args.world_size
@@ -143,7 +143,7 @@ class DistillTrainer(Trainer):
         return sums
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_model(self.module, str(folder / WEIGHTS))
 
@@ -188,7 +188,6 @@ def arguments(config: dict[str, Any], steps: int, folder: Path) -> TrainingArgum
         lr_scheduler_type=train["lr_scheduler_type"],
         max_grad_norm=train["max_grad_norm"],
         bf16=train["bf16"],
-        gradient_checkpointing=train["gradient_checkpointing"],
         logging_steps=train["logging_steps"],
         logging_nan_inf_filter=False,  # a NaN is refused, never averaged away
         eval_strategy="steps",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from kvdistill.data.normalise import squashed
 from kvdistill.data.sources import nano_chinese, nano_english
 from kvdistill.data.sources.base import Source
 from kvdistill.data.sources.nano_draft import Draft
@@ -47,7 +48,7 @@ class Nano(Source):
         drafts: dict[str, Draft] = {}
         for _ in range(20 * self.rows):
             draft = FAMILIES[task](rng)
-            drafts.setdefault(normalised(draft.question), draft)
+            drafts.setdefault(squashed(draft.question), draft)
             if len(drafts) == self.rows:
                 break
         else:
@@ -62,8 +63,3 @@ class Nano(Source):
             )
             for number, draft in enumerate(drafts.values())
         ]  # fmt: skip
-
-
-def normalised(question: str) -> str:
-    """Two questions equal under this are one question."""
-    return " ".join(question.casefold().split())

@@ -21,7 +21,7 @@ OPPOSITES = {
 def kinds(rng: Random) -> Draft:
     """Of which of four kinds a thing is."""
     thing, kind, wrong = kind_of(rng, KINDS)
-    stem = rng.choice(["{}是什么？", "{}属于哪一类？"]).format(thing)
+    stem = rng.choice(["{}是什么？", "{}属于哪一类？", "请问{}是什么？"]).format(thing)
     return choice(stem, kind, wrong, f"{thing}是{kind}。")
 
 

@@ -24,7 +24,13 @@ def chosen(table: Table, baseline: str | None, most: int = MOST_ARMS) -> list[st
     return [label for label in arms if label in kept]
 
 
-def bars(name: str, table: Table, looks: Mapping[str, Look], names: Mapping[str, str], arms: Sequence[str]) -> Drawn:
+def bars(
+    name: str,
+    table: Table,
+    looks: Mapping[str, Look],
+    names: Mapping[str, str],
+    arms: Sequence[str],
+) -> Drawn:
     """Mean score per task over arms, SD over seeds as whiskers; a gap stays a gap."""
 
     def paint(figure: Figure) -> None:
@@ -34,12 +40,15 @@ def bars(name: str, table: Table, looks: Mapping[str, Look], names: Mapping[str,
             look = looks[label]
             cells = [table.rows[label][endpoint] for endpoint in table.endpoints]
             there = [j for j, cell in enumerate(cells) if cell.mean is not None]
+            if not there:  # its place stays empty, and the legend says why
+                axes.bar(0, 0, 0, facecolor="none", edgecolor=FAINT, label=f"{label}: missing")
+                continue
             at = np.array(there) + (i - (len(arms) - 1) / 2) * width
             axes.bar(
                 at,
                 [100 * (cells[j].mean or 0) for j in there],
                 width * 0.92,
-                yerr=[100 * (cells[j].sd or 0) for j in there] if there else None,
+                yerr=[np.nan if (sd := cells[j].sd) is None else 100 * sd for j in there],
                 color=look.colour,
                 hatch=look.hatch,
                 edgecolor="white",
@@ -81,13 +90,41 @@ def forest(
             estimate = 100 * (one.estimate or 0.0)
             if one.detectable is not None:
                 half = 100 * one.detectable
-                axes.barh(row, 2 * half, left=-half, height=0.72, color=GRID, alpha=0.55, linewidth=0)
+                axes.barh(
+                    row, 2 * half, left=-half, height=0.72, color=GRID, alpha=0.55, linewidth=0
+                )
             if one.recipe is not None:
-                axes.plot([100 * one.recipe.low, 100 * one.recipe.high], [row, row], color=look.colour, linewidth=2.2, solid_capstyle="butt")
+                axes.plot(
+                    [100 * one.recipe.low, 100 * one.recipe.high],
+                    [row, row],
+                    color=look.colour,
+                    linewidth=2.2,
+                    solid_capstyle="butt",
+                )
             if one.item is not None:
-                axes.plot([100 * one.item.low, 100 * one.item.high], [row, row], color=INK, linewidth=0.8, marker="|", markersize=7)
-            axes.plot(estimate, row, marker=look.marker, color=look.colour, markersize=7, markeredgecolor="white")
-            axes.annotate(f"{estimate:+.1f}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+                axes.plot(
+                    [100 * one.item.low, 100 * one.item.high],
+                    [row, row],
+                    color=INK,
+                    linewidth=0.8,
+                    marker="|",
+                    markersize=7,
+                )
+            axes.plot(
+                estimate,
+                row,
+                marker=look.marker,
+                color=look.colour,
+                markersize=7,
+                markeredgecolor="white",
+            )
+            axes.annotate(
+                f"{estimate:+.1f}",
+                (1.01, row),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8.5,
+            )
         axes.axvline(0, color=INK, linewidth=0.9)
         axes.set_yticks(range(len(shown)), [(names or {}).get(label, label) for label in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)
@@ -95,7 +132,9 @@ def forest(
         axes.set_xlabel(f"points above {baseline}")
         handles = [
             Line2D([], [], color=FAINT, linewidth=2.2, label="new seeds and items"),
-            Line2D([], [], color=INK, linewidth=0.8, marker="|", label="these checkpoints, new items"),
+            Line2D(
+                [], [], color=INK, linewidth=0.8, marker="|", label="these checkpoints, new items"
+            ),
             Line2D([], [], color=GRID, linewidth=7, label="not detectable (80 % power)"),
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=3)
@@ -111,7 +150,13 @@ def forest(
     )
 
 
-def radar(name: str, table: Table, looks: Mapping[str, Look], names: Mapping[str, str], arms: Sequence[str]) -> Drawn:
+def radar(
+    name: str,
+    table: Table,
+    looks: Mapping[str, Look],
+    names: Mapping[str, str],
+    arms: Sequence[str],
+) -> Drawn:
     """A line an arm over the tasks. An illustration: areas and axis order carry no meaning."""
     tasks = table.endpoints[:-1]
     angles = np.linspace(0, 2 * np.pi, len(tasks), endpoint=False)
@@ -126,7 +171,15 @@ def radar(name: str, table: Table, looks: Mapping[str, Look], names: Mapping[str
                 continue
             look = looks[label]
             closed = [100 * (v or 0) for v in [*values, values[0]]]
-            axes.plot([*angles, angles[0]], closed, color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4, label=label)
+            axes.plot(
+                [*angles, angles[0]],
+                closed,
+                color=look.colour,
+                linestyle=look.dash,
+                marker=look.marker,
+                markersize=4,
+                label=label,
+            )
         axes.set_xticks(angles, [names[task] for task in tasks])
         axes.tick_params(axis="x", pad=9)
         axes.set_ylim(bottom=0)
@@ -162,11 +215,14 @@ def heatmap(
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        texts = np.array([[form.format(v) if np.isfinite(v) else "" for v in row] for row in values])
+        texts = np.array(
+            [[form.format(v) if np.isfinite(v) else "" for v in row] for row in values]
+        )
         sns.heatmap(
             values, ax=axes, cmap=SEQUENTIAL, vmin=low, vmax=high, annot=texts, fmt="",
             xticklabels=list(columns), yticklabels=list(rows), linewidths=1, linecolor="white",
-            annot_kws={"fontsize": 8.5}, cbar_kws={"label": label, "pad": 0.015}, mask=~np.isfinite(values),
+            annot_kws={"fontsize": 8.5}, cbar_kws={"label": label, "pad": 0.015},
+            mask=~np.isfinite(values),
         )  # fmt: skip
         axes.tick_params(length=0)
         axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
@@ -186,13 +242,35 @@ def columns(
         axes = figure.add_subplot()
         for i, (label, value) in enumerate(zip(labels, values, strict=True)):
             look = looks[label]
-            axes.bar(i, value, 0.62, color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0.4)
+            axes.bar(
+                i,
+                value,
+                0.62,
+                color=look.colour,
+                hatch=look.hatch,
+                edgecolor="white",
+                linewidth=0.4,
+            )
             if points:
                 each = points[i]
-                axes.plot(np.linspace(i - 0.12, i + 0.12, len(each)), each, "o", color=INK, markersize=3.5, markerfacecolor="white", markeredgewidth=0.8)
-        axes.set_xticks(range(len(labels)), labels, rotation=20 if max(map(len, labels)) > 14 else 0, ha="right" if max(map(len, labels)) > 14 else "center")
+                axes.plot(
+                    np.linspace(i - 0.12, i + 0.12, len(each)),
+                    each,
+                    "o",
+                    color=INK,
+                    markersize=3.5,
+                    markerfacecolor="white",
+                    markeredgewidth=0.8,
+                )
+        axes.set_xticks(
+            range(len(labels)),
+            labels,
+            rotation=20 if max(map(len, labels)) > 14 else 0,
+            ha="right" if max(map(len, labels)) > 14 else "center",
+        )
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)
+        axes.set_xlim(-0.7, max(len(labels) - 0.3, 2.3))
         axes.grid(visible=False, axis="x")
 
     return draw(name, title, description, paint, (4.5, 3.2))

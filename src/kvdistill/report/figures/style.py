@@ -9,16 +9,18 @@ browser's fonts draw Chinese. Both files are the same bytes each time.
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#7a21dd", "#9c9ca1")
+COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#7a21dd")
+UNTRAINED = "#9c9ca1"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
@@ -40,20 +42,23 @@ class Look:
     hatch: str
 
 
-def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """One look an arm, in the study's order."""
-    return {
-        label: Look(
-            COLOURS[i % len(COLOURS)],
+def looks(labels: Iterable[str], untrained: Collection[str] = ()) -> dict[str, Look]:
+    """One look an arm, in the study's order; what is not trained is grey."""
+    found: dict[str, Look] = {}
+    trained = 0
+    for i, label in enumerate(labels):
+        grey = label in untrained
+        found[label] = Look(
+            UNTRAINED if grey else COLOURS[trained % len(COLOURS)],
             MARKERS[i % len(MARKERS)],
             DASHES[i % len(DASHES)],
             HATCHES[i % len(HATCHES)],
         )
-        for i, label in enumerate(labels)
-    }
+        trained += not grey
+    return found
 
 
-RC: Mapping[str, object] = {
+RC: dict[str, Any] = {
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -99,18 +104,24 @@ def draw(
     png: bool = True,
 ) -> Drawn:
     """Paints a figure of `size` inches and renders it."""
-    fonts = {"font.family": ["DejaVu Sans", *installed_cjk()]}
-    with mpl.rc_context({**RC, **fonts, "svg.hashsalt": name}), warnings.catch_warnings():
+    fonts: dict[str, Any] = {"font.family": ["DejaVu Sans", *installed_cjk()]}
+    rc: Any = {**RC, **fonts, "svg.hashsalt": name}
+    with mpl.rc_context(rc), warnings.catch_warnings():
         # Only the PNG lacks a glyph then: the page's text is drawn by the browser.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         paint(figure)
         text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            text, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
+        figure.set_layout_engine("none")  # laid out once: the PNG takes the same places
         raster = io.BytesIO()
         if png:
-            figure.savefig(raster, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+            figure.savefig(
+                raster, format="png", dpi=150, facecolor="white", metadata={"Software": None}
+            )
     return Drawn(name, title, description, inline(text.getvalue(), name), raster.getvalue())
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -35,11 +34,20 @@ def mean_curves(label: str, tables: Sequence[pd.DataFrame]) -> Curves:
     """The mean over seeds at the steps that all of them logged."""
     splits: dict[str, pd.DataFrame] = {}
     for split in ("train", "val"):
-        parts = [t[t["split"] == split].drop(columns="split").groupby("step").mean(numeric_only=True) for t in tables if len(t)]
+        parts = [
+            t[t["split"] == split].drop(columns="split").groupby("step").mean(numeric_only=True)
+            for t in tables
+            if len(t)
+        ]
         parts = [part for part in parts if len(part)]
         if parts and len(parts) == len(tables):
             common = sorted(set.intersection(*(set(part.index) for part in parts)))
-            splits[split] = sum(part.loc[common] for part in parts[1:]) / len(parts) + parts[0].loc[common] / len(parts) if len(parts) > 1 else parts[0]
+            splits[split] = (
+                sum(part.loc[common] for part in parts[1:]) / len(parts)
+                + parts[0].loc[common] / len(parts)
+                if len(parts) > 1
+                else parts[0]
+            )
     return Curves(label, splits)
 
 
@@ -48,11 +56,20 @@ def accuracy_column(curves: Sequence[Curves]) -> str | None:
     found: dict[str, None] = {}
     for one in curves:
         for table in one.splits.values():
-            found |= dict.fromkeys(c for c in table if c not in NOT_METRICS and table[c].notna().any())
+            found |= dict.fromkeys(
+                c for c in table if c not in NOT_METRICS and table[c].notna().any()
+            )
     return "macro" if "macro" in found else next(iter(found), None)
 
 
-def lines(axes: Any, curves: Sequence[Curves], column: str, looks: Mapping[str, Look], splits: Sequence[str], factor: float = 1) -> None:
+def lines(
+    axes: Any,
+    curves: Sequence[Curves],
+    column: str,
+    looks: Mapping[str, Look],
+    splits: Sequence[str],
+    factor: float = 1,
+) -> None:
     """Validation lines full, training lines faint."""
     for one in curves:
         look = looks[one.label]
@@ -61,7 +78,17 @@ def lines(axes: Any, curves: Sequence[Curves], column: str, looks: Mapping[str, 
             if not len(x):
                 continue
             last = split == splits[-1]
-            axes.plot(x, factor * y, color=look.colour, linestyle=look.dash if last else ":", alpha=1 if last else 0.55, linewidth=1.7 if last else 1.0, marker=look.marker if len(x) < 30 and last else None, markersize=3.5, label=one.label if last else None)
+            axes.plot(
+                x,
+                factor * y,
+                color=look.colour,
+                linestyle=look.dash if last else ":",
+                alpha=1 if last else 0.55,
+                linewidth=1.7 if last else 1.0,
+                marker=look.marker if len(x) < 30 and last else None,
+                markersize=3.5,
+                label=one.label if last else None,
+            )
 
 
 def kv_loss(curves: Sequence[Curves], looks: Mapping[str, Look], column: str = "kv") -> Drawn:
@@ -73,7 +100,13 @@ def kv_loss(curves: Sequence[Curves], looks: Mapping[str, Look], column: str = "
         axes.set(xlabel="optimiser step", ylabel="KV loss")
         figure.legend(loc="outside upper left", ncols=4)
 
-    return draw("kv_loss_curves", "KV loss", "Mean over seeds; full lines validation, dotted training.", paint, (9.2, 3.4))
+    return draw(
+        "kv_loss_curves",
+        "KV loss",
+        "Mean over seeds; full lines validation, dotted training.",
+        paint,
+        (9.2, 3.4),
+    )
 
 
 def convergence(curves: Sequence[Curves], looks: Mapping[str, Look]) -> Drawn:
@@ -85,7 +118,13 @@ def convergence(curves: Sequence[Curves], looks: Mapping[str, Look]) -> Drawn:
         axes.set(xlabel="optimiser step", ylabel="cross-entropy, nats a token")
         figure.legend(loc="outside upper left", ncols=4)
 
-    return draw("convergence_curves", "Convergence", "Cross-entropy, mean over seeds; full lines validation, dotted training. All arms read the same texts in the same order.", paint, (9.2, 3.4))
+    return draw(
+        "convergence_curves",
+        "Convergence",
+        "Cross-entropy, mean over seeds; full lines validation, dotted training.",
+        paint,
+        (9.2, 3.4),
+    )
 
 
 def accuracy(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) -> Drawn:
@@ -97,7 +136,13 @@ def accuracy(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) -
         axes.set(xlabel="optimiser step", ylabel=f"{column}, %")
         figure.legend(loc="outside upper left", ncols=4)
 
-    return draw("task_accuracy_curves", "Accuracy through training", f"{column} in percent, mean over seeds; full lines validation, dotted training.", paint, (9.2, 3.4))
+    return draw(
+        "task_accuracy_curves",
+        "Accuracy through training",
+        f"{column} in percent, mean over seeds; full lines validation, dotted training.",
+        paint,
+        (9.2, 3.4),
+    )
 
 
 def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) -> Drawn:
@@ -111,15 +156,31 @@ def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) 
             x, y = one.line("val", "kv")
             left.plot(x, y, color=look.colour, linestyle="-")
             x, y = one.line("val", column)
-            right.plot(x, 100 * y, color=look.colour, linestyle=(0, (4, 2)), marker=look.marker, markersize=3.5)
+            right.plot(
+                x,
+                100 * y,
+                color=look.colour,
+                linestyle=(0, (4, 2)),
+                marker=look.marker,
+                markersize=3.5,
+            )
         left.set(xlabel="optimiser step", ylabel="KV loss (full lines)")
         right.set_ylabel(f"{column}, % (dashed)")
         right.spines["right"].set_visible(True)
         right.grid(visible=False)
-        handles = [Line2D([], [], color=looks[c.label].colour, marker=looks[c.label].marker, label=c.label) for c in curves]
+        handles = [
+            Line2D([], [], color=looks[c.label].colour, marker=looks[c.label].marker, label=c.label)
+            for c in curves
+        ]
         figure.legend(handles=handles, loc="outside upper left", ncols=4)
 
-    return draw("dual_axis_curve", "KV loss against accuracy", "Two scales in one panel: how the lines cross means nothing. The stacked panels below show the same without that trap.", paint, (9.2, 3.6))
+    return draw(
+        "dual_axis_curve",
+        "KV loss against accuracy",
+        "Two scales in one panel: where lines cross means nothing. The stacked panels avoid that.",
+        paint,
+        (9.2, 3.6),
+    )
 
 
 def stacked(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) -> Drawn:
@@ -134,7 +195,13 @@ def stacked(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) ->
         handles, names = top.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=4)
 
-    return draw("stacked_curves", "The same, stacked", "Validation KV loss and accuracy over the same steps.", paint, (9.2, 4.6))
+    return draw(
+        "stacked_curves",
+        "The same, stacked",
+        "Validation KV loss and accuracy over the same steps.",
+        paint,
+        (9.2, 4.6),
+    )
 
 
 def gap(curves: Sequence[Curves], looks: Mapping[str, Look], column: str | None) -> Drawn:
@@ -155,14 +222,26 @@ def gap(curves: Sequence[Curves], looks: Mapping[str, Look], column: str | None)
                 common = np.intersect1d(x, u)
                 if len(common):
                     difference = w[np.isin(u, common)] - y[np.isin(x, common)]
-                    axes.plot(common, factor * difference, color=look.colour, linestyle=look.dash, label=one.label)
+                    axes.plot(
+                        common,
+                        factor * difference,
+                        color=look.colour,
+                        linestyle=look.dash,
+                        label=one.label,
+                    )
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.set_title(title)
             axes.set_xlabel("step")
         handles, names = grid[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=4)
 
-    return draw("overfitting_analysis", "Train/validation gap", "Above zero the arm does better on what it trained on. A gap that grows is overfitting.", paint, (9.2, 3.2))
+    return draw(
+        "overfitting_analysis",
+        "Train/validation gap",
+        "Above zero the arm does better on what it trained on. A gap that grows is overfitting.",
+        paint,
+        (9.2, 3.2),
+    )
 
 
 def convergence_step(one: Curves, share: float = 0.9, column: str = "ce") -> float | None:
@@ -174,4 +253,16 @@ def convergence_step(one: Curves, share: float = 0.9, column: str = "ce") -> flo
     return float(x[reached[0]])
 
 
-__all__ = ["FAINT", "Curves", "accuracy", "accuracy_column", "convergence", "convergence_step", "dual_axis", "gap", "kv_loss", "mean_curves", "stacked"]
+__all__ = [
+    "FAINT",
+    "Curves",
+    "accuracy",
+    "accuracy_column",
+    "convergence",
+    "convergence_step",
+    "dual_axis",
+    "gap",
+    "kv_loss",
+    "mean_curves",
+    "stacked",
+]

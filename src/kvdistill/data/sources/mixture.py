@@ -1,0 +1,165 @@
+"""A weighted mixture of public question sets, read through `datasets` (STUDY.md B).
+
+Each part names its dataset, columns, weight and licence in YAML; a folder of local copies can
+stand in for the hub. Which rows are taken depends on the questions alone, so that a part that
+grows moves no other.
+"""
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from kvdistill.data.fields import FieldMap
+from kvdistill.data.normalise import group_id
+from kvdistill.data.sources.base import Source
+from kvdistill.errors import ConfigError
+from kvdistill.records import Record
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One dataset of the mixture."""
+
+    path: str
+    """On the hub; below `root` the part's own name is used."""
+    split: str
+    columns: Mapping[str, str | None]
+    """Record field to column or template; see `FieldMap`."""
+    task: str
+    weight: float
+    licence: str
+    """As its publisher states it; the user answers for keeping to it."""
+    config: str | None = None
+    revision: str | None = None
+    pattern: str | None = None
+    skip_incomplete: bool = False
+    """Leave rows out that lack a field or do not match; counted in the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture(Source):
+    """Draws `rows` distinct questions, each part its share by weight."""
+
+    parts: Mapping[str, Mapping[str, Any]]
+    """By name; the keys of each are the fields of `Part`."""
+    rows: int
+    root: str | None = None
+    """A folder that holds a copy of each part, named after it; null reads the hub."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ConfigError(f"data.source.rows must be at least 1, got {self.rows}.")
+        if not self.parts:
+            raise ConfigError("data.source.parts is empty. Name at least one dataset.")
+        for name in self.parts:
+            _part(name, self.parts[name])
+
+    def records(self) -> list[Record]:
+        """Every part's rows, part after part, in the dataset's order.
+
+        Raises ConfigError for a part that cannot be read or has too few rows, and for a row that
+        is no record, naming part, row and field.
+        """
+        parts = {name: _part(name, spec) for name, spec in self.parts.items()}
+        total = sum(part.weight for part in parts.values())
+        taken: list[Record] = []
+        for name, part in parts.items():
+            taken += self._taken(name, part, round(self.rows * part.weight / total))
+        return taken
+
+    def _taken(self, name: str, part: Part, count: int) -> list[Record]:
+        distinct: dict[str, Record] = {}
+        for record in self._read(name, part):
+            distinct.setdefault(group_id(record.question), record)
+        if len(distinct) < count:
+            raise ConfigError(
+                f"data.source.parts.{name} has {len(distinct)} distinct questions, and its "
+                f"weight {part.weight} asks for {count} of data.source.rows={self.rows}. "
+                "Lower its weight or data.source.rows."
+            )
+        chosen = set(sorted(distinct)[:count])
+        return [record for group, record in distinct.items() if group in chosen]
+
+    def _read(self, name: str, part: Part) -> list[Record]:
+        read = FieldMap(
+            setting=f"data.source.parts.{name}.columns",
+            columns=part.columns,
+            source=name,
+            task=part.task,
+            pattern=part.pattern,
+        )
+        rows = self._rows(name, part)
+        found = [
+            _record(read, row, f"{read.setting} row {number}", f"{name}-{number}", part)
+            for number, row in enumerate(rows, start=1)
+        ]
+        records = [record for record in found if record is not None]
+        if len(records) < len(rows):
+            log.warning(
+                "data.source.parts.%s: left out %d of %d rows that lack a field",
+                name, len(rows) - len(records), len(rows),
+            )  # fmt: skip
+        return records
+
+    def _rows(self, name: str, part: Part) -> list[dict[str, Any]]:
+        place = part.path if self.root is None else str(Path(self.root) / name)
+        # `datasets` names its cache of a local folder after the folder, not its content: another
+        # folder of that name, or an edited file, would silently give the rows of the first.
+        with tempfile.TemporaryDirectory() as fresh:
+            try:
+                rows: list[dict[str, Any]] = datasets.load_dataset(
+                    place,
+                    part.config,
+                    split=part.split,
+                    revision=part.revision if self.root is None else None,
+                    cache_dir=None if self.root is None else fresh,
+                ).to_list()
+            except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+                raise ConfigError(
+                    f"data.source.parts.{name}: {place} cannot be read: "
+                    f"{(str(error).splitlines() or [type(error).__name__])[0]} Fetch it first, "
+                    "or set data.root to a folder with local copies."
+                ) from error
+        if not rows:
+            raise ConfigError(
+                f"data.source.parts.{name}: split {part.split!r} of {place} has no rows. "
+                "Choose another split."
+            )
+        return rows
+
+
+def _record(
+    read: FieldMap, row: Mapping[str, Any], place: str, default_id: str, part: Part
+) -> Record | None:
+    try:
+        return read(row, place, default_id)
+    except ConfigError:
+        if part.skip_incomplete:
+            return None
+        raise
+
+
+def _part(name: str, spec: Mapping[str, Any]) -> Part:
+    known = {field.name for field in fields(Part)}
+    unknown = sorted(set(spec) - known)
+    if unknown:
+        raise ConfigError(
+            f"data.source.parts.{name}.{unknown[0]} is not known; a part has {sorted(known)}."
+        )
+    try:
+        part = Part(**spec)
+    except TypeError as error:
+        raise ConfigError(f"data.source.parts.{name}: {str(error).split('() ')[-1]}.") from error
+    if part.weight <= 0:
+        raise ConfigError(
+            f"data.source.parts.{name}.weight must be above 0, got {part.weight}. "
+            "Remove the part instead."
+        )
+    return part

@@ -1,0 +1,110 @@
+"""From lm-eval's samples to the project's rows: one item a document, one score a task."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lm_eval.api.task import Task
+
+from kvdistill.evaluate import scores
+from kvdistill.evaluate.extract import INVALID
+from kvdistill.evaluate.scorer import Scorer
+from kvdistill.evaluate.sources import data_hash
+from kvdistill.evaluate.suite import Suite
+from kvdistill.records import Item, TaskScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What one model scored on one suite."""
+
+    items: list[Item]
+    tasks: dict[str, TaskScore]
+    macro: float | None
+    """Unweighted mean over the suite's tasks; None where one is missing."""
+    macro_by_subject: float | None
+    """The same, each task being the mean over its subjects."""
+    macro_normalised: float | None
+    """The same, each task being normalised by chance."""
+    spread: float | None
+    """Standard deviation of the score over the suite's tasks."""
+    gap: float | None
+    """Score on training questions minus held-out ones; None unless the suite has both tasks."""
+    missing: dict[str, str]
+    """Tasks without data, and why."""
+    data: dict[str, str]
+    """Sha256 of each task's rows."""
+
+
+def gathered(
+    suite: Suite, tasks: Mapping[str, Task], missing: dict[str, str],
+    samples: Mapping[str, list[dict[str, Any]]], scorer: Scorer,
+) -> Evaluation:  # fmt: skip
+    """Items and scores of every task that has data, and the macro averages where all have."""
+    by_task: dict[str, TaskScore] = {}
+    items: list[Item] = []
+    hashes: dict[str, str] = {}
+    for name in suite.scored:
+        # A group of lm-eval's is one task of ours, whose subjects are its members.
+        members = [key for key in tasks if key == name or key.startswith(f"{name}/")]
+        if not members:
+            continue
+        metric = next(iter(tasks[members[0]].aggregation()))
+        scored = [
+            row
+            for key in members
+            for row in _scored(name, key, tasks[key], metric, samples[key], scorer)
+        ]
+        mine = [item for item, _ in scored]
+        by_task[name] = scores.task_score(metric, mine, {item.item: c for item, c in scored})
+        items += mine
+        hashes[name] = data_hash(doc for key in members for doc in tasks[key].eval_docs)
+    return Evaluation(
+        items=items,
+        tasks=by_task,
+        macro=scores.macro(by_task, suite.tasks),
+        macro_by_subject=scores.macro(by_task, suite.tasks, "by_subject"),
+        macro_normalised=scores.macro(by_task, suite.tasks, "normalised"),
+        spread=scores.spread(by_task, suite.tasks),
+        gap=scores.generalisation_gap(by_task),
+        missing=missing,
+        data=hashes,
+    )
+
+
+def _scored(
+    name: str, key: str, task: Task, metric: str, samples: list[dict[str, Any]], scorer: Scorer
+) -> Iterator[tuple[Item, float]]:
+    """One item a document, with its chance; the first filter decides, the second is the other."""
+    requests = {request.doc_id: request for request in task.instances}
+    primary, *others = dict.fromkeys(sample["filter"] for sample in samples)
+    alternative = {s["doc_id"]: s[metric] for s in samples if s["filter"] in others[:1]}
+    written = task.OUTPUT_TYPE == "generate_until"
+    for sample in samples:
+        if sample["filter"] != primary:
+            continue
+        item = Item(
+            task=name,
+            item=_item_id(sample, key),
+            doc_hash=sample["doc_hash"],
+            prompt_hash=sample["prompt_hash"],
+            correct=float(sample[metric]),
+            unparsed=written and sample["filtered_resps"][0] == INVALID,
+            truncated=written and scorer.was_truncated(requests[sample["doc_id"]]),
+            empty=written and not sample["resps"][0][0].strip(),
+            alternative=alternative.get(sample["doc_id"]),
+        )
+        yield item, _chance(sample, written)
+
+
+def _item_id(sample: Mapping[str, Any], key: str) -> str:
+    """Our rows carry their id; one of lm-eval's own has its number, below its group's member."""
+    if ":" not in key:
+        return sample["doc"]["id"]
+    _, _, member = key.partition("/")
+    return f"{member}/{sample['doc_id']}".removeprefix("/")
+
+
+def _chance(sample: Mapping[str, Any], written: bool) -> float:
+    own = sample["doc"].get("chance")
+    return own if own is not None else 0.0 if written else 1 / len(sample["arguments"])

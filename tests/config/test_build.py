@@ -1,0 +1,42 @@
+import pytest
+
+
+def test_builds_what_the_node_names() -> None:
+    from kvdistill.config.build import build
+
+    made = build("x", {"_target_": "kvdistill.layers.proportional.Proportional"})
+    assert type(made).__name__ == "Proportional"
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "os.getcwd"},
+        {"_target_": "kvdistill_evil.run"},
+        {"_target_": "kvdistill.layers.anchors.Anchors", "anchors": {"_target_": "os.getcwd"}},
+    ],
+)
+def test_nothing_outside_the_package_is_run_however_deep(node: dict) -> None:
+    from kvdistill.config.build import build
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"x\._target_ must lie inside kvdistill\."):
+        build("x", node)
+
+
+def test_what_the_target_refuses_keeps_its_own_words() -> None:
+    from kvdistill.config.build import build
+    from kvdistill.errors import ConfigError
+
+    node = {"_target_": "kvdistill.models.pretrained.Pretrained", "path": None, "hub": None}
+    with pytest.raises(ConfigError, match="exactly one of path and hub"):
+        build("student.pretrained", node)
+
+
+def test_an_unknown_field_names_the_path() -> None:
+    from kvdistill.config.build import build
+    from kvdistill.errors import ConfigError
+
+    node = {"_target_": "kvdistill.layers.last.Last", "nonsense": 1}
+    with pytest.raises(ConfigError, match=r"^layers\.map: .*nonsense"):
+        build("layers.map", node)

@@ -1,0 +1,67 @@
+import pytest
+
+
+def refused(overrides: list[str], match: str) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=match) as caught:
+        compose(overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("hydra")
+class TestCompose:
+    def test_default_is_two_teachers_on_nano(self) -> None:
+        from kvdistill.config.compose import compose
+
+        config = compose([])
+        assert config["arm"] == "multi_teacher"
+        assert config["scale"] == "nano"
+        assert len(config["teachers"]) == 2
+        assert config["choices"]["fusion"] == "fixed"
+
+    def test_command_line_wins_over_the_arm(self) -> None:
+        from kvdistill.config.compose import compose
+
+        assert compose(["arm=single_teacher", "alignment=truncate"])["alignment"][
+            "_target_"
+        ].endswith("Truncate")
+
+    def test_unknown_choice_lists_the_choices(self) -> None:
+        refused(["fusion=mena"], r"fusion=mena is no choice .* fixed, learnable, similarity")
+
+    def test_misspelt_key_names_the_nearest(self) -> None:
+        refused(["fusion.wieghts=null"], r"fusion.wieghts is no setting. Did you mean fusion.weights")
+
+    def test_misspelt_group_names_the_nearest(self) -> None:
+        refused(["fusoin=fixed"], r"fusoin is no setting. Did you mean fusion\?")
+
+    def test_override_that_contradicts_the_arm_is_refused(self) -> None:
+        refused(
+            ["arm=single_teacher", "teachers=cross_family"],
+            r"teachers=cross_family contradicts arm=single_teacher",
+        )
+
+    def test_kv_weight_in_sft_is_refused(self) -> None:
+        refused(["arm=sft", "loss.kv_weight=1.0"], r"loss.kv_weight=1.0 contradicts arm=sft")
+
+    def test_mandatory_value_is_asked_for(self) -> None:
+        refused(["scale=smollm"], r"smollm2 must be given: add smollm2=VALUE|benchmarks must")
+
+    @pytest.mark.parametrize("override", ["budget.batch_size=abc", "budget.batch_size=1.5"])
+    def test_wrong_type_names_the_key(self, override: str) -> None:
+        refused([override], r"budget.batch_size")
+
+    @pytest.mark.parametrize("value", ["0", "-3"])
+    def test_batch_size_must_be_positive(self, value: str) -> None:
+        refused([f"budget.batch_size={value}"], rf"budget.batch_size must be positive, got {value}")
+
+    def test_infinite_weight_is_refused(self) -> None:
+        refused(["loss.kv_weight=inf"], r"loss.kv_weight must be 0 or more, got inf")
+
+    def test_seed_zero_works_and_a_word_does_not(self) -> None:
+        from kvdistill.config.compose import compose
+
+        assert compose(["seed=0"])["seed"] == 0
+        refused(["seed=one"], r"seed must be a whole number")

@@ -1,0 +1,133 @@
+"""Which pairs of sets refuse, which only report, and what the report says."""
+
+import json
+from itertools import combinations_with_replacement
+
+import pytest
+
+from kvdistill.data.leakage import Document, Documents, Leakage, refusal
+from kvdistill.errors import ConfigError
+
+ITEM = "How many clips did Natalia sell altogether in April and in the month of May?"
+NEAR = ITEM.replace("clips", "cards")
+OTHER = "A robe takes two bolts of blue fibre and half that much white fibre; how many in total?"
+
+
+def documents(name, role, *texts):
+    return Documents(name, role, [Document(f"{name}-{i}", t) for i, t in enumerate(texts)])
+
+
+def pair(report, first, second, method):
+    return next(
+        entry
+        for entry in report["pairs"]
+        if (entry["first"], entry["second"], entry["method"]) == (first, second, method)
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "verdict"),
+    [
+        ("train", "train", "leak"),
+        ("train", "val", "leak"),
+        ("train", "test", "leak"),
+        ("train", "task", "leak"),
+        ("rationale", "task", "leak"),
+        ("val", "test", "leak"),
+        ("val", "task", "leak"),
+        ("calibration", "test", "leak"),
+        ("calibration", "task", "leak"),
+        ("examples", "task", "leak"),
+        ("train", "examples", "clean"),
+        ("train", "calibration", "clean"),
+        ("train", "rationale", "clean"),
+        ("test", "task", "clean"),
+        ("task", "task", "clean"),
+    ],
+)
+def test_what_may_be_shared_depends_on_what_the_sets_are_for(one, other, verdict):
+    sets = [documents("b", other, ITEM), documents("a", one, ITEM.lower())]
+    assert Leakage()(sets)["verdict"] == verdict
+    assert Leakage()(sets[::-1])["verdict"] == verdict
+
+
+def test_a_hit_is_reported_with_both_ids_and_what_they_share():
+    report = Leakage()([documents("a", "train", OTHER, NEAR), documents("t", "task", ITEM)])
+    entry = pair(report, "a", "t", "ngram")
+    assert entry["hits"] == 1
+    assert entry["rate"] == 1.0
+    assert entry["blocking"]
+    assert entry["verdict"] == "leak"
+    assert (entry["shown"][0]["first"], entry["shown"][0]["second"]) == ("a-1", "t-0")
+    assert entry["shown"][0]["shared"].startswith("did natalia sell altogether")
+    assert pair(report, "a", "t", "exact")["verdict"] == "clean"
+    assert report["tainted"] == {"t": ["t-0"]}
+    assert "'a-1' and 't-0'" in refusal(report["pairs"])
+    json.dumps(report, allow_nan=False)
+
+
+def test_every_pair_and_every_set_is_checked_by_both_methods():
+    sets = [documents(name, role, OTHER) for name, role in
+            (("a", "train"), ("b", "val"), ("c", "test"), ("d", "task"))]  # fmt: skip
+    checked = {(e["first"], e["second"], e["method"]) for e in Leakage()(sets)["pairs"]}
+    pairs = combinations_with_replacement("abcd", 2)
+    assert checked == {(*both, method) for both in pairs for method in ("exact", "ngram")}
+
+
+def test_duplicates_within_a_set_are_reported_only():
+    report = Leakage()([documents("a", "train", ITEM, ITEM + "!", OTHER)])
+    assert pair(report, "a", "a", "exact")["hits"] == 1
+    assert pair(report, "a", "a", "exact")["verdict"] == "reported"
+    assert report["verdict"] == "clean"
+
+
+@pytest.mark.parametrize(("near", "verdict"), [("drop", "leak"), ("refuse", "leak"), ("report", "clean")])
+def test_near_copies_between_own_parts_follow_the_setting(near, verdict):
+    sets = [documents("a", "train", NEAR), documents("t", "test", ITEM)]
+    report = Leakage(near=near)(sets)
+    assert report["verdict"] == verdict
+    assert report["tainted"] == {"t": ["t-0"]}
+
+
+def test_near_copies_of_a_task_and_exact_copies_always_refuse():
+    sets = [documents("a", "train", NEAR), documents("t", "task", ITEM)]
+    assert Leakage(near="report")(sets)["verdict"] == "leak"
+    sets = [documents("a", "train", ITEM), documents("t", "test", ITEM)]
+    assert Leakage(near="report")(sets)["verdict"] == "leak"
+
+
+def test_an_allowed_pair_is_counted_and_taints_but_does_not_refuse():
+    sets = [documents("a", "train", ITEM), documents("t", "task", ITEM, OTHER)]
+    allow = [{"first": "t-0", "second": "a-0", "reason": "a proverb"}]
+    report = Leakage(allow=allow)(sets)
+    entry = pair(report, "a", "t", "exact")
+    assert (entry["hits"], entry["allowed"], entry["verdict"]) == (0, 1, "clean")
+    assert report["verdict"] == "clean"
+    assert report["tainted"] == {"t": ["t-0"]}
+
+
+def test_near_copies_are_those_of_a_later_set():
+    sets = [documents("a", "train", NEAR, OTHER), documents("t", "test", ITEM)]
+    assert Leakage().near_copies(sets) == {"a": {"a-0": "t-0"}, "t": {}}
+    allow = [{"first": "a-0", "second": "t-0", "reason": "checked by hand"}]
+    assert Leakage(allow=allow).near_copies(sets) == {"a": {}, "t": {}}
+
+
+def test_shown_hits_are_capped_and_all_are_counted():
+    texts = [f"{ITEM} {a} {b}" for a in "abcdefgh" for b in "abcdefgh"]
+    report = Leakage()([documents("a", "train", *texts), documents("t", "task", *texts)])
+    entry = pair(report, "a", "t", "exact")
+    assert (entry["hits"], len(entry["shown"])) == (64, 20)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"near": "keep"}, r"data\.leakage\.near must be drop, refuse or report, got 'keep'"),
+        ({"allow": [{"first": "a", "second": "b"}]}, r"allow\[0\] must give first, second and reason"),
+        ({"allow": [{"first": "a", "second": "b", "reason": ""}]}, r"allow\[0\]"),
+    ],
+)
+def test_bad_settings_are_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        Leakage(**values)

@@ -1,0 +1,66 @@
+"""What makes two questions one, by eye and by law."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvdistill.data.normalise import conflict, group_id, squashed, tokens
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "WHAT IS 3.5 + 4, PLEASE",
+        "What  is\n3.5+4 -- please?!",
+        "\uff37hat \uff49s \uff13.\uff15 + \uff14, please",
+        "What is 35 4 please",
+    ],
+)
+def test_case_width_punctuation_and_space_do_not_part_a_group(other):
+    assert group_id(other) == group_id("What is 3.5 + 4, please?")
+
+
+def test_other_letters_or_digits_do():
+    ids = {group_id(text) for text in ("3 + 4?", "3 + 5?", "three + 4?", "\u4e09 + 4?")}
+    assert len(ids) == 4
+
+
+def test_the_group_id_is_the_same_on_every_machine():
+    expected = "c0630c7c187359d5"
+    assert group_id("What is 3 + 4?").startswith(expected)
+
+
+def test_texts_of_symbols_alone_stay_apart():
+    assert squashed("( [ ?") == "([?"
+    assert group_id("(?") != group_id("[?")
+
+
+@given(st.text())
+def test_normalising_is_stable_under_case_and_width(text):
+    assert squashed(text.upper().lower().upper()) == squashed(text.upper())
+    assert squashed(unicodedata.normalize("NFKC", text)) == squashed(text)
+    assert squashed(squashed(text)) == squashed(text)
+
+
+def test_tokens_are_words_numbers_and_single_characters():
+    assert tokens("Two apples, 3.5\u5143: \u82f9\u679c! \u30ab\u30ca") == [
+        "two", "apples", "3", "5", "\u5143", "\u82f9", "\u679c", "\u30ab", "\u30ca",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "different"),
+    [
+        ("What is 3 + 4?", "what is 3 - 4", True),
+        ("What is 3 + 4?", "what is 3 4", False),
+        ("Sort 12, 3", "Sort 1, 23", True),
+        ("It costs 3.5 now", "it costs 35 now", False),
+        ("Close: [ ( {", "Close: [ { (", True),
+        ("A 5-year plan, " + "of " * 20, "A 5+year plan " + "of " * 20, False),
+    ],
+)  # fmt: skip
+def test_operators_part_short_items_but_stripped_ones_do_not(one, other, different):
+    assert squashed(one) == squashed(other)
+    assert conflict(one, other) == conflict(other, one) == different

@@ -1,0 +1,164 @@
+"""Planted copies of every kind, in two languages, against slow references; and what is no copy."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvdistill.data.ngrams import Index, Vocabulary, contained, shares, sharing
+from kvdistill.data.overlap import Corpus, equal, overlapping
+
+WORDS = [a + b for a in "bcdfghklmnprst" for b in ("ado", "ein", "ira", "oluk", "usta", "yen")]
+SIGNS = [chr(code) for code in range(0x4E00, 0x4F00)]
+STORY = (
+    "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in "
+    "May. How many clips did Natalia sell altogether in April and May?"
+)
+
+
+def matched(one, other):
+    vocabulary = Vocabulary()
+    left, right = Corpus(one, vocabulary), Corpus(other, vocabulary)
+    numbers = np.array([token.isdigit() for token in vocabulary.ids], bool)
+    return equal(left, right) + overlapping(left, right, numbers)
+
+
+def how(one, other):
+    return [match.method for match in matched([one], [other])]
+
+
+def drawn(seed, count, units, joint, low=12, high=60):
+    draw = random.Random(seed)
+    return [joint.join(draw.choices(units, k=draw.randint(low, high))) for _ in range(count)]
+
+
+@pytest.mark.parametrize(("units", "joint"), [(WORDS, " "), (SIGNS, "")])
+def test_planted_copies_are_found_and_nothing_else(units, joint):
+    items, rest = drawn(1, 60, units, joint), drawn(2, 300, units, joint)
+    draw = random.Random(3)
+
+    def changed(text):
+        parts = text.split(" ") if joint else list(text)
+        for place in draw.sample(range(len(parts)), len(parts) // 10):
+            parts[place] = draw.choice(units)
+        return joint.join(parts)
+
+    kinds = {
+        "exact": [text.title() + " !?" for text in items],
+        "whole": [f"{rest[0]}, {text}; {rest[1]}" for text in items],
+        "ngram": [changed(text) for text in items],
+    }
+    for copies in kinds.values():
+        found = {(match.first, match.second) for match in matched(items, rest + copies)}
+        assert found == {(place, len(rest) + place) for place in range(len(items))}
+
+
+def test_each_kind_says_how_it_was_found():
+    assert how(STORY, STORY.upper().replace(",", " ;")) == ["exact"]
+    assert how("Solve 3n + 6 = 18 now", "Yes. Solve 3n + 6 = 18 now, or later.") == ["whole"]
+    assert how(STORY, f"Read this. {STORY} Think.") == ["ngram"]
+    assert how(STORY, STORY.replace("clips", "cards", 1).replace("May", "June", 1)) == ["ngram"]
+
+
+def test_a_question_with_other_numbers_is_another_question():
+    train = "A train travels {} miles in {} hours. How many hours would it take to travel {} miles?"
+    assert how(train.format(360, 3, 240), train.format(270, 5, 180)) == []
+    assert how(train.format(360, 3, 240), train.format(360, 3, 180)) == ["ngram"]
+
+
+def test_an_operator_makes_a_short_item_another():
+    assert how("What is 3 + 4?", "What is 3 - 4?") == []
+
+
+def test_half_of_a_long_text_is_a_copy():
+    tail = " ".join(WORDS[:40])
+    assert how(STORY + " " + tail, STORY + " " + " ".join(WORDS[40:80])) == []
+    assert how(STORY + " " + " ".join(WORDS[:12]), STORY + " " + tail[::-1]) == ["ngram"]
+
+
+def test_wording_that_many_share_is_no_copy():
+    template = "Which of the following statements about {} is the most correct one of all?"
+    one = [template.format(word) for word in WORDS[:30]]
+    other = [template.format(word) for word in WORDS[40:70]]
+    assert matched(one, other) == []
+    assert len(matched(one, [*other, one[7]])) == 1
+
+
+def test_an_item_planted_many_times_is_still_found():
+    rest = drawn(4, 50, WORDS, " ")
+    planted = [f"{before} {STORY} {after}" for before, after in zip(rest, rest[::-1], strict=True)]
+    assert {match.second for match in matched([STORY], planted)} == {*range(50)}
+
+
+def test_a_short_phrase_that_many_hold_is_wording():
+    rest = [f"{text} which one is right" for text in drawn(5, 30, WORDS, " ")]
+    assert matched(["Which one is right?"], rest) == []
+    assert len(matched(["Which one is right?"], rest[:5])) == 5
+
+
+def test_one_set_with_itself_gives_each_pair_once():
+    vocabulary = Vocabulary()
+    corpus = Corpus(["Hello there, you", "hello THERE you!", "other words entirely"], vocabulary)
+    none = np.zeros(len(vocabulary.ids), bool)
+    assert [(match.first, match.second) for match in equal(corpus, corpus)] == [(0, 1)]
+    assert overlapping(corpus, corpus, none) == []
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["?!"], ["one two"]])
+def test_empty_and_tiny_sets_give_nothing(texts):
+    assert matched(texts, ["something else entirely"]) == []
+    assert matched(["something else entirely"], texts) == []
+
+
+TEXTS = st.lists(st.lists(st.sampled_from("abcde"), max_size=12), min_size=1, max_size=6)
+
+
+def indexes(one, other):
+    vocabulary = Vocabulary()
+    return [Index([" ".join(text) for text in texts], vocabulary) for texts in (one, other)]
+
+
+def grams(text, n):
+    return [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(TEXTS, TEXTS, st.integers(1, 4))
+def test_shared_runs_match_a_slow_reference(one, other, n):
+    left, right = indexes(one, other)
+    pairs, seen, _ = sharing(left, right, n, left.lengths >= 0, right.lengths >= 0)
+    expected = [
+        [i, j]
+        for i, a in enumerate(one)
+        for j, b in enumerate(other)
+        if set(grams(a, n)) & set(grams(b, n))
+    ]
+    assert pairs.tolist() == expected
+    assert seen.tolist() == [len(text) >= n for text in one]
+
+
+@settings(max_examples=60, deadline=None)
+@given(TEXTS, TEXTS, st.integers(1, 4))
+def test_shares_match_a_slow_reference(one, other, n):
+    left, right = indexes(one, other)
+    pairs = np.array([[i, j] for i in range(len(one)) for j in range(len(other))])
+    for (i, j), share in zip(pairs.tolist(), shares(left, right, n, pairs), strict=True):
+        few, many = sorted((grams(one[i], n), grams(other[j], n)), key=len)
+        common = sum(min(few.count(run), many.count(run)) for run in set(few))
+        assert np.isnan(share) if not few else share == pytest.approx(common / len(few))
+
+
+@settings(max_examples=60, deadline=None)
+@given(TEXTS, TEXTS)
+def test_containment_matches_a_slow_reference(one, other):
+    left, right = indexes(one, other)
+    found = contained(left, right, left.lengths > 0)
+    expected = {
+        (i, j)
+        for i, a in enumerate(one)
+        for j, b in enumerate(other)
+        if a and tuple(a) in grams(b, len(a))
+    }
+    assert {tuple(pair) for pair in found.tolist()} == expected

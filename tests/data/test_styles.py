@@ -1,0 +1,95 @@
+"""Both styles by eye, what a template may ask for, and the student's chat template."""
+
+import pytest
+from hydra import compose
+from hydra.utils import instantiate
+
+from kvdistill.data.styles import Style
+from kvdistill.errors import ConfigError
+from tests.data.toys import byte_level, record
+
+DIRECT = {"prompt": "Question: {question}\nAnswer:", "answer": " {answer}"}
+CHAT = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}</{{ m.role }}>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def style(choice):
+    return instantiate(compose("config", overrides=[f"style={choice}"]).style)
+
+
+def test_mixed_renders_each_record_both_ways(hydra):
+    texts = style("mixed").render(record(7, question="1 + 1?", rationale="One more.", answer="2"))
+    assert [(text.id, text.style, text.prompt, text.answer) for text in texts] == [
+        ("r7:cot", "cot", "Question: 1 + 1?\nReasoning:", " One more. #### 2"),
+        ("r7:direct", "direct", "Question: 1 + 1?\nAnswer:", " 2"),
+    ]
+    assert texts[0].text == "Question: 1 + 1?\nReasoning: One more. #### 2"
+
+
+def test_mixed_is_cot_and_direct(hydra):
+    both = style("cot").render(record()) + style("direct").render(record())
+    assert style("mixed").render(record()) == both
+
+
+def test_braces_in_a_question_are_text():
+    text = Style(templates={"direct": DIRECT}).render(record(question="{answer} {x}?"))[0]
+    assert text.prompt == "Question: {answer} {x}?\nAnswer:"
+
+
+def test_a_text_is_composed_so_that_every_tokenizer_reads_the_same_bytes():
+    text = Style(templates={"direct": DIRECT}).render(record(question="cafe\u0301?"))[0]
+    assert "caf\u00e9" in text.prompt
+
+
+def test_without_mask_prompt_all_is_answer():
+    kept, whole = (
+        Style(templates={"direct": DIRECT}, mask_prompt=mask).render(record())[0]
+        for mask in (True, False)
+    )
+    assert (whole.prompt, whole.answer) == ("", kept.text)
+
+
+def test_chat_puts_prompt_and_answer_in_turns():
+    tokenizer = byte_level()
+    tokenizer.chat_template = CHAT
+    chat = Style(templates={"direct": DIRECT}, chat=True)
+    text = chat.render(record(question="1?", answer="2"), tokenizer)[0]
+    assert text.prompt == "<user>Question: 1?\nAnswer:</user><assistant>"
+    assert text.answer == "2</assistant>"
+
+
+def test_chat_without_a_chat_template_is_refused():
+    with pytest.raises(ConfigError, match=r"style\.chat=true needs a student"):
+        Style(templates={"direct": DIRECT}, chat=True).render(record(), byte_level())
+
+
+def test_a_chat_template_that_rewrites_the_prompt_is_refused():
+    tokenizer = byte_level()
+    tokenizer.chat_template = "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    with pytest.raises(ConfigError, match="does not write a conversation"):
+        Style(templates={"direct": DIRECT}, chat=True).render(record(), tokenizer)
+
+
+def test_a_record_without_rationale_is_refused_by_cot_only(hydra):
+    bare = record(rationale="")
+    assert len(style("direct").render(bare)) == 1
+    with pytest.raises(ConfigError, match=r"templates\.cot asks for a rationale.*'r0' of toy"):
+        style("cot").render(bare)
+
+
+@pytest.mark.parametrize(
+    ("templates", "message"),
+    [
+        ({}, "templates is empty"),
+        ({"a": {"prompt": "{question}"}}, "exactly prompt and answer"),
+        ({"a": {"prompt": "{qestion}", "answer": "{answer}"}}, r"asks for \{qestion\}"),
+        ({"a": {"prompt": "{question}", "answer": "{"}}, "is not a template"),
+        ({"a": {"prompt": "{question}", "answer": "yes"}}, r"must hold \{answer\}"),
+        ({"a:b": DIRECT}, "no colon"),
+    ],
+)
+def test_a_broken_template_is_refused(templates, message):
+    with pytest.raises(ConfigError, match=message):
+        Style(templates=templates)

@@ -1,0 +1,98 @@
+"""What is kept of an evaluation, and for whom."""
+
+import dataclasses
+
+import pytest
+import torch
+from tests.evaluate.made import tiny
+
+from kvdistill.evaluate.answers import Answer, Answers, model_key
+from kvdistill.evaluate.harness import evaluate
+from kvdistill.evaluate.suite import Suite
+
+
+@pytest.fixture
+def suite():
+    tasks = ["nano_arithmetic", "nano_choice"]
+    return Suite(name="n", tasks=tasks, batch_size=4, max_gen_toks=12)
+
+
+def forwards(model):
+    """Counts the model's forwards from here on."""
+    count = []
+    model.register_forward_hook(lambda *_: count.append(1))
+    return count
+
+
+def test_what_is_kept_is_not_computed_again(suite, tokenizer, nano_records, tmp_path):
+    model, data = tiny(tokenizer), {"test": nano_records}
+    first = evaluate(model, tokenizer, suite, data, cache=tmp_path)
+    count = forwards(model)
+    assert evaluate(model, tokenizer, suite, data, cache=tmp_path) == first
+    assert count == []
+    more = dataclasses.replace(suite, tasks=[*suite.tasks, "nano_truth"])
+    evaluate(model, tokenizer, more, data, cache=tmp_path)
+    # Twelve new items in fours. A group of letters is one forward: here " A" is one token, and the
+    # other three are two.
+    assert len(count) == 6
+
+
+def test_another_model_is_not_served_the_firsts_answers(suite, tokenizer, nano_records, tmp_path):
+    data = {"test": nano_records}
+    first, second = tiny(tokenizer, seed=1), tiny(tokenizer, seed=2)
+    alone = evaluate(second, tokenizer, suite, data)
+    evaluate(first, tokenizer, suite, data, cache=tmp_path)
+    assert evaluate(second, tokenizer, suite, data, cache=tmp_path) == alone
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("answers", [1, 20, 47])
+def test_a_killed_evaluation_goes_on_at_the_item(answers, suite, tokenizer, nano_records, tmp_path):
+    model, data = tiny(tokenizer), {"test": nano_records}
+    whole = evaluate(model, tokenizer, suite, data)
+    seen = []
+
+    def kill(done, total):
+        seen.append(done)
+        if len(seen) == answers + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, tokenizer, suite, data, progress=kill, cache=tmp_path)
+    (path,) = tmp_path.iterdir()
+    kept = len(path.read_text(encoding="utf-8").splitlines())
+    assert kept >= answers - 1
+    asked = []
+    again = evaluate(
+        model, tokenizer, suite, data, cache=tmp_path,
+        progress=lambda done, total: asked.append((done, total)),
+    )  # fmt: skip
+    assert again == whole
+    starts = [asked[0], next(pair for pair in asked if pair[1] != asked[0][1])]
+    assert sum(done for done, _ in starts) == kept
+
+
+def test_a_line_cut_by_a_kill_is_forgotten(tmp_path):
+    path = tmp_path / "a.jsonl"
+    answers = Answers(path)
+    answers["one"], answers["two"] = Answer(" \u7532", True), Answer([-1.5, False])
+    with path.open("a", encoding="utf-8") as file:
+        file.write('["three", " hal')
+    again = Answers(path)
+    again["four"] = Answer("x")
+    assert Answers(path).known == {**answers.known, "four": Answer("x")}
+
+
+def test_the_key_sees_weights_dtype_tokenizer_and_settings_but_not_the_mode(tokenizer):
+    model = tiny(tokenizer)
+    settings = {"batch_size": 4}
+    key = model_key(model, tokenizer, settings)
+    model.train()
+    assert model_key(tiny(tokenizer), tokenizer, settings) == key
+    assert model_key(tiny(tokenizer, seed=1), tokenizer, settings) != key
+    assert model_key(tiny(tokenizer).to(torch.bfloat16), tokenizer, settings) != key
+    assert model_key(model, tokenizer, {"batch_size": 5}) != key
+    other = tiny(tokenizer)
+    with torch.no_grad():
+        other.model.layers[1].mlp.down_proj.weight[0, 0] += 1e-6
+    assert model_key(other, tokenizer, settings) != key

@@ -1,0 +1,90 @@
+import math
+
+import pytest
+
+from kvdistill.evaluate import scores
+from kvdistill.evaluate.audit import audit, signs
+from kvdistill.records import Item
+
+
+def items(task="t", **subjects):
+    return [
+        Item(task=task, item=f"{s}/{n}", doc_hash="", prompt_hash="", correct=float(c))
+        for s, outcomes in subjects.items()
+        for n, c in enumerate(outcomes)
+    ]
+
+
+def scored(rows, chance=0.0):
+    return scores.task_score("acc", rows, {row.item: chance for row in rows})
+
+
+def test_a_task_counts_items_and_beside_it_subjects():
+    score = scored(items(law=[1, 1, 1, 0], art=[0]), chance=0.25)
+    assert score.score == 0.6
+    assert score.by_subject == 0.375
+    # law: (.75 - .25) / .75; art lies below chance and counts as 0, not less.
+    assert score.normalised == pytest.approx((2 / 3 + 0) / 2)
+    assert score.stderr == pytest.approx(math.sqrt(0.24 / 4))
+    assert score.chance == 0.25
+
+
+def test_one_item_has_no_standard_error():
+    assert scored(items(law=[1])).stderr is None
+
+
+def test_the_macro_average_counts_tasks_and_not_items():
+    both = {"a": scored(items("a", x=[1] * 99)), "b": scored(items("b", x=[0]))}
+    assert scores.macro(both, ["a", "b"]) == 0.5
+    assert scores.macro(both, ["a"]) == 1.0
+    assert scores.spread(both, ["a", "b"]) == 0.5
+
+
+def test_a_missing_task_leaves_no_macro_average():
+    one = {"a": scored(items("a", x=[1]))}
+    assert scores.macro(one, ["a", "b"]) is None
+    assert scores.spread(one, ["a", "b"]) is None
+
+
+@pytest.mark.parametrize(("score", "out"), [(0.25, 0.0), (0.1, 0.0), (1.0, 1.0), (0.625, 0.5)])
+def test_chance_is_nothing_and_all_right_is_one(score, out):
+    assert scores.normalised(score, 0.25) == out
+
+
+def test_the_gap_needs_both_sides():
+    train, test = scored(items("a", x=[1, 1])), scored(items("a", x=[1, 0]))
+    both = {"train_questions": train, "test_questions": test}
+    assert scores.generalisation_gap(both) == 0.5
+    assert scores.generalisation_gap({"test_questions": test}) is None
+
+
+def read(task, pairs, **flags):
+    return [
+        Item(task=task, item=str(n), doc_hash="", prompt_hash="", correct=c, alternative=a, **flags)
+        for n, (c, a) in enumerate(pairs)
+    ]
+
+
+def test_the_audit_gives_rates_and_both_scores():
+    rows = read("g", [(1.0, 0.0), (0.0, 0.0)], truncated=True) + items("c", x=[1])
+    written, letters = audit({"sft": rows})
+    assert (written.score, written.alternative, written.truncated) == (0.5, 0.0, 1.0)
+    assert (letters.task, letters.alternative) == ("c", None)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "depends"),
+    [
+        ([(1.0, 1.0)], [(0.0, 0.0)], False),
+        ([(1.0, 0.0)], [(0.0, 1.0)], True),
+        ([(1.0, 0.0)], [(0.0, 0.0)], True),  # a gain under one reading is a tie under the other
+        ([(0.0, 0.0)], [(0.0, 0.0)], False),
+    ],
+)
+def test_a_sign_depends_on_the_extractor_when_the_two_disagree(ours, theirs, depends):
+    (sign,) = signs(read("g", ours), read("g", theirs))
+    assert sign.depends is depends
+
+
+def test_a_task_without_extraction_has_no_sign_to_check():
+    assert signs(items("c", x=[1]), items("c", x=[0])) == []

@@ -1,0 +1,20 @@
+from tests.evaluate.made import tiny
+
+from kvdistill.evaluate.speed import tokens_per_second
+
+
+def test_every_model_writes_the_same_number_of_tokens(tokenizer):
+    model = tiny(tokenizer)
+    model.train()
+    lengths = []
+    generate = model.generate
+
+    def counted(**kwargs):
+        out = generate(**kwargs)
+        lengths.append(out.shape[1] - kwargs["input_ids"].shape[1])
+        return out
+
+    model.generate = counted
+    assert tokens_per_second(model, tokenizer, ["one", "two three"], new_tokens=7) > 0
+    assert lengths == [7] * 4
+    assert model.training

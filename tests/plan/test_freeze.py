@@ -1,0 +1,42 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+def frozen(root: Path, *overrides: str) -> dict[str, Path]:
+    from kvdistill.plan.expand import expand
+    from kvdistill.plan.freeze import freeze
+
+    return freeze(expand([[f"root={root}", *overrides]], SWEEPS))
+
+
+def test_every_job_finds_its_recipe_in_its_own_folder(tmp_path: Path) -> None:
+    for name, folder in frozen(tmp_path).items():
+        written = yaml.safe_load((folder / "config.yaml").read_text())
+        assert written["kind"] == ("run" if "runs" in folder.parts else name.split("-")[0])
+
+
+def test_what_is_written_is_never_rewritten(tmp_path: Path) -> None:
+    folders = frozen(tmp_path)
+    path = next(folder for name, folder in folders.items() if name.startswith("seed")) / "config.yaml"
+    path.write_text("kept: true\n")
+    frozen(tmp_path)
+    assert path.read_text() == "kept: true\n"
+
+
+def test_a_second_command_joins_the_study(tmp_path: Path) -> None:
+    frozen(tmp_path, "seed=1")
+    frozen(tmp_path, "seed=2")
+    plan = json.loads((tmp_path / "runs/nano/plan.json").read_text())
+    assert list(plan["questions"]["runs"]["arms"]["multi_teacher"]) == ["1", "2"]
+
+
+def test_a_run_finished_in_another_study_is_used_from_there(tmp_path: Path) -> None:
+    name = next(n for n in frozen(tmp_path, "study=one") if n.startswith("seed"))
+    (tmp_path / "runs/one/runs" / name / "manifest.json").write_text("{}")
+    assert frozen(tmp_path, "study=two")[name] == tmp_path / "runs/one/runs" / name

@@ -1,0 +1,144 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+def key(*overrides: str) -> str:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan.identity import identity
+
+    return identity(compose(list(overrides)))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "fusion=similarity",
+        "seed=43",
+        "train.lr=0.001",
+        "loss.kv_weight=2.0",
+        "budget.total_tokens=2457600",
+        "compression.keep=0.25",
+        "alignment=truncate",
+        "layers.range=0-2",
+        "layers/map=last",
+        "kv=k",
+        "teachers=same_family",
+        "data.source.seed=1",
+        "style=cot",
+        "tasks.limit=5",
+    ],
+)
+def test_science_makes_another_run(override: str) -> None:
+    assert key(override) != key()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "study=other",
+        "root=/elsewhere",
+        "cluster.max_parallel=1",
+        "train.logging_steps=1",
+        "train.save_steps=7",
+        "student.name=x",
+        "teachers.a.placement.shard=zero3",
+        "references=false",
+        "budget.batch_size=32 budget.grad_accum=2",
+    ],
+)
+def test_execution_does_not(override: str) -> None:
+    assert key(*override.split()) == key()
+
+
+def test_the_order_of_overrides_does_not_matter() -> None:
+    assert key("fusion=learnable", "kv=v") == key("kv=v", "fusion=learnable")
+
+
+def test_the_study_name_for_keep_last_is_the_same_run() -> None:
+    assert key("compression=right") == key("compression=keep_last")
+
+
+def test_one_teacher_is_the_same_run_whichever_arm_names_it() -> None:
+    assert key("arm=single_teacher") == key("teachers=single")
+
+
+def test_the_raw_student_has_no_seed_and_no_budget() -> None:
+    assert key("arm=raw_student") == key("arm=raw_student", "seed=7", "budget.total_tokens=8192000")
+
+
+def test_a_recipe_is_shared_by_its_seeds() -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan.identity import recipe
+
+    assert recipe(compose(["seed=1"])) == recipe(compose(["seed=2"]))
+    assert recipe(compose(["seed=1"])) != recipe(compose(["seed=1", "kv=k"]))
+
+
+def test_an_option_at_its_introduction_default_forks_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan import identity
+
+    config = compose([])
+    before = identity.identity(config)
+    monkeypatch.setitem(identity.INTRODUCED, "loss.fresh", None)
+    config["loss"]["fresh"] = None
+    assert identity.identity(config) == before
+    config["loss"]["fresh"] = 1.0
+    assert identity.identity(config) != before
+
+
+def test_another_process_finds_the_same_identity() -> None:
+    from kvdistill.config.compose import compose
+
+    code = "import json,sys; from kvdistill.plan.identity import identity; print(identity(json.load(sys.stdin)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(compose([])),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": "src", "PYTHONHASHSEED": "77"},
+    )
+    assert done.stdout.strip() == key()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}])
+def test_what_cannot_be_written_the_same_everywhere_raises(value: object) -> None:
+    from kvdistill.plan.identity import canonical
+
+    with pytest.raises(TypeError, match=r"a\.b=.* has no canonical form"):
+        canonical({"a": {"b": value}})
+
+
+def test_one_token_and_all_of_them_differ() -> None:
+    assert key("compression.keep=1") != key("compression.keep=1.0")
+
+
+def test_a_whole_number_and_its_float_are_one_weight() -> None:
+    assert key("loss.kv_weight=1", "train.lr=1") == key("loss.kv_weight=1.0", "train.lr=1.0")
+
+
+def test_a_local_file_is_told_by_its_content(tmp_path) -> None:  # noqa: ANN001
+    from kvdistill.plan.identity import by_content
+    from kvdistill.plan.pin import pin
+
+    def pinned(name: str, text: str) -> object:
+        path = tmp_path / name
+        path.write_text(text)
+        return by_content(pin({"_target_": "kvdistill.x", "path": str(path)}))
+
+    assert pinned("a", "one") == pinned("b", "one")
+    assert pinned("a", "one") != pinned("a", "two")
+
+
+def test_a_missing_path_is_refused_by_name() -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.plan.pin import pin
+
+    with pytest.raises(ConfigError, match=r"data\.source\.path=/nowhere does not exist"):
+        pin({"data": {"source": {"_target_": "kvdistill.x", "path": "/nowhere"}}})

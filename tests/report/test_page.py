@@ -1,0 +1,114 @@
+"""The page in a real browser: silent, offline, sortable, and deaf to what it shows."""
+
+import pytest
+
+from tests.report.browser import PROGRAM, Browser
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no chromium on this machine")
+
+SECTIONS = [
+    "missing", "verdicts", "matrix", "q-baselines", "q-fusion", "q-ablation_layers", "training",
+    "budget", "leakage", "extraction", "disagreements", "methods", "reproduce",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(built):
+    with Browser() as opened:
+        opened.open(built)
+        yield opened
+
+
+def test_no_error_and_no_request(browser, built):
+    assert browser.complaints() == []
+    assert browser.requests() == [built.resolve().as_uri()]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_is_there_and_has_a_heading(browser, section):
+    found = f"document.getElementById('{section}').querySelector('h2').textContent.length"
+    assert browser.run(found) > 3
+
+
+def test_nothing_hostile_ran(browser):
+    browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    browser.run("document.querySelectorAll('b, a, img, svg').forEach(e => e.dispatchEvent(new Event('mouseover')))")
+    assert browser.run("window.pwned === undefined")
+    assert browser.run("document.querySelectorAll('img, iframe, object').length") == 0
+    assert browser.run("document.scripts.length") == 2
+    texts = browser.run("[...document.querySelectorAll('.text')].map(e => e.textContent).join()")
+    assert "<script>window.pwned=1</script>" in texts
+    assert "javascript:window.pwned=3" in texts
+    assert "{{ 7*7 }}" in texts
+    assert "\u8bb0\u5f97\u4e2d\u6587" in texts
+
+
+def test_links_stay_in_the_page(browser):
+    links = browser.run("[...document.links].map(a => a.getAttribute('href'))")
+    assert all(link.startswith("#") for link in links)
+    missing = "[...document.links].filter(a => !document.querySelector(CSS.escape ? '#' + CSS.escape(a.getAttribute('href').slice(1)) : '')).length"
+    assert browser.run(missing) == 0
+
+
+def column(table: str, index: int) -> str:
+    return f"[...document.querySelectorAll('{table} tbody tr')].map(r => r.cells[{index}].textContent.trim())"
+
+
+def test_sorting_puts_numbers_in_order_and_gaps_last(browser):
+    table = "#matrix-table"
+    last = browser.run(f"document.querySelector('{table} tr').cells.length") - 1
+    click = f"document.querySelectorAll('{table} [data-sort]')[{last}].click()"
+    for first, reverse in (("descending", True), ("ascending", False)):
+        browser.run(click)
+        state = f"document.querySelectorAll('{table} thead th')[{last}].ariaSort"
+        assert browser.run(state) == first
+        cells = browser.run(column(table, last))
+        known = [float(c.removeprefix("\u2248 ").split("\u00b1")[0]) for c in cells if c[-1].isdigit()]
+        assert known == sorted(known, reverse=reverse)
+        assert len(known) > 5
+        assert cells[-1].startswith("missing")
+
+
+def test_filtering_hides_what_does_not_match(browser):
+    box = "document.querySelector('#matrix [data-filter]')"
+    visible = "[...document.querySelectorAll('#matrix-table tbody tr')].filter(r => !r.hidden).map(r => r.cells[0].textContent.trim())"
+    browser.run(f"{box}.value = 'layers'; {box}.dispatchEvent(new Event('input'))")
+    assert sorted(browser.run(visible)) == ["layers=all", "layers=shallow"]
+    browser.run(f"{box}.value = ''; {box}.dispatchEvent(new Event('input'))")
+    assert len(browser.run(visible)) > 8
+
+
+def test_items_can_be_filtered(browser):
+    box = "document.querySelector('[data-filter-items]')"
+    visible = "[...document.querySelector('[data-items]').querySelectorAll('.item')].filter(i => !i.hidden).length"
+    before = browser.run(visible)
+    browser.run(f"{box}.value = 'nano_logic'; {box}.dispatchEvent(new Event('input'))")
+    assert 0 < browser.run(visible) < before
+
+
+def test_the_theme_can_be_switched(browser):
+    paper = "getComputedStyle(document.body).backgroundColor"
+    before = browser.run(paper)
+    browser.run("document.getElementById('theme').click()")
+    assert browser.run(paper) != before
+    browser.run("document.getElementById('theme').click()")
+    assert browser.run(paper) == before
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_does_not_scroll_sideways(browser, width):
+    browser.resize(width, 900)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+def test_every_figure_has_a_name_and_no_id_is_used_twice(browser):
+    assert browser.run("[...document.querySelectorAll('figure svg')].every(s => s.ariaLabel.length > 20)")
+    twice = "(() => { const ids = [...document.querySelectorAll('[id]')].map(e => e.id); return ids.filter((x, i) => ids.indexOf(x) !== i).slice(0, 5); })()"
+    assert browser.run(twice) == []
+
+
+def test_without_script_nothing_is_hidden(built):
+    with Browser() as plain:
+        plain.call("Emulation.setScriptExecutionDisabled", value=True)
+        plain.open(built)
+        assert plain.complaints() == []

@@ -1,0 +1,157 @@
+"""The report's folder: one offline page, the same bytes each time, and everything as files."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from kvdistill.errors import ArtifactError, ConfigError
+from kvdistill.report import build
+from tests.report.conftest import HOSTILE
+from tests.stats import fake
+
+FIGURES = [
+    "kv_loss_curves", "task_accuracy_curves", "dual_axis_curve", "overfitting_analysis",
+    "ablation_layers_heatmap", "ablation_alignment_accuracy", "ablation_alignment_std",
+    "ablation_compression_efficiency", "ablation_family_kv_loss",
+    "fusion_forest", "fusion_bars", "fusion_radar", "fusion_routing_0",
+]  # fmt: skip
+
+
+def test_the_same_records_give_the_same_bytes(study, built, tmp_path):
+    again = build([study], tmp_path / "again")
+    first = {p.relative_to(built.parent): p for p in built.parent.rglob("*") if p.is_file()}
+    second = {p.relative_to(again.parent): p for p in again.parent.rglob("*") if p.is_file()}
+    assert set(first) == set(second)
+    assert [n for n in first if first[n].read_bytes() != second[n].read_bytes()] == []
+
+
+def test_the_page_is_small_and_asks_for_nothing(built):
+    text = built.read_text(encoding="utf-8")
+    assert len(text.encode()) < 3_000_000
+    assert re.findall(r"https?://", text) == []
+    assert "default-src 'none'" in text
+    assert "'unsafe-inline'" not in text.split("style-src-attr")[0]
+
+
+def test_hostile_text_stands_nowhere_as_markup(built):
+    text = built.read_text(encoding="utf-8")
+    assert "<script>window" not in text
+    assert "<img" not in text
+    assert "<b onmouseover" not in text
+    assert "\u202e" not in text
+    assert "&lt;script&gt;window.pwned=1" in text
+    assert "\u2039U+202E\u203a" in text
+    assert HOSTILE not in text
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_of_the_study_is_a_file(built, name):
+    folder = built.parent / "figures"
+    assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / f"{name}.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_tables_are_files_in_three_formats(built):
+    tables = built.parent / "tables"
+    with (tables / "fusion_scores.csv").open(encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][0] == "arm"
+    assert rows[0][-1] == "average"
+    assert len(rows) == 4
+    assert r"\toprule" in (tables / "fusion_scores.tex").read_text(encoding="utf-8")
+    assert "| ---: |" in (tables / "fusion_scores.md").read_text(encoding="utf-8")
+
+
+def test_the_long_table_is_parquet(built):
+    table = pd.read_parquet(built.parent / "results.parquet")
+    assert {"question", "arm", "seed", "endpoint", "score", "n"} <= set(table.columns)
+    assert set(table["endpoint"]) == {*fake.TASKS, "macro"}
+
+
+def test_json_files_are_strict_and_versioned(built):
+    for name in ("significance.json", "verdicts.json"):
+        found = json.loads(
+            (built.parent / name).read_text(), parse_constant=lambda x: pytest.fail(x)
+        )
+        assert found["schema_version"] == 1
+    assert found["levels"]["ideal"] == "refuted"
+
+
+def test_significance_lines_are_the_studys(built):
+    text = (built.parent / "significance.txt").read_text(encoding="utf-8")
+    pattern = r"average: \d+\.\d(\u00b1\d+\.\d)? \u2192 \d+\.\d\u00b1\d+\.\d \(p[=<]\d\.\d{3}"
+    assert re.search(pattern, text)
+    assert "*** p < .01" in text
+
+
+def test_what_is_missing_is_named_where_it_would_stand(built):
+    text = built.read_text(encoding="utf-8")
+    assert "layers=all: seed 44 (running)" in text
+    assert "missing: seed 44 (running)" in text
+
+
+def test_a_study_with_nothing_finished_has_a_page(tmp_path):
+    arms = {"a": 0.0, "b": 0.1}
+    unfinished = [(arm, seed) for arm in arms for seed in (42, 43, 44)]
+    folder = fake.write_study(tmp_path, {"q": arms}, unfinished=unfinished)
+    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    assert "0</b> of 6 runs finished" in page
+
+
+def test_one_run_alone_has_a_page(tmp_path):
+    folder = fake.write_study(tmp_path, {"q": {"a": 0.0}}, seeds=(0,))
+    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    assert "nothing to compare it with" in page
+
+
+def test_several_studies_share_a_page(tmp_path):
+    one = fake.write_study(tmp_path, {"q": {"a": 0.0}}, name="one")
+    two = fake.write_study(tmp_path, {"r": {"a": 0.0, "b": 0.1}}, name="two")
+    page = build([one, two], tmp_path / "joined").read_text(encoding="utf-8")
+    assert "one + two" in page
+
+
+def test_the_selftest_is_shown_when_asked_for(tmp_path):
+    folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 0.1}}, tasks={"one": 40, "two": 30})
+    settings = {"selftest": True, "selftest_repetitions": 100}
+    page = build([folder], folder / "report", settings).read_text(encoding="utf-8")
+    assert 'id="selftest"' in page
+    found = json.loads((folder / "report" / "selftest.json").read_text())
+    assert {row["method"] for row in found["rows"]} >= {"recipe", "item_bootstrap", "paired_t"}
+
+
+def test_a_rebuild_leaves_no_stale_figure(tmp_path):
+    folder = fake.write_study(tmp_path, {"q": {"a": 0.0}}, seeds=(0,))
+    stale = folder / "report" / "figures" / "old.png"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"")
+    build([folder], folder / "report")
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"confidance": 0.9}, "stats.confidance is no setting"),
+        ({"confidence": 95.0}, r"stats.confidence must be in \[0.5, 1\)"),
+        ({"resamples": 10}, "stats.resamples"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(study, tmp_path, settings, said):
+    with pytest.raises(ConfigError, match=said):
+        build([study], tmp_path, settings)
+
+
+def test_a_folder_without_a_plan_is_refused_by_name(tmp_path):
+    with pytest.raises(ArtifactError, match=r"plan\.json is missing"):
+        build([tmp_path], tmp_path / "report")
+
+
+def test_no_torch_is_imported():
+    code = "import sys; import kvdistill.report, kvdistill.stats.verdicts; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

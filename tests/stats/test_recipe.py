@@ -1,0 +1,32 @@
+"""The recipe-level claim: what is added, what is refused."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from kvdistill.stats.recipe import combine
+
+
+def test_without_item_noise_it_is_the_paired_t():
+    pairs = np.array([0.01, 0.03, 0.02])
+    found = combine(pairs.mean(), [(pairs.var(ddof=1) / 3, 2)], 0.0, 100.0)
+    theirs = stats.ttest_1samp(pairs, 0)
+    assert found.p == pytest.approx(theirs.pvalue, abs=1e-10)
+    assert found.df == pytest.approx(2)
+
+
+def test_variances_add_and_degrees_of_freedom_grow():
+    found = combine(0.02, [(4e-4, 2)], 0.02, 1000.0)
+    assert found.se == pytest.approx(np.sqrt(8e-4))
+    assert found.df == pytest.approx((8e-4) ** 2 / ((4e-4) ** 2 / 2 + (4e-4) ** 2 / 1000))
+
+
+@pytest.mark.parametrize("parts", [[(1e-4, 1)], [(1e-4, 2), (1e-4, 1)], [(0.0, 2)]])
+def test_two_seeds_or_no_seed_variance_make_no_claim(parts):
+    assert combine(0.02, parts, 0.01, 100.0) is None
+
+
+def test_swapping_arms_mirrors_it():
+    there, back = (combine(sign * 0.02, [(1e-4, 2)], 0.01, 50.0) for sign in (1, -1))
+    assert there.p == back.p
+    assert there.low == -back.high

@@ -1,0 +1,198 @@
+"""Claims: their schema, their hash before training, and how intervals become verdicts."""
+
+import numpy as np
+import pytest
+
+from kvdistill.errors import ConfigError
+from kvdistill.stats.curves import information, specialises
+from kvdistill.stats.hypotheses import (
+    BASELINE_KNOWN,
+    BEFORE,
+    POST_HOC,
+    UNRECORDED,
+    claim,
+    digest,
+    registration,
+)
+from kvdistill.stats.load import load
+from kvdistill.stats.settings import Settings
+from kvdistill.stats.verdicts import (
+    INCONCLUSIVE,
+    PENDING,
+    POINT_ONLY,
+    REFUTED,
+    SUPPORTED,
+    Measured,
+    decide,
+    judge,
+    levels,
+)
+from tests.stats import fake
+
+TASKS = {"one": 300, "two": 400}
+SETTINGS = Settings(resamples=999)
+ARMS = {"raw_student": -1.5, "single": -0.5, "fusion=fixed": -0.4, "fusion=learnable": 0.4}
+
+
+def judged(tmp_path, nodes, key="hypotheses", **more):
+    more.setdefault("extra", {"hypotheses": registration(nodes)})
+    folder = fake.write_study(
+        tmp_path, {"q": ARMS}, tasks=TASKS, judged={"q": {key: nodes}}, **more
+    )
+    return judge(load([folder]), SETTINGS)
+
+
+def of(**more):
+    return {"name": "F", "arm": "fusion=learnable", "baseline": "single", "at_least": 3.0} | more
+
+
+@pytest.mark.parametrize(
+    ("bound", "low", "estimate", "high", "word"),
+    [
+        (3.0, 3.5, 5.0, 6.0, SUPPORTED),
+        (3.0, 3.0, 5.0, 7.0, SUPPORTED),
+        (3.0, 2.0, 5.0, 8.0, POINT_ONLY),
+        (3.0, 1.0, 2.0, 3.5, INCONCLUSIVE),
+        (3.0, 0.0, 1.0, 2.9, REFUTED),
+        (0.0, 0.0, 0.5, 1.0, POINT_ONLY),
+        (0.0, -1.0, 0.0, 1.0, INCONCLUSIVE),
+        (3.0, None, 5.0, None, POINT_ONLY),
+        (3.0, None, None, None, PENDING),
+    ],
+)
+def test_the_interval_decides(bound, low, estimate, high, word):
+    measured = Measured(unit="points", estimate=estimate, low=low, high=high)
+    assert decide(claim(of(at_least=bound)), measured)[0] == word
+
+
+def test_at_most_is_at_least_mirrored():
+    upper = claim({k: v for k, v in of(at_most=-30.0).items() if k != "at_least"})
+    assert decide(upper, Measured(unit="%", estimate=-40.0, low=-50.0, high=-31.0)) == (
+        SUPPORTED,
+        10.0,
+    )
+    assert decide(upper, Measured(unit="%", estimate=-20.0, low=-25.0, high=-5.0))[0] == REFUTED
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (of(at_most=1.0), "exactly one of at_least and at_most"),
+        (of(at_least=None), "exactly one"),
+        (of(atleast=3.0), "atleast is no key"),
+        (of(arm=""), "needs arm"),
+        (of(level="maximum"), "minimum, ideal, stretch"),
+    ],
+)
+def test_a_claim_that_says_nothing_is_refused(node, said):
+    with pytest.raises(ConfigError, match=said):
+        claim(node)
+
+
+def test_a_clear_gain_is_supported_and_an_absurd_one_refuted(tmp_path):
+    small, absurd = judged(tmp_path, [of(), of(name="G", at_least=60.0)])
+    assert small.verdict == SUPPORTED
+    assert small.margin == pytest.approx(small.measured.estimate - 3)
+    assert absurd.verdict == REFUTED
+    assert small.recorded == BEFORE
+
+
+def test_tasks_improved_counts_sure_and_possible_ones(tmp_path):
+    (found,) = judged(tmp_path, [of(measure="tasks_improved", at_least=2)])
+    assert found.measured.unit == "tasks"
+    assert found.measured.low <= found.measured.estimate <= found.measured.high
+    assert found.verdict == SUPPORTED
+
+
+def test_a_level_needs_no_baseline(tmp_path):
+    (found,) = judged(tmp_path, [of(baseline=None, measure="one", at_least=5.0)])
+    assert found.verdict == SUPPORTED
+    assert 5 < found.measured.low < found.measured.estimate < 100
+
+
+def test_kv_loss_is_compared_in_percent(tmp_path):
+    (found,) = judged(tmp_path, [of(measure="kv", at_least=None, at_most=90.0)])
+    assert found.measured.unit == "%"
+    assert found.verdict == SUPPORTED
+
+
+def test_cost_and_spread_are_measures(tmp_path):
+    cost, spread = judged(
+        tmp_path,
+        [
+            of(measure="efficiency.wall_time_s", at_least=None, at_most=50.0),
+            of(measure="std", at_least=None, at_most=0.0),
+        ],
+    )
+    assert cost.verdict == SUPPORTED
+    assert spread.measured.low < spread.measured.estimate < spread.measured.high
+    assert spread.verdict in (INCONCLUSIVE, POINT_ONLY)
+
+
+def test_a_router_that_follows_the_task_specialises(tmp_path):
+    (found,) = judged(tmp_path, [of(measure="routing", at_least=None, at_most=0.05, baseline=None)])
+    assert found.measured.unit == "p"
+    assert "mutual information" in found.measured.why
+
+
+def test_what_is_not_there_is_pending_and_named(tmp_path):
+    nodes = [of(arm="nobody"), of(measure="gsm9k"), of(name="late")]
+    late = judged(tmp_path, nodes, unfinished=[("fusion=learnable", 43)])
+    assert [one.verdict for one in late] == [PENDING] * 3
+    assert "no arm called 'nobody'" in late[0].measured.why
+    assert "gsm9k" in late[1].measured.why
+    assert "seed 43 (running)" in late[2].measured.why
+
+
+def test_an_edited_claim_is_post_hoc(tmp_path):
+    before = registration([of()])
+    (edited,) = judged(tmp_path, [of(at_least=1.0)], extra={"hypotheses": before})
+    assert edited.recorded == POST_HOC
+    (reworded,) = judged(tmp_path / "b", [of(text="Other words")], extra={"hypotheses": before})
+    assert reworded.recorded == BEFORE
+
+
+def test_a_claim_written_between_baseline_and_arm_says_so(tmp_path):
+    nodes = [of()]
+    folder = fake.write_study(
+        tmp_path, {"q": ARMS}, tasks=TASKS, judged={"q": {"hypotheses": nodes}},
+        extra={"hypotheses": registration(nodes)},
+    )  # fmt: skip
+    study = load([folder])
+    for run in study.questions["q"].arms["single"].runs.values():
+        fake.write_json(run.folder / "manifest.json", {"hypotheses": registration([])})
+    assert judge(load([folder]), SETTINGS)[0].recorded == BASELINE_KNOWN
+
+
+def test_manifests_that_record_nothing_prove_nothing(tmp_path):
+    assert judged(tmp_path, [of()], extra={})[0].recorded == UNRECORDED
+
+
+def test_the_hash_ignores_words_and_int_or_float():
+    assert digest(of(at_least=3)) == digest(of(at_least=3.0, text="x"))
+    assert digest(of()) != digest(of(at_least=3.1))
+
+
+def test_the_weakest_claim_decides_a_level(tmp_path):
+    nodes = [of(level="minimum"), of(level="minimum", at_least=60.0), of(level="ideal")]
+    assert levels(judged(tmp_path, nodes, key="criteria")) == {
+        "minimum": REFUTED,
+        "ideal": SUPPORTED,
+    }
+
+
+def test_mutual_information_by_hand():
+    assert information(np.array([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(np.log(2))
+    assert information(np.full((3, 2), 0.5)) == pytest.approx(0)
+
+
+def test_a_noisy_router_does_not_specialise_and_a_steady_one_does():
+    rng = np.random.default_rng(0)
+    tilt = np.linspace(0.2, 0.8, 7)
+    steady = [np.stack([tilt, 1 - tilt], axis=1) for _ in range(3)]
+    assert specialises(steady, rng, 999)[1] < 0.01
+    p_values = []
+    for _ in range(40):
+        noisy = [np.stack([w, 1 - w], axis=1) for w in rng.uniform(0.3, 0.7, (3, 7))]
+        p_values.append(specialises(noisy, rng, 199)[1])
+    assert np.mean(np.array(p_values) < 0.05) < 0.2

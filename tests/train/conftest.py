@@ -1,0 +1,157 @@
+"""A tiny student and two tiny teachers of other kinds, on random ids with random links."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+STUDENT = {
+    "layers": 3, "hidden_size": 16, "intermediate_size": 32, "heads": 4, "kv_heads": 2,
+    "head_dim": 4, "vocab_size": 50, "tied_embeddings": True,
+}  # fmt: skip
+TEACHERS = {
+    "a": STUDENT | {"layers": 6, "hidden_size": 24, "kv_heads": 4, "head_dim": 6},
+    "b": STUDENT | {"layers": 4, "hidden_size": 32, "heads": 4, "kv_heads": 1, "head_dim": 8},
+}
+
+
+@pytest.fixture
+def composed(hydra: None) -> Callable[..., dict[str, Any]]:
+    """A composed config whose geometries are those of the tiny models."""
+
+    def make(*overrides: str, teachers: tuple[str, ...] = ("a", "b")) -> dict[str, Any]:
+        from kvdistill.config.compose import compose
+
+        config = compose(list(overrides))
+        config["student"]["geometry"] = STUDENT
+        node = next(iter(config["teachers"].values()), {})
+        config["teachers"] = {name: {**node, "geometry": TEACHERS[name]} for name in teachers}
+        return config
+
+    return make
+
+
+def model(geometry: dict[str, Any], kind: str, seed: int = 0) -> Any:
+    """A random model of that geometry."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+    shape = {
+        "vocab_size": geometry["vocab_size"], "hidden_size": geometry["hidden_size"],
+        "intermediate_size": geometry["intermediate_size"],
+        "num_hidden_layers": geometry["layers"], "num_attention_heads": geometry["heads"],
+        "num_key_value_heads": geometry["kv_heads"], "head_dim": geometry["head_dim"],
+        "tie_word_embeddings": geometry["tied_embeddings"], "initializer_range": 0.5,
+    }  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if kind == "qwen2":
+            return Qwen2ForCausalLM(Qwen2Config(**shape))
+        return LlamaForCausalLM(LlamaConfig(**shape))
+
+
+def tokens(lengths: list[int], seq: int, seed: int, pad: int = 0) -> Any:
+    """Random ids of these lengths, padded to `seq`; the second half of each text is the answer."""
+    import torch
+
+    from kvdistill.types import Tokens
+
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.full((len(lengths), seq), pad)
+    mask = torch.zeros(len(lengths), seq, dtype=torch.bool)
+    answer = mask.clone()
+    for row, length in enumerate(lengths):
+        ids[row, :length] = torch.randint(1, 50, (length,), generator=generator)
+        mask[row, :length] = True
+        answer[row, length // 2 : length] = True
+    return Tokens(ids, mask, answer)
+
+
+def batch(
+    names: tuple[str, ...] = ("a", "b"),
+    *,
+    more: int = 0,
+    pad: int = 0,
+    lengths: tuple[int, ...] = (7, 5),
+    seed: int = 1,
+) -> Any:
+    """Texts whose teachers use one token less than the student; `more` padding, of id `pad`."""
+    import numpy as np
+
+    from kvdistill.alignment.base import Spans
+    from kvdistill.alignment.soft import Soft
+    from kvdistill.data.batch import flattened
+    from kvdistill.types import Batch, Reading
+
+    def spans(count: int) -> Spans:
+        edges = np.round(np.linspace(0, 60, count + 1)).astype(np.int64)
+        return Spans(edges[:-1], edges[1:])
+
+    own = max(lengths) + more
+    student = tokens(list(lengths), own, seed=seed, pad=pad)
+    teachers = {}
+    for number, name in enumerate(names):
+        short = [length - 1 - number for length in lengths]
+        theirs = max(short) + more
+        links = [Soft()(spans(a), spans(b)) for a, b in zip(lengths, short, strict=True)]
+        teachers[name] = Reading(
+            tokens(short, theirs, seed=seed + 100 * (number + 1), pad=pad), flattened(links, own, theirs)
+        )
+    ids = [f"row{i}" for i in range(len(lengths))]
+    return Batch(student, teachers, ids, ["task"] * len(lengths))
+
+
+def calibration(sources: Any, teacher: dict[str, Any], seed: int = 0) -> Any:
+    """Random moments of the right widths."""
+    import torch
+
+    from kvdistill.kv.calibration import Calibration
+    from kvdistill.kv.moments import Moments
+
+    generator = torch.Generator().manual_seed(seed)
+    width, own = teacher["kv_heads"] * teacher["head_dim"], 8
+    parts = []
+    for _ in range(3):
+        part = {}
+        for source in sources:
+            both = []
+            for _ in range(2):
+                moments = Moments.empty(width * len(source.teachers), own)
+                x = torch.randn(200, width * len(source.teachers), generator=generator)
+                moments.add(x, x[:, :own] + 0.5 * torch.randn(200, own, generator=generator))
+                both.append(moments)
+            part[source.student] = tuple(both)
+        parts.append(part)
+    return Calibration(*parts)
+
+
+@pytest.fixture
+def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
+    """Builds a calibrated Distiller from overrides."""
+
+    def make(*overrides: str, teachers: tuple[str, ...] = ("a", "b")) -> Any:
+        import torch
+
+        from kvdistill.kv.online import Online
+        from kvdistill.train.module import Distiller
+        from kvdistill.train.rooms import Rooms, Weights
+
+        config = composed(*overrides, teachers=teachers)
+        torch.manual_seed(config["seed"])
+        student = model(STUDENT, "qwen2", seed=9)
+        if not teachers:
+            return Distiller(student, None, {}, Weights.of(config))
+        rooms, sources = Rooms(config), {}
+        for name, part in rooms.parts().items():
+            part.calibrate(calibration(part.reader.sources, TEACHERS[name]))
+            layers = sorted({n for s in part.reader.sources for n in s.teachers})
+            kind = "llama" if name == "b" else "qwen2"
+            sources[name] = Online(
+                model(TEACHERS[name], kind, seed=3),
+                layers,
+                attention=part.reader.compression.needs_attention,
+                rotary=part.reader.position.needs_rotary,
+            )
+        return Distiller(student, rooms, sources, Weights.of(config))
+
+    return make

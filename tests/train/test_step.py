@@ -1,0 +1,160 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.train.conftest import STUDENT, batch
+
+Make = Callable[..., Any]
+
+
+def gradients(module: Any, loss: Any) -> dict[str, float]:
+    """Largest gradient of each layer's k_proj and v_proj."""
+    module.zero_grad()
+    loss.backward()
+    found = {}
+    for index, layer in enumerate(module.student.model.layers):
+        for part in ("k", "v"):
+            grad = getattr(layer.self_attn, f"{part}_proj").weight.grad
+            found[f"{part}{index}"] = 0.0 if grad is None else float(grad.abs().max())
+    return found
+
+
+CHOICES = [
+    "fusion=fixed", "fusion=similarity", "fusion=learnable", "fusion=staged",
+    "compression=full", "compression=r_kv", "compression=kava", "compression=random",
+    "projection=linear", "projection=procrustes", "position=rephase", "position=post_rope",
+    "layers/map=nearest", "layers/map=last", "loss=smooth_l1", "loss=gram",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_reaches_every_mapped_layer(distiller: Make, choice: str) -> None:
+    module = distiller(choice)
+    _, terms = module(batch())
+    found = gradients(module, terms.kv)
+    assert all(value > 0 for value in found.values()), found
+
+
+def test_only_the_chosen_layers_are_reached(distiller: Make) -> None:
+    module = distiller("layers.range=0-2")
+    found = gradients(module, module(batch())[1].kv)
+    assert found["k0"] > 0
+    assert found["v1"] > 0
+    assert found["k2"] == found["v2"] == 0
+
+
+@pytest.mark.parametrize(("choice", "silent"), [("k", "v"), ("v", "k")])
+def test_k_only_and_v_only_reach_their_own_projection(
+    distiller: Make, choice: str, silent: str
+) -> None:
+    module = distiller(f"kv={choice}", "layers.range=2-3")
+    found = gradients(module, module(batch())[1].kv)
+    assert found[f"{choice}2"] > 0
+    assert found[f"{silent}2"] == 0
+
+
+def test_no_gradient_reaches_a_teacher_or_a_frozen_room(distiller: Make) -> None:
+    module = distiller("fusion=similarity")
+    module(batch())[1].kv.backward()
+    for teacher in module._teachers.values():
+        assert all(p.grad is None and not p.requires_grad for p in teacher.body.parameters())
+    assert not list(module.rooms.parameters())
+
+
+def test_teachers_are_no_part_of_the_module(distiller: Make) -> None:
+    module = distiller()
+    student = sum(p.numel() for p in module.student.parameters())
+    assert sum(p.numel() for p in module.parameters()) == student
+
+
+@pytest.mark.parametrize("compression", ["full", "keep_last", "r_kv", "kava", "uniform"])
+def test_padding_of_any_kind_changes_nothing(distiller: Make, compression: str) -> None:
+    import torch
+
+    module = distiller(f"compression={compression}", "fusion=similarity")
+    ce, terms = module(batch())
+    for other in (batch(more=3), batch(more=3, pad=17)):
+        padded_ce, padded = module(other)
+        torch.testing.assert_close(padded_ce, ce)
+        torch.testing.assert_close(padded.kv, terms.kv)
+        torch.testing.assert_close(padded.weights, terms.weights)
+
+
+def test_a_sample_counts_the_same_alone_and_in_a_batch(distiller: Make) -> None:
+    import torch
+
+    module = distiller("fusion=similarity")
+    together = module(batch(lengths=(7, 7)))[1].kv
+    both = batch(lengths=(7, 7))
+    alone = [module(only(both, row))[1].kv for row in range(2)]
+    torch.testing.assert_close(torch.stack(alone).mean(), together)
+
+
+def only(both: Any, row: int) -> Any:
+    """One sample of a batch whose texts are equally long."""
+    import torch
+
+    from kvdistill.types import Batch, Links, Reading, Tokens
+
+    def cut(tokens: Any) -> Any:
+        return Tokens(*(x[row : row + 1] for x in (tokens.ids, tokens.mask, tokens.answer)))
+
+    teachers = {}
+    for name, reading in both.teachers.items():
+        links = reading.links
+        rows = torch.repeat_interleave(links.counts) // links.student_seq == row
+        size = links.student_seq
+        offsets = links.offsets[row * size : (row + 1) * size]
+        teachers[name] = Reading(
+            cut(reading.tokens),
+            Links(
+                links.teacher[rows] - row * links.teacher_seq,
+                links.weight[rows],
+                offsets - offsets[0],
+                size,
+                links.teacher_seq,
+            ),
+        )
+    return Batch(cut(both.student), teachers, both.ids[row : row + 1], both.tasks[:1])
+
+
+def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
+    import torch
+
+    from kvdistill.kv.online import Online
+    from kvdistill.train.module import Distiller
+    from kvdistill.train.rooms import Rooms, Weights
+    from kvdistill.types import Reading
+    from tests.train.conftest import model
+
+    config = composed("projection=identity", "compression=full", teachers=("a",))
+    config["teachers"]["a"]["geometry"] = STUDENT
+    rooms, student = Rooms(config), model(STUDENT, "qwen2")
+    own = batch(names=("a",)).student
+    itself = batch(names=("a",))
+    links = itself.teachers["a"].links
+    flat = own.mask.flatten()
+    counts = flat.long()
+    links = type(links)(
+        flat.nonzero().flatten(), torch.ones(int(flat.sum())), counts.cumsum(0) - counts,
+        own.ids.shape[1], own.ids.shape[1],
+    )  # fmt: skip
+    itself.teachers["a"] = Reading(own, links)
+    teacher = Online(model(STUDENT, "qwen2"), [0, 1, 2], attention=False, rotary=False)
+    module = Distiller(student, rooms, {"a": teacher}, Weights.of(config))
+    terms = module(itself)[1]
+    assert float(terms.kv.detach()) == 0
+
+
+def test_cross_entropy_is_that_of_the_library_on_the_answers(distiller: Make) -> None:
+    import torch
+
+    module = distiller(teachers=())
+    read = batch(names=())
+    labels = read.student.ids.masked_fill(~(read.student.answer & read.student.mask), -100)
+    out = module.student(
+        input_ids=read.student.ids, attention_mask=read.student.mask.long(), labels=labels
+    )
+    count = (labels[:, 1:] != -100).sum()
+    torch.testing.assert_close(module(read)[0] / count, out.loss)
