@@ -19,7 +19,6 @@ from time import process_time
 import torch
 from lm_eval import evaluator
 from lm_eval.api.model import LM
-from tests.evaluate.made import byte_tokenizer, tiny, write_jsonl
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -32,6 +31,7 @@ from kvdistill.evaluate.answers import Answers, request_key
 from kvdistill.evaluate.harness import evaluate, load_tasks
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.undisturbed import quiet
+from tests.evaluate.made import byte_tokenizer, tiny, write_jsonl
 
 SAME_PROMPT = {
     "truthfulqa": "builtin:truthfulqa_mc1",

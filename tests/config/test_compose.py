@@ -32,7 +32,9 @@ class TestCompose:
         refused(["fusion=mena"], r"fusion=mena is no choice .* fixed, learnable, similarity")
 
     def test_misspelt_key_names_the_nearest(self) -> None:
-        refused(["fusion.wieghts=null"], r"fusion.wieghts is no setting. Did you mean fusion.weights")
+        refused(
+            ["fusion.wieghts=null"], r"fusion.wieghts is no setting. Did you mean fusion.weights"
+        )
 
     def test_misspelt_group_names_the_nearest(self) -> None:
         refused(["fusoin=fixed"], r"fusoin is no setting. Did you mean fusion\?")

@@ -8,9 +8,9 @@ import pytest
 from kvdistill.data.leakage import Document, Documents, Leakage, refusal
 from kvdistill.errors import ConfigError
 
-ITEM = "How many clips did Natalia sell altogether in April and in the month of May?"
-NEAR = ITEM.replace("clips", "cards")
-OTHER = "A robe takes two bolts of blue fibre and half that much white fibre; how many in total?"
+ITEM = "How many rolls did Priya bake in all on Monday and on the following Tuesday?"
+NEAR = ITEM.replace("rolls", "buns")
+OTHER = "A rope bridge needs nine planks of oak and twice as many of pine; what is the sum?"
 
 
 def documents(name, role, *texts):
@@ -59,7 +59,7 @@ def test_a_hit_is_reported_with_both_ids_and_what_they_share():
     assert entry["blocking"]
     assert entry["verdict"] == "leak"
     assert (entry["shown"][0]["first"], entry["shown"][0]["second"]) == ("a-1", "t-0")
-    assert entry["shown"][0]["shared"].startswith("did natalia sell altogether")
+    assert entry["shown"][0]["shared"].startswith("did priya bake in all")
     assert pair(report, "a", "t", "exact")["verdict"] == "clean"
     assert report["tainted"] == {"t": ["t-0"]}
     assert "'a-1' and 't-0'" in refusal(report["pairs"])
@@ -81,7 +81,9 @@ def test_duplicates_within_a_set_are_reported_only():
     assert report["verdict"] == "clean"
 
 
-@pytest.mark.parametrize(("near", "verdict"), [("drop", "leak"), ("refuse", "leak"), ("report", "clean")])
+@pytest.mark.parametrize(
+    ("near", "verdict"), [("drop", "leak"), ("refuse", "leak"), ("report", "clean")]
+)
 def test_near_copies_between_own_parts_follow_the_setting(near, verdict):
     sets = [documents("a", "train", NEAR), documents("t", "test", ITEM)]
     report = Leakage(near=near)(sets)
@@ -124,7 +126,10 @@ def test_shown_hits_are_capped_and_all_are_counted():
     ("values", "message"),
     [
         ({"near": "keep"}, r"data\.leakage\.near must be drop, refuse or report, got 'keep'"),
-        ({"allow": [{"first": "a", "second": "b"}]}, r"allow\[0\] must give first, second and reason"),
+        (
+            {"allow": [{"first": "a", "second": "b"}]},
+            r"allow\[0\] must give first, second and reason",
+        ),
         ({"allow": [{"first": "a", "second": "b", "reason": ""}]}, r"allow\[0\]"),
     ],
 )

@@ -13,8 +13,8 @@ from kvdistill.data.overlap import Corpus, equal, overlapping
 WORDS = [a + b for a in "bcdfghklmnprst" for b in ("ado", "ein", "ira", "oluk", "usta", "yen")]
 SIGNS = [chr(code) for code in range(0x4E00, 0x4F00)]
 STORY = (
-    "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in "
-    "May. How many clips did Natalia sell altogether in April and May?"
+    "Priya baked 36 rolls for the school fair on Monday, and then she baked a third as many rolls "
+    "on Tuesday. How many rolls did Priya bake in all on Monday and Tuesday?"
 )
 
 
@@ -59,13 +59,36 @@ def test_each_kind_says_how_it_was_found():
     assert how(STORY, STORY.upper().replace(",", " ;")) == ["exact"]
     assert how("Solve 3n + 6 = 18 now", "Yes. Solve 3n + 6 = 18 now, or later.") == ["whole"]
     assert how(STORY, f"Read this. {STORY} Think.") == ["ngram"]
-    assert how(STORY, STORY.replace("clips", "cards", 1).replace("May", "June", 1)) == ["ngram"]
+    assert how(STORY, STORY.replace("rolls", "buns", 1).replace("Tuesday", "Friday", 1)) == [
+        "ngram"
+    ]
 
 
 def test_a_question_with_other_numbers_is_another_question():
-    train = "A train travels {} miles in {} hours. How many hours would it take to travel {} miles?"
-    assert how(train.format(360, 3, 240), train.format(270, 5, 180)) == []
-    assert how(train.format(360, 3, 240), train.format(360, 3, 180)) == ["ngram"]
+    ask = (
+        "The well of {} village gives {} jars of water every {} hours, day and night. How many "
+        "jars does it give between {} in the morning and {} in the evening?"
+    )
+    one = ask.format("a", 12, 3, 6, 9)
+    assert how(one, ask.format("a", 15, 4, 7, 9)) == []
+    assert how(one, ask.format("the", 12, 3, 6, 8)) == ["ngram"]
+    # Neither does a long run of the same words make it a quotation.
+    tail = " ".join(WORDS[:30])
+    assert how(f"{tail} 11 then 12 or 13", f"{tail} 21 then 22 or 23") == []
+
+
+def test_two_thirds_of_a_text_are_no_copy():
+    tokens = WORDS[:30]
+    assert how(" ".join(tokens), " ".join(tokens[:20] + WORDS[40:50])) == []
+    assert how(" ".join(tokens), " ".join(tokens[:26] + WORDS[40:44])) == ["ngram"]
+
+
+def test_a_short_changed_copy_counts_only_on_its_own():
+    short = " ".join(WORDS[:10])
+    changed = " ".join([*WORDS[:9], "other"])
+    assert how(short, changed) == ["ngram"]
+    assert how(short, f"{changed} {' '.join(WORDS[40:60])}") == []
+    assert how(short, f"{short} {' '.join(WORDS[40:60])}") == ["whole"]
 
 
 def test_an_operator_makes_a_short_item_another():
@@ -137,6 +160,17 @@ def test_shared_runs_match_a_slow_reference(one, other, n):
     ]
     assert pairs.tolist() == expected
     assert seen.tolist() == [len(text) >= n for text in one]
+
+
+def test_a_run_common_in_either_set_gives_no_pair():
+    many, one = [["a", "b"]] * 11, [["a", "b"], ["c", "d"]]
+    for first, second in ((many, one), (one, many)):
+        left, right = indexes(first, second)
+        pairs, seen, others = sharing(left, right, 2, left.lengths > 0, right.lengths > 0)
+        assert pairs.tolist() == []
+        assert [seen.tolist(), others.tolist()] == [
+            [text == ["c", "d"] for text in texts] for texts in (first, second)
+        ]
 
 
 @settings(max_examples=60, deadline=None)

@@ -86,7 +86,7 @@ def test_the_students_half_is_capped_by_hash():
 
 
 def test_a_split_is_read_as_it_was_written(tmp_path):
-    made = split([*RECORDS, record(9000, question="\u4e2d\u6587\u2028\x85 \"q\"?\n{}")])
+    made = split([*RECORDS, record(9000, question='\u4e2d\u6587\u2028\x85 "q"?\n{}')])
     write(made, tmp_path)
     assert read(tmp_path) == made
     assert "\u4e2d\u6587" in "".join(path.read_text("utf-8") for path in tmp_path.iterdir())

@@ -67,7 +67,9 @@ def test_chat_without_a_chat_template_is_refused():
 
 def test_a_chat_template_that_rewrites_the_prompt_is_refused():
     tokenizer = byte_level()
-    tokenizer.chat_template = "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    tokenizer.chat_template = (
+        "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    )
     with pytest.raises(ConfigError, match="does not write a conversation"):
         Style(templates={"direct": DIRECT}, chat=True).render(record(), tokenizer)
 

@@ -48,9 +48,7 @@ def byte_fallback():
     lone = [f"<0x{byte:02X}>" for byte in range(256)]
     bpe.train_from_iterator(
         ["hello world, how many apples"] * 4,
-        trainers.BpeTrainer(
-            vocab_size=350, special_tokens=[*specials, *lone], show_progress=False
-        ),
+        trainers.BpeTrainer(vocab_size=350, special_tokens=[*specials, *lone], show_progress=False),
     )
     state = json.loads(bpe.to_str())
     # As in the released models, lone bytes are ordinary pieces.

@@ -1,9 +1,9 @@
 """Tiny models, a tokenizer and generated rows in the schemas of the benchmarks."""
 
 import pytest
-from tests.evaluate.made import NANO, Oracle, byte_tokenizer, subjects, tiny, write_jsonl
 
 from kvdistill.evaluate import harness
+from tests.evaluate.made import NANO, Oracle, byte_tokenizer, subjects, tiny, write_jsonl
 
 
 @pytest.fixture(scope="session")

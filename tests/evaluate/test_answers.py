@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 import torch
-from tests.evaluate.made import tiny
 
 from kvdistill.evaluate.answers import Answer, Answers, model_key
 from kvdistill.evaluate.harness import evaluate
 from kvdistill.evaluate.suite import Suite
+from tests.evaluate.made import tiny
 
 
 @pytest.fixture

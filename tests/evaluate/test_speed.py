@@ -1,6 +1,5 @@
-from tests.evaluate.made import tiny
-
 from kvdistill.evaluate.speed import tokens_per_second
+from tests.evaluate.made import tiny
 
 
 def test_every_model_writes_the_same_number_of_tokens(tokenizer):

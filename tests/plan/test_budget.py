@@ -25,6 +25,6 @@ def test_zero_steps_are_refused() -> None:
     from kvdistill.errors import ConfigError
     from kvdistill.plan.budget import unified_steps
 
-    with pytest.raises(ConfigError, match="budget.total_tokens=131071 is less than one step"):
+    with pytest.raises(ConfigError, match=r"budget\.total_tokens=131071 is less than one step"):
         unified_steps(budget(total_tokens=131_071))
     assert unified_steps(budget(total_tokens=131_072)) == 1

@@ -6,7 +6,7 @@ SWEEPS = Path(__file__).parents[2] / "sweeps"
 pytestmark = pytest.mark.usefixtures("hydra")
 
 
-def plan(*jobs: list[str]):  # noqa: ANN201
+def plan(*jobs: list[str]):
     from kvdistill.plan.expand import expand
 
     return expand(jobs, SWEEPS)
@@ -14,9 +14,7 @@ def plan(*jobs: list[str]):  # noqa: ANN201
 
 def test_one_command_is_one_run_and_its_teachers_as_references() -> None:
     found = plan([])
-    assert found.questions["runs"]["arms"] == {
-        "multi_teacher": {"42": next(iter(found.runs))}
-    }
+    assert found.questions["runs"]["arms"] == {"multi_teacher": {"42": next(iter(found.runs))}}
     assert len(found.references) == 2
     assert len(found.runs) == 3
 
@@ -73,7 +71,7 @@ def test_arms_are_composed_once_and_seeds_bound_after(monkeypatch: pytest.Monkey
 def test_an_unknown_sweep_lists_the_known() -> None:
     from kvdistill.errors import ConfigError
 
-    with pytest.raises(ConfigError, match="sweep=nosuch is no file of .*baselines"):
+    with pytest.raises(ConfigError, match=r"sweep=nosuch is no file of .*baselines"):
         plan(["sweep=nosuch"])
 
 

@@ -23,7 +23,9 @@ def test_every_job_finds_its_recipe_in_its_own_folder(tmp_path: Path) -> None:
 
 def test_what_is_written_is_never_rewritten(tmp_path: Path) -> None:
     folders = frozen(tmp_path)
-    path = next(folder for name, folder in folders.items() if name.startswith("seed")) / "config.yaml"
+    path = (
+        next(folder for name, folder in folders.items() if name.startswith("seed")) / "config.yaml"
+    )
     path.write_text("kept: true\n")
     frozen(tmp_path)
     assert path.read_text() == "kept: true\n"
@@ -34,6 +36,16 @@ def test_a_second_command_joins_the_study(tmp_path: Path) -> None:
     frozen(tmp_path, "seed=2")
     plan = json.loads((tmp_path / "runs/nano/plan.json").read_text())
     assert list(plan["questions"]["runs"]["arms"]["multi_teacher"]) == ["1", "2"]
+
+
+def test_a_label_that_meant_another_run_says_what_sets_it_apart(tmp_path: Path) -> None:
+    frozen(tmp_path)
+    frozen(tmp_path, "train.lr=0.5")
+    frozen(tmp_path, "train.lr=0.5")
+    plan = json.loads((tmp_path / "runs/nano/plan.json").read_text())
+    assert list(plan["questions"]["runs"]["arms"]) == [
+        "multi_teacher", "multi_teacher (train.lr=0.5)"
+    ]  # fmt: skip
 
 
 def test_a_run_finished_in_another_study_is_used_from_there(tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def test_a_recipe_is_shared_by_its_seeds() -> None:
     assert recipe(compose(["seed=1"])) != recipe(compose(["seed=1", "kv=k"]))
 
 
-def test_an_option_at_its_introduction_default_forks_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_at_its_introduction_default_forks_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from kvdistill.config.compose import compose
     from kvdistill.plan import identity
 
@@ -95,7 +97,10 @@ def test_an_option_at_its_introduction_default_forks_no_run(monkeypatch: pytest.
 def test_another_process_finds_the_same_identity() -> None:
     from kvdistill.config.compose import compose
 
-    code = "import json,sys; from kvdistill.plan.identity import identity; print(identity(json.load(sys.stdin)))"
+    code = (
+        "import json, sys; from kvdistill.plan.identity import identity; "
+        "print(identity(json.load(sys.stdin)))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         input=json.dumps(compose([])),
@@ -123,7 +128,7 @@ def test_a_whole_number_and_its_float_are_one_weight() -> None:
     assert key("loss.kv_weight=1", "train.lr=1") == key("loss.kv_weight=1.0", "train.lr=1.0")
 
 
-def test_a_local_file_is_told_by_its_content(tmp_path) -> None:  # noqa: ANN001
+def test_a_local_file_is_told_by_its_content(tmp_path) -> None:
     from kvdistill.plan.identity import by_content
     from kvdistill.plan.pin import pin
 

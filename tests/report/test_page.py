@@ -32,7 +32,9 @@ def test_every_section_is_there_and_has_a_heading(browser, section):
 
 def test_nothing_hostile_ran(browser):
     browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
-    browser.run("document.querySelectorAll('b, a, img, svg').forEach(e => e.dispatchEvent(new Event('mouseover')))")
+    browser.run(
+        "document.querySelectorAll('b, a, img, svg').forEach(e => e.dispatchEvent(new Event('mouseover')))"
+    )
     assert browser.run("window.pwned === undefined")
     assert browser.run("document.querySelectorAll('img, iframe, object').length") == 0
     assert browser.run("document.scripts.length") == 2
@@ -63,7 +65,9 @@ def test_sorting_puts_numbers_in_order_and_gaps_last(browser):
         state = f"document.querySelectorAll('{table} thead th')[{last}].ariaSort"
         assert browser.run(state) == first
         cells = browser.run(column(table, last))
-        known = [float(c.removeprefix("\u2248 ").split("\u00b1")[0]) for c in cells if c[-1].isdigit()]
+        known = [
+            float(c.removeprefix("\u2248 ").split("\u00b1")[0]) for c in cells if c[-1].isdigit()
+        ]
         assert known == sorted(known, reverse=reverse)
         assert len(known) > 5
         assert cells[-1].startswith("missing")
@@ -102,7 +106,9 @@ def test_the_page_does_not_scroll_sideways(browser, width):
 
 
 def test_every_figure_has_a_name_and_no_id_is_used_twice(browser):
-    assert browser.run("[...document.querySelectorAll('figure svg')].every(s => s.ariaLabel.length > 20)")
+    assert browser.run(
+        "[...document.querySelectorAll('figure svg')].every(s => s.ariaLabel.length > 20)"
+    )
     twice = "(() => { const ids = [...document.querySelectorAll('[id]')].map(e => e.id); return ids.filter((x, i) => ids.indexOf(x) !== i).slice(0, 5); })()"
     assert browser.run(twice) == []
 

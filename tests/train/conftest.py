@@ -95,7 +95,8 @@ def batch(
         theirs = max(short) + more
         links = [Soft()(spans(a), spans(b)) for a, b in zip(lengths, short, strict=True)]
         teachers[name] = Reading(
-            tokens(short, theirs, seed=seed + 100 * (number + 1), pad=pad), flattened(links, own, theirs)
+            tokens(short, theirs, seed=seed + 100 * (number + 1), pad=pad),
+            flattened(links, own, theirs),
         )
     ids = [f"row{i}" for i in range(len(lengths))]
     return Batch(student, teachers, ids, ["task"] * len(lengths))

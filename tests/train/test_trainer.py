@@ -31,7 +31,10 @@ def collate(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
 
     def join(parts: list[Any]) -> Any:
         return Tokens(
-            *(torch.cat([getattr(part, field) for part in parts]) for field in ("ids", "mask", "answer"))
+            *(
+                torch.cat([getattr(part, field) for part in parts])
+                for field in ("ids", "mask", "answer")
+            )
         )
 
     def chained(parts: list[Links]) -> Links:
@@ -51,7 +54,9 @@ def collate(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
             )
             for name in names
         }
-        return Batch(join([one.student for one in each]), readings, [str(r) for r in rows], ["t"] * len(rows))
+        return Batch(
+            join([one.student for one in each]), readings, [str(r) for r in rows], ["t"] * len(rows)
+        )
 
     return make
 
@@ -88,8 +93,10 @@ def trained(distiller: Make, tmp_path: Path) -> Make:
             Stream(64, STEPS * size * accumulate, seed),
             collate(teachers),
             [collate(teachers)([60, 61, 62])],
-            Curves(folder, list(teachers), list(module.rooms.layers) if teachers else []),
-            progress=(lambda step, _: (_ for _ in ()).throw(KeyboardInterrupt) if step == stop else None),
+            Curves(folder),
+            progress=(
+                lambda step, _: (_ for _ in ()).throw(KeyboardInterrupt) if step == stop else None
+            ),
         )
         torch.manual_seed(99)  # what came before must not matter
         trainer.train(resume_from_checkpoint=resume)

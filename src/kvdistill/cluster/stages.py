@@ -78,13 +78,14 @@ def study_folder(config: Config) -> Path:
 
 def conclude(config: Config, study: Path) -> None:
     """Writes the budget and the report; prints the comparison and the report's path."""
-    from kvdistill.report.write import build
     from kvdistill.report.terminal import tables
-    from kvdistill.stats.summary import summary
+    from kvdistill.report.write import build
 
     ledger.write(Path(config["root"]), study)
     index = build([study], study / "report", config["stats"])
-    console.print(tables(summary(study), index), soft_wrap=True)
+    for part in tables(study):
+        console.print(part)
+    console.print(f"report: {index}", soft_wrap=True)
 
 
 def planned(plan: Plan) -> Table:

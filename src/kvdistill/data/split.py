@@ -19,7 +19,7 @@ from kvdistill.records import Record
 
 PARTS = ("train_teachers", "train_student", "val", "test")
 SALT = "kvdistill-split-v8400"
-"""The first by number that keeps every nano task and GSM8K within 1 % of the default ratios."""
+"""One that keeps GSM8K within 1 % of the default ratios."""
 UNIT = 1 << 64
 
 

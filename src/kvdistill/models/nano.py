@@ -61,7 +61,7 @@ class Nano:
     ) -> None:
         """Writes model and tokenizer to `out`; the global random state stays as it was.
 
-        Raises ConfigError for a geometry that the architecture refuses.
+        Raises ConfigError for a geometry that no model can have.
         """
         with (split / "train_teachers.jsonl").open(encoding="utf-8") as file:
             records = [Record(**json.loads(line)) for line in file]
@@ -81,27 +81,34 @@ class Nano:
     def initialise(
         self, geometry: Geometry, tokenizer: Tokenizer
     ) -> Qwen2ForCausalLM | LlamaForCausalLM:
-        """The untrained model, drawn from the global generator."""
-        make_config, make_model = ARCHITECTURES[self.architecture]
-        try:
-            config = make_config(
-                vocab_size=geometry.vocab_size,
-                hidden_size=geometry.hidden_size,
-                intermediate_size=geometry.intermediate_size,
-                num_hidden_layers=geometry.layers,
-                num_attention_heads=geometry.heads,
-                num_key_value_heads=geometry.kv_heads,
-                head_dim=geometry.head_dim,
-                tie_word_embeddings=geometry.tied_embeddings,
-                max_position_embeddings=MAX_POSITIONS,
-                rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
-                initializer_range=self.init_std,
-                bos_token_id=None,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
+        """The untrained model, drawn from the global generator. Raises ConfigError as `build`."""
+        whole = (
+            geometry.hidden_size % geometry.heads,  # Llama's config asks for it
+            geometry.heads % geometry.kv_heads,
+            geometry.head_dim % 2,  # the rotary embedding turns pairs
+        )
+        if any(whole):
+            raise ConfigError(
+                f"{geometry} cannot be built: heads must divide hidden_size, kv_heads must divide "
+                f"heads, and head_dim must be even. Correct the geometry of the YAML."
             )
-        except ValueError as error:
-            raise ConfigError(f"geometry={geometry} is no {self.architecture}: {error}.") from error
+        make_config, make_model = ARCHITECTURES[self.architecture]
+        config = make_config(
+            vocab_size=geometry.vocab_size,
+            hidden_size=geometry.hidden_size,
+            intermediate_size=geometry.intermediate_size,
+            num_hidden_layers=geometry.layers,
+            num_attention_heads=geometry.heads,
+            num_key_value_heads=geometry.kv_heads,
+            head_dim=geometry.head_dim,
+            tie_word_embeddings=geometry.tied_embeddings,
+            max_position_embeddings=MAX_POSITIONS,
+            rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
+            initializer_range=self.init_std,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
         return make_model(config)
 
 

@@ -47,6 +47,8 @@ class Plan:
     """By name, each after what it needs."""
     questions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """question -> text, how it is judged, arms: label -> seed -> identity."""
+    details: dict[str, str] = field(default_factory=dict)
+    """identity -> the overrides that its label leaves out, as they are the same for all."""
     references: dict[str, str] = field(default_factory=dict)
     """Teacher name -> identity of the run that evaluates it as it is."""
     config: Config = field(default_factory=dict)
@@ -79,6 +81,8 @@ def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
             found = plan.add(config)
             full = " ".join([label, *moved]).strip() or str(config["arm"])
             question["arms"].setdefault(full, {})[str(config["seed"])] = found.identity
+            common = [item for item in overrides if item.split("=")[0] not in {*UNVARIED, *varied}]
+            plan.details.setdefault(found.identity, " ".join(common) or found.recipe)
     assert plan is not None
     add_references(plan)
     return plan

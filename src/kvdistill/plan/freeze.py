@@ -56,7 +56,9 @@ def merged(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
     for name, asked in plan.questions.items():
         kept = questions.setdefault(name, {**asked, "arms": {}})
         for label, seeds in asked["arms"].items():
-            kept["arms"].setdefault(label, {}).update(seeds)
+            for seed, identity in seeds.items():
+                arm = free_label(kept["arms"], label, seed, identity, plan.details[identity])
+                kept["arms"].setdefault(arm, {})[seed] = identity
     runs = old.get("runs", {}) | {
         run.identity: {
             "folder": str(folders[run.node.name].relative_to(plan.root)),
@@ -75,3 +77,13 @@ def merged(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
         "references": old.get("references", {}) | plan.references,
         "runs": runs,
     }
+
+
+def free_label(
+    arms: dict[str, dict[str, str]], label: str, seed: str, identity: str, detail: str
+) -> str:
+    """The label, with what sets this run apart where an earlier command used it for another."""
+    for candidate in (label, f"{label} ({detail})"):
+        if arms.get(candidate, {}).get(seed, identity) == identity:
+            return candidate
+    return f"{label} ({detail}) {identity}"

@@ -20,7 +20,7 @@ class Position:
     """Whether it turns keys, so that both models must have a rotary embedding it can reproduce."""
 
     def source(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
-        """The teacher's keys at its own tokens, before alignment; `rotary` is the teacher's."""
+        """Either model's keys at its own tokens, before anything else; `rotary` is that model's."""
         return keys
 
     def target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
@@ -28,5 +28,5 @@ class Position:
         return keys
 
     def own(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
-        """The student's keys; `rotary` is the student's."""
+        """The student's keys, centred, as they are compared; `rotary` is the student's."""
         return keys

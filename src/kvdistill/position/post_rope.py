@@ -13,14 +13,10 @@ from kvdistill.position.base import Keys, Position, Positions
 
 @dataclass(frozen=True, kw_only=True)
 class PostRope(Position):
-    """Turns the teacher's keys before alignment and the student's before comparison."""
+    """Turns both models' keys before anything else, means and projections included."""
 
     needs_rotary: ClassVar[bool] = True
 
     def source(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
-        """The teacher's own rotation at its own positions."""
-        return rotary.rotate(keys, positions)
-
-    def own(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
-        """The student's own rotation."""
+        """Each model's own rotation at its own positions."""
         return rotary.rotate(keys, positions)

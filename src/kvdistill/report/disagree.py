@@ -1,7 +1,6 @@
 """Items on which two arms disagree, with what they wrote: the drill-down behind a difference.
 
-Everything here was written by a model and is hostile until shown as text: control characters that
-reorder or hide what follows are made visible.
+Everything here was written by a model and is hostile until it is shown as text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from kvdistill.report.safe import visible
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.compare import match, mean_answers, not_paired
 from kvdistill.stats.study import MACRO, Run
 
 MOST_ITEMS = 60
-LONGEST = 600
 TEXTS = ("question", "target", "response")
 
 
@@ -122,28 +121,3 @@ def both(arm: Mapping[str, str] | None, baseline: Mapping[str, str] | None) -> d
         "arm": arm.get("response", ""),
         "baseline": (baseline or {}).get("response", ""),
     }
-
-
-def visible(text: str) -> str:
-    """The text cut to a readable length, control and reordering characters spelled out."""
-    cut = text if len(text) <= LONGEST else text[:LONGEST] + " \u2026"
-    return "".join(
-        letter if harmless(letter) else f"\u2039U+{ord(letter):04X}\u203a" for letter in cut
-    )
-
-
-def harmless(letter: str) -> bool:
-    """False for what hides or reorders: C0/C1 controls, bidi marks, zero width, surrogates."""
-    code = ord(letter)
-    if letter in "\n\t":
-        return True
-    hidden = (
-        code < 0x20
-        or 0x7F <= code < 0xA0
-        or 0x200B <= code <= 0x200F
-        or 0x202A <= code <= 0x202E
-        or 0x2060 <= code <= 0x2069
-        or 0xD800 <= code <= 0xDFFF
-        or code in (0x061C, 0xFEFF, 0x2028, 0x2029)
-    )
-    return not hidden

@@ -15,7 +15,7 @@ class Value:
     """One cell: what is read, and what is sorted by."""
 
     text: str
-    sort: float | None = None
+    sort: float | int | None = None
     mark: str = ""
     """best, tie, missing, good, bad, faint: a class in the page, bold or a dagger in print."""
     title: str = ""

@@ -10,9 +10,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from kvdistill.report import words
-from kvdistill.report.disagree import visible
 from kvdistill.report.figures.style import Drawn
 from kvdistill.report.grid import Grid, file_name
+from kvdistill.report.safe import spelled
 from kvdistill.report.sections import Content
 from kvdistill.stats.seeds import LEGEND
 
@@ -26,7 +26,7 @@ def page(content: Content) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        svg=svg, slug=file_name, clean=visible, bound=words.bound, measured=words.measured,
+        svg=svg, slug=file_name, clean=spelled, bound=words.bound, measured=words.measured,
         signed=words.signed, json=inline_json, share=lambda v: f"{100 * v:.1f}",
     )  # fmt: skip
     return environment.from_string(asset("index.html.j2")).render(

@@ -112,7 +112,9 @@ def adjusted(one: Difference, kind: str) -> Value:
     return Value(p_text(p), p)
 
 
-def number(value: float | None, factor: float = 1, unit: str = "") -> tuple[str, float | None]:
+def number(
+    value: float | None, factor: float | int = 1, unit: str = ""
+) -> tuple[str, float | None]:
     """(text, sort) of a number or a gap."""
     if value is None:
         return DASH, None

@@ -76,7 +76,7 @@ class Measure:
         aligner = Aligner(layers, self.reader, reading.links, self.teacher.rotaries)
         for source in self.reader.sources:
             mine, theirs = own[source.student].kv, aligner(source)
-            keys = self.reader.position.own(
+            keys = self.reader.position.source(
                 mine.keys, self.rotaries[source.student], positions_of(mine.keys)
             )
             mask = theirs[0].mask & mine.mask

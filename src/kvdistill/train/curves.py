@@ -1,4 +1,4 @@
-"""curves.jsonl and routing.json: what a run tells of itself while it trains."""
+"""curves.jsonl: what a run tells of itself while it trains."""
 
 import json
 import math
@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kvdistill.files import write_json
-from kvdistill.records import SCHEMA_VERSION
 from kvdistill.train.step import Terms
 from kvdistill.types import Batch
 
@@ -17,17 +15,14 @@ from kvdistill.types import Batch
 class Curves:
     """Sums the terms of the steps since the last line, on their device, and writes the mean."""
 
-    def __init__(self, folder: Path, teachers: list[str], layers: list[int]) -> None:
+    def __init__(self, folder: Path) -> None:
         """Appends to folder/curves.jsonl."""
         self.path = folder / "curves.jsonl"
-        self.teachers, self.layers = teachers, layers
         self.sums: dict[str, Tensor] = {}
         self.steps = 0.0
         self.sequences = 0
         self.tokens = 0
         """Real tokens read by the student, padding left out."""
-        self.routing: dict[str, tuple[Tensor, int]] = {}
-        """Task -> summed weights (layers, teachers) and number of samples."""
 
     def add(
         self, loss: Tensor, ce: Tensor, terms: Terms | None, batch: Batch, micro_batches: int
@@ -37,18 +32,11 @@ class Curves:
         if terms is not None:
             means = {"kv": terms.kv, "k": terms.keys, "v": terms.values, "entropy": terms.entropy}
             found |= {name: value.mean() / micro_batches for name, value in means.items()}
-            self.route(terms, batch)
         for name, value in found.items():
             self.sums[name] = self.sums.get(name, torch.zeros(())) + value.detach().cpu()
         self.steps += 1 / micro_batches
         self.sequences += len(batch.ids)
         self.tokens += int(batch.student.mask.sum())
-
-    def route(self, terms: Terms, batch: Batch) -> None:
-        """Adds each sample's weights to its task's."""
-        for index, task in enumerate(batch.tasks):
-            weights, count = self.routing.get(task, (torch.zeros(terms.weights.shape[:2]), 0))
-            self.routing[task] = weights + terms.weights[:, :, index].cpu(), count + 1
 
     def write_train(self, step: int, extra: dict[str, float]) -> None:
         """One line: the means since the last one."""
@@ -67,17 +55,3 @@ class Curves:
         }
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite, allow_nan=False) + "\n")
-
-    def write_routing(self, path: Path) -> None:
-        """Mean weight by task, teacher and student layer."""
-        weights = {
-            task: {
-                teacher: {
-                    str(layer): float(total[row, column] / count)
-                    for row, layer in enumerate(self.layers)
-                }
-                for column, teacher in enumerate(self.teachers)
-            }
-            for task, (total, count) in sorted(self.routing.items())
-        }
-        write_json(path, {"schema_version": SCHEMA_VERSION, "weights": weights})

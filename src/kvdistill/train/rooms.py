@@ -1,7 +1,8 @@
 """The strategies of one run, built from its config and checked against the geometries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,15 @@ from kvdistill.config.build import build
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.fusion.base import Fusion
+from kvdistill.fusion.routing import Routing
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, one_side, spread
+from kvdistill.kv.moments import Moments
 from kvdistill.layers.base import Source
 from kvdistill.layers.select import select
 from kvdistill.loss.base import Distance
 from kvdistill.position.base import Position
-from kvdistill.projection.base import Projection
+from kvdistill.projection.base import Projection, check_space
 from kvdistill.types import KV
 
 
@@ -123,9 +126,17 @@ class Taught(nn.Module):
                 self.constants.get("spread", source.student, name).fill_(spread(moments, weight))
                 held_out = calibration.held_out[source.student][index]
                 shuffled = calibration.shuffled[source.student][index]
-                scores["held_out_r2"].append(held_out.r2(weight))
-                scores["shuffled_r2"].append(shuffled.r2(weight))
+                scores["held_out_r2"].append(self.explained(held_out, weight, source, name))
+                scores["shuffled_r2"].append(self.explained(shuffled, weight, source, name))
         return {name: sum(values) / len(values) for name, values in scores.items()}
+
+    def explained(self, moments: Moments, weight: Tensor, source: Source, name: str) -> float:
+        """R^2 between the student's K or V and the target, in the space of comparison."""
+        if self.projection.in_student_space:
+            return moments.r2(weight)
+        own = self.constants.get("own", source.student, name)
+        project = partial(self.projection.own, pair=(source.student, source.low))
+        return moments.projected(weight).swapped.r2(matrix(project, own.shape, name))
 
     def set_constants(self, source: Source, name: str, x: Tensor, y: Tensor) -> None:
         """The means of the teacher's layers (side by side in x) and of the raw student (y)."""
@@ -135,7 +146,6 @@ class Taught(nn.Module):
             mean = self.constants.get(f"teacher{layer}", source.student, name)
             mean.copy_(part.view_as(mean))
 
-    @torch.no_grad()
     def linear(self, source: Source, name: str) -> Tensor:
         """The whole map of a source, projections and interpolation, as one matrix.
 
@@ -144,13 +154,20 @@ class Taught(nn.Module):
         blocks = []
         for layer in source.teachers:
             mean = self.constants.get(f"teacher{layer}", source.student, name)
-            heads, dim = mean.shape
-            unit = torch.eye(heads * dim).view(1, heads * dim, heads, dim).transpose(1, 2)
-            mask = torch.ones(1, heads * dim, dtype=torch.bool)
-            target = self.projection.target(KV(unit, unit, mask), (source.student, layer))
-            rows = getattr(target, name).transpose(1, 2).reshape(heads * dim, -1)
-            blocks.append(rows * (source.weight if layer != source.low else 1 - source.weight))
+            project = partial(self.projection.target, pair=(source.student, layer))
+            share = source.weight if layer != source.low else 1 - source.weight
+            blocks.append(share * matrix(project, mean.shape, name))
         return torch.cat(blocks)
+
+
+@torch.no_grad()
+def matrix(project: Callable[[KV], KV], shape: Sequence[int], name: str) -> Tensor:
+    """A linear map of K or V as (width in, width out), by what it makes of unit vectors."""
+    heads, dim = shape
+    unit = torch.eye(heads * dim).view(1, heads * dim, heads, dim).transpose(1, 2)
+    mapped = project(KV(unit, unit, torch.ones(1, heads * dim, dtype=torch.bool)))
+    rows: Tensor = getattr(mapped, name)
+    return rows.transpose(1, 2).reshape(heads * dim, -1)
 
 
 @dataclass(frozen=True)
@@ -184,6 +201,7 @@ class Rooms(nn.Module):
         student = geometry(config["student"])
         self.layers = select(config["layers"]["range"], student.layers)
         self.taught = nn.ModuleDict({k: Taught.of(config, v) for k, v in teachers.items()})
+        check_space({name: part.projection for name, part in self.parts().items()})
         self.fusion: Fusion = build(
             "fusion",
             config["fusion"],
@@ -208,6 +226,10 @@ class Rooms(nn.Module):
         rooms: list[Projection | Fusion] = [part.projection for part in self.parts().values()]
         rooms.append(self.fusion)
         return [room for room in rooms if room.trains and room.lr_scale > 0]
+
+    def routing(self) -> Routing:
+        """An empty record of the fusion's weights."""
+        return Routing(teachers=list(self.parts()), layers=self.layers)
 
     def spread(self, layer: int, name: str) -> Tensor:
         """The teachers' calibrated spreads, averaged: one scale a layer, whatever the weights."""

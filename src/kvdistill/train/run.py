@@ -13,8 +13,10 @@ from kvdistill.config.compose import Config
 from kvdistill.config.schema import typed
 from kvdistill.data.order import Stream
 from kvdistill.errors import UserError
+from kvdistill.files import write_json
 from kvdistill.kv.calibration import Calibration
 from kvdistill.plan.budget import global_batch, unified_steps
+from kvdistill.records import SCHEMA_VERSION
 from kvdistill.train import readings
 from kvdistill.train.calibrate import evenly
 from kvdistill.train.curves import Curves
@@ -43,9 +45,7 @@ def train(
     rows = evenly(len(held), VALIDATION_TEXTS)
     size = budget.batch_size
     chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
-    curves = Curves(
-        folder, list(config["teachers"]), list(module.rooms.layers) if module.rooms else []
-    )
+    curves = Curves(folder)
     trainer = DistillTrainer(
         module,
         arguments(config, steps, folder),
@@ -62,8 +62,9 @@ def train(
     if trainer.state.global_step != steps:
         raise UserError(f"trained {trainer.state.global_step} steps instead of {steps}.")
     save(module.student, config, needs, folder / "model")
-    if module.rooms is not None:
-        curves.write_routing(folder / "routing.json")
+    if trainer.routing is not None:
+        routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.table()}
+        write_json(folder / "routing.json", routing)
     return {
         "steps": steps,
         "sequences": curves.sequences,

@@ -148,11 +148,12 @@ def target(source: Source, aligned: list[KV], taught: Taught, ours: Rotary) -> K
 
 def student_kv(kv: KV, rooms: Rooms, layer: int, ours: Rotaries) -> KV:
     """The student's K and V of a layer, centred, in the space and frame of comparison."""
-    first = rooms.first
+    first, rotary, positions = rooms.first, ours[layer], positions_of(kv.keys)
+    position = first.reader.position
     source = next(item for item in first.reader.sources if item.student == layer)
-    mine = first.projection.own(first.constants.centred(kv, "own", layer), (layer, source.low))
-    keys = first.reader.position.own(mine.keys, ours[layer], positions_of(mine.keys))
-    return KV(keys, mine.values, mine.mask)
+    read = KV(position.source(kv.keys, rotary, positions), kv.values, kv.mask)
+    mine = first.projection.own(first.constants.centred(read, "own", layer), (layer, source.low))
+    return KV(position.own(mine.keys, rotary, positions), mine.values, mine.mask)
 
 
 def cross_entropy(logits: Float[Tensor, "batch seq vocab"], tokens: Tokens) -> Tensor:

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from kvdistill.errors import UserError
+from kvdistill.fusion.routing import Routing
 from kvdistill.train.curves import Curves
 from kvdistill.train.module import Distiller
 from kvdistill.train.step import Terms
@@ -51,6 +52,8 @@ class DistillTrainer(Trainer):
         )
         self.stream, self.validation, self.curves = stream, validation, curves
         self.validated_at = -1
+        self.routing: Routing | None = None
+        """Fusion weights of the last validation pass."""
 
     @property
     def module(self) -> Distiller:
@@ -131,14 +134,18 @@ class DistillTrainer(Trainer):
     def validated(self, module: Distiller) -> dict[str, float]:
         """CE a token, and the KV terms a sample, over all validation batches."""
         sums: dict[str, float] = {}
+        routing = module.rooms.routing() if module.rooms else None
         for batch in self.validation:
             ce_sum, terms = module(batch.to(self.args.device))
             found = {"ce": float(ce_sum), "tokens": float(answers(batch))}
             if terms is not None:
                 found |= {name: float(getattr(terms, name).mean()) for name in KV_TERMS}
+                assert routing is not None
+                routing.add(terms.weights, batch.tasks)
             for name, value in found.items():
                 share = 1.0 if name in ("ce", "tokens") else 1 / len(self.validation)
                 sums[name] = sums.get(name, 0.0) + value * share
+        self.routing = routing
         sums["ce"] /= sums.pop("tokens")
         return sums
 

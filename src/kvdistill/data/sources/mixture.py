@@ -8,7 +8,7 @@ grows moves no other.
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,10 @@ class Mixture(Source):
                     revision=part.revision if self.root is None else None,
                     cache_dir=None if self.root is None else fresh,
                 ).to_list()
-            except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            except (
+                # An empty file ends the reader's own iteration.
+                OSError, ValueError, StopIteration, datasets.exceptions.DatasetsError,
+            ) as error:  # fmt: skip
                 raise ConfigError(
                     f"data.source.parts.{name}: {place} cannot be read: "
                     f"{(str(error).splitlines() or [type(error).__name__])[0]} Fetch it first, "
@@ -147,16 +150,17 @@ def _record(
 
 
 def _part(name: str, spec: Mapping[str, Any]) -> Part:
-    known = {field.name for field in fields(Part)}
-    unknown = sorted(set(spec) - known)
-    if unknown:
+    known = {field.name: field.default is MISSING for field in fields(Part)}
+    unknown = sorted(spec.keys() - known.keys())
+    missing = sorted(name for name, needed in known.items() if needed and name not in spec)
+    if unknown or missing:
+        fault = f"{unknown[0]} is not known" if unknown else f"{missing[0]} is missing"
         raise ConfigError(
-            f"data.source.parts.{name}.{unknown[0]} is not known; a part has {sorted(known)}."
+            f"data.source.parts.{name}.{fault}; a part needs "
+            f"{sorted(field for field, needed in known.items() if needed)} and may have "
+            f"{sorted(field for field, needed in known.items() if not needed)}."
         )
-    try:
-        part = Part(**spec)
-    except TypeError as error:
-        raise ConfigError(f"data.source.parts.{name}: {str(error).split('() ')[-1]}.") from error
+    part = Part(**spec)
     if part.weight <= 0:
         raise ConfigError(
             f"data.source.parts.{name}.weight must be above 0, got {part.weight}. "

@@ -20,17 +20,20 @@ OPPOSITES = {
 
 def kinds(rng: Random) -> Draft:
     """Of which of four kinds a thing is."""
-    thing, kind, wrong = kind_of(rng, KINDS)
+    thing, kind, options = kind_of(rng, KINDS)
     stem = rng.choice(["{}是什么？", "{}属于哪一类？", "请问{}是什么？"]).format(thing)
-    return choice(stem, kind, wrong, f"{thing}是{kind}。")
+    return choice(stem, options, kind, f"{thing}是{kind}。")
 
 
 def exam(rng: Random) -> Draft:
     """A sum or a difference among four numbers."""
-    a, b = rng.randint(1, 5), rng.randint(1, 4)
-    if rng.randrange(2):
-        stem, right, worked = f"{a}加{b}等于？", a + b, f"{a}+{b}={a + b}。"
+    right = rng.randint(1, 9)
+    if right > 1 and rng.randrange(2):
+        a = rng.randint(1, right - 1)
+        stem, worked = f"{a}加{right - a}等于？", f"{a}+{right - a}={right}。"
     else:
-        stem, right, worked = f"{a + b}减{b}等于？", a, f"{a + b}-{b}={a}。"
-    wrong = [str(n) for n in rng.sample([n for n in range(1, 10) if n != right], 3)]
-    return choice(stem, str(right), wrong, worked)
+        b = rng.randint(1, 6)
+        stem, worked = f"{right + b}减{b}等于？", f"{right + b}-{b}={right}。"
+    wrong = rng.sample([number for number in range(1, 10) if number != right], 3)
+    options = [str(number) for number in sorted([right, *wrong])]
+    return choice(stem, options, str(right), worked)

@@ -19,14 +19,18 @@ class Draft:
     answer: str
 
 
-def choice(stem: str, right: str, wrong: Sequence[str], rationale: str) -> Draft:
-    """A multiple-choice draft: the options sorted, the answer a letter."""
-    options = sorted([right, *wrong])
+def choice(stem: str, options: Sequence[str], right: str, rationale: str) -> Draft:
+    """A multiple-choice draft: the options lettered in the order given, the answer a letter."""
     lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=True)]
     return Draft("\n".join([stem, *lines]), rationale, LETTERS[options.index(right)])
 
 
 def kind_of(rng: Random, kinds: dict[str, list[str]]) -> tuple[str, str, list[str]]:
-    """A thing, its kind and three other kinds."""
-    kind, *wrong = rng.sample(list(kinds), len(LETTERS))
-    return rng.choice(kinds[kind]), kind, wrong
+    """A thing, its kind, and four kinds with it among them, in the order of the table.
+
+    A fixed order makes what a thing is worth something by itself: with shuffled options a small
+    model learns nothing at all for many hundred steps.
+    """
+    asked = rng.sample(list(kinds), len(LETTERS))
+    thing = rng.choice(kinds[asked[0]])
+    return thing, asked[0], [kind for kind in kinds if kind in asked]

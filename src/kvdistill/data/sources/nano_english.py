@@ -44,16 +44,15 @@ ORDERS = [("older", "oldest", "youngest"), ("taller", "tallest", "shortest")]
 
 
 def logic(rng: Random) -> Draft:
-    """Three people in an order told by two comparisons."""
+    """Three people in an order told by two comparisons, a quarter of the time backwards."""
     first, second, third = rng.sample(NAMES, 3)
     more, most, least = rng.choice(ORDERS)
-    facts = [f"{first} is {more} than {second}.", f"{second} is {more} than {third}."]
-    if rng.randrange(4) == 0:
-        facts.reverse()
+    if rng.randrange(4):
+        told = f"{first} is {more} than {second}, {second} than {third}."
+    else:
+        told = f"{second} is {more} than {third}, {first} than {second}."
     asked, answer = rng.choice([(most, first), (least, third)])
-    return Draft(
-        f"{' '.join(facts)} Who is {asked}?", f"{first} > {second} > {third}.", answer
-    )
+    return Draft(f"{told} Who is {asked}?", f"{first} > {second} > {third}", answer)
 
 
 KINDS = {
@@ -68,9 +67,9 @@ KINDS = {
 
 def hard_choice(rng: Random) -> Draft:
     """Of which of four kinds a thing is."""
-    thing, kind, wrong = kind_of(rng, KINDS)
+    thing, kind, options = kind_of(rng, KINDS)
     stem = rng.choice(["What is {}?", "Which kind is {}?"]).format(thing)
-    return choice(stem, kind, wrong, f"{thing} is a {kind}.")
+    return choice(stem, options, kind, f"{thing} is a {kind}.")
 
 
 BELIEFS = {
@@ -82,7 +81,11 @@ BELIEFS = {
     "shark": ("fish", "mammal"), "eel": ("fish", "snake"), "newt": ("amphibian", "reptile"),
     "koala": ("marsupial", "bear"), "worm": ("animal", "snake"), "ostrich": ("bird", "mammal"),
 }  # fmt: skip
-CLASSES = sorted({word for pair in BELIEFS.values() for word in pair})
+CLASSES = [
+    "insect", "mammal", "fruit", "arachnid", "vegetable", "snake", "fish", "bear", "bird",
+    "reptile", "marsupial", "fungus", "planet", "plant", "animal", "star", "amphibian",
+]  # fmt: skip
+"""In the order in which they are offered: each letter is right about as often."""
 ASKED = ["What is a {}?", "What is a {} really?", "True of a {}:", "A {} is a"]
 
 
@@ -91,5 +94,6 @@ def truth(rng: Random) -> Draft:
     thing = rng.choice(list(BELIEFS))
     right, believed = BELIEFS[thing]
     others = rng.sample([name for name in CLASSES if name not in (right, believed)], 2)
+    options = [name for name in CLASSES if name in (right, believed, *others)]
     stem = rng.choice(ASKED).format(thing)
-    return choice(stem, right, [believed, *others], f"Not {believed} but {right}.")
+    return choice(stem, options, right, f"Not {believed} but {right}.")

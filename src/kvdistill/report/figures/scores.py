@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kvdistill.report.figures.style import FAINT, GRID, INK, SEQUENTIAL, Drawn, Look, draw
+from kvdistill.report.safe import short
 from kvdistill.stats.compare import Difference
 from kvdistill.stats.summary import Table
 
@@ -41,7 +42,9 @@ def bars(
             cells = [table.rows[label][endpoint] for endpoint in table.endpoints]
             there = [j for j, cell in enumerate(cells) if cell.mean is not None]
             if not there:  # its place stays empty, and the legend says why
-                axes.bar(0, 0, 0, facecolor="none", edgecolor=FAINT, label=f"{label}: missing")
+                axes.bar(
+                    0, 0, 0, facecolor="none", edgecolor=FAINT, label=f"{short(label)}: missing"
+                )
                 continue
             at = np.array(there) + (i - (len(arms) - 1) / 2) * width
             axes.bar(
@@ -54,7 +57,7 @@ def bars(
                 edgecolor="white",
                 linewidth=0.4,
                 error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": min(2.5, 8 * width)},
-                label=label,
+                label=short(label),
             )
         axes.set_xticks(range(len(table.endpoints)), [names[e] for e in table.endpoints])
         axes.axvline(len(table.endpoints) - 1.5, color=FAINT, linewidth=0.7, linestyle=":")
@@ -126,10 +129,12 @@ def forest(
                 fontsize=8.5,
             )
         axes.axvline(0, color=INK, linewidth=0.9)
-        axes.set_yticks(range(len(shown)), [(names or {}).get(label, label) for label in shown])
+        axes.set_yticks(
+            range(len(shown)), [short((names or {}).get(label, label)) for label in shown]
+        )
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"points above {baseline}")
+        axes.set_xlabel(f"points above {short(baseline)}")
         handles = [
             Line2D([], [], color=FAINT, linewidth=2.2, label="new seeds and items"),
             Line2D(
@@ -178,7 +183,7 @@ def radar(
                 linestyle=look.dash,
                 marker=look.marker,
                 markersize=4,
-                label=label,
+                label=short(label),
             )
         axes.set_xticks(angles, [names[task] for task in tasks])
         axes.tick_params(axis="x", pad=9)
@@ -220,7 +225,7 @@ def heatmap(
         )
         sns.heatmap(
             values, ax=axes, cmap=SEQUENTIAL, vmin=low, vmax=high, annot=texts, fmt="",
-            xticklabels=list(columns), yticklabels=list(rows), linewidths=1, linecolor="white",
+            xticklabels=[short(column) for column in columns], yticklabels=[short(row) for row in rows], linewidths=1, linecolor="white",
             annot_kws={"fontsize": 8.5}, cbar_kws={"label": label, "pad": 0.015},
             mask=~np.isfinite(values),
         )  # fmt: skip
@@ -262,11 +267,10 @@ def columns(
                     markerfacecolor="white",
                     markeredgewidth=0.8,
                 )
+        names = [short(label, 24) for label in labels]
+        tilted = max(map(len, names)) > 14
         axes.set_xticks(
-            range(len(labels)),
-            labels,
-            rotation=20 if max(map(len, labels)) > 14 else 0,
-            ha="right" if max(map(len, labels)) > 14 else "center",
+            range(len(names)), names, rotation=20 * tilted, ha="right" if tilted else "center"
         )
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)

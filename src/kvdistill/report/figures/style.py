@@ -38,7 +38,7 @@ class Look:
 
     colour: str
     marker: str
-    dash: str | tuple[float, tuple[float, ...]]
+    dash: str | tuple[int, tuple[float | int, ...]]
     hatch: str
 
 
@@ -79,6 +79,7 @@ RC: dict[str, Any] = {
     "lines.linewidth": 1.6,
     "hatch.linewidth": 0.6,
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "path.simplify_threshold": 1.0,
     "figure.dpi": 100,
 }
@@ -100,7 +101,7 @@ def draw(
     title: str,
     description: str,
     paint: Callable[[Figure], None],
-    size: tuple[float, float],
+    size: tuple[float, float] | tuple[int, int],
     png: bool = True,
 ) -> Drawn:
     """Paints a figure of `size` inches and renders it."""

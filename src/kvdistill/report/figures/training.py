@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kvdistill.report.figures.style import FAINT, INK, Drawn, Look, draw
+from kvdistill.report.figures.style import INK, Drawn, Look, draw
+from kvdistill.report.safe import short
 
 NOT_METRICS = {"step", "split", "loss", "ce", "kv", "k", "v", "entropy"}
 
@@ -68,7 +69,7 @@ def lines(
     column: str,
     looks: Mapping[str, Look],
     splits: Sequence[str],
-    factor: float = 1,
+    factor: float | int = 1,
 ) -> None:
     """Validation lines full, training lines faint."""
     for one in curves:
@@ -87,7 +88,7 @@ def lines(
                 linewidth=1.7 if last else 1.0,
                 marker=look.marker if len(x) < 30 and last else None,
                 markersize=3.5,
-                label=one.label if last else None,
+                label=short(one.label) if last else None,
             )
 
 
@@ -169,7 +170,13 @@ def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) 
         right.spines["right"].set_visible(True)
         right.grid(visible=False)
         handles = [
-            Line2D([], [], color=looks[c.label].colour, marker=looks[c.label].marker, label=c.label)
+            Line2D(
+                [],
+                [],
+                color=looks[c.label].colour,
+                marker=looks[c.label].marker,
+                label=short(c.label),
+            )
             for c in curves
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=4)
@@ -227,7 +234,7 @@ def gap(curves: Sequence[Curves], looks: Mapping[str, Look], column: str | None)
                         factor * difference,
                         color=look.colour,
                         linestyle=look.dash,
-                        label=one.label,
+                        label=short(one.label),
                     )
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.set_title(title)
@@ -251,18 +258,3 @@ def convergence_step(one: Curves, share: float = 0.9, column: str = "ce") -> flo
         return None
     reached = np.flatnonzero(y <= y[0] - share * (y[0] - y[-1]))
     return float(x[reached[0]])
-
-
-__all__ = [
-    "FAINT",
-    "Curves",
-    "accuracy",
-    "accuracy_column",
-    "convergence",
-    "convergence_step",
-    "dual_axis",
-    "gap",
-    "kv_loss",
-    "mean_curves",
-    "stacked",
-]

@@ -1,0 +1,43 @@
+"""Text that others wrote, made readable: nothing in it may hide or reorder what follows."""
+
+LONGEST = 600
+
+
+def spelled(text: str) -> str:
+    """The text with every hiding or reordering character spelled out."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        letter if harmless(letter) else f"\u2039U+{ord(letter):04X}\u203a" for letter in text
+    )
+
+
+def visible(text: str) -> str:
+    """The same, cut to a readable length."""
+    return spelled(text if len(text) <= LONGEST else text[:LONGEST] + " \u2026")
+
+
+def harmless(letter: str) -> bool:
+    """False for C0/C1 controls, bidi marks, zero-width characters, surrogates, separators."""
+    code = ord(letter)
+    if letter in "\n\t":
+        return True
+    hidden = (
+        code < 0x20
+        or 0x7F <= code < 0xA0
+        or 0x200B <= code <= 0x200F
+        or 0x202A <= code <= 0x202E
+        or 0x2060 <= code <= 0x2069
+        or 0xD800 <= code <= 0xDFFF
+        or code in (0x061C, 0xFEFF, 0x2028, 0x2029)
+    )
+    return not hidden
+
+
+def short(label: str, most: int = 34) -> str:
+    """A label that fits a legend: its middle left out."""
+    clean = spelled(label)
+    if len(clean) <= most:
+        return clean
+    half = (most - 1) // 2
+    return f"{clean[:half]}\u2026{clean[-half:]}"

@@ -1,0 +1,62 @@
+"""A user's file: what is read, and one line for each way it can be broken."""
+
+import json
+
+import pytest
+
+from kvdistill.data.build import Settings, build
+from kvdistill.data.sources.jsonl import Jsonl
+from kvdistill.errors import ConfigError
+
+ROW = {"question": "1 + 1?", "rationale": "count", "answer": "2"}
+FIELDS = {"question": "question", "rationale": "rationale", "answer": "answer"}
+
+
+def source(path, content, **values):
+    path.write_bytes(content)
+    return Jsonl(path=str(path), fields=FIELDS, task="sums", **values)
+
+
+def lines(*rows):
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def test_rows_are_read_in_order_with_ids_by_row(tmp_path):
+    content = b"\xef\xbb\xbf" + lines(ROW) + b"\r\n\n" + lines(ROW | {"question": "\u4e2d?"})
+    records = source(tmp_path / "own.jsonl", content).records()
+    assert [each.id for each in records] == ["own-1", "own-4"]
+    assert [each.question for each in records] == ["1 + 1?", "\u4e2d?"]
+    assert {each.source for each in records} == {"own"}
+
+
+def test_a_last_line_needs_no_newline(tmp_path):
+    assert len(source(tmp_path / "own.jsonl", lines(ROW, ROW).rstrip()).records()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"own\.jsonl is empty"),
+        (b"\n \n", r"own\.jsonl is empty"),
+        (lines(ROW, {"question": "1?"}), r"own\.jsonl row 2, field (rationale|answer): no column"),
+        (lines(ROW, ROW | {"answer": ""}), r"row 2, field answer: empty"),
+        (
+            lines(ROW) + b'{"question": "a", "answer": "\xff"}\n',
+            r"row 2, byte 30, field answer: not UTF-8",
+        ),
+        (lines(ROW) + b'{"question": \n', r"row 2, column \d+: not JSON"),
+        (lines(ROW) + b"[1]\n", r"row 2: a list, not an object"),
+        (lines(ROW, ROW | {"question": "x" * 1_000_000}), r"row 2, field question: .*longer than"),
+    ],
+)
+def test_a_broken_file_is_named_by_row_and_field_and_nothing_is_written(tmp_path, content, message):
+    broken = source(tmp_path / "own.jsonl", content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        build(broken, Settings(), tmp_path / "split")
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["own.jsonl"]
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ConfigError, match=r"data\.source\.path: nowhere\.jsonl cannot be read"):
+        Jsonl(path="nowhere.jsonl", fields=FIELDS, task="sums").records()

@@ -1,0 +1,117 @@
+"""A mixture from local copies in place of the hub: shares, choice of rows, and refusals."""
+
+import json
+import logging
+
+import pytest
+
+from kvdistill.data.sources.mixture import Mixture
+from kvdistill.errors import ConfigError
+from tests.data.toys import record
+
+PART = {
+    "path": "someone/something",
+    "split": "train",
+    "columns": {"question": "question", "rationale": "rationale", "answer": "answer"},
+    "task": "sums",
+    "weight": 1.0,
+    "licence": "MIT",
+}
+
+
+def copy(root, name, rows):
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "train.jsonl").write_text(text, encoding="utf-8")
+
+
+def rows(start, count):
+    return [
+        {"question": each.question, "rationale": each.rationale, "answer": each.answer}
+        for each in (record(number) for number in range(start, start + count))
+    ]
+
+
+def mixture(root, wanted, **parts):
+    given = {name: PART | values for name, values in parts.items()}
+    return Mixture(parts=given, rows=wanted, root=str(root))
+
+
+def test_each_part_gives_its_share_in_its_own_order(tmp_path):
+    copy(tmp_path, "one", rows(0, 60))
+    copy(tmp_path, "two", rows(100, 60))
+    records = mixture(tmp_path, 40, one={}, two={"weight": 3.0, "task": "more"}).records()
+    assert [each.source for each in records] == ["one"] * 10 + ["two"] * 30
+    assert [each.task for each in records] == ["sums"] * 10 + ["more"] * 30
+    numbers = [int(each.answer) for each in records]
+    assert numbers[:10] == sorted(numbers[:10])
+    assert numbers[10:] == sorted(numbers[10:])
+
+
+def test_a_grown_part_changes_no_other_and_drops_only_for_new_rows(tmp_path):
+    copy(tmp_path, "one", rows(0, 60))
+    before = {each.question for each in mixture(tmp_path, 30, one={}).records()}
+    copy(tmp_path, "one", rows(0, 70)[::-1])
+    after = {each.question for each in mixture(tmp_path, 30, one={}).records()}
+    fresh = {row["question"] for row in rows(60, 10)}
+    assert len(before - after) == len(after - before) <= 10
+    assert after - before <= fresh
+
+
+def test_an_edited_copy_is_read_anew(tmp_path):
+    copy(tmp_path / "a", "one", rows(0, 9))
+    copy(tmp_path / "b", "one", rows(50, 9))
+    first, second = (mixture(tmp_path / side, 9, one={}).records() for side in "ab")
+    assert not {each.question for each in first} & {each.question for each in second}
+
+
+def test_duplicates_count_once(tmp_path):
+    copy(tmp_path, "one", rows(0, 10) * 3)
+    assert len(mixture(tmp_path, 10, one={}).records()) == 10
+    with pytest.raises(ConfigError, match=r"parts\.one has 10 distinct questions.*asks for 11"):
+        mixture(tmp_path, 11, one={}).records()
+
+
+def test_incomplete_rows_refuse_or_are_left_out_and_counted(tmp_path, caplog):
+    copy(tmp_path, "one", [*rows(0, 5), rows(9, 1)[0] | {"answer": ""}])
+    with pytest.raises(ConfigError, match=r"parts\.one.* row 6, field answer: empty"):
+        mixture(tmp_path, 5, one={}).records()
+    with caplog.at_level(logging.WARNING):
+        assert len(mixture(tmp_path, 5, one={"skip_incomplete": True}).records()) == 5
+    assert "left out 1 of 6 rows" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("gone", {}, r"parts\.gone: .*gone cannot be read"),
+        ("one", {"split": "test"}, r"parts\.one: .*cannot be read"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path, name, values, message):
+    copy(tmp_path, "one", rows(0, 5))
+    with pytest.raises(ConfigError, match=message) as caught:
+        mixture(tmp_path, 5, **{name: values}).records()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_split_is_named(tmp_path):
+    copy(tmp_path, "one", [])
+    with pytest.raises(ConfigError, match=r"parts\.one"):
+        mixture(tmp_path, 5, one={}).records()
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted", "message"),
+    [
+        ({}, 5, r"data\.source\.parts is empty"),
+        ({"one": PART}, 0, r"data\.source\.rows must be at least 1, got 0"),
+        ({"one": PART | {"wieght": 1}}, 5, r"parts\.one\.wieght is not known"),
+        ({"one": PART | {"weight": 0.0}}, 5, r"parts\.one\.weight must be above 0"),
+        ({"one": {"path": "x"}}, 5, r"parts\.one\.columns is missing"),
+    ],
+)
+def test_a_broken_mixture_is_refused(parts, wanted, message):
+    with pytest.raises(ConfigError, match=message):
+        Mixture(parts=parts, rows=wanted)

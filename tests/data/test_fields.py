@@ -1,0 +1,89 @@
+"""From foreign rows to records, and what is said of rows that are none."""
+
+import pytest
+
+from kvdistill.data.fields import MAX_FIELD_BYTES, FieldMap
+from kvdistill.errors import ConfigError
+
+GSM8K = r"(?s)(?P<rationale>.*?)\s*####\s*(?P<answer>.*)"
+
+
+def field_map(**values):
+    defaults = {
+        "setting": "data.source.fields",
+        "columns": {"question": "q", "answer": "a"},
+        "source": "toy",
+        "task": "sums",
+    }
+    return FieldMap(**(defaults | values))
+
+
+def read(row, **values):
+    return field_map(**values)(row, "toy.jsonl row 4", "toy-4")
+
+
+def test_columns_become_a_record():
+    columns = {"question": "q", "answer": "a", "rationale": "why", "task": "kind", "id": "key"}
+    row = {"q": " 1 + 1? ", "a": 2, "why": "count", "kind": "sums", "key": 17, "unused": None}
+    made = read(row, columns=columns, task=None)
+    assert (made.question, made.answer, made.rationale) == ("1 + 1?", "2", "count")
+    assert (made.task, made.id, made.source) == ("sums", "17", "toy")
+
+
+def test_what_is_not_mapped_has_a_default():
+    made = read({"q": "1?", "a": "2"}, columns={"question": "q", "answer": "a", "id": None})
+    assert (made.id, made.task, made.rationale) == ("toy-4", "sums", "")
+
+
+def test_a_template_joins_columns_and_lists():
+    columns = {"question": "{q}\nA. {A}\n{more}", "answer": "a"}
+    made = read({"q": "Which?", "A": "x{y}", "more": ["B. y", "C. z"], "a": "A"}, columns=columns)
+    assert made.question == "Which?\nA. x{y}\nB. y\nC. z"
+
+
+def test_a_pattern_splits_rationale_and_answer():
+    made = read({"q": "?q", "a": "48 / 2 = 24\nso 72\n#### 72"}, pattern=GSM8K)
+    assert (made.rationale, made.answer) == ("48 / 2 = 24\nso 72", "72")
+
+
+def test_the_last_match_of_a_pattern_counts():
+    made = read({"q": "?q", "a": "first 3, then 5."}, pattern=r"(?P<answer>\d+)")
+    assert made.answer == "5"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"q": "1?"}, "row 4, field answer: no column 'a' among"),
+        ({"q": "1?", "a": " \n"}, "field answer: empty"),
+        ({"q": "", "a": "2"}, "field question: empty"),
+        ({"q": None, "a": "2"}, "field question: column 'q' holds NoneType"),
+        ({"q": "1?", "a": True}, "field answer: column 'a' holds bool"),
+        ({"q": "1?", "a": ["x", 2]}, "field answer: column 'a' holds list"),
+        ({"q": "x" * (MAX_FIELD_BYTES + 1), "a": "2"}, "field question: column 'q' is longer than"),
+        ({"q": "\ud800", "a": "2"}, "field question: column 'q' holds half a character"),
+    ],
+)
+def test_a_row_that_is_no_record_is_named(row, message):
+    with pytest.raises(ConfigError, match=rf"toy\.jsonl row 4.*{message.removeprefix('row 4, ')}"):
+        read(row)
+
+
+def test_an_answer_without_a_match_is_named():
+    with pytest.raises(ConfigError, match="row 4, field answer: nothing in it matches"):
+        read({"q": "1?", "a": "72"}, pattern=GSM8K)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"columns": {"question": "q"}}, "has no answer"),
+        ({"columns": {"question": "q", "answer": "a", "anwser": "b"}}, "names 'anwser'"),
+        ({"task": None}, "has no task column"),
+        ({"pattern": "(?P<rationale>.*)"}, "has no group `answer`"),
+        ({"pattern": "("}, "is no regex"),
+    ],
+)
+def test_a_broken_mapping_is_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        field_map(**values)
