@@ -10,6 +10,7 @@
 The last line is one JSON object.
 """
 
+# ruff: noqa: T201 - a bench speaks on the terminal
 import argparse
 import json
 import os

@@ -123,6 +123,7 @@ def test_a_models_own_generation_settings_do_not_reach_greedy_decoding(nano, tok
 
 def test_order_of_tasks_and_batch_size_change_no_item(nano, tokenizer):
     suite, data = nano
+    suite = dataclasses.replace(suite, limit=6, max_gen_toks=8)
     model = tiny(tokenizer, "llama", seed=3)
     results = [
         evaluate(model, tokenizer, dataclasses.replace(suite, tasks=tasks, batch_size=size), data)

@@ -9,7 +9,8 @@ from tests.stats import fake
 HOSTILE = (
     "<script>window.pwned=1</script><img src=x onerror=window.pwned=2>"
     '<a href="javascript:window.pwned=3">x</a></script></details>"\'><svg onload=window.pwned=4>'
-    "{{ 7*7 }} ${window.pwned=5} \u202egnp.exe\u202c\u2066 \x00\x1b[31m \ud7ff \u8bb0\u5f97\u4e2d\u6587"
+    "{{ 7*7 }} ${window.pwned=5} "
+    "\u202egnp.exe\u202c\u2066 \x00\x1b[31m \ud7ff \u8bb0\u5f97\u4e2d\u6587"
 )
 LABEL = 'fusion=<b onmouseover="window.pwned=6">learnable</b>\u202e'
 CLAIMS = [

@@ -66,7 +66,9 @@ def digest(text: str) -> str:
 
 def svg(drawn: Drawn) -> Markup:
     """The figure, named for screen readers. Its texts were escaped by the SVG writer."""
-    label = Markup('<svg role="img" aria-label="{}" ').format(f"{drawn.title}. {drawn.description}")
+    label = Markup('<svg role="img" aria-label="{}" ').format(
+        spelled(f"{drawn.title}. {drawn.description}")
+    )
     return Markup(drawn.svg.replace("<svg ", str(label), 1))
 
 

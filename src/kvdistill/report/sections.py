@@ -20,7 +20,7 @@ from kvdistill.stats.study import MACRO, Arm, Study
 from kvdistill.stats.summary import Table, finished
 from kvdistill.stats.verdicts import Verdict, levels
 
-MOST_LINES = 40
+MOST_LINES = 12
 """Arms whose per-task lines stand in the page; significance.txt has all."""
 MOST_SENTENCES = 8
 MOST_CURVES = 6
@@ -88,6 +88,7 @@ class Content:
             yield from (question.scores, question.differences, question.cells)
             yield from (grid for _, grid in question.routing)
         yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_grid)
+        yield self.provenance.runs
 
 
 def gather(

@@ -1,6 +1,7 @@
 """From records to the report's folder: one page, figures, tables, and the claims as files."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -74,13 +75,22 @@ def significance(study: Study, analyses: Mapping[str, Analysis]) -> dict[str, An
             name: {
                 "baseline": analysis.baseline,
                 "comparisons": {
-                    label: {e: asdict(d) for e, d in comparison.differences.items()}
+                    label: {e: finite(asdict(d)) for e, d in comparison.differences.items()}
                     for label, comparison in analysis.comparisons.items()
                 },
             }
             for name, analysis in analyses.items()
         },
     } | {"units": "shares, not points"}
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity: what is unbounded (degrees of freedom, say) is null."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def verdict_records(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ the number of units (Hesterberg 2014, "expanded percentile"), which matters belo
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,21 +54,36 @@ class Stratum:
         residuals = (self.totals - self.estimate * self.sizes) / self.sizes.sum()
         return float(n / (n - 1) * (residuals**2).sum())
 
-    def replicates(self, draws: int, rng: np.random.Generator) -> np.ndarray:
-        """Bootstrap means. The order of the items cannot matter: units are counted by value."""
-        if (self.sizes == 1).all():
-            values, counts = np.unique(np.round(self.totals, 9), return_counts=True)
-            kinds = np.stack([values, np.ones(len(values))], axis=1)
-        else:
-            pairs = np.stack([np.round(self.totals, 9), self.sizes], axis=1)
-            kinds, counts = np.unique(pairs, axis=0, return_counts=True)
+    def replicates(self, draws: int, seed: int) -> np.ndarray:
+        """Bootstrap means. Units are counted by value, so that their order cannot matter.
+
+        Of the values and their mirror image one is always drawn, so swapped arms mirror exactly.
+        """
+        kinds, counts, sign = self.canonical
+        rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         share = counts / counts.sum()
         found = np.empty(draws)
         step = draws if len(kinds) <= 1000 else BLOCK
         for start in range(0, draws, step):
             weights = rng.multinomial(counts.sum(), share, size=min(step, draws - start))
             found[start : start + step] = (weights @ kinds[:, 0]) / (weights @ kinds[:, 1])
-        return found
+        return sign * found
+
+    @property
+    def canonical(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """(distinct units, how often each occurs, the sign by which they were mirrored)."""
+        there, back = counted(self.totals, self.sizes), counted(-self.totals, self.sizes)
+        key = [np.column_stack(side).ravel().tolist() for side in (there, back)]
+        return (*there, 1.0) if key[0] >= key[1] else (*back, -1.0)
+
+
+def counted(totals: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct (total, size) pairs in order, and how often each occurs."""
+    rounded = np.round(totals, 9) + 0.0  # one zero, not two
+    if (sizes == 1).all():
+        values, counts = np.unique(rounded, return_counts=True)
+        return np.stack([values, np.ones(len(values))], axis=1), counts
+    return np.unique(np.stack([rounded, sizes], axis=1), axis=0, return_counts=True)
 
 
 def stratum(name: str, differences: np.ndarray, subjects: np.ndarray | None = None) -> Stratum:
@@ -96,26 +111,29 @@ def standard_error(strata: Sequence[Stratum]) -> tuple[float, float]:
 
 
 def interval(
-    strata: Sequence[Stratum], *, confidence: float = 0.95, draws: int = 9999, seed: int = 0
+    strata: Sequence[Stratum],
+    *,
+    confidence: float = 0.95,
+    draws: int = 4999,
+    seed: int = 0,
+    replicates: Mapping[str, np.ndarray] | None = None,
 ) -> Interval:
     """The bootstrap interval of the unweighted mean over tasks of the mean difference.
 
-    Swapping the arms gives exactly the mirrored interval.
+    `replicates` are those of strata that were drawn already, by name. Swapping the arms mirrors
+    the interval.
     """
     estimate = float(np.mean([s.estimate for s in strata]))
     se, df = standard_error(strata)
     if se == 0:
         return Interval(estimate=estimate, se=0.0, df=df, low=estimate, high=estimate, p=None)
-    flip = -1.0 if estimate < 0 else 1.0
+    drawn = replicates or {}
     total = np.zeros(draws)
     for s in strata:
-        rng = np.random.default_rng([seed, zlib.crc32(s.name.encode())])
-        mirrored = Stratum(name=s.name, totals=flip * s.totals, sizes=s.sizes)
-        total += mirrored.replicates(draws, rng)
+        total += drawn[s.name] if s.name in drawn else s.replicates(draws, seed)
     total /= len(strata)
     tail = stats.norm.sf(stats.t.ppf((1 + confidence) / 2, df) * np.sqrt((df + 1) / df))
     low, high = np.quantile(total, [tail, 1 - tail])
-    low, high = (low, high) if flip > 0 else (-high, -low)
     p = float(2 * stats.t.sf(abs(estimate) / se, df))
     return Interval(estimate=estimate, se=se, df=df, low=float(low), high=float(high), p=p)
 

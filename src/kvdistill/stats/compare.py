@@ -70,6 +70,8 @@ class Comparison:
 
 
 Pair = tuple[Run, Run]
+Drawn = dict[str, np.ndarray]
+"""Task -> bootstrap means, drawn once for the task and for the macro average."""
 
 
 def compare(
@@ -83,10 +85,11 @@ def compare(
 ) -> Comparison:
     """The comparison; `resample=False` leaves out the bootstrap of the items (its SE stays)."""
     wanted = (*tasks, MACRO) if endpoints is None else endpoints
+    drawn: Drawn | None = {} if resample else None
     return Comparison(
         arm=arm.label,
         baseline=baseline.label,
-        differences={e: difference(arm, baseline, e, tasks, settings, resample) for e in wanted},
+        differences={e: difference(arm, baseline, e, tasks, settings, drawn) for e in wanted},
     )
 
 
@@ -96,7 +99,7 @@ def difference(
     endpoint: str,
     tasks: Sequence[str],
     settings: Settings,
-    resample: bool = True,
+    drawn: Drawn | None,
 ) -> Difference:
     """One endpoint, refused by name where it cannot be known or is not paired."""
     gaps = [f"{one.label}: {gap}" for one in (arm, baseline) for gap in one.gaps(endpoint, tasks)]
@@ -108,7 +111,7 @@ def difference(
     values = (left, right)
     if why := not_paired([*a, *b], names):
         return Difference(endpoint=endpoint, status=UNPAIRED, why=why, values=values)
-    return infer(endpoint, a, b, kind, names, values, settings, resample, notes)
+    return infer(endpoint, a, b, kind, names, values, settings, drawn, notes)
 
 
 def match(arm: Arm, baseline: Arm) -> tuple[list[Run], list[Run], str, list[str]]:
@@ -167,14 +170,14 @@ def infer(
     tasks: Sequence[str],
     values: tuple[Sequence[float], Sequence[float]],
     settings: Settings,
-    resample: bool,
+    drawn: Drawn | None,
     notes: Sequence[str],
 ) -> Difference:
     """Every statistic of one proven pair of arms."""
     x, y = (np.asarray(side, dtype=float) for side in values)
     estimate = float(x.mean() - y.mean())
     strata = [item_differences(task, a, b) for task in tasks]
-    item = item_interval(strata, settings, resample)
+    item = item_interval(strata, settings, drawn)
     # Against one untrained run the copies of its score are no sample.
     many = kind in ("paired", "welch") and min(len(x), len(y)) > 1
     welch = welch_t(x, y, settings.confidence) if many else None
@@ -192,6 +195,10 @@ def infer(
     status = seeds.status
     if status != OK and item.se == 0 and abs(estimate) < ZERO:
         status = IDENTICAL
+    if drawn is None:  # only its p value is wanted
+        return Difference(
+            endpoint=endpoint, status=status, values=values, estimate=estimate, recipe=claim
+        )
     noise = claim or seeds
     seed_variance = sum(v for v, _ in parts)
     total = seed_variance + item.se**2
@@ -226,11 +233,16 @@ def combine(
     return recipe.combine(estimate, parts, item.se, df, settings.confidence)
 
 
-def item_interval(strata: Sequence[bootstrap.Stratum], settings: Settings, full: bool) -> Interval:
-    """The checkpoints' interval: by bootstrap, or (for marks in a table) from its SE alone."""
-    if full:
+def item_interval(
+    strata: Sequence[bootstrap.Stratum], settings: Settings, drawn: Drawn | None
+) -> Interval:
+    """The checkpoints' interval: by bootstrap, or (for marks in a table) its SE alone."""
+    if drawn is not None:
+        for stratum in strata:
+            if stratum.name not in drawn:
+                drawn[stratum.name] = stratum.replicates(settings.resamples, settings.seed)
         return bootstrap.interval(
-            strata, confidence=settings.confidence, draws=settings.resamples, seed=settings.seed
+            strata, confidence=settings.confidence, draws=settings.resamples, replicates=drawn
         )
     se, df = bootstrap.standard_error(strata)
     estimate = float(np.mean([s.estimate for s in strata]))

@@ -1,7 +1,7 @@
 """How much could have been seen: detectable effect, seeds needed, and the size of an effect."""
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from kvdistill.stats.seeds import Values
 
@@ -20,8 +20,10 @@ def detectable(se: float, df: float, alpha: float = 0.05, wanted: float = 0.8) -
     """The minimum detectable effect at the wanted power; None without variance."""
     if se <= 0 or df <= 0:
         return None
-    scaled = optimize.brentq(lambda d: power(d, 1.0, df, alpha) - wanted, 0, 1e4 if df < 2 else 200)
-    return float(scaled) * se
+    critical = special.stdtrit(df, 1 - alpha / 2)
+    if df > 1e5:
+        return float(critical + special.ndtri(wanted)) * se
+    return float(special.nctdtrinc(df, 1 - wanted, critical)) * se
 
 
 def seeds_needed(

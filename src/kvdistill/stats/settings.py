@@ -12,7 +12,7 @@ class Settings:
     """The keys of conf/stats/*.yaml."""
 
     confidence: float = 0.95
-    resamples: int = 9999
+    resamples: int = 4999
     """Bootstrap draws of items."""
     seed: int = 0
     """Of the bootstrap."""

@@ -225,7 +225,9 @@ def heatmap(
         )
         sns.heatmap(
             values, ax=axes, cmap=SEQUENTIAL, vmin=low, vmax=high, annot=texts, fmt="",
-            xticklabels=[short(column) for column in columns], yticklabels=[short(row) for row in rows], linewidths=1, linecolor="white",
+            xticklabels=[short(column) for column in columns],
+            yticklabels=[short(row) for row in rows],
+            linewidths=1, linecolor="white",
             annot_kws={"fontsize": 8.5}, cbar_kws={"label": label, "pad": 0.015},
             mask=~np.isfinite(values),
         )  # fmt: skip

@@ -1,0 +1,155 @@
+"""launch.py as a user calls it, on the nano scale shrunk to seconds."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "data.source.rows=40",
+    "budget.total_tokens=12288",
+    "budget.batch_size=16",
+    "train.calibration_rows=8",
+    "train.eval_steps=6",
+    "train.save_steps=6",
+    "tasks=quick",
+    "teachers.a.build.training.steps=2",
+]
+TWO = [*TINY, "teachers.b.build.training.steps=2"]
+
+
+def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "launch.py", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": "src", "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two fusions of two teachers, one seed."""
+    root = tmp_path_factory.mktemp("root")
+    done = launch("-m", f"root={root}", *TWO, "fusion=fixed,learnable", "seed=0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fusion=learnable" in done.stdout
+    assert str(root / "runs/nano/report/index.html") in done.stdout
+    return root
+
+
+def entries(root: Path) -> dict[str, dict]:
+    found: dict[str, dict] = json.loads((root / "runs/nano/plan.json").read_text())["runs"]
+    return found
+
+
+def trained(root: Path) -> list[Path]:
+    return [root / entry["folder"] for entry in entries(root).values() if entry["trained"]]
+
+
+def test_every_run_leaves_its_records(study: Path) -> None:
+    for folder in trained(study):
+        names = {path.name for path in folder.iterdir()}
+        assert {"config.yaml", "manifest.json", "results.json", "items.parquet", "model"} <= names
+        assert {"curves.jsonl", "routing.json", "status.json"} <= names
+        results = json.loads((folder / "results.json").read_text())
+        assert len(results["tasks"]) >= 7
+        assert results["macro"] is not None
+
+
+def test_all_arms_took_the_planned_steps_on_the_same_texts(study: Path) -> None:
+    ledgers = [json.loads((f / "manifest.json").read_text())["ledger"] for f in trained(study)]
+    assert {ledger["steps"] for ledger in ledgers} == {12}
+    assert {ledger["sequences"] for ledger in ledgers} == {12 * 16}
+    assert len({ledger["real_tokens"] for ledger in ledgers}) == 1
+
+
+def test_the_students_parameter_count_does_not_change(study: Path) -> None:
+    for folder in trained(study):
+        ledger = json.loads((folder / "manifest.json").read_text())["ledger"]
+        assert ledger["parameters_before"] == ledger["parameters_after"]
+
+
+def test_the_split_and_each_teacher_were_built_once(study: Path) -> None:
+    kinds = [path.name.split("-")[0] for path in (study / "artifacts").iterdir() if path.is_dir()]
+    assert kinds.count("split") == 1
+    assert kinds.count("model") == 3
+
+
+def test_validation_says_the_halves_are_disjoint(study: Path) -> None:
+    report = json.loads((study / "runs/nano/validation_report.json").read_text())
+    assert report["verdict"] == "clean"
+
+
+def stamps(root: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in root.rglob("manifest.json")}
+
+
+def test_repeating_the_command_computes_nothing(study: Path) -> None:
+    before = stamps(study)
+    done = launch("-m", f"root={study}", *TWO, "fusion=fixed,learnable", "seed=0")
+    assert done.returncode == 0, done.stderr
+    assert "to run" not in done.stdout
+    assert "to build" not in done.stdout
+    assert stamps(study) == before
+
+
+def test_a_lost_run_is_done_again_to_the_same_bits(study: Path) -> None:
+    folder = trained(study)[0]
+    weights = (folder / "model/model.safetensors").read_bytes()
+    others = {path: stamp for path, stamp in stamps(study).items() if str(folder) not in path}
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.name != "config.yaml":
+            path.rmdir() if path.is_dir() else path.unlink()
+    done = launch("-m", f"root={study}", *TWO, "fusion=fixed,learnable", "seed=0")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "model/model.safetensors").read_bytes() == weights
+    assert {p: s for p, s in stamps(study).items() if str(folder) not in p} == others
+
+
+def test_an_altered_artefact_is_named_and_refused(study: Path) -> None:
+    split = next((study / "artifacts").glob("split-*"))
+    path = split / "val.jsonl"
+    kept = path.read_bytes()
+    path.write_bytes(kept + b"\n")
+    try:
+        done = launch(f"root={study}", *TINY, "arm=sft", "seed=9")
+    finally:
+        path.write_bytes(kept)
+    assert done.returncode == 1
+    assert "val.jsonl is altered since it was built" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fusion=mena"], "fusion=mena is no choice of fusion"),
+        (["fusion.wieghts=null"], "Did you mean fusion.weights?"),
+        (["fusion.weights=[0.5,0.4]"], "must sum to 1"),
+        (["fusion.weights=[0.2,0.3,0.5]"], "3 weights for 2 teachers"),
+        (["layers.range=0-12"], "layers.range"),
+        (["arm=single_teacher", "teachers=cross_family"], "contradicts arm=single_teacher"),
+        (["data=jsonl", "data.source.path=/nowhere.jsonl"], "/nowhere.jsonl does not exist"),
+        (["budget.total_tokens=10"], "less than one step"),
+        (["-m", "cluster.threads=1,2"], "cluster cannot be swept"),
+        (["stage=nonsense"], "stage=nonsense is no stage"),
+        (["sweep=nosuch"], "sweep=nosuch is no file"),
+        (["projection=identity"], "projection=identity"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[-1],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(
+    arguments: list[str], says: str, tmp_path: Path
+) -> None:
+    done = launch(*arguments, f"root={tmp_path}")
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
