@@ -288,10 +288,11 @@ def main_arms(arms: Mapping[str, Arm], analyses: Mapping[str, Analysis]) -> list
 def training_section(
     arms: Mapping[str, Arm], labels: Sequence[str], style: Mapping[str, Look]
 ) -> tuple[list[Drawn], Grid]:
-    """Curves of the main arms, mean over their finished seeds."""
+    """Curves of the main arms, mean over seeds; an arm that lacks one is left out by name."""
     means = []
+    waiting = [label for label in labels if not all(r.done for r in arms[label].runs.values())]
     for label in labels:
-        read = [curves(run) for run in arms[label].unique() if run.done]
+        read = [curves(run) for run in arms[label].unique() if label not in waiting]
         read = [table for table in read if len(table)]
         if read:
             means.append(training.mean_curves(label, read))
@@ -308,10 +309,12 @@ def training_section(
             found.append(training.dual_axis(with_kv, style, column))
             found.append(training.stacked(with_kv, style, column))
     found.append(training.gap(means, style, column))
-    return found, training_grid(means, column)
+    return found, training_grid(means, column, waiting)
 
 
-def training_grid(means: Sequence[training.Curves], column: str | None) -> Grid:
+def training_grid(
+    means: Sequence[training.Curves], column: str | None, waiting: Sequence[str]
+) -> Grid:
     """First and last values, and how soon 90 % of the fall was reached."""
     names = [("ce", "CE"), ("kv", "KV loss"), *([(column, column)] if column else [])]
     heads = [f"{title} {when}" for _, title in names for when in ("first", "last")]
@@ -328,4 +331,5 @@ def training_grid(means: Sequence[training.Curves], column: str | None) -> Grid:
     return Grid(
         "training", "Validation curves: first and last values, mean over seeds",
         ["arm", *heads, "90 % of the CE fall by step"], rows,
+        note=f"Left out until all their seeds are done: {', '.join(waiting)}." if waiting else "",
     )  # fmt: skip

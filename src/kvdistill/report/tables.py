@@ -269,8 +269,10 @@ def audit(study: Study, arms: Mapping[str, Arm]) -> Grid:
     for label, arm in arms.items():
         runs = [run for run in arm.unique() if run.done]
         found = [run.scores[task] for run in runs for task in study.tasks if task in run.scores]
-        if not found:
-            rows.append([Value(label), *[Value(DASH, None, "missing")] * 5])
+        gaps = arm.gaps(MACRO, study.tasks)
+        if gaps:
+            named = Value(f"missing: {', '.join(gaps)}", None, "missing")
+            rows.append([Value(label), named, *[Value(DASH)] * 4])
             continue
         shares = [
             float(np.mean([getattr(s, key) for s in found]))

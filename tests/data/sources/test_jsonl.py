@@ -60,3 +60,20 @@ def test_a_broken_file_is_named_by_row_and_field_and_nothing_is_written(tmp_path
 def test_a_missing_file_is_named():
     with pytest.raises(ConfigError, match=r"data\.source\.path: nowhere\.jsonl cannot be read"):
         Jsonl(path="nowhere.jsonl", fields=FIELDS, task="sums").records()
+
+
+def test_a_file_edited_after_planning_is_refused(tmp_path):
+    import pytest
+
+    from kvdistill.data.sources.jsonl import Jsonl
+    from kvdistill.errors import ArtifactError
+    from kvdistill.files import sha256
+
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"question": "q", "answer": "a"}\n')
+    fields = {"question": "question", "answer": "answer"}
+    source = Jsonl(path=str(path), fields=fields, task="own", sha256=sha256(path))
+    assert len(source.records()) == 1
+    path.write_text('{"question": "q", "answer": "b"}\n')
+    with pytest.raises(ArtifactError, match=r"own\.jsonl changed since the run was planned"):
+        source.records()

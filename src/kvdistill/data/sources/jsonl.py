@@ -8,7 +8,8 @@ from typing import Any
 
 from kvdistill.data.fields import FieldMap
 from kvdistill.data.sources.base import Source
-from kvdistill.errors import ConfigError
+from kvdistill.errors import ArtifactError, ConfigError
+from kvdistill.files import sha256
 from kvdistill.records import Record
 
 
@@ -23,6 +24,8 @@ class Jsonl(Source):
     """The task of rows that have no task column."""
     pattern: str | None = None
     """A regex with groups `rationale` and `answer`, where one column holds both."""
+    sha256: str | None = None
+    """Of the file, put here when the plan was made; an edit since then is refused."""
 
     def records(self) -> list[Record]:
         """Every row, in file order; blank lines are skipped.
@@ -43,6 +46,8 @@ class Jsonl(Source):
             raise ConfigError(
                 f"data.source.path: {path} cannot be read: {error.strerror}. Give a jsonl file."
             ) from error
+        if self.sha256 not in (None, sha256(path)):
+            raise ArtifactError(f"{path} changed since the run was planned. Repeat the command.")
         records = [
             read(
                 _row(line, f"{path} row {number}"), f"{path} row {number}", f"{path.stem}-{number}"
