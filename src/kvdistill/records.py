@@ -59,3 +59,7 @@ class TaskScore:
     """(score - chance) / (1 - chance) of each subject, not below 0, averaged over subjects."""
     alternative: float | None = None
     """`score` under the task's other extractor."""
+    tainted: int | None = None
+    """Items found in the training texts; None where that was not checked."""
+    clean: float | None = None
+    """`score` over the other items; None where there are none, or that was not checked."""

@@ -6,10 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from tests.alignment.spans import any_spans, covering, spans
 
 from kvdistill.alignment.base import Spans, overlaps
 from kvdistill.errors import UserError
+from tests.alignment.spans import any_spans, covering, spans
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)

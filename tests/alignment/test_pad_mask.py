@@ -1,8 +1,7 @@
 """Pad and mask: token i to token i where they share text."""
 
-from tests.alignment.spans import spans
-
 from kvdistill.alignment.pad_mask import PadMask
+from tests.alignment.spans import spans
 
 pad_mask = PadMask()
 

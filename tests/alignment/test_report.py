@@ -1,12 +1,12 @@
 """Coverage and leak, over all tokens and over those with a digit."""
 
 from hypothesis import given, settings
-from tests.alignment.spans import any_spans, spans
 
 from kvdistill.alignment.report import Counts, Report, report
 from kvdistill.alignment.soft import Soft
 from kvdistill.alignment.soft_causal import SoftCausal
 from kvdistill.alignment.sync import Sync
+from tests.alignment.spans import any_spans, spans
 
 STUDENT = ("", "is ", "2", "0", "1", ".", "")
 TEACHER = ("is", " ", "201", ".", "")

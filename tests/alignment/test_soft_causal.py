@@ -2,9 +2,9 @@
 
 import numpy as np
 from hypothesis import given, settings
-from tests.alignment.spans import any_spans, covering, matrix, spans, table
 
 from kvdistill.alignment.soft_causal import SoftCausal
+from tests.alignment.spans import any_spans, covering, matrix, spans, table
 
 causal = SoftCausal()
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 from hypothesis import given, settings
-from tests.alignment.spans import any_spans, covering, spans
 
 from kvdistill.alignment.sync import Sync
+from tests.alignment.spans import any_spans, covering, spans
 
 sync = Sync()
 

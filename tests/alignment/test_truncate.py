@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.alignment.spans import spans
 
 from kvdistill.alignment.truncate import Truncate
+from tests.alignment.spans import spans
 
 truncate = Truncate()
 

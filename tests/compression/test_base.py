@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compression.layers import kept, layer
 
 from kvdistill.compression.base import Compression
 from kvdistill.compression.full import Full
@@ -17,6 +16,8 @@ from kvdistill.compression.r_kv import RKV
 from kvdistill.compression.random import Random
 from kvdistill.compression.uniform import Uniform
 from kvdistill.errors import ConfigError
+from kvdistill.types import KV
+from tests.compression.layers import kept, layer
 
 PRESSES = [Kava, KeepFirst, KeepLast, RKV, Random, Uniform]
 presses = pytest.mark.parametrize("press", PRESSES)
@@ -28,6 +29,19 @@ class ById(Compression):
 
     def score(self, layer):
         return layer.tokens.ids.float()
+
+
+@presses
+def test_a_press_that_says_so_scores_every_layer_alike(press):
+    one = layer([30, 20])
+    other = replace(layer([30, 20], spread=9.0), tokens=one.tokens)
+    other = replace(
+        other,
+        rotated_keys=other.rotated_keys * 2,
+        kv=KV(-one.kv.keys, *[one.kv.values, one.kv.mask]),
+    )
+    same = torch.equal(press(keep=5).score(one), press(keep=5).score(other))
+    assert same == press.alike
 
 
 def with_ids(*ids):

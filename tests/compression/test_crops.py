@@ -3,12 +3,12 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compression.layers import kept, layer
 
 from kvdistill.compression.keep_first import KeepFirst
 from kvdistill.compression.keep_last import KeepLast
 from kvdistill.compression.random import Random
 from kvdistill.compression.uniform import Uniform
+from tests.compression.layers import kept, layer
 
 
 def test_keep_last_keeps_each_texts_own_end():

@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compression.layers import DIM, GROUP, HEADS, kept, layer
 
 from kvdistill.compression import heads
 from kvdistill.compression.kava import Kava
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV, Layer, Tokens
+from tests.compression.layers import DIM, GROUP, HEADS, kept, layer
 
 
 def softmax(values):

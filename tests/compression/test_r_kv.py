@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compression.layers import DIM, GROUP, HEADS, kept, layer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -16,6 +15,7 @@ from kvdistill.compression import heads
 from kvdistill.compression.r_kv import RKV, redundancy
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV, Layer, Tokens
+from tests.compression.layers import DIM, GROUP, HEADS, kept, layer
 
 
 def softmax(values):

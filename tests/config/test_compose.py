@@ -39,6 +39,9 @@ class TestCompose:
     def test_misspelt_group_names_the_nearest(self) -> None:
         refused(["fusoin=fixed"], r"fusoin is no setting. Did you mean fusion\?")
 
+    def test_a_key_of_a_group_that_was_not_chosen_is_told_so(self) -> None:
+        refused(["arm=sft", "teachers.a.name=x"], r"teachers\.a\.name is no setting here")
+
     def test_override_that_contradicts_the_arm_is_refused(self) -> None:
         refused(
             ["arm=single_teacher", "teachers=cross_family"],

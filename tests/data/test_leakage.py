@@ -38,6 +38,12 @@ def pair(report, first, second, method):
         ("calibration", "test", "leak"),
         ("calibration", "task", "leak"),
         ("examples", "task", "leak"),
+        ("train", "drawn", "leak"),
+        ("val", "drawn", "leak"),
+        ("examples", "examples", "clean"),
+        ("examples", "test", "clean"),
+        ("test", "drawn", "clean"),
+        ("drawn", "drawn", "clean"),
         ("train", "examples", "clean"),
         ("train", "calibration", "clean"),
         ("train", "rationale", "clean"),
@@ -89,6 +95,22 @@ def test_near_copies_between_own_parts_follow_the_setting(near, verdict):
     report = Leakage(near=near)(sets)
     assert report["verdict"] == verdict
     assert report["tainted"] == {"t": ["t-0"]}
+
+
+@pytest.mark.parametrize("first", ["train", "calibration", "val"])
+def test_a_task_drawn_from_the_split_follows_the_setting_for_near_copies(first):
+    sets = [documents("a", first, NEAR), documents("t", "drawn", ITEM)]
+    assert Leakage(near="report")(sets)["verdict"] == "clean"
+    assert Leakage(near="refuse")(sets)["verdict"] == "leak"
+
+
+def test_only_what_was_taught_taints():
+    sets = [documents(role, role, ITEM) for role in ("val", "test", "examples")]
+    sets.append(documents("t", "task", OTHER, ITEM))
+    report = Leakage()(sets)
+    assert report["tainted"] == {"val": [], "test": [], "t": []}
+    report = Leakage()([*sets, documents("r", "rationale", f"As in: {ITEM} we add.")])
+    assert report["tainted"] == {"val": [], "test": [], "t": ["t-1"]}
 
 
 def test_near_copies_of_a_task_and_exact_copies_always_refuse():

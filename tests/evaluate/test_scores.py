@@ -88,3 +88,17 @@ def test_a_sign_depends_on_the_extractor_when_the_two_disagree(ours, theirs, dep
 
 def test_a_task_without_extraction_has_no_sign_to_check():
     assert signs(items("c", x=[1]), items("c", x=[0])) == []
+
+
+def test_the_clean_score_leaves_out_what_training_held():
+    rows = items(law=[1, 1, 0, 0])
+    found = scores.cleaned(scored(rows), rows, {"law/0", "law/1", "art/9"})
+    assert (found.tainted, found.clean, found.score) == (2, 0.0, 0.5)
+    assert scores.cleaned(scored(rows), rows, set()).clean == 0.5
+
+
+def test_nothing_clean_has_no_score_and_no_macro_average():
+    rows = items(law=[1])
+    found = scores.cleaned(scored(rows), rows, {"law/0"})
+    assert (found.tainted, found.clean) == (1, None)
+    assert scores.macro({"a": found}, ["a"], "clean") is None

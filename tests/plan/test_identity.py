@@ -48,6 +48,7 @@ def test_science_makes_another_run(override: str) -> None:
         "student.name=x",
         "teachers.a.placement.shard=zero3",
         "references=false",
+        "data.validate_only=true",
         "budget.batch_size=32 budget.grad_accum=2",
     ],
 )
@@ -147,3 +148,27 @@ def test_a_missing_path_is_refused_by_name() -> None:
 
     with pytest.raises(ConfigError, match=r"data\.source\.path=/nowhere does not exist"):
         pin({"data": {"source": {"_target_": "kvdistill.x", "path": "/nowhere"}}})
+
+
+def test_a_folder_of_local_copies_is_told_by_its_content(tmp_path) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan.identity import identity
+    from kvdistill.plan.pin import pin
+
+    def named(folder: str, text: str) -> str:
+        (tmp_path / folder / "gsm8k").mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "gsm8k/train.jsonl").write_text(text)
+        config = compose(["data=multi_reasoning", f"data.root={tmp_path / folder}"])
+        return identity(pin(config))
+
+    assert named("a", "one") == named("b", "one")
+    assert named("a", "one") != named("a", "two")
+
+
+def test_a_missing_folder_of_copies_is_refused_by_name() -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.errors import ConfigError
+    from kvdistill.plan.pin import pin
+
+    with pytest.raises(ConfigError, match=r"data\.source\.root=/nowhere does not exist"):
+        pin(compose(["data=multi_reasoning", "data.root=/nowhere"]))

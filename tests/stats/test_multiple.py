@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kvdistill.stats.bootstrap import wilson
 from kvdistill.stats.multiple import benjamini_hochberg, holm
 
 
@@ -51,3 +52,17 @@ def test_order_does_not_matter_and_nothing_gets_smaller(adjust):
 def test_what_is_no_probability_is_refused():
     with pytest.raises(ValueError, match="in \\[0, 1\\]"):
         holm([1.2])
+
+
+def test_bh_wilson_and_mcnemar_agree_with_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is absent")
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    rng = np.random.default_rng(2)
+    p = rng.random(30)
+    assert benjamini_hochberg(list(p)) == pytest.approx(
+        list(multitest.multipletests(p, method="fdr_bh")[1]), abs=1e-10
+    )
+    for n in (5, 198, 1319):
+        right = int(rng.integers(0, n + 1))
+        theirs = proportion.proportion_confint(right, n, method="wilson")
+        assert wilson(right, n) == pytest.approx(theirs, abs=1e-10)

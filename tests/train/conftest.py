@@ -133,7 +133,7 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
     def make(*overrides: str, teachers: tuple[str, ...] = ("a", "b")) -> Any:
         import torch
 
-        from kvdistill.kv.online import Online
+        from kvdistill.config.build import build
         from kvdistill.train.module import Distiller
         from kvdistill.train.rooms import Rooms, Weights
 
@@ -147,9 +147,11 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
             part.calibrate(calibration(part.reader.sources, TEACHERS[name]))
             layers = sorted({n for s in part.reader.sources for n in s.teachers})
             kind = "llama" if name == "b" else "qwen2"
-            sources[name] = Online(
-                model(TEACHERS[name], kind, seed=3),
-                layers,
+            sources[name] = build(
+                "source",
+                config["source"],
+                body=model(TEACHERS[name], kind, seed=3),
+                layers=layers,
                 attention=part.reader.compression.needs_attention,
                 rotary=part.reader.position.needs_rotary,
             )

@@ -147,6 +147,19 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
     assert float(terms.kv.detach()) == 0
 
 
+def test_exact_is_whether_greedy_decoding_writes_the_answer(distiller: Make) -> None:
+    import torch
+
+    from kvdistill.train.step import exact
+
+    tokens = batch(names=()).student
+    scores = torch.nn.functional.one_hot(tokens.ids, 50).float().roll(-1, dims=1)
+    assert exact(scores, tokens).tolist() == [True, True]
+    scores[0, 4] = scores[0, 4].roll(1)  # predicts token 5, in the first text's answer
+    scores[1, 0] = scores[1, 0].roll(1)  # predicts token 1, in the second text's prompt
+    assert exact(scores, tokens).tolist() == [False, True]
+
+
 def test_cross_entropy_is_that_of_the_library_on_the_answers(distiller: Make) -> None:
     import torch
 
@@ -158,3 +171,18 @@ def test_cross_entropy_is_that_of_the_library_on_the_answers(distiller: Make) ->
     )
     count = (labels[:, 1:] != -100).sum()
     torch.testing.assert_close(module(read)[0] / count, out.loss)
+
+
+@pytest.mark.parametrize("compression", ["r_kv", "kava"])
+def test_each_teacher_layer_is_scored_once_a_step(
+    distiller: Make, compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = ("layers/map=anchors", "layers.map.anchors='0:0, 2:1'")
+    module = distiller(f"compression={compression}", *halves, teachers=("b",))
+    reader = module.rooms.first.reader
+    press, read = type(reader.compression), [at for s in reader.sources for at in s.teachers]
+    assert len(set(read)) < len(read)  # two student layers read one teacher layer
+    scored, score = [], press.score
+    monkeypatch.setattr(press, "score", lambda self, layer: scored.append(1) or score(self, layer))
+    module(batch(("b",)))
+    assert len(scored) == len(set(read))

@@ -4,13 +4,15 @@ Each returns facts for the manifest, which the job writes last.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kvdistill.config.build import build
-from kvdistill.data.build import Settings
+from kvdistill.data.build import REPORT, LeakError, Settings
 from kvdistill.data.build import build as build_data
+from kvdistill.files import read_json, write_json
 from kvdistill.geometry import Geometry
 from kvdistill.models import load
 from kvdistill.train import calibrate
@@ -26,8 +28,30 @@ def build_split(recipe: Recipe, _: Needs, folder: Path, __: Progress) -> dict[st
     data = recipe["data"]
     source = build("data.source", data["source"])
     rooms = {name: build(f"data.{name}", data[name]) for name in ("split", "leakage")}
-    report = build_data(source, Settings(**rooms), folder)
+    with refused(folder):
+        report = build_data(source, Settings(**rooms), folder)
     return {"files_sha256": report["files"]}
+
+
+def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) -> dict[str, Any]:
+    """The split checked against all that runs are scored on; what it left out is said again."""
+    from kvdistill.evaluate.validation import validate  # lm-eval is slow to import
+
+    with refused(folder):
+        report = validate(recipe, needs["split"])
+    report |= {"dropped": read_json(needs["split"] / REPORT)["dropped"]}
+    write_json(folder / REPORT, report)
+    return {"unchecked": report["missing"]}
+
+
+@contextmanager
+def refused(folder: Path) -> Iterator[None]:
+    """Leaves the report of a leak in the folder, which gets no manifest and so is no artefact."""
+    try:
+        yield
+    except LeakError as error:
+        write_json(folder / REPORT, error.report)
+        raise
 
 
 def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -44,19 +68,22 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
 def do_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
     """Trains if the arm trains, then evaluates and writes the records."""
     from kvdistill.evaluate import records  # lm-eval is slow to import
+    from kvdistill.report.run_figures import run_figures
 
     config = dict(recipe)
     facts = train(config, needs, folder, progress) if config["trained"] else {}
     trained = folder if config["trained"] else needs.get("student")
     model = load.model(config["student"], "student", trained)
     tokenizer = load.tokenizer(config["student"], "student", trained)
-    records.write(model, tokenizer, config, needs["split"], folder, facts, progress)
+    records.write(model, tokenizer, config, needs, folder, facts, progress)
+    run_figures(folder)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return {"arm": config["arm"], "seed": config["seed"], "ledger": facts}
 
 
 BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] = {
     "split": build_split,
+    "validation": build_validation,
     "model": build_model,
     "calibration": calibrate.build,
     "run": do_run,

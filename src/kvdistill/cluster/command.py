@@ -13,13 +13,14 @@ from hydra.errors import HydraException
 from rich.console import Console
 from rich.markup import escape
 
-from kvdistill.cluster import stages
+from kvdistill.cluster import data, stages
 from kvdistill.config.compose import compose, explain
 from kvdistill.errors import ConfigError, UserError
 
 STAGES: dict[str, Callable[[Sequence[Sequence[str]], Path], None]] = {
     "run": stages.run,
     "plan": stages.plan,
+    "data": data.run,
     "status": stages.status,
     "report": stages.report,
 }
@@ -77,9 +78,15 @@ def run(main: Callable[[], None], home: Path) -> int:
 def execute(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:
     """Does the stage that the command names. Raises UserError with one line."""
     first = [item for item in job_overrides[0] if not item.startswith(("sweep=", "seed="))]
-    stage = compose(first)["stage"]
+    config = compose(first)
+    stage = config["stage"]
     if stage not in STAGES:
         raise ConfigError(f"stage={stage} is no stage. Choose one of {', '.join(STAGES)}.")
+    if config["data"]["validate_only"] and stage != "data":
+        raise ConfigError(
+            f"data.validate_only=true checks a split and does nothing else, but stage={stage}. "
+            "Use stage=data."
+        )
     placed = {item for items in job_overrides for item in items if item.startswith("cluster")}
     if any(item not in items for item in placed for items in job_overrides):
         raise ConfigError("cluster cannot be swept: it is where runs go, not what they are.")

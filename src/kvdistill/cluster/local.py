@@ -19,6 +19,8 @@ from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
 
 POLL_S = 0.2
+NOT_STARTED = "not started, "
+"""How the reason begins of a job that failed for want of another."""
 
 SERVER = multiprocessing.get_context("forkserver")
 PRELOADED = ["deepspeed", "kvdistill.cluster.builders", "kvdistill.evaluate.records"]
@@ -34,6 +36,14 @@ class Jobs:
     running: dict[str, BaseProcess] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """Name -> the one line that says why."""
+    given_up: set[str] = field(default_factory=set)
+    """Artefacts ended unfinished, since what would have read them failed."""
+
+    def __post_init__(self) -> None:
+        read = {need for node in self.waiting for need in node.needs.values()}
+        self.asked = {node.name for node in self.waiting} - read
+        """What no other job reads: done for its own sake."""
+        self.waiting = [node for node in self.waiting if not self.done(node.name)]
 
     def done(self, name: str) -> bool:
         """Whether the artefact or run stands on disk."""
@@ -46,7 +56,7 @@ class Jobs:
             if broken:
                 self.waiting.remove(node)
                 why = self.failed[broken[0]]
-                self.failed[node.name] = f"not started, {broken[0]} failed: {why}"
+                self.failed[node.name] = f"{NOT_STARTED}{broken[0]} failed: {why}"
                 status.Status(self.folders[node.name]).write("failed", error=self.failed[node.name])
             elif len(self.running) < slots and all(map(self.done, node.needs.values())):
                 self.waiting.remove(node)
@@ -57,10 +67,24 @@ class Jobs:
         ended = [name for name, job in self.running.items() if not job.is_alive()]
         for name in ended:
             code = self.running.pop(name).exitcode
-            if not self.done(name):
+            if not self.done(name) and name not in self.given_up:
                 said = status.read(self.folders[name]).get("error")
                 self.failed[name] = said or f"killed, exit code {code}; its log is log.txt"
         return ended
+
+    def give_up(self) -> None:
+        """After a failure, drops and ends what only failed jobs would have read."""
+        if not self.failed:
+            return
+        read: set[str] = set()
+        for node in reversed(self.waiting):
+            if node.name in read | self.asked:
+                read |= set(node.needs.values())
+        self.waiting = [node for node in self.waiting if node.name in read | self.asked]
+        for name, job in self.running.items():
+            if name not in read | self.asked:
+                self.given_up.add(name)
+                job.terminate()
 
     def stop(self) -> None:
         """Ends every running job; each gives back its lease and keeps its checkpoints."""
@@ -104,7 +128,6 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
     )
     SERVER.set_forkserver_preload(PRELOADED)
     jobs = Jobs(list(nodes), folders)
-    jobs.waiting = [node for node in jobs.waiting if not jobs.done(node.name)]
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
     )  # fmt: skip
@@ -114,6 +137,7 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
             bars: dict[str, object] = {}
             while jobs.waiting or jobs.running:
                 jobs.start(slots)
+                jobs.give_up()
                 show(progress, jobs, bars)
                 for name in jobs.reap():
                     progress.remove_task(bars.pop(name))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kvdistill.cluster import ledger, local
+from kvdistill.cluster import data, ledger, local
 from kvdistill.cluster import status as job_status
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import typed
@@ -37,8 +37,9 @@ def run(job_overrides: Overrides, sweeps: Path) -> None:
     )
     conclude(plan.config, plan.root / "runs" / plan.study)
     if failed:
-        lines = "; ".join(f"{name}: {why}" for name, why in failed.items())
-        raise UserError(f"{len(failed)} of {len(todo)} failed. {lines}")
+        lost = sum(item.node.name in failed for item in todo)
+        lines = "; ".join(f"{name}: {why}" for name, why in data.causes(failed).items())
+        raise UserError(f"{lost} of {len(todo)} runs failed. {lines}")
 
 
 def plan(job_overrides: Overrides, sweeps: Path) -> None:
@@ -112,10 +113,12 @@ def planned(plan: Plan) -> Table:
 
 
 def check(configs: Sequence[Config]) -> None:
-    """Builds every distinct arm's rooms in one child process, so that this one needs no torch.
+    """Builds every distinct arm's rooms, those that need torch in one child process.
 
     Raises ConfigError with the first thing a room refuses.
     """
+    for config in configs:
+        data.check(config)
     done = subprocess.run(
         [sys.executable, "-m", "kvdistill.train.check"],
         input=json.dumps(configs),

@@ -24,6 +24,8 @@ class Compression(ABC):
 
     needs_attention: ClassVar[bool] = False
     """Whether `score` reads rotated queries and keys, so that capture must hook them."""
+    alike: ClassVar[bool] = False
+    """Whether `score` is the same for every layer of a teacher: then one decision serves all."""
 
     keep: float | int = 1.0
     """A ratio in (0, 1] of a sample's real tokens (float), or a number of tokens (int)."""
@@ -51,8 +53,13 @@ class Compression(ABC):
 
     def __call__(self, layers: Sequence[Layer]) -> Bool[Tensor, "batch seq"]:
         """The kept tokens for a student layer that reads these (one or two) source layers."""
-        mask = layers[0].tokens.mask
-        score = torch.stack([self.score(layer).float() for layer in layers]).mean(dim=0)
+        return self.best([self.score(layer) for layer in layers], layers[0].tokens.mask)
+
+    def best(
+        self, scores: Sequence[Float[Tensor, "batch seq"]], mask: Bool[Tensor, "batch seq"]
+    ) -> Bool[Tensor, "batch seq"]:
+        """The kept tokens by the mean of the source layers' scores."""
+        score = torch.stack([each.float() for each in scores]).mean(dim=0)
         score = score.masked_fill(~mask, -torch.inf)
         # A stable sort gives ties to the earlier token, whatever the padding.
         order = score.argsort(dim=1, descending=True, stable=True)

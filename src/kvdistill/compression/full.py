@@ -1,6 +1,7 @@
 """Every real token of the teacher stays: the identity of the room."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,8 @@ from kvdistill.types import Layer
 @dataclass(frozen=True, kw_only=True)
 class Full(Compression):
     """Keeps all."""
+
+    alike: ClassVar[bool] = True
 
     keep: float = field(default=1.0, init=False)
 

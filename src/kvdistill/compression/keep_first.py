@@ -1,6 +1,7 @@
 """The first tokens stay: the crop that KaVa compares itself with. See keep_last for the other."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,8 @@ from kvdistill.types import Layer
 @dataclass(frozen=True, kw_only=True)
 class KeepFirst(Compression):
     """Keeps the beginning of the text."""
+
+    alike: ClassVar[bool] = True
 
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
         """Minus the position."""

@@ -1,6 +1,7 @@
 """The last tokens stay: the study's right-crop. KaVa's crop keeps the first; see keep_first."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,8 @@ from kvdistill.types import Layer
 @dataclass(frozen=True, kw_only=True)
 class KeepLast(Compression):
     """Keeps the end of the text."""
+
+    alike: ClassVar[bool] = True
 
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
         """The position."""

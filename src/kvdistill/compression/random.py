@@ -5,6 +5,7 @@ same tokens in any batch, on any rank and after a resume.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,8 @@ from kvdistill.types import Layer
 @dataclass(frozen=True, kw_only=True)
 class Random(Compression):
     """Keeps a draw without replacement, the same at every layer."""
+
+    alike: ClassVar[bool] = True
 
     seed: int = 0
 

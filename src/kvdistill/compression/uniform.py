@@ -1,6 +1,7 @@
 """Evenly spaced tokens stay: a control that a scorer must beat to be worth its cost."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,8 @@ from kvdistill.types import Layer
 @dataclass(frozen=True, kw_only=True)
 class Uniform(Compression):
     """Keeps m of n tokens at equal distances, the last among them."""
+
+    alike: ClassVar[bool] = True
 
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
         """1 where the count of kept tokens, m / n a token, reaches the next whole number."""

@@ -72,6 +72,8 @@ def explain(error: Exception) -> str:
     if found := re.search(r"Could not override '([^']+)'", text):
         key = found[1].split("@")[0]
         known = list(known_keys())
+        if key in known:
+            return f"{key} is no setting here: the chosen groups leave it out. Drop it."
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]}?" if close else " See python launch.py --help."
         return f"{key} is no setting.{hint}"
@@ -84,7 +86,7 @@ def known_keys() -> Iterator[str]:
     """Every group and every dotted key of the default config."""
     loader = GlobalHydra.instance().config_loader()
     yield from (group for group in loader.list_groups("") if group != "hydra")
-    yield from ("layers/map",)
+    yield from ("layers/map", "loss/balance")
     plain = OmegaConf.to_container(hydra_compose("config"), resolve=False)
     assert isinstance(plain, dict)
     yield from dotted(plain)

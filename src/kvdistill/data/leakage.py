@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import combinations_with_replacement
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -20,17 +20,25 @@ from kvdistill.data.normalise import tokens
 from kvdistill.data.overlap import Corpus, Match, equal, overlapping
 from kvdistill.errors import ConfigError
 
-ROLES = ("train", "rationale", "calibration", "examples", "val", "test", "task")
-"""What a set is for. Of two sets, the later is the one to protect."""
-Role = Literal["train", "rationale", "calibration", "examples", "val", "test", "task"]
-OWN = ("train", "val", "test")
-SKIPPED = {("train", "rationale"), ("train", "calibration"), ("rationale", "calibration")} | {
-    ("rationale", role) for role in ("rationale", "examples", "val", "test")
-}
-"""Nothing to learn: calibration rows are the teachers' own, and a rationale says its question."""
-REPORTED = {("train", "examples"), ("calibration", "examples"), ("test", "task"), ("task", "task")}
-"""Never refused: few-shot examples come from public train sets, a task may be drawn from the
-test part, and two benchmarks may overlap. Nor are duplicates within a set."""
+Role = Literal["train", "rationale", "calibration", "examples", "val", "test", "drawn", "task"]
+ROLES = get_args(Role)
+"""What a set is for. Of two sets, the later is the one to protect. `drawn` is a task whose items
+are rows of the test part."""
+TAUGHT = ("train", "rationale", "calibration")
+OWN = ("train", "calibration", "val", "test", "drawn")
+SKIPPED = (
+    {("train", "rationale"), ("train", "calibration"), ("rationale", "calibration")}
+    | {("rationale", role) for role in ("rationale", "examples", "val", "test", "drawn")}
+    | {("test", "drawn"), ("drawn", "drawn"), ("drawn", "task"), ("examples", "examples")}
+)
+"""Nothing to learn: calibration rows are the teachers' own, a rationale says its question, and
+what is drawn from the test part is of the test part."""
+REPORTED = {
+    ("train", "examples"), ("calibration", "examples"), ("examples", "val"), ("examples", "test"),
+    ("examples", "drawn"), ("test", "task"), ("task", "task"),
+}  # fmt: skip
+"""Never refused: few-shot examples come from public train sets, as the split may, and two
+benchmarks may overlap. Nor are duplicates within a set."""
 MAX_SHOWN = 20
 """Hits listed a pair; all are counted."""
 MAX_SHARED = 40
@@ -98,7 +106,7 @@ class Leakage:
         tainted: dict[str, set[str]] = {each.name: set() for each in sets if _held_out(each)}
         for one, other, matches in self._compared(sets):
             pairs.append(self._entry(one, other, *matches))
-            if one.role not in ("examples", "task") and other.name in tainted and one != other:
+            if one.role in TAUGHT and other.name in tainted:
                 tainted[other.name] |= {other.documents[match.second].id for match in matches[2]}
         return {
             "verdict": "leak" if any(pair["verdict"] == "leak" for pair in pairs) else "clean",
@@ -178,7 +186,7 @@ class Leakage:
 
 
 def _held_out(each: Documents) -> bool:
-    return each.role in ("val", "test", "task")
+    return each.role in ("val", "test", "drawn", "task")
 
 
 def _shown(one: Documents, other: Documents, match: Match) -> dict[str, Any]:

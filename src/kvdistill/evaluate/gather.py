@@ -45,20 +45,19 @@ def gathered(
     items: list[Item] = []
     hashes: dict[str, str] = {}
     for name in suite.scored:
-        # A group of lm-eval's is one task of ours, whose subjects are its members.
-        members = [key for key in tasks if key == name or key.startswith(f"{name}/")]
-        if not members:
+        keys = members(name, tasks)
+        if not keys:
             continue
-        metric = next(iter(tasks[members[0]].aggregation()))
+        metric = next(iter(tasks[keys[0]].aggregation()))
         scored = [
             row
-            for key in members
+            for key in keys
             for row in _scored(name, key, tasks[key], metric, samples[key], scorer)
         ]
         mine = [item for item, _ in scored]
         by_task[name] = scores.task_score(metric, mine, {item.item: c for item, c in scored})
         items += mine
-        hashes[name] = data_hash(doc for key in members for doc in tasks[key].eval_docs)
+        hashes[name] = rows_hash(name, tasks)
     return Evaluation(
         items=items,
         tasks=by_task,
@@ -70,6 +69,24 @@ def gathered(
         missing=missing,
         data=hashes,
     )
+
+
+def members(name: str, tasks: Mapping[str, Task]) -> list[str]:
+    """Keys of a suite's task: a group of lm-eval's is one, whose subjects are its members."""
+    return [key for key in tasks if key == name or key.startswith(f"{name}/")]
+
+
+def rows_hash(name: str, tasks: Mapping[str, Task]) -> str:
+    """Sha256 over the rows of a suite's task."""
+    return data_hash(doc for key in members(name, tasks) for doc in tasks[key].eval_docs)
+
+
+def item_id(key: str, doc: Mapping[str, Any], number: int) -> str:
+    """Our rows carry their id; one of lm-eval's own has its number, below its group's member."""
+    if ":" not in key:
+        return doc["id"]
+    _, _, member = key.partition("/")
+    return f"{member}/{number}".removeprefix("/")
 
 
 def _scored(
@@ -85,7 +102,7 @@ def _scored(
             continue
         item = Item(
             task=name,
-            item=_item_id(sample, key),
+            item=item_id(key, sample["doc"], sample["doc_id"]),
             doc_hash=sample["doc_hash"],
             prompt_hash=sample["prompt_hash"],
             correct=float(sample[metric]),
@@ -95,14 +112,6 @@ def _scored(
             alternative=alternative.get(sample["doc_id"]),
         )
         yield item, _chance(sample, written)
-
-
-def _item_id(sample: Mapping[str, Any], key: str) -> str:
-    """Our rows carry their id; one of lm-eval's own has its number, below its group's member."""
-    if ":" not in key:
-        return sample["doc"]["id"]
-    _, _, member = key.partition("/")
-    return f"{member}/{sample['doc_id']}".removeprefix("/")
 
 
 def _chance(sample: Mapping[str, Any], written: bool) -> float:

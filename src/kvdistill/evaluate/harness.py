@@ -49,7 +49,7 @@ def evaluate(
             )
         tasks, missing = load_tasks(suite, data)
         if not tasks:
-            raise UserError(f"tasks={suite.name}: no task has data. {'; '.join(missing.values())}")
+            raise no_data(suite, missing)
         scorer = Scorer(
             model, tokenizer, batch_size=suite.batch_size, max_length=suite.max_length,
             answers=_answers(model, tokenizer, suite, cache), progress=progress,
@@ -60,6 +60,11 @@ def evaluate(
         )  # fmt: skip
         assert results is not None
         return gathered(suite, tasks, missing, results["samples"], scorer)
+
+
+def no_data(suite: Suite, missing: Mapping[str, str]) -> UserError:
+    """What is said where nothing can be scored."""
+    return UserError(f"tasks={suite.name}: no task has data. {'; '.join(missing.values())}")
 
 
 def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task], dict[str, str]]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +11,84 @@ import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvdistill.config.build import build
+from kvdistill.data.build import REPORT
+from kvdistill.errors import ArtifactError
+from kvdistill.evaluate import scores
+from kvdistill.evaluate.gather import Evaluation
 from kvdistill.evaluate.harness import evaluate
-from kvdistill.files import write_json
-from kvdistill.records import SCHEMA_VERSION
+from kvdistill.evaluate.sources import jsonl
+from kvdistill.evaluate.speed import tokens_per_second
+from kvdistill.evaluate.validation import own_rows
+from kvdistill.files import read_json, write_json
+from kvdistill.records import SCHEMA_VERSION, TaskScore
+
+PROMPTS = 8
+"""Questions of the test part that the speed of writing is measured on."""
 
 
 def write(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     config: Mapping[str, Any],
-    split: Path,
+    needs: Mapping[str, Path],
     folder: Path,
     ledger: Mapping[str, Any],
     progress: Callable[[int, int], None],
 ) -> None:
-    """Scores the model on the config's suite and writes what came of it into `folder`."""
+    """Scores the model on the config's suite and writes what came of it into `folder`.
+
+    Raises ArtifactError where the items are not those that were checked for leaks.
+    """
     suite = build("tasks", config["tasks"])
-    data = {"test": split / "test.jsonl", "train": split / "train_student.jsonl"}
     began = time.monotonic()
-    found = evaluate(model, tokenizer, suite, data, progress, folder / "answers")
+    found = evaluate(
+        model, tokenizer, suite, own_rows(needs["split"]), progress, folder / "answers"
+    )
     seconds = time.monotonic() - began
+    tasks = checked(found, needs["validation"])
     pd.DataFrame([asdict(item) for item in found.items]).to_parquet(folder / "items.parquet")
     write_json(
         folder / "results.json",
         {
             "schema_version": SCHEMA_VERSION,
             "suite": suite.name,
-            "tasks": {name: asdict(score) for name, score in found.tasks.items()},
+            "tasks": {name: asdict(tasks[name]) for name in suite.tasks if name in tasks},
+            "beside": {name: asdict(tasks[name]) for name in suite.beside if name in tasks},
             "macro": found.macro,
             "macro_by_subject": found.macro_by_subject,
             "macro_normalised": found.macro_normalised,
+            "macro_clean": scores.macro(tasks, suite.tasks, "clean"),
             "missing": found.missing,
             "data_sha256": found.data,
+            "generalisation": {"spread": found.spread, "gap": found.gap},
             "efficiency": {
                 "parameters": sum(p.numel() for p in model.parameters()),
                 "evaluate_s": seconds,
+                "tokens_per_second": tokens_per_second(model, tokenizer, prompts(needs["split"])),
                 **{key: ledger[key] for key in ("train_s", "steps") if key in ledger},
             },
         },
     )
+
+
+def checked(found: Evaluation, validation: Path) -> dict[str, TaskScore]:
+    """Every task's score, with that of the items that training has not seen."""
+    report = read_json(validation / REPORT)
+    for name, rows in found.data.items():
+        if report["tasks_sha256"].get(name) != rows:
+            raise ArtifactError(
+                f"the items of {name} are not those that were checked for leaks in {validation}. "
+                "Put its data back, or delete that folder and repeat the command."
+            )
+    return {
+        name: scores.cleaned(
+            score, [item for item in found.items if item.task == name], report["tainted"][name]
+        )
+        for name, score in found.tasks.items()
+    }
+
+
+def prompts(split: Path) -> list[str]:
+    """The same few questions for every model."""
+    rows = islice(jsonl(split / "test.jsonl"), PROMPTS)
+    return [f"Question: {row['question']}\nReasoning:" for row in rows]

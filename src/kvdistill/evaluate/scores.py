@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, pstdev
 
 from kvdistill.evaluate.sources import subject_of
@@ -33,6 +34,12 @@ def task_score(metric: str, items: Sequence[Item], chances: Mapping[str, float])
     )
 
 
+def cleaned(score: TaskScore, items: Sequence[Item], tainted: Collection[str]) -> TaskScore:
+    """The score with that of the items that are not tainted, by id."""
+    clean = [item.correct for item in items if item.item not in tainted]
+    return replace(score, tainted=len(items) - len(clean), clean=fmean(clean) if clean else None)
+
+
 def by_subject(items: Sequence[Item]) -> dict[str, list[Item]]:
     """Items by the subject in their id; a task without subjects is one subject."""
     parts: dict[str, list[Item]] = defaultdict(list)
@@ -49,10 +56,9 @@ def normalised(score: float, chance: float) -> float:
 def macro(
     scores: Mapping[str, TaskScore], tasks: Sequence[str], figure: str = "score"
 ) -> float | None:
-    """Unweighted mean of a figure over the suite's tasks; None where one of them is missing."""
-    if any(task not in scores for task in tasks):
-        return None
-    return fmean(getattr(scores[task], figure) for task in tasks)
+    """Unweighted mean of a figure over the suite's tasks; None where one of them has none."""
+    values = [getattr(scores[task], figure) for task in tasks if task in scores]
+    return None if len(values) < len(tasks) or None in values else fmean(values)
 
 
 def spread(scores: Mapping[str, TaskScore], tasks: Sequence[str]) -> float | None:

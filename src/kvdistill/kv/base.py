@@ -8,7 +8,10 @@ from kvdistill.types import Layer, Tokens
 
 
 class TeacherKV(ABC):
-    """Gives the layers that the layer map needs; never has a gradient."""
+    """Gives the layers that the layer map needs; never has a gradient.
+
+    Built from (body, layers, *, attention, rotary), as `kv.online.Online` says them.
+    """
 
     rotaries: Mapping[int, Rotary]
     """The teacher's own, by layer."""

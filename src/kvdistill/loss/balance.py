@@ -3,12 +3,20 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 class Balance(nn.Module, ABC):
     """Called once a micro-batch in training, before backward; its memory is in its buffers."""
+
+    factor: Float[Tensor, ""]
+    """The last one; 1 before any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.ones(()))
 
     @abstractmethod
     def forward(

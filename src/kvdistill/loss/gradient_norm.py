@@ -18,7 +18,6 @@ from kvdistill.loss.balance import Balance
 class GradientNorm(Balance):
     """One extra backward of each term every `every` steps; `factor` is part of a checkpoint."""
 
-    factor: Float[Tensor, ""]
     measured: Tensor
 
     def __init__(self, *, ratio: float, every: int, momentum: float) -> None:
@@ -32,7 +31,6 @@ class GradientNorm(Balance):
         if not 0 <= momentum < 1:
             raise ConfigError(f"loss.balance.momentum must be in [0, 1), got {momentum}.")
         self.ratio, self.every, self.momentum = ratio, every, momentum
-        self.register_buffer("factor", torch.ones(()))
         self.register_buffer("measured", torch.zeros((), dtype=torch.bool))
 
     def forward(

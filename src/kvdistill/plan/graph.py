@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvdistill.config.compose import Config
-from kvdistill.plan.identity import by_content, digest, identity, model, without
+from kvdistill.plan.identity import by_content, data, digest, identity, model, tasks, without
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Node:
     """A shared artefact or a run. Built once, whoever needs it."""
 
     kind: str
-    """split, model, calibration or run."""
+    """split, validation, model, calibration or run."""
     name: str
     """Folder name: `kind-identity`, or the run's own."""
     recipe: Mapping[str, Any]
@@ -30,8 +30,9 @@ def artifact(kind: str, recipe: Mapping[str, Any], needs: Mapping[str, str], sci
 
 def artifacts(config: Config) -> Iterator[tuple[str, Node]]:
     """Every artefact a run reads, with its role, each after what it needs itself."""
-    split = artifact("split", {"data": config["data"]}, {}, by_content(config["data"]))
+    split = artifact("split", {"data": config["data"]}, {}, data(config))
     yield "split", split
+    yield "validation", validation(config, split)
     built: dict[str, Node] = {}
     for role, node in models(config):
         if "build" in node:
@@ -60,6 +61,18 @@ def artifacts(config: Config) -> Iterator[tuple[str, Node]]:
 CALIBRATION = (
     "student", "style", "compression", "alignment", "layers", "position", "train", "budget",
 )  # fmt: skip
+
+
+def validation(config: Config, split: Node) -> Node:
+    """The check of the split against what runs are scored on, and calibrated on if trained."""
+    recipe = {
+        "data": {key: config["data"][key] for key in ("split", "leakage")},
+        "tasks": config["tasks"],
+        "style": config["style"] if config["trained"] else None,
+        "calibration_rows": config["train"]["calibration_rows"] if config["trained"] else None,
+    }
+    science = recipe | {"tasks": tasks(config)}
+    return artifact("validation", recipe, {"split": split.name}, science)
 
 
 def models(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:

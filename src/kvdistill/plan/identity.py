@@ -30,6 +30,8 @@ ROOMS = (
 TRAIN_EXECUTION = {"logging_steps", "eval_steps", "save_steps"}
 MODEL_EXECUTION = {"name", "placement"}
 TASKS_EXECUTION = {"data_root"}
+DATA_EXECUTION = {"validate_only", "root"}
+"""`data.root` reaches the source, where it is told by content."""
 
 
 def science(config: Config) -> dict[str, Any]:
@@ -37,8 +39,8 @@ def science(config: Config) -> dict[str, Any]:
     found: dict[str, Any] = {
         "version": IDENTITY_VERSION,
         "student": model(config["student"]),
-        "data": by_content(config["data"]),
-        "tasks": by_content(without(config["tasks"], TASKS_EXECUTION)),
+        "data": data(config),
+        "tasks": tasks(config),
     }
     if config["trained"]:
         budget = Budget(**config["budget"])
@@ -69,6 +71,16 @@ def model(node: Mapping[str, Any]) -> Any:
     return by_content(without(node, MODEL_EXECUTION))
 
 
+def data(config: Config) -> Any:
+    """What of the data can change a split."""
+    return by_content(without(config["data"], DATA_EXECUTION))
+
+
+def tasks(config: Config) -> Any:
+    """What of the suite can change a score."""
+    return by_content(without(config["tasks"], TASKS_EXECUTION))
+
+
 def without(node: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     """The mapping less these keys."""
     return {key: value for key, value in node.items() if key not in keys}
@@ -77,8 +89,8 @@ def without(node: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
 def by_content(node: Any) -> Any:
     """Local files are told by their sha256 (put beside the path when the plan was made)."""
     if isinstance(node, Mapping):
-        hashed = node.get("sha256") is not None
-        return {k: by_content(v) for k, v in node.items() if not (hashed and k == "path")}
+        told = {"path", "root"} if node.get("sha256") is not None else set()
+        return {k: by_content(v) for k, v in node.items() if k not in told}
     if isinstance(node, list):
         return [by_content(value) for value in node]
     return node

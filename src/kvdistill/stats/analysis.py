@@ -1,8 +1,6 @@
 """All comparisons of a study: each arm with its question's baseline, corrected within families."""
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from kvdistill.stats.compare import Comparison, compare
@@ -38,9 +36,7 @@ def answer(study: Study, question: Question, settings: Settings) -> Analysis:
     """One question: Holm over its arms on the macro average, Benjamini-Hochberg over its cells."""
     baseline = question.arms[question.baseline]
     arms = [arm for label, arm in question.arms.items() if label != question.baseline]
-    # Drawing releases the interpreter's lock; each comparison has its own generator.
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        compared = list(pool.map(lambda a: compare(a, baseline, study.tasks, settings), arms))
+    compared = [compare(arm, baseline, study.tasks, settings) for arm in arms]
     shown = table(study, question)
     return Analysis(
         question=question,

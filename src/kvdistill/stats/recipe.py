@@ -10,7 +10,7 @@ and is not offered. With two seeds the sum errs up to 12 %, so three are asked f
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from kvdistill.stats.bootstrap import Interval
 
@@ -45,12 +45,12 @@ def combine(
         return None
     df = variance**2 / sum(part**2 / df for part, df in parts)
     se = float(np.sqrt(variance))
-    half = float(stats.t.ppf((1 + confidence) / 2, df)) * se
+    half = float(special.stdtrit(df, (1 + confidence) / 2)) * se
     return Interval(
         estimate=estimate,
         se=se,
         df=float(df),
         low=estimate - half,
         high=estimate + half,
-        p=float(2 * stats.t.sf(abs(estimate) / se, df)),
+        p=float(2 * special.stdtr(df, -abs(estimate) / se)),
     )

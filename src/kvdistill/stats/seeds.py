@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 OK = "ok"
 MISSING = "missing"
@@ -92,7 +92,7 @@ def finish(
     note: str,
 ) -> TTest:
     t = estimate / se
-    half = float(stats.t.ppf((1 + confidence) / 2, df)) * se
+    half = float(special.stdtrit(df, (1 + confidence) / 2)) * se
     return TTest(
         kind=kind,
         status=OK,
@@ -102,7 +102,7 @@ def finish(
         se=se,
         t=t,
         df=df,
-        p=float(2 * stats.t.sf(abs(t), df)),
+        p=float(2 * special.stdtr(df, -abs(t))),
         low=estimate - half,
         high=estimate + half,
         note=note,

@@ -14,7 +14,7 @@ from torch import Tensor
 from kvdistill.config.compose import Config
 from kvdistill.kv.calibration import Calibration, LayerMoments
 from kvdistill.kv.moments import Moments
-from kvdistill.kv.online import Online
+from kvdistill.kv.partners import partners
 from kvdistill.kv.rotary import STILL, rotaries
 from kvdistill.models.capture import Capture
 from kvdistill.train import readings
@@ -56,7 +56,7 @@ class Measure:
 
     def __init__(self, config: Config, needs: Mapping[str, Path], reader: Reader) -> None:
         self.reader = reader
-        self.teacher: Online = readings.teacher(config, NAME, needs, reader)
+        self.teacher = readings.itself(config, NAME, needs, reader)
         self.student = readings.student(config, needs).eval()
         layers = [source.student for source in reader.sources]
         self.capture = Capture(self.student, layers)
@@ -74,6 +74,7 @@ class Measure:
         own = self.capture.take(tokens)
         layers = self.teacher.read(reading.tokens, batch.ids)
         aligner = Aligner(layers, self.reader, reading.links, self.teacher.rotaries)
+        others, paired = partners(batch.ids)
         for source in self.reader.sources:
             mine, theirs = own[source.student].kv, aligner(source)
             keys = self.reader.position.source(
@@ -88,8 +89,8 @@ class Measure:
                 wide = torch.cat([flat(each) for each in x], dim=2)
                 self.add(part, source.student, name, wide[mask], flat(y)[mask])
                 if part == "held_out":
-                    both = mask & mask.roll(1, dims=0)
-                    self.add("shuffled", source.student, name, wide.roll(1, 0)[both], flat(y)[both])
+                    both = mask & mask[others] & paired[:, None].to(mask.device)
+                    self.add("shuffled", source.student, name, wide[others][both], flat(y)[both])
         self.tokens += int(mask.sum()) if part == "fit" else 0
 
     def add(self, part: str, layer: int, name: int, x: Tensor, y: Tensor) -> None:
@@ -111,6 +112,6 @@ def evenly(count: int, wanted: int) -> list[int]:
 
 
 def chunked(part: str, rows: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
-    """Batches of rows; none of one row, which could not be shuffled."""
+    """Batches of rows."""
     for start in range(0, len(rows), BATCH):
         yield part, rows[start : start + BATCH]

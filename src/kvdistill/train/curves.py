@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from kvdistill.train.rooms import Rooms
 from kvdistill.train.step import Terms
 from kvdistill.types import Batch
 
@@ -25,13 +27,23 @@ class Curves:
         """Real tokens read by the student, padding left out."""
 
     def add(
-        self, loss: Tensor, ce: Tensor, terms: Terms | None, batch: Batch, micro_batches: int
+        self,
+        loss: Tensor,
+        ce: Tensor,
+        pull: Tensor,
+        terms: Terms | None,
+        batch: Batch,
+        micro_batches: int,
     ) -> None:
-        """Counts a micro-batch in; `loss` and `ce` are already its share of the step."""
+        """Counts a micro-batch in; `loss`, `ce` and `pull` are already its share of the step.
+
+        `pull` is what the distance of K and V adds to the loss: logged as kv_weighted.
+        """
         found = {"loss": loss, "ce": ce}
         if terms is not None:
             means = {"kv": terms.kv, "k": terms.keys, "v": terms.values, "entropy": terms.entropy}
             found |= {name: value.mean() / micro_batches for name, value in means.items()}
+            found["kv_weighted"] = pull
         for name, value in found.items():
             self.sums[name] = self.sums.get(name, torch.zeros(())) + value.detach().cpu()
         self.steps += 1 / micro_batches
@@ -44,14 +56,29 @@ class Curves:
         self.write({"step": step, "split": "train", **means, **extra})
         self.sums, self.steps = {}, 0.0
 
-    def write_val(self, step: int, found: dict[str, float]) -> None:
-        """One line of validation terms."""
+    def write_val(self, step: int, found: dict[str, Any]) -> None:
+        """One line of validation terms; those of each layer are nested under `layers`."""
         names = {"keys": "k", "values": "v"}
         self.write({"step": step, "split": "val", **{names.get(k, k): v for k, v in found.items()}})
 
     def write(self, line: dict[str, Any]) -> None:
-        finite = {
-            k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in line.items()
-        }
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite, allow_nan=False) + "\n")
+            file.write(json.dumps(finite(line), allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The value with null for every number that JSON cannot write."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def by_layer(rooms: Rooms, parts: Float[Tensor, "layers 2"]) -> dict[str, dict[str, float]]:
+    """Layer -> its distances of keys and of values, and what they add to the loss."""
+    number = rooms.weights
+    share = torch.tensor([number.keys, number.values]) / (number.keys + number.values)
+    pull = (parts * share).sum(dim=1) * number.kv * rooms.balance.factor.cpu() / len(rooms.layers)
+    return {
+        str(layer): {"k": float(k), "v": float(v), "kv_weighted": float(kv)}
+        for layer, (k, v), kv in zip(rooms.layers, parts, pull, strict=True)
+    }

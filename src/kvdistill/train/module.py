@@ -4,17 +4,17 @@ Its forward runs the step, so that DDP and checkpoints see projections and route
 not registered in it; what is exported is the student alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kvdistill.kv.base import TeacherKV
 from kvdistill.kv.rotary import STILL, rotaries
-from kvdistill.models.capture import Capture
+from kvdistill.models.capture import Capture, decoder
 from kvdistill.train.rooms import Rooms, Weights
-from kvdistill.train.step import Terms, cross_entropy, distil
-from kvdistill.types import Batch
+from kvdistill.train.step import Terms, compared, cross_entropy, distil
+from kvdistill.types import KV, Batch
 
 
 class Distiller(nn.Module):
@@ -52,6 +52,16 @@ class Distiller(nn.Module):
         terms = distil(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
         return cross_entropy(logits, tokens), terms
 
+    def pairs(self, batch: Batch) -> Iterator[tuple[int, KV, KV]]:
+        """(layer, the student's K and V, their fused target): to be looked at, not trained on."""
+        assert self.rooms is not None
+        with self._capture:
+            self.logits(batch)
+        own = self._capture.take(batch.student)
+        found = compared(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
+        for layer, mine, target, _ in found:
+            yield layer, mine, target
+
     def logits(self, batch: Batch) -> Tensor:
         """The student's next-token scores: (batch, seq, vocab)."""
         tokens = batch.student
@@ -65,6 +75,13 @@ class Distiller(nn.Module):
         Non-reentrant: reentrant checkpointing would lose the gradient of captured K and V.
         """
         self.student.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def mapped(self) -> list[nn.Parameter]:
+        """The trained weights that make the compared K and V: what both losses pull on."""
+        body = decoder(self.student)
+        attentions = [body.layers[at].self_attn for at in self.rooms.layers] if self.rooms else []
+        projections = [part for a in attentions for part in (a.k_proj, a.v_proj)]
+        return [p for part in projections for p in part.parameters() if p.requires_grad]
 
     def groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
         """Optimiser groups: the student's matrices decay, its vectors do not; rooms scale lr."""

@@ -12,6 +12,7 @@ from kvdistill.config.compose import Config
 from kvdistill.data import split
 from kvdistill.data.batch import Collator, Texts
 from kvdistill.data.tokenise import Tokeniser
+from kvdistill.kv.base import TeacherKV
 from kvdistill.kv.online import Online
 from kvdistill.models import load
 from kvdistill.train.rooms import Reader
@@ -48,12 +49,23 @@ def student(config: Config, needs: Needs) -> PreTrainedModel:
     return load.model(config["student"], "student", needs.get("student"))
 
 
-def teacher(config: Config, name: str, needs: Needs, reader: Reader) -> Online:
-    """A teacher that reads every batch, cut at its deepest needed layer."""
+def teacher(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
+    """Where a run takes that teacher's K and V from."""
+    found: TeacherKV = build("source", config["source"], **facts(config, name, needs, reader))
+    return found
+
+
+def itself(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
+    """The teacher as it is, whatever the source: what is calibrated on."""
+    return Online(**facts(config, name, needs, reader))
+
+
+def facts(config: Config, name: str, needs: Needs, reader: Reader) -> dict[str, Any]:
+    """What every source is built from."""
     role = f"teacher.{name}"
-    return Online(
-        load.model(config["teachers"][name], role, needs.get(role), body=True),
-        sorted({layer for source in reader.sources for layer in source.teachers}),
-        attention=reader.compression.needs_attention,
-        rotary=reader.position.needs_rotary,
-    )
+    return {
+        "body": load.model(config["teachers"][name], role, needs.get(role), body=True),
+        "layers": sorted({layer for source in reader.sources for layer in source.teachers}),
+        "attention": reader.compression.needs_attention,
+        "rotary": reader.position.needs_rotary,
+    }

@@ -19,6 +19,7 @@ from kvdistill.kv.calibration import Calibration, one_side, spread
 from kvdistill.kv.moments import Moments
 from kvdistill.layers.base import Source
 from kvdistill.layers.select import select
+from kvdistill.loss.balance import Balance
 from kvdistill.loss.base import Distance
 from kvdistill.position.base import Position
 from kvdistill.projection.base import Projection, check_space
@@ -210,6 +211,7 @@ class Rooms(nn.Module):
             layers=list(self.layers),
         )
         self.distance: Distance = build("loss.distance", config["loss"]["distance"])
+        self.balance: Balance = build("loss.balance", config["loss"]["balance"])
         self.weights = Weights.of(config)
 
     def parts(self) -> dict[str, Taught]:

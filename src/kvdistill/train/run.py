@@ -18,6 +18,7 @@ from kvdistill.kv.calibration import Calibration
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.records import SCHEMA_VERSION
 from kvdistill.train import readings
+from kvdistill.train.agreement import held_out
 from kvdistill.train.calibrate import evenly
 from kvdistill.train.curves import Curves
 from kvdistill.train.module import Distiller, parameters_of
@@ -43,16 +44,17 @@ def train(
     texts, collate = readings.texts(config, needs, "train_student", alignment)
     held, _ = readings.texts(config, needs, "val", alignment)
     rows = evenly(len(held), VALIDATION_TEXTS)
-    size = budget.batch_size
-    chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
+    count = -(-len(rows) // budget.batch_size)
+    chunks = [rows[first::count] for first in range(count)]  # alike in size: none of one text
     curves = Curves(folder)
+    validation = [collate([held[row] for row in chunk]) for chunk in chunks]
     trainer = DistillTrainer(
         module,
         arguments(config, steps, folder),
         texts,
         Stream(len(texts), steps * global_batch(budget), config["seed"]),
         collate,
-        [collate([held[row] for row in chunk]) for chunk in chunks],
+        validation,
         curves,
         progress,
     )
@@ -76,6 +78,7 @@ def train(
         "parameters_before": began,
         "parameters_after": parameters_of(module.student),
         **fits,
+        **({"agreement": held_out(module, validation)} if module.rooms else {}),
     }
 
 

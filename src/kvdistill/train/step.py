@@ -4,11 +4,11 @@ Per teacher: capture -> compression -> alignment -> centring -> projection -> la
 then fusion over the teachers, then the distance to the student's own K and V.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -50,15 +50,8 @@ def distil(
 
     `rotaries` are the student's; `progress` is the share of the steps that is done.
     """
-    targets = [
-        teacher_targets(teachers[name], taught, batch, name, rotaries)
-        for name, taught in rooms.parts().items()
-    ]
     parts = []
-    for layer in rooms.layers:
-        mine = student_kv(own[layer].kv, rooms, layer, rotaries)
-        detached = KV(mine.keys.detach(), mine.values.detach(), mine.mask)
-        target, share = rooms.fusion(detached, [found[layer] for found in targets], layer, progress)
+    for layer, mine, target, share in compared(own, teachers, rooms, batch, rotaries, progress):
         parts.append(
             (
                 rooms.distance(mine.keys, target.keys, target.mask, rooms.spread(layer, "keys")),
@@ -85,6 +78,26 @@ def distil(
     )
 
 
+def compared(
+    own: Mapping[int, Layer],
+    teachers: Mapping[str, TeacherKV],
+    rooms: Rooms,
+    batch: Batch,
+    rotaries: Rotaries,
+    progress: float,
+) -> Iterator[tuple[int, KV, KV, Float[Tensor, "teachers batch seq"]]]:
+    """(layer, the student's K and V, the fused target, its weights) in the space of comparison."""
+    targets = [
+        teacher_targets(teachers[name], taught, batch, name, rotaries)
+        for name, taught in rooms.parts().items()
+    ]
+    for layer in rooms.layers:
+        mine = student_kv(own[layer].kv, rooms, layer, rotaries)
+        detached = KV(mine.keys.detach(), mine.values.detach(), mine.mask)
+        found = [target[layer] for target in targets]
+        yield layer, mine, *rooms.fusion(detached, found, layer, progress)
+
+
 def teacher_targets(
     teacher: TeacherKV, taught: Taught, batch: Batch, name: str, ours: Rotaries
 ) -> dict[int, KV]:
@@ -105,26 +118,32 @@ class Aligner:
         self, layers: Mapping[int, Layer], reader: Reader, links: Links, theirs: Rotaries
     ) -> None:
         self.layers, self.reader, self.links, self.theirs = layers, reader, links, theirs
+        self.scores: dict[int, Tensor] = {}
+        """What compression thinks of each layer's tokens: two student layers may share a layer."""
+        self.kept: Links | None = None
         self.shared: dict[int, KV] = {}
         """Aligned layers, where the kept tokens are the same for all of them."""
 
     def __call__(self, source: Source) -> list[KV]:
         """The source's one or two teacher layers, uncentred."""
-        if self.reader.compression.needs_attention:
-            kept = self.kept(source)
-            return [self.align(layer, kept) for layer in source.teachers]
-        if not self.shared:
-            self.links = self.kept(source)
+        if not self.reader.compression.alike:
+            links = self.chosen(source)
+            return [self.align(layer, links) for layer in source.teachers]
+        if self.kept is None:
+            self.kept = self.chosen(source)
         for layer in source.teachers:
             if layer not in self.shared:
-                self.shared[layer] = self.align(layer, self.links)
+                self.shared[layer] = self.align(layer, self.kept)
         return [self.shared[layer] for layer in source.teachers]
 
-    def kept(self, source: Source) -> Links:
+    def chosen(self, source: Source) -> Links:
         """The links to the tokens that compression keeps for this student layer."""
-        return self.links.keep(
-            self.reader.compression([self.layers[layer] for layer in source.teachers])
-        )
+        press, layers = self.reader.compression, self.layers
+        for layer in source.teachers:
+            if layer not in self.scores:
+                self.scores[layer] = press.score(layers[layer])
+        scores = [self.scores[layer] for layer in source.teachers]
+        return self.links.keep(press.best(scores, layers[source.low].tokens.mask))
 
     def align(self, layer: int, links: Links) -> KV:
         kv = self.layers[layer].kv
@@ -162,6 +181,12 @@ def cross_entropy(logits: Float[Tensor, "batch seq vocab"], tokens: Tokens) -> T
     return F.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), labels.flatten(), ignore_index=-100, reduction="sum"
     )
+
+
+def exact(logits: Float[Tensor, "batch seq vocab"], tokens: Tokens) -> Bool[Tensor, " batch"]:
+    """Whether greedy decoding from the prompt would write the whole answer, end included."""
+    wanted = (tokens.answer & tokens.mask)[:, 1:]
+    return ((logits[:, :-1].argmax(dim=2) == tokens.ids[:, 1:]) | ~wanted).all(dim=1)
 
 
 def positions_of(keys: Float[Tensor, "batch heads seq dim"]) -> Int[Tensor, "batch seq"]:

@@ -17,9 +17,9 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from kvdistill.errors import UserError
 from kvdistill.fusion.routing import Routing
-from kvdistill.train.curves import Curves
+from kvdistill.train.curves import Curves, by_layer
 from kvdistill.train.module import Distiller
-from kvdistill.train.step import Terms
+from kvdistill.train.step import Terms, exact
 from kvdistill.types import Batch
 
 WEIGHTS = "distiller.safetensors"
@@ -91,7 +91,7 @@ class DistillTrainer(Trainer):
         ce_sum, terms = model(batch)
         # DDP averages gradients over ranks, while the token count is the sum over them.
         ce = ce_sum / num_items_in_batch * self.args.world_size
-        loss = self.weigh(ce, terms, self.current_gradient_accumulation_steps)
+        loss, pull = self.weigh(ce, terms, self.current_gradient_accumulation_steps)
         if not torch.isfinite(loss):
             rows = ", ".join(batch.ids[:4])
             raise UserError(
@@ -99,17 +99,23 @@ class DistillTrainer(Trainer):
                 f"(rows {rows}, ...). Lower train.lr or look at these rows; the last checkpoint "
                 f"is kept."
             )
-        self.curves.add(loss, ce, terms, batch, self.current_gradient_accumulation_steps)
+        self.curves.add(loss, ce, pull, terms, batch, self.current_gradient_accumulation_steps)
         return loss
 
-    def weigh(self, ce: Tensor, terms: Terms | None, micro_batches: int) -> Tensor:
-        """The weighted sum of the terms: CE as it is, KV divided over the micro-batches."""
-        weights = self.module.weights
+    def weigh(self, ce: Tensor, terms: Terms | None, micro_batches: int) -> tuple[Tensor, Tensor]:
+        """The weighted sum of the terms, and what of it is the distance of K and V.
+
+        CE counts as it is, already a share of the step; the rest is divided by micro-batches.
+        """
+        module, weights = self.module, self.module.weights
         loss = weights.ce * ce
-        if terms is None:
-            return loss
-        kv = weights.kv * terms.kv + terms.penalty - weights.entropy * terms.entropy
-        return loss + kv / micro_batches
+        if terms is None or module.rooms is None:
+            return loss, torch.zeros_like(ce)
+        kv = terms.kv / micro_batches
+        factor = module.rooms.balance(ce, kv, module.mapped(), self.state.global_step)
+        pull = weights.kv * factor * kv
+        rest = terms.penalty - weights.entropy * terms.entropy
+        return loss + pull + rest / micro_batches, pull.detach()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Also writes the training line of the curves."""
@@ -131,22 +137,29 @@ class DistillTrainer(Trainer):
         module.train(training)
         return {}
 
-    def validated(self, module: Distiller) -> dict[str, float]:
-        """CE a token, and the KV terms a sample, over all validation batches."""
-        sums: dict[str, float] = {}
+    def validated(self, module: Distiller) -> dict[str, Any]:
+        """CE a token; KV terms and answers that greedy decoding would write, a sample."""
+        sums: dict[str, Any] = {}
+        layers = torch.zeros(())
+        samples = sum(len(batch.ids) for batch in self.validation)
         routing = module.rooms.routing() if module.rooms else None
         for batch in self.validation:
             ce_sum, terms = module(batch.to(self.args.device))
             found = {"ce": float(ce_sum), "tokens": float(answers(batch))}
+            found["exact_match"] = float(exact(module.logits(batch), batch.student).float().mean())
             if terms is not None:
                 found |= {name: float(getattr(terms, name).mean()) for name in KV_TERMS}
                 assert routing is not None
                 routing.add(terms.weights, batch.tasks)
+                by_part = torch.stack((terms.keys, terms.values), dim=1).cpu()
+                layers = layers + by_part * (len(batch.ids) / samples)
             for name, value in found.items():
-                share = 1.0 if name in ("ce", "tokens") else 1 / len(self.validation)
+                share = 1.0 if name in ("ce", "tokens") else len(batch.ids) / samples
                 sums[name] = sums.get(name, 0.0) + value * share
         self.routing = routing
         sums["ce"] /= sums.pop("tokens")
+        if module.rooms is not None:
+            sums["layers"] = by_layer(module.rooms, layers)
         return sums
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

@@ -6,7 +6,8 @@ import logging
 import pytest
 
 from kvdistill.data.sources.mixture import Mixture
-from kvdistill.errors import ConfigError
+from kvdistill.errors import ArtifactError, ConfigError
+from kvdistill.files import sha256
 from tests.data.toys import record
 
 PART = {
@@ -64,6 +65,15 @@ def test_an_edited_copy_is_read_anew(tmp_path):
     copy(tmp_path / "b", "one", rows(50, 9))
     first, second = (mixture(tmp_path / side, 9, one={}).records() for side in "ab")
     assert not {each.question for each in first} & {each.question for each in second}
+
+
+def test_a_copy_edited_after_planning_is_refused(tmp_path):
+    copy(tmp_path, "one", rows(0, 9))
+    planned = Mixture(parts={"one": PART}, rows=9, root=str(tmp_path), sha256=sha256(tmp_path))
+    assert len(planned.records()) == 9
+    copy(tmp_path, "one", rows(50, 9))
+    with pytest.raises(ArtifactError, match="changed since the run was planned"):
+        planned.records()
 
 
 def test_duplicates_count_once(tmp_path):

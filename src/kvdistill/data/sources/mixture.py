@@ -17,7 +17,8 @@ import datasets
 from kvdistill.data.fields import FieldMap
 from kvdistill.data.normalise import group_id
 from kvdistill.data.sources.base import Source
-from kvdistill.errors import ConfigError
+from kvdistill.errors import ArtifactError, ConfigError
+from kvdistill.files import sha256
 from kvdistill.records import Record
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Mixture(Source):
     rows: int
     root: str | None = None
     """A folder that holds a copy of each part, named after it; null reads the hub."""
+    sha256: str | None = None
+    """Of that folder, put here when the plan was made; an edit since then is refused."""
 
     def __post_init__(self) -> None:
         if self.rows < 1:
@@ -67,6 +70,10 @@ class Mixture(Source):
         Raises ConfigError for a part that cannot be read or has too few rows, and for a row that
         is no record, naming part, row and field.
         """
+        if self.root is not None and self.sha256 not in (None, sha256(Path(self.root))):
+            raise ArtifactError(
+                f"{self.root} changed since the run was planned. Repeat the command."
+            )
         parts = {name: _part(name, spec) for name, spec in self.parts.items()}
         total = sum(part.weight for part in parts.values())
         taken: list[Record] = []

@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from kvdistill.report.figures.style import INK, Drawn, Look, draw
 from kvdistill.report.safe import short
 
-NOT_METRICS = {"step", "split", "loss", "ce", "kv", "k", "v", "entropy"}
+METRICS = ("macro", "exact_match")
+"""Columns of the curves that say how well tasks are done, the better one first."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,9 @@ def mean_curves(label: str, tables: Sequence[pd.DataFrame]) -> Curves:
 
 
 def accuracy_column(curves: Sequence[Curves]) -> str | None:
-    """macro, or the first task metric that was logged in training."""
-    found: dict[str, None] = {}
-    for one in curves:
-        for table in one.splits.values():
-            found |= dict.fromkeys(
-                c for c in table if c not in NOT_METRICS and table[c].notna().any()
-            )
-    return "macro" if "macro" in found else next(iter(found), None)
+    """The first of METRICS that was logged in training."""
+    logged = {c for one in curves for t in one.splits.values() for c in t if t[c].notna().any()}
+    return next((name for name in METRICS if name in logged), None)
 
 
 def lines(
@@ -134,7 +130,7 @@ def accuracy(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) -
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         lines(axes, curves, column, looks, ("train", "val"), 100)
-        axes.set(xlabel="optimiser step", ylabel=f"{column}, %")
+        axes.set(xlabel="optimiser step", ylabel=f"{column.replace('_', ' ')}, %")
         figure.legend(loc="outside upper left", ncols=4)
 
     return draw(
@@ -198,7 +194,7 @@ def stacked(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) ->
         lines(top, curves, "kv", looks, ("val",))
         lines(bottom, curves, column, looks, ("val",), 100)
         top.set_ylabel("KV loss")
-        bottom.set(xlabel="optimiser step", ylabel=f"{column}, %")
+        bottom.set(xlabel="optimiser step", ylabel=f"{column.replace('_', ' ')}, %")
         handles, names = top.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=4)
 

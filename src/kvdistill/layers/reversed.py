@@ -1,0 +1,15 @@
+"""The student's first layers face the teacher's last: a control that a layer map must beat."""
+
+from dataclasses import dataclass
+
+from kvdistill.layers.base import LayerMap, proportional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reversed(LayerMap):
+    """Sends layer l to (L_t - 1) - l (L_t - 1) / (L_s - 1)."""
+
+    def position(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
+        # Counted from the student's top, so that whole results stay exact.
+        mirrored = student_layers - 1 - layer
+        return proportional(mirrored, student_layers=student_layers, teacher_layers=teacher_layers)

@@ -1,0 +1,43 @@
+"""Which validation report a study shows."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+
+def run(root: Path, name: str, check: str, verdict: str, trained: bool = True) -> Path:
+    folder = root / "runs/s/runs" / name
+    folder.mkdir(parents=True)
+    frozen = {"needs": {"validation": check}, "recipe": {"trained": trained}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(frozen))
+    artifact = root / "artifacts" / check
+    artifact.mkdir(parents=True, exist_ok=True)
+    (artifact / "validation_report.json").write_text(json.dumps({"verdict": verdict, "of": check}))
+    return folder
+
+
+def shown(root: Path, runs: list[Path]) -> str:
+    from kvdistill.cluster.ledger import copy_validation
+
+    copy_validation(root, root / "runs/s", runs)
+    return json.loads((root / "runs/s/validation_report.json").read_text())["of"]
+
+
+def test_a_study_shows_the_check_of_its_trained_runs(tmp_path: Path) -> None:
+    runs = [run(tmp_path, "a", "one", "clean"), run(tmp_path, "b", "two", "clean", trained=False)]
+    assert shown(tmp_path, runs) == "one"
+
+
+def test_a_leak_is_shown_before_anything_else(tmp_path: Path) -> None:
+    runs = [run(tmp_path, "a", "one", "leak"), run(tmp_path, "b", "two", "clean")]
+    assert shown(tmp_path, runs) == "one"
+
+
+def test_a_check_that_was_never_made_is_not_shown(tmp_path: Path) -> None:
+    from kvdistill.cluster.ledger import copy_validation
+
+    folder = run(tmp_path, "a", "one", "clean")
+    (tmp_path / "artifacts/one/validation_report.json").unlink()
+    copy_validation(tmp_path, tmp_path / "runs/s", [folder])
+    assert not (tmp_path / "runs/s/validation_report.json").exists()

@@ -1,0 +1,60 @@
+"""Which jobs still matter once one of them failed."""
+
+from pathlib import Path
+
+
+class Process:
+    """Stands for a job's process; ends when told."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    def terminate(self) -> None:
+        self.ended = True
+
+
+def jobs(tmp_path: Path, **needs: list[str]):
+    from kvdistill.cluster.local import Jobs
+    from kvdistill.plan.graph import Node
+
+    kinds = {name: "run" if name.startswith("run") else "model" for name in needs}
+    nodes = [
+        Node(kinds[name], name, {}, {need: need for need in read}) for name, read in needs.items()
+    ]
+    return Jobs(nodes, {name: tmp_path / name for name in needs})
+
+
+def test_what_only_failed_jobs_would_have_read_is_given_up(tmp_path: Path) -> None:
+    found = jobs(tmp_path, split=[], check=["split"], teacher=["split"], fit=["teacher"],
+                 run=["check", "fit"])  # fmt: skip
+    found.failed = {"check": "leaks", "run": "not started"}
+    found.waiting = [node for node in found.waiting if node.name == "fit"]
+    found.running = {"teacher": Process()}
+    found.give_up()
+    assert found.waiting == []
+    assert found.running["teacher"].ended
+    assert found.given_up == {"teacher"}
+
+
+def test_what_another_run_reads_goes_on(tmp_path: Path) -> None:
+    found = jobs(tmp_path, check=[], teacher=[], run=["check", "teacher"], run_b=["teacher"])
+    found.failed = {"check": "leaks", "run": "not started"}
+    found.waiting = [node for node in found.waiting if node.name == "run_b"]
+    found.running = {"teacher": Process()}
+    found.give_up()
+    assert [node.name for node in found.waiting] == ["run_b"]
+    assert not found.running["teacher"].ended
+
+
+def test_what_was_asked_for_its_own_sake_goes_on(tmp_path: Path) -> None:
+    found = jobs(tmp_path, one=[], check_one=["one"], two=[], check_two=["two"])
+    found.failed = {"one": "empty", "check_one": "not started"}
+    found.waiting = [node for node in found.waiting if node.name.endswith("two")]
+    found.give_up()
+    assert [node.name for node in found.waiting] == ["two", "check_two"]
+
+
+def test_nothing_is_given_up_before_a_failure(tmp_path: Path) -> None:
+    found = jobs(tmp_path, teacher=[], run=["teacher"])
+    found.give_up()
+    assert len(found.waiting) == 2

@@ -1,0 +1,81 @@
+"""What a scored model leaves on disk, and the proof that its items were checked."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kvdistill.errors import ArtifactError
+from kvdistill.evaluate import records
+from kvdistill.evaluate.gather import rows_hash
+from kvdistill.evaluate.harness import load_tasks
+from kvdistill.evaluate.suite import Suite
+from kvdistill.evaluate.undisturbed import quiet
+from kvdistill.evaluate.validation import own_rows
+from tests.evaluate.made import tiny
+
+TASKS = {
+    "_target_": "kvdistill.evaluate.suite.Suite", "name": "t",
+    "tasks": ["nano_choice", "nano_exam"], "beside": ["train_questions", "test_questions"],
+    "limit": {"train_questions": 7, "test_questions": 7}, "max_gen_toks": 4,
+}  # fmt: skip
+TAINTED = {
+    "nano_choice": ["nano_choice-0", "nano_choice-1"], "nano_exam": [],
+    "test_questions": [], "train_questions": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def needs(tmp_path, nano_records):
+    split, validation = tmp_path / "split", tmp_path / "validation"
+    split.mkdir()
+    validation.mkdir()
+    for name in ("test", "train_student"):
+        (split / f"{name}.jsonl").write_bytes(nano_records.read_bytes())
+    suite = Suite(**{key: value for key, value in TASKS.items() if key != "_target_"})
+    with quiet():
+        tasks, _ = load_tasks(suite, own_rows(split))
+    report = {
+        "tasks_sha256": {name: rows_hash(name, tasks) for name in suite.scored},
+        "tainted": TAINTED,
+    }
+    (validation / "validation_report.json").write_text(json.dumps(report))
+    return {"split": split, "validation": validation}
+
+
+def written(needs: dict[str, Path], tokenizer, folder: Path):
+    folder.mkdir()
+    model = tiny(tokenizer)
+    records.write(
+        model, tokenizer, {"tasks": TASKS}, needs, folder, {"steps": 3, "other": 1}, lambda *_: None
+    )
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_results_hold_clean_scores_spread_gap_and_speed(needs, tokenizer, tmp_path):
+    found = written(needs, tokenizer, tmp_path / "run")
+    items = pd.read_parquet(tmp_path / "run/items.parquet")
+    choice = items[items.task == "nano_choice"]
+    clean = choice[~choice.item.isin(TAINTED["nano_choice"])]
+    assert list(found["tasks"]) == TASKS["tasks"]
+    assert list(found["beside"]) == TASKS["beside"]
+    assert found["tasks"]["nano_choice"]["tainted"] == 2
+    assert found["tasks"]["nano_choice"]["clean"] == pytest.approx(clean.correct.mean())
+    assert found["tasks"]["nano_exam"]["clean"] == found["tasks"]["nano_exam"]["score"]
+    assert found["macro_clean"] == pytest.approx(
+        sum(found["tasks"][task]["clean"] for task in TASKS["tasks"]) / 2
+    )
+    scores = [found["tasks"][task]["score"] for task in TASKS["tasks"]]
+    assert found["generalisation"]["spread"] == pytest.approx(abs(scores[0] - scores[1]) / 2)
+    assert found["generalisation"]["gap"] == 0.0
+    assert found["efficiency"]["tokens_per_second"] > 0
+    assert found["efficiency"]["steps"] == 3
+
+
+def test_items_other_than_those_checked_are_refused(needs, tokenizer, tmp_path):
+    path = needs["split"] / "test.jsonl"
+    path.write_text(path.read_text().replace("How much is 3", "How much is 33"))
+    with pytest.raises(ArtifactError, match="items of nano_choice are not those that were checked"):
+        written(needs, tokenizer, tmp_path / "run")
+    assert not (tmp_path / "run/results.json").exists()

@@ -1,0 +1,173 @@
+"""What data is checked against: whose items, under which ids and roles, and what refuses."""
+
+import json
+
+import pytest
+
+from kvdistill.data.build import LeakError, Settings, build
+from kvdistill.data.leakage import Leakage
+from kvdistill.errors import UserError
+from kvdistill.evaluate.harness import load_tasks
+from kvdistill.evaluate.suite import Suite
+from kvdistill.evaluate.undisturbed import quiet
+from kvdistill.evaluate.validation import own_rows, task_sets, validate
+from tests.data.test_build import Fixed
+from tests.data.toys import record
+from tests.evaluate.made import SEVEN
+
+LONG = "On the farm {} picks twelve baskets of plums before lunch and nine after it; how many?"
+
+
+def recipe(*tasks, beside=(), data_root=None, shots=None, leakage=None, rows=None):
+    suite = {
+        "_target_": "kvdistill.evaluate.suite.Suite", "name": "t", "tasks": list(tasks),
+        "beside": list(beside), "data_root": data_root, "shots": shots or {},
+    }  # fmt: skip
+    style = {
+        "_target_": "kvdistill.data.styles.Style",
+        "templates": {name: {"prompt": "{question}", "answer": "{answer}"} for name in "ab"},
+    }
+    room = "kvdistill.data"
+    return {
+        "data": {
+            "split": {"_target_": f"{room}.split.Splitting"},
+            "leakage": {"_target_": f"{room}.leakage.Leakage"} | (leakage or {}),
+        },
+        "tasks": suite, "style": style, "calibration_rows": rows,
+    }  # fmt: skip
+
+
+def split(folder, records, near="drop"):
+    build(Fixed(given=records), Settings(leakage=Leakage(near=near)), folder)
+    return folder
+
+
+NANO = [record(number, task="nano_arithmetic") for number in range(200)]
+
+
+def pairs_of(report, name):
+    return {
+        pair["first"]: pair["verdict"]
+        for pair in report["pairs"]
+        if pair["second"] == name and pair["method"] == "ngram"
+    }
+
+
+def test_a_task_drawn_from_the_test_part_is_checked_against_training_not_itself(tmp_path):
+    report = validate(recipe("nano_arithmetic", rows=8), split(tmp_path / "split", NANO))
+    assert report["sets"]["nano_arithmetic"]["role"] == "drawn"
+    assert set(pairs_of(report, "nano_arithmetic")) == {
+        "train_teachers", "train_student", "calibration", "val",
+    }  # fmt: skip
+    assert report["verdict"] == "clean"
+    assert set(report["tasks_sha256"]) == {"nano_arithmetic"}
+
+
+def test_near_copies_by_design_are_reported_and_taint_under_the_items_own_ids(tmp_path):
+    names = [f"{a}{b}" for a in ("Ann", "Bob", "Cy", "Dee", "Eve") for b in ("son", "ley", "ton")]
+    near = [
+        record(900 + n, question=LONG.format(name), task="nano_arithmetic")
+        for n, name in enumerate(names)
+    ]
+    folder = split(tmp_path / "split", [*NANO, *near], near="report")
+    report = validate(
+        recipe("nano_arithmetic", beside=["test_questions"], leakage={"near": "report"}), folder
+    )
+    assert report["verdict"] == "clean"
+    tainted = report["tainted"]["nano_arithmetic"]
+    assert tainted
+    assert tainted == report["tainted"]["test"]
+    assert report["tainted"]["test_questions"] == [f"nano_arithmetic/{id}" for id in tainted]
+
+
+def test_questions_asked_of_training_rows_on_purpose_are_all_tainted_and_never_refused(tmp_path):
+    folder = split(tmp_path / "split", NANO)
+    report = validate(recipe("nano_arithmetic", beside=["train_questions"]), folder)
+    rows = (folder / "train_student.jsonl").read_text().splitlines()
+    assert len(report["tainted"]["train_questions"]) == len(rows)
+    assert "train_questions" not in report["sets"]
+
+
+def test_calibration_rows_are_those_that_calibration_reads(tmp_path):
+    folder = split(tmp_path / "split", NANO)
+    rows = len((folder / "train_teachers.jsonl").read_text().splitlines())
+    # Two texts a row: 8 to fit on and 2 to judge by are every rows * 2 / 10th text.
+    report = validate(recipe("nano_arithmetic", rows=8), folder)
+    expected = {i * rows * 2 // 10 // 2 for i in range(10)}
+    assert report["sets"]["calibration"]["rows"] == len(expected)
+    assert "calibration" not in validate(recipe("nano_arithmetic"), folder)["sets"]
+
+
+def gsm8k(root, questions, part="test"):
+    folder = root / "gsm8k/main"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [{"question": text, "answer": "so it is\n#### 3"} for text in questions]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / f"{part}.jsonl").write_text(text)
+
+
+@pytest.mark.parametrize("hide", [str, str.upper, "Please: {} Thanks for that one.".format])
+def test_a_benchmarks_item_in_training_refuses_naming_both(tmp_path, hide):
+    gsm8k(tmp_path, [LONG.format("Ann"), "How deep is a well of nine rungs and a half?"])
+    folder = split(tmp_path / "split", NANO)
+    taught = json.loads((folder / "train_student.jsonl").read_text().splitlines()[0])
+    planted = taught | {"question": hide(LONG.format("Ann")), "id": "planted"}
+    with (folder / "train_student.jsonl").open("a") as file:
+        file.write(json.dumps(planted) + "\n")
+    with pytest.raises(LeakError, match=r"train_student and gsm8k share 1.*'planted'") as caught:
+        validate(recipe("gsm8k", data_root=str(tmp_path)), folder)
+    report = caught.value.report
+    assert report["verdict"] == "leak"
+    assert len(report["tainted"]["gsm8k"]) == 1
+    assert report["tasks_sha256"]
+
+
+def test_worked_examples_may_be_training_rows_but_not_items(tmp_path):
+    pool = [record(7).question, "How many legs have four geese and a cow?"]
+    gsm8k(tmp_path, pool, "train")
+    gsm8k(tmp_path, [LONG.format("Ann")])
+    asked = recipe("gsm8k", data_root=str(tmp_path), shots={"gsm8k": 2})
+    report = validate(asked, split(tmp_path / "split", NANO))
+    assert report["sets"]["gsm8k.examples"] == {"role": "examples", "rows": 2}
+    gsm8k(tmp_path, [pool[1]])
+    with pytest.raises(LeakError, match=r"gsm8k\.examples and gsm8k share 1"):
+        validate(asked, tmp_path / "split")
+
+
+def test_two_tasks_may_show_the_same_examples(tmp_path):
+    gsm8k(tmp_path, ["How many legs have four geese and a cow?"], "train")
+    gsm8k(tmp_path, [LONG.format("Ann")])
+    asked = recipe(
+        "gsm8k", "gsm8k_direct", data_root=str(tmp_path), shots={"gsm8k": 1, "gsm8k_direct": 1}
+    )
+    assert validate(asked, split(tmp_path / "split", NANO))["verdict"] == "clean"
+
+
+def test_a_task_without_data_is_named_as_unchecked(tmp_path):
+    report = validate(
+        recipe("nano_arithmetic", "gsm8k", data_root=str(tmp_path)),
+        split(tmp_path / "split", NANO),
+    )
+    assert list(report["missing"]) == ["gsm8k"]
+    assert "gsm8k" not in report["tasks_sha256"]
+
+
+def test_no_data_for_any_task_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no task has data"):
+        validate(recipe("gsm8k", data_root=str(tmp_path)), split(tmp_path / "split", NANO))
+
+
+def test_every_item_of_the_seven_is_compared_with_its_options(benchmarks, tmp_path):
+    suite = Suite(name="s", tasks=SEVEN, data_root=str(benchmarks), shots={"cmmlu": 2, "gsm8k": 3})
+    with quiet():
+        tasks, _ = load_tasks(suite, own_rows(tmp_path))
+    sets = {each.name: each for each in task_sets(suite, tasks)}
+    assert set(sets) == {*SEVEN, "cmmlu.examples", "gsm8k.examples"}
+    for name in SEVEN:
+        ids = [doc["id"] for doc in tasks[name].eval_docs]
+        assert [each.id for each in sets[name].documents] == ids
+    assert sets["cmmlu"].documents[0].text.endswith("\nA. x\nB. x\nC. x\nD. x")
+    assert sets["gpqa"].documents[0].text.count("\n") == 4
+    assert sets["bbh"].documents[0].text.startswith("Is it 0?")
+    assert sets["truthfulqa"].documents[0].text == "What happens 0 times?"
+    assert len(sets["gsm8k.examples"].documents) == 3
