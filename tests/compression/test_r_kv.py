@@ -1,21 +1,19 @@
 """R-KV against its code written out in loops, its limits and its memory."""
 
 import math
-import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from kvdistill.compression import heads
 from kvdistill.compression.r_kv import RKV, redundancy
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV, Layer, Tokens
 from tests.compression.layers import DIM, GROUP, HEADS, kept, layer
+from tests.compression.peak import Peak
 
 
 def softmax(values):
@@ -137,27 +135,6 @@ def test_blocks_of_any_size_give_the_same_score(limit, n):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(heads, "LIMIT", limit)
         torch.testing.assert_close(RKV().score(one), whole)
-
-
-class Peak(TorchDispatchMode):
-    """The most bytes of tensors, made inside it, that were alive at once."""
-
-    def __enter__(self):
-        self.alive, self.most = {}, 0
-        return super().__enter__()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        inputs = {
-            t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if torch.is_tensor(t)
-        }
-        out = function(*args, **(kwargs or {}))
-        for tensor in filter(torch.is_tensor, tree_leaves(out)):
-            storage = tensor.untyped_storage()
-            if storage._cdata not in inputs and storage._cdata not in self.alive:
-                self.alive[storage._cdata] = storage.nbytes()
-                weakref.finalize(storage, self.alive.pop, storage._cdata, None)
-        self.most = max(self.most, sum(self.alive.values()))
-        return out
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -102,7 +102,7 @@ def batch(
     return Batch(student, teachers, ids, ["task"] * len(lengths))
 
 
-def calibration(sources: Any, teacher: dict[str, Any], seed: int = 0) -> Any:
+def calibration(sources: Any, teacher: dict[str, Any], seed: int = 0, own: int = 8) -> Any:
     """Random moments of the right widths."""
     import torch
 
@@ -110,7 +110,7 @@ def calibration(sources: Any, teacher: dict[str, Any], seed: int = 0) -> Any:
     from kvdistill.kv.moments import Moments
 
     generator = torch.Generator().manual_seed(seed)
-    width, own = teacher["kv_heads"] * teacher["head_dim"], 8
+    width, rows = teacher["kv_heads"] * teacher["head_dim"], 2 * own + 200
     parts = []
     for _ in range(3):
         part = {}
@@ -118,8 +118,8 @@ def calibration(sources: Any, teacher: dict[str, Any], seed: int = 0) -> Any:
             both = []
             for _ in range(2):
                 moments = Moments.empty(width * len(source.teachers), own)
-                x = torch.randn(200, width * len(source.teachers), generator=generator)
-                moments.add(x, x[:, :own] + 0.5 * torch.randn(200, own, generator=generator))
+                x = torch.randn(rows, width * len(source.teachers), generator=generator)
+                moments.add(x, x[:, :own] + 0.5 * torch.randn(rows, own, generator=generator))
                 both.append(moments)
             part[source.student] = tuple(both)
         parts.append(part)

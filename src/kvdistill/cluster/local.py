@@ -23,8 +23,7 @@ NOT_STARTED = "not started, "
 """How the reason begins of a job that failed for want of another."""
 
 SERVER = multiprocessing.get_context("forkserver")
-PRELOADED = ["deepspeed", "kvdistill.cluster.builders", "kvdistill.evaluate.records"]
-"""Imported once: seconds of torch, transformers and lm-eval that each job would pay again."""
+PRELOADED = ["kvdistill.cluster.preload"]
 
 
 @dataclass
@@ -124,7 +123,6 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
         TOKENIZERS_PARALLELISM="false",
         TRANSFORMERS_VERBOSITY="error",
         HF_HUB_DISABLE_PROGRESS_BARS="1",
-        DS_LOG_LEVEL="error",
     )
     SERVER.set_forkserver_preload(PRELOADED)
     jobs = Jobs(list(nodes), folders)

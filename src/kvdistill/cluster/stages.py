@@ -19,7 +19,7 @@ from kvdistill.plan.expand import Plan, expand
 from kvdistill.plan.freeze import freeze, home
 
 Overrides = Sequence[Sequence[str]]
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def run(job_overrides: Overrides, sweeps: Path) -> None:

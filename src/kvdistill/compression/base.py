@@ -53,13 +53,18 @@ class Compression(ABC):
 
     def __call__(self, layers: Sequence[Layer]) -> Bool[Tensor, "batch seq"]:
         """The kept tokens for a student layer that reads these (one or two) source layers."""
-        return self.best([self.score(layer) for layer in layers], layers[0].tokens.mask)
+        return self.best([self.exact(layer) for layer in layers], layers[0].tokens.mask)
+
+    def exact(self, layer: Layer) -> Float[Tensor, "batch seq"]:
+        """The score in float32, also under autocast: in half precision keys look all alike."""
+        with torch.autocast(layer.tokens.mask.device.type, enabled=False):
+            return self.score(layer).float()
 
     def best(
         self, scores: Sequence[Float[Tensor, "batch seq"]], mask: Bool[Tensor, "batch seq"]
     ) -> Bool[Tensor, "batch seq"]:
         """The kept tokens by the mean of the source layers' scores."""
-        score = torch.stack([each.float() for each in scores]).mean(dim=0)
+        score = torch.stack(list(scores)).mean(dim=0)
         score = score.masked_fill(~mask, -torch.inf)
         # A stable sort gives ties to the earlier token, whatever the padding.
         order = score.argsort(dim=1, descending=True, stable=True)

@@ -1,16 +1,19 @@
 """A student cut from a larger model: some of its layers, nothing else changed."""
 
 import copy
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.pretrained import Pretrained
+
+LAYER = re.compile(r"^(.*\blayers\.)(\d+)(\..*)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,20 +32,32 @@ class Pruned:
     ) -> None:
         """Writes the pruned model and its tokenizer as a Hugging Face folder."""
         model = self.source.model(torch.float32)
-        layers = model.model.layers
-        if not all(0 <= index < len(layers) for index in self.keep):
+        count = model.config.num_hidden_layers
+        if not self.keep or not all(0 <= index < count for index in self.keep):
             raise ConfigError(
-                f"student.build.keep={self.keep} must name layers 0 to {len(layers) - 1} "
-                f"of the source. Drop what lies outside."
+                f"student.build.keep={self.keep} must name layers 0 to {count - 1} of the source. "
+                f"Drop what lies outside."
             )
-        kept = nn.ModuleList(layers[index] for index in self.keep)
-        for index, layer in enumerate(kept):
-            layer.get_submodule("self_attn").layer_idx = index  # type: ignore[assignment]
-        model.model.layers = kept
-        model.config = copy.deepcopy(model.config)
-        model.config.num_hidden_layers = len(kept)
-        if getattr(model.config, "layer_types", None):
-            model.config.layer_types = [model.config.layer_types[index] for index in self.keep]
-        model.save_pretrained(out)
+        config = copy.deepcopy(model.config)
+        config.num_hidden_layers = len(self.keep)
+        if getattr(config, "layer_types", None):
+            config.layer_types = [config.layer_types[index] for index in self.keep]
+        # Weights read from GGUF are plain numbers by now, but their config still says quantised.
+        config.__dict__.pop("quantization_config", None)
+        student = type(model)(config).to(torch.float32)
+        student.load_state_dict(self.renumbered(model.state_dict()))
+        student.save_pretrained(out)
         self.source.tokenizer().save_pretrained(out)
         progress(1, 1)
+
+    def renumbered(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The kept layers' weights under their new numbers, and everything outside the layers."""
+        places = {index: place for place, index in enumerate(self.keep)}
+        kept = {}
+        for name, value in state.items():
+            found = LAYER.match(name)
+            if found is None:
+                kept[name] = value
+            elif int(found[2]) in places:
+                kept[f"{found[1]}{places[int(found[2])]}{found[3]}"] = value
+        return kept

@@ -30,7 +30,7 @@ def grid(table: Table) -> RichTable:
     view = RichTable(
         title=escape(table.text), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
-    view.add_column("arm", overflow="fold")
+    view.add_column("arm", no_wrap=True)
     for endpoint in table.endpoints:
         view.add_column(escape(names[endpoint]), justify="right", overflow="fold")
     best = {endpoint: table.best(endpoint) for endpoint in table.endpoints}

@@ -5,9 +5,9 @@ not registered in it; what is exported is the student alone.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from kvdistill.kv.base import TeacherKV
 from kvdistill.kv.rotary import STILL, rotaries
@@ -22,14 +22,17 @@ class Distiller(nn.Module):
 
     def __init__(
         self,
-        student: PreTrainedModel,
+        student: nn.Module,
         rooms: Rooms | None,
         teachers: Mapping[str, TeacherKV],
         weights: Weights,
     ) -> None:
-        """`rooms` is None where no teacher is read."""
+        """`student` is a causal LM of transformers, or PEFT's wrapper of one.
+
+        `rooms` is None where no teacher is read.
+        """
         super().__init__()
-        self.student = student
+        self.student: Any = student
         self.rooms = rooms
         self.weights = weights
         self._teachers = teachers

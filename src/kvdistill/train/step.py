@@ -141,7 +141,7 @@ class Aligner:
         press, layers = self.reader.compression, self.layers
         for layer in source.teachers:
             if layer not in self.scores:
-                self.scores[layer] = press.score(layers[layer])
+                self.scores[layer] = press.exact(layers[layer])
         scores = [self.scores[layer] for layer in source.teachers]
         return self.links.keep(press.best(scores, layers[source.low].tokens.mask))
 

@@ -1,0 +1,17 @@
+"""Imported once by the server that local jobs fork from: seconds that each would pay again."""
+
+import os
+
+# The check for a GPU must not open one here: a forked process could not use it.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it guesses so
+
+import deepspeed  # noqa: F401
+import matplotlib.pyplot  # noqa: F401
+
+import kvdistill.cluster.builders
+import kvdistill.evaluate.records  # noqa: F401

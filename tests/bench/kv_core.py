@@ -1,0 +1,232 @@
+"""What KV distillation costs on top of the models that it needs.
+
+    python -m tests.bench.kv_core [--quick]
+
+1. A step with two teachers of other tokenizers, soft alignment and a frozen ridge projection over
+   the same step's bare parts: student forward and backward, teachers' layers in a loop down to the
+   attention of the deepest one needed (its MLP is cut off on both sides). Hidden size 512 and
+   more, T = 512, one thread, random weights.
+2. Alignment's share of that step, built (once a text, then cached) and applied.
+3. Memory of r_kv at T = 4,096, and the cost of alignment from T = 512 to 8,192.
+
+Times are processor seconds of one thread, interleaved, medians. The last line is one JSON object.
+"""
+
+# ruff: noqa: T201 - a bench speaks on the terminal
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra import initialize_config_dir
+
+from kvdistill.alignment.base import Spans
+from kvdistill.alignment.soft import Soft
+from kvdistill.compression.r_kv import RKV
+from kvdistill.config.build import build
+from kvdistill.config.compose import compose
+from kvdistill.data.batch import flattened
+from kvdistill.models.capture import decoder
+from kvdistill.train.module import Distiller
+from kvdistill.train.rooms import Rooms, Weights
+from kvdistill.train.step import Aligner, cross_entropy
+from kvdistill.types import KV, Batch, Layer, Links, Reading, Tokens
+from tests.compression.peak import Peak
+from tests.train.conftest import calibration, model
+
+CONF = Path(__file__).parents[2] / "conf"
+SEQ = 512
+STUDENT = {
+    "layers": 4, "hidden_size": 512, "intermediate_size": 1408, "heads": 8, "kv_heads": 2,
+    "head_dim": 64, "vocab_size": 4096, "tied_embeddings": True,
+}  # fmt: skip
+TEACHERS = {
+    "a": STUDENT | {"layers": 6, "hidden_size": 768, "intermediate_size": 2048, "heads": 12},
+    "b": STUDENT | {"layers": 5, "intermediate_size": 1536, "kv_heads": 4},
+}
+BOUNDS = {
+    "step_ratio": 1.10,
+    "alignment_share": 0.03,
+    "r_kv_4096_mib": 16.0,
+    "alignment_exponent": 1.1,
+}
+
+
+def main() -> int:
+    """Measures, prints, and says whether every bound holds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)
+    figures = {**step(rounds=5 if quick else 21), **memory(), **growth(rounds=5 if quick else 21)}
+    ok = all(figures[name] <= bound for name, bound in BOUNDS.items())
+    print(json.dumps({"name": "kv_core", "figures": figures, "bounds": BOUNDS, "ok": ok}))
+    return 0 if ok else 1
+
+
+def step(rounds: int) -> dict[str, float]:
+    """Seconds of a whole step, of its bare parts, and of alignment."""
+    generator = np.random.default_rng(0)
+    module = distiller()
+    batch, spans = texts(generator, list(TEACHERS), 1)
+
+    def distilled() -> None:
+        ce, terms = module(batch)
+        assert terms is not None
+        (0.5 * ce / SEQ + terms.kv).backward()
+        module.zero_grad(set_to_none=True)
+
+    def bare() -> None:
+        tokens = batch.student
+        out = module.student(
+            input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False
+        )
+        (0.5 * cross_entropy(out.logits, tokens) / SEQ).backward()
+        module.zero_grad(set_to_none=True)
+        for name, source in module._teachers.items():
+            loop(source.body, batch.teachers[name].tokens.ids)
+
+    def built() -> None:
+        for name in TEACHERS:
+            linked(spans["student"], spans[name])
+
+    read = {
+        name: source.read(batch.teachers[name].tokens, batch.ids)
+        for name, source in module._teachers.items()
+    }
+
+    def applied() -> None:
+        for name, taught in module.rooms.parts().items():
+            source = module._teachers[name]
+            aligner = Aligner(
+                read[name], taught.reader, batch.teachers[name].links, source.rotaries
+            )
+            for each in taught.reader.sources:
+                aligner(each)
+
+    times = medians([distilled, bare, built, applied], rounds)
+    return {
+        "step_s": times[0],
+        "bare_s": times[1],
+        "step_ratio": times[0] / times[1],
+        "alignment_build_s": times[2],
+        "alignment_apply_s": times[3],
+        "alignment_share": (times[2] + times[3]) / times[0],
+    }
+
+
+def distiller() -> Distiller:
+    """The default arm with full compression."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(["compression=full"])
+    config["student"]["geometry"] = STUDENT
+    for name, geometry in TEACHERS.items():
+        config["teachers"][name]["geometry"] = geometry
+    rooms, sources = Rooms(config), {}
+    for name, part in rooms.parts().items():
+        own = STUDENT["kv_heads"] * STUDENT["head_dim"]
+        part.calibrate(calibration(part.reader.sources, TEACHERS[name], own=own))
+        layers = sorted({at for source in part.reader.sources for at in source.teachers})
+        assert max(layers) == TEACHERS[name]["layers"] - 1
+        body = decoder(model(TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3))
+        facts = {"body": body, "layers": layers, "attention": False, "rotary": False}
+        sources[name] = build("source", config["source"], **facts)
+    student = model(STUDENT, "qwen2").train()
+    return Distiller(student, rooms, sources, Weights.of(config))
+
+
+@torch.no_grad()
+def loop(body: Any, ids: torch.Tensor) -> None:
+    """The layers that a teacher is cut down to, one after the other, nothing else."""
+    hidden = body.embed_tokens(ids)
+    positions = torch.arange(ids.shape[1])[None]
+    turned = body.rotary_emb(hidden, positions)
+    for layer in body.layers:
+        hidden = layer(hidden, position_embeddings=turned, position_ids=positions)
+
+
+def texts(
+    generator: np.random.Generator, names: list[str], count: int
+) -> tuple[Batch, dict[str, list[Spans]]]:
+    """`count` texts of 4 bytes a token, as the student and each teacher split them."""
+    spans = {
+        who: [cuts(generator, SEQ, 4 * SEQ) for _ in range(count)] for who in ("student", *names)
+    }
+    readings = {
+        name: Reading(tokens(generator, count), linked(spans["student"], spans[name]))
+        for name in names
+    }
+    ids = [f"row{i}:cot" for i in range(count)]
+    return Batch(tokens(generator, count), readings, ids, ["task"] * count), spans
+
+
+def tokens(generator: np.random.Generator, count: int, seq: int = SEQ) -> Tokens:
+    """Random ids without padding; the second half is the answer."""
+    ids = torch.from_numpy(generator.integers(1, STUDENT["vocab_size"], (count, seq)))
+    return Tokens(
+        ids,
+        torch.ones(count, seq, dtype=torch.bool),
+        torch.arange(seq).expand(count, -1) >= seq // 2,
+    )
+
+
+def cuts(generator: np.random.Generator, seq: int, size: int) -> Spans:
+    """`seq` tokens that cover `size` bytes, cut at random."""
+    inner = np.sort(generator.choice(np.arange(1, size), seq - 1, replace=False))
+    return Spans(np.append(0, inner), np.append(inner, size))
+
+
+def linked(student: list[Spans], teacher: list[Spans]) -> Links:
+    """Soft links of a batch."""
+    links = [Soft()(own, theirs) for own, theirs in zip(student, teacher, strict=True)]
+    return flattened(links, len(student[0].starts), len(teacher[0].starts))
+
+
+def memory() -> dict[str, float]:
+    """The most that r_kv holds at once beyond its inputs, for one sample of 2 x 128 keys."""
+    generator = torch.Generator().manual_seed(0)
+    keys = torch.randn(1, 2, 4096, 128, generator=generator)
+    queries = torch.randn(1, 8, 4096, 128, generator=generator)
+    mask = torch.ones(1, 4096, dtype=torch.bool)
+    one = Layer(KV(keys, keys, mask), Tokens(mask.long(), mask, mask), queries, keys)
+    with Peak() as peak:
+        RKV(keep=64)([one])
+    return {"r_kv_4096_mib": peak.most / 2**20}
+
+
+def growth(rounds: int) -> dict[str, Any]:
+    """Cost of building and applying soft links; its exponent in T by least squares of the logs."""
+    generator = np.random.default_rng(1)
+    sizes = [512, 1024, 2048, 4096, 8192]
+    work = []
+    for seq in sizes:
+        pair = [[cuts(generator, seq, 4 * seq)] for _ in range(2)]
+        x = torch.randn(1, 4, seq, 64)
+        work.append(lambda pair=pair, x=x: linked(*pair).apply(x))
+    times = medians(work, rounds, inner=8)
+    slope = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
+    by_size = {str(size): round(1e6 * s, 1) for size, s in zip(sizes, times, strict=True)}
+    return {"alignment_us": by_size, "alignment_exponent": slope}
+
+
+def medians(work: list[Callable[[], object]], rounds: int, inner: int = 1) -> list[float]:
+    """Processor seconds of each, in turn, after one round that is not counted."""
+    found: list[list[float]] = [[] for _ in work]
+    for round_ in range(rounds + 1):
+        for number, each in enumerate(work):
+            start = time.process_time()
+            for _ in range(inner):
+                each()
+            if round_:
+                found[number].append((time.process_time() - start) / inner)
+    return [statistics.median(times) for times in found]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

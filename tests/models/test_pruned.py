@@ -1,0 +1,59 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.train.conftest import STUDENT, model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A five-layer Llama with a tokenizer, as a Hugging Face folder."""
+    from kvdistill.models.nano_tokenizer import train_tokenizer
+
+    source = tmp_path / "source"
+    model(STUDENT | {"layers": 5, "vocab_size": 300}, "llama").save_pretrained(source)
+    train_tokenizer(["one two three"], 300, 1).save_pretrained(source)
+    return source
+
+
+def pruned(folder: Path, keep: list[int]) -> Any:
+    from kvdistill.geometry import Geometry
+    from kvdistill.models.pretrained import Pretrained
+    from kvdistill.models.pruned import Pruned
+
+    out = folder.parent / "out"
+    recipe = Pruned(source=Pretrained(path=str(folder)), keep=keep)
+    recipe.build(Geometry(**STUDENT), None, out, lambda *_: None)
+    return Pretrained(path=str(out))
+
+
+def test_the_kept_layers_are_those_of_the_source_and_the_rest_is_unchanged(folder: Path) -> None:
+    import torch
+
+    from kvdistill.models.pretrained import Pretrained
+
+    whole = Pretrained(path=str(folder)).model(torch.float32)
+    half = pruned(folder, [0, 2, 4]).model(torch.float32)
+    assert half.config.num_hidden_layers == 3
+    theirs, ours = whole.state_dict(), half.state_dict()
+    for name, value in ours.items():
+        if ".layers." in name:
+            number = int(name.split(".")[2])
+            name = name.replace(f".layers.{number}.", f".layers.{2 * number}.")
+        assert torch.equal(theirs[name], value), name
+
+
+def test_it_generates_with_a_cache_of_its_own_depth(folder: Path) -> None:
+    import torch
+
+    half = pruned(folder, [1, 3]).model(torch.float32)
+    out = half.generate(torch.tensor([[5, 6]]), max_new_tokens=3, do_sample=False, pad_token_id=0)
+    assert out.shape[1] <= 5
+
+
+def test_a_layer_outside_the_source_is_refused_by_name(folder: Path) -> None:
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"student\.build\.keep=\[0, 5\] must name layers 0 to 4"):
+        pruned(folder, [0, 5])
