@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
@@ -44,7 +45,7 @@ class Pruned:
             config.layer_types = [config.layer_types[index] for index in self.keep]
         # Weights read from GGUF are plain numbers by now, but their config still says quantised.
         config.__dict__.pop("quantization_config", None)
-        student = type(model)(config).to(torch.float32)
+        student = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         student.load_state_dict(self.renumbered(model.state_dict()))
         student.save_pretrained(out)
         self.source.tokenizer().save_pretrained(out)
