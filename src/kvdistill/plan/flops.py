@@ -1,0 +1,82 @@
+"""Floating-point operations of training and of reading teachers, counted from geometries alone.
+
+A matrix product costs 2 operations a weight and token forward, and twice that backward: once for
+the gradient of the activations, once for that of the weights (Kaplan et al. 2020, arXiv
+2001.08361, section 2.1: 6 operations a parameter and token). Attention adds 4 x heads x head_dim
+operations for every pair of a query and a key: scores, and the mixing of values (Chowdhery et al.
+2022, PaLM, arXiv 2204.02311, appendix B); pairs are counted without a discount for the causal
+mask, as the products are computed. Left out: embeddings (a look-up), norms, biases, softmax, the
+optimiser, and the rooms between the models, whose projections cost less than a thousandth of a
+teacher's layer at full scale.
+"""
+
+from dataclasses import dataclass
+
+from kvdistill.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is read: texts summed up."""
+
+    tokens: int
+    pairs: int
+    """Of tokens of one text with each other: the sum of squared lengths."""
+
+    @classmethod
+    def nominal(cls, tokens: int, seq_len: int) -> "Load":
+        """Every text as long as it may be: what a plan costs. Real texts are shorter."""
+        return cls(tokens, tokens * seq_len)
+
+
+def attention_weights(geometry: Geometry) -> int:
+    """Weights of one layer's q, k, v and output projections."""
+    return 2 * geometry.hidden_size * (geometry.heads * geometry.head_dim + geometry.kv_width)
+
+
+def mlp_weights(geometry: Geometry) -> int:
+    """Weights of one layer's gated MLP: gate, up and down."""
+    return 3 * geometry.hidden_size * geometry.intermediate_size
+
+
+def products(geometry: Geometry, load: Load) -> int:
+    """A forward's products with weights, the head among them."""
+    layer = attention_weights(geometry) + mlp_weights(geometry)
+    head = geometry.hidden_size * geometry.vocab_size
+    return 2 * load.tokens * (geometry.layers * layer + head)
+
+
+def mixing(geometry: Geometry, load: Load, layers: int) -> int:
+    """A forward's products of queries with keys, and of their weights with values."""
+    return 4 * load.pairs * geometry.heads * geometry.head_dim * layers
+
+
+def forward(geometry: Geometry, load: Load) -> int:
+    """A whole forward, logits at every token."""
+    return products(geometry, load) + mixing(geometry, load, geometry.layers)
+
+
+def training(geometry: Geometry, load: Load, *, frozen: bool = False) -> int:
+    """Forward and backward of the student: 3 forwards, nothing recomputed.
+
+    `frozen`: its weights get no gradient (LoRA), only what passes through them; the adapters
+    themselves are left out.
+    """
+    weights = products(geometry, load)
+    return (2 if frozen else 3) * weights + 3 * mixing(geometry, load, geometry.layers)
+
+
+def recomputed(geometry: Geometry, load: Load) -> int:
+    """What gradient checkpointing adds to `training`: every layer's forward again."""
+    head = 2 * load.tokens * geometry.hidden_size * geometry.vocab_size
+    return forward(geometry, load) - head
+
+
+def capture(geometry: Geometry, load: Load, deepest: int) -> int:
+    """A teacher's forward up to layer `deepest` (from 0), whose K and V are the last needed.
+
+    As models/capture.py cuts it: that layer's attention runs, its MLP does not, and no logits.
+    """
+    layers = deepest + 1
+    weights = layers * attention_weights(geometry) + deepest * mlp_weights(geometry)
+    return 2 * load.tokens * weights + mixing(geometry, load, layers)

@@ -1,0 +1,89 @@
+"""Counted FLOPs against what torch's own counter sees in real models."""
+
+from typing import Any
+
+import pytest
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.train.conftest import STUDENT, TEACHERS, model
+
+BATCH, SEQ = 3, 11
+
+
+def load() -> Any:
+    from kvdistill.plan.flops import Load
+
+    return Load.nominal(BATCH * SEQ, SEQ)
+
+
+def geometry(node: dict[str, Any]) -> Any:
+    from kvdistill.geometry import Geometry
+
+    return Geometry(**node)
+
+
+def counted(node: dict[str, Any], *, backward: bool = False, checkpoint: bool = False) -> int:
+    """What torch counts in a forward (and backward) of a real model, attention unfused."""
+    import torch
+
+    net = model(node, "llama").train()
+    net.set_attn_implementation("eager")
+    if checkpoint:
+        net.gradient_checkpointing_enable({"use_reentrant": False})
+    ids = torch.zeros(BATCH, SEQ, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        loss = net(input_ids=ids, use_cache=False).logits.sum()
+        if backward:
+            loss.backward()
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize("node", [STUDENT, *TEACHERS.values()])
+def test_a_forward_costs_what_torch_counts(node: dict[str, Any]) -> None:
+    from kvdistill.plan.flops import forward
+
+    assert forward(geometry(node), load()) == counted(node)
+
+
+def test_a_training_step_costs_what_torch_counts() -> None:
+    from kvdistill.plan.flops import training
+
+    assert training(geometry(STUDENT), load()) == counted(STUDENT, backward=True)
+
+
+# The name that every transformers 5 has.
+@pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*:FutureWarning")
+def test_checkpointing_costs_one_forward_more_less_the_head() -> None:
+    from kvdistill.plan.flops import forward, recomputed, training
+
+    shape = geometry(STUDENT)
+    head = 2 * BATCH * SEQ * shape.hidden_size * shape.vocab_size
+    assert recomputed(shape, load()) == forward(shape, load()) - head
+    # torch stops a recomputed block early, before the last product of its MLP.
+    least = training(shape, load()) + recomputed(shape, load()) // 2
+    found = counted(STUDENT, backward=True, checkpoint=True)
+    assert least < found <= training(shape, load()) + recomputed(shape, load())
+
+
+@pytest.mark.parametrize("deepest", [0, 2, 5])
+def test_a_cut_teacher_costs_what_torch_counts(deepest: int) -> None:
+    import torch
+
+    from kvdistill.models.capture import cut
+    from kvdistill.plan.flops import capture
+
+    net = model(TEACHERS["a"], "llama").eval()
+    net.set_attn_implementation("eager")
+    body = cut(net, deepest)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        body(input_ids=torch.zeros(BATCH, SEQ, dtype=torch.long), use_cache=False)
+    assert capture(geometry(TEACHERS["a"]), load(), deepest) == counter.get_total_flops()
+
+
+def test_weights_without_gradient_cost_a_third_less() -> None:
+    from kvdistill.plan.flops import mixing, products, training
+
+    shape = geometry(STUDENT)
+    saved = training(shape, load()) - training(shape, load(), frozen=True)
+    assert saved == products(shape, load())
+    assert mixing(shape, load(), 2) == 4 * BATCH * SEQ * SEQ * 16 * 2
