@@ -55,7 +55,8 @@ class Links:
     """
 
     teacher: Int[Tensor, " links"]
-    """Flat teacher position, `sample * teacher_seq + token`, ascending within a row."""
+    """Row that is read, ascending within a student token's links. As collated, the flat position
+    `sample * teacher_seq + token`."""
     weight: Float[Tensor, " links"]
     """Positive; the weights of a row sum to 1, and a row without links is masked."""
     offsets: Int[Tensor, " rows"]
@@ -73,33 +74,32 @@ class Links:
         """True on the student tokens that have a teacher token."""
         return (self.counts > 0).view(-1, self.student_seq)
 
-    def keep(self, kept: Bool[Tensor, "batch teacher_seq"]) -> "Links":
-        """The links to the kept teacher tokens, each row renormalised over what is left of it."""
-        stays = kept.reshape(-1)[self.teacher]
+    def through(self, rows: Int[Tensor, "batch teacher_seq"]) -> "Links":
+        """The links to the rows that stand for the teacher's tokens; -1 drops a token.
+
+        What is left of each student token's links is renormalised.
+        """
+        found = rows.reshape(-1)[self.teacher]
+        stays = found >= 0
         if bool(stays.all()):
-            return self
-        rows = torch.repeat_interleave(self.counts)[stays]
+            return replace(self, teacher=found)
+        own = torch.repeat_interleave(self.counts)[stays]
         weight = self.weight[stays]
-        total = weight.new_zeros(len(self.offsets)).index_add_(0, rows, weight)
-        counts = torch.bincount(rows, minlength=len(self.offsets))
+        total = weight.new_zeros(len(self.offsets)).index_add_(0, own, weight)
+        counts = torch.bincount(own, minlength=len(self.offsets))
         return replace(
             self,
-            teacher=self.teacher[stays],
-            weight=weight / total[rows],
+            teacher=found[stays],
+            weight=weight / total[own],
             offsets=counts.cumsum(0) - counts,
         )
 
-    def apply(
-        self, x: Float[Tensor, "batch heads teacher_seq dim"]
-    ) -> Float[Tensor, "batch heads student_seq dim"]:
-        """Weighted sum of the teacher's rows under each student token; zero where there is none."""
-        batch, heads, _, dim = x.shape
-        flat = x.transpose(1, 2).reshape(batch * self.teacher_seq, heads * dim)
-        rows = F.embedding_bag(
-            self.teacher, flat, self.offsets, mode="sum",
-            per_sample_weights=self.weight.to(flat.dtype),
-        )  # fmt: skip
-        return rows.view(batch, self.student_seq, heads, dim).transpose(1, 2)
+    def apply(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "batch student_seq width"]:
+        """Weighted sum of the rows under each student token; zero where there is none."""
+        found = F.embedding_bag(
+            self.teacher, x, self.offsets, mode="sum", per_sample_weights=self.weight.to(x.dtype)
+        )
+        return found.view(-1, self.student_seq, x.shape[1])
 
 
 @dataclass(frozen=True)

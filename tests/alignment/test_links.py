@@ -1,4 +1,4 @@
-"""A batch of links: applied without a dense matrix, and cut down to kept teacher tokens."""
+"""A batch of links: applied without a dense matrix, and led to what stands for the tokens."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kvdistill.types import Links
 
-BATCH, STUDENT, TEACHER, HEADS, DIM = 2, 4, 5, 2, 3
+BATCH, STUDENT, TEACHER, WIDTH = 2, 4, 5, 6
 
 
 def links(dense):
@@ -29,18 +29,27 @@ def drawn(seed, share=0.5):
     dense = torch.rand(BATCH, STUDENT, TEACHER, generator=generator)
     dense = dense * (torch.rand(dense.shape, generator=generator) < share)
     dense = dense / dense.sum(-1, keepdim=True).clamp(min=1e-9)
-    x = torch.randn(BATCH, HEADS, TEACHER, DIM, generator=generator)
+    x = torch.randn(BATCH * TEACHER, WIDTH, generator=generator)
     return dense, x, torch.rand(BATCH, TEACHER, generator=generator) < 0.6
 
 
 seeds = given(seed=st.integers(0, 9999), share=st.sampled_from([0.0, 0.2, 0.5, 1.0]))
 
 
+def by_matrix(dense, x):
+    return dense @ x.view(BATCH, TEACHER, WIDTH)
+
+
+def rows_of(kept):
+    """As they lie."""
+    return torch.where(kept, torch.arange(BATCH * TEACHER).view(BATCH, TEACHER), -1)
+
+
 @settings(deadline=None, derandomize=True)
 @seeds
 def test_applying_links_is_multiplying_by_their_matrix(seed, share):
     dense, x, _ = drawn(seed, share)
-    torch.testing.assert_close(links(dense).apply(x), dense[:, None] @ x)
+    torch.testing.assert_close(links(dense).apply(x), by_matrix(dense, x))
     assert torch.equal(links(dense).mask, dense.sum(-1) > 0)
 
 
@@ -50,21 +59,37 @@ def test_kept_tokens_share_a_row_anew_and_a_row_without_any_is_masked(seed, shar
     dense, x, kept = drawn(seed, share)
     left = dense * kept[:, None]
     left = left / left.sum(-1, keepdim=True).clamp(min=1e-9)
-    found = links(dense).keep(kept)
-    torch.testing.assert_close(found.apply(x), left[:, None] @ x)
+    found = links(dense).through(rows_of(kept))
+    torch.testing.assert_close(found.apply(x), by_matrix(left, x))
     assert torch.equal(found.mask, left.sum(-1) > 0)
+
+
+@settings(deadline=None, derandomize=True)
+@seeds
+def test_gathered_rows_give_what_they_give_where_they_lie(seed, share):
+    dense, x, kept = drawn(seed, share)
+    order = torch.randperm(BATCH * TEACHER, generator=torch.Generator().manual_seed(seed))
+    order = order[kept.flatten()[order]]
+    rows = torch.full((BATCH * TEACHER,), -1)
+    rows[order] = torch.arange(len(order))
+    gathered = links(dense).through(rows.view(BATCH, TEACHER))
+    where = links(dense).through(rows_of(kept))
+    assert torch.equal(gathered.apply(x[order]), where.apply(x))
 
 
 def test_keeping_every_token_changes_nothing():
     dense, _, _ = drawn(0)
     whole = links(dense)
-    assert whole.keep(torch.ones(BATCH, TEACHER, dtype=torch.bool)) is whole
+    same = whole.through(rows_of(torch.ones(BATCH, TEACHER, dtype=torch.bool)))
+    assert torch.equal(same.teacher, whole.teacher)
+    assert same.weight is whole.weight
+    assert same.offsets is whole.offsets
 
 
 def test_nan_under_a_token_without_links_changes_nothing():
     dense, x, kept = drawn(1)
-    found = links(dense).keep(kept)
-    spoilt = x.masked_fill(~kept[:, None, :, None], float("nan"))
+    found = links(dense).through(rows_of(kept))
+    spoilt = x.masked_fill(~kept.view(-1, 1), float("nan"))
     assert torch.equal(found.apply(spoilt), found.apply(x))
 
 
@@ -73,12 +98,12 @@ def test_half_precision_is_applied_as_such(dtype):
     dense, x, _ = drawn(2)
     found = links(dense).apply(x.to(dtype))
     assert found.dtype == dtype
-    torch.testing.assert_close(found.float(), dense[:, None] @ x, atol=0.03, rtol=0.03)
+    torch.testing.assert_close(found.float(), by_matrix(dense, x), atol=0.03, rtol=0.03)
 
 
 def test_a_gradient_flows_through_the_weights_to_the_teachers_rows():
     dense, x, _ = drawn(3)
     x.requires_grad_()
     links(dense).apply(x).sum().backward()
-    expected = dense.sum(1)[:, None, :, None].expand_as(x)
+    expected = dense.sum(1).view(-1, 1).expand_as(x)
     torch.testing.assert_close(x.grad, expected)

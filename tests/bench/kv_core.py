@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ from kvdistill.compression.r_kv import RKV
 from kvdistill.config.build import build
 from kvdistill.config.compose import compose
 from kvdistill.data.batch import flattened
-from kvdistill.models.capture import decoder
+from kvdistill.kv.base import Wanted
 from kvdistill.train.module import Distiller
 from kvdistill.train.rooms import Rooms, Weights
-from kvdistill.train.step import Aligner, cross_entropy
+from kvdistill.train.step import aligned, cross_entropy
 from kvdistill.types import KV, Batch, Layer, Links, Reading, Tokens
 from tests.compression.peak import Peak
 from tests.train.conftest import calibration, model
@@ -103,12 +104,9 @@ def step(rounds: int) -> dict[str, float]:
 
     def applied() -> None:
         for name, taught in module.rooms.parts().items():
-            source = module._teachers[name]
-            aligner = Aligner(
-                read[name], taught.reader, batch.teachers[name].links, source.rotaries
-            )
-            for each in taught.reader.sources:
-                aligner(each)
+            turns = module._teachers[name].rotaries
+            for kept in read[name]:
+                list(aligned(kept, batch.teachers[name].links, taught.reader.position, turns))
 
     times = medians([distilled, bare, built, applied], rounds)
     return {
@@ -132,11 +130,14 @@ def distiller() -> Distiller:
     for name, part in rooms.parts().items():
         own = STUDENT["kv_heads"] * STUDENT["head_dim"]
         part.calibrate(calibration(part.reader.sources, TEACHERS[name], own=own))
-        layers = sorted({at for source in part.reader.sources for at in source.teachers})
-        assert max(layers) == TEACHERS[name]["layers"] - 1
-        body = decoder(model(TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3))
-        facts = {"body": body, "layers": layers, "attention": False, "rotary": False}
-        sources[name] = build("source", config["source"], **facts)
+        assert part.reader.sources[-1].high == TEACHERS[name]["layers"] - 1
+        wanted = Wanted(
+            body=partial(model, TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
+            sources=part.reader.sources,
+            press=part.reader.compression,
+            rotary=False,
+        )
+        sources[name] = build("source", config["source"], wanted=wanted)
     student = model(STUDENT, "qwen2").train()
     return Distiller(student, rooms, sources, Weights.of(config))
 

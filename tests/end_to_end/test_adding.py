@@ -86,17 +86,22 @@ def test_it_is_decided_anew_at_every_layer(
 ) -> None:
     import torch
 
-    from kvdistill.train.step import Aligner
+    from kvdistill.train.step import aligned
 
     found = add("largest", LARGEST, LARGEST_YAML)
     module, read = distiller(found, "compression=largest"), batch()
     reader, teacher = module.rooms.first.reader, module._teachers["a"]
-    layers = teacher.read(read.teachers["a"].tokens, read.ids)
-    aligner = Aligner(layers, reader, read.teachers["a"].links, teacher.rotaries)
-    for source in reader.sources:
-        kept = reader.compression([layers[at] for at in source.teachers])
-        expected = read.teachers["a"].links.keep(kept)
-        assert torch.equal(aligner(source)[0].mask, expected.mask)
+    tokens, links = read.teachers["a"].tokens, read.teachers["a"].links
+    layers, all_kept = teacher.layers(tokens), teacher.read(tokens, read.ids)
+    assert [kept.sources for kept in all_kept] == [[source] for source in reader.sources]
+    for kept in all_kept:
+        ((source, found),) = aligned(kept, links, reader.position, teacher.rotaries)
+        expected = reader.compression([layers[at] for at in source.teachers])
+        assert torch.equal(kept.rows >= 0, expected)
+        covered = expected.flatten()[links.teacher].long()
+        rows = torch.repeat_interleave(links.counts)
+        reached = torch.zeros(len(links.offsets)).index_add_(0, rows, covered.float()) > 0
+        assert torch.equal(found[0].mask.flatten(), reached)
 
 
 def test_another_strategy_is_another_run(
@@ -122,7 +127,7 @@ def test_the_readmes_example_works_as_written(
     assert "conf/compression/every_other.yaml" in section
     made = distiller(add("every_other", module, node), "compression=every_other")
     read = batch(lengths=(9, 6)).teachers["a"].tokens
-    layers = made._teachers["a"].read(read, ["row0", "row1"])
+    layers = made._teachers["a"].layers(read)
     kept = made.rooms.first.reader.compression([layers[0]])
     # Half of 8 and of 5 tokens: the even ones.
     assert [row.nonzero().flatten().tolist() for row in kept] == [[0, 2, 4, 6], [0, 2]]

@@ -47,3 +47,72 @@ def test_calibration_rows_are_of_no_interest_where_nothing_is_trained() -> None:
 @pytest.mark.parametrize("override", ["tasks.data_root=/elsewhere", "data.validate_only=true"])
 def test_execution_names_no_check(override: str) -> None:
     assert nodes(override)["validation"].name == nodes()["validation"].name
+
+
+def stores(*overrides: str) -> dict[str, str]:
+    """Teacher -> name of its store."""
+    found = nodes("source=store", *overrides).items()
+    return {role: node.name for role, node in found if node.kind == "kv"}
+
+
+def test_a_stored_source_needs_one_store_a_teacher_and_no_other_source_any() -> None:
+    assert list(stores()) == ["kv.a", "kv.b"]
+    for source in ("online", "shuffled", "random"):
+        assert not [node for node in nodes(f"source={source}").values() if node.kind == "kv"]
+
+
+@pytest.mark.parametrize("control", ["shuffled", "random"])
+def test_a_control_over_a_store_reads_the_store_of_the_arm_it_controls(control: str) -> None:
+    assert stores(f"source={control}", "source@source.of=store") == stores()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=7", "fusion=similarity", "arm=single_teacher", "style=cot", "alignment=truncate",
+        "projection=procrustes", "loss=gram", "train.lr=1", "budget.total_tokens=8192000",
+        "teachers.a.placement.shard=zero3", "student.geometry.hidden_size=128",
+        "student.build.seed=9", "student.build.init_std=0.5", "position=rephase", "kv=k",
+        "train.calibration_rows=8", "tasks=quick",
+    ],
+)  # fmt: skip
+def test_arms_seeds_styles_and_students_share_a_store(override: str) -> None:
+    assert stores(override)["kv.a"] == stores()["kv.a"]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "compression=r_kv", "compression.keep=0.25", "layers.range=0-2", "layers/map=last",
+        "budget.seq_len=32", "source.stored.dtype=int8", "teachers.a.dtype=bfloat16",
+        "teachers.a.build.seed=9", "data.source.rows=40", "student.build.max_digits=3",
+        "student.geometry.vocab_size=512", "student.geometry.layers=3",
+    ],
+)  # fmt: skip
+def test_what_changes_the_captured_tensors_is_another_store(override: str) -> None:
+    assert stores(override)["kv.a"] != stores()["kv.a"]
+
+
+def test_another_version_of_the_capturing_code_is_another_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from kvdistill.plan import graph
+
+    before = stores()
+    monkeypatch.setattr(graph, "CAPTURE_VERSION", graph.CAPTURE_VERSION + 1)
+    assert stores()["kv.a"] != before["kv.a"]
+
+
+def test_the_student_is_needed_for_its_tokenizer_but_does_not_name_the_store() -> None:
+    one, other = (nodes("source=store", f"student.build.seed={n}") for n in (1, 2))
+    assert one["kv.a"].needs["student"] == one["student"].name != other["student"].name
+    assert one["kv.a"].name == other["kv.a"].name
+
+
+def test_a_style_that_is_not_stored_is_refused_by_template() -> None:
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"style.templates.cot is not stored as it stands"):
+        stores("style@source.stored.style=direct")
+    with pytest.raises(ConfigError, match=r"style.mask_prompt=False but source.stored.style"):
+        stores("style.mask_prompt=false")

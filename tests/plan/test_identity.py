@@ -30,6 +30,7 @@ def key(*overrides: str) -> str:
         "teachers=same_family",
         "data.source.seed=1",
         "style=cot",
+        "source=store",
         "tasks.limit=5",
     ],
 )

@@ -1,6 +1,7 @@
 """A tiny student and two tiny teachers of other kinds, on random ids with random links."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -126,6 +127,18 @@ def calibration(sources: Any, teacher: dict[str, Any], seed: int = 0, own: int =
     return Calibration(*parts)
 
 
+def wanted(name: str, reader: Any) -> Any:
+    """What a run wants of the teacher of that name: a random body, read on first use."""
+    from kvdistill.kv.base import Wanted
+
+    return Wanted(
+        body=partial(model, TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
+        sources=reader.sources,
+        press=reader.compression,
+        rotary=reader.position.needs_rotary,
+    )
+
+
 @pytest.fixture
 def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
     """Builds a calibrated Distiller from overrides."""
@@ -145,16 +158,7 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
         rooms, sources = Rooms(config), {}
         for name, part in rooms.parts().items():
             part.calibrate(calibration(part.reader.sources, TEACHERS[name]))
-            layers = sorted({n for s in part.reader.sources for n in s.teachers})
-            kind = "llama" if name == "b" else "qwen2"
-            sources[name] = build(
-                "source",
-                config["source"],
-                body=model(TEACHERS[name], kind, seed=3),
-                layers=layers,
-                attention=part.reader.compression.needs_attention,
-                rotary=part.reader.position.needs_rotary,
-            )
+            sources[name] = build("source", config["source"], wanted=wanted(name, part.reader))
         return Distiller(student, rooms, sources, Weights.of(config))
 
     return make

@@ -6,7 +6,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.train.conftest import STUDENT, TEACHERS, batch, calibration, model
+from tests.train.conftest import STUDENT, TEACHERS, batch, calibration, model, wanted
 from tests.train.test_step import only
 
 LENGTHS = (7, 7)
@@ -22,14 +22,7 @@ def build(config: dict) -> torch.nn.Module:
     rooms, sources = Rooms(config), {}
     for name, part in rooms.parts().items():
         part.calibrate(calibration(part.reader.sources, TEACHERS[name]))
-        sources[name] = make(
-            "source",
-            config["source"],
-            body=model(TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
-            layers=sorted({at for source in part.reader.sources for at in source.teachers}),
-            attention=part.reader.compression.needs_attention,
-            rotary=part.reader.position.needs_rotary,
-        )
+        sources[name] = make("source", config["source"], wanted=wanted(name, part.reader))
     return Distiller(model(STUDENT, "qwen2", seed=9).train(), rooms, sources, Weights.of(config))
 
 

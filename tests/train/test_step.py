@@ -122,6 +122,7 @@ def only(both: Any, row: int) -> Any:
 def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
     import torch
 
+    from kvdistill.kv.base import Wanted
     from kvdistill.kv.online import Online
     from kvdistill.train.module import Distiller
     from kvdistill.train.rooms import Rooms, Weights
@@ -141,7 +142,9 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
         own.ids.shape[1], own.ids.shape[1],
     )  # fmt: skip
     itself.teachers["a"] = Reading(own, links)
-    teacher = Online(model(STUDENT, "qwen2"), [0, 1, 2], attention=False, rotary=False)
+    reader = rooms.first.reader
+    body = lambda: model(STUDENT, "qwen2")  # noqa: E731
+    teacher = Online(Wanted(body, reader.sources, reader.compression, rotary=False))
     module = Distiller(student, rooms, {"a": teacher}, Weights.of(config))
     terms = module(itself)[1]
     assert float(terms.kv.detach()) == 0

@@ -15,7 +15,7 @@ from kvdistill.data.build import build as build_data
 from kvdistill.files import read_json, write_json
 from kvdistill.geometry import Geometry
 from kvdistill.models import load
-from kvdistill.train import calibrate
+from kvdistill.train import calibrate, store
 from kvdistill.train.run import train
 
 Recipe = Mapping[str, Any]
@@ -86,5 +86,6 @@ BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] =
     "validation": build_validation,
     "model": build_model,
     "calibration": calibrate.build,
+    "kv": store.build,
     "run": do_run,
 }

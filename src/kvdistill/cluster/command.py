@@ -21,6 +21,7 @@ STAGES: dict[str, Callable[[Sequence[Sequence[str]], Path], None]] = {
     "run": stages.run,
     "plan": stages.plan,
     "data": data.run,
+    "teachers": stages.teachers,
     "status": stages.status,
     "report": stages.report,
 }

@@ -16,7 +16,7 @@ from kvdistill.config.schema import typed
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.expand import Plan, expand
-from kvdistill.plan.freeze import freeze, home
+from kvdistill.plan.freeze import freeze, home, write_recipe
 
 Overrides = Sequence[Sequence[str]]
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -45,6 +45,36 @@ def run(job_overrides: Overrides, sweeps: Path) -> None:
 def plan(job_overrides: Overrides, sweeps: Path) -> None:
     """Says what a command would do; computes nothing."""
     console.print(planned(expand(job_overrides, sweeps)))
+
+
+def teachers(job_overrides: Overrides, sweeps: Path) -> None:
+    """Builds the stores that the runs would read, and what those need; runs nothing.
+
+    Raises ConfigError where no run reads a store.
+    """
+    plan = expand(job_overrides, sweeps)
+    stores = [node for node in plan.artifacts.values() if node.kind == "kv"]
+    if not stores:
+        raise ConfigError(
+            "stage=teachers builds the teachers' stores, but no run here reads one. "
+            "Add source=store."
+        )
+    check([item.config for item in plan.runs.values()])
+    names = {name for node in stores for name in (node.name, *node.needs.values())}
+    nodes = [node for name, node in plan.artifacts.items() if name in names]
+    folders = {node.name: plan.root / "artifacts" / node.name for node in nodes}
+    for node in nodes:
+        write_recipe(node, folders[node.name])
+    failed = local.run(nodes, folders, typed("cluster", plan.config["cluster"]))
+    if failed:
+        raise UserError("; ".join(f"{n}: {why}" for n, why in data.causes(failed).items()))
+    table = Table("store", "teacher", "texts", "kept tokens", "MB", title="teachers' K and V")
+    for node in stores:
+        said = read_json(folders[node.name] / "manifest.json")
+        name = node.recipe["teachers"]["only"]["name"]
+        counts = f"{said['texts']:,}", f"{said['kept_tokens']:,}"
+        table.add_row(node.name, name, *counts, f"{said['stored_bytes'] / 1e6:,.1f}")
+    console.print(table)
 
 
 def status(job_overrides: Overrides, _: Path) -> None:

@@ -40,7 +40,7 @@ class Texts(Dataset[Example]):
         alignment: Alignment | None,
         seq_len: int,
     ) -> None:
-        """`alignment` may be None where there are no teachers.
+        """`alignment` may be None where no batch is made: without teachers, or of `read_by`.
 
         A text longer than `seq_len` student tokens is cut there, and the teachers stop at the
         token that holds the student's last byte.
@@ -49,8 +49,6 @@ class Texts(Dataset[Example]):
             raise ConfigError("data gives no texts to read. Check data.source and style.")
         if seq_len < 2:
             raise ConfigError(f"budget.seq_len must be at least 2, got {seq_len}.")
-        if teachers and alignment is None:
-            raise AssertionError("teachers are read through an alignment")
         self.texts, self.alignment = list(texts), alignment
         self._student = [read.cut(seq_len) for read in student(texts)]
         self._teachers = {
@@ -76,6 +74,10 @@ class Texts(Dataset[Example]):
         """Bytes of each text: the one length that is the same for every arm and tokenizer."""
         return [len(text.text.encode()) for text in self.texts]
 
+    def read_by(self, teacher: str) -> list[Tokenised]:
+        """Every text as that teacher reads it, in order."""
+        return self._teachers[teacher]
+
     def __len__(self) -> int:
         return len(self.texts)
 
@@ -93,7 +95,7 @@ class Texts(Dataset[Example]):
 
     def _linked(self, name: str, index: int) -> TextLinks:
         if (name, index) not in self._links:
-            assert self.alignment is not None
+            assert self.alignment is not None, "teachers are read through an alignment"
             self._links[name, index] = self.alignment(
                 self._student[index].spans, self._teachers[name][index].spans
             )
@@ -116,7 +118,7 @@ class Collator:
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """The batch, its texts in the order given."""
-        student = _padded([example.student for example in examples], self.student_pad)
+        student = padded([example.student for example in examples], self.student_pad)
         return Batch(
             student=student,
             teachers={
@@ -128,7 +130,8 @@ class Collator:
         )
 
 
-def _padded(reads: Sequence[Tokenised], pad: int) -> Tokens:
+def padded(reads: Sequence[Tokenised], pad: int) -> Tokens:
+    """The texts as one model reads them, `pad` behind the shorter ones."""
     shape = len(reads), max(len(read.ids) for read in reads)
     ids = torch.full(shape, pad, dtype=torch.long)
     mask = torch.zeros(shape, dtype=torch.bool)
@@ -142,7 +145,7 @@ def _padded(reads: Sequence[Tokenised], pad: int) -> Tokens:
 
 
 def _reading(reads: Sequence[tuple[Tokenised, TextLinks]], student: Tokens, pad: int) -> Reading:
-    tokens = _padded([read for read, _ in reads], pad)
+    tokens = padded([read for read, _ in reads], pad)
     return Reading(
         tokens,
         flattened([links for _, links in reads], student.ids.shape[1], tokens.ids.shape[1]),

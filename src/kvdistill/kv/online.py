@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
-from kvdistill.kv.base import TeacherKV
+from kvdistill.kv.base import Kept, TeacherKV, Wanted, masked
 from kvdistill.kv.rotary import STILL, rotaries
 from kvdistill.models.capture import Capture, cut
 from kvdistill.types import Layer, Tokens
@@ -14,21 +13,23 @@ from kvdistill.types import Layer, Tokens
 class Online(TeacherKV):
     """A frozen decoder without head or unused upper layers."""
 
-    def __init__(
-        self, body: nn.Module, layers: Sequence[int], *, attention: bool, rotary: bool
-    ) -> None:
-        """Takes the body over: cuts, freezes and hooks it.
-
-        `attention`: compression scores rotated queries and keys. `rotary`: position turns keys.
-        """
-        self.body = cut(body, max(layers)).eval().requires_grad_(False)
-        turns = rotaries(self.body, layers) if attention or rotary else dict.fromkeys(layers, STILL)
-        self.rotaries = turns
-        self.capture = Capture(self.body, layers, rotaries=turns if attention else None)
+    def __init__(self, wanted: Wanted) -> None:
+        """Loads the body and takes it over: cuts, freezes and hooks it."""
+        self.wanted, layers = wanted, wanted.layers
+        self.body = cut(wanted.body(), max(layers)).eval().requires_grad_(False)
+        attention = wanted.press.needs_attention
+        turning = attention or wanted.rotary
+        self.rotaries = rotaries(self.body, layers) if turning else dict.fromkeys(layers, STILL)
+        self.capture = Capture(self.body, layers, rotaries=self.rotaries if attention else None)
 
     @torch.no_grad()
-    def read(self, tokens: Tokens, ids: Sequence[str]) -> dict[int, Layer]:
-        """One forward of the body."""
+    def read(self, tokens: Tokens, ids: Sequence[str]) -> list[Kept]:
+        """One forward of the body, then compression."""
+        return masked(self.layers(tokens), self.wanted.sources, self.wanted.press)
+
+    @torch.no_grad()
+    def layers(self, tokens: Tokens) -> dict[int, Layer]:
+        """Each needed layer whole, before compression."""
         with self.capture:
             self.body(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
         return self.capture.take(tokens)

@@ -1,8 +1,8 @@
 """Noise in the teacher's place, with the mean and covariance of what the teacher read.
 
-Each token becomes a random mixture of its text's tokens, the same mixture at every layer and for
-keys and values: size, spread and correlations stay, and which token means what is lost. Where
-compression reads attention, it keeps the tokens that it keeps for the true teacher.
+Each kept token becomes a random mixture of its text's kept tokens, the same mixture at every layer
+and for keys and values: size, spread and correlations stay, and which token means what is lost.
+Compression keeps the tokens that it keeps for the true teacher.
 """
 
 import hashlib
@@ -10,67 +10,59 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from kvdistill.kv.base import TeacherKV
-from kvdistill.types import KV, Layer, Tokens
+from kvdistill.kv.base import Kept, TeacherKV, Wanted
+from kvdistill.types import Tokens
 
-Mixture = Float[Tensor, "batch seq seq"]
+Mixture = Float[Tensor, "batch most most"]
 
 
 class Random(TeacherKV):
     """The same noise for a text in any batch, on any rank, in any epoch and after a resume."""
 
-    def __init__(
-        self,
-        body: nn.Module,
-        layers: Sequence[int],
-        *,
-        attention: bool,
-        rotary: bool,
-        of: Callable[..., TeacherKV],
-        seed: int,
-    ) -> None:
+    def __init__(self, wanted: Wanted, *, of: Callable[..., TeacherKV], seed: int) -> None:
         """`of` builds the source whose readings are drowned."""
-        self.inner, self.seed = of(body, layers, attention=attention, rotary=rotary), seed
+        self.inner, self.seed = of(wanted=wanted), seed
         self.rotaries = self.inner.rotaries
 
-    def read(self, tokens: Tokens, ids: Sequence[str]) -> dict[int, Layer]:
-        """Of the inner source's layers only K and V are replaced."""
-        found = self.inner.read(tokens, ids)
-        mixture = self.mixture(tokens)
-        return {
-            at: replace(
-                layer,
-                kv=KV(
-                    mixed(layer.kv.keys, mixture, tokens.mask),
-                    mixed(layer.kv.values, mixture, tokens.mask),
-                    tokens.mask,
-                ),
-            )
-            for at, layer in found.items()
-        }
+    def read(self, tokens: Tokens, ids: Sequence[str]) -> list[Kept]:
+        """Of the inner source only K and V are replaced."""
+        return [self.drowned(kept, tokens) for kept in self.inner.read(tokens, ids)]
 
-    def mixture(self, tokens: Tokens) -> Mixture:
-        """Normal weights of variance 1 over the number of tokens; zero on padding."""
-        batch, seq = tokens.ids.shape
-        found = torch.zeros(batch, seq, seq)
-        for row in range(batch):
+    def drowned(self, kept: Kept, tokens: Tokens) -> Kept:
+        """Each text's rows, mixed among themselves."""
+        listed = kept.listed()
+        batch, most = listed.shape
+        flat = mixed(kept.flat, listed, self.mixture(tokens, listed))
+        mine = torch.arange(batch, device=listed.device)[:, None] * most + kept.rank()
+        return replace(
+            kept,
+            flat=flat,
+            rows=torch.where(kept.rows >= 0, mine, -1),
+            tokens=kept.tokens[listed.clamp(min=0)].flatten(),
+        )
+
+    def mixture(self, tokens: Tokens, listed: Int[Tensor, "batch most"]) -> Mixture:
+        """Normal weights of variance 1 over the number of kept tokens; zero beyond them."""
+        batch, most = listed.shape
+        found = torch.zeros(batch, most, most)
+        for row, count in enumerate((listed >= 0).sum(dim=1).tolist()):
             real = tokens.ids[row, tokens.mask[row]].tolist()
             text = hashlib.sha256(f"{self.seed} {real}".encode()).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(text[:8], "big") >> 1)
-            count = len(real)
             drawn = torch.randn(count, count, generator=generator) / count**0.5
             found[row, :count, :count] = drawn
-        return found.to(tokens.mask.device)
+        return found.to(listed.device)
 
 
 def mixed(
-    x: Float[Tensor, "batch heads seq dim"], mixture: Mixture, mask: Bool[Tensor, "batch seq"]
-) -> Float[Tensor, "batch heads seq dim"]:
-    """Mean of the text plus random sums of what its tokens add to it."""
-    hidden = ~mask[:, None, :, None]
-    real = x.float().masked_fill(hidden, 0)
-    mean = real.sum(dim=2, keepdim=True) / mask.sum(dim=1).clamp(min=1)[:, None, None, None]
-    return (mean + mixture[:, None] @ (real - mean).masked_fill(hidden, 0)).to(x.dtype)
+    flat: Float[Tensor, "rows width"], listed: Int[Tensor, "batch most"], mixture: Mixture
+) -> Float[Tensor, "new_rows width"]:
+    """Mean of the text plus random sums of what its tokens add to it; text after text."""
+    there = (listed >= 0)[:, :, None]
+    real = flat[listed.clamp(min=0)].float().masked_fill(~there, 0)
+    mean = real.sum(dim=1, keepdim=True) / there.sum(dim=1, keepdim=True).clamp(min=1)
+    noise = mean + mixture @ (real - mean).masked_fill(~there, 0)
+    return noise.flatten(0, 1).to(flat.dtype)

@@ -8,31 +8,28 @@ stands beside.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from torch import Tensor, nn
+import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from kvdistill.errors import UserError
-from kvdistill.kv.base import TeacherKV
+from kvdistill.kv.base import Kept, TeacherKV, Wanted
 from kvdistill.kv.partners import partners
-from kvdistill.types import KV, Layer, Tokens
+from kvdistill.types import Tokens
 
 
 class Shuffled(TeacherKV):
-    """Token i of the next other text of the micro-batch, where both texts have one."""
+    """In the place of a text's i-th kept token, the i-th of the next other text of the micro-batch.
 
-    def __init__(
-        self,
-        body: nn.Module,
-        layers: Sequence[int],
-        *,
-        attention: bool,
-        rotary: bool,
-        of: Callable[..., TeacherKV],
-    ) -> None:
+    So the student is compared at the tokens of the true arm, as far as the other text reaches.
+    """
+
+    def __init__(self, wanted: Wanted, *, of: Callable[..., TeacherKV]) -> None:
         """`of` builds the source whose readings are exchanged."""
-        self.inner = of(body, layers, attention=attention, rotary=rotary)
+        self.inner = of(wanted=wanted)
         self.rotaries = self.inner.rotaries
 
-    def read(self, tokens: Tokens, ids: Sequence[str]) -> dict[int, Layer]:
+    def read(self, tokens: Tokens, ids: Sequence[str]) -> list[Kept]:
         """A text that only other styles of its own row stand beside is masked.
 
         Raises UserError for a micro-batch of one text.
@@ -43,22 +40,12 @@ class Shuffled(TeacherKV):
                 "2 or more."
             )
         others, paired = partners(ids)
-        mask = tokens.mask & tokens.mask[others] & paired[:, None].to(tokens.mask.device)
-        theirs = Tokens(tokens.ids[others], mask, tokens.answer[others] & mask)
-        found = self.inner.read(tokens, ids)
-        return {at: exchanged(layer, others, theirs) for at, layer in found.items()}
+        return [exchanged(kept, others, paired) for kept in self.inner.read(tokens, ids)]
 
 
-def exchanged(layer: Layer, others: list[int], theirs: Tokens) -> Layer:
-    """The layer with each row's partner in its place."""
-
-    def swap(x: Tensor | None) -> Tensor | None:
-        return None if x is None else x[others]
-
-    return replace(
-        layer,
-        kv=KV(layer.kv.keys[others], layer.kv.values[others], theirs.mask),
-        tokens=theirs,
-        rotated_queries=swap(layer.rotated_queries),
-        rotated_keys=swap(layer.rotated_keys),
-    )
+def exchanged(kept: Kept, others: list[int], paired: Bool[Tensor, " batch"]) -> Kept:
+    """The same rows, each text's standing for its partner's tokens."""
+    theirs, rank = kept.listed()[others], kept.rank()
+    there = (kept.rows >= 0) & (rank < theirs.shape[1]) & paired.to(rank.device)[:, None]
+    rows = theirs.gather(1, rank.clamp(max=theirs.shape[1] - 1))
+    return replace(kept, rows=torch.where(there, rows, -1))

@@ -1,11 +1,22 @@
 """What must be built for a run, and in which order: nodes named by the hash of their recipe."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kvdistill.config.compose import Config
-from kvdistill.plan.identity import by_content, data, digest, identity, model, tasks, without
+from kvdistill.errors import ConfigError
+from kvdistill.plan.identity import (
+    CAPTURE_VERSION,
+    by_content,
+    data,
+    digest,
+    identity,
+    model,
+    tasks,
+    tokenizer,
+    without,
+)
 
 
 @dataclass(frozen=True)
@@ -13,7 +24,7 @@ class Node:
     """A shared artefact or a run. Built once, whoever needs it."""
 
     kind: str
-    """split, validation, model, calibration or run."""
+    """split, validation, model, calibration, kv or run."""
     name: str
     """Folder name: `kind-identity`, or the run's own."""
     recipe: Mapping[str, Any]
@@ -56,8 +67,67 @@ def artifacts(config: Config) -> Iterator[tuple[str, Node]]:
             "budget": config["budget"]["seq_len"],
         }
         yield f"calibration.{name}", artifact("calibration", recipe, needs, science)
+        if (spec := stored(config["source"])) is not None:
+            yield f"kv.{name}", store(config, teacher, spec, needs)
 
 
+def stored(source: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the source, or one that it wraps, wants stored; None where it reads no store."""
+    if "stored" in source:
+        found: Mapping[str, Any] = source["stored"]
+        return found
+    inner = [stored(node) for node in source.values() if isinstance(node, Mapping)]
+    return next((spec for spec in inner if spec is not None), None)
+
+
+def store(
+    config: Config, teacher: Mapping[str, Any], spec: Mapping[str, Any], needs: Mapping[str, str]
+) -> Node:
+    """One teacher's K and V for every run that captures alike; named by no weight of the student.
+
+    Of the student it depends on how it reads (it cuts the texts) and on its depth (it is mapped).
+    Raises ConfigError for texts in a style that is not stored.
+    """
+    check_style(config["style"], spec["style"])
+    recipe = {key: config[key] for key in STORE} | {
+        "teachers": {"only": teacher},
+        "source": {"stored": spec},
+        "budget": {"seq_len": config["budget"]["seq_len"]},
+    }
+    named = {role: name for role, name in needs.items() if role != "student"}
+    science = {
+        "version": CAPTURE_VERSION,
+        "student": {
+            "reads": tokenizer(config["student"]),
+            "layers": config["student"]["geometry"]["layers"],
+        },
+        "teacher": model(teacher),
+        "compression": config["compression"],
+        "layers": config["layers"],
+        "seq_len": config["budget"]["seq_len"],
+        "stored": spec,
+    }
+    return replace(artifact("kv", recipe, named, science), needs=needs)
+
+
+def check_style(style: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    """Raises ConfigError naming the first template that a store would not hold."""
+    for name, template in style["templates"].items():
+        if kept["templates"].get(name) != template:
+            raise ConfigError(
+                f"style.templates.{name} is not stored as it stands: source.stored.style has "
+                f"{', '.join(kept['templates'])}. Choose it there too, as "
+                f"style@source.stored.style=..., or use source=online."
+            )
+    for key in ("chat", "mask_prompt"):
+        if style[key] != kept[key]:
+            raise ConfigError(
+                f"style.{key}={style[key]} but source.stored.style.{key}={kept[key]}, so other "
+                f"texts would be stored than are read. Make them equal."
+            )
+
+
+STORE = ("student", "compression", "layers")
 CALIBRATION = (
     "student", "style", "compression", "alignment", "layers", "position", "train", "budget",
 )  # fmt: skip

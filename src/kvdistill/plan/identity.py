@@ -11,10 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvdistill.config.compose import Config
-from kvdistill.config.schema import Budget
+from kvdistill.config.schema import Budget, lookup
 from kvdistill.plan.budget import global_batch
 
-IDENTITY_VERSION = 1
+IDENTITY_VERSION = 2  # 2: shuffled and random act on what compression kept
+CAPTURE_VERSION = 1
+"""Of what fills a teacher-KV store: capture, compression and the store's own layout.
+
+Raise it with any change of theirs that gives other tensors.
+"""
 
 INTRODUCED: dict[str, Any] = {}
 """Options added since version 1, by science path, with the value that means "as before".
@@ -28,7 +33,7 @@ ROOMS = (
 )  # fmt: skip
 
 TRAIN_EXECUTION = {"logging_steps", "eval_steps", "save_steps"}
-MODEL_EXECUTION = {"name", "placement"}
+MODEL_EXECUTION = {"name", "placement", "reads_as"}
 TASKS_EXECUTION = {"data_root"}
 DATA_EXECUTION = {"validate_only", "root"}
 """`data.root` reaches the source, where it is told by content."""
@@ -69,6 +74,17 @@ def recipe(config: Config) -> str:
 def model(node: Mapping[str, Any]) -> Any:
     """What of a student's or teacher's node can change its weights or outputs."""
     return by_content(without(node, MODEL_EXECUTION))
+
+
+def tokenizer(node: Mapping[str, Any]) -> Any:
+    """What of a model's node can change how it reads a text.
+
+    Its YAML names the fields (`reads_as`); without that it is whatever makes its weights.
+    """
+    told = node.get("reads_as")
+    if told is None:
+        return by_content({key: node[key] for key in ("build", "pretrained") if key in node})
+    return by_content({path: lookup(node, path) for path in told})
 
 
 def data(config: Config) -> Any:

@@ -19,7 +19,7 @@ from kvdistill.kv.rotary import STILL, rotaries
 from kvdistill.models.capture import Capture
 from kvdistill.train import readings
 from kvdistill.train.rooms import Reader, geometry
-from kvdistill.train.step import Aligner, positions_of
+from kvdistill.train.step import aligned, positions_of
 from kvdistill.types import Batch
 
 NAME = "only"
@@ -72,11 +72,14 @@ class Measure:
         with self.capture:
             self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
         own = self.capture.take(tokens)
-        layers = self.teacher.read(reading.tokens, batch.ids)
-        aligner = Aligner(layers, self.reader, reading.links, self.teacher.rotaries)
+        position, links = self.reader.position, reading.links
         others, paired = partners(batch.ids)
-        for source in self.reader.sources:
-            mine, theirs = own[source.student].kv, aligner(source)
+        for source, theirs in [
+            pair
+            for kept in self.teacher.read(reading.tokens, batch.ids)
+            for pair in aligned(kept, links, position, self.teacher.rotaries)
+        ]:
+            mine = own[source.student].kv
             keys = self.reader.position.source(
                 mine.keys, self.rotaries[source.student], positions_of(mine.keys)
             )

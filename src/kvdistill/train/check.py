@@ -11,6 +11,7 @@ import torch
 from kvdistill.config.build import build
 from kvdistill.config.compose import Config
 from kvdistill.errors import UserError
+from kvdistill.plan.graph import stored
 from kvdistill.plan.identity import digest
 from kvdistill.train.rooms import Rooms, Weights
 
@@ -20,6 +21,8 @@ def check(config: Config) -> None:
     build("style", config["style"])
     build("data.source", config["data"]["source"])
     Weights.of(config)
+    if (spec := stored(config["source"])) is not None:
+        build("source.stored", spec)
     if config["teachers"]:
         with torch.device("meta"):
             Rooms(config)

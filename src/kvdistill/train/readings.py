@@ -1,6 +1,6 @@
 """Models and texts of a run, opened from its config and the artefacts it needs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,19 @@ from kvdistill.config.compose import Config
 from kvdistill.data import split
 from kvdistill.data.batch import Collator, Texts
 from kvdistill.data.tokenise import Tokeniser
-from kvdistill.kv.base import TeacherKV
+from kvdistill.files import read_json
+from kvdistill.kv.base import TeacherKV, Wanted
 from kvdistill.kv.online import Online
+from kvdistill.layers.base import Source
 from kvdistill.models import load
+from kvdistill.plan import identity
+from kvdistill.plan.graph import stored
+from kvdistill.plan.identity import digest
 from kvdistill.train.rooms import Reader
+
+MANIFEST = "manifest.json"
+STORED_PARTS = ("train_student", "val")
+"""What a store holds: what is trained on, and what curves and agreement read."""
 
 Needs = Mapping[str, Path]
 """Role -> folder of the artefact that a job reads."""
@@ -51,21 +60,55 @@ def student(config: Config, needs: Needs) -> PreTrainedModel:
 
 def teacher(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
     """Where a run takes that teacher's K and V from."""
-    found: TeacherKV = build("source", config["source"], **facts(config, name, needs, reader))
+    found: TeacherKV = build("source", config["source"], wanted=wanted(config, name, needs, reader))
     return found
 
 
 def itself(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
     """The teacher as it is, whatever the source: what is calibrated on."""
-    return Online(**facts(config, name, needs, reader))
+    return Online(wanted(config, name, needs, reader))
 
 
-def facts(config: Config, name: str, needs: Needs, reader: Reader) -> dict[str, Any]:
-    """What every source is built from."""
-    role = f"teacher.{name}"
-    return {
-        "body": load.model(config["teachers"][name], role, needs.get(role), body=True),
-        "layers": sorted({layer for source in reader.sources for layer in source.teachers}),
-        "attention": reader.compression.needs_attention,
-        "rotary": reader.position.needs_rotary,
+def wanted(config: Config, name: str, needs: Needs, reader: Reader) -> Wanted:
+    """What every source is built from; loads no weights."""
+    node, role = config["teachers"][name], f"teacher.{name}"
+    store = needs.get(f"kv.{name}")
+    return Wanted(
+        body=lambda: load.model(node, role, needs.get(role), body=True),
+        sources=reader.sources,
+        press=reader.compression,
+        rotary=reader.position.needs_rotary,
+        store=store,
+        prints={} if store is None else prints(config, name, needs, reader.sources),
+    )
+
+
+def prints(config: Config, name: str, needs: Needs, sources: Sequence[Source]) -> dict[str, str]:
+    """What a teacher's store is made of, each told by content: equal, or another store."""
+    node, role = config["teachers"][name], f"teacher.{name}"
+    files = read_json(needs[role] / MANIFEST)["files"] if role in needs else {}
+    split_files = read_json(needs["split"] / MANIFEST)["files"]
+    spec = stored(config["source"])
+    assert spec is not None
+    reads = {
+        "split": {part: split_files[f"{part}.jsonl"] for part in STORED_PARTS},
+        "style": spec["style"],
+        "seq_len": config["budget"]["seq_len"],
+        "student": told(tokeniser(config["student"], "student", needs)),
     }
+    return {
+        "weights": digest({"recipe": identity.model(node), "files": files}),
+        "tokenizer": told(tokeniser(node, role, needs)),
+        "texts": digest(reads),
+        "layers": digest([[s.student, s.low, s.high, s.weight] for s in sources]),
+        "compression": digest(config["compression"]),
+        "dtype": str(spec["dtype"]),
+        "code version": str(identity.CAPTURE_VERSION),
+    }
+
+
+def told(tokeniser: Tokeniser) -> str:
+    """A tokenizer by content."""
+    return digest(
+        {"tokenizer": tokeniser.tokenizer.backend_tokenizer.to_str(), "eos": tokeniser.eos}
+    )

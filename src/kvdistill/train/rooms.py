@@ -38,17 +38,23 @@ class Reader:
     @classmethod
     def of(cls, config: Config, teacher: Geometry) -> "Reader":
         """Built from the groups compression, alignment, position and layers."""
-        student = geometry(config["student"])
         return cls(
             compression=build("compression", config["compression"]),
             alignment=build("alignment", config["alignment"]),
             position=build("position", config["position"]),
-            sources=build("layers.map", config["layers"]["map"])(
-                select(config["layers"]["range"], student.layers),
-                student_layers=student.layers,
-                teacher_layers=teacher.layers,
-            ),
+            sources=mapped(config, teacher),
         )
+
+
+def mapped(config: Config, teacher: Geometry) -> list[Source]:
+    """Where each distilled student layer's target comes from."""
+    depth = geometry(config["student"]).layers
+    found: list[Source] = build("layers.map", config["layers"]["map"])(
+        select(config["layers"]["range"], depth),
+        student_layers=depth,
+        teacher_layers=teacher.layers,
+    )
+    return found
 
 
 class Constants(nn.Module):

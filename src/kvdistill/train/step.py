@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kvdistill.fusion.base import entropy
-from kvdistill.kv.base import TeacherKV
+from kvdistill.kv.base import Kept, TeacherKV
 from kvdistill.kv.rotary import Rotary
 from kvdistill.layers.base import Source
-from kvdistill.train.rooms import Reader, Rooms, Taught
+from kvdistill.position.base import Position
+from kvdistill.train.rooms import Rooms, Taught
 from kvdistill.types import KV, Batch, Layer, Links, Tokens
 
 Rotaries = Mapping[int, Rotary]
@@ -102,53 +103,30 @@ def teacher_targets(
     teacher: TeacherKV, taught: Taught, batch: Batch, name: str, ours: Rotaries
 ) -> dict[int, KV]:
     """One teacher's target for each distilled student layer, on the student's tokens."""
-    reading = batch.teachers[name]
-    layers = teacher.read(reading.tokens, batch.ids)
-    aligner = Aligner(layers, taught.reader, reading.links, teacher.rotaries)
+    reading, position = batch.teachers[name], taught.reader.position
     return {
-        source.student: target(source, aligner(source), taught, ours[source.student])
-        for source in taught.reader.sources
+        source.student: target(source, layers, taught, ours[source.student])
+        for kept in teacher.read(reading.tokens, batch.ids)
+        for source, layers in aligned(kept, reading.links, position, teacher.rotaries)
     }
 
 
-class Aligner:
-    """Brings a teacher's kept tokens onto the student's, each layer once where it can."""
-
-    def __init__(
-        self, layers: Mapping[int, Layer], reader: Reader, links: Links, theirs: Rotaries
-    ) -> None:
-        self.layers, self.reader, self.links, self.theirs = layers, reader, links, theirs
-        self.scores: dict[int, Tensor] = {}
-        """What compression thinks of each layer's tokens: two student layers may share a layer."""
-        self.kept: Links | None = None
-        self.shared: dict[int, KV] = {}
-        """Aligned layers, where the kept tokens are the same for all of them."""
-
-    def __call__(self, source: Source) -> list[KV]:
-        """The source's one or two teacher layers, uncentred."""
-        if not self.reader.compression.alike:
-            links = self.chosen(source)
-            return [self.align(layer, links) for layer in source.teachers]
-        if self.kept is None:
-            self.kept = self.chosen(source)
+def aligned(
+    kept: Kept, links: Links, position: Position, theirs: Rotaries
+) -> Iterator[tuple[Source, list[KV]]]:
+    """For each student layer its one or two teacher layers on the student's tokens, uncentred."""
+    links = links.through(kept.rows)
+    turned = kept.turned(lambda keys, layer, at: position.source(keys, theirs[layer], at))
+    flat, mask = links.apply(turned.flat), links.mask
+    for source in kept.sources:
+        layers = []
         for layer in source.teachers:
-            if layer not in self.shared:
-                self.shared[layer] = self.align(layer, self.kept)
-        return [self.shared[layer] for layer in source.teachers]
-
-    def chosen(self, source: Source) -> Links:
-        """The links to the tokens that compression keeps for this student layer."""
-        press, layers = self.reader.compression, self.layers
-        for layer in source.teachers:
-            if layer not in self.scores:
-                self.scores[layer] = press.exact(layers[layer])
-        scores = [self.scores[layer] for layer in source.teachers]
-        return self.links.keep(press.best(scores, layers[source.low].tokens.mask))
-
-    def align(self, layer: int, links: Links) -> KV:
-        kv = self.layers[layer].kv
-        keys = self.reader.position.source(kv.keys, self.theirs[layer], positions_of(kv.keys))
-        return KV(links.apply(keys), links.apply(kv.values), links.mask)
+            keys, values = (
+                flat[:, :, where].unflatten(2, (kept.heads, -1)).transpose(1, 2)
+                for where in kept.columns(layer)
+            )
+            layers.append(KV(keys, values, mask))
+        yield source, layers
 
 
 def target(source: Source, aligned: list[KV], taught: Taught, ours: Rotary) -> KV:

@@ -1,0 +1,67 @@
+"""Small real artefacts: a split, two nano teachers with two tokenizers, and what is built of them.
+
+Built by the jobs that launch.py starts, in this process.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+TINY = [
+    "data.source.rows=12",
+    "train.calibration_rows=8",
+    "teachers.a.build.training.steps=1",
+    "teachers.b.build.training.steps=1",
+    "budget.seq_len=32",  # cuts some texts
+]
+BUILT = ("split", "model", "calibration", "kv")
+
+
+class Made:
+    """Artefacts below one root, built where they are missing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def config(self, *overrides: str) -> dict[str, Any]:
+        """Composed as launch.py does."""
+        from kvdistill.config.compose import compose
+
+        return compose([*TINY, *overrides])
+
+    def folders(self, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> dict[str, Path]:
+        """Role -> folder of what the run needs, built if it is missing."""
+        from kvdistill.cluster import job
+        from kvdistill.cluster.status import Status
+        from kvdistill.files import is_complete
+        from kvdistill.plan.freeze import write_recipe
+        from kvdistill.plan.graph import artifacts
+
+        found = {}
+        for role, node in artifacts(config):
+            if node.kind not in kinds:
+                continue
+            folder = found[role] = self.root / "artifacts" / node.name
+            folder.mkdir(parents=True, exist_ok=True)
+            if not is_complete(folder):
+                write_recipe(node, folder)
+                job.work(folder, Status(folder))
+        return found
+
+    def batches(
+        self, config: dict[str, Any], part: str, rows: Sequence[Sequence[int]]
+    ) -> list[Any]:
+        """Batches of a part of the split, as a run reads them."""
+        from kvdistill.train import readings
+        from kvdistill.train.rooms import Rooms
+
+        needs = self.folders(config)
+        alignment = Rooms(config).first.reader.alignment
+        texts, collate = readings.texts(config, needs, part, alignment)
+        return [collate([texts[row] for row in some]) for some in rows]
+
+    def distiller(self, config: dict[str, Any]) -> Any:
+        """The calibrated module of a run."""
+        from kvdistill.train.run import distiller
+
+        return distiller(config, self.folders(config))[0]
