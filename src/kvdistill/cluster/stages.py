@@ -43,8 +43,12 @@ def run(job_overrides: Overrides, sweeps: Path) -> None:
 
 
 def plan(job_overrides: Overrides, sweeps: Path) -> None:
-    """Says what a command would do; computes nothing."""
-    console.print(planned(expand(job_overrides, sweeps)))
+    """Says what a command would do and cost; computes nothing."""
+    from kvdistill.cluster.planned import show
+
+    found = expand(job_overrides, sweeps)
+    console.print(planned(found))
+    show(found, console)
 
 
 def teachers(job_overrides: Overrides, sweeps: Path) -> None:

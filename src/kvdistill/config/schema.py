@@ -11,6 +11,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kvdistill.config import estimate
+from kvdistill.config.estimate import Estimate
 from kvdistill.errors import ConfigError
 
 
@@ -60,7 +62,13 @@ class Local:
     threads: int | None
 
 
-PLAIN: dict[str, type] = {"budget": Budget, "train": Train, "kv": KVWeights, "cluster": Local}
+PLAIN: dict[str, type] = {
+    "budget": Budget,
+    "train": Train,
+    "kv": KVWeights,
+    "cluster": Local,
+    "estimate": Estimate,
+}
 
 WEIGHTS = ("ce_weight", "kv_weight", "entropy_weight")
 """Plain numbers of the loss group, whose distance is a strategy."""
@@ -111,6 +119,7 @@ def check(config: Mapping[str, Any]) -> None:
             if not least <= value < float("inf"):
                 raise ConfigError(f"{path} must be {words}, got {value}.")
     check_seed(config)
+    estimate.check(config["estimate"])
     if config["budget"]["seq_len"] < 2:
         raise ConfigError("budget.seq_len must be at least 2 tokens to predict one, got 1.")
 

@@ -1,5 +1,6 @@
 """Weights that exist: a local folder, a GGUF file in one, or a pinned revision on the hub."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ class Pretrained:
     hub: str | None = None
     """A repository id on the hub."""
     revision: str | None = None
-    """A commit of the hub repository; needed with `hub`, so that a run can be repeated."""
+    """A commit of the hub repository; a branch in YAML becomes one when the plan is made."""
     gguf_file: str | None = None
     trust_remote_code: bool = False
     sha256: str | None = None
@@ -36,9 +37,9 @@ class Pretrained:
                 f"pretrained needs exactly one of path and hub, got path={self.path} and "
                 f"hub={self.hub}. Set the one and leave the other null."
             )
-        if self.hub is not None and self.revision is None:
+        if self.hub is not None and not re.fullmatch("[0-9a-f]{40}", self.revision or ""):
             raise ConfigError(
-                f"pretrained.revision must pin {self.hub} to a commit, got null. "
+                f"pretrained.revision must pin {self.hub} to a commit, got {self.revision}. "
                 f"Give the commit hash the hub shows."
             )
 

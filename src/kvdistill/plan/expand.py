@@ -10,13 +10,16 @@ from typing import Any
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import check_seed, typed
 from kvdistill.plan.budget import unified_steps
+from kvdistill.plan.claims import resolved
 from kvdistill.plan.graph import Node, run
 from kvdistill.plan.identity import recipe
-from kvdistill.plan.pin import pin
-from kvdistill.plan.sweep import Sweep, read
+from kvdistill.plan.pin import Pins
+from kvdistill.plan.sweep import Sweep, read, unfolded
 
 UNVARIED = {"seed", "study", "stage", "root", "sweep"}
 """Keys that do not make a label."""
+COMPUTE_NOTHING = {"plan", "doctor"}
+"""Stages that ask no network and only name what they could not resolve."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class Plan:
     """Teacher name -> identity of the run that evaluates it as it is."""
     config: Config = field(default_factory=dict)
     """The first run's config: where execution settings are read from."""
+    unresolved: dict[str, str] = field(default_factory=dict)
+    """Hub repository at a branch -> why it has no commit yet; only in a plan that computes nothing.
+    """
 
     def add(self, config: Config) -> Run:
         """Takes a resolved, pinned config into the plan."""
@@ -68,6 +74,7 @@ def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
     composer = Composer()
     varied = [key for key in keys_that_vary(job_overrides) if key not in UNVARIED]
     plan: Plan | None = None
+    taught: dict[str, dict[str, list[str]]] = {}  # question -> label -> names of its teachers
     for overrides in job_overrides:
         given = dict(item.split("=", 1) for item in overrides if "=" in item)
         moved = [f"{key.lstrip('+~')}={given[key]}" for key in varied if key in given]
@@ -79,11 +86,16 @@ def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
             name = sweep.name if sweep else "+".join(varied) or "runs"
             question = plan.questions.setdefault(name, asked(sweep, name))
             found = plan.add(config)
+            names = [teacher["name"] for teacher in config["teachers"].values()]
+            taught.setdefault(name, {})[label] = names
             full = " ".join([label, *moved]).strip() or str(config["arm"])
             question["arms"].setdefault(full, {})[str(config["seed"])] = found.identity
             common = [item for item in overrides if item.split("=")[0] not in {*UNVARIED, *varied}]
             plan.details.setdefault(found.identity, " ".join(common) or found.recipe)
     assert plan is not None
+    plan.unresolved = composer.pins.unresolved
+    for name, question in plan.questions.items():
+        plan.questions[name] = resolved(question, taught[name], name)
     add_references(plan)
     return plan
 
@@ -101,10 +113,10 @@ def requests(
     if name in ("null", ""):
         yield None, "", seed, rest
         return
-    sweep = read(name, sweeps)
-    for label, fixed in sweep.runs():
-        for each in sweep.seeds if seed is None else [seed]:
-            yield sweep, label, each, [*fixed, *rest]
+    for sweep in (read(each, sweeps) for each in unfolded([name], sweeps)):
+        for label, fixed in sweep.runs():
+            for each in sweep.seeds if seed is None else [seed]:
+                yield sweep, label, each, [*fixed, *rest]
 
 
 def composed_seed(given: Mapping[str, str]) -> Any:
@@ -120,13 +132,15 @@ class Composer:
 
     def __init__(self) -> None:
         self.done: dict[tuple[str, ...], Config] = {}
-        self.hashes: dict[str, str] = {}
+        self.pins = Pins()
 
     def __call__(self, overrides: Sequence[str], seed: Any) -> Config:
         """The pinned config with this seed (None: the config's own)."""
         key = tuple(overrides)
         if key not in self.done:
-            self.done[key] = pin(compose(overrides), hashes=self.hashes)
+            composed = compose(overrides)
+            self.pins.strict = composed["stage"] not in COMPUTE_NOTHING
+            self.done[key] = self.pins(composed)
         config = copy.deepcopy(self.done[key])
         if seed is not None:
             config["seed"] = seed

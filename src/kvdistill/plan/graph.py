@@ -157,7 +157,7 @@ def run(config: Config) -> tuple[Node, list[Node]]:
     named = list(artifacts(config))
     key = identity(config)
     name = f"seed{config['seed']}-{key}" if config["trained"] else f"untrained-{key}"
-    frozen = without(config, {"cluster"})
+    frozen = without(config, {"cluster", "estimate"})
     return (
         Node("run", name, frozen, {role: node.name for role, node in named}),
         [node for _, node in named],

@@ -1,32 +1,78 @@
-"""Inputs pinned when a plan is made: local files by content, so that an edit is a new run."""
+"""Inputs pinned when a plan is made, so that what changes later is a new run.
+
+Local files are told by content, repositories of the hub by the commit their branch names now.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kvdistill.errors import ConfigError
 from kvdistill.files import sha256
+from kvdistill.plan.hub import Found, Repo, resolve
 
 
-def pin(node: Any, path: str = "", hashes: dict[str, str] | None = None) -> Any:
-    """The config with `sha256` beside every local `path` or `root`.
+@dataclass
+class Pins:
+    """Pins configs, looking each input up once."""
 
-    Raises ConfigError for a missing one.
-    """
-    hashes = {} if hashes is None else hashes
-    if isinstance(node, list):
-        return [pin(value, f"{path}[{i}]", hashes) for i, value in enumerate(node)]
-    if not isinstance(node, Mapping):
-        return node
-    pinned = {key: pin(value, f"{path}{key}.", hashes) for key, value in node.items()}
-    key = "root" if "root" in node else "path"
-    local = node.get(key)
-    if isinstance(local, str) and "_target_" in node:
+    strict: bool = True
+    """False (a plan): asks no network, and what stays a branch is listed, not refused."""
+    hashes: dict[str, str] = field(default_factory=dict)
+    commits: dict[Repo, Found] = field(default_factory=dict)
+    unresolved: dict[str, str] = field(default_factory=dict)
+    """Repository at branch -> why it has no commit."""
+
+    def __call__(self, node: Any, path: str = "") -> Any:
+        """The node with `sha256` beside every local `path` or `root`, and commits for branches.
+
+        Raises ConfigError for a missing file and, if strict, for a branch without a commit.
+        """
+        if isinstance(node, list):
+            return [self(value, f"{path}[{i}]") for i, value in enumerate(node)]
+        if not isinstance(node, Mapping):
+            return node
+        if isinstance(node.get("hub"), str):
+            return self.committed(node, path)
+        key = "root" if "root" in node else "path"
+        if "_target_" not in node or not isinstance(node.get(key), str):
+            return self.inside(node, path)
+        # Below a root of local copies nothing is read from the hub.
+        pinned = dict(node) if key == "root" else self.inside(node, path)
+        return pinned | {"sha256": self.hashed(node[key], f"{path}{key}")}
+
+    def inside(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """The node with its own nodes pinned."""
+        return {key: self(value, f"{path}{key}.") for key, value in node.items()}
+
+    def hashed(self, local: str, path: str) -> str:
+        """Sha256 of a local file or folder."""
         if not Path(local).exists():
+            raise ConfigError(f"{path}={local} does not exist. Give an existing file or folder.")
+        if local not in self.hashes:
+            self.hashes[local] = sha256(Path(local))
+        return self.hashes[local]
+
+    def committed(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """The node with its branch replaced by a commit. A data set names no `_target_`."""
+        kind = "model" if "_target_" in node else "dataset"
+        repo = Repo(node["hub"], kind, str(node.get("revision") or "main"))
+        if repo not in self.commits:
+            self.commits[repo] = resolve(repo, online=self.strict)
+        found = self.commits[repo]
+        if found.commit is not None:
+            return {**node, "revision": found.commit}
+        if self.strict:
             raise ConfigError(
-                f"{path}{key}={local} does not exist. Give an existing file or folder."
+                f"{path}revision={repo.revision} of {repo.name} must become a commit before "
+                f"anything runs, and the hub does not say which: {found.why}. Give the commit "
+                f"itself, or fetch {repo.name} into the local cache where there is a network."
             )
-        if local not in hashes:
-            hashes[local] = sha256(Path(local))
-        pinned["sha256"] = hashes[local]
-    return pinned
+        self.unresolved[f"{repo.name}@{repo.revision}"] = found.why
+        return dict(node)
+
+
+def pin(node: Any) -> Any:
+    """A config pinned on its own."""
+    return Pins()(node)

@@ -1,7 +1,7 @@
 """A question as a file: arms x axes x seeds, each a list of overrides."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import yaml
 from kvdistill.errors import ConfigError
 
 KEYS = {"question", "arms", "axes", "seeds", "hypotheses", "criteria", "primary", "figure"}
+JUDGED = ("hypotheses", "criteria", "primary", "figure")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,14 @@ class Sweep:
                 yield label, [override(k, v) for k, v in {**fixed, **moved}.items()]
 
 
-def read(name: str, folder: Path) -> Sweep:
-    """The sweep of that name. Raises ConfigError naming the file and the key."""
+def unfolded(names: Iterable[str], folder: Path) -> list[str]:
+    """The names, each once; in the place of a file that lists `sweeps` stand those it lists."""
+    listed = [load(name, folder).get("sweeps", [name]) for name in names]
+    return list(dict.fromkeys(itertools.chain.from_iterable(listed)))
+
+
+def load(name: str, folder: Path) -> dict[str, Any]:
+    """The YAML of that name. Raises ConfigError naming the file."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
@@ -44,11 +51,19 @@ def read(name: str, folder: Path) -> Sweep:
         node = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
-    if not isinstance(node, dict) or not isinstance(node.get("arms"), dict) or not node["arms"]:
+    if not isinstance(node, dict):
+        raise ConfigError(f"{path}: must map question, arms, axes and seeds, or list sweeps.")
+    return node
+
+
+def read(name: str, folder: Path) -> Sweep:
+    """The sweep of that name. Raises ConfigError naming the file and the key."""
+    node, path = load(name, folder), folder / f"{name}.yaml"
+    if not isinstance(node.get("arms"), dict) or not node["arms"]:
         raise ConfigError(f"{path}: arms must map at least one label to its overrides.")
     if unknown := set(node) - KEYS:
         raise ConfigError(f"{path}: {unknown.pop()} is no key of a sweep. Use {sorted(KEYS)}.")
-    judged = {key: node[key] for key in ("hypotheses", "criteria", "primary") if node.get(key)}
+    judged = {key: node[key] for key in JUDGED if node.get(key)}
     return Sweep(
         name=name,
         question=node.get("question", name),

@@ -11,7 +11,7 @@ from kvdistill.files import sha256
 from tests.data.toys import record
 
 PART = {
-    "path": "someone/something",
+    "hub": "someone/something",
     "split": "train",
     "columns": {"question": "question", "rationale": "rationale", "answer": "answer"},
     "task": "sums",
@@ -119,7 +119,7 @@ def test_an_empty_split_is_named(tmp_path):
         ({"one": PART}, 0, r"data\.source\.rows must be at least 1, got 0"),
         ({"one": PART | {"wieght": 1}}, 5, r"parts\.one\.wieght is not known"),
         ({"one": PART | {"weight": 0.0}}, 5, r"parts\.one\.weight must be above 0"),
-        ({"one": {"path": "x"}}, 5, r"parts\.one\.columns is missing"),
+        ({"one": {"hub": "x"}}, 5, r"parts\.one\.columns is missing"),
     ],
 )
 def test_a_broken_mixture_is_refused(parts, wanted, message):

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 class Part:
     """One dataset of the mixture."""
 
-    path: str
-    """On the hub; below `root` the part's own name is used."""
+    hub: str
+    """The data set's id; below `root` the part's own name is used."""
     split: str
     columns: Mapping[str, str | None]
     """Record field to column or template; see `FieldMap`."""
@@ -39,6 +39,7 @@ class Part:
     """As its publisher states it; the user answers for keeping to it."""
     config: str | None = None
     revision: str | None = None
+    """A commit: a branch becomes one when the plan is made."""
     pattern: str | None = None
     skip_incomplete: bool = False
     """Leave rows out that lack a field or do not match; counted in the log."""
@@ -116,7 +117,7 @@ class Mixture(Source):
         return records
 
     def _rows(self, name: str, part: Part) -> list[dict[str, Any]]:
-        place = part.path if self.root is None else str(Path(self.root) / name)
+        place = part.hub if self.root is None else str(Path(self.root) / name)
         # `datasets` names its cache of a local folder after the folder, not its content: another
         # folder of that name, or an edited file, would silently give the rows of the first.
         with tempfile.TemporaryDirectory() as fresh:

@@ -1,0 +1,140 @@
+"""What a plan would cost: operations from geometries, hours from the rates of conf/estimate/.
+
+No torch and no network. Texts are reckoned at their full length and a teacher's tokens as many as
+the student's, so the truth is lower; calibration and evaluation during training are left out.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvdistill.config.build import build
+from kvdistill.config.compose import Config
+from kvdistill.config.estimate import Estimate, Gpu
+from kvdistill.config.schema import typed
+from kvdistill.geometry import Geometry
+from kvdistill.layers.select import select
+from kvdistill.plan import flops
+from kvdistill.plan.budget import global_batch
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Operations, by what they are for."""
+
+    tokens: int = 0
+    """Read by the student in training."""
+    student: int = 0
+    teachers: int = 0
+    evaluation: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.tokens + other.tokens,
+            self.student + other.student,
+            self.teachers + other.teachers,
+            self.evaluation + other.evaluation,
+        )
+
+    def hours(self, gpu: Gpu, estimate: Estimate) -> float:
+        """GPU-hours at the stated utilisation."""
+        rate = gpu.peak_tflops * 1e12 * 3600
+        trained = (self.student + self.teachers) / (rate * estimate.utilisation)
+        return trained + self.evaluation / (rate * estimate.evaluation_utilisation)
+
+
+def of_run(config: Config, steps: int, estimate: Estimate) -> Cost:
+    """One run: training, if it trains, and scoring."""
+    student = geometry(config["student"])
+    items = sum(item_counts(config, estimate).values())
+    scored = flops.forward(student, flops.Load(items * estimate.tokens_per_item, 0))
+    if not config["trained"]:
+        return Cost(evaluation=scored)
+    budget = typed("budget", config["budget"])
+    tokens = steps * global_batch(budget) * budget.seq_len
+    load = flops.Load.nominal(tokens, budget.seq_len)
+    trained = flops.training(student, load)
+    if config["train"]["gradient_checkpointing"]:
+        trained += flops.recomputed(student, load)
+    taught = sum(
+        flops.capture(geometry(node), load, max(layers_read(config, node)))
+        for node in config["teachers"].values()
+    )
+    return Cost(tokens, trained, taught, scored)
+
+
+def geometry(node: Mapping[str, Any]) -> Geometry:
+    """The geometry that a student's or teacher's YAML states."""
+    return Geometry(**node["geometry"])
+
+
+def layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
+    """The teacher's layers whose K and V a step needs, from 0."""
+    depth = geometry(config["student"]).layers
+    sources = build("layers.map", config["layers"]["map"])(
+        select(config["layers"]["range"], depth),
+        student_layers=depth,
+        teacher_layers=geometry(teacher).layers,
+    )
+    return sorted({layer for source in sources for layer in source.teachers})
+
+
+def item_counts(config: Config, estimate: Estimate) -> dict[str, int]:
+    """Items of the tasks in the macro average; a task of unknown size is left out."""
+    limit = config["tasks"]["limit"]
+    known = {
+        task: estimate.items[task] for task in config["tasks"]["tasks"] if task in estimate.items
+    }
+    if isinstance(limit, int):
+        return {task: min(limit, count) for task, count in known.items()}
+    return {task: min((limit or {}).get(task, count), count) for task, count in known.items()}
+
+
+def texts(config: Config) -> int:
+    """Distinct texts of the student's half: its rows in every style.
+
+    Where the split sets no cap the source is counted, before near copies are dropped.
+    """
+    split = config["data"]["split"]
+    rows = split["max_student_rows"]
+    if rows is None:
+        share = split["ratios"][0] / (2 if split["teacher_separate"] else 1)
+        rows = round(len(build("data.source", config["data"]["source"]).records()) * share)
+    return int(rows) * len(config["style"]["templates"])
+
+
+def epochs(config: Config, steps: int) -> float:
+    """How often training reads each text."""
+    return steps * global_batch(typed("budget", config["budget"])) / texts(config)
+
+
+def store_bytes(config: Config) -> dict[str, int]:
+    """Teacher -> bytes of its K and V over the student's texts, each at its full length."""
+    tokens = texts(config) * config["budget"]["seq_len"]
+    keep = config["compression"].get("keep", 1.0)
+    share = keep if isinstance(keep, float) else min(1.0, keep / config["budget"]["seq_len"])
+    return {
+        node["name"]: round(
+            2 * tokens * share * len(layers_read(config, node))
+            * geometry(node).kv_width * BYTES[node["dtype"]]
+        )
+        for node in config["teachers"].values()
+    }  # fmt: skip
+
+
+def free_bytes(root: Path) -> int:
+    """Room where artefacts will lie."""
+    there = next(path for path in (root, *root.resolve().parents) if path.is_dir())
+    return shutil.disk_usage(there).free
+
+
+def wall_hours(hours: Iterable[float], at_once: int) -> float:
+    """How long jobs of these lengths take, so many at a time: the longest first."""
+    slots = [0.0] * max(at_once, 1)
+    for each in sorted(hours, reverse=True):
+        slots[slots.index(min(slots))] += each
+    return max(slots)

@@ -1,0 +1,64 @@
+"""From a branch on the Hugging Face hub to the commit it names now: asked once, then pinned."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A repository of the hub at a branch, tag or commit."""
+
+    name: str
+    kind: str
+    """model or dataset."""
+    revision: str
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the revision is a commit already, which no one can move."""
+        return re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The commit, or why there is none."""
+
+    commit: str | None
+    why: str = ""
+
+
+def resolve(repo: Repo, *, online: bool) -> Found:
+    """Asks the hub, and where it does not answer, or must not be asked, the local cache's refs."""
+    if repo.pinned:
+        return Found(repo.revision)
+    told = asked(repo) if online else Found(None, "a plan asks no network")
+    if told.commit is None and (commit := cached(repo)) is not None:
+        return Found(commit)
+    return told
+
+
+def asked(repo: Repo) -> Found:
+    """What the hub says."""
+    import huggingface_hub  # needs a quarter of a second, and only hub weights need it
+
+    try:
+        info = huggingface_hub.HfApi().repo_info(
+            repo.name, repo_type=repo.kind, revision=repo.revision, timeout=TIMEOUT_S
+        )
+    except Exception as error:  # noqa: BLE001 - no network, no such repository, no access: told
+        line = (str(error).splitlines() or [""])[0].rstrip(".")
+        return Found(None, f"{type(error).__name__}: {line}")
+    return Found(info.sha)
+
+
+def cached(repo: Repo) -> str | None:
+    """The commit that the branch named when the local cache last fetched it."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = repo_folder_name(repo_id=repo.name, repo_type=repo.kind)
+    ref = Path(constants.HF_HUB_CACHE) / folder / "refs" / repo.revision
+    return ref.read_text(encoding="utf-8").strip() if ref.is_file() else None

@@ -1,0 +1,111 @@
+"""Every question, at every scale: composes, builds on meta tensors, plans; its claims are sound."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CONF, FOLDER = ROOT / "conf", ROOT / "sweeps"
+SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
+SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+SETS = {"ablation_teacher_count", "ablation_teacher_family"}
+SINGLE = [
+    "scale", "student", "budget", "tasks", "data", "train", "cluster",
+    "stats", "estimate"]  # fmt: skip
+
+
+def given(scale: str, sweep: str, folder: Path) -> list[str]:
+    """What a scale asks for: smollm's weights and rows, and more where a teacher is no parent."""
+    if scale != "smollm":
+        return []
+    (folder / "gsm8k/main").mkdir(parents=True, exist_ok=True)
+    (folder / "gsm8k/main/train.jsonl").write_text('{"question": "q", "answer": "a #### 1"}\n')
+    wider = ["projection=ridge", "layers/map=proportional"] if sweep in SETS else []
+    return [f"smollm2={folder}", f"benchmarks={folder}", *wider]
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("sweep", [name for name in SWEEPS if name != "everything"])
+def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_path: Path) -> None:
+    from kvdistill.plan.expand import expand
+    from kvdistill.plan.identity import digest
+    from kvdistill.train.check import check
+
+    asked = [f"sweep={sweep}", f"scale={scale}", "stage=plan", *given(scale, sweep, tmp_path)]
+    plan = expand([asked], FOLDER)
+    trained = [run.config for run in plan.runs.values() if run.config["trained"]]
+    assert len({run.steps for run in plan.runs.values() if run.config["trained"]}) == 1
+    for config in {digest({**c, "seed": 0, "arm": ""}): c for c in trained}.values():
+        check(config)
+    (question,) = plan.questions.values()
+    sound(question, [*question["arms"], *(f"teacher {name}" for name in plan.references)])
+
+
+def sound(question: dict[str, Any], labels: list[str]) -> None:
+    """Every claim is one, and names arms of this question or teachers of this plan."""
+    from kvdistill.report.ablations import PAINTERS
+    from kvdistill.stats.hypotheses import claim
+
+    claims = [claim(node) for node in question.get("hypotheses", [])]
+    claims += [claim(node) for node in question.get("criteria", [])]
+    named = {one.arm for one in claims} | {one.baseline for one in claims if one.baseline}
+    assert named <= set(labels)
+    assert set(question.get("primary", {}).values()) <= set(question["arms"])
+    assert set(question.get("primary", {})) <= {"arm", "baseline"}
+    assert question.get("figure") in {None, *PAINTERS}
+
+
+def test_everything_is_every_question() -> None:
+    listed = yaml.safe_load((FOLDER / "everything.yaml").read_text("utf-8"))["sweeps"]
+    assert sorted(listed) == [name for name in SWEEPS if name != "everything"]
+
+
+@pytest.mark.usefixtures("hydra")
+def test_everything_shares_what_two_questions_have_in_common() -> None:
+    from kvdistill.plan.expand import expand
+
+    plan = expand([["sweep=everything"]], FOLDER)
+    asked = [list(q["arms"].values()) for q in plan.questions.values()]
+    before = sum(len(set(seeds.values())) for arms in asked for seeds in arms)
+    planned = {run for arms in asked for seeds in arms for run in seeds.values()}
+    assert len(planned) < before
+    arms = {name: question["arms"] for name, question in plan.questions.items()}
+    learnable = arms["treatments"]["learnable"]
+    assert arms["ablation_layers"]["all"] == learnable
+    assert arms["ablation_compression"]["right"] == arms["matrix"]["right"] == learnable
+    assert arms["ablation_teacher_family"]["same_family"] == arms["ablation_teacher_count"]["two"]
+    assert arms["baselines"]["single_teacher"] == arms["treatments"]["single_teacher"]
+    assert arms["controls"]["multi_teacher"] == arms["three_stage"]["fixed"]
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("group", SINGLE)
+def test_every_plain_choice_composes_and_plans(group: str, tmp_path: Path) -> None:
+    from kvdistill.plan.expand import expand
+
+    for path in sorted((CONF / group).glob("*.yaml")):
+        rows = tmp_path / "rows.jsonl"
+        rows.write_text('{"question": "q", "rationale": "r", "answer": "1"}\n')
+        more = {
+            "custom": ["budget.total_tokens=819200"],
+            "jsonl": [f"data.source.path={rows}"],
+            "gsm8k": ["+benchmarks=here", f"data.source.path={rows}"] if group == "data" else [],
+            "smollm2_half": [f"+smollm2={tmp_path}"],
+            "smollm": given("smollm", "", tmp_path) if group == "scale" else [],
+        }.get(path.stem, [])
+        assert expand([[f"{group}={path.stem}", "stage=plan", *more]], FOLDER).runs
+
+
+def test_every_scale_has_every_role() -> None:
+    """So that one file of teachers/ serves all scales."""
+    roles = {
+        node.split("${scale}/")[1]
+        for path in (CONF / "teachers").glob("*.yaml")
+        for entry in (yaml.safe_load(path.read_text("utf-8")) or {}).get("defaults", [])
+        for node in entry.values()
+    }
+    for scale in SCALES:
+        assert {path.stem for path in (CONF / "teacher" / scale).glob("*.yaml")} == roles

@@ -1,0 +1,40 @@
+import pytest
+
+
+def test_the_teacher_of_an_arm_is_named_whatever_the_scale() -> None:
+    from kvdistill.plan.claims import resolved
+
+    node = {"name": "near", "arm": "learnable", "baseline": "the teacher of single"}
+    teachers = {"learnable": ["a", "b"], "single": ["nano-small"]}
+    found = resolved({"criteria": [node], "primary": {"arm": "x"}}, teachers, "treatments")
+    assert found["criteria"] == [{**node, "baseline": "teacher nano-small"}]
+    assert found["primary"] == {"arm": "x"}
+    assert node["baseline"] == "the teacher of single"
+
+
+@pytest.mark.parametrize(("label", "has"), [("learnable", "a, b"), ("nosuch", "none")])
+def test_an_arm_without_exactly_one_teacher_is_refused(label: str, has: str) -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.plan.claims import resolved
+
+    node = {"name": "near", "arm": f"the teacher of {label}"}
+    says = rf"^treatments\.hypotheses\.arm=the teacher of {label}: .* and has {has}\."
+    with pytest.raises(ConfigError, match=says):
+        resolved({"hypotheses": [node]}, {"learnable": ["a", "b"]}, "treatments")
+
+
+@pytest.mark.usefixtures("hydra")
+def test_a_plan_holds_the_name(sweeps) -> None:
+    from kvdistill.plan.expand import expand
+
+    plan = expand([["sweep=treatments"]], sweeps)
+    names = {claim.get("baseline") for claim in plan.questions["treatments"]["criteria"]}
+    assert "teacher nano-small" in names
+    assert set(plan.references) >= {"nano-small"}
+
+
+@pytest.fixture
+def sweeps():
+    from pathlib import Path
+
+    return Path(__file__).parents[2] / "sweeps"

@@ -1,0 +1,127 @@
+"""Branches of the hub become commits before anything runs; a plan asks no network."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+COMMIT, LATER = "a" * 40, "b" * 40
+NODE = {"_target_": "kvdistill.models.pretrained.Pretrained", "hub": "one/model"}
+
+
+@pytest.fixture
+def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty local cache, and a hub that cannot be reached; returns the cache."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def fetched(cache: Path, folder: str, commit: str = COMMIT) -> None:
+    (cache / folder / "refs").mkdir(parents=True)
+    (cache / folder / "refs" / "main").write_text(commit)
+
+
+def test_the_hub_is_asked_first_and_once(no_network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    from kvdistill.plan.pin import Pins
+
+    fetched(no_network, "models--one--model")
+    asked = []
+
+    class Hub:
+        def repo_info(self, name: str, **how: object) -> object:
+            asked.append((name, how["repo_type"], how["revision"]))
+            return SimpleNamespace(sha=LATER)
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    pins = Pins()
+    nodes = pins({"student": {"pretrained": NODE}, "teachers": [{**NODE, "revision": "main"}]})
+    assert nodes["student"]["pretrained"]["revision"] == LATER
+    assert nodes["teachers"][0]["revision"] == LATER
+    assert asked == [("one/model", "model", "main")]
+
+
+def test_without_a_network_the_cache_says_what_was_fetched(no_network: Path) -> None:
+    from kvdistill.plan.pin import pin
+
+    fetched(no_network, "models--one--model")
+    fetched(no_network, "datasets--one--rows", LATER)
+    assert pin({"m": NODE, "d": {"hub": "one/rows", "revision": "main"}}) == {
+        "m": {**NODE, "revision": COMMIT},
+        "d": {"hub": "one/rows", "revision": LATER},
+    }
+
+
+def test_a_branch_without_a_commit_is_refused_with_the_way_out(no_network: Path) -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.plan.pin import Pins
+
+    says = (
+        r"^teachers\.a\.pretrained\.revision=main of one/model must become a commit before "
+        r"anything runs.*OfflineModeIsEnabled.*Give the commit itself, or fetch one/model"
+    )
+    with pytest.raises(ConfigError, match=says):
+        Pins()({"teachers": {"a": {"pretrained": NODE}}})
+
+
+def test_a_plan_only_says_so(no_network: Path) -> None:
+    from kvdistill.plan.pin import Pins
+
+    pins = Pins(strict=False)
+    assert pins({"m": NODE}) == {"m": NODE}
+    assert list(pins.unresolved) == ["one/model@main"]
+
+
+def test_a_plan_never_asks_the_hub(monkeypatch: pytest.MonkeyPatch, no_network: Path) -> None:
+    import huggingface_hub
+
+    from kvdistill.plan.pin import Pins
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", None)
+    Pins(strict=False)({"m": NODE})
+
+
+def test_a_commit_needs_no_hub(no_network: Path) -> None:
+    from kvdistill.plan.pin import pin
+
+    node = {**NODE, "revision": COMMIT}
+    assert pin({"m": node}) == {"m": node}
+
+
+def test_a_folder_of_copies_needs_no_hub(no_network: Path) -> None:
+    from kvdistill.plan.pin import pin
+
+    parts = {"one": {"hub": "one/rows", "revision": "main"}}
+    node = {"_target_": "kvdistill.x", "root": str(no_network), "parts": parts}
+    assert pin({"source": node})["source"]["parts"] == parts
+
+
+@pytest.mark.usefixtures("hydra")
+def test_another_commit_is_another_run(no_network: Path) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan.identity import identity
+    from kvdistill.plan.pin import pin
+
+    copies = [f"data.root={no_network / 'datasets'}"]
+    for name in ("Qwen--Qwen2.5-1.5B", "Qwen--Qwen2.5-7B", "meta-llama--Llama-3.1-8B"):
+        fetched(no_network, f"models--{name}")
+    (no_network / "datasets").mkdir()
+    config = compose(["scale=paper", *copies])
+    before = identity(pin(config))
+    (no_network / "models--Qwen--Qwen2.5-7B/refs/main").write_text(LATER)
+    assert identity(pin(config)) != before
+    assert re.fullmatch("[0-9a-f]{12}", before)
+
+
+def test_weights_are_loaded_at_a_commit_only() -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.models.pretrained import Pretrained
+
+    with pytest.raises(ConfigError, match=r"revision must pin one/model to a commit, got main"):
+        Pretrained(hub="one/model", revision="main")
+    assert Pretrained(hub="one/model", revision=COMMIT).source["revision"] == COMMIT
