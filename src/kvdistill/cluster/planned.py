@@ -59,9 +59,9 @@ def grouped(plan: Plan, estimate: Estimate) -> list[Arm]:
     for name, question in plan.questions.items():
         for label, seeds in question["arms"].items():
             for identity in seeds.values():
-                labels.setdefault(identity, f"{name}: {label}")
+                labels.setdefault(identity, f"{label} ({name})")
     for name, identity in plan.references.items():
-        labels.setdefault(identity, f"teacher {name}, as it is")
+        labels.setdefault(identity, f"teacher {name}")
     by_recipe: dict[str, list[Run]] = {}
     for run in plan.runs.values():
         by_recipe.setdefault(run.recipe, []).append(run)
@@ -132,6 +132,8 @@ def totals(plan: Plan, total: Cost, estimate: Estimate) -> Table:
         "when answers are generated",
     )  # fmt: skip
     for name, gpu in estimate.gpus.items():
+        if gpu.memory_gib is None and name != estimate.kind:
+            continue  # a CPU, at a scale that needs GPUs
         hours = total.hours(gpu, estimate)
         needed = max(1, -int(-hours // (STUDY_WEEKS[1] * WEEK_H)))
         weeks = f"{hours / gpus / WEEK_H:.3g}"
@@ -160,7 +162,7 @@ def facts(plan: Plan, arms: Sequence[Arm], total: Cost, estimate: Estimate) -> I
         f"{told(wall)}, with {estimate.overhead_s:g} s a job beside computing; no queueing."
     )
     hours = total.hours(estimate.gpu, estimate)
-    if hours > 1:
+    if hours > 1 and estimate.gpu.memory_gib is not None:
         weeks = hours / gpus_a_run(plan) / WEEK_H
         low, high = STUDY_WEEKS
         verdict = "within" if weeks <= high else "beyond"
@@ -171,7 +173,8 @@ def facts(plan: Plan, arms: Sequence[Arm], total: Cost, estimate: Estimate) -> I
     if sizes := stores(arms):
         whole = sum(sizes.values())
         names = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())
-        yield f"A KV store (source=store) would hold {gib(whole)}: {names}, at most."
+        room = gib(cost.free_bytes(plan.root))
+        yield f"A KV store (source=store) holds at most {gib(whole)} ({names}); {room} are free."
     yield from effects(plan, estimate)
 
 
@@ -231,8 +234,7 @@ def warnings(plan: Plan, arms: Sequence[Arm], estimate: Estimate) -> Iterator[st
     trained = [arm for arm in arms if arm.config["trained"]]
     if len({arm.runs[0].steps for arm in trained}) > 1:
         yield "arms train for different numbers of steps, so their scores do not compare."
-    for sentence in dict.fromkeys(one for arm in trained for one in doubts(arm, estimate)):
-        yield sentence
+    yield from dict.fromkeys(one for arm in trained for one in doubts(arm, estimate))
     for name, question in plan.questions.items():
         few = [
             label for label, seeds in question["arms"].items()
@@ -243,14 +245,19 @@ def warnings(plan: Plan, arms: Sequence[Arm], estimate: Estimate) -> Iterator[st
                 f"{name}: {', '.join(few)} with fewer than {FEWEST_SEEDS} seeds; no claim about a "
                 f"recipe will be made. Add seed=42,43,44."
             )
-    room, size = cost.free_bytes(plan.root), sum(stores(arms).values())
+    stored = [arm for arm in trained if arm.config["choices"]["source"] == "store"]
+    room, size = cost.free_bytes(plan.root), sum(stores(stored).values())
     if size > room:
         yield (
             f"a KV store of {gib(size)} does not fit into the {gib(room)} free at "
             f"root={plan.root}: use source=online, a smaller compression.keep, or another root."
         )
-    for repo, why in plan.unresolved.items():
-        yield f"{repo} is no commit yet ({why}); running will ask the hub, and names will change."
+    if plan.unresolved:
+        why = next(iter(plan.unresolved.values()))
+        yield (
+            f"{', '.join(plan.unresolved)} have no commit yet ({why}); a run will ask the hub, "
+            f"and names that rest on them will change."
+        )
 
 
 def doubts(arm: Arm, estimate: Estimate) -> Iterator[str]:

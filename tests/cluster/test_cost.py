@@ -1,0 +1,149 @@
+"""What a plan costs, against numbers worked out by hand; what it warns of."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+def made(*overrides: str) -> Any:
+    from kvdistill.plan.expand import expand
+
+    return expand([["stage=plan", *overrides]], SWEEPS)
+
+
+def estimate(plan: Any) -> Any:
+    from kvdistill.config.schema import typed
+
+    return typed("estimate", plan.config["estimate"])
+
+
+def lines(*overrides: str) -> list[str]:
+    from kvdistill.cluster.planned import grouped, warnings
+
+    plan = made(*overrides)
+    return list(warnings(plan, grouped(plan, estimate(plan)), estimate(plan)))
+
+
+def cost_of(*overrides: str) -> Any:
+    from kvdistill.cluster import cost
+
+    plan = made("references=false", *overrides)
+    (run,) = plan.runs.values()
+    return cost.of_run(run.config, run.steps, estimate(plan))
+
+
+def test_a_billion_tokens_of_the_study_cost_six_operations_a_weight_and_more() -> None:
+    found = cost_of("scale=paper", "arm=single_teacher")
+    weights = 28 * (2 * 1536 * (1536 + 256) + 3 * 1536 * 8960) + 1536 * 151936
+    assert found.tokens == 7629 * 32 * 512 * 8
+    mixing = 4 * 512 * 1536 * 28  # operations a token, over 512 keys
+    trained = 6 * weights + 3 * mixing
+    again = 2 * (weights - 1536 * 151936) + mixing  # gradient checkpointing
+    assert found.student == found.tokens * (trained + again)
+    # The teacher's last layer stops after its attention, and there are no logits.
+    attention = 2 * 3584 * (3584 + 512)
+    taught = 2 * (28 * attention + 27 * 3 * 3584 * 18944) + 4 * 512 * 3584 * 28
+    assert found.teachers == found.tokens * taught
+
+
+def test_shallow_layers_read_less_of_the_teacher() -> None:
+    deep = cost_of("scale=paper", "arm=single_teacher")
+    shallow = cost_of("scale=paper", "arm=single_teacher", "layers=shallow")
+    assert shallow.student == deep.student
+    assert 0.35 < shallow.teachers / deep.teachers < 0.45
+
+
+def test_hours_are_operations_over_rate() -> None:
+    from kvdistill.cluster.cost import Cost
+
+    stated = estimate(made())
+    gpu = stated.gpus["a100-80gb"]
+    found = Cost(student=312 * 10**12 * 3600, evaluation=312 * 10**12 * 3600)
+    assert found.hours(gpu, stated) == pytest.approx(
+        1 / stated.utilisation + 1 / stated.evaluation_utilisation
+    )
+
+
+def test_a_store_holds_both_kinds_of_every_layer_read() -> None:
+    from kvdistill.cluster.cost import store_bytes
+
+    (run,) = made("references=false", "scale=paper", "arm=single_teacher").runs.values()
+    tokens = 15_000 * 2 * 512  # rows, both styles, full length
+    assert store_bytes(run.config) == {"qwen2.5-7b": 2 * tokens // 2 * 28 * 512 * 2}
+
+
+def test_the_nano_students_half_is_counted() -> None:
+    from kvdistill.cluster.cost import epochs, texts
+
+    (run,) = made("references=false").runs.values()
+    assert texts(run.config) == round(7 * 800 * 0.35) * 2
+    assert epochs(run.config, 300) == pytest.approx(300 * 64 / 3920)
+
+
+@pytest.mark.parametrize(
+    ("hours", "at_once", "wall"),
+    [([3.0, 2.0, 2.0], 2, 4), ([5.0], 3, 5), ([1.0, 1.0], 1, 2), ([], 2, 0)],
+)
+def test_jobs_fill_the_slots_longest_first(hours: list[float], at_once: int, wall: float) -> None:
+    from kvdistill.cluster.cost import wall_hours
+
+    assert wall_hours(hours, at_once) == wall
+
+
+def test_what_could_be_found_shrinks_with_seeds_and_items() -> None:
+    from kvdistill.cluster.planned import minimum_effect
+
+    stated = estimate(made())
+    three, ten = (minimum_effect(n, stated, {"a": 1000}) for n in (3, 10))
+    assert three > ten > minimum_effect(10, stated, {"a": 4000})
+    assert minimum_effect(1, stated, {"a": 1000}) is None
+
+
+def test_what_could_be_found_is_found_eight_times_in_ten() -> None:
+    """Many seeds and items: a z test of a difference, simulated."""
+    import numpy as np
+
+    from kvdistill.cluster.planned import minimum_effect
+
+    stated = estimate(made())
+    effect = minimum_effect(200, stated, {"a": 1000})
+    assert effect is not None
+    rng = np.random.default_rng(0)
+    se = np.sqrt(2 * stated.seed_sd**2 / 200 + 1e4 * stated.disagreement / 1000)
+    seen = rng.normal(effect, se, 100_000)
+    assert (np.abs(seen) > 1.96 * se).mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_sound_nano_study_has_no_warning() -> None:
+    assert lines("sweep=baselines") == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["sweep=baselines", "seed=42"], "baselines: sft, single_teacher with fewer than 3 seeds"),
+        (["budget.total_tokens=12000"], "2 steps are 8192 tokens, 31.7% off budget.total_tokens"),
+        (["budget.total_tokens=12288000"], "training reads each of the 3920 texts 49 times"),
+        (["scale=paper"], "Qwen/Qwen2.5-7B@main"),
+    ],
+)
+def test_what_is_doubtful_is_said(overrides: list[str], says: str) -> None:
+    assert any(says in line for line in lines(*overrides)), lines(*overrides)
+
+
+def test_runs_are_counted_before_and_after_sharing() -> None:
+    from kvdistill.cluster.planned import counted
+
+    found = counted(made("sweep=treatments"))
+    assert found.startswith("1 questions ask for 12 runs; 12 after sharing, and 2 teachers")
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"estimate\.kind=tpu is no kind .* a100-80gb"):
+        made("estimate.kind=tpu")
