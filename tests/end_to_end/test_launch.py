@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,29 @@ def test_bad_input_gets_one_line_and_exit_code_2(
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.timeout(300)
+def test_two_ranks_do_a_run_as_one_process_does(study: Path, tmp_path: Path) -> None:
+    shutil.copytree(study / "artifacts", tmp_path / "artifacts")
+    divided = ["budget.batch_size=8", "budget.num_gpus=2", "fusion=learnable", "seed=0"]
+    done = launch(f"root={tmp_path}", *TWO, *divided, "references=false")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "to build" not in done.stdout
+    (folder,) = trained(tmp_path)
+    assert folder.name in {path.name for path in trained(study)}  # the division is execution
+    manifests = [
+        json.loads((root / f"runs/nano/runs/{folder.name}/manifest.json").read_text())
+        for root in (tmp_path, study)
+    ]
+    assert [manifest["ranks"] for manifest in manifests] == [2, 1]
+    for key in ("steps", "sequences", "real_tokens", "planned_tokens"):
+        assert manifests[0]["ledger"][key] == manifests[1]["ledger"][key]
+    lines = [
+        [json.loads(line) for line in (root / "curves.jsonl").read_text().splitlines()]
+        for root in (folder, study / "runs/nano/runs" / folder.name)
+    ]
+    assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
+    for one, other in zip(*lines, strict=True):
+        assert one["ce"] == pytest.approx(other["ce"], rel=1e-4)
+        assert one["kv"] == pytest.approx(other["kv"], rel=1e-3)

@@ -1,6 +1,10 @@
-"""What one process of two does with its half of a batch; started by test_devices."""
+"""What one process of two does; started by the tests, which compare it with a single process."""
 
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed
@@ -8,25 +12,47 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tests.train.conftest import STUDENT, TEACHERS, batch, calibration, model, wanted
 from tests.train.test_step import only
+from tests.train.test_trainer import STEPS, Rows, collate
 
 LENGTHS = (7, 7)
 SETTINGS = {"compression": "kava", "fusion": "similarity"}
 
 
-def build(config: dict) -> torch.nn.Module:
+@contextmanager
+def two(rank: int, folder: Path) -> Iterator[None]:
+    """One of two ranks that talk by gloo and meet in a file of `folder`."""
+    torch.set_num_threads(1)
+    # What a launcher would have set: accelerate and DeepSpeed read it.
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    store = distributed.FileStore(str(folder / "store"), 2)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def build(config: dict, names: Sequence[str] = ("a", "b")) -> torch.nn.Module:
     """The calibrated module of a composed config; the same in every process."""
     from kvdistill.config.build import build as make
     from kvdistill.train.module import Distiller
     from kvdistill.train.rooms import Rooms, Weights
 
+    student = model(STUDENT, "qwen2", seed=9).train()
+    if not names:
+        return Distiller(student, None, {}, Weights.of(config))
+    torch.manual_seed(0)
     rooms, sources = Rooms(config), {}
     for name, part in rooms.parts().items():
         part.calibrate(calibration(part.reader.sources, TEACHERS[name]))
         sources[name] = make("source", config["source"], wanted=wanted(name, part.reader))
-    return Distiller(model(STUDENT, "qwen2", seed=9).train(), rooms, sources, Weights.of(config))
+    return Distiller(student, rooms, sources, Weights.of(config))
 
 
-def loss(module: torch.nn.Module, read, tokens: int) -> torch.Tensor:
+def loss(module: torch.nn.Module, read: Any, tokens: int) -> torch.Tensor:
     """As the trainer weighs it: CE a token of the whole step, KV a sample."""
     ce, terms = module(read)
     return 0.5 * ce / tokens + terms.kv
@@ -39,20 +65,69 @@ def gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def work(rank: int, config: dict, folder: str) -> None:
     """Leaves the gradients of rank 0 in `folder`."""
-    torch.set_num_threads(1)
-    store = distributed.FileStore(str(Path(folder) / "store"), 2)
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-    try:
+    with two(rank, Path(folder)):
         module = build(config)
         wrapped = DistributedDataParallel(module)
         whole = batch(lengths=LENGTHS)
         # DDP averages over ranks, while the token count is the sum over them.
         loss(wrapped, only(whole, rank), answers(whole) // 2).backward()
         torch.save(gradients(module), Path(folder) / f"rank{rank}.pt")
-    finally:
-        distributed.destroy_process_group()
 
 
-def answers(read) -> int:
+def answers(read: Any) -> int:
     """Predicted answer tokens of a batch."""
     return int((read.student.answer & read.student.mask)[:, 1:].sum())
+
+
+def division(
+    config: dict, folder: Path, names: tuple[str, ...], num_gpus: int, size: int, accumulate: int
+) -> dict[str, Any]:
+    """A short training with the global batch so divided: what it read, wrote and became."""
+    from kvdistill.data.order import Stream
+    from kvdistill.train.curves import Curves
+    from kvdistill.train.trainer import DistillTrainer, arguments
+
+    read: list[list[str]] = []
+    folder.mkdir(exist_ok=True)
+    trainer = DistillTrainer(
+        build(config, names),
+        arguments(config | budget(size, accumulate), STEPS, folder),
+        Rows(),
+        Stream(64, STEPS * num_gpus * size * accumulate, config["seed"]),
+        noting(collate(names), read),
+        [collate(names)([60, 61, 62])],
+        Curves(folder),
+        lambda *_: None,
+    )
+    read.clear()
+    trainer.train()
+    steps = [
+        [row for rows in read[at : at + accumulate] for row in rows]
+        for at in range(0, len(read), accumulate)
+    ]
+    weights = {name: p.detach().clone() for name, p in trainer.module.named_parameters()}
+    return {"steps": steps, "weights": weights, "sequences": trainer.curves.sequences}
+
+
+def budget(size: int, accumulate: int) -> dict[str, Any]:
+    """The part of a config that the division is in."""
+    return {"budget": {"batch_size": size, "grad_accum": accumulate}}
+
+
+def noting(make: Callable[..., Any], read: list[list[str]]) -> Callable[..., Any]:
+    """The collator, which also notes the rows of every micro-batch."""
+
+    def noted(rows: list[int]) -> Any:
+        found = make(rows)
+        read.append(found.ids)
+        return found
+
+    return noted
+
+
+def divided(rank: int, configs: dict[tuple[str, ...], dict], folder: str) -> None:
+    """Trains each config on two ranks and leaves what came of it."""
+    with two(rank, Path(folder)):
+        for number, (names, config) in enumerate(configs.items()):
+            found = division(config, Path(folder) / f"two{number}", names, 2, 4, 1)
+            torch.save(found, Path(folder) / f"two{number}-rank{rank}.pt")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kvdistill import world
 from kvdistill.config.build import build
 from kvdistill.data.build import REPORT, LeakError, Settings
 from kvdistill.data.build import build as build_data
@@ -66,12 +67,14 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
 
 
 def do_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Trains if the arm trains, then evaluates and writes the records."""
+    """Trains if the arm trains, on every rank; then rank 0 evaluates and writes the records."""
     from kvdistill.evaluate import records  # lm-eval is slow to import
     from kvdistill.report.run_figures import run_figures
 
     config = dict(recipe)
     facts = train(config, needs, folder, progress) if config["trained"] else {}
+    if not world.leads():
+        return {}
     trained = folder if config["trained"] else needs.get("student")
     model = load.model(config["student"], "student", trained)
     tokenizer = load.tokenizer(config["student"], "student", trained)

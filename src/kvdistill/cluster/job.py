@@ -1,24 +1,30 @@
 """One job: builds the artefact, or does the run, whose frozen config.yaml lies in a folder.
 
     python -m kvdistill.cluster.job FOLDER
+    torchrun --nproc-per-node N -m kvdistill.cluster.job FOLDER
 
 Reads nothing but that folder and the artefacts it names, so a YAML edited meanwhile changes
-nothing. Two jobs for one folder build it once: the second waits for the first's lease.
+nothing. Two jobs for one folder build it once: the second waits for the first's lease. Of several
+ranks, rank 0 holds the lease and writes; the others compute, and exit with the same code.
 """
 
+import os
 import signal
 import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import yaml
 from filelock import SoftFileLease
 
 from kvdistill.cluster import manifest
+from kvdistill.cluster.ranks import Failure, Ranks
 from kvdistill.cluster.status import Status
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete
+from kvdistill.plan.world import world_size
 
 LEASE_S = 20.0
 """Seconds without a heartbeat after which a holder counts as dead."""
@@ -27,36 +33,87 @@ LEASE_S = 20.0
 def main(folder: Path) -> int:
     """The job's exit code: 0 done, 2 a bad setting, 1 anything else; status.json says why."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with SoftFileLease(f"{folder}.lease", lease_duration=LEASE_S):
-        if is_complete(folder):
-            return 0
-        status = Status(folder)
-        status.write("running", step=0, steps=0)
-        try:
-            work(folder, status)
-        except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
-            traceback.print_exc()
-            line = " ".join(str(error).split()) or type(error).__name__
-            named = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
-            status.write("failed", error=named)
-            return 2 if isinstance(error, ConfigError) else 1
-        status.write("done")
+    status = Status(folder)
+    try:
+        ranks = Ranks.of(os.environ)
+        if ranks.rank > 0:
+            return follow(folder, ranks)
+        ranks.meet(lambda failure: status.write("failed", error=failure[1]))
+    except UserError as error:
+        status.write("failed", error=str(error))
+        return 2
+    try:
+        with SoftFileLease(f"{folder}.lease", lease_duration=LEASE_S):
+            return lead(folder, ranks, status)
+    finally:
+        ranks.leave()
+
+
+def lead(folder: Path, ranks: Ranks, status: Status) -> int:
+    """What a process alone does, and rank 0 of several."""
+    if is_complete(folder):
+        ranks.tell("turn", "done")
         return 0
+    ranks.tell("turn", "begin")
+    status.write("running", step=0, steps=0)
+    try:
+        work(folder, ranks, status)
+    except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
+        traceback.print_exc()
+        code, line = ranks.fail(failure(error))
+        status.write("failed", error=line)
+        return code
+    status.write("done")
+    ranks.tell("finished", "")
+    return 0
 
 
-def work(folder: Path, status: Status) -> None:
-    """Does what the frozen config asks for, then completes the folder with its manifest."""
+def follow(folder: Path, ranks: Ranks) -> int:
+    """What every other rank does: its part of the work, then waits for rank 0 to finish."""
+    ranks.meet(lambda _: None)
+    try:
+        if ranks.hear("turn") == "done":
+            return 0
+        work(folder, ranks, None)
+        ranks.hear("finished")
+    except Exception as error:  # noqa: BLE001 - the last frame
+        traceback.print_exc()
+        return ranks.fail(failure(error))[0]
+    finally:
+        ranks.leave()
+    return 0
+
+
+def failure(error: Exception) -> Failure:
+    """The exit code, and the one line that says why."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    named = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
+    return (2 if isinstance(error, ConfigError) else 1), named
+
+
+def work(folder: Path, ranks: Ranks, status: Status | None) -> None:
+    """Does what the frozen config asks for; rank 0 then completes the folder with its manifest."""
+    began = time.monotonic()
+    frozen = read(folder)
+    ranks.expect(world_size(frozen["kind"], frozen["recipe"]))
     from kvdistill.cluster.builders import BUILDERS  # imports torch
 
-    began = time.monotonic()
-    frozen = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    ranks.connect()
     artifacts = artifacts_folder(folder)
     needs = {role: artifacts / name for role, name in frozen["needs"].items()}
     for need in needs.values():
         manifest.verify(need)
-    facts = BUILDERS[frozen["kind"]](frozen["recipe"], needs, folder, status.running)
-    facts |= {"wall_s": time.monotonic() - began}
-    manifest.write(folder, frozen["kind"], frozen["needs"], facts)
+    progress = status.running if status is not None else lambda *_: None
+    facts = BUILDERS[frozen["kind"]](frozen["recipe"], needs, folder, progress)
+    if status is not None:
+        facts |= {"wall_s": time.monotonic() - began, "ranks": ranks.size}
+        manifest.write(folder, frozen["kind"], frozen["needs"], facts)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """A job's frozen config: kind, needs, recipe."""
+    frozen: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    return frozen
 
 
 def artifacts_folder(folder: Path) -> Path:

@@ -1,29 +1,24 @@
 """Runs a plan's jobs as processes on this machine, each after the artefacts it reads."""
 
-import multiprocessing
 import os
-import signal
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from kvdistill.cluster import status
+from kvdistill.cluster import gang, status
+from kvdistill.cluster.job import read
 from kvdistill.config.schema import Local
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
+from kvdistill.plan.world import world_size
 
 POLL_S = 0.2
 NOT_STARTED = "not started, "
 """How the reason begins of a job that failed for want of another."""
-
-SERVER = multiprocessing.get_context("forkserver")
-PRELOADED = ["kvdistill.cluster.preload"]
 
 
 @dataclass
@@ -32,7 +27,7 @@ class Jobs:
 
     waiting: list[Node]
     folders: Mapping[str, Path]
-    running: dict[str, BaseProcess] = field(default_factory=dict)
+    running: dict[str, gang.Gang] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """Name -> the one line that says why."""
     given_up: set[str] = field(default_factory=set)
@@ -57,9 +52,21 @@ class Jobs:
                 why = self.failed[broken[0]]
                 self.failed[node.name] = f"{NOT_STARTED}{broken[0]} failed: {why}"
                 status.Status(self.folders[node.name]).write("failed", error=self.failed[node.name])
-            elif len(self.running) < slots and all(map(self.done, node.needs.values())):
-                self.waiting.remove(node)
-                self.running[node.name] = spawn(self.folders[node.name])
+            elif self.taken < slots and all(map(self.done, node.needs.values())):
+                ranks = self.ranks(node.name)
+                if not self.running or self.taken + ranks <= slots:  # a wide job runs alone
+                    self.waiting.remove(node)
+                    self.running[node.name] = gang.start(self.folders[node.name], ranks)
+
+    @property
+    def taken(self) -> int:
+        """Processes at work."""
+        return sum(job.size for job in self.running.values())
+
+    def ranks(self, name: str) -> int:
+        """Processes that a job asks for, as its frozen config says."""
+        frozen = read(self.folders[name])
+        return world_size(frozen["kind"], frozen["recipe"])
 
     def reap(self) -> list[str]:
         """Names of the jobs that ended since the last call."""
@@ -93,30 +100,13 @@ class Jobs:
             job.join()
 
 
-def spawn(folder: Path) -> BaseProcess:
-    """A job's process, from a server that has imported torch once for all of them."""
-    process = SERVER.Process(target=job, args=(folder,), name=folder.name)
-    process.start()
-    return process
-
-
-def job(folder: Path) -> None:
-    """Runs in the new process: what it prints goes to log.txt in the job's folder."""
-    from kvdistill.cluster.job import main
-
-    # Ctrl-C reaches the whole process group; the launching process then ends the jobs itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
-    sys.exit(main(folder))
-
-
 def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> dict[str, str]:
     """Does all jobs and returns the failed ones with their reason. Ctrl-C stops them cleanly."""
     cores = len(os.sched_getaffinity(0))
     slots = settings.max_parallel or cores
-    threads = str(settings.threads or max(1, cores // slots))
+    jobs = Jobs(list(nodes), folders)
+    widest = max((jobs.ranks(node.name) for node in jobs.waiting), default=1)
+    threads = str(settings.threads or max(1, cores // max(slots, widest)))
     os.environ.update(
         OMP_NUM_THREADS=threads,
         MKL_NUM_THREADS=threads,
@@ -124,8 +114,6 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
         TRANSFORMERS_VERBOSITY="error",
         HF_HUB_DISABLE_PROGRESS_BARS="1",
     )
-    SERVER.set_forkserver_preload(PRELOADED)
-    jobs = Jobs(list(nodes), folders)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
     )  # fmt: skip

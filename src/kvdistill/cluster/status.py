@@ -1,5 +1,6 @@
 """status.json: how a job tells the world where it is."""
 
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ class Status:
     started: float = field(default_factory=time.monotonic)
     written: float = -1.0
     first_step: int | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def running(self, step: int, steps: int) -> None:
         """Reports progress; `step` of `steps` are done."""
@@ -37,10 +39,9 @@ class Status:
 
     def write(self, state: str, **more: Any) -> None:
         """Writes a state: queued, running, done or failed (with its one line as `error`)."""
-        write_json(
-            self.folder / "status.json",
-            {"schema_version": SCHEMA_VERSION, "state": state, "heartbeat": time.time(), **more},
-        )
+        said = {"schema_version": SCHEMA_VERSION, "state": state, "heartbeat": time.time(), **more}
+        with self.lock:
+            write_json(self.folder / "status.json", said)
 
 
 def read(folder: Path) -> dict[str, Any]:

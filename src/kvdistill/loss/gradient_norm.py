@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
+from kvdistill import world
 from kvdistill.errors import ConfigError
 from kvdistill.loss.balance import Balance
 
@@ -41,7 +42,7 @@ class GradientNorm(Balance):
         step: int,
     ) -> Float[Tensor, ""]:
         if step % self.every == 0:
-            ours, theirs = across_ranks(torch.stack([norm(ce, shared), norm(kv, shared)]))
+            ours, theirs = world.mean(torch.stack([norm(ce, shared), norm(kv, shared)]))
             # A batch that no teacher covers pulls on nothing, and says nothing of the ratio.
             if theirs > 0:
                 now = self.ratio * ours / theirs
@@ -56,11 +57,3 @@ def norm(loss: Float[Tensor, ""], weights: Sequence[nn.Parameter]) -> Float[Tens
     slopes = torch.autograd.grad(loss, list(weights), retain_graph=True, allow_unused=True)
     squares = [slope.float().square().sum() for slope in slopes if slope is not None]
     return sum(squares, start=loss.new_zeros((), dtype=torch.float32)).sqrt()
-
-
-def across_ranks(norms: Float[Tensor, " two"]) -> Float[Tensor, " two"]:
-    """The mean over ranks, so that all of them weigh alike."""
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(norms)
-        norms = norms / distributed.get_world_size()
-    return norms

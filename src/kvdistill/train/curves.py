@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from kvdistill import world
 from kvdistill.train.rooms import Rooms
 from kvdistill.train.step import Terms
 from kvdistill.types import Batch
@@ -23,8 +24,9 @@ class Curves:
         self.sums: dict[str, Tensor] = {}
         self.steps = 0.0
         self.sequences = 0
+        """Read by this rank."""
         self.tokens = 0
-        """Real tokens read by the student, padding left out."""
+        """Real tokens that this rank's student read, padding left out."""
 
     def add(
         self,
@@ -51,8 +53,9 @@ class Curves:
         self.tokens += int(batch.student.mask.sum())
 
     def write_train(self, step: int, extra: dict[str, float]) -> None:
-        """One line: the means since the last one."""
-        means = {name: float(value) / self.steps for name, value in self.sums.items()}
+        """One line: the means since the last one, over ranks; all of them must call this."""
+        sums = world.mean(torch.stack(list(self.sums.values())))
+        means = {name: float(x) / self.steps for name, x in zip(self.sums, sums, strict=True)}
         self.write({"step": step, "split": "train", **means, **extra})
         self.sums, self.steps = {}, 0.0
 
@@ -62,6 +65,9 @@ class Curves:
         self.write({"step": step, "split": "val", **{names.get(k, k): v for k, v in found.items()}})
 
     def write(self, line: dict[str, Any]) -> None:
+        """Adds a line; rank 0 alone has a file."""
+        if not world.leads():
+            return
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite(line), allow_nan=False) + "\n")
 

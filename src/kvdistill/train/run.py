@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.trainer_utils import get_last_checkpoint
 
+from kvdistill import world
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import typed
 from kvdistill.data.order import Stream
@@ -32,7 +33,11 @@ VALIDATION_TEXTS = 256
 def train(
     config: Config, needs: Mapping[str, Path], folder: Path, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Trains, writes model/, curves.jsonl and routing.json; returns the run's ledger."""
+    """Trains, writes model/, curves.jsonl and routing.json; returns the run's ledger.
+
+    Every rank of a run calls this and computes the same batches outside training, so that sharded
+    teachers are asked equally often everywhere; rank 0 writes.
+    """
     torch.manual_seed(config["seed"])
     budget = typed("budget", config["budget"])
     steps = unified_steps(budget)
@@ -63,16 +68,19 @@ def train(
     seconds = time.monotonic() - started
     if trainer.state.global_step != steps:
         raise UserError(f"trained {trainer.state.global_step} steps instead of {steps}.")
-    save(module.student, config, needs, folder / "model")
-    if trainer.routing is not None:
+    if world.leads():
+        save(module.student, config, needs, folder / "model")
+    if world.leads() and trainer.routing is not None:
         routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.table()}
         write_json(folder / "routing.json", routing)
+    read = world.total(torch.tensor([curves.sequences, curves.tokens]))
+    sequences, tokens = read.tolist()
     return {
         "steps": steps,
-        "sequences": curves.sequences,
+        "sequences": sequences,
         "planned_tokens": steps * global_batch(budget) * budget.seq_len,
-        "real_tokens": curves.tokens,
-        "epochs": curves.sequences / len(texts),
+        "real_tokens": tokens,
+        "epochs": sequences / len(texts),
         "truncated_texts": texts.truncated,
         "train_s": seconds,
         "parameters_before": began,

@@ -1,0 +1,165 @@
+"""The processes of one job: which one this is, when it may begin, and that all end alike.
+
+RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT say it, as torchrun and submitit's
+TorchDistributedEnvironment set them; without them the process is alone. The ranks meet in torch's
+key-value store, where waiting has no time limit of a collective: rank 0 may wait for a lease, or
+evaluate, for hours.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from kvdistill.errors import ConfigError
+
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+POLL_S = 0.2
+GRACE_S = 10.0
+"""Seconds in which a rank may end by itself once another failed."""
+MEETING = timedelta(minutes=10)
+"""How long the first rank waits for the last."""
+COLLECTIVE = timedelta(hours=2)
+"""A collective may last as long as rank 0 alone scores the model within training."""
+
+Failure = tuple[int, str]
+"""Exit code and the one line that says why."""
+
+
+@dataclass
+class Ranks:
+    """One of `size` processes. Alone, it waits for nobody."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    store: Any = None
+    """torch's store, once they have met."""
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Ranks":
+        """Raises ConfigError where only some of the variables are set, or are no numbers."""
+        if "RANK" not in environment and "WORLD_SIZE" not in environment:
+            return cls()
+        missing = [name for name in VARIABLES if name not in environment]
+        if missing:
+            raise ConfigError(
+                f"{', '.join(missing)} must be set beside RANK and WORLD_SIZE. Start ranks with "
+                f"torchrun, or unset both for a single process."
+            )
+        try:
+            rank, size, local = (int(environment[name]) for name in VARIABLES[:3])
+        except ValueError as error:
+            raise ConfigError(f"RANK, WORLD_SIZE and LOCAL_RANK must be numbers: {error}") from None
+        return cls(rank, size, local)
+
+    def expect(self, wanted: int) -> None:
+        """Raises ConfigError where the job wants another number of processes."""
+        if self.size != wanted:
+            raise ConfigError(
+                f"budget.num_gpus gives this job {wanted} process{'es' if wanted > 1 else ''}, but "
+                f"WORLD_SIZE is {self.size}. Start {wanted}, or divide the batch otherwise: "
+                f"batch_size x num_gpus x grad_accum must stay."
+            )
+
+    def meet(self, failed: Callable[[Failure], None]) -> None:
+        """Waits for all ranks. Once one of them has failed, this one ends too.
+
+        `failed`, called from a thread of its own, records it.
+        """
+        if self.size == 1:
+            return
+        from torch.distributed import rendezvous
+
+        self.store, _, _ = next(rendezvous("env://", timeout=MEETING))
+        watcher = threading.Thread(target=self.watch, args=(self.store.clone(), failed))
+        watcher.daemon = True
+        watcher.start()
+
+    def connect(self) -> None:
+        """Opens the collectives: NCCL between GPUs, gloo between CPUs."""
+        if self.size == 1:
+            return
+        import torch
+        from torch import distributed
+
+        gpu = torch.cuda.is_available()
+        if gpu:
+            torch.cuda.set_device(self.local_rank)
+        distributed.init_process_group(
+            "nccl" if gpu else "gloo",
+            store=distributed.PrefixStore("collectives", self.store),
+            rank=self.rank,
+            world_size=self.size,
+            timeout=COLLECTIVE,
+        )
+
+    def watch(self, store: Any, failed: Callable[[Failure], None]) -> None:
+        """Records another rank's failure, and ends this one if it hangs in a collective."""
+        failure: Failure | None = None
+        while failure is None:
+            if self.ended.wait(POLL_S):
+                return
+            try:
+                failure = said(store)
+            except RuntimeError:
+                failure = (1, "rank 0 is gone")
+        failed(failure)
+        if self.rank == 0:
+            store.set("recorded", "")
+        if not self.ended.wait(GRACE_S):
+            failed(failure)
+            os._exit(failure[0])
+
+    def tell(self, key: str, value: str) -> None:
+        """Lets the other ranks read it."""
+        if self.store is not None:
+            self.store.set(key, value)
+
+    def hear(self, key: str) -> str:
+        """What another rank tells under the key, whenever it does."""
+        while not self.store.check([key]):
+            time.sleep(POLL_S)
+        return str(self.store.get(key).decode())
+
+    def fail(self, failure: Failure) -> Failure:
+        """Tells a failure; returns the first one told, which is the cause of the others.
+
+        A launcher ends all ranks when the first exits, so that one waits till rank 0 recorded it.
+        """
+        if self.store is None:
+            return failure
+        try:
+            first = self.store.compare_set("failed", "", json.dumps(failure))
+            if self.rank > 0:
+                self.store.wait(["recorded"], timedelta(seconds=GRACE_S))
+        except RuntimeError:  # rank 0, and perhaps the store with it, is gone
+            return failure
+        code, line = json.loads(first)
+        return int(code), str(line)
+
+    def leave(self) -> None:
+        """The last thing a rank does; rank 0, which may hold the store, leaves last."""
+        self.ended.set()
+        if self.store is None:
+            return
+        try:
+            self.store.set(f"left{self.rank}", "")
+            if self.rank == 0:
+                others = [f"left{rank}" for rank in range(1, self.size)]
+                self.store.wait(others, timedelta(seconds=2 * GRACE_S))
+        except RuntimeError:
+            pass  # one that was killed cannot say so
+
+
+def said(store: Any) -> Failure | None:
+    """The failure that some rank told. Raises RuntimeError where the store is gone."""
+    if not store.check(["failed"]):
+        return None
+    code, line = json.loads(store.get("failed"))
+    return int(code), str(line)

@@ -1,0 +1,139 @@
+"""Several processes as one job: they begin together, and whatever becomes of one, all end."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ALONE = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "h", "MASTER_PORT": "1"}
+JOB = """
+import os, sys, time, types
+from pathlib import Path
+from kvdistill.cluster import job, ranks
+ranks.GRACE_S = 3.0
+def build(recipe, needs, folder, progress):
+    import torch
+    rank = int(os.environ["RANK"])
+    if recipe["does"] == "raise" and rank == 1:
+        from kvdistill.errors import ConfigError
+        raise ConfigError("rank 1 cannot")
+    if recipe["does"] == "die" and rank == 1:
+        os._exit(9)
+    if recipe["does"] == "hang":
+        if rank == 1:
+            raise RuntimeError("rank 1 broke")
+        time.sleep(600)
+    mine = torch.ones(1) * (rank + 1)
+    torch.distributed.all_reduce(mine)
+    if rank == 0:
+        (folder / "sum.txt").write_text(str(mine.item()))
+    return {"said": rank}
+# In place of the true builders, whose imports take longer than all of this.
+sys.modules["kvdistill.cluster.builders"] = types.SimpleNamespace(BUILDERS={"run": build})
+sys.exit(job.main(Path(sys.argv[1])))
+"""
+
+
+def folder(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
+    """A frozen run whose builder is the one above."""
+    found = tmp_path / "runs/s/runs/seed1-abc"
+    found.mkdir(parents=True)
+    recipe = {"trained": True, "budget": {"num_gpus": num_gpus}, "does": does}
+    frozen = {"kind": "run", "needs": {}, "recipe": recipe}
+    (found / "config.yaml").write_text(yaml.safe_dump(frozen))
+    return found
+
+
+def start(where: Path, size: int = 2) -> list[int]:
+    """Exit codes of the ranks, started as torchrun would."""
+    from kvdistill.cluster.gang import free_port
+
+    port = str(free_port())
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", JOB, str(where)],
+            env=os.environ
+            | {
+                "PYTHONPATH": str(ROOT / "src"), "RANK": str(rank), "WORLD_SIZE": str(size),
+                "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+            },
+        )
+        for rank in range(size)
+    ]  # fmt: skip
+    return [job.wait(timeout=100) for job in jobs]
+
+
+def status(where: Path) -> dict:
+    from kvdistill.cluster.status import read
+
+    return read(where)
+
+
+def test_the_ranks_compute_together_and_rank_0_writes(tmp_path: Path) -> None:
+    from kvdistill.files import read_json
+
+    where = folder(tmp_path, "sum")
+    assert start(where) == [0, 0]
+    assert (where / "sum.txt").read_text() == "3.0"
+    manifest = read_json(where / "manifest.json")
+    assert (manifest["said"], manifest["ranks"]) == (0, 2)
+    began = time.monotonic()
+    assert start(where) == [0, 0]  # done already: nobody computes
+    assert time.monotonic() - began < 60
+    assert read_json(where / "manifest.json") == manifest
+
+
+@pytest.mark.parametrize(
+    ("does", "codes", "says"),
+    [
+        ("raise", [2, 2], "rank 1 cannot"),
+        ("hang", [1, 1], "RuntimeError: rank 1 broke"),
+        ("die", [1, 9], "RuntimeError"),
+    ],
+)
+def test_the_failure_of_one_ends_all_and_is_recorded(
+    tmp_path: Path, does: str, codes: list[int], says: str
+) -> None:
+    where = folder(tmp_path, does)
+    assert start(where) == codes
+    assert status(where)["state"] == "failed"
+    assert says in status(where)["error"]
+
+
+def test_another_number_of_ranks_is_refused_by_name(tmp_path: Path) -> None:
+    where = folder(tmp_path, "sum", num_gpus=3)
+    assert start(where) == [2, 2]
+    assert (
+        "budget.num_gpus gives this job 3 processes, but WORLD_SIZE is 2" in status(where)["error"]
+    )
+
+
+def test_a_process_without_the_variables_is_alone() -> None:
+    from kvdistill.cluster.ranks import Ranks
+
+    alone = Ranks.of({"PATH": "/"})
+    assert (alone.rank, alone.size) == (0, 1)
+    assert Ranks.of(ALONE).size == 2
+
+
+@pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "MASTER_PORT"])
+def test_a_missing_variable_is_named(variable: str) -> None:
+    from kvdistill.cluster.ranks import Ranks
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=f"^{variable} must be set"):
+        Ranks.of({key: value for key, value in ALONE.items() if key != variable})
+
+
+def test_only_what_is_trained_takes_all_gpus() -> None:
+    from kvdistill.plan.world import world_size
+
+    recipe = {"trained": True, "budget": {"num_gpus": 8}}
+    assert world_size("run", recipe) == 8
+    assert world_size("run", recipe | {"trained": False}) == 1
+    assert world_size("split", {"data": {}}) == 1
