@@ -22,7 +22,11 @@ STAGES: dict[str, Callable[[Sequence[Sequence[str]], Path], None]] = {
     "plan": stages.plan,
     "data": data.run,
     "teachers": stages.teachers,
+    "fetch": stages.fetch,
     "status": stages.status,
+    "why": stages.why,
+    "retry": stages.retry,
+    "cancel": stages.cancel,
     "report": stages.report,
 }
 

@@ -10,10 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kvdistill.cluster import local, manifest
+from kvdistill.cluster import manifest
+from kvdistill.cluster.settle import NOT_STARTED
+from kvdistill.cluster.submit import submit
 from kvdistill.config.build import build
 from kvdistill.config.compose import Config
-from kvdistill.config.schema import typed
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.expand import Plan, expand
@@ -52,7 +53,9 @@ def made(plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path]) -> list
     """Builds what is missing and shows the reports; what went wrong, a line each."""
     for node in nodes:
         write_recipe(node, folders[node.name])
-    failed = local.run(nodes, folders, typed("cluster", plan.config["cluster"]))
+    failed = submit(plan, nodes, folders, console, report=False)
+    if failed is None:
+        return []
     for node in nodes:
         folder = folders[node.name]
         leaked = node.name in failed and (folder / REPORT).is_file()
@@ -64,7 +67,7 @@ def made(plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path]) -> list
 
 def causes(failed: Mapping[str, str]) -> dict[str, str]:
     """Of failed jobs, those that did not fail for want of another."""
-    return {name: why for name, why in failed.items() if not why.startswith(local.NOT_STARTED)}
+    return {name: why for name, why in failed.items() if not why.startswith(NOT_STARTED)}
 
 
 def recheck(nodes: Sequence[Node], folders: Mapping[str, Path]) -> list[str]:

@@ -20,10 +20,12 @@ import yaml
 from filelock import SoftFileLease
 
 from kvdistill.cluster import manifest
+from kvdistill.cluster.causes import cause
 from kvdistill.cluster.ranks import Failure, Ranks
 from kvdistill.cluster.status import Status
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete
+from kvdistill.interrupt import Interrupted
 from kvdistill.plan.world import world_size
 
 LEASE_S = 20.0
@@ -32,7 +34,8 @@ LEASE_S = 20.0
 
 def main(folder: Path) -> int:
     """The job's exit code: 0 done, 2 a bad setting, 1 anything else; status.json says why."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # a cluster's job has its own answer
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     status = Status(folder)
     try:
         ranks = Ranks.of(os.environ)
@@ -58,10 +61,14 @@ def lead(folder: Path, ranks: Ranks, status: Status) -> int:
     status.write("running", step=0, steps=0)
     try:
         work(folder, ranks, status)
+    except Interrupted:
+        status.write("queued")
+        raise
     except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
         traceback.print_exc()
-        code, line = ranks.fail(failure(error))
-        status.write("failed", error=line)
+        own = failure(error)
+        code, line = ranks.fail(own)
+        status.write("failed", error=line, cause=cause(error) if line == own[1] else "error")
         return code
     status.write("done")
     ranks.tell("finished", "")

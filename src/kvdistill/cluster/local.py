@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kvdistill.cluster import gang, status
+from kvdistill.cluster.environment import common
 from kvdistill.cluster.job import read
-from kvdistill.config.schema import Local
+from kvdistill.cluster.settle import because
+from kvdistill.config.cluster import Local
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
 from kvdistill.plan.world import world_size
 
 POLL_S = 0.2
-NOT_STARTED = "not started, "
-"""How the reason begins of a job that failed for want of another."""
 
 
 @dataclass
@@ -49,8 +49,7 @@ class Jobs:
             broken = [need for need in node.needs.values() if need in self.failed]
             if broken:
                 self.waiting.remove(node)
-                why = self.failed[broken[0]]
-                self.failed[node.name] = f"{NOT_STARTED}{broken[0]} failed: {why}"
+                self.failed[node.name] = because(broken[0], self.failed[broken[0]])
                 status.Status(self.folders[node.name]).write("failed", error=self.failed[node.name])
             elif self.taken < slots and all(map(self.done, node.needs.values())):
                 ranks = self.ranks(node.name)
@@ -106,14 +105,7 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
     slots = settings.max_parallel or cores
     jobs = Jobs(list(nodes), folders)
     widest = max((jobs.ranks(node.name) for node in jobs.waiting), default=1)
-    threads = str(settings.threads or max(1, cores // max(slots, widest)))
-    os.environ.update(
-        OMP_NUM_THREADS=threads,
-        MKL_NUM_THREADS=threads,
-        TOKENIZERS_PARALLELISM="false",
-        TRANSFORMERS_VERBOSITY="error",
-        HF_HUB_DISABLE_PROGRESS_BARS="1",
-    )
+    os.environ.update(common(settings.threads or max(1, cores // max(slots, widest))))
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
     )  # fmt: skip

@@ -11,7 +11,9 @@ from kvdistill.errors import ArtifactError
 from kvdistill.files import read_json, sha256, write_json
 from kvdistill.records import SCHEMA_VERSION
 
-BOOKKEEPING = {"config.yaml", "status.json", "log.txt", "manifest.json"}
+BOOKKEEPING = {"config.yaml", "status.json", "log.txt", "job.json", "manifest.json"}
+ORIGIN = "origin.json"
+"""Beside a copy of the package that jobs run from: where it was copied from."""
 PACKAGES = (
     "torch", "transformers", "tokenizers", "datasets", "hydra-core", "omegaconf", "lm-eval",
     "accelerate", "numpy", "scipy",
@@ -54,13 +56,24 @@ def verify(folder: Path) -> dict[str, Any]:
 def provenance() -> dict[str, Any]:
     """Code, versions and machine: recorded, never hashed into an identity."""
     return {
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        **origin(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "machine": platform.platform(),
         "processor": platform.machine(),
         "command": [Path(sys.argv[0]).name],
+    }
+
+
+def origin() -> dict[str, Any]:
+    """Commit and whether files differ from it; of a copy, what was so when it was copied."""
+    copied = Path(__file__).parents[2] / ORIGIN
+    if copied.is_file():
+        found: dict[str, Any] = read_json(copied)
+        return found
+    return {
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
     }
 
 

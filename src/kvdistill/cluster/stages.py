@@ -9,14 +9,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kvdistill.cluster import data, ledger, local
-from kvdistill.cluster import status as job_status
+from kvdistill.cluster import board, data
+from kvdistill.cluster import fetch as download
+from kvdistill.cluster import why as reasons
+from kvdistill.cluster.conclude import conclude
+from kvdistill.cluster.submit import special, submit
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import typed
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.expand import Plan, expand
-from kvdistill.plan.freeze import freeze, home, write_recipe
+from kvdistill.plan.freeze import freeze, home, places, write_recipe
+from kvdistill.plan.graph import Node
 
 Overrides = Sequence[Sequence[str]]
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -29,17 +33,27 @@ def run(job_overrides: Overrides, sweeps: Path) -> None:
     todo = [item for item in plan.runs.values() if not is_complete(home(plan, item))]
     if todo:
         check([item.config for item in todo])
-    folders = freeze(plan)
     names = {need for item in todo for need in item.node.needs.values()}
     nodes = [node for name, node in plan.artifacts.items() if name in names]
-    failed = local.run(
-        [*nodes, *(item.node for item in todo)], folders, typed("cluster", plan.config["cluster"])
-    )
-    conclude(plan.config, plan.root / "runs" / plan.study)
+    nodes += [item.node for item in todo]
+    if plan.config["cluster"].get("dry_run"):
+        rehearse(plan, nodes)
+        return
+    finish(plan, nodes)
+
+
+def finish(plan: Plan, nodes: Sequence[Node]) -> None:
+    """Does the plan's jobs that are missing, then reports; raises UserError if any failed."""
+    folders = freeze(plan)
+    failed = submit(plan, nodes, folders, console, report=True)
+    if failed is None:
+        return
+    conclude(plan.root, plan.root / "runs" / plan.study, plan.config["stats"], console)
     if failed:
-        lost = sum(item.node.name in failed for item in todo)
+        runs = [node for node in nodes if node.kind == "run"]
+        lost = sum(node.name in failed for node in runs)
         lines = "; ".join(f"{name}: {why}" for name, why in data.causes(failed).items())
-        raise UserError(f"{lost} of {len(todo)} runs failed. {lines}")
+        raise UserError(f"{lost} of {len(runs)} runs failed. {lines}")
 
 
 def plan(job_overrides: Overrides, sweeps: Path) -> None:
@@ -69,7 +83,9 @@ def teachers(job_overrides: Overrides, sweeps: Path) -> None:
     folders = {node.name: plan.root / "artifacts" / node.name for node in nodes}
     for node in nodes:
         write_recipe(node, folders[node.name])
-    failed = local.run(nodes, folders, typed("cluster", plan.config["cluster"]))
+    failed = submit(plan, nodes, folders, console, report=False)
+    if failed is None:
+        return
     if failed:
         raise UserError("; ".join(f"{n}: {why}" for n, why in data.causes(failed).items()))
     table = Table("store", "teacher", "texts", "kept tokens", "MB", title="teachers' K and V")
@@ -81,22 +97,69 @@ def teachers(job_overrides: Overrides, sweeps: Path) -> None:
     console.print(table)
 
 
+def rehearse(plan: Plan, nodes: Sequence[Node]) -> None:
+    """cluster.dry_run=true: prints what would be submitted; writes nothing."""
+    from kvdistill.cluster import dry  # submitit is slow to import
+
+    settings = typed("cluster", plan.config["cluster"])
+    dry.show(plan.root, plan.study, settings, nodes, places(plan), special(plan), console)
+
+
 def status(job_overrides: Overrides, _: Path) -> None:
     """Where every run of a study is."""
-    config = compose([item for item in job_overrides[0] if not item.startswith("sweep=")])
+    config = asked(job_overrides)
+    shown = typed("status", config["status"])
+    board.show(Path(config["root"]), study_folder(config), shown, console)
+
+
+def why(job_overrides: Overrides, sweeps: Path) -> None:
+    """Which fields make a run new: that of `run=ID`, or the one that the command describes."""
+    config = asked(job_overrides)
+    root, name = Path(config["root"]), config["run"]
+    if name is not None:
+        reasons.show(root, reasons.frozen(root, str(name)), str(name), console)
+        return
+    plan = expand(job_overrides, sweeps)
+    described = next(iter(plan.runs.values()))
+    reasons.show(root, described.config, described.identity, console)
+
+
+def retry(job_overrides: Overrides, _: Path) -> None:
+    """Does again what failed of a study, as it was frozen."""
+    from kvdistill.cluster import again  # submitit is slow to import
+
+    config = asked(job_overrides)
+    plan = again.plan_of(Path(config["root"]), study_folder(config), config)
+    runs = [run.node for run in plan.runs.values()]
+    console.print(f"trying again: {', '.join(node.name for node in runs)}", soft_wrap=True)
+    names = {need for node in runs for need in node.needs.values()}
+    finish(plan, [*(node for name, node in plan.artifacts.items() if name in names), *runs])
+
+
+def cancel(job_overrides: Overrides, _: Path) -> None:
+    """Ends a study's SLURM jobs."""
+    from kvdistill.cluster import again  # submitit is slow to import
+
+    config = asked(job_overrides)
     study = study_folder(config)
-    table = Table("run", "arm", "seed", "state", "", title=f"study {study.name}")
-    for identity, entry in read_json(study / "plan.json")["runs"].items():
-        said = job_status.read(Path(config["root"]) / entry["folder"])
-        detail = said.get("error") or (f"{said['step']}/{said['steps']}" if "step" in said else "")
-        table.add_row(identity, entry["arm"], str(entry["seed"]), said["state"], detail)
-    console.print(table)
+    ended = again.cancel(Path(config["root"]), study)
+    console.print(f"cancelled {len(ended)} jobs of study {study.name}")
+
+
+def fetch(job_overrides: Overrides, sweeps: Path) -> None:
+    """Downloads what the command's runs need from the hub."""
+    download.fetch(expand(job_overrides, sweeps), console)
+
+
+def asked(job_overrides: Overrides) -> Config:
+    """The config of a command about a study, whatever sweep it names."""
+    return compose([item for item in job_overrides[0] if not item.startswith("sweep=")])
 
 
 def report(job_overrides: Overrides, _: Path) -> None:
     """Rebuilds a study's report from what lies on disk."""
     config = compose(list(job_overrides[0]))
-    conclude(config, study_folder(config))
+    conclude(Path(config["root"]), study_folder(config), config["stats"], console)
 
 
 def study_folder(config: Config) -> Path:
@@ -109,18 +172,6 @@ def study_folder(config: Config) -> Path:
             f"Known studies: {', '.join(known) or 'none'}."
         )
     return folder
-
-
-def conclude(config: Config, study: Path) -> None:
-    """Writes the budget and the report; prints the comparison and the report's path."""
-    from kvdistill.report.terminal import tables
-    from kvdistill.report.write import build
-
-    ledger.write(Path(config["root"]), study)
-    index = build([study], study / "report", config["stats"])
-    for part in tables(study):
-        console.print(part)
-    console.print(f"report: {index}", soft_wrap=True)
 
 
 def planned(plan: Plan) -> Table:

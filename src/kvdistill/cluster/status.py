@@ -19,6 +19,12 @@ class Status:
     written: float = -1.0
     first_step: int | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+    kept: dict[str, Any] = field(default_factory=dict)
+    """Counts that outlive a process: how often the job was queued again, and tried again."""
+
+    def __post_init__(self) -> None:
+        said = read(self.folder)
+        self.kept = {key: said[key] for key in ("requeues", "retries") if key in said}
 
     def running(self, step: int, steps: int) -> None:
         """Reports progress; `step` of `steps` are done."""
@@ -39,9 +45,9 @@ class Status:
 
     def write(self, state: str, **more: Any) -> None:
         """Writes a state: queued, running, done or failed (with its one line as `error`)."""
-        said = {"schema_version": SCHEMA_VERSION, "state": state, "heartbeat": time.time(), **more}
+        said = {"schema_version": SCHEMA_VERSION, "state": state, "heartbeat": time.time()}
         with self.lock:
-            write_json(self.folder / "status.json", said)
+            write_json(self.folder / "status.json", said | self.kept | more)
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A composed config is merged into these dataclasses, so that a wrong type is refu
 before anything is computed.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kvdistill.config import estimate
+from kvdistill.config import cluster, estimate
 from kvdistill.config.estimate import Estimate
 from kvdistill.errors import ConfigError
 
@@ -54,29 +55,32 @@ class KVWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Local:
-    """Processes on this machine."""
+class Shown:
+    """How stage=status shows a study."""
 
-    name: str
-    max_parallel: int | None
-    threads: int | None
+    watch: bool
+    format: str
+    every_s: float
 
 
 PLAIN: dict[str, type] = {
     "budget": Budget,
     "train": Train,
     "kv": KVWeights,
-    "cluster": Local,
     "estimate": Estimate,
+    "status": Shown,
 }
 
 WEIGHTS = ("ce_weight", "kv_weight", "entropy_weight")
 """Plain numbers of the loss group, whose distance is a strategy."""
 
+FORMATS = ("table", "plain", "json")
+"""Of stage=status; a table becomes plain where it is piped."""
+
 POSITIVE = (
     "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
     "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
-    "train.eval_steps", "train.save_steps",
+    "train.eval_steps", "train.save_steps", "status.every_s",
 )  # fmt: skip
 NOT_NEGATIVE = (
     "train.weight_decay", "train.warmup_ratio", "train.max_grad_norm", "kv.keys", "kv.values",
@@ -86,7 +90,7 @@ NOT_NEGATIVE = (
 
 def typed(group: str, node: Mapping[str, Any]) -> Any:
     """The node of a plain group as its dataclass. Raises ConfigError naming the key."""
-    kind = PLAIN[group]
+    kind = cluster.kind(node) if group == "cluster" else PLAIN[group]
     try:
         merged = OmegaConf.merge(OmegaConf.structured(kind), dict(node))
         return OmegaConf.to_object(merged)
@@ -100,7 +104,7 @@ def normalise(config: dict[str, Any]) -> None:
 
     Raises ConfigError for wrong types and for numbers out of bounds.
     """
-    for group in PLAIN:
+    for group in (*PLAIN, "cluster"):
         config[group] = asdict(typed(group, config[group]))
     loss = config["loss"]
     for key in WEIGHTS:
@@ -120,6 +124,13 @@ def check(config: Mapping[str, Any]) -> None:
                 raise ConfigError(f"{path} must be {words}, got {value}.")
     check_seed(config)
     estimate.check(config["estimate"])
+    check_study(config)
+    cluster.check(config["cluster"])
+    if config["status"]["format"] not in FORMATS:
+        raise ConfigError(
+            f"status.format={config['status']['format']} is no format. "
+            f"Choose one of {', '.join(FORMATS)}."
+        )
     if config["budget"]["seq_len"] < 2:
         raise ConfigError("budget.seq_len must be at least 2 tokens to predict one, got 1.")
 
@@ -129,6 +140,16 @@ def check_seed(config: Mapping[str, Any]) -> None:
     seed = config["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed must be a whole number of 0 or more, got {seed!r}.")
+
+
+def check_study(config: Mapping[str, Any]) -> None:
+    """Refuses a name that is no plain folder name; a list joins studies in a report."""
+    named = config["study"]
+    for name in named if isinstance(named, list) else [named]:
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(name)):
+            raise ConfigError(
+                f"study={name} must be a plain folder name: letters, digits, dot, dash, underscore."
+            )
 
 
 def lookup(config: Mapping[str, Any], path: str) -> Any:

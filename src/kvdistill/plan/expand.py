@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kvdistill.config.cluster import checked_resources
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import check_seed, typed
 from kvdistill.plan.budget import unified_steps
@@ -16,7 +17,7 @@ from kvdistill.plan.identity import recipe
 from kvdistill.plan.pin import Pins
 from kvdistill.plan.sweep import Sweep, read, unfolded
 
-UNVARIED = {"seed", "study", "stage", "root", "sweep"}
+UNVARIED = {"seed", "study", "stage", "root", "sweep", "run", "status"}
 """Keys that do not make a label."""
 COMPUTE_NOTHING = {"plan", "doctor"}
 """Stages that ask no network and only name what they could not resolve."""
@@ -31,6 +32,8 @@ class Run:
     recipe: str
     steps: int
     """Unified optimiser steps; 0 where nothing is trained."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """What its arm asks of SLURM beyond the cluster's settings."""
 
     @property
     def identity(self) -> str:
@@ -60,11 +63,11 @@ class Plan:
     """Hub repository at a branch -> why it has no commit yet; only in a plan that computes nothing.
     """
 
-    def add(self, config: Config) -> Run:
+    def add(self, config: Config, resources: Mapping[str, Any] | None = None) -> Run:
         """Takes a resolved, pinned config into the plan."""
         node, needed = run(config)
         steps = unified_steps(typed("budget", config["budget"])) if config["trained"] else 0
-        found = Run(node, config, recipe(config), steps)
+        found = Run(node, config, recipe(config), steps, resources or {})
         self.artifacts |= {item.name: item for item in needed}
         return self.runs.setdefault(found.identity, found)
 
@@ -78,14 +81,14 @@ def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
     for overrides in job_overrides:
         given = dict(item.split("=", 1) for item in overrides if "=" in item)
         moved = [f"{key.lstrip('+~')}={given[key]}" for key in varied if key in given]
-        for sweep, label, seed, items in requests(overrides, given, sweeps):
+        for sweep, arm, label, seed, items in requests(overrides, given, sweeps):
             config = composer(items, seed)
             if plan is None:
                 study = config["study"] or config["scale"]
                 plan = Plan(Path(config["root"]), str(study), config=config)
             name = sweep.name if sweep else "+".join(varied) or "runs"
             question = plan.questions.setdefault(name, asked(sweep, name))
-            found = plan.add(config)
+            found = plan.add(config, asked_of_slurm(sweep, arm))
             names = [teacher["name"] for teacher in config["teachers"].values()]
             taught.setdefault(name, {})[label] = names
             full = " ".join([label, *moved]).strip() or str(config["arm"])
@@ -102,21 +105,29 @@ def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
 
 def requests(
     overrides: Sequence[str], given: Mapping[str, str], sweeps: Path
-) -> Iterator[tuple[Sweep | None, str, int | None, list[str]]]:
-    """(sweep, label, seed, overrides without seed and sweep) of one override list.
+) -> Iterator[tuple[Sweep | None, str, str, int | None, list[str]]]:
+    """(sweep, its arm, label, seed, overrides without seed and sweep) of one override list.
 
     A seed of None is the config's own.
     """
     rest = [item for item in overrides if item.split("=", 1)[0] not in ("seed", "sweep")]
     seed = composed_seed(given)
-    name = given.get("sweep", "null")
-    if name in ("null", ""):
-        yield None, "", seed, rest
+    text = given.get("sweep", "null").strip("[]")  # sweep=[a,b] asks both at once
+    names = [name.strip() for name in text.split(",")]
+    if names in (["null"], [""]):
+        yield None, "", "", seed, rest
         return
-    for sweep in (read(each, sweeps) for each in unfolded([name], sweeps)):
-        for label, fixed in sweep.runs():
+    for sweep in (read(each, sweeps) for each in unfolded(names, sweeps)):
+        for arm, label, fixed in sweep.runs():
             for each in sweep.seeds if seed is None else [seed]:
-                yield sweep, label, each, [*fixed, *rest]
+                yield sweep, arm, label, each, [*fixed, *rest]
+
+
+def asked_of_slurm(sweep: Sweep | None, arm: str) -> Mapping[str, Any]:
+    """The arm's own resources. Raises ConfigError naming a wrong key."""
+    if sweep is None or arm not in sweep.resources:
+        return {}
+    return checked_resources(sweep.resources[arm], f"sweep={sweep.name}: resources.{arm}")
 
 
 def composed_seed(given: Mapping[str, str]) -> Any:

@@ -18,8 +18,7 @@ def freeze(plan: Plan) -> dict[str, Path]:
     A run finished in another study of the same root keeps its folder there. What is already
     written is never rewritten: the same name means the same science.
     """
-    folders = {name: plan.root / "artifacts" / name for name in plan.artifacts}
-    folders |= {run.node.name: home(plan, run) for run in plan.runs.values()}
+    folders = places(plan)
     study = plan.root / "runs" / plan.study
     study.mkdir(parents=True, exist_ok=True)
     (plan.root / "artifacts").mkdir(exist_ok=True)
@@ -30,6 +29,12 @@ def freeze(plan: Plan) -> dict[str, Path]:
             write_recipe(run.node, folders[run.node.name])
         write_json(study / "plan.json", merged(plan, study / "plan.json", folders))
     return folders
+
+
+def places(plan: Plan) -> dict[str, Path]:
+    """The folder of each node by name."""
+    folders = {name: plan.root / "artifacts" / name for name in plan.artifacts}
+    return folders | {run.node.name: home(plan, run) for run in plan.runs.values()}
 
 
 def home(plan: Plan, run: Run) -> Path:

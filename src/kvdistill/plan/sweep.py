@@ -10,8 +10,14 @@ import yaml
 
 from kvdistill.errors import ConfigError
 
-KEYS = {"question", "arms", "axes", "seeds", "hypotheses", "criteria", "primary", "figure"}
+KEYS = {
+    "question", "arms", "axes", "seeds", "only", "exclude", "resources", "hypotheses", "criteria",
+    "primary", "figure",
+}  # fmt: skip
 JUDGED = ("hypotheses", "criteria", "primary", "figure")
+
+Rule = Mapping[str, Any]
+"""`arm` and axes -> the value, or list of values, that a point must have; all must agree."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +29,28 @@ class Sweep:
     arms: Mapping[str, Mapping[str, Any]]
     axes: Mapping[str, Sequence[Any]]
     seeds: Sequence[int]
+    only: Sequence[Rule] = ()
+    """Where given, a point must match one of these."""
+    exclude: Sequence[Rule] = ()
+    """A point that matches one of these is left out."""
+    resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Arm -> what its jobs ask of SLURM beyond `cluster`; never part of an identity."""
     judged: Mapping[str, Any] = field(default_factory=dict)
     """How the answer will be judged; kept with every run, never part of its identity."""
 
-    def runs(self) -> Iterator[tuple[str, list[str]]]:
-        """(label, overrides without a seed) of every arm and point of the axes."""
+    def runs(self) -> Iterator[tuple[str, str, list[str]]]:
+        """(arm, label, overrides without a seed) of every arm and point of the axes asked for."""
         for arm, fixed in self.arms.items():
             for point in itertools.product(*self.axes.values()):
                 moved = dict(zip(self.axes, point, strict=True))
-                label = " ".join([arm, *(f"{key}={value}" for key, value in moved.items())])
-                yield label, [override(k, v) for k, v in {**fixed, **moved}.items()]
+                if self.asks({"arm": arm, **moved}):
+                    label = " ".join([arm, *(f"{key}={value}" for key, value in moved.items())])
+                    yield arm, label, [override(k, v) for k, v in {**fixed, **moved}.items()]
+
+    def asks(self, point: Mapping[str, Any]) -> bool:
+        """Whether the rules leave this point in."""
+        wanted = not self.only or any(matches(rule, point) for rule in self.only)
+        return wanted and not any(matches(rule, point) for rule in self.exclude)
 
 
 def unfolded(names: Iterable[str], folder: Path) -> list[str]:
@@ -63,15 +81,52 @@ def read(name: str, folder: Path) -> Sweep:
         raise ConfigError(f"{path}: arms must map at least one label to its overrides.")
     if unknown := set(node) - KEYS:
         raise ConfigError(f"{path}: {unknown.pop()} is no key of a sweep. Use {sorted(KEYS)}.")
+    check_rules(path, node)
     judged = {key: node[key] for key in JUDGED if node.get(key)}
-    return Sweep(
+    sweep = Sweep(
         name=name,
         question=node.get("question", name),
         arms={str(label): dict(fixed or {}) for label, fixed in node["arms"].items()},
         axes=dict(node.get("axes") or {}),
         seeds=list(node.get("seeds") or [42, 43, 44]),
+        only=list(node.get("only") or []),
+        exclude=list(node.get("exclude") or []),
+        resources=dict(node.get("resources") or {}),
         judged=judged,
     )
+    if not any(True for _ in sweep.runs()):
+        raise ConfigError(f"{path}: only and exclude leave no point. Loosen a rule.")
+    return sweep
+
+
+def matches(rule: Rule, point: Mapping[str, Any]) -> bool:
+    """Whether the point has, for every key of the rule, its value or one of its values."""
+    return all(
+        point[key] == wanted or (isinstance(wanted, list) and point[key] in wanted)
+        for key, wanted in rule.items()
+    )
+
+
+def check_rules(path: Path, node: Mapping[str, Any]) -> None:
+    """Refuses a rule, or resources, for an arm, axis or value that the sweep does not have."""
+    known = {"arm": list(node["arms"]), **(node.get("axes") or {})}
+    for key in ("only", "exclude"):
+        for rule in node.get(key) or []:
+            if not isinstance(rule, dict) or not rule or set(rule) - set(known):
+                raise ConfigError(f"{path}: {key}: {rule} must map some of {sorted(known)}.")
+            for name, wanted in rule.items():
+                values = (
+                    wanted if wanted not in known[name] and isinstance(wanted, list) else [wanted]
+                )
+                if lost := [value for value in values if value not in known[name]]:
+                    raise ConfigError(
+                        f"{path}: {key}: {name}={lost[0]} is no value of {name}. "
+                        f"Use some of {known[name]}."
+                    )
+    if strays := set(node.get("resources") or {}) - set(node["arms"]):
+        raise ConfigError(
+            f"{path}: resources.{strays.pop()} is no arm. Use {sorted(node['arms'])}."
+        )
 
 
 def override(key: str, value: Any) -> str:

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.trainer_utils import get_last_checkpoint
 
-from kvdistill import world
+from kvdistill import interrupt, world
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import typed
 from kvdistill.data.order import Stream
@@ -64,7 +64,8 @@ def train(
         progress,
     )
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    with interrupt.deferred():
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     seconds = time.monotonic() - started
     if trainer.state.global_step != steps:
         raise UserError(f"trained {trainer.state.global_step} steps instead of {steps}.")

@@ -18,6 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from kvdistill.errors import UserError
 from kvdistill.fusion.routing import Routing
 from kvdistill.train.curves import Curves, by_layer
+from kvdistill.train.interruption import Interruption
 from kvdistill.train.module import Distiller
 from kvdistill.train.step import Terms, exact
 from kvdistill.types import Batch
@@ -48,7 +49,7 @@ class DistillTrainer(Trainer):
             train_dataset=texts,
             eval_dataset=texts,  # Trainer asks for one; `evaluate` reads the validation batches
             data_collator=lambda examples: {"batch": collate(examples)},
-            callbacks=[_Progress(module, progress)],
+            callbacks=[_Progress(module, progress), Interruption()],
         )
         self.stream, self.validation, self.curves = stream, validation, curves
         self.validated_at = -1

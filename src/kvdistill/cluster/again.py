@@ -1,0 +1,86 @@
+"""stage=retry and stage=cancel: a study's jobs, from its folders alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kvdistill.cluster import scheduler, watch
+from kvdistill.cluster.slurm import REPORT
+from kvdistill.cluster.status import Status
+from kvdistill.errors import UserError
+from kvdistill.files import is_complete, read_json
+from kvdistill.plan.expand import Plan, Run
+from kvdistill.plan.graph import Node
+
+BROKEN = ("failed", "lost", "silent")
+
+
+def plan_of(root: Path, study: Path, config: dict[str, Any]) -> Plan:
+    """The runs of a study that failed, as they were frozen, and the artefacts they need.
+
+    What an arm asks of SLURM beyond the cluster's settings is not frozen; repeat the sweep's own
+    command where that matters.
+    """
+    plan = Plan(root, study.name, config=config)
+    entries = read_json(study / "plan.json")["runs"]
+    for line in watch.look(root, study):
+        if line.state not in BROKEN:
+            continue
+        entry = entries[line.run]
+        node = thaw(root / entry["folder"])
+        recipe = dict(node.recipe)
+        plan.artifacts |= {need.name: need for need in artifacts(root, node)}
+        plan.runs[line.run] = Run(node, recipe, entry["recipe"], entry["steps"])
+    if not plan.runs:
+        raise UserError(f"study={study.name} has no failed run. stage=status shows all.")
+    return plan
+
+
+def thaw(folder: Path) -> Node:
+    """The node that was frozen in a folder."""
+    frozen = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    return Node(frozen["kind"], folder.name, frozen["recipe"], frozen["needs"])
+
+
+def artifacts(root: Path, node: Node) -> Iterator[Node]:
+    """What a node needs, each after what it needs itself."""
+    for name in node.needs.values():
+        found = thaw(root / "artifacts" / name)
+        yield from artifacts(root, found)
+        yield found
+
+
+def cancel(root: Path, study: Path) -> list[str]:
+    """Ends the study's jobs, waiting or running; their ids.
+
+    An artefact that another study's queued run needs is left alone.
+    """
+    queued = scheduler.queue()
+    entries = read_json(study / "plan.json")["runs"].values()
+    runs = [root / entry["folder"] for entry in entries]
+    spared = needed_elsewhere(root, set(runs), queued)
+    needs = {need.name for folder in runs for need in artifacts(root, thaw(folder))}
+    folders = [*runs, *(root / "artifacts" / name for name in sorted(needs - spared))]
+    folders = [folder for folder in folders if not is_complete(folder)]
+    ids = scheduler.joined(folders, queued)
+    report = scheduler.recorded(study / "slurm" / REPORT).get("job_id")
+    ended = [*ids.values(), *([report] if report in queued else [])]
+    scheduler.cancel(ended)
+    for folder in folders:
+        if folder.name in ids:
+            Status(folder).write("failed", error="cancelled by stage=cancel", cause="cancelled")
+    return ended
+
+
+def needed_elsewhere(root: Path, own: set[Path], queued: dict[str, scheduler.Queued]) -> set[str]:
+    """Names of the artefacts that queued runs of other studies read."""
+    others = [path.parent for path in root.glob(f"runs/*/runs/*/{scheduler.RECORD}")]
+    waiting = scheduler.joined((folder for folder in others if folder not in own), queued)
+    return {
+        need.name
+        for folder in others
+        if folder.name in waiting
+        for need in artifacts(root, thaw(folder))
+    }

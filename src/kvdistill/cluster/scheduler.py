@@ -1,0 +1,87 @@
+"""What SLURM says of jobs, and what is asked of it beside submitting: SLURM's own commands."""
+
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvdistill.errors import UserError
+from kvdistill.files import read_json, write_json
+from kvdistill.records import SCHEMA_VERSION
+
+RECORD = "job.json"
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job that has not ended."""
+
+    state: str
+    """PENDING, RUNNING, ..., as squeue says it."""
+    reason: str
+
+
+def call(*command: str) -> str:
+    """What a command prints. Raises UserError with its complaint."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"cluster=slurm needs SLURM's commands, and {command[0]} is not on the path. "
+            "Submit from a login node, or use cluster=local."
+        ) from error
+    if done.returncode != 0:
+        raise UserError(f"{command[0]} failed: {' '.join(done.stderr.split())}")
+    return done.stdout
+
+
+def queue() -> dict[str, Queued]:
+    """Job id (of an array's task: ARRAY_TASK) -> its state, of all jobs of this user."""
+    text = call("squeue", "--noheader", "--array", "--format=%i|%T|%r", f"--user={os.getuid()}")
+    rows = (line.strip().split("|", 2) for line in text.splitlines() if line.strip())
+    return {identity: Queued(state, reason) for identity, state, reason in rows}
+
+
+def ended(identity: str) -> str | None:
+    """How a job ended that is no longer queued (TIMEOUT, NODE_FAIL, ...); None if SLURM forgot.
+
+    Asks the accounting, and where there is none the controller, which remembers for a while.
+    """
+    try:
+        text = call("sacct", "-j", identity, "-X", "--noheader", "--parsable2", "-o", "State")
+    except UserError:
+        text = ""
+    if text.strip():
+        return text.split()[0]
+    try:
+        text = call("scontrol", "--oneliner", "show", "job", identity)
+    except UserError:
+        return None
+    fields = dict(part.split("=", 1) for part in text.split() if "=" in part)
+    return fields.get("JobState")
+
+
+def cancel(identities: Sequence[str]) -> None:
+    """Ends jobs, waiting or running."""
+    if identities:
+        call("scancel", *identities)
+
+
+def record(folder: Path, identity: str, **facts: Any) -> None:
+    """Writes beside a job's config which SLURM job does it."""
+    write_json(folder / RECORD, {"schema_version": SCHEMA_VERSION, "job_id": identity, **facts})
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """What was recorded; nothing for a folder never submitted."""
+    path = folder / RECORD
+    found: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return found
+
+
+def joined(folders: Iterable[Path], queued: dict[str, Queued]) -> dict[str, str]:
+    """Folder name -> id of the job that is queued or running for it."""
+    ids = {folder.name: recorded(folder).get("job_id") for folder in folders}
+    return {name: identity for name, identity in ids.items() if identity in queued}

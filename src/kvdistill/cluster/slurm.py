@@ -1,0 +1,175 @@
+"""Submits a plan's jobs to SLURM, each once, with what each waits for; then returns.
+
+submitit writes the sbatch script and carries the call to the node; each job is the call of
+`Work` on a folder whose config.yaml is frozen, with the code of a snapshot.
+"""
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import submitit
+from filelock import FileLock
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+from kvdistill.cluster import scheduler, snapshot
+from kvdistill.cluster.batches import Asks, Batch, asks, batches
+from kvdistill.cluster.environment import for_job
+from kvdistill.cluster.status import Status
+from kvdistill.cluster.work import Report, Work
+from kvdistill.config.cluster import Slurm
+from kvdistill.errors import UserError
+from kvdistill.files import is_complete
+from kvdistill.plan.graph import Node
+
+OPTIONS = ("partition", "account", "qos", "constraint")
+REPORT = "report"
+
+
+@dataclass
+class Submission:
+    """One command's jobs on their way to SLURM."""
+
+    root: Path
+    study: str
+    settings: Slurm
+    folders: Mapping[str, Path]
+    special: Mapping[str, Mapping[str, Any]]
+    """Node name -> its arm's own resources."""
+    ids: dict[str, str] = field(default_factory=dict)
+    """Node name -> id of the job that does it, submitted now or found in the queue."""
+    submitted: list[str] = field(default_factory=list)
+
+    @property
+    def study_folder(self) -> Path:
+        """runs/STUDY, absolute: jobs start in it knowing nothing of this process."""
+        return (self.root / "runs" / self.study).resolve()
+
+    def submit(self, nodes: Sequence[Node], report: Mapping[str, Any] | None) -> None:
+        """Submits what neither stands nor is queued. `report`: the stats settings of the report.
+
+        One command at a time under a root, so that two asking for the same submit it once.
+        """
+        with FileLock(self.root / ".submit.lock"):
+            queued = scheduler.queue()
+            unfinished = [node for node in nodes if not is_complete(self.folders[node.name])]
+            self.ids |= scheduler.joined((self.folders[n.name] for n in unfinished), queued)
+            todo = [node for node in unfinished if node.name not in self.ids]
+            code = snapshot.take(self.root) if todo else None
+            for batch in self.batches(unfinished, todo):
+                assert code is not None
+                self.send(batch, code)
+            if report is not None and self.ids:
+                self.send_report(unfinished, report, queued)
+
+    def batches(self, unfinished: Sequence[Node], todo: Sequence[Node]) -> list[Batch]:
+        """The arrays to submit, in order."""
+        awaited = {node.name for node in unfinished}
+        return list(batches(todo, self.settings, self.special, awaited))
+
+    def send(self, batch: Batch, code: Path) -> None:
+        """Submits one array and records its ids in the jobs' folders."""
+        after = dependency("afterok", [self.ids[name] for name in batch.after])
+        executor = self.executor(batch.nodes[0].kind, batch.asks, after, code)
+        folders = [self.folders[node.name].resolve() for node in batch.nodes]
+        for folder in folders:
+            fresh(folder).write("queued")
+        work = Work(self.settings.max_retries)
+        try:
+            jobs = executor.map_array(work, [str(folder) for folder in folders])
+        except (FailedJobError, FailedSubmissionError) as error:
+            line = f"sbatch refused {batch.nodes[0].name}: {' '.join(str(error).split())}"
+            for folder in folders:
+                fresh(folder).write("failed", error=line, cause="config")
+            raise UserError(line) from error
+        for node, folder, job in zip(batch.nodes, folders, jobs, strict=True):
+            self.ids[node.name] = job.job_id
+            self.submitted.append(node.name)
+            facts = {"study": self.study, "log": str(job.paths.stdout), "code": code.name}
+            scheduler.record(folder, job.job_id, submitted=time.time(), **facts)
+
+    def send_report(
+        self, nodes: Sequence[Node], stats: Mapping[str, Any], queued: Mapping[str, Any]
+    ) -> None:
+        """Submits the report, after all these jobs whatever becomes of them."""
+        place = self.study_folder / "slurm" / REPORT
+        if not self.submitted and scheduler.recorded(place).get("job_id") in queued:
+            return
+        asked = asks(self.settings, REPORT)
+        code = snapshot.take(self.root)
+        after = dependency("afterany", [self.ids[node.name] for node in nodes])
+        executor = self.executor(REPORT, asked, after, code)
+        names = {node.name: str(self.folders[node.name].resolve()) for node in nodes}
+        job = executor.submit(
+            Report(), str(self.root.resolve()), str(self.study_folder), dict(stats), names
+        )
+        scheduler.record(place, job.job_id, log=str(job.paths.stdout), submitted=time.time())
+
+    def executor(self, kind: str, asked: Asks, after: str | None, code: Path) -> submitit.Executor:
+        """Submitit's executor for jobs of one kind."""
+        folder = self.study_folder / "slurm"
+        return make_executor(
+            folder, f"kvdistill-{self.study}-{kind}", self.settings, asked, after, code
+        )
+
+
+def make_executor(
+    folder: Path, name: str, settings: Slurm, asked: Asks, after: str | None, code: Path,
+    kind: type[submitit.SlurmExecutor] = submitit.SlurmExecutor,
+) -> submitit.SlurmExecutor:  # fmt: skip
+    """An executor that writes this script; every value of it is quoted by submitit or here."""
+    ask = asked.resources
+    python = settings.python or sys.executable
+    executor = kind(
+        folder=folder,
+        max_num_timeout=settings.max_timeouts,
+        python=shlex.join([*settings.container, python]),
+    )
+    threads = settings.threads or ask.cpus
+    exports = for_job(code, threads, settings.offline)
+    executor.update_parameters(
+        job_name=name,
+        time=ask.time_min,
+        nodes=ask.nodes,
+        ntasks_per_node=asked.tasks_per_node,
+        cpus_per_task=ask.cpus,
+        signal_delay_s=min(settings.signal_s, ask.time_min * 60 // 3),
+        array_parallelism=settings.array_throttle,
+        stderr_to_stdout=True,
+        dependency=after,
+        wckey=None,
+        # Since SLURM 22.05 srun does not take a task's cpus from the batch job.
+        srun_args=[f"--cpus-per-task={ask.cpus}", "--kill-on-bad-exit=1"],
+        setup=[*ask.setup, *(f"export {key}={shlex.quote(exports[key])}" for key in exports)],
+        additional_parameters={
+            "requeue": True,
+            "kill-on-invalid-dep": "yes",
+            **dict(option(given) for given in ask.sbatch),
+        },
+        **{name: getattr(ask, name) for name in OPTIONS},
+        **({"mem": f"{int(ask.mem_gb * 1024)}MB"} if ask.mem_gb else {}),
+        **({"gpus_per_node": asked.gpus * asked.tasks_per_node} if asked.gpus else {}),
+    )
+    return executor
+
+
+def fresh(folder: Path) -> Status:
+    """The status of a job submitted anew: nothing is counted yet."""
+    status = Status(folder)
+    status.kept.clear()
+    return status
+
+
+def option(given: str) -> tuple[str, str | bool]:
+    """--NAME=VALUE or --NAME, as submitit takes it."""
+    name, _, value = given.removeprefix("--").partition("=")
+    return name, value or True
+
+
+def dependency(kind: str, ids: Sequence[str]) -> str | None:
+    """SLURM's way to say "after these"; None for nothing to wait for."""
+    return f"{kind}:{':'.join(dict.fromkeys(ids))}" if ids else None

@@ -1,0 +1,82 @@
+"""Sends a plan's jobs to where the `cluster` group says: one call for every cluster."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kvdistill.cluster import fetch, local, scheduler, settle, status
+from kvdistill.config.cluster import Local, Slurm
+from kvdistill.config.schema import typed
+from kvdistill.files import is_complete
+from kvdistill.plan.expand import Plan
+from kvdistill.plan.graph import Node
+
+WAIT_S = 5.0
+"""Seconds between two looks at jobs that are waited for."""
+
+
+def submit(
+    plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path], console: Console, report: bool
+) -> dict[str, str] | None:
+    """Does the jobs that are missing; the failed ones with their reason, None if still to come.
+
+    `nodes` come after what they need. With `report`, a cluster also writes the study's report
+    once all have ended.
+    """
+    settings = typed("cluster", plan.config["cluster"])
+    if isinstance(settings, Local):
+        return local.run(nodes, folders, settings)
+    missing = [node for node in nodes if not is_complete(folders[node.name])]
+    if not missing:
+        return {}
+    if settings.offline:
+        fetch.check(run.config for run in plan.runs.values())
+    return send(plan, missing, folders, settings, console, report)
+
+
+def send(
+    plan: Plan,
+    missing: Sequence[Node],
+    folders: Mapping[str, Path],
+    settings: Slurm,
+    console: Console,
+    report: bool,
+) -> dict[str, str] | None:
+    """Submits to SLURM, says so, and waits if it is to."""
+    from kvdistill.cluster.slurm import Submission  # submitit is slow to import
+
+    submission = Submission(plan.root, plan.study, settings, folders, special(plan))
+    submission.submit(missing, plan.config["stats"] if report else None)
+    sent, joined = len(submission.submitted), len(submission.ids) - len(submission.submitted)
+    console.print(
+        f"submitted {sent} jobs, joined {joined} already queued; "
+        f"python launch.py stage=status study={plan.study} shows them",
+        soft_wrap=True,
+    )
+    return wait(missing, folders, submission.ids) if settings.wait else None
+
+
+def special(plan: Plan) -> dict[str, Mapping[str, Any]]:
+    """Name of a run's node -> what its arm asks of SLURM beyond the cluster's settings."""
+    return {run.node.name: run.resources for run in plan.runs.values() if run.resources}
+
+
+def wait(
+    nodes: Sequence[Node], folders: Mapping[str, Path], ids: Mapping[str, str]
+) -> dict[str, str]:
+    """Stays until none of the jobs is queued any more; the failed ones with their reason."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("all jobs", total=len(nodes))
+        while any(ids[node.name] in scheduler.queue() for node in nodes):
+            done = sum(is_complete(folders[node.name]) for node in nodes)
+            running = [n.name for n in nodes if status.read(folders[n.name])["state"] == "running"]
+            progress.update(bar, completed=done, description=f"{len(running)} running")
+            time.sleep(WAIT_S)
+    return settle.settle({node.name: folders[node.name] for node in nodes})

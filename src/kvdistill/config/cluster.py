@@ -1,0 +1,121 @@
+"""The cluster group: where runs go, never what they are.
+
+Each choice of `conf/cluster/` names one of these types; a site's own YAML builds on `slurm`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kvdistill.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """Processes on this machine."""
+
+    name: str
+    max_parallel: int | None
+    threads: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one job asks of SLURM; null leaves it to the cluster's own default."""
+
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    time_min: int
+    nodes: int
+    cpus: int
+    """A task."""
+    mem_gb: float | None
+    """A node."""
+    gpus: int | None
+    """A task; null: 1 where a run has more than one task, else 0."""
+    sbatch: list[str]
+    """Further options of sbatch, as its command line takes them: --NAME=VALUE or --NAME."""
+    setup: list[str]
+    """Shell lines run before the job, as the user writes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slurm(Resources):
+    """Jobs of a SLURM cluster; one task a GPU."""
+
+    name: str
+    threads: int | None
+    """Of a task; null: its cpus."""
+    resources: dict[str, Any]
+    """Kind of job (split, validation, model, calibration, kv, run, report) -> what differs."""
+    container: list[str]
+    """A command that runs the job's Python inside a container, word by word."""
+    python: str | None
+    """Path of the jobs' Python; null: the one that submits."""
+    array_throttle: int
+    max_array: int
+    wait: bool
+    dry_run: bool
+    signal_s: int
+    max_timeouts: int
+    max_retries: int
+    offline: bool
+
+
+KINDS: dict[str, type] = {"local": Local, "slurm": Slurm}
+POSITIVE = (
+    "time_min", "nodes", "cpus", "threads", "array_throttle", "max_array", "signal_s",
+    "max_timeouts", "max_parallel",
+)  # fmt: skip
+"""Whole numbers of at least 1 where they are given."""
+NOT_NEGATIVE = ("gpus", "max_retries")
+
+
+def kind(node: Mapping[str, Any]) -> type:
+    """The type of a cluster node. Raises ConfigError for an unknown name."""
+    if node.get("name") not in KINDS:
+        raise ConfigError(
+            f"cluster.name={node.get('name')} is no cluster. Choose one of {', '.join(KINDS)}."
+        )
+    return KINDS[node["name"]]
+
+
+def check(node: Mapping[str, Any], path: str = "cluster") -> None:
+    """Refuses numbers out of bounds, and resources of a kind that are none."""
+    for names, least in ((POSITIVE, 1), (NOT_NEGATIVE, 0)):
+        for name in names:
+            if node.get(name) is not None and node[name] < least:
+                raise ConfigError(f"{path}.{name} must be at least {least}, got {node[name]}.")
+    if node.get("mem_gb") is not None and node["mem_gb"] <= 0:
+        raise ConfigError(f"{path}.mem_gb must be positive, got {node['mem_gb']}.")
+    for option in node.get("sbatch") or []:
+        if not re.fullmatch(r"--[a-z][a-z-]*(=.+)?", option):
+            raise ConfigError(f"{path}.sbatch: {option!r} must read --NAME=VALUE or --NAME.")
+    for name, special in (node.get("resources") or {}).items():
+        if special is not None:
+            checked_resources(special, f"{path}.resources.{name}")
+
+
+def checked_resources(node: Any, path: str) -> dict[str, Any]:
+    """Some fields of Resources, with their types. Raises ConfigError naming a wrong one."""
+    known = {field.name for field in fields(Resources)}
+    if not isinstance(node, Mapping) or set(node) - known:
+        wrong = next(iter(set(node) - known), node) if isinstance(node, Mapping) else node
+        raise ConfigError(
+            f"{path}: {wrong} is no resource. Use some of {', '.join(sorted(known))}."
+        )
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Resources), dict(node))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}.{error.full_key}: {str(error).splitlines()[0]}.") from error
+    plain = OmegaConf.to_container(merged)
+    assert isinstance(plain, dict)
+    found = {str(name): plain[name] for name in node}
+    check(found, path)
+    return found

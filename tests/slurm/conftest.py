@@ -1,0 +1,32 @@
+"""One real SLURM for all tests here; they skip, saying why, where none can be started."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.mini import MiniSlurm, absent
+from tests.slurm.study import Launcher
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[MiniSlurm]:
+    if why := absent():
+        pytest.skip(f"SLURM: {why}")
+    # Not below pytest's own folders: only their owner may enter those, and munge refuses that.
+    folder = Path(tempfile.mkdtemp(prefix="mini-slurm-"))
+    mini = MiniSlurm(folder)
+    try:
+        mini.start()
+        yield mini
+    finally:
+        mini.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def launcher(slurm: MiniSlurm, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+    """A copy of the project that a test may edit."""
+    return Launcher.copy_to(tmp_path_factory.mktemp("project"), slurm)

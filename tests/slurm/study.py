@@ -1,0 +1,99 @@
+"""A study of seconds, launched as a user does, on a cluster or on this machine."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.slurm.mini import MiniSlurm, wait_for
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "data.source.rows=40", "budget.batch_size=16", "budget.total_tokens=10240",
+    "train.calibration_rows=8", "train.eval_steps=5", "train.save_steps=5", "tasks=quick",
+    "references=false", "teachers.a.build.training.steps=2", "teachers.b.build.training.steps=2",
+)  # fmt: skip
+"""Ten steps of 16 texts."""
+
+
+@dataclass
+class Launcher:
+    """A copy of the project, and the SLURM it submits to."""
+
+    project: Path
+    slurm: MiniSlurm
+
+    @classmethod
+    def copy_to(cls, project: Path, slurm: MiniSlurm) -> "Launcher":
+        for name in ("src", "conf", "sweeps"):
+            shutil.copytree(
+                ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        shutil.copy(ROOT / "launch.py", project)
+        return cls(project, slurm)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """One command, at work."""
+        env = self.slurm.environment() | {
+            "PYTHONPATH": str(self.project / "src"), "COLUMNS": "200", "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, "launch.py", *arguments],
+            cwd=self.project, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """One command's output; fails where its exit code is another."""
+        process = self.start(*arguments)
+        out, err = process.communicate()
+        assert process.returncode == code, out + err
+        return out + err
+
+    def jobs(self) -> set[str]:
+        """Ids of all jobs that SLURM remembers."""
+        return set(self.slurm.call("squeue", "-h", "-r", "-t", "all", "-o", "%i").split())
+
+    def names(self, ids: set[str]) -> list[str]:
+        """Their kinds, sorted."""
+        names = (self.slurm.job(identity)["JobName"] for identity in ids)
+        return sorted(name.rpartition("-")[2] for name in names)
+
+    def drain(self, seconds: float = 600) -> None:
+        """Waits until the queue is empty."""
+        wait_for(lambda: not self.slurm.call("squeue", "-h").strip(), seconds)
+
+    def state(self, folder: Path) -> str:
+        """SLURM's last word on the job of a folder."""
+        return self.slurm.job(read(folder / "job.json")["job_id"])["JobState"]
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def runs(root: Path, study: str = "nano") -> dict[str, Path]:
+    """Identity -> folder of every run of a study, in the plan's order."""
+    found = read(root / f"runs/{study}/plan.json")["runs"]
+    return {identity: root / entry["folder"] for identity, entry in found.items()}
+
+
+def evidence(folder: Path) -> dict[str, bytes]:
+    """What must be the same bits wherever and however often a run was done."""
+    files = {name: (folder / name).read_bytes() for name in ("model/model.safetensors",)}
+    results = read(folder / "results.json")
+    results.pop("efficiency", None)  # seconds
+    curves = [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
+    return files | {
+        "results": json.dumps(results).encode(),
+        "curves": json.dumps(curves).encode(),
+        "routing": (folder / "routing.json").read_bytes(),
+    }
+
+
+def artifacts(root: Path) -> list[str]:
+    """Kinds of the finished artefacts, sorted."""
+    found = (root / "artifacts").glob("*/manifest.json")
+    return sorted(path.parent.name.partition("-")[0] for path in found)

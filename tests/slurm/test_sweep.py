@@ -1,0 +1,86 @@
+"""A sweep through a real SLURM: once each, whole, and the same bits as on this machine."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.study import TINY, Launcher, artifacts, evidence, read, runs
+
+SWEEP = ("-m", *TINY, "fusion=fixed,similarity,learnable", "seed=42")
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def swept(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shells ask for the same sweep at once; then configs and sources are broken."""
+    root = tmp_path_factory.mktemp("swept")
+    command = (*SWEEP, "cluster=slurm", f"root={root}")
+    before = launcher.jobs()
+    shells = [launcher.start(*command) for _ in range(2)]
+    said = [shell.communicate() for shell in shells]
+    assert [shell.returncode for shell in shells] == [0, 0], said
+    asked = launcher.names(launcher.jobs() - before)
+    assert [asked.count(kind) for kind in ("split", "validation", "model", "calibration", "run")] \
+        == [1, 1, 3, 2, 3]  # fmt: skip
+    sources = launcher.project / "src/kvdistill"
+    broken = [sources / "cluster/job.py", sources / "train/step.py", sources / "fusion/fixed.py"]
+    kept = {
+        path: path.read_text() for path in (*broken, launcher.project / "conf/fusion/fixed.yaml")
+    }
+    for path in kept:
+        path.write_text("raise RuntimeError('edited while jobs wait')\n")
+    try:
+        launcher.drain()
+    finally:
+        for path, text in kept.items():
+            path.write_text(text)
+    return root
+
+
+def test_every_run_is_completed_and_every_artefact_was_built_once(
+    swept: Path, launcher: Launcher
+) -> None:
+    assert {launcher.state(folder) for folder in runs(swept).values()} == {"COMPLETED"}
+    assert artifacts(swept) == ["calibration"] * 2 + ["model"] * 3 + ["split", "validation"]
+
+
+def test_the_report_is_written_at_the_end(swept: Path) -> None:
+    assert (swept / "runs/nano/report/index.html").is_file()
+    assert len(read(swept / "runs/nano/budget.json")["arms"]) == 3
+
+
+def test_a_manifest_names_the_code_it_ran(swept: Path) -> None:
+    code = next(path.name for path in (swept / "code").iterdir())
+    for folder in runs(swept).values():
+        assert read(folder / "manifest.json")["provenance"]["code"] == code
+
+
+def test_the_same_command_on_this_machine_gives_the_same_bits(
+    swept: Path, launcher: Launcher, tmp_path: Path
+) -> None:
+    launcher(*SWEEP, f"root={tmp_path}")
+    there, here = runs(swept), runs(tmp_path)
+    assert list(there) == list(here)
+    for identity in there:
+        assert evidence(there[identity]) == evidence(here[identity])
+
+
+def test_the_same_command_again_submits_nothing(swept: Path, launcher: Launcher) -> None:
+    before = launcher.jobs()
+    said = launcher(*SWEEP, "cluster=slurm", f"root={swept}")
+    assert launcher.jobs() == before
+    assert "report:" in said
+
+
+def test_a_deleted_result_is_the_only_run_submitted(swept: Path, launcher: Launcher) -> None:
+    lost = list(runs(swept).values())[1]
+    bits = evidence(lost)
+    for path in lost.iterdir():
+        if path.name != "config.yaml":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = launcher.jobs()
+    launcher(*SWEEP, "cluster=slurm", f"root={swept}", "cluster.wait=true")
+    launcher.drain()
+    assert launcher.names(launcher.jobs() - before) == ["report", "run"]
+    assert evidence(lost) == bits
