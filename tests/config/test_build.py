@@ -20,7 +20,7 @@ def test_nothing_outside_the_package_is_run_however_deep(node: dict) -> None:
     from kvdistill.config.build import build
     from kvdistill.errors import ConfigError
 
-    with pytest.raises(ConfigError, match=r"x\._target_ must lie inside kvdistill\."):
+    with pytest.raises(ConfigError, match=r"^x[.a-z]*\._target_ must lie inside kvdistill\."):
         build("x", node)
 
 
@@ -38,5 +38,5 @@ def test_an_unknown_field_names_the_path() -> None:
     from kvdistill.errors import ConfigError
 
     node = {"_target_": "kvdistill.layers.last.Last", "nonsense": 1}
-    with pytest.raises(ConfigError, match=r"^layers\.map: .*nonsense"):
+    with pytest.raises(ConfigError, match=r"^layers\.map\.nonsense is no setting of Last"):
         build("layers.map", node)

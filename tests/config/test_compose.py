@@ -70,3 +70,11 @@ class TestCompose:
 
         assert compose(["seed=0"])["seed"] == 0
         refused(["seed=one"], r"seed must be a whole number")
+
+    @pytest.mark.parametrize("seed", ["-1", "4294967296", "1.5", "true"])
+    def test_a_seed_that_no_generator_takes_is_refused(self, seed: str) -> None:
+        refused([f"seed={seed}"], r"seed must be a whole number of 0 or more, below 2\*\*32")
+
+    @pytest.mark.parametrize("override", ["arm=null", "fusion=null"])
+    def test_no_choice_of_a_group_is_refused(self, override: str) -> None:
+        refused([override], r"Config group override must be a string")

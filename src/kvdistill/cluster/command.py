@@ -10,6 +10,7 @@ from hydra import initialize_config_dir
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
@@ -61,7 +62,7 @@ def run(main: Callable[[], None], home: Path) -> int:
     asked = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     try:
-        main()
+        read(main, home)
         for item in _asked:
             GlobalHydra.instance().initialize(item.hydra)
             execute(item.job_overrides, home / "sweeps")
@@ -70,14 +71,20 @@ def run(main: Callable[[], None], home: Path) -> int:
     except Exception as error:  # noqa: BLE001 - the last frame: everything becomes an exit code
         if asked:
             traceback.print_exc()
-        if isinstance(error, HydraException):
-            with initialize_config_dir(str(home / "conf"), version_base="1.3"):
-                return complain(explain(error), 2)
         if isinstance(error, UserError):
             return complain(str(error), 2 if isinstance(error, ConfigError) else 1)
         name = type(error).__name__
         return complain(f"{name}: {error} (HYDRA_FULL_ERROR=1 shows the traceback)", 1)
     return 0
+
+
+def read(main: Callable[[], None], home: Path) -> None:
+    """Hydra reads the command line; what it cannot read is a ConfigError."""
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        with initialize_config_dir(str(home / "conf"), version_base="1.3"):
+            raise ConfigError(explain(error)) from error
 
 
 def execute(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:

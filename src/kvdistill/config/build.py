@@ -4,22 +4,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 
+from kvdistill.config import kinds
 from kvdistill.errors import ConfigError, UserError
 
 
 def build(path: str, node: Mapping[str, Any], **runtime: Any) -> Any:
     """Instantiates the node found at `path`; `runtime` are facts that no YAML can know.
 
-    Raises ConfigError for a target outside this package and for what the target refuses.
+    Raises ConfigError for a target outside this package, a setting that the target has not or of
+    another kind, and for what the target refuses.
     """
-    for target in targets(node):
-        if not target.startswith("kvdistill."):
-            raise ConfigError(
-                f"{path}._target_ must lie inside kvdistill., got {target!r}. "
-                f"Put the strategy in a module of the package."
-            )
+    check(path, node)
     try:
         built = instantiate(dict(node), _convert_="object")
         return built(**runtime) if node.get("_partial_") else built
@@ -33,13 +30,30 @@ def build(path: str, node: Mapping[str, Any], **runtime: Any) -> Any:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def targets(node: Any) -> Iterator[str]:
-    """Every `_target_` in a node, nested ones too."""
+def check(path: str, node: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a bad target or setting of a node or of one inside it."""
+    found = list(nodes(path, node))
+    for where, each in found:
+        if not str(each["_target_"]).startswith("kvdistill."):
+            raise ConfigError(
+                f"{where}._target_ must lie inside kvdistill., got {each['_target_']!r}. "
+                f"Put the strategy in a module of the package."
+            )
+    for where, each in found:
+        try:
+            target = get_object(str(each["_target_"]))
+        except (ImportError, ValueError) as error:
+            raise ConfigError(f"{where}._target_: {str(error).splitlines()[0]}") from error
+        kinds.check(where, each, target)
+
+
+def nodes(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(path, node) of every node with a `_target_`, nested ones too."""
     if isinstance(node, Mapping):
         if "_target_" in node:
-            yield str(node["_target_"])
-        for value in node.values():
-            yield from targets(value)
+            yield path, node
+        for key, value in node.items():
+            yield from nodes(f"{path}.{key}", value)
     elif isinstance(node, list | tuple):
-        for value in node:
-            yield from targets(value)
+        for place, value in enumerate(node):
+            yield from nodes(f"{path}[{place}]", value)

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from kvdistill.config import schema
+from kvdistill.config import sanity, schema
 from kvdistill.errors import ConfigError
 
 Config = dict[str, Any]
@@ -28,8 +28,9 @@ def compose(overrides: Sequence[str]) -> Config:
         OmegaConf.set_struct(composed, False)
         hydra = composed.pop("hydra")
         config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error
+    sanity.check_added(overrides, list(known_keys()))
     return checked(cast("Config", config), dict(hydra.runtime.choices))
 
 
@@ -40,7 +41,9 @@ def checked(config: Config, choices: Mapping[str, Any]) -> Config:
         for group, choice in choices.items()
         if not group.startswith("hydra/") and "@" not in group
     }
+    sanity.check_whole(config)
     schema.normalise(config)
+    sanity.check(config)
     check_arm(config)
     return config
 

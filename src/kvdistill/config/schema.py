@@ -71,6 +71,8 @@ PLAIN: dict[str, type] = {
     "status": Shown,
 }
 
+SEEDS = 2**32
+
 WEIGHTS = ("ce_weight", "kv_weight", "entropy_weight")
 """Plain numbers of the loss group, whose distance is a strategy."""
 
@@ -136,10 +138,10 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def check_seed(config: Mapping[str, Any]) -> None:
-    """Refuses a seed that is no whole number of at least 0."""
+    """Refuses a seed that is no whole number from 0 to what numpy's generator takes."""
     seed = config["seed"]
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed must be a whole number of 0 or more, got {seed!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
+        raise ConfigError(f"seed must be a whole number of 0 or more, below 2**32, got {seed!r}.")
 
 
 def check_study(config: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from kvdistill.layers.base import LayerMap
 class Anchors(LayerMap):
     """Sends each anchored student layer to its teacher layer, and the others along the lines."""
 
-    anchors: Mapping[int, int] | str
+    anchors: Mapping[int | str, int] | str
     """Student layer to teacher layer, at least two: {0: 0, 14: 28}, or "0:0, 14:28"."""
 
     def __post_init__(self) -> None:
@@ -29,9 +29,10 @@ class Anchors(LayerMap):
     @property
     def pairs(self) -> dict[int, int]:
         """Student layer to teacher layer, in the order of the student; empty if unreadable."""
-        if isinstance(self.anchors, Mapping):
-            return dict(sorted(self.anchors.items()))
         text = str(self.anchors)
+        if isinstance(self.anchors, Mapping):
+            # A config that has been through JSON has its keys as text.
+            text = ", ".join(f"{student}: {teacher}" for student, teacher in self.anchors.items())
         if not re.fullmatch(r"\s*\d+\s*:\s*\d+\s*(,\s*\d+\s*:\s*\d+\s*)*", text):
             return {}
         items = (item.split(":") for item in text.split(","))

@@ -16,6 +16,15 @@ from kvdistill.models.pretrained import Pretrained
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+def dtype(node: Mapping[str, Any], role: str) -> torch.dtype:
+    """What its weights are loaded as. Raises ConfigError for a name of none."""
+    if node["dtype"] not in DTYPES:
+        raise ConfigError(
+            f"{role}.dtype={node['dtype']} is none of {', '.join(DTYPES)}. Choose one of them."
+        )
+    return DTYPES[node["dtype"]]
+
+
 def pretrained(node: Mapping[str, Any], role: str, folder: Path | None) -> Pretrained:
     """Where its weights lie: `folder` for one that the project built."""
     if folder is not None:
@@ -31,12 +40,8 @@ def model(
 
     `role` is its config path (student, teachers.a), named in errors.
     """
-    if node["dtype"] not in DTYPES:
-        raise ConfigError(
-            f"{role}.dtype={node['dtype']} is none of {', '.join(DTYPES)}. Choose one of them."
-        )
-    source, dtype = pretrained(node, role, folder), DTYPES[node["dtype"]]
-    loaded = source.body(dtype) if body else source.model(dtype)
+    source, kind = pretrained(node, role, folder), dtype(node, role)
+    loaded = source.body(kind) if body else source.model(kind)
     check(Geometry(**node["geometry"]), loaded.config, f"{role}.geometry")
     return loaded
 

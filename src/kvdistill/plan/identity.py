@@ -12,6 +12,7 @@ from typing import Any
 
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, lookup
+from kvdistill.errors import ConfigError
 from kvdistill.plan.budget import global_batch
 
 IDENTITY_VERSION = 2  # 2: shuffled and random act on what compression kept
@@ -130,7 +131,10 @@ def digest(value: Any) -> str:
 
 
 def canonical(value: Any, path: str = "") -> Any:
-    """The value itself, checked. Raises TypeError on what another process might write otherwise."""
+    """The value itself, checked. Raises TypeError on what another process might write otherwise.
+
+    And ConfigError for an infinite number or none.
+    """
     if isinstance(value, Mapping):
         # A YAML key may be a number (layers.map.anchors); as text it sorts the same everywhere.
         return {str(key): canonical(item, f"{path}.{key}") for key, item in value.items()}
@@ -140,4 +144,6 @@ def canonical(value: Any, path: str = "") -> Any:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return {"float": value.hex()}  # so that keep=1 (a token) and keep=1.0 (all) differ
+    if isinstance(value, float):
+        raise ConfigError(f"{path.lstrip('.')}={value} must be a finite number.")
     raise TypeError(f"{path.lstrip('.')}={value!r} ({type(value).__name__}) has no canonical form.")

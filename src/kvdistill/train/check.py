@@ -1,4 +1,4 @@
-"""Builds every distinct arm's rooms, so that what they refuse is refused before anything is queued.
+"""Builds all of every distinct arm but weights, so that a refusal comes before anything is queued.
 
 `python -m kvdistill.train.check`: configs on stdin; exit code 2 and one line on stderr.
 """
@@ -7,19 +7,43 @@ import json
 import sys
 
 import torch
+from transformers.trainer_utils import SchedulerType
 
 from kvdistill.config.build import build
+from kvdistill.config.build import check as fits
 from kvdistill.config.compose import Config
-from kvdistill.errors import UserError
+from kvdistill.errors import ConfigError, UserError
+from kvdistill.models import load
 from kvdistill.plan.graph import stored
 from kvdistill.plan.identity import digest
 from kvdistill.train.rooms import Rooms, Weights
 
 
 def check(config: Config) -> None:
-    """Raises ConfigError for what a strategy refuses of this config; allocates no weights."""
-    build("style", config["style"])
+    """Raises ConfigError for what a part refuses of this config; allocates no weights."""
+    build("tasks", config["tasks"])
     build("data.source", config["data"]["source"])
+    models = {"student": config["student"]}
+    models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
+    for path, node in models.items():
+        load.dtype(node, path)
+        for part in ("build", "pretrained"):
+            if part in node:
+                build(f"{path}.{part}", node[part])
+    if config["trained"]:
+        check_training(config)
+
+
+def check_training(config: Config) -> None:
+    """Raises ConfigError for what a room or the schedule refuses."""
+    build("style", config["style"])
+    fits("source", config["source"])  # is built from a teacher's weights
+    schedules = [each.value for each in SchedulerType]
+    if config["train"]["lr_scheduler_type"] not in schedules:
+        raise ConfigError(
+            f"train.lr_scheduler_type={config['train']['lr_scheduler_type']} is none of "
+            f"{', '.join(schedules)}. Choose one of them."
+        )
     Weights.of(config)
     if (spec := stored(config["source"])) is not None:
         build("source.stored", spec)
@@ -31,7 +55,7 @@ def check(config: Config) -> None:
 def main() -> int:
     """Checks each distinct config once."""
     try:
-        distinct = {digest({**c, "seed": 0}): c for c in json.load(sys.stdin) if c["trained"]}
+        distinct = {digest({**c, "seed": 0}): c for c in json.load(sys.stdin)}
         for config in distinct.values():
             check(config)
     except UserError as error:

@@ -193,6 +193,10 @@ class Weights:
         loss, kv = config["loss"], config["kv"]
         if kv["keys"] + kv["values"] == 0:
             raise ConfigError("kv.keys and kv.values are both 0, so nothing is matched. Raise one.")
+        if loss["ce_weight"] + loss["kv_weight"] == 0:
+            raise ConfigError(
+                "loss.ce_weight and loss.kv_weight are both 0, so nothing is trained. Raise one."
+            )
         return cls(
             loss["ce_weight"], loss["kv_weight"], loss["entropy_weight"], kv["keys"], kv["values"]
         )

@@ -1,0 +1,84 @@
+"""Whether a config node holds what its target takes: names, and kinds of value.
+
+The target's own annotations are the schema, so that a new strategy needs no other. Bounds are the
+target's own business.
+"""
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kvdistill.errors import ConfigError
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def check(path: str, node: Mapping[str, Any], target: Any) -> None:
+    """Raises ConfigError naming the setting: one that the target has not, or of another kind."""
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    known = list(inspect.signature(target).parameters)
+    for key, value in node.items():
+        if key.startswith("_"):
+            continue
+        if key not in known:
+            raise ConfigError(
+                f"{path}.{key} is no setting of {target.__name__}.{nearest(path, key, known)}"
+            )
+        hint = hints.get(key, Any)
+        if not fits(value, hint):
+            raise ConfigError(f"{path}.{key}={value!r} must be {words(hint)}.")
+
+
+def nearest(path: str, key: str, known: Sequence[str]) -> str:
+    """The way out of a misspelt key, as the end of an error."""
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f" Did you mean {f'{path}.{close[0]}'.lstrip('.')}?" if close else " Drop it."
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value as YAML gives it is of that kind; a whole number is a number too."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is typing.Literal:
+        return value in parts
+    if isinstance(value, Mapping) and "_target_" in value:
+        return True  # an object by then, checked when it is built
+    if hint in (None, types.NoneType):
+        return value is None
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    kind = origin or hint
+    if not inspect.isclass(kind):
+        return True
+    if issubclass(kind, Mapping):
+        key, item = parts or (Any, Any)
+        return isinstance(value, Mapping) and all(
+            fits(k, key) and fits(v, item) for k, v in value.items()
+        )
+    if issubclass(kind, Sequence):
+        return isinstance(value, list | tuple) and all(fits(v, *parts[:1] or (Any,)) for v in value)
+    return True
+
+
+def words(hint: Any) -> str:
+    """The kind in words, as an error says it."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(words(part) for part in parts)
+    if origin is typing.Literal:
+        return " or ".join(map(str, parts))
+    if hint in (None, types.NoneType):
+        return "null"
+    if hint in WORDS:
+        return WORDS[hint]
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        return f"a mapping to {words(parts[1])}" if parts else "a mapping"
+    if inspect.isclass(origin) and issubclass(origin, Sequence):
+        return f"a list, each {words(parts[0])}"
+    return "another value"

@@ -1,0 +1,44 @@
+"""What is refused before anything is queued, as the submitting process asks for it."""
+
+import json
+
+import pytest
+
+CASES = [
+    (["source=random", "source.seed=abc"], r"source\.seed='abc' must be a whole number"),
+    (["tasks.limit=0"], r"tasks\.limit=0 must be at least 1"),
+    (["tasks.batch_size=0"], r"tasks\.batch_size=0 must be at least 1"),
+    (["student.dtype=float64"], r"student\.dtype=float64 is none of float32, bfloat16"),
+    (["teachers.a.dtype=int3"], r"teachers\.a\.dtype=int3 is none of"),
+    (["student.build.max_digits=0"], r"build\.max_digits must be at least 1, got 0"),
+    (["teachers.a.build.training.steps=0"], r"build\.training\.steps must be positive, got 0"),
+    (["train.lr_scheduler_type=cosin"], r"train\.lr_scheduler_type=cosin is none of linear, cos"),
+    (["loss.ce_weight=0", "loss.kv_weight=0"], r"are both 0, so nothing is trained"),
+    (["data.source.rows=1.5"], r"data\.source\.rows=1\.5 must be a whole number"),
+    (["style.chat=maybe"], r"style\.chat='maybe' must be true or false"),
+    (["arm=raw_student", "tasks.limit=0"], r"tasks\.limit=0 must be at least 1"),
+]
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(("overrides", "says"), CASES, ids=lambda value: str(value))
+def test_a_bad_setting_is_refused(overrides: list[str], says: str) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.errors import ConfigError
+    from kvdistill.train.check import check
+
+    with pytest.raises(ConfigError, match=says):
+        check(compose(overrides))
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("anchors", ["{0:0,3:4}", "'0:0, 3:4'"])
+def test_anchors_are_read_alike_from_the_command_line_and_from_json(anchors: str) -> None:
+    from kvdistill.config.build import build
+    from kvdistill.config.compose import compose
+    from kvdistill.train.check import check
+
+    config = compose(["layers/map=anchors", f"layers.map.anchors={anchors}"])
+    for each in (config, json.loads(json.dumps(config))):
+        check(each)
+        assert build("layers.map", each["layers"]["map"]).pairs == {0: 0, 3: 4}
