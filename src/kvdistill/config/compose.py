@@ -43,8 +43,8 @@ def checked(config: Config, choices: Mapping[str, Any]) -> Config:
     }
     sanity.check_whole(config)
     schema.normalise(config)
-    sanity.check(config)
     check_arm(config)
+    sanity.check(config)
     return config
 
 
