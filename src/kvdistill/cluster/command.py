@@ -1,6 +1,7 @@
 """What launch.py does: one command, from what Hydra understood of it to its exit code."""
 
 import os
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from kvdistill.cluster import data, stages
+from kvdistill.config import guide
 from kvdistill.config.compose import compose, explain
 from kvdistill.errors import ConfigError, UserError
 
 STAGES: dict[str, Callable[[Sequence[Sequence[str]], Path], None]] = {
     "run": stages.run,
     "plan": stages.plan,
+    "doctor": stages.doctor,
     "data": data.run,
     "teachers": stages.teachers,
     "fetch": stages.fetch,
@@ -59,6 +62,9 @@ def run(main: Callable[[], None], home: Path) -> int:
     0 done, 2 a bad setting, 1 anything else, with one line on stderr. HYDRA_FULL_ERROR=1 asks
     for the traceback. `home` holds conf/ and sweeps/.
     """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        sys.stdout.write(guide.text(home))
+        return 0
     asked = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     try:

@@ -72,6 +72,14 @@ def geometry(node: Mapping[str, Any]) -> Geometry:
     return Geometry(**node["geometry"])
 
 
+def weights(node: Mapping[str, Any]) -> int:
+    """Weights of a model, norms and biases left out."""
+    shape = geometry(node)
+    layer = flops.attention_weights(shape) + flops.mlp_weights(shape)
+    tables = 1 if shape.tied_embeddings else 2
+    return shape.layers * layer + tables * shape.vocab_size * shape.hidden_size
+
+
 def layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
     """The teacher's layers whose K and V a step needs, from 0."""
     depth = geometry(config["student"]).layers

@@ -105,6 +105,13 @@ def rehearse(plan: Plan, nodes: Sequence[Node]) -> None:
     dry.show(plan.root, plan.study, settings, nodes, places(plan), special(plan), console)
 
 
+def doctor(job_overrides: Overrides, sweeps: Path) -> None:
+    """Goes through the check list before a study starts; an error, if one check fails."""
+    from kvdistill.cluster.doctor import run as examine
+
+    examine(job_overrides, sweeps, console)
+
+
 def status(job_overrides: Overrides, _: Path) -> None:
     """Where every run of a study is."""
     config = asked(job_overrides)

@@ -62,3 +62,27 @@ def cached(repo: Repo) -> str | None:
     folder = repo_folder_name(repo_id=repo.name, repo_type=repo.kind)
     ref = Path(constants.HF_HUB_CACHE) / folder / "refs" / repo.revision
     return ref.read_text(encoding="utf-8").strip() if ref.is_file() else None
+
+
+def refused(repo: Repo) -> str:
+    """Why this user may not download what the hub names; empty where it may, or cannot be asked."""
+    import huggingface_hub
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    try:
+        huggingface_hub.HfApi().auth_check(repo.name, repo_type=repo.kind)
+    except (GatedRepoError, RepositoryNotFoundError) as error:
+        return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    except Exception:  # noqa: BLE001 - no network: what is in the cache needs no permission
+        return ""
+    return ""
+
+
+def at_hand(repo: Repo) -> bool:
+    """Whether the local cache holds the repository's config at its commit."""
+    import huggingface_hub
+
+    found = cached(repo) if not repo.pinned else repo.revision
+    return found is not None and isinstance(
+        huggingface_hub.try_to_load_from_cache(repo.name, "config.json", revision=found), str
+    )

@@ -1,0 +1,70 @@
+"""What `python launch.py --help` prints: commands, groups with their choices, and questions.
+
+Read from the YAML themselves: a choice is described by its file's first line, a group and a plain
+key by the comment beside it in conf/config.yaml.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+COMMANDS = {
+    "python launch.py": "one run of the default arm: minutes on a CPU",
+    "python launch.py -m fusion=fixed,similarity,learnable seed=42,43,44": "nine runs, compared",
+    "python launch.py sweep=baselines": "a question of sweeps/; sweep=everything: all of them",
+    "python launch.py stage=plan sweep=matrix scale=paper": "what it would cost; computes nothing",
+    "python launch.py stage=doctor sweep=matrix": "is everything ready to start?",
+    "python launch.py stage=status study=NAME": "where a study stands",
+    "python launch.py stage=report study=NAME": "the report, rebuilt",
+}
+
+
+def text(home: Path) -> str:
+    """The whole page; `home` holds conf/ and sweeps/."""
+    wide = max(map(len, COMMANDS))
+    lines = [
+        "kvdistill: several teachers teach one student by their attention keys and values.",
+        "",
+    ]
+    lines += [f"  {command:{wide}}  {said}" for command, said in COMMANDS.items()]
+    lines += ["", "Settings: group=choice, or group.key=value for one setting (* is the default)."]
+    for group, (default, said) in groups(home / "conf").items():
+        lines += ["", f"{group}: {said}" if said else group]
+        lines += choices(home / "conf" / group, default)
+    lines += ["", "Keys:"]
+    lines += [f"  {key:11} {said}" for key, said in keys(home / "conf")]
+    lines += ["", "Questions (sweep=NAME):"]
+    lines += choices(home / "sweeps", "")
+    return "\n".join(lines) + "\n"
+
+
+def groups(conf: Path) -> dict[str, tuple[str, str]]:
+    """Group -> (default choice, its comment), subgroups after the group that holds them."""
+    found: dict[str, tuple[str, str]] = {}
+    pattern = r"^  - (\w+): (\w+)(?:  # (.*))?$"
+    for group, default, said in re.findall(
+        pattern, (conf / "config.yaml").read_text("utf-8"), re.M
+    ):
+        found[group] = (default, said)
+        for inner in sorted(path for path in (conf / group).iterdir() if path.is_dir()):
+            chosen = yaml.safe_load((conf / group / f"{default}.yaml").read_text("utf-8"))
+            below = {k: v for item in chosen.get("defaults", []) if isinstance(item, dict)
+                     for k, v in item.items()}  # fmt: skip
+            found[f"{group}/{inner.name}"] = (below.get(inner.name, ""), "")
+    return found
+
+
+def choices(folder: Path, default: str) -> Iterator[str]:
+    """A line a file: its name and its first sentence."""
+    for path in sorted(folder.glob("*.yaml")):
+        first, second, *_ = [*path.read_text("utf-8").splitlines(), ""]
+        said = (second if first.startswith("# @package") else first).removeprefix("# ")
+        mark = "*" if path.stem == default else " "
+        yield f"  {mark} {path.stem:22} {said}"
+
+
+def keys(conf: Path) -> Iterator[tuple[str, str]]:
+    """The plain keys of config.yaml with their comments."""
+    yield from re.findall(r"^(\w+): \S+  # (.*)$", (conf / "config.yaml").read_text("utf-8"), re.M)

@@ -1,0 +1,189 @@
+"""The check list: every line says ok or how to mend it, and the exit code says it too."""
+
+import io
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+ROOT = Path(__file__).parents[2]
+SWEEPS = ROOT / "sweeps"
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+@pytest.fixture(autouse=True)
+def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty local cache, and a hub that cannot be reached; returns the cache."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def examined(*overrides: str) -> tuple[list[Any], str]:
+    """The findings, and the error that the exit code comes from (empty: none)."""
+    from kvdistill.cluster import doctor
+    from kvdistill.errors import UserError
+
+    seen: list[Any] = []
+    error = ""
+    with pytest.MonkeyPatch.context() as patch:
+        real = doctor.table
+        patch.setattr(doctor, "table", lambda findings: seen.extend(findings) or real(findings))
+        try:
+            doctor.run([["stage=doctor", *overrides]], SWEEPS, Console(file=io.StringIO()))
+        except UserError as caught:
+            error = str(caught)
+    return seen, error
+
+
+def plan(*overrides: str) -> Any:
+    from kvdistill.plan.expand import expand
+
+    return expand([["stage=doctor", *overrides]], SWEEPS)
+
+
+def test_a_nano_study_is_ready(tmp_path: Path) -> None:
+    findings, error = examined("sweep=baselines", f"root={tmp_path}")
+    assert error == ""
+    assert [item for item in findings if item.mend] == []
+    names = {item.check.split()[0] for item in findings}
+    assert names == {
+        "baselines", "arms", "seeds", "task", "weights", "tokenizer", "cluster", "paths", "figures",
+    }  # fmt: skip
+    assert not list(tmp_path.iterdir()) or [p.name for p in tmp_path.iterdir()] == ["cache"]
+
+
+def test_the_papers_scale_without_a_network_says_what_is_missing(tmp_path: Path) -> None:
+    findings, error = examined("scale=paper", "sweep=baselines", f"root={tmp_path}")
+    bad = {item.check: item for item in findings if item.mend}
+    assert error == f"{len(bad)} of {len(findings)} checks found a problem."
+    assert {"weights qwen2.5-7b", "task gpqa", "cluster"} <= set(bad)
+    assert "stage=fetch" in bad["weights qwen2.5-7b"].mend
+    assert "runs ask for 8 GPUs and this machine has" in bad["cluster"].found
+
+
+def test_what_a_room_refuses_is_a_line_of_the_list(tmp_path: Path) -> None:
+    findings, error = examined("projection=identity", f"root={tmp_path}")
+    bad = {item.check: item.found for item in findings if item.mend}
+    assert "projection=identity needs equal KV shapes" in bad["arms"]
+    assert "projection=identity" in bad["baselines"]
+    assert error.startswith("3 of "), bad  # and one seed alone
+
+
+def test_one_seed_is_a_problem() -> None:
+    from kvdistill.cluster.checkup import seeds
+
+    (found,) = seeds(plan("sweep=baselines", "seed=42"))
+    assert found.mend
+    assert "42 alone" in found.found
+    assert not any(item.mend for item in seeds(plan("sweep=baselines")))
+
+
+def test_local_copies_of_the_tasks_are_looked_for(tmp_path: Path) -> None:
+    from kvdistill.cluster.reach import tasks
+
+    for place in ("gsm8k/main/test.jsonl", "math500/test.jsonl", "ceval/accountant/val.jsonl"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("{}\n")
+    found = {
+        item.check.split()[1]: item
+        for item in tasks(plan("tasks=seven_subset", f"tasks.data_root={tmp_path}"))
+    }
+    assert not found["gsm8k"].mend
+    assert not found["math500"].mend
+    assert "no train.jsonl for gpqa_main" in found["gpqa"].found
+    assert found["ceval"].mend
+    assert "accountant" not in found["ceval"].found
+
+
+def test_a_fetched_benchmark_needs_no_network(no_network: Path) -> None:
+    from kvdistill.cluster.reach import tasks
+
+    (no_network / "datasets--openai--gsm8k/refs").mkdir(parents=True)
+    (no_network / "datasets--openai--gsm8k/refs/main").write_text("c" * 40)
+    found = {item.check.split()[1]: item for item in tasks(plan("tasks=seven_subset"))}
+    assert found["gsm8k"].found == "openai/gsm8k at cccccccc"
+    assert found["math500"].mend
+
+
+def test_every_task_file_says_where_its_items_are() -> None:
+    from kvdistill.cluster.reach import TASKS, metadata
+
+    for path in TASKS.glob("*.yaml"):
+        if not path.stem.endswith("_direct"):
+            where = metadata(path.stem)
+            assert where is not None
+            assert "split" in where
+
+
+def test_a_tokenizer_that_hides_its_bytes_does_not_pair(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    from kvdistill.cluster.pairing import fault
+
+    plain = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1, "[EOS]": 2}, unk_token="[UNK]"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="[EOS]").save_pretrained(tmp_path)
+    node = {"_target_": "kvdistill.models.pretrained.Pretrained", "path": str(tmp_path)}
+    assert fault("teachers.a", node).startswith("teachers.a")
+
+
+@pytest.mark.parametrize(("partition", "mend"), [("gpu", False), (None, False), ("no", True)])
+def test_slurm_is_asked_for_the_partition(
+    partition: str | None, mend: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cluster.reach import slurm
+
+    fake = tmp_path / "sinfo"
+    fake.write_text("#!/bin/sh\necho 'gpu|up|4|gpu:a100:8'\necho 'old|down|1|(null)'\n")
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = slurm(partition)
+    assert bool(found.mend) == mend
+    assert "gpu" in found.found or "Use one of gpu." in found.mend
+
+
+def test_no_slurm_here_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from kvdistill.cluster.reach import slurm
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert shutil.which("sinfo") is None
+    assert "cluster=local" in slurm(None).mend
+
+
+def test_a_root_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.cluster import checkup
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkup.tempfile, "NamedTemporaryFile", refuse)
+    (found,) = checkup.paths(Path("/nowhere/below"), plan())
+    assert found.mend == "Give a root that can be written."
+
+
+def test_a_root_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from kvdistill.cluster import checkup
+
+    monkeypatch.setattr(checkup.cost, "free_bytes", lambda _: 1)
+    (found,) = checkup.paths(tmp_path, plan())
+    assert found.mend == "Give a root with more room."
+
+
+def test_figures_that_cannot_be_drawn_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.cluster.checkup import figures
+    from kvdistill.report.figures import style
+
+    assert not next(iter(figures())).mend
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(style, "draw", fail)
+    assert next(iter(figures())).found == "RuntimeError: no font"

@@ -1,0 +1,69 @@
+"""What a newcomer is shown, and what the shell completes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def launched(*arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "launch.py", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": "src", **environment},
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_help_names_every_group_choice_and_question() -> None:
+    shown = launched("--help")
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        group = path.parent.relative_to(ROOT / "conf").parts
+        if group and group[0] not in {"teacher", "hydra"}:
+            assert f" {path.stem} " in shown, path
+    for path in (ROOT / "sweeps").glob("*.yaml"):
+        assert f" {path.stem} " in shown, path
+    assert "seed        42" not in shown
+    assert "hydra" not in shown.lower()
+
+
+def test_every_group_is_described_and_its_default_marked() -> None:
+    from kvdistill.config import guide
+
+    found = guide.groups(ROOT / "conf")
+    folders = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {"teacher"}
+    assert {group for group in found if "/" not in group} == folders
+    for group, (default, said) in found.items():
+        assert (ROOT / "conf" / group / f"{default}.yaml").is_file(), group
+        assert said or "/" in group, group
+    assert found["layers/map"][0] == "proportional"
+
+
+def test_every_command_of_the_help_is_one_that_works() -> None:
+    """Composes what each asks for; stages that need a study are only looked up."""
+    from hydra import initialize_config_dir
+
+    from kvdistill.cluster.command import STAGES
+    from kvdistill.config.compose import compose
+    from kvdistill.config.guide import COMMANDS
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for command in COMMANDS:
+            words = [word for word in command.split()[2:] if word != "-m"]
+            first = [word.split(",")[0] for word in words if not word.startswith("sweep=")]
+            assert compose(first)["stage"] in STAGES, command
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("fusion=", "fusion=learnable"), ("compression=ke", "compression=keep_last"),
+     ("scale=", "scale=paper"), ("teach", "teachers=")],
+)  # fmt: skip
+def test_the_shell_completes_groups_and_choices(typed: str, offered: str) -> None:
+    line = f"python launch.py {typed}"
+    shown = launched("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert offered in shown.split()
