@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from kvdistill.cluster import cost
 from kvdistill.errors import UserError
 from kvdistill.plan.expand import Plan, expand
@@ -100,12 +102,17 @@ def paths(root: Path, plan: Plan) -> Iterator[Finding]:
     yield Finding("paths", found, "" if needed < free else "Give a root with more room.")
 
 
+def axes(figure: Figure) -> None:
+    """The least of a figure."""
+    figure.add_subplot()
+
+
 def figures() -> Iterator[Finding]:
     """Whether a figure can be drawn here."""
     from kvdistill.report.figures.style import draw
 
     try:
-        drawn = draw("probe", "probe", "A line.", lambda f: f.add_subplot().plot([0, 1]), (2, 1))
+        drawn = draw("probe", "probe", "Axes.", axes, (2, 1))
     except Exception as error:  # noqa: BLE001 - whatever it is, the report would meet it too
         yield Finding("figures", f"{type(error).__name__}: {error}", "Reinstall matplotlib.")
         return

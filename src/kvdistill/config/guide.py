@@ -14,9 +14,12 @@ COMMANDS = {
     "python launch.py": "one run of the default arm: minutes on a CPU",
     "python launch.py -m fusion=fixed,similarity,learnable seed=42,43,44": "nine runs, compared",
     "python launch.py sweep=baselines": "a question of sweeps/; sweep=everything: all of them",
+    "python launch.py sweep=ablation_layers cluster=slurm scale=paper": "on a cluster, full size",
     "python launch.py stage=plan sweep=matrix scale=paper": "what it would cost; computes nothing",
     "python launch.py stage=doctor sweep=matrix": "is everything ready to start?",
     "python launch.py stage=status study=NAME": "where a study stands",
+    "python launch.py stage=why study=NAME run=ID": "which settings make this run new",
+    "python launch.py stage=retry study=NAME": "only what failed",
     "python launch.py stage=report study=NAME": "the report, rebuilt",
 }
 
