@@ -36,6 +36,12 @@ class Item:
     empty: bool = False
     alternative: float | None = None
     """`correct` under the task's other extractor; None where an answer needs no extraction."""
+    question: str | None = None
+    """As asked, options included; it and the next two are None where the benchmark asks not to be
+    shown (GPQA)."""
+    target: str | None = None
+    response: str | None = None
+    """What the model wrote, or the choice it found likeliest."""
 
 
 @dataclass(frozen=True, kw_only=True)

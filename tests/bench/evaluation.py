@@ -188,7 +188,7 @@ def same_output(model, tokenizer, base, ours, theirs, work) -> dict[str, int]:
     suite = dataclasses.replace(base, tasks=[ours])
     folder = work / f"answers-{ours}"
     result = evaluate(model, tokenizer, suite, {}, cache=folder)
-    answers = Answers(next(folder.glob("*.jsonl")))
+    answers = Answers(next(folder.glob("eval-*/answers.jsonl")))
     with quiet():
         tasks, _ = load_tasks(suite, {})
         task = tasks[ours]

@@ -103,6 +103,36 @@ def test_repeating_the_command_computes_nothing(study: Path) -> None:
     assert stamps(study) == before
 
 
+def test_a_students_card_holds_its_scores(study: Path) -> None:
+    for folder in trained(study):
+        card = (folder / "model/README.md").read_text(encoding="utf-8")
+        assert "model-index" in card
+        assert "| macro average |" in card
+
+
+def test_a_finished_run_and_a_model_by_path_are_evaluated_on_another_suite(study: Path) -> None:
+    folder = trained(study)[0]
+    quick = ["stage=evaluate", f"root={study}", *TINY, "tasks.limit=3", "tasks.name=three"]
+    done = launch(*quick, f"evaluate.run={folder.name}")
+    assert done.returncode == 0, done.stderr
+    (made,) = (study / "runs/evaluated-three/runs").glob("untrained-*/results.json")
+    found = json.loads(made.read_text())
+    assert {task["n"] for task in found["tasks"].values()} == {3}
+    # The same weights are one model, by whatever name.
+    again = launch(*quick, f"evaluate.model={folder / 'model'}")
+    assert again.returncode == 0, again.stderr
+    assert len(list((study / "runs/evaluated-three/runs").glob("untrained-*/"))) == 1
+
+
+def test_studies_are_joined_in_one_report_at_a_place_of_ones_own(study: Path) -> None:
+    output = study / "joined"
+    both = "study=[nano,evaluated-three]"
+    done = launch("stage=report", f"root={study}", both, f"report.output={output}")
+    assert done.returncode == 0, done.stderr
+    page = (output / "index.html").read_text(encoding="utf-8")
+    assert "nano + evaluated-three" in page
+
+
 def test_a_lost_run_is_done_again_to_the_same_bits(study: Path) -> None:
     folder = trained(study)[0]
     weights = (folder / "model/model.safetensors").read_bytes()
@@ -150,6 +180,10 @@ def test_an_altered_artefact_is_named_and_refused(study: Path) -> None:
         (["-m", "cluster.threads=1,2"], "cluster cannot be swept"),
         (["stage=nonsense"], "stage=nonsense is no stage"),
         (["sweep=nosuch"], "sweep=nosuch is no file"),
+        (["study=[a,b]"], "names several studies, which only stage=report joins"),
+        (["stage=evaluate"], "exactly one of evaluate.run and evaluate.model"),
+        (["stage=evaluate", "evaluate.run=abc"], "evaluate.run=abc is no finished run"),
+        (["stage=evaluate", "evaluate.model=a/b"], "evaluate.revision must pin to a commit"),
         (["projection=identity"], "projection=identity"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[-1],

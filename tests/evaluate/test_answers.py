@@ -59,7 +59,7 @@ def test_a_killed_evaluation_goes_on_at_the_item(answers, suite, tokenizer, nano
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(model, tokenizer, suite, data, progress=kill, cache=tmp_path)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("eval-*/answers.jsonl")
     kept = len(path.read_text(encoding="utf-8").splitlines())
     assert kept >= answers - 1
     asked = []
@@ -96,3 +96,12 @@ def test_the_key_sees_weights_dtype_tokenizer_and_settings_but_not_the_mode(toke
     with torch.no_grad():
         other.model.layers[1].mlp.down_proj.weight[0, 0] += 1e-6
     assert model_key(other, tokenizer, settings) != key
+
+
+def test_two_writers_of_one_file_spoil_nothing(tmp_path):
+    path = tmp_path / "a.jsonl"
+    first, second = Answers(path), Answers(path)
+    for n in range(50):
+        first[f"a{n}"] = Answer("long " * 5000)
+        second[f"b{n}"] = Answer([-1.0, True])
+    assert len(Answers(path).known) == 100

@@ -33,6 +33,31 @@ def test_the_likeliest_letter_is_the_answer(name, logs, chosen, benchmarks):
         assert verdict == {"acc": float(task.doc_to_target(doc) == chosen)}
 
 
+CHOICES = [
+    ([-1.0, -2.0, -3.0], 0),
+    ([-3.0, -1.0, -2.0], 1),
+    ([-3.0, -2.0, -1.0], 2),
+    ([-200.0, -199.0, -250.0], 1),  # long answers: sums over many tokens, not averages
+    ([-40.0, -5.0, -60.0], 1),  # a short lie beats a long truth; MC1 does not divide by length
+    ([-2.0, -2.0, -2.0], 0),
+    ([-9.0, -2.0, -2.0], 1),
+    ([-math.inf, -math.inf, -1.0], 2),
+    ([-1e-9, -1e-8, -1e-7], 0),
+    ([-0.1, -0.09999, -0.2], 1),
+]
+
+
+@pytest.mark.parametrize(("logs", "chosen"), CHOICES)
+def test_the_likeliest_choice_is_the_answer_wherever_the_true_one_stands(logs, chosen, benchmarks):
+    suite = Suite(name="x", tasks=["truthfulqa"], data_root=str(benchmarks))
+    task = load_tasks(suite, {})[0]["truthfulqa"]
+    golds = {task.doc_to_target(doc) for doc in task.eval_docs}
+    assert len(golds) > 1
+    for doc in task.eval_docs:
+        verdict = task.process_results(doc, [(log, False) for log in logs])
+        assert verdict == {"acc": float(doc["choices"][chosen].startswith("Fact"))}
+
+
 def test_gpqa_gives_its_options_in_an_order_of_the_question_alone(benchmarks):
     suite = Suite(name="x", tasks=["gpqa"], data_root=str(benchmarks))
     (first, _), (second, _) = load_tasks(suite, {}), load_tasks(suite, {})

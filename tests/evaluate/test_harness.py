@@ -54,6 +54,22 @@ def test_a_model_that_says_nothing_scores_zero_and_is_called_empty(nano, oracle,
         assert result.tasks[task].normalised == 0.0
 
 
+def test_a_model_that_says_nothing_scores_zero_on_what_is_written_and_no_better_than_chance_else(
+    seven, oracle, tokenizer
+):
+    result = evaluate(oracle(seven, {}, lambda *_: ""), tokenizer, seven, {})
+    for task in ("gsm8k", "math500", "bbh"):
+        score = result.tasks[task]
+        assert (score.score, score.empty, score.unparsed) == (0, 1, 1)
+    tasks, _ = load_tasks(seven, {})
+    # All choices are equally unlikely a token, so the shortest is taken.
+    assert result.tasks["truthfulqa"].score <= result.tasks["truthfulqa"].chance
+    for name in ("gpqa", "cmmlu", "ceval"):
+        golds = [tasks[name].doc_to_target(doc) for doc in tasks[name].eval_docs]
+        # Every letter ties, so the first is taken.
+        assert result.tasks[name].score == golds.count(0) / len(golds)
+
+
 def test_a_model_whose_choices_tie_gains_nothing_from_the_true_one_standing_first(
     benchmarks, oracle, tokenizer
 ):

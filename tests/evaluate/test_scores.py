@@ -3,7 +3,6 @@ import math
 import pytest
 
 from kvdistill.evaluate import scores
-from kvdistill.evaluate.audit import audit, signs
 from kvdistill.records import Item
 
 
@@ -56,38 +55,6 @@ def test_the_gap_needs_both_sides():
     both = {"train_questions": train, "test_questions": test}
     assert scores.generalisation_gap(both) == 0.5
     assert scores.generalisation_gap({"test_questions": test}) is None
-
-
-def read(task, pairs, **flags):
-    return [
-        Item(task=task, item=str(n), doc_hash="", prompt_hash="", correct=c, alternative=a, **flags)
-        for n, (c, a) in enumerate(pairs)
-    ]
-
-
-def test_the_audit_gives_rates_and_both_scores():
-    rows = read("g", [(1.0, 0.0), (0.0, 0.0)], truncated=True) + items("c", x=[1])
-    written, letters = audit({"sft": rows})
-    assert (written.score, written.alternative, written.truncated) == (0.5, 0.0, 1.0)
-    assert (letters.task, letters.alternative) == ("c", None)
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "depends"),
-    [
-        ([(1.0, 1.0)], [(0.0, 0.0)], False),
-        ([(1.0, 0.0)], [(0.0, 1.0)], True),
-        ([(1.0, 0.0)], [(0.0, 0.0)], True),  # a gain under one reading is a tie under the other
-        ([(0.0, 0.0)], [(0.0, 0.0)], False),
-    ],
-)
-def test_a_sign_depends_on_the_extractor_when_the_two_disagree(ours, theirs, depends):
-    (sign,) = signs(read("g", ours), read("g", theirs))
-    assert sign.depends is depends
-
-
-def test_a_task_without_extraction_has_no_sign_to_check():
-    assert signs(items("c", x=[1]), items("c", x=[0])) == []
 
 
 def test_the_clean_score_leaves_out_what_training_held():

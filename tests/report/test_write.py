@@ -15,6 +15,7 @@ import pytest
 import kvdistill
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.report import build
+from kvdistill.stats.hypotheses import registration
 from tests.report.conftest import HOSTILE
 from tests.stats import fake
 
@@ -161,3 +162,36 @@ def test_no_torch_is_imported():
     path = {"PYTHONPATH": str(Path(kvdistill.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | path)
     assert done.returncode == 0
+
+
+def test_a_claim_that_was_dropped_stands_on_the_page(tmp_path):
+    hard = {"name": "H", "arm": "b", "baseline": "a", "at_least": 30.0, "level": "minimum"}
+    folder = fake.write_study(
+        tmp_path, {"q": {"a": 0.0, "b": 0.1}}, extra={"hypotheses": registration([hard])}
+    )
+    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    assert "withdrawn or edited since" in page
+    assert "Minimum criteria" not in page
+
+
+def test_arms_that_agree_on_every_item_have_a_page(tmp_path):
+    folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 0.0}}, seeds=(0,), texts=True)
+    (one, other) = sorted((folder / "runs").glob("*/items.parquet"))
+    other.write_bytes(one.read_bytes())
+    results = one.with_name("results.json").read_bytes()
+    other.with_name("results.json").write_bytes(results)
+    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    assert "is more often right on 0 items" in page
+
+
+def test_texts_that_are_private_are_not_shown(tmp_path):
+    folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 1.0}}, seeds=(0,), texts=True)
+    for path in (folder / "runs").glob("*/items.parquet"):
+        frame = pd.read_parquet(path)
+        hidden = frame["task"] == "nano_exam"
+        frame.loc[hidden, ["question", "target", "response"]] = None
+        frame.to_parquet(path)
+    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    assert "The answer of nano_logic" in page
+    assert "The answer of nano_exam" not in page
+    assert "No texts are kept of this item." in page

@@ -10,6 +10,7 @@ from kvdistill.stats.hypotheses import (
     BEFORE,
     POST_HOC,
     UNRECORDED,
+    WITHDRAWN,
     claim,
     digest,
     registration,
@@ -146,10 +147,21 @@ def test_what_is_not_there_is_pending_and_named(tmp_path):
 
 def test_an_edited_claim_is_post_hoc(tmp_path):
     before = registration([of()])
-    (edited,) = judged(tmp_path, [of(at_least=1.0)], extra={"hypotheses": before})
+    edited, old = judged(tmp_path, [of(at_least=1.0)], extra={"hypotheses": before})
     assert edited.recorded == POST_HOC
+    assert (old.recorded, old.claim.bound) == (WITHDRAWN, 3.0)
     (reworded,) = judged(tmp_path / "b", [of(text="Other words")], extra={"hypotheses": before})
     assert reworded.recorded == BEFORE
+
+
+def test_a_claim_that_was_dropped_is_still_judged_and_counts_in_no_level(tmp_path):
+    hard = of(name="hard", level="minimum", at_least=60.0)
+    kept = [of(name="easy", level="minimum")]
+    before = {"hypotheses": registration([*kept, hard, of(name="elsewhere", arm="unknown")])}
+    easy, dropped = found = judged(tmp_path, kept, extra=before)
+    assert (easy.recorded, dropped.claim.name) == (BEFORE, "hard")
+    assert (dropped.verdict, dropped.recorded) == (REFUTED, WITHDRAWN)
+    assert levels(found) == {"minimum": SUPPORTED}
 
 
 def test_a_claim_written_between_baseline_and_arm_says_so(tmp_path):

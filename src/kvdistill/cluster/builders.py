@@ -69,6 +69,7 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
 def do_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
     """Trains if the arm trains, on every rank; then rank 0 evaluates and writes the records."""
     from kvdistill.evaluate import records  # lm-eval is slow to import
+    from kvdistill.report.model_card import complete
     from kvdistill.report.run_figures import run_figures
 
     config = dict(recipe)
@@ -79,6 +80,7 @@ def do_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> di
     model = load.model(config["student"], "student", trained)
     tokenizer = load.tokenizer(config["student"], "student", trained)
     records.write(model, tokenizer, config, needs, folder, facts, progress)
+    complete(folder)
     run_figures(folder)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return {"arm": config["arm"], "seed": config["seed"], "ledger": facts}

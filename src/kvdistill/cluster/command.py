@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 
-from kvdistill.cluster import data, stages
+from kvdistill.cluster import data, evaluating, stages
 from kvdistill.config import guide
 from kvdistill.config.compose import compose, explain
 from kvdistill.errors import ConfigError, UserError
@@ -26,6 +26,7 @@ STAGES: dict[str, Callable[[Sequence[Sequence[str]], Path], None]] = {
     "doctor": stages.doctor,
     "data": data.run,
     "teachers": stages.teachers,
+    "evaluate": evaluating.run,
     "fetch": stages.fetch,
     "status": stages.status,
     "why": stages.why,

@@ -1,6 +1,6 @@
 """What a study says of itself once jobs have ended: its budget and its report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,37 @@ from kvdistill.report.write import build
 
 
 def conclude(
-    root: Path, study: Path, stats: Mapping[str, Any], console: Console | None = None
+    root: Path,
+    study: Path,
+    stats: Mapping[str, Any],
+    console: Console | None = None,
+    *,
+    also: Sequence[Path] = (),
+    output: Path | None = None,
 ) -> Path:
-    """Writes the budget and the report; prints the comparison and the report's path."""
+    """Writes the budget and the report; prints the comparison and the report's path.
+
+    Args:
+        root: holds artifacts/ and runs/.
+        study: the study's folder.
+        stats: the resolved stats group.
+        console: where to print.
+        also: more studies, joined with it in one report.
+        output: the report's folder; by default `report` in the study's, joined studies' folder
+            being named after all of them.
+
+    Returns:
+        The report's page.
+    """
+    studies = [study, *also]
+    joined = study.parent / "+".join(one.name for one in studies) / "report"
     with FileLock(study / ".report.lock"):
-        ledger.write(root, study)
-        index = build([study], study / "report", stats)
+        for one in studies:
+            ledger.write(root, one)
+        index = build(studies, output or joined, stats)
     shown = console or Console(highlight=False, width=120)
-    for part in tables(study):
-        shown.print(part)
+    for one in studies:
+        for part in tables(one):
+            shown.print(part)
     shown.print(f"report: {index}", soft_wrap=True)
     return index

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from filelock import SoftFileLease
 
-from kvdistill.cluster import manifest
+from kvdistill.cluster import expected, manifest
 from kvdistill.cluster.causes import cause
 from kvdistill.cluster.ranks import Failure, Ranks
 from kvdistill.cluster.status import Status
@@ -114,7 +114,7 @@ def work(folder: Path, ranks: Ranks, status: Status | None) -> None:
     facts = BUILDERS[frozen["kind"]](frozen["recipe"], needs, folder, progress)
     if status is not None:
         facts |= {"wall_s": time.monotonic() - began, "ranks": ranks.size}
-        manifest.write(folder, frozen["kind"], frozen["needs"], facts)
+        manifest.write(folder, frozen["kind"], frozen["needs"], facts | expected.recorded(folder))
 
 
 def read(folder: Path) -> dict[str, Any]:

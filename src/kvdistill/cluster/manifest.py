@@ -11,7 +11,9 @@ from kvdistill.errors import ArtifactError
 from kvdistill.files import read_json, sha256, write_json
 from kvdistill.records import SCHEMA_VERSION
 
-BOOKKEEPING = {"config.yaml", "status.json", "log.txt", "job.json", "manifest.json"}
+BOOKKEEPING = {
+    "config.yaml", "hypotheses.json", "status.json", "log.txt", "job.json", "manifest.json",
+}  # fmt: skip
 ORIGIN = "origin.json"
 """Beside a copy of the package that jobs run from: where it was copied from."""
 PACKAGES = (

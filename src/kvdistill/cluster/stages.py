@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kvdistill.cluster import board, data
+from kvdistill.cluster import board, data, expected
 from kvdistill.cluster import fetch as download
 from kvdistill.cluster import why as reasons
 from kvdistill.cluster.conclude import conclude
@@ -28,7 +28,12 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 def run(job_overrides: Overrides, sweeps: Path) -> None:
     """Plans, checks, freezes, does what is missing, and reports."""
-    plan = expand(job_overrides, sweeps)
+    carry_out(expand(job_overrides, sweeps))
+
+
+def carry_out(plan: Plan) -> None:
+    """Checks and freezes a plan, does what is missing of it, and reports."""
+    expected.claims(plan)  # a claim that cannot be judged is refused before anything is written
     console.print(planned(plan))
     todo = [item for item in plan.runs.values() if not is_complete(home(plan, item))]
     if todo:
@@ -45,6 +50,7 @@ def run(job_overrides: Overrides, sweeps: Path) -> None:
 def finish(plan: Plan, nodes: Sequence[Node]) -> None:
     """Does the plan's jobs that are missing, then reports; raises UserError if any failed."""
     folders = freeze(plan)
+    expected.register(plan, folders)
     failed = submit(plan, nodes, folders, console, report=True)
     if failed is None:
         return
@@ -164,13 +170,26 @@ def asked(job_overrides: Overrides) -> Config:
 
 
 def report(job_overrides: Overrides, _: Path) -> None:
-    """Rebuilds a study's report from what lies on disk."""
+    """Rebuilds the report of a study, or of several joined, from what lies on disk."""
     config = compose(list(job_overrides[0]))
-    conclude(Path(config["root"]), study_folder(config), config["stats"], console)
+    named = config["study"] if isinstance(config["study"], list) else [config["study"]]
+    studies = [study_folder({**config, "study": name}) for name in dict.fromkeys(named)]
+    if not studies:
+        raise ConfigError("study=[] names no study. Give at least one, as in study=[A,B].")
+    output = config["report"]["output"]
+    conclude(
+        Path(config["root"]), studies[0], config["stats"], console,
+        also=studies[1:], output=None if output is None else Path(output),
+    )  # fmt: skip
 
 
 def study_folder(config: Config) -> Path:
-    """runs/STUDY. Raises ConfigError where it does not exist."""
+    """runs/STUDY. Raises ConfigError where it does not exist, or where several are named."""
+    if isinstance(config["study"], list):
+        raise ConfigError(
+            f"study={config['study']} names several studies, which only stage=report joins. "
+            "Give one."
+        )
     folder = Path(config["root"]) / "runs" / str(config["study"] or config["scale"])
     if not (folder / "plan.json").is_file():
         known = sorted(path.parent.name for path in folder.parent.glob("*/plan.json"))

@@ -43,6 +43,7 @@ MAX_SHOWN = 20
 """Hits listed a pair; all are counted."""
 MAX_SHARED = 40
 """Tokens of a shared run that are shown."""
+WITHHELD = "(withheld: its authors ask that it not be shown)"
 METHODS = {
     "exact": {"equal": "letters and digits, operators in doubt"},
     "ngram": {
@@ -71,6 +72,8 @@ class Documents:
     name: str
     role: Role
     documents: Sequence[Document]
+    private: bool = False
+    """Whether its authors ask that no text of it be shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +201,9 @@ def _shown(one: Documents, other: Documents, match: Match) -> dict[str, Any]:
         "second": second.id,
         "how": match.method,
         "score": round(match.score, 3),
-        "shared": " ".join(left[run.a : run.a + min(run.size, MAX_SHARED)]),
+        "shared": WITHHELD
+        if one.private or other.private
+        else " ".join(left[run.a : run.a + min(run.size, MAX_SHARED)]),
     }
 
 

@@ -1,10 +1,11 @@
 """What one model answered to each request, in memory or also on disk.
 
 lm-eval's own cache is keyed by the request alone, so that a second model is served the first one's
-answers. Here a file belongs to one model: its name is a hash of the weights, the tokenizer and the
-settings that can move a logit, and a line is keyed by the request, which holds the prompt (so the
-task, the data and the template), and the generation settings. Extractors are applied afterwards
-and are not part of the key.
+answers. Here a file belongs to one model: its name is a hash of weights, dtype, tokenizer, chat
+template, batch size and length, and a line is keyed by the request, which holds the prompt (so the
+task file and the data) and the generation settings. Extractors are applied afterwards and are not
+part of the key. All runs below one root share the files, so that the raw student's answers serve
+every suite and study.
 """
 
 import hashlib
@@ -45,21 +46,28 @@ class Answers:
     def __setitem__(self, key: str, answer: Answer) -> None:
         self.known[key] = answer
         if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             line = json.dumps([key, answer.response, answer.truncated], ensure_ascii=False)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            _append(self.path, f"{line}\n".encode())
+
+
+def _append(path: Path, line: bytes) -> None:
+    """In one call, so that two runs that score one model can share its file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as file:
+        file.write(line)
 
 
 def _read(path: Path) -> dict[str, Answer]:
     known = {}
     data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        # The process was killed in the middle of a line; the next one must not be glued to it.
-        path.write_bytes(whole)
-    for line in whole.decode().splitlines():
-        key, response, truncated = json.loads(line)
+    if data and not data.endswith(b"\n"):
+        # A process was killed in the middle of a line; the next one must not be glued to it.
+        _append(path, b"\n")
+    for line in data.split(b"\n"):
+        try:
+            key, response, truncated = json.loads(line)
+        except ValueError:
+            continue  # a cut line is no answer: its item is asked again
         known[key] = Answer(response, truncated)
     return known
 

@@ -17,8 +17,8 @@ from lm_eval.tasks import TaskManager
 
 from kvdistill.errors import UserError
 from kvdistill.evaluate.sources import MissingDataError
+from kvdistill.evaluate.texts import PREFIX
 
-PREFIX = "builtin:"
 TASKS = Path(__file__).parent / "tasks"
 
 

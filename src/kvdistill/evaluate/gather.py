@@ -11,6 +11,7 @@ from kvdistill.evaluate.extract import INVALID
 from kvdistill.evaluate.scorer import Scorer
 from kvdistill.evaluate.sources import data_hash
 from kvdistill.evaluate.suite import Suite
+from kvdistill.evaluate.texts import texts
 from kvdistill.records import Item, TaskScore
 
 
@@ -110,6 +111,7 @@ def _scored(
             truncated=written and scorer.was_truncated(requests[sample["doc_id"]]),
             empty=written and not sample["resps"][0][0].strip(),
             alternative=alternative.get(sample["doc_id"]),
+            **texts(key, task, sample),
         )
         yield item, _chance(sample, written)
 

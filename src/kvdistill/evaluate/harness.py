@@ -36,7 +36,8 @@ def evaluate(
         suite: what is scored, and how.
         data: the project's own rows: `test` (and `train`, for `train_questions`), JSONL of records.
         progress: called with the answers had and needed, once a kind of request.
-        cache: a folder for answers; what it holds of this very model is not computed again.
+        cache: a folder for answers, one below it a model; what it holds of this very model is not
+            computed again.
 
     Raises:
         UserError: no task has data, a task is unknown, the logits are not finite, or a prompt is
@@ -115,4 +116,4 @@ def _answers(
     if cache is None:
         return Answers()
     settings = {"batch_size": suite.batch_size, "max_length": suite.max_length}
-    return Answers(cache / f"{model_key(model, tokenizer, settings)}.jsonl")
+    return Answers(cache / f"eval-{model_key(model, tokenizer, settings)[:16]}" / "answers.jsonl")

@@ -41,9 +41,8 @@ def write(
     """
     suite = build("tasks", config["tasks"])
     began = time.monotonic()
-    found = evaluate(
-        model, tokenizer, suite, own_rows(needs["split"]), progress, folder / "answers"
-    )
+    artifacts = needs["split"].parent
+    found = evaluate(model, tokenizer, suite, own_rows(needs["split"]), progress, artifacts)
     seconds = time.monotonic() - began
     tasks = checked(found, needs["validation"])
     pd.DataFrame([asdict(item) for item in found.items]).to_parquet(folder / "items.parquet")

@@ -14,18 +14,15 @@ from kvdistill.config.build import build
 from kvdistill.data import split as splitting
 from kvdistill.data.build import LeakError, Settings, documents
 from kvdistill.data.build import validate as compare
-from kvdistill.data.leakage import Document, Documents
+from kvdistill.data.leakage import Document, Documents, Role
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.gather import item_id, members, rows_hash
 from kvdistill.evaluate.harness import load_tasks, no_data
 from kvdistill.evaluate.sources import data_hash, digest
 from kvdistill.evaluate.suite import Suite
+from kvdistill.evaluate.texts import asked, is_private
 from kvdistill.evaluate.undisturbed import quiet
 from kvdistill.train.calibrate import evenly
-
-ASKED = ("question", "problem", "input")
-"""What the benchmarks call their question."""
-LETTERS = "ABCD"
 
 
 def own_rows(split: Path) -> dict[str, Path]:
@@ -84,10 +81,12 @@ def task_sets(suite: Suite, tasks: Mapping[str, Task]) -> Iterator[Documents]:
         origin = drawn_from(name, tasks)
         if not members(name, tasks) or origin == "train":
             continue
-        yield Documents(name, "drawn" if origin else "task", list(items(name, tasks)))
+        private = any(is_private(key, tasks[key]) for key in members(name, tasks))
+        role: Role = "drawn" if origin else "task"
+        yield Documents(name, role, list(items(name, tasks)), private)
         shown = list(examples(name, tasks))
         if shown:
-            yield Documents(f"{name}.examples", "examples", shown)
+            yield Documents(f"{name}.examples", "examples", shown, private)
 
 
 def drawn_from(name: str, tasks: Mapping[str, Task]) -> str | None:
@@ -118,14 +117,3 @@ def examples(name: str, tasks: Mapping[str, Task]) -> Iterator[Document]:
         seen |= dict.fromkeys(asked(key, task, shot) for shot in pool)
     for text in seen:
         yield Document(digest(text), text)
-
-
-def asked(key: str, task: Task, doc: Mapping[str, Any]) -> str:
-    """The question with its options: what another text could give away."""
-    if key.startswith(builtin.PREFIX):
-        text = task.doc_to_text(doc)
-        return text if isinstance(text, str) else "\n".join(map(str, task.doc_to_choice(doc)))
-    question = next(str(doc[name]) for name in ASKED if name in doc)
-    options = [doc[letter] for letter in LETTERS] if "A" in doc else doc.get("options", ())
-    lettered = zip(LETTERS, options, strict=False)
-    return "\n".join([question, *(f"{letter}. {option}" for letter, option in lettered)])

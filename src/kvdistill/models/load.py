@@ -42,7 +42,8 @@ def model(
     """
     source, kind = pretrained(node, role, folder), dtype(node, role)
     loaded = source.body(kind) if body else source.model(kind)
-    check(Geometry(**node["geometry"]), loaded.config, f"{role}.geometry")
+    if node["geometry"] is not None:  # null where a model is only evaluated
+        check(Geometry(**node["geometry"]), loaded.config, f"{role}.geometry")
     return loaded
 
 

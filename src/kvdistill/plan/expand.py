@@ -10,6 +10,7 @@ from typing import Any
 from kvdistill.config.cluster import checked_resources
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import check_seed, typed
+from kvdistill.errors import ConfigError
 from kvdistill.plan.budget import unified_steps
 from kvdistill.plan.claims import resolved
 from kvdistill.plan.graph import Node, run
@@ -85,6 +86,11 @@ def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
             config = composer(items, seed)
             if plan is None:
                 study = config["study"] or config["scale"]
+                if isinstance(study, list):
+                    raise ConfigError(
+                        f"study={study} names several studies, which only stage=report joins. "
+                        "Give one."
+                    )
                 plan = Plan(Path(config["root"]), str(study), config=config)
             name = sweep.name if sweep else "+".join(varied) or "runs"
             question = plan.questions.setdefault(name, asked(sweep, name))

@@ -59,7 +59,9 @@ def merged(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
     old = read_json(path) if path.exists() else {}
     questions = old.get("questions", {})
     for name, asked in plan.questions.items():
-        kept = questions.setdefault(name, {**asked, "arms": {}})
+        # What is asked and expected stands as it reads now; the manifests hold what it was.
+        kept = {**asked, "arms": questions.get(name, {}).get("arms", {})}
+        questions[name] = kept
         for label, seeds in asked["arms"].items():
             for seed, identity in seeds.items():
                 arm = free_label(kept["arms"], label, seed, identity, plan.details[identity])

@@ -10,11 +10,8 @@ import yaml
 
 from kvdistill.errors import ConfigError
 
-KEYS = {
-    "question", "arms", "axes", "seeds", "only", "exclude", "resources", "hypotheses", "criteria",
-    "primary", "figure",
-}  # fmt: skip
 JUDGED = ("hypotheses", "criteria", "primary", "figure")
+KEYS = {"question", "arms", "axes", "seeds", "only", "exclude", "resources", *JUDGED}
 
 Rule = Mapping[str, Any]
 """`arm` and axes -> the value, or list of values, that a point must have; all must agree."""

@@ -97,7 +97,9 @@ def item_id(run: Run, task: str, index: int) -> str:
 
 
 def texts(run: Run, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
-    """(task, item) -> the texts that the run kept."""
+    """(task, item) -> the texts that the run kept; a private benchmark's items have none."""
+    if not wanted:
+        return {}
     path = run.folder / "items.parquet"
     there = [name for name in TEXTS if name in pq.ParquetFile(path).schema_arrow.names]
     if not there:
@@ -108,7 +110,7 @@ def texts(run: Run, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], dict[
     return {
         (row["task"], row["item"]): {name: visible(str(row[name] or "")) for name in there}
         for row in rows
-        if (row["task"], row["item"]) in wanted
+        if (row["task"], row["item"]) in wanted and row[there[0]] is not None
     }
 
 

@@ -14,6 +14,7 @@ from kvdistill.report.figures.style import Drawn
 from kvdistill.report.grid import Grid, file_name
 from kvdistill.report.safe import spelled
 from kvdistill.report.sections import Content
+from kvdistill.stats.hypotheses import WITHDRAWN
 from kvdistill.stats.seeds import LEGEND
 
 ASSETS = files("kvdistill.report").joinpath("page")
@@ -35,6 +36,7 @@ def page(content: Content) -> str:
         script=Markup(script),
         policy=policy(style, script),
         legend=LEGEND,
+        withdrawn=WITHDRAWN,
         grid_json=grid_json,
     )
 

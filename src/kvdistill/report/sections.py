@@ -1,18 +1,19 @@
 """What the page says, section by section, before it becomes HTML."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from kvdistill.report import ablations, tables
+from kvdistill.report import ablations, audit, robustness, tables
+from kvdistill.report.curve_tables import of_curves
 from kvdistill.report.disagree import Browser, browser, pair_of
 from kvdistill.report.figures import scores, training
 from kvdistill.report.figures.style import Drawn, Look, looks
 from kvdistill.report.grid import Grid, Value
 from kvdistill.report.provenance import Provenance, provenance
-from kvdistill.report.words import line, sentence, task_names
+from kvdistill.report.words import DASH, line, sentence, task_names
 from kvdistill.stats.analysis import Analysis, matrix
 from kvdistill.stats.curves import by_teacher, curves, routing
 from kvdistill.stats.settings import Settings
@@ -41,6 +42,7 @@ class QuestionSection:
     scores: Grid
     differences: Grid
     cells: Grid
+    extraction: Grid
     figures: list[Drawn] = field(default_factory=list)
     ablation: list[Drawn] = field(default_factory=list)
     routing: list[tuple[Drawn, Grid]] = field(default_factory=list)
@@ -62,6 +64,8 @@ class Content:
     levels: Mapping[str, str]
     questions: list[QuestionSection]
     matrix: Grid
+    weightings: Grid
+    generalisation: Grid
     training: list[Drawn]
     training_grid: Grid
     efficiency: Grid
@@ -82,10 +86,12 @@ class Content:
         yield from self.training
 
     def grids(self) -> Iterator[Grid]:
-        """Every table that is also a file."""
-        yield self.matrix
+        """Every table that is also a file, those behind the figures among them."""
+        yield from (self.matrix, self.weightings, self.generalisation)
+        yield from (drawn.data for drawn in self.figures() if drawn.data is not None)
         for question in self.questions:
             yield from (question.scores, question.differences, question.cells)
+            yield question.extraction
             yield from (grid for _, grid in question.routing)
         yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_grid)
         yield self.provenance.runs
@@ -114,13 +120,15 @@ def gather(
         levels=levels(verdicts),
         questions=[question(study, one, style, settings) for one in analyses.values()],
         matrix=tables.scores(whole, ties, "matrix"),
+        weightings=robustness.weightings(study, arms),
+        generalisation=robustness.generalisation(arms),
         training=curves_drawn,
         training_grid=curves_grid,
         efficiency=tables.efficiency(arms),
         budget=tables.budget(study),
         parity=tables.parity(study),
         leakage=tables.leakage(study),
-        audit=tables.audit(study, arms),
+        audit=audit.by_arm(study, arms),
         provenance=provenance(study),
         selftest=selftest,
         lines=[
@@ -187,6 +195,7 @@ def question(
         scores=tables.scores(table, analysis.ties, f"{asked.name}_scores"),
         differences=tables.differences(analysis),
         cells=tables.cells(analysis, study.tasks),
+        extraction=audit.by_task(analysis, study.tasks),
         ablation=ablations.figures(analysis, local),
         routing=routing_section(analysis),
         browser=browser(analysis, study.tasks),
@@ -254,7 +263,7 @@ def routing_section(analysis: Analysis) -> list[tuple[Drawn, Grid]]:
                 )
         layers = list(layer_means(weights, first.index[0], first.columns[0]))
         grid = Grid(
-            name,
+            f"{name}_layers",
             f"Routing weights of {label} by layer",
             ["task", "teacher", *map(str, layers)],
             rows,
@@ -309,7 +318,26 @@ def training_section(
             found.append(training.dual_axis(with_kv, style, column))
             found.append(training.stacked(with_kv, style, column))
     found.append(training.gap(means, style, column))
-    return found, training_grid(means, column, waiting)
+    return with_tables(found, means, column), training_grid(means, column, waiting)
+
+
+def with_tables(
+    drawn: Sequence[Drawn], means: Sequence[training.Curves], column: str | None
+) -> list[Drawn]:
+    """The figures of curves, each with the numbers it draws."""
+    accuracy, both = [column] if column else [], ("train", "val")
+    drawn_from: dict[str, tuple[list[str], tuple[str, ...]]] = {
+        "convergence_curves": (["ce"], both),
+        "kv_loss_curves": (["kv"], both),
+        "task_accuracy_curves": (accuracy, both),
+        "dual_axis_curve": (["kv", *accuracy], ("val",)),
+        "stacked_curves": (["kv", *accuracy], ("val",)),
+        "overfitting_analysis": (["ce", "kv", *accuracy], both),
+    }
+    return [
+        replace(one, data=of_curves(one.name, one.title, means, *drawn_from[one.name]))
+        for one in drawn
+    ]
 
 
 def training_grid(
@@ -324,9 +352,9 @@ def training_grid(
         for name, _ in names:
             _, y = one.line("val", name)
             ends = [float(y[0]), float(y[-1])] if len(y) else [None, None]
-            row += [Value(tables.DASH if v is None else f"{v:.3f}", v) for v in ends]
+            row += [Value(DASH if v is None else f"{v:.3f}", v) for v in ends]
         step = training.convergence_step(one)
-        row.append(Value(f"{step:.0f}", step) if step is not None else Value(tables.DASH))
+        row.append(Value(f"{step:.0f}", step) if step is not None else Value(DASH))
         rows.append(row)
     return Grid(
         "training", "Validation curves: first and last values, mean over seeds",

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 from kvdistill.report.grid import Grid, Value
-from kvdistill.report.words import p_text, signed, span, task_names
+from kvdistill.report.words import DASH, p_text, signed, span, task_names
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.compare import Difference
 from kvdistill.stats.seeds import LEGEND, OK, stars
 from kvdistill.stats.study import MACRO, Arm, Study
 from kvdistill.stats.summary import Cell, Table
 
-DASH = "\u2014"
 TIE = "\u2248"
 
 
@@ -151,31 +150,47 @@ def cells(analysis: Analysis, tasks: Sequence[str]) -> Grid:
     )
 
 
+RELATIVE = {"parameters": "parameters, % of raw", "tokens_per_second": "tokens/s, % of raw"}
+"""What must equal the raw student's (STUDY.md E)."""
+
+
 def efficiency(arms: Mapping[str, Arm]) -> Grid:
-    """What was measured beside the scores, mean over seeds."""
+    """What was measured beside the scores, mean over seeds; size and speed against the raw."""
     keys: dict[str, None] = {}
     for arm in arms.values():
         for run in arm.unique():
             keys |= {k: None for k, v in run.efficiency.items() if isinstance(v, int | float)}
+    raw = next((a for a in arms.values() if any(r.arm == RAW for r in a.runs.values())), None)
+    against = [key for key in RELATIVE if raw is not None and measured(raw, key)]
     rows = []
     for label, arm in arms.items():
         row = [Value(label)]
         for key in keys:
-            found = [run.efficiency.get(key) for run in arm.unique()]
-            known = [float(v) for v in found if isinstance(v, int | float)]
-            mean = float(np.mean(known)) if known and len(known) == len(found) else None
-            row.append(
-                Value(
-                    f"{mean:,.4g}"
-                    if mean is not None and abs(mean) < 1e4
-                    else f"{mean:,.0f}"
-                    if mean is not None
-                    else DASH,
-                    mean,
-                )
-            )
+            mean = measured(arm, key)
+            row.append(Value(DASH) if mean is None else Value(large(mean), mean))
+        for key in against:
+            mean, whole = measured(arm, key), measured(raw, key) if raw else None
+            share = 100 * mean / whole if mean is not None and whole else None
+            row.append(Value(DASH) if share is None else Value(f"{share:.1f}", share))
         rows.append(row)
-    return Grid("efficiency", "Efficiency, mean over seeds", ["arm", *keys], rows)
+    columns = ["arm", *keys, *(RELATIVE[key] for key in against)]
+    note = "Against the raw student: a trained one must have its size and its speed."
+    return Grid("efficiency", "Efficiency, mean over seeds", columns, rows, note if against else "")
+
+
+RAW = "raw_student"
+
+
+def measured(arm: Arm, key: str) -> float | None:
+    """Mean over the arm's distinct runs; None where one lacks it."""
+    found = [run.efficiency.get(key) for run in arm.unique()]
+    known = [float(v) for v in found if isinstance(v, int | float)]
+    return float(np.mean(known)) if known and len(known) == len(found) else None
+
+
+def large(value: float) -> str:
+    """Four digits, or all of a large number."""
+    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def budget(study: Study) -> Grid:
@@ -260,48 +275,4 @@ def leakage(study: Study) -> Grid:
         columns,
         rows,
         numeric=[False, False, False, True, True, False, False],
-    )
-
-
-def audit(study: Study, arms: Mapping[str, Arm]) -> Grid:
-    """Shares of outputs without a readable answer, cut off, or empty: mean over tasks and runs."""
-    rows = []
-    for label, arm in arms.items():
-        runs = [run for run in arm.unique() if run.done]
-        found = [run.scores[task] for run in runs for task in study.tasks if task in run.scores]
-        gaps = arm.gaps(MACRO, study.tasks)
-        if gaps:
-            named = Value(f"missing: {', '.join(gaps)}", None, "missing")
-            rows.append([Value(label), named, *[Value(DASH)] * 4])
-            continue
-        shares = [
-            float(np.mean([getattr(s, key) for s in found]))
-            for key in ("unparsed", "truncated", "empty")
-        ]
-        worst = max(found, key=lambda s: s.unparsed)
-        moved = [s.alternative - s.score for s in found if s.alternative is not None]
-        rows.append(
-            [
-                Value(label),
-                *(
-                    Value(f"{100 * share:.1f} %", 100 * share, "bad" if share > 0.1 else "")
-                    for share in shares
-                ),
-                Value(f"{worst.task} ({100 * worst.unparsed:.1f} %)" if worst.unparsed else DASH),
-                Value(
-                    signed(100 * float(np.mean(moved))) if moved else DASH,
-                    float(np.mean(moved)) if moved else None,
-                ),
-            ]
-        )
-    return Grid(
-        "extraction",
-        "Extraction audit: how many answers could not be read",
-        ["arm", "no answer found", "cut off", "empty", "worst task", "other extractor, points"],
-        rows,
-        note=(
-            "Mean over tasks and runs. Such answers count as wrong. The last column: how the score "
-            "would move under each task's second extractor."
-        ),
-        numeric=[False, True, True, True, False, True],
     )

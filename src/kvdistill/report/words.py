@@ -12,7 +12,7 @@ KNOWN = {
     "gsm8k": "GSM8K", "math500": "MATH500", "bbh": "BBH", "gpqa": "GPQA",
     "truthfulqa": "TruthfulQA", "cmmlu": "CMMLU", "ceval": "C-Eval", MACRO: "average",
 }  # fmt: skip
-MINUS, ARROW, PLUS_MINUS = "\u2212", "\u2192", "\u00b1"
+MINUS, ARROW, PLUS_MINUS, DASH = "\u2212", "\u2192", "\u00b1", "\u2014"
 
 
 def task_names(endpoints: Sequence[str]) -> dict[str, str]:
@@ -34,14 +34,14 @@ def signed(points: float, digits: int = 1) -> str:
 def p_text(p: float | None) -> str:
     """0.003, <0.001, or a dash."""
     if p is None:
-        return "\u2014"
+        return DASH
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def span(low: float | None, high: float | None, digits: int = 1) -> str:
     """[low, high], signed, in the unit given."""
     if low is None or high is None:
-        return "\u2014"
+        return DASH
     return f"[{signed(low, digits)}, {signed(high, digits)}]"
 
 

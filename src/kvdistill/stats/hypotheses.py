@@ -65,7 +65,7 @@ def claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
 
 
 def digest(node: Mapping[str, Any]) -> str:
-    """Hash of what a claim says: its text and level may be reworded, its content not."""
+    """Hash of what a claim says: its name and text may be reworded, its content not."""
     content = {k: v for k, v in node.items() if k not in ("text", "name") and v is not None}
     for key in ("at_least", "at_most"):
         if key in content:
@@ -84,6 +84,7 @@ BEFORE = "recorded before training"
 BASELINE_KNOWN = "recorded before the arm, after the baseline"
 POST_HOC = "post hoc"
 UNRECORDED = "not recorded in the manifests"
+WITHDRAWN = "recorded before training, withdrawn or edited since"
 
 
 def recorded(node: Mapping[str, Any], arm: Arm | None, baseline: Arm | None) -> str:

@@ -88,6 +88,7 @@ def read_run(
     run.manifest = read_json(folder / "manifest.json")
     results = read_json(folder / "results.json")
     run.efficiency = results.get("efficiency") or {}
+    run.generalisation = results.get("generalisation") or {}
     path = folder / "items.parquet"
     items = reader(path) if path.exists() else {}
     run.scores = {
@@ -130,6 +131,9 @@ def scores(
         truncated=float(found.get("truncated") or 0),
         empty=float(found.get("empty") or 0),
         alternative=found.get("alternative"),
+        by_subject=found.get("by_subject"),
+        normalised=found.get("normalised"),
+        subjects=1 if items is None or items.subjects is None else int(items.subjects.max()) + 1,
         correct=correct,
         items=items,
     )

@@ -47,6 +47,11 @@ class Scores:
     empty: float
     alternative: float | None = None
     """The score under the task's other extractor."""
+    by_subject: float | None = None
+    """Each subject counting alike, where `score` has each item count alike."""
+    normalised: float | None = None
+    """0 at chance, 1 at all right, averaged over subjects."""
+    subjects: int = 1
     correct: np.ndarray | None = None
     """float32, in the order of `items`; None where the run kept no items."""
     items: ItemSet | None = None
@@ -70,6 +75,8 @@ class Run:
     beside: Sequence[str] = ()
     """Tasks scored outside the macro average."""
     efficiency: Mapping[str, Any] = field(default_factory=dict)
+    generalisation: Mapping[str, Any] = field(default_factory=dict)
+    """`gap` (training questions minus held-out ones) and `spread` over tasks, as shares."""
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,7 +1,7 @@
 """Claims judged: supported, refuted, inconclusive, or met by the point estimate only."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy import stats
 from kvdistill.stats.bootstrap import standard_error, stratum
 from kvdistill.stats.compare import compare, mean_answers
 from kvdistill.stats.curves import by_teacher, last, routing, specialises
-from kvdistill.stats.hypotheses import Claim, claim, recorded
+from kvdistill.stats.hypotheses import WITHDRAWN, Claim, claim, digest, recorded
 from kvdistill.stats.recipe import combine
 from kvdistill.stats.seeds import paired_t
 from kvdistill.stats.settings import Settings
@@ -55,7 +55,29 @@ def judge(study: Study, settings: Settings) -> list[Verdict]:
         nodes = [*question.hypotheses, *question.criteria]
         found += [verdict(study, node, question, settings) for node in nodes]
     nodes = [*settings.hypotheses, *settings.criteria]
-    return found + [verdict(study, node, None, settings) for node in nodes]
+    found += [verdict(study, node, None, settings) for node in nodes]
+    return found + [
+        replace(verdict(study, node, None, settings), recorded=WITHDRAWN)
+        for node in withdrawn(study, settings)
+    ]
+
+
+def withdrawn(study: Study, settings: Settings) -> list[dict[str, Any]]:
+    """Claims that a manifest holds and nobody makes any more: a prediction cannot be unsaid."""
+    asked = [*settings.hypotheses, *settings.criteria]
+    for question in study.questions.values():
+        asked += [*question.hypotheses, *question.criteria]
+    made = {digest(node) for node in asked}
+    lost: dict[str, dict[str, Any]] = {}
+    for run in study.runs.values():
+        kept = run.manifest.get("hypotheses") or {}
+        for node in kept.get("claims", ()):
+            ends = [node.get(key) for key in ("arm", "baseline") if node.get(key)]
+            # A run shared with another study also holds that study's claims, on other arms.
+            here = all(find(study, label, None) is not None for label in ends)
+            if node["sha256"] not in made and here:
+                lost[node["sha256"]] = {k: v for k, v in node.items() if k != "sha256"}
+    return list(lost.values())
 
 
 def verdict(
@@ -279,7 +301,7 @@ def levels(verdicts: Sequence[Verdict]) -> dict[str, str]:
     order = (REFUTED, PENDING, INCONCLUSIVE, POINT_ONLY, SUPPORTED)
     found: dict[str, str] = {}
     for one in verdicts:
-        if one.claim.level != "finding":
+        if one.claim.level != "finding" and one.recorded != WITHDRAWN:
             now = found.get(one.claim.level, SUPPORTED)
             found[one.claim.level] = min(now, one.verdict, key=order.index)
     return found

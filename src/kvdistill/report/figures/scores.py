@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kvdistill.report.figures.style import FAINT, GRID, INK, SEQUENTIAL, Drawn, Look, draw
+from kvdistill.report.grid import Grid, Value
 from kvdistill.report.safe import short
+from kvdistill.report.words import DASH, signed
 from kvdistill.stats.compare import Difference
 from kvdistill.stats.summary import Table
 
@@ -72,6 +74,7 @@ def bars(
         "Mean over seeds for each task and arm; whiskers are one standard deviation over seeds.",
         paint,
         (9.2, 3.9),
+        data=of_scores(f"{name}_bars", table, arms, names),
     )
 
 
@@ -152,6 +155,7 @@ def forest(
         "the grey band would mostly be missed.",
         paint,
         (9.2, 1.15 + 0.36 * max(len(shown), 1)),
+        data=of_differences(f"{name}_forest", title, shown, names or {}),
     )
 
 
@@ -189,7 +193,7 @@ def radar(
         axes.tick_params(axis="x", pad=9)
         axes.set_ylim(bottom=0)
         axes.spines["polar"].set_color(GRID)
-        figure.legend(loc="outside right upper")
+        figure.legend(loc="outside upper left", ncols=2)
 
     return draw(
         f"{name}_radar",
@@ -197,7 +201,8 @@ def radar(
         "Mean score in percent, one line an arm. An illustration: area and the order of the axes "
         "mean nothing; read differences from the forest plot.",
         paint,
-        (7.6, 4.6),
+        (6.4, 5.2),
+        data=of_scores(f"{name}_radar", table, arms, names, tasks),
     )
 
 
@@ -236,7 +241,15 @@ def heatmap(
         axes.set_xticklabels(axes.get_xticklabels(), rotation=0)
         axes.grid(visible=False)
 
-    return draw(name, title, description, paint, (9.2, 1.0 + 0.42 * max(len(rows), 1)))
+    data = Grid(
+        name, title, ["", *columns],
+        [
+            [Value(row), *(number(float(v), form.format(v)) for v in line)]
+            for row, line in zip(rows, values, strict=True)
+        ],
+    )  # fmt: skip
+    size = (9.2, 1.0 + 0.42 * max(len(rows), 1))
+    return draw(name, title, description, paint, size, data=data)
 
 
 def columns(
@@ -279,4 +292,59 @@ def columns(
         axes.set_xlim(-0.7, max(len(labels) - 0.3, 2.3))
         axes.grid(visible=False, axis="x")
 
-    return draw(name, title, description, paint, (4.5, 3.2))
+    runs = max(map(len, points), default=0)
+    each = [[*row, *[np.nan] * (runs - len(row))] for row in points] or [[] for _ in labels]
+    data = Grid(
+        name, title, ["arm", unit, *(f"run {n + 1}" for n in range(runs))],
+        [
+            [Value(label), *(number(float(v)) for v in (value, *row))]
+            for label, value, row in zip(labels, values, each, strict=True)
+        ],
+    )  # fmt: skip
+    return draw(name, title, description, paint, (4.5, 3.2), data=data)
+
+
+def number(value: float, text: str | None = None) -> Value:
+    """A drawn number; a dash where there is none."""
+    return Value(text or f"{value:.4g}", value) if np.isfinite(value) else Value(DASH)
+
+
+def of_scores(
+    name: str,
+    table: Table,
+    arms: Sequence[str],
+    names: Mapping[str, str],
+    endpoints: Sequence[str] | None = None,
+) -> Grid:
+    """The means and spreads that bars and radar draw."""
+    wanted = table.endpoints if endpoints is None else endpoints
+    rows = []
+    for label in arms:
+        row = [Value(label)]
+        for endpoint in wanted:
+            cell = table.rows[label][endpoint]
+            row.append(Value(cell.text(), None if cell.mean is None else 100 * cell.mean))
+        rows.append(row)
+    return Grid(name, "Score, %", ["arm", *(names[e] for e in wanted)], rows)
+
+
+def of_differences(
+    name: str, title: str, shown: Mapping[str, Difference], names: Mapping[str, str]
+) -> Grid:
+    """The estimates and interval ends that a forest plot draws, in points."""
+    rows = []
+    for label, one in shown.items():
+        ends = [
+            getattr(interval, end) if interval is not None else None
+            for interval in (one.recipe, one.item)
+            for end in ("low", "high")
+        ]
+        points = [
+            Value(DASH) if v is None else Value(signed(100 * v, 2), 100 * v)
+            for v in (one.estimate, *ends, one.detectable)
+        ]
+        rows.append([Value(names.get(label, label)), *points])
+    columns = [
+        "", "difference", "recipe low", "recipe high", "item low", "item high", "detectable",
+    ]  # fmt: skip
+    return Grid(name, f"{title}, points", columns, rows)

@@ -19,6 +19,8 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from kvdistill.report.grid import Grid
+
 COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#7a21dd")
 UNTRAINED = "#9c9ca1"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -94,6 +96,8 @@ class Drawn:
     description: str
     svg: str
     png: bytes
+    data: Grid | None = None
+    """The numbers that are drawn."""
 
 
 def draw(
@@ -103,6 +107,7 @@ def draw(
     paint: Callable[[Figure], None],
     size: tuple[float, float] | tuple[int, int],
     png: bool = True,
+    data: Grid | None = None,
 ) -> Drawn:
     """Paints a figure of `size` inches and renders it."""
     fonts: dict[str, Any] = {"font.family": ["DejaVu Sans", *installed_cjk()]}
@@ -123,7 +128,8 @@ def draw(
             figure.savefig(
                 raster, format="png", dpi=150, facecolor="white", metadata={"Software": None}
             )
-    return Drawn(name, title, description, inline(text.getvalue(), name), raster.getvalue())
+    drawn = inline(text.getvalue(), name)
+    return Drawn(name, title, description, drawn, raster.getvalue(), data)
 
 
 def installed_cjk() -> list[str]:

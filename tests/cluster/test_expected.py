@@ -1,0 +1,67 @@
+"""Claims beside the runs: written before training, kept when edited, never added afterwards."""
+
+from pathlib import Path
+
+import pytest
+
+from kvdistill.cluster import expected
+from kvdistill.errors import ConfigError
+from kvdistill.plan.expand import Plan, Run
+from kvdistill.plan.graph import Node
+from kvdistill.stats.hypotheses import digest
+
+F = {"name": "F", "arm": "a", "baseline": "b", "at_least": 3.0}
+EDITED = F | {"at_least": 1.0}
+ALWAYS = {"name": "G", "arm": "a", "at_least": 50.0, "level": "ideal"}
+
+
+def plan(root: Path, *claims):
+    run = Run(Node("run", "seed0-abc", {}, {}), {}, "r", 1)
+    asked = {"question": "?", "hypotheses": list(claims), "arms": {"a": {"0": "abc"}}}
+    stats = {"hypotheses": [], "criteria": [ALWAYS]}
+    return Plan(root, "s", {"abc": run}, questions={"q": asked}, config={"stats": stats})
+
+
+def held(folder):
+    return {one["sha256"] for one in expected.recorded(folder)["hypotheses"]["claims"]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "seed0-abc"
+
+
+def register(folder, *claims):
+    expected.register(plan(folder.parent, *claims), {"seed0-abc": folder})
+
+
+def test_a_run_holds_the_claims_of_its_question_and_those_of_every_study(folder):
+    register(folder, F)
+    assert held(folder) == {digest(F), digest(ALWAYS)}
+    before = (folder / expected.FILE).read_bytes()
+    register(folder, F)
+    assert (folder / expected.FILE).read_bytes() == before
+
+
+def test_an_edit_before_training_is_added_and_what_was_said_stays(folder):
+    register(folder, F)
+    register(folder, EDITED)
+    assert held(folder) == {digest(F), digest(EDITED), digest(ALWAYS)}
+
+
+@pytest.mark.parametrize("trace", [*expected.STARTED, "manifest.json"])
+def test_nothing_is_added_once_a_run_has_started(folder, trace):
+    register(folder, F)
+    (folder / trace).write_text("")
+    register(folder, EDITED)
+    assert held(folder) == {digest(F), digest(ALWAYS)}
+
+
+def test_a_claim_that_cannot_be_judged_is_refused_by_its_file(folder):
+    with pytest.raises(ConfigError, match=r"sweeps/q.yaml: hypotheses.atleast is no key"):
+        register(folder, {"name": "F", "arm": "a", "atleast": 3})
+    assert not folder.exists()
+
+
+def test_an_artefact_has_none(tmp_path):
+    assert expected.recorded(tmp_path) == {}
