@@ -31,6 +31,15 @@ def test_soft_causal_trades_the_leak_for_coverage():
     assert found.digits.coverage == 1 / 3
 
 
+def test_rates_are_shares_of_the_tokens_digits_apart() -> None:
+    counts = Counts(tokens=8, matched=6, leaking=2)
+    rates = Report(all=counts, digits=Counts(tokens=2, matched=1)).rates()
+    assert rates == {
+        "tokens": 8, "coverage": 0.75, "leak": 0.25,
+        "digit_tokens": 2, "digit_coverage": 0.5, "digit_leak": 0.0,
+    }  # fmt: skip
+
+
 def test_reports_of_texts_add_up():
     assert (counts(Soft()) + counts(SoftCausal())).all == Counts(tokens=10, matched=8, leaking=2)
 

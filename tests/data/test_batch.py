@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from kvdistill.alignment.base import Alignment, TextLinks
+from kvdistill.alignment.report import Report, report
 from kvdistill.data.batch import Collator, Texts
 from kvdistill.data.styles import Text
 from kvdistill.data.tokenise import Tokeniser
@@ -95,8 +96,7 @@ def test_links_point_at_flat_teacher_positions(texts):
 def test_links_bring_the_teachers_values_under_the_students_tokens(texts):
     batch = collated(texts, [0, 1])
     reading = batch.teachers["a"]
-    ids = reading.tokens.ids[:, None, :, None].double()
-    moved = reading.links.apply(ids)[:, 0, :, 0]
+    moved = reading.links.apply(reading.tokens.ids.reshape(-1, 1).double())[:, :, 0]
     for sample, place in enumerate([0, 1]):
         read, links = texts[place].teachers["a"]
         for i, j in zip(links.student, links.teacher, strict=True):
@@ -155,3 +155,17 @@ def test_refusals():
         Texts([], STUDENT, {}, None, 64)
     with pytest.raises(ConfigError, match=r"budget\.seq_len must be at least 2, got 1"):
         Texts(TEXTS, STUDENT, {}, None, 1)
+
+
+def test_a_teachers_alignment_is_reported_over_the_texts_asked_for(texts):
+    found = texts.aligned([0, 1])
+    assert found.keys() == TEACHERS.keys()
+    for name, total in found.items():
+        by_hand = Report()
+        for row in (0, 1):
+            own, (theirs, links) = texts[row].student, texts[row].teachers[name]
+            by_hand += report(own.spans, theirs.spans, links, TEXTS[row].text.encode())
+        assert total == by_hand
+        assert 0 < total.digits.tokens < total.all.tokens
+    assert texts.aligned([0])["a"] != found["a"]
+    assert Texts(TEXTS, STUDENT, {}, None, 64).aligned([0]) == {}

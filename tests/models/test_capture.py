@@ -6,7 +6,9 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
     Gemma3TextConfig,
+    GemmaConfig,
     GPT2Config,
     LlamaConfig,
     MistralConfig,
@@ -49,6 +51,9 @@ CONFIGS = {
     "qwen2": Qwen2Config(**SIZES),
     "qwen3": Qwen3Config(**SIZES, head_dim=16),
     "mistral": MistralConfig(**SIZES, sliding_window=None),
+    "mistral_sliding": MistralConfig(**SIZES, sliding_window=8),
+    "gemma": GemmaConfig(**SIZES, head_dim=16),
+    "gemma2": Gemma2Config(**SIZES, head_dim=16, sliding_window=8),
     "gemma3": Gemma3TextConfig(**SIZES, head_dim=16, sliding_window=64),
 }
 BOTH = ("keys", "values")

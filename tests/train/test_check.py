@@ -6,6 +6,10 @@ import pytest
 
 CASES = [
     (["source=random", "source.seed=abc"], r"source\.seed='abc' must be a whole number"),
+    (
+        ["arm=shuffled_teacher", "budget.batch_size=1"],
+        r"budget\.batch_size=1 must be at least 2 for source=shuffled",
+    ),
     (["tasks.limit=0"], r"tasks\.limit=0 must be at least 1"),
     (["tasks.batch_size=0"], r"tasks\.batch_size=0 must be at least 1"),
     (["student.dtype=float64"], r"student\.dtype=float64 is none of float32, bfloat16"),

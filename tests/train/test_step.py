@@ -81,6 +81,50 @@ def test_padding_of_any_kind_changes_nothing(distiller: Make, compression: str) 
         torch.testing.assert_close(padded.weights, terms.weights)
 
 
+POISONED = [
+    *CHOICES, "compression=uniform", "layers.range=0-2", "kv=k", "source=shuffled", "source=random",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("choice", POISONED)
+def test_nan_under_a_mask_changes_neither_terms_nor_gradients(
+    distiller: Make, choice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from kvdistill.models.capture import Capture
+    from kvdistill.types import KV, Layer
+
+    module, read = distiller(choice), batch(more=3)
+    clean = module(read)[1]
+    wanted = gradients(module, clean.kv)
+    take, poisoned = Capture.take, []
+
+    def nan(x: Any, tokens: Any) -> Any:
+        hidden = ~tokens.mask[:, None, :, None]
+        poisoned.append(bool(hidden.any()))
+        return None if x is None else x.masked_fill(hidden, float("nan"))
+
+    def take_nan(self: Any, tokens: Any) -> dict[int, Layer]:
+        return {
+            at: Layer(
+                KV(nan(one.kv.keys, tokens), nan(one.kv.values, tokens), one.kv.mask),
+                tokens,
+                nan(one.rotated_queries, tokens),
+                nan(one.rotated_keys, tokens),
+            )
+            for at, one in take(self, tokens).items()
+        }
+
+    monkeypatch.setattr(Capture, "take", take_nan)
+    found = module(read)[1]
+    assert poisoned
+    assert all(poisoned)
+    for name in ("kv", "keys", "values", "entropy", "penalty", "weights"):
+        torch.testing.assert_close(getattr(found, name), getattr(clean, name), msg=name)
+    assert gradients(module, found.kv) == pytest.approx(wanted)
+
+
 def test_a_sample_counts_the_same_alone_and_in_a_batch(distiller: Make) -> None:
     import torch
 

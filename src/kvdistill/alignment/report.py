@@ -48,6 +48,17 @@ class Report:
     all: Counts = Counts()
     digits: Counts = Counts()
 
+    def rates(self) -> dict[str, int | float | None]:
+        """Tokens counted, and the shares matched and leaking, digits apart."""
+        return {
+            "tokens": self.all.tokens,
+            "coverage": self.all.coverage,
+            "leak": self.all.leak,
+            "digit_tokens": self.digits.tokens,
+            "digit_coverage": self.digits.coverage,
+            "digit_leak": self.digits.leak,
+        }
+
     def __add__(self, other: "Report") -> "Report":
         return Report(all=self.all + other.all, digits=self.digits + other.digits)
 

@@ -40,11 +40,15 @@ def check(path: str, node: Mapping[str, Any]) -> None:
                 f"Put the strategy in a module of the package."
             )
     for where, each in found:
-        try:
-            target = get_object(str(each["_target_"]))
-        except (ImportError, ValueError) as error:
-            raise ConfigError(f"{where}._target_: {str(error).splitlines()[0]}") from error
-        kinds.check(where, each, target)
+        kinds.check(where, each, target(where, each))
+
+
+def target(path: str, node: Mapping[str, Any]) -> Any:
+    """What a node is built by, itself."""
+    try:
+        return get_object(str(node["_target_"]))
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{path}._target_: {str(error).splitlines()[0]}") from error
 
 
 def nodes(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -40,6 +40,8 @@ class Train:
     max_grad_norm: float
     bf16: bool
     gradient_checkpointing: bool
+    group_by_length: bool
+    """Texts of like length share a batch: less padding, the same order for all arms."""
     calibration_rows: int
     logging_steps: int
     eval_steps: int

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from kvdistill.alignment.base import Alignment, TextLinks
+from kvdistill.alignment.report import Report, report
 from kvdistill.data.styles import Text
 from kvdistill.data.tokenise import Tokenised, Tokeniser
 from kvdistill.errors import ConfigError
@@ -77,6 +78,24 @@ class Texts(Dataset[Example]):
     def read_by(self, teacher: str) -> list[Tokenised]:
         """Every text as that teacher reads it, in order."""
         return self._teachers[teacher]
+
+    def aligned(self, rows: Sequence[int]) -> dict[str, Report]:
+        """How much of these texts each teacher's alignment covers, and how much of it leaks."""
+        return {
+            name: sum(
+                (
+                    report(
+                        self._student[row].spans,
+                        reads[row].spans,
+                        self._linked(name, row),
+                        self.texts[row].text.encode(),
+                    )
+                    for row in rows
+                ),
+                start=Report(),
+            )
+            for name, reads in self._teachers.items()
+        }
 
     def __len__(self) -> int:
         return len(self.texts)

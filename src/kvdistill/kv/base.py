@@ -111,6 +111,9 @@ class TeacherKV(ABC):
     Built from `wanted`, and from its own YAML's fields as keywords.
     """
 
+    least_texts: ClassVar[int] = 1
+    """Texts that a micro-batch must have."""
+
     rotaries: Mapping[int, Rotary]
     """The teacher's own, by layer."""
 

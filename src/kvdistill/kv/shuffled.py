@@ -7,6 +7,7 @@ stands beside.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool
@@ -23,6 +24,8 @@ class Shuffled(TeacherKV):
 
     So the student is compared at the tokens of the true arm, as far as the other text reaches.
     """
+
+    least_texts: ClassVar[int] = 2
 
     def __init__(self, wanted: Wanted, *, of: Callable[..., TeacherKV]) -> None:
         """`of` builds the source whose readings are exchanged."""

@@ -9,7 +9,7 @@ import sys
 import torch
 from transformers.trainer_utils import SchedulerType
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build, target
 from kvdistill.config.build import check as fits
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError, UserError
@@ -37,7 +37,7 @@ def check(config: Config) -> None:
 def check_training(config: Config) -> None:
     """Raises ConfigError for what a room or the schedule refuses."""
     build("style", config["style"])
-    fits("source", config["source"])  # is built from a teacher's weights
+    check_source(config)
     schedules = [each.value for each in SchedulerType]
     if config["train"]["lr_scheduler_type"] not in schedules:
         raise ConfigError(
@@ -50,6 +50,17 @@ def check_training(config: Config) -> None:
     if config["teachers"]:
         with torch.device("meta"):
             Rooms(config)
+
+
+def check_source(config: Config) -> None:
+    """Raises ConfigError for settings of a source, which is built from a teacher's weights."""
+    fits("source", config["source"])
+    least, texts = target("source", config["source"]).least_texts, config["budget"]["batch_size"]
+    if texts < least:
+        raise ConfigError(
+            f"budget.batch_size={texts} must be at least {least} for "
+            f"source={config['choices']['source']}, which reads other texts of the micro-batch."
+        )
 
 
 def main() -> int:

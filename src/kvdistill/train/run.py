@@ -12,6 +12,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from kvdistill import interrupt, world
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import typed
+from kvdistill.data.batch import Texts
 from kvdistill.data.order import Stream
 from kvdistill.errors import UserError
 from kvdistill.files import write_json
@@ -57,7 +58,7 @@ def train(
         module,
         arguments(config, steps, folder),
         texts,
-        Stream(len(texts), steps * global_batch(budget), config["seed"]),
+        stream(config, texts, steps),
         collate,
         validation,
         curves,
@@ -83,12 +84,27 @@ def train(
         "real_tokens": tokens,
         "epochs": sequences / len(texts),
         "truncated_texts": texts.truncated,
+        "unanswered_texts": texts.unanswered,
+        "alignment": {
+            name: found.rates()
+            for name, found in texts.aligned(evenly(len(texts), VALIDATION_TEXTS)).items()
+        },
         "train_s": seconds,
         "parameters_before": began,
         "parameters_after": parameters_of(module.student),
         **fits,
         **({"agreement": held_out(module, validation)} if module.rooms else {}),
     }
+
+
+def stream(config: Config, texts: Texts, steps: int) -> Stream:
+    """The order in which a run reads: of the seed, the texts and the global batch alone.
+
+    Texts of like length are grouped by their bytes, so alike for all arms and tokenizers.
+    """
+    batch = global_batch(typed("budget", config["budget"]))
+    lengths = texts.lengths if config["train"]["group_by_length"] else None
+    return Stream(len(texts), steps * batch, config["seed"], lengths=lengths, batch_size=batch)
 
 
 def distiller(config: Config, needs: Mapping[str, Path]) -> tuple[Distiller, dict[str, Any]]:

@@ -1,0 +1,47 @@
+"""The order in which a run reads its texts."""
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("hydra")
+LENGTHS = [(7 * place) % 40 + 1 for place in range(100)]
+
+
+def read(*overrides: str) -> list[int]:
+    """Places of a whole run's texts."""
+    from kvdistill.config.compose import compose
+    from kvdistill.data.batch import Texts
+    from kvdistill.train.run import stream
+
+    known = {"__init__": lambda _: None, "lengths": LENGTHS, "__len__": lambda _: len(LENGTHS)}
+    texts = type("Known", (Texts,), known)()
+    return list(stream(compose(["budget.batch_size=8", *overrides]), texts, 12))
+
+
+def spread(places: list[int]) -> int:
+    """How far lengths lie apart within a global batch of 8, summed."""
+    batches = [places[at : at + 8] for at in range(0, len(places), 8)]
+    return sum(max(LENGTHS[i] for i in b) - min(LENGTHS[i] for i in b) for b in batches)
+
+
+def test_grouped_texts_of_a_batch_are_alike_in_length() -> None:
+    plain, grouped = read(), read("train.group_by_length=true")
+    assert len(plain) == len(grouped) == 96
+    assert spread(grouped) < spread(plain) / 3
+
+
+@pytest.mark.parametrize("group", ["true", "false"])
+def test_every_arm_reads_in_the_same_order_however_the_batch_is_divided(group: str) -> None:
+    given = f"train.group_by_length={group}"
+    first = read(given)
+    assert read(given, "arm=sft") == first
+    assert read(given, "budget.batch_size=2", "budget.grad_accum=4") == first
+    assert read(given, "seed=7") != first
+
+
+def test_grouping_is_another_run_and_no_grouping_is_the_run_it_was() -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan.identity import identity, science
+
+    plain, grouped = compose([]), compose(["train.group_by_length=true"])
+    assert identity(plain) != identity(grouped)
+    assert "group_by_length" not in science(plain)["train"]
