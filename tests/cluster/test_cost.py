@@ -73,7 +73,34 @@ def test_a_store_holds_both_kinds_of_every_layer_read() -> None:
 
     (run,) = made("references=false", "scale=paper", "arm=single_teacher").runs.values()
     tokens = 15_000 * 2 * 512  # rows, both styles, full length
-    assert store_bytes(run.config) == {"qwen2.5-7b": 2 * tokens // 2 * 28 * 512 * 2}
+    (teacher,) = run.config["teachers"].values()
+    assert store_bytes(run.config, teacher) == 2 * tokens // 2 * 28 * 512 * 2
+
+
+def test_a_store_is_filled_once_for_all_runs_that_read_it() -> None:
+    from kvdistill.cluster.planned import built, grouped, stores
+
+    online, read = (
+        made("scale=paper", "arm=single_teacher", "references=false", f"source={source}")
+        for source in ("online", "store")
+    )
+    assert len(stores(read)) == 1
+    assert not stores(online)
+    (live,), (cheap,) = (grouped(plan, estimate(plan)) for plan in (online, read))
+    assert cheap.each.teachers == 0
+    assert cheap.each.student == live.each.student
+    steps_read = live.each.tokens / (30_000 * 512)
+    assert built(read).teachers * steps_read == pytest.approx(live.each.teachers)
+    many = made("scale=paper", "sweep=treatments", "references=false", "source=store")
+    assert len(stores(many)) == 2
+
+
+def test_stores_that_do_not_fit_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.cluster import cost
+
+    assert not any("do not fit" in line for line in lines("source=store"))
+    monkeypatch.setattr(cost, "free_bytes", lambda _: 1)
+    assert any("of KV stores do not fit into the" in line for line in lines("source=store"))
 
 
 def test_the_nano_students_half_is_counted() -> None:

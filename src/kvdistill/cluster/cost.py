@@ -18,8 +18,10 @@ from kvdistill.geometry import Geometry
 from kvdistill.layers.select import select
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
+from kvdistill.plan.graph import stored
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+"""Of a stored number, by source.stored.dtype."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Cost:
 
 
 def of_run(config: Config, steps: int, estimate: Estimate) -> Cost:
-    """One run: training, if it trains, and scoring."""
+    """One run: training, if it trains, and scoring. What it reads from a store is paid there."""
     student = geometry(config["student"])
     items = sum(item_counts(config, estimate).values())
     scored = flops.forward(student, flops.Load(items * estimate.tokens_per_item, 0))
@@ -60,11 +62,21 @@ def of_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     trained = flops.training(student, load)
     if config["train"]["gradient_checkpointing"]:
         trained += flops.recomputed(student, load)
-    taught = sum(
-        flops.capture(geometry(node), load, max(layers_read(config, node)))
-        for node in config["teachers"].values()
-    )
+    live = [] if stored(config["source"]) else config["teachers"].values()
+    taught = sum(capture(config, node, load) for node in live)
     return Cost(tokens, trained, taught, scored)
+
+
+def of_store(config: Config, teacher: Mapping[str, Any]) -> Cost:
+    """Filling one teacher's store: it reads each of the student's texts once."""
+    seq_len = config["budget"]["seq_len"]
+    load = flops.Load.nominal(texts(config) * seq_len, seq_len)
+    return Cost(teachers=capture(config, teacher, load))
+
+
+def capture(config: Config, teacher: Mapping[str, Any], load: flops.Load) -> int:
+    """A teacher's forward up to the deepest layer that a step needs."""
+    return flops.capture(geometry(teacher), load, max(layers_read(config, teacher)))
 
 
 def geometry(node: Mapping[str, Any]) -> Geometry:
@@ -120,18 +132,15 @@ def epochs(config: Config, steps: int) -> float:
     return steps * global_batch(typed("budget", config["budget"])) / texts(config)
 
 
-def store_bytes(config: Config) -> dict[str, int]:
-    """Teacher -> bytes of its K and V over the student's texts, each at its full length."""
+def store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
+    """A teacher's K and V over the student's texts, each at its full length."""
     tokens = texts(config) * config["budget"]["seq_len"]
     keep = config["compression"].get("keep", 1.0)
     share = keep if isinstance(keep, float) else min(1.0, keep / config["budget"]["seq_len"])
-    return {
-        node["name"]: round(
-            2 * tokens * share * len(layers_read(config, node))
-            * geometry(node).kv_width * BYTES[node["dtype"]]
-        )
-        for node in config["teachers"].values()
-    }  # fmt: skip
+    spec = stored(config["source"])
+    each = BYTES[spec["dtype"] if spec else "bfloat16"]
+    layers = len(layers_read(config, teacher))
+    return round(2 * tokens * share * layers * geometry(teacher).kv_width * each)
 
 
 def free_bytes(root: Path) -> int:

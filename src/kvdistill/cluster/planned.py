@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -109,7 +110,7 @@ def costs(arms: Sequence[Arm], estimate: Estimate) -> Table:
 
 
 def built(plan: Plan) -> Cost:
-    """Training the teachers that the project makes itself."""
+    """Training the teachers that the project makes itself, and filling stores."""
     found = Cost()
     for node in plan.artifacts.values():
         training = (node.recipe.get("model") or {}).get("build", {}).get("training")
@@ -118,7 +119,19 @@ def built(plan: Plan) -> Cost:
             tokens = training["steps"] * training["batch_size"] * budget.seq_len
             load = flops.Load.nominal(tokens, budget.seq_len)
             found += Cost(teachers=flops.training(cost.geometry(node.recipe["model"]), load))
+    for config, teacher in stores(plan).values():
+        found += cost.of_store(config, teacher)
     return found
+
+
+def stores(plan: Plan) -> dict[str, tuple[Config, Mapping[str, Any]]]:
+    """The plan's stores: name -> a run that reads it, and its teacher."""
+    return {
+        run.node.needs[f"kv.{role}"]: (run.config, teacher)
+        for run in plan.runs.values()
+        for role, teacher in run.config["teachers"].items()
+        if f"kv.{role}" in run.node.needs
+    }
 
 
 def totals(plan: Plan, total: Cost, estimate: Estimate) -> Table:
@@ -170,12 +183,25 @@ def facts(plan: Plan, arms: Sequence[Arm], total: Cost, estimate: Estimate) -> I
             f"The study reckons with {low} to {high} weeks (STUDY.md G.2): on {gpus_a_run(plan)} x "
             f"{estimate.kind} without a pause it is {weeks:.1f} weeks, {verdict} that."
         )
-    if sizes := stores(arms):
-        whole = sum(sizes.values())
-        names = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())
-        room = gib(cost.free_bytes(plan.root))
-        yield f"A KV store (source=store) holds at most {gib(whole)} ({names}); {room} are free."
+    yield from room(plan, arms)
     yield from effects(plan, estimate)
+
+
+def room(plan: Plan, arms: Sequence[Arm]) -> Iterator[str]:
+    """What stores hold, or would hold, and what there is."""
+    free = gib(cost.free_bytes(plan.root))
+    if found := stores(plan):
+        whole = sum(cost.store_bytes(*each) for each in found.values())
+        yield f"{len(found)} KV stores hold at most {gib(whole)}; {free} are free."
+        return
+    sizes: dict[str, int] = {}
+    for arm in arms:
+        for teacher in arm.config["teachers"].values() if arm.config["trained"] else ():
+            size = cost.store_bytes(arm.config, teacher)
+            sizes[teacher["name"]] = max(size, sizes.get(teacher["name"], 0))
+    if sizes:
+        names = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())
+        yield f"With source=store, stores would hold at most, each: {names}; {free} are free."
 
 
 def jobs_at_once(config: Config) -> int:
@@ -185,16 +211,6 @@ def jobs_at_once(config: Config) -> int:
         return int(cluster["array_throttle"])
     cores = len(os.sched_getaffinity(0)) if config["budget"]["num_gpus"] == 1 else 1
     return int(cluster["max_parallel"] or cores)
-
-
-def stores(arms: Sequence[Arm]) -> dict[str, int]:
-    """Teacher -> bytes, the largest of the arms'; arms of one recipe of capture share a store."""
-    found: dict[str, int] = {}
-    for arm in arms:
-        if arm.config["trained"]:
-            for name, size in cost.store_bytes(arm.config).items():
-                found[name] = max(size, found.get(name, 0))
-    return found
 
 
 def effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
@@ -245,11 +261,11 @@ def warnings(plan: Plan, arms: Sequence[Arm], estimate: Estimate) -> Iterator[st
                 f"{name}: {', '.join(few)} with fewer than {FEWEST_SEEDS} seeds; no claim about a "
                 f"recipe will be made. Add seed=42,43,44."
             )
-    stored = [arm for arm in trained if arm.config["choices"]["source"] == "store"]
-    room, size = cost.free_bytes(plan.root), sum(stores(stored).values())
-    if size > room:
+    free = cost.free_bytes(plan.root)
+    size = sum(cost.store_bytes(*each) for each in stores(plan).values())
+    if size > free:
         yield (
-            f"a KV store of {gib(size)} does not fit into the {gib(room)} free at "
+            f"{gib(size)} of KV stores do not fit into the {gib(free)} free at "
             f"root={plan.root}: use source=online, a smaller compression.keep, or another root."
         )
     if plan.unresolved:
@@ -284,6 +300,6 @@ def told(hours: float) -> str:
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
 
 
-def gib(size: float) -> str:
+def gib(size: int) -> str:
     """Bytes in GiB, MiB where small."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

@@ -14,4 +14,5 @@ import deepspeed  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
 
 import kvdistill.cluster.builders
-import kvdistill.evaluate.records  # noqa: F401
+import kvdistill.evaluate.records
+import kvdistill.report.run_figures  # noqa: F401
