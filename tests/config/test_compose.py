@@ -78,3 +78,13 @@ class TestCompose:
     @pytest.mark.parametrize("override", ["arm=null", "fusion=null"])
     def test_no_choice_of_a_group_is_refused(self, override: str) -> None:
         refused([override], r"Config group override must be a string")
+
+
+@pytest.mark.usefixtures("hydra")
+def test_files_that_are_parsed_once_compose_alike() -> None:
+    from kvdistill.config.compose import compose, read_files_once
+
+    arms = [[], ["fusion=staged", "teachers=three"], ["arm=sft"], ["loss.kv_weight=0.5"], []]
+    before = [compose(arm) for arm in arms]
+    read_files_once()
+    assert [compose(arm) for arm in arms] == before

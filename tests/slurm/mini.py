@@ -6,6 +6,7 @@ It listens on free ports of 127.0.0.1 and ends only processes it started. Needs 
 packages slurm-wlm and munge, but no cgroups, systemd or database.
 """
 
+import ctypes
 import os
 import secrets
 import shutil
@@ -16,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
@@ -51,7 +52,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
 JobRequeue=1
-KillWait=5
+KillWait=1
 OverTimeLimit=0
 MinJobAge=3600
 MaxArraySize=1001
@@ -80,6 +81,7 @@ class MiniSlurm:
     folder: Path
     cpus: int = 2
     gpus: int = 2
+    daemons: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
     def conf(self) -> Path:
@@ -94,12 +96,14 @@ class MiniSlurm:
         self.write_key()
         self.write_conf()
         run, log = self.folder / "run", self.folder / "log"
-        self.call(
-            "munged", f"--key-file={self.folder}/munge.key", f"--socket={run}/munge.sock",
+        self.daemon(
+            "munged", "--foreground", f"--key-file={self.folder}/munge.key",
+            f"--socket={run}/munge.sock",
             f"--pid-file={run}/munged.pid", f"--log-file={log}/munged.log",
             f"--seed-file={run}/munge.seed",
         )  # fmt: skip
-        self.call("slurmctld", "-c")
+        wait_for((run / "munge.sock").exists, 30)
+        self.daemon("slurmctld", "-D", "-c")
         self.start_node()
 
     def write_key(self) -> None:
@@ -124,8 +128,14 @@ class MiniSlurm:
 
     def start_node(self) -> None:
         """Starts slurmd; returns when its node takes jobs."""
-        self.call("slurmd", "-N", "localhost")
-        wait_for(lambda: self.call("sinfo", "-h", "-o", "%T").strip() in ("idle", "mixed"), 30)
+        self.daemon("slurmd", "-D", "-N", "localhost")
+        wait_for(self.takes_jobs, 60)
+
+    def takes_jobs(self) -> bool:
+        """Whether the controller answers and sees the node."""
+        with suppress(subprocess.CalledProcessError):
+            return self.call("sinfo", "-h", "-o", "%T").strip() in ("idle", "mixed", "allocated")
+        return False
 
     def stop_node(self) -> None:
         """Ends slurmd, as a reboot of its daemon does; running jobs live on."""
@@ -139,14 +149,19 @@ class MiniSlurm:
         for name in ("slurmd", "slurmctld", "munged"):
             self.end(name)
 
+    def daemon(self, *command: str) -> None:
+        """Starts one in the foreground; it ends with this process, however that ends."""
+        log = (self.folder / f"log/{command[0]}.out").open("a")
+        with log:
+            self.daemons[command[0]] = subprocess.Popen(
+                command, env=self.environment(), stdout=log, stderr=log, preexec_fn=die_with_parent
+            )
+
     def end(self, name: str) -> None:
-        """Ends one daemon by the number in its own pid file."""
-        path = self.folder / f"run/{name}.pid"
-        if not path.is_file() or not (text := path.read_text().strip()):
-            return
-        with suppress(ProcessLookupError):
-            os.kill(int(text), signal.SIGTERM)
-        wait_for(lambda: not Path(f"/proc/{text}").exists(), 30)
+        """Ends one daemon."""
+        if (process := self.daemons.pop(name, None)) is not None:
+            process.terminate()
+            process.wait(30)
 
     def call(self, *command: str) -> str:
         """What a SLURM command prints. Raises CalledProcessError."""
@@ -164,6 +179,11 @@ class MiniSlurm:
         """The fields of `scontrol show job`."""
         text = self.call("scontrol", "--oneliner", "show", "job", identity)
         return dict(part.split("=", 1) for part in text.split() if "=" in part)
+
+
+def die_with_parent() -> None:
+    """Asks the kernel for SIGTERM once the parent is gone (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def free_ports(count: int) -> list[int]:

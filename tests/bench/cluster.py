@@ -1,0 +1,227 @@
+"""Does a sweep survive the night on a real SLURM, and what does submitting cost?
+
+    python -m tests.bench.cluster [--quick] [--only plan|sweep|disturbed]
+
+plan: 100, 200 and 300 arms x 3 seeds (15 and 30 with --quick) composed, checked, frozen, printed
+    (dry run) and submitted (held), with the share of each part.
+sweep: the nine nano runs through cluster=slurm and cluster=local, bit for bit (one of ten steps).
+disturbed: one run preempted, requeued, killed, met by its time limit, and with slurmd stopped and
+    started; each against one left alone (only requeued).
+
+The last line is one JSON object.
+"""
+
+# ruff: noqa: T201 - a bench speaks on the terminal
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.bench.submitting import ROOT
+from tests.slurm.mini import MiniSlurm, absent, wait_for
+from tests.slurm.study import TINY, Launcher, evidence, read, runs
+
+PARTS = ("plan", "sweep", "disturbed")
+COMPOSE_S = 0.15
+"""Seconds an arm may take to compose."""
+EXPONENT = 1.15
+"""Of the whole time in the number of arms; 1 is linear."""
+SFT = (*TINY[:-2], "arm=sft", "references=false", "train.eval_steps=60", "train.save_steps=30")
+LONG = (*SFT, "budget.total_tokens=122880")
+"""120 steps."""
+
+
+def main() -> int:
+    """Measures, prints, and says whether every bound holds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=PARTS)
+    asked = parser.parse_args()
+    if why := absent():
+        print(json.dumps({"name": "cluster", "figures": {}, "bounds": {"slurm": why}, "ok": False}))
+        return 1
+    place = Path(tempfile.mkdtemp(prefix="bench-cluster-"))
+    mini = MiniSlurm(place / "slurm")
+    mini.folder.mkdir()
+    place.chmod(0o755)
+    figures: dict[str, Any] = {}
+    bounds: dict[str, bool] = {}
+    try:
+        mini.start()
+        for part in PARTS:
+            if asked.only in (None, part):
+                found, held = MEASURES[part](mini, place / part, asked.quick)
+                figures |= found
+                bounds |= held
+                print(json.dumps(found, indent=1), flush=True)
+    finally:
+        mini.stop()
+        shutil.rmtree(place)
+    ok = all(bounds.values())
+    print(json.dumps({"name": "cluster", "figures": figures, "bounds": bounds, "ok": ok}))
+    return 0 if ok else 1
+
+
+Found = tuple[dict[str, Any], dict[str, bool]]
+
+
+def plan(mini: MiniSlurm, place: Path, quick: bool) -> Found:
+    """Seconds of each part of submitting, by number of arms; each size in a process of its own."""
+    sizes = (15, 30) if quick else (100, 200, 300)
+    found = {}
+    for arms in sizes:
+        root = place / str(arms)
+        root.mkdir(parents=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.submitting", str(arms), str(root)],
+            cwd=ROOT, env=mini.environment() | {"PYTHONPATH": "src"}, text=True,
+            capture_output=True, check=True,
+        )  # fmt: skip
+        found[arms] = json.loads(done.stdout.splitlines()[-1])
+        mini.call("scancel", "--user=root")
+    last = found[sizes[-1]]
+    parts = last["seconds"]
+    total = [sum(found[arms]["seconds"].values()) for arms in sizes]
+    slope = float(np.polyfit(np.log(sizes), np.log(total), 1)[0])
+    figures = {
+        "arms": sizes[-1],
+        "jobs": last["jobs"],
+        "compose_s_per_arm": parts["compose"] / sizes[-1],
+        "total_s": {str(arms): round(sum(found[arms]["seconds"].values()), 2) for arms in sizes},
+        "share": {part: round(value / total[-1], 3) for part, value in parts.items()},
+        "exponent": slope,
+    }
+    return figures, {
+        f"compose_s_per_arm <= {COMPOSE_S}": figures["compose_s_per_arm"] <= COMPOSE_S,
+        f"exponent <= {EXPONENT}": slope <= EXPONENT,
+        "no torch while submitting": not any(one["torch"] for one in found.values()),
+        "an arm is composed once": all(found[arms]["composed"] == arms for arms in sizes),
+    }
+
+
+def sweep(mini: MiniSlurm, place: Path, quick: bool) -> Found:
+    """The sweep on the cluster and on this machine."""
+    launcher = copy(place, mini)
+    command = SFT if quick else ("-m", "fusion=fixed,similarity,learnable", "seed=42,43,44")
+    seconds = {}
+    for where in ("slurm", "local"):
+        began = time.monotonic()
+        launcher(*command, f"cluster={where}", f"root={place / where}")
+        launcher.drain(3600)
+        seconds[where] = round(time.monotonic() - began, 1)
+    there, here = runs(place / "slurm"), runs(place / "local")
+    trained = [one for one, folder in there.items() if (folder / "curves.jsonl").is_file()]
+    equal = sum(evidence(there[one]) == evidence(here[one]) for one in trained)
+    completed = sum(launcher.state(folder) == "COMPLETED" for folder in there.values())
+    before = launcher.jobs()
+    launcher(*command, "cluster=slurm", f"root={place / 'slurm'}")
+    figures = {"runs": len(there), "completed": completed, "trained": len(trained), "equal": equal}
+    figures |= {"submitted_again": len(launcher.jobs() - before), "sweep_s": seconds}
+    return figures, {
+        "all runs completed": completed == len(there),
+        "all bits equal": equal == len(trained) > 0,
+        "the same command submits nothing": figures["submitted_again"] == 0,
+    }
+
+
+def disturbed(mini: MiniSlurm, place: Path, quick: bool) -> Found:
+    """Which disturbances end in the bits of a run left alone, and how often each was requeued."""
+    launcher = copy(place, mini)
+    path = launcher.project / "src/kvdistill/cluster/status.py"
+    before = "        now = time.monotonic()\n"
+    assert path.read_text().count(before) == 1
+    path.write_text(path.read_text().replace(before, f"        time.sleep(0.5)\n{before}"))
+    launcher(*LONG, f"root={place / 'alone'}")
+    (alone,) = runs(place / "alone").values()
+    chosen = {"requeued": EVENTS["requeued"]} if quick else EVENTS
+    figures = {}
+    for name, event in chosen.items():
+        command = (*LONG, "cluster=slurm", f"root={place / name}")
+        limit = 1 if name == "time limit" else 60
+        launcher(*command, f"cluster.resources.run={{time_min: {limit}}}")
+        (folder,) = runs(place / name).values()
+        job = read(folder / "job.json")["job_id"]
+        wait_for(lambda folder=folder: at(folder) >= 10, 600)
+        event(mini, job)
+        finish(mini, folder, job)
+        launcher(*command, "cluster.wait=true")
+        said = {"equal": bits(folder) == bits(alone)}
+        figures[name] = said | {"requeues": mini.job(job).get("Restarts"), "job": job}
+    return {"disturbed": figures}, {
+        f"{name} ends in the same bits": said["equal"] for name, said in figures.items()
+    }
+
+
+def preempt(mini: MiniSlurm, job: str) -> None:
+    """A job of a higher partition takes the whole node for a moment."""
+    mini.call("sbatch", "--wrap=sleep 2", "--ntasks=2", "--output=/dev/null", "--partition=high")
+    wait_for(lambda: mini.job(job)["JobState"] == "PENDING", 120)
+
+
+def restart_node(mini: MiniSlurm, _: str) -> None:
+    """Slurmd is stopped and started again."""
+    mini.stop_node()
+    time.sleep(5)
+    mini.start_node()
+
+
+EVENTS: dict[str, Callable[[MiniSlurm, str], object]] = {
+    "preempted": preempt,
+    "requeued": lambda mini, job: mini.call("scontrol", "requeue", job),
+    "killed": lambda mini, job: mini.call("scancel", "--signal=KILL", job),
+    "time limit": lambda *_: None,
+    "node restarted": restart_node,
+}
+
+
+def finish(mini: MiniSlurm, folder: Path, job: str) -> None:
+    """Waits until the job has ended, starting it at once whenever it was requeued."""
+
+    def over() -> bool:
+        state = mini.job(job)
+        if state["JobState"] == "PENDING" and state["Reason"] == "BeginTime":
+            with suppress(subprocess.CalledProcessError):
+                mini.call("scontrol", "update", f"jobid={job}", "StartTime=now")
+        return state["JobState"] not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED")
+
+    wait_for(over, 1800)
+
+
+def at(folder: Path) -> int:
+    """The step a run is at."""
+    path = folder / "status.json"
+    said = read(path) if path.is_file() else {}
+    return int(said.get("step") or 0) if said.get("state") == "running" else 0
+
+
+def bits(folder: Path) -> tuple[bytes, str]:
+    """Weights and scores."""
+    results = read(folder / "results.json")
+    results.pop("efficiency")
+    return (folder / "model/model.safetensors").read_bytes(), json.dumps(results)
+
+
+def copy(place: Path, mini: MiniSlurm) -> Launcher:
+    """A copy of the project to launch from."""
+    project = place / "project"
+    project.mkdir(parents=True)
+    return Launcher.copy_to(project, mini)
+
+
+MEASURES: dict[str, Callable[[MiniSlurm, Path, bool], Found]] = {
+    "plan": plan,
+    "sweep": sweep,
+    "disturbed": disturbed,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

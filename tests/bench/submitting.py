@@ -1,0 +1,80 @@
+"""The submitting process of a large sweep, timed part by part; for tests.bench.cluster.
+
+python -m tests.bench.submitting ARMS ROOT: ARMS arms x 3 seeds; the last line is one JSON object.
+"""
+
+# ruff: noqa: T201 - a bench speaks on the terminal
+import io
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from rich.console import Console
+
+ROOT = Path(__file__).parents[2]
+SWEEP = """
+question: How does the weight of the KV term matter?
+arms: {{multi_teacher: {{arm: multi_teacher}}}}
+axes: {{loss.kv_weight: {weights}}}
+seeds: [42, 43, 44]
+"""
+
+
+def main(arms: int, root: Path) -> None:
+    """Plans, checks, prints, freezes and submits, the jobs held so that none starts."""
+    from kvdistill.cluster import dry, stages
+    from kvdistill.cluster.slurm import Submission
+    from kvdistill.cluster.submit import special
+    from kvdistill.config.schema import typed
+    from kvdistill.plan import expand
+    from kvdistill.plan.freeze import freeze, places
+
+    weights = [round(0.01 * number, 2) for number in range(1, arms + 1)]
+    (root / "large.yaml").write_text(SWEEP.format(weights=weights))
+    asked = ["sweep=large", "cluster=slurm", "cluster.sbatch=[--hold]", f"root={root}"]
+    seconds: dict[str, float] = {}
+    composed: list[float] = []
+
+    @contextmanager
+    def timed(part: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        seconds[part] = time.perf_counter() - began
+
+    compose = expand.compose
+
+    def counted(overrides: list[str]) -> object:
+        began = time.perf_counter()
+        try:
+            return compose(overrides)
+        finally:
+            composed.append(time.perf_counter() - began)
+
+    expand.compose = counted  # type: ignore[assignment]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        with timed("expand"):
+            plan = expand.expand([asked], root)
+        seconds["compose"] = sum(composed)
+        seconds["expand"] -= seconds["compose"]
+        nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]
+        settings = typed("cluster", plan.config["cluster"])
+        with timed("check"):
+            stages.check([run.config for run in plan.runs.values()])
+        with timed("dry run"):
+            told = Console(file=io.StringIO())
+            dry.show(root, plan.study, settings, nodes, places(plan), special(plan), told)
+        with timed("freeze"):
+            folders = freeze(plan)
+        submission = Submission(root, plan.study, settings, folders, special(plan))
+        with timed("submit"):
+            submission.submit(nodes, plan.config["stats"])
+    said = {"seconds": seconds, "composed": len(composed), "jobs": len(submission.submitted)}
+    print(json.dumps(said | {"torch": "torch" in sys.modules}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

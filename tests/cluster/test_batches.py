@@ -1,0 +1,77 @@
+"""Which jobs become one array, in which order, and what they ask for."""
+
+from typing import Any
+
+import pytest
+
+from tests.cluster.graph import graph
+
+
+def settings(**changes: Any) -> Any:
+    from dataclasses import replace
+
+    from kvdistill.config.compose import compose
+    from kvdistill.config.schema import typed
+
+    return replace(typed("cluster", compose(["cluster=slurm"])["cluster"]), **changes)
+
+
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+def arrays(nodes: list[Any], done: tuple[str, ...] = (), special: Any = None, **changes: Any):
+    from kvdistill.cluster.batches import batches
+
+    todo = [node for node in nodes if node.name not in done]
+    found = list(batches(todo, settings(**changes), special or {}, {n.name for n in todo}))
+    return [([node.name for node in batch.nodes], list(batch.after)) for batch in found]
+
+
+NEEDS = {"split": [], "model-a": ["split"], "model-b": ["split"], "run-1": ["split", "model-a"],
+         "run-2": ["split", "model-a"], "run-3": ["split", "model-b"]}  # fmt: skip
+
+
+def test_an_array_waits_for_exactly_what_its_jobs_read() -> None:
+    assert arrays(graph(NEEDS)) == [
+        (["split"], []),
+        (["model-a", "model-b"], ["split"]),
+        (["run-1", "run-2"], ["model-a", "split"]),
+        (["run-3"], ["model-b", "split"]),
+    ]
+
+
+def test_what_stands_is_waited_for_by_nobody() -> None:
+    found = arrays(graph(NEEDS), done=("split", "model-a", "model-b"))
+    assert found == [(["run-1", "run-2", "run-3"], [])]
+
+
+def test_an_array_above_the_clusters_limit_is_split() -> None:
+    found = arrays(graph(NEEDS), done=("split", "model-a", "model-b"), max_array=2)
+    assert [names for names, _ in found] == [["run-1", "run-2"], ["run-3"]]
+
+
+def test_an_arm_that_asks_for_more_is_an_array_of_its_own() -> None:
+    found = arrays(graph(NEEDS), ("split", "model-a", "model-b"), {"run-2": {"mem_gb": 9.0}})
+    assert [names for names, _ in found] == [["run-1", "run-3"], ["run-2"]]
+
+
+def test_a_run_has_a_task_for_each_gpu_of_its_budget() -> None:
+    from kvdistill.cluster.batches import asks
+    from kvdistill.errors import ConfigError
+
+    wanted = asks(settings(nodes=2), "run", 8)
+    assert (wanted.tasks_per_node, wanted.gpus, wanted.resources.nodes) == (4, 1, 2)
+    assert asks(settings(nodes=2), "model").resources.nodes == 1
+    assert asks(settings(gpus=2), "model").gpus == 2
+    assert asks(settings(gpus=2), "report").gpus == 0
+    with pytest.raises(ConfigError, match=r"cluster.nodes=3 does not divide the 8 tasks"):
+        _ = asks(settings(nodes=3), "run", 8).tasks_per_node
+
+
+def test_a_kinds_resources_win_over_the_clusters_and_an_arms_over_both() -> None:
+    from kvdistill.cluster.batches import asks
+
+    ours = settings(cpus=2, time_min=10, resources={"run": {"cpus": 4, "time_min": 20}})
+    assert asks(ours, "run", 1, {"cpus": 8}).resources.cpus == 8
+    assert asks(ours, "run", 1, {"cpus": 8}).resources.time_min == 20
+    assert asks(ours, "model").resources.cpus == 2

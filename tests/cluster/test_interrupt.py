@@ -1,0 +1,61 @@
+"""A job told to make room: where it stops, and that its helpers do not hear it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+SCRIPT = """
+import os, signal, subprocess, sys, time
+from kvdistill import interrupt
+
+interrupt.listen(signal.SIGUSR2)
+wait = "import time; print('up', flush=True); time.sleep(30)"
+executed = subprocess.Popen([sys.executable, "-c", wait], stdout=subprocess.PIPE, text=True)
+executed.stdout.readline()
+forked = os.fork()
+if forked == 0:
+    time.sleep(30)
+    os._exit(0)
+said = []
+try:
+    with interrupt.deferred():
+        print("ready", flush=True)
+        while not interrupt.asked():
+            time.sleep(0.01)
+        said.append("flag")
+except interrupt.Interrupted:
+    said.append("raised on leaving")
+time.sleep(0.3)
+said.append(f"executed {executed.poll()} forked {os.waitpid(forked, os.WNOHANG)[0]}")
+executed.kill(); os.kill(forked, signal.SIGKILL)
+print("; ".join(said), flush=True)
+try:
+    print("again", flush=True)
+    time.sleep(20)
+    print("never asked")
+except interrupt.Interrupted:
+    print("raised at once")
+"""
+
+
+def test_training_is_asked_anything_else_is_ended_and_helpers_hear_nothing() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": "src"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGUSR2)
+        told = process.stdout.readline()
+        assert told == "flag; raised on leaving; executed None forked 0\n"
+        assert process.stdout.readline() == "again\n"
+        os.kill(process.pid, signal.SIGUSR2)
+        assert process.stdout.readline() == "raised at once\n"
+        assert process.wait(10) == 0
+
+
+def test_an_interruption_is_no_failure_that_code_may_swallow() -> None:
+    from kvdistill.interrupt import Interrupted
+
+    assert not issubclass(Interrupted, Exception)

@@ -1,0 +1,52 @@
+"""Why a job that has ended has no result, from its folder and what SLURM remembers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+
+def folder(place: Path, name: str, needs: dict[str, str] | None = None, **said: str) -> Path:
+    made = place / name
+    made.mkdir()
+    (made / "config.yaml").write_text(yaml.safe_dump({"needs": needs or {}}))
+    if said:
+        (made / "status.json").write_text(json.dumps({"heartbeat": 0.0, **said}))
+    return made
+
+
+def reasons(*folders: Path) -> dict[str, str]:
+    from kvdistill.cluster.settle import settle
+
+    return settle({made.name: made for made in folders})
+
+
+@pytest.fixture(autouse=True)
+def _remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.cluster import scheduler
+
+    monkeypatch.setattr(scheduler, "ended", lambda identity: {"7": "TIMEOUT"}.get(identity))
+
+
+def test_a_failed_artefacts_reason_reaches_all_that_waited_for_it(tmp_path: Path) -> None:
+    split = folder(tmp_path, "split", state="failed", error="20 rows are too few")
+    model = folder(tmp_path, "model", {"split": "split"}, state="queued")
+    run = folder(tmp_path, "run", {"student": "model"}, state="queued")
+    found = reasons(split, model, run)
+    assert found["model"] == "not started, split failed: 20 rows are too few"
+    assert found["run"] == "not started, model failed: split failed: 20 rows are too few"
+    said = json.loads((run / "status.json").read_text())
+    assert (said["state"], said["error"]) == ("failed", found["run"])
+
+
+def test_a_job_that_ended_without_a_word_has_slurms(tmp_path: Path) -> None:
+    run = folder(tmp_path, "run", state="running")
+    (run / "job.json").write_text('{"job_id": "7"}')
+    assert "job 7 ended without a word as SLURM's TIMEOUT" in reasons(run)["run"]
+
+
+def test_what_is_finished_lacks_nothing(tmp_path: Path) -> None:
+    done = folder(tmp_path, "done", state="running")
+    (done / "manifest.json").write_text("{}")
+    assert reasons(done) == {}

@@ -1,0 +1,46 @@
+"""The copy of the code that jobs run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def package(place: Path, text: str) -> Path:
+    made = place / "kvdistill"
+    (made / "room/__pycache__").mkdir(parents=True)
+    (made / "room/new.py").write_text(text)
+    (made / "room/tasks.yaml").write_text("a: 1\n")
+    (made / "room/__pycache__/new.pyc").write_text("x")
+    return made
+
+
+def test_the_same_code_is_one_copy_and_an_edit_is_another(tmp_path: Path) -> None:
+    from kvdistill.cluster.snapshot import take
+
+    source = package(tmp_path, "a = 1\n")
+    first = take(tmp_path, source)
+    assert take(tmp_path, source) == first
+    (source / "room/new.py").write_text("a = 2\n")
+    second = take(tmp_path, source)
+    assert second != first
+    assert (first / "kvdistill/room/new.py").read_text() == "a = 1\n"
+    assert (second / "kvdistill/room/new.py").read_text() == "a = 2\n"
+    assert (first / "kvdistill/room/tasks.yaml").is_file()
+    assert not (first / "kvdistill/room/__pycache__").exists()
+    assert sorted(path.name for path in (tmp_path / "code").iterdir()) == sorted(
+        [first.name, second.name]
+    )
+
+
+def test_a_process_on_the_copy_names_it_in_its_manifests(tmp_path: Path) -> None:
+    from kvdistill.cluster.manifest import git
+    from kvdistill.cluster.snapshot import take
+
+    code = take(tmp_path)
+    script = "from kvdistill.cluster import manifest; print(manifest.origin())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(code)},
+    )  # fmt: skip
+    assert code.name in done.stdout
+    assert str(git("rev-parse", "HEAD")) in done.stdout

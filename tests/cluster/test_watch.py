@@ -1,0 +1,98 @@
+"""The state of a run, from its folder first and the queue second."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+
+def study(root: Path, *, job: str | None = None, done: bool = False, **said: Any) -> Path:
+    run = root / "runs/s/runs/seed1-abc"
+    run.mkdir(parents=True)
+    entry = {"folder": "runs/s/runs/seed1-abc", "arm": "sft", "seed": 1}
+    plan = {"questions": {"q": {"arms": {"fusion=fixed": {"1": "abc"}}}}, "runs": {"abc": entry}}
+    (root / "runs/s/plan.json").write_text(json.dumps(plan))
+    (run / "config.yaml").write_text(yaml.safe_dump({"needs": {"split": "split-1"}}))
+    if said:
+        (run / "status.json").write_text(json.dumps(said))
+    if job:
+        (run / "job.json").write_text(json.dumps({"job_id": job}))
+    if done:
+        (run / "manifest.json").write_text("{}")
+    return root / "runs/s"
+
+
+def line(root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, **queue: tuple[str, str]) -> Any:
+    from kvdistill.cluster import scheduler, watch
+
+    queued = {name.removeprefix("j"): scheduler.Queued(*state) for name, state in queue.items()}
+    monkeypatch.setattr(scheduler, "queue", lambda: queued)
+    monkeypatch.setattr(scheduler, "ended", lambda _: None)
+    (found,) = watch.look(root, place)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("there", "queue", "state"),
+    [
+        ({}, {}, "planned"),
+        ({"done": True, "state": "running", "heartbeat": 0}, {}, "done"),
+        ({"job": "5", "state": "queued"}, {"j5": ("PENDING", "Priority")}, "queued"),
+        ({"job": "5", "state": "queued"}, {"j5": ("RUNNING", "None")}, "starting"),
+        (
+            {"job": "5", "state": "running", "heartbeat": 9e9},
+            {"j5": ("RUNNING", "None")},
+            "running",
+        ),
+        ({"job": "5", "state": "running", "heartbeat": 0}, {"j5": ("RUNNING", "None")}, "silent"),
+        ({"job": "5", "state": "running", "heartbeat": 9e9}, {}, "lost"),
+        ({"job": "5", "state": "failed", "error": "x"}, {}, "failed"),
+        ({"state": "running", "heartbeat": 9e9}, {}, "running"),
+        ({"state": "running", "heartbeat": 0}, {}, "silent"),
+    ],
+)
+def test_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: dict, queue: dict, state: str
+) -> None:
+    assert line(tmp_path, study(tmp_path, **there), monkeypatch, **queue).state == state
+
+
+def test_a_line_has_all_that_the_run_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = study(
+        tmp_path, job="5", state="running", heartbeat=time.time() - 3, step=4, steps=10,
+        steps_per_s=2.0, eta_s=3.0, requeues=2, retries=1,
+    )  # fmt: skip
+    found = line(tmp_path, place, monkeypatch, j5=("RUNNING", "None"))
+    assert (found.label, found.step, found.steps, found.eta_s) == ("fusion=fixed", 4, 10, 3.0)
+    assert (found.requeues, found.retries, found.job) == (2, 1, "5")
+    assert 3 <= found.heartbeat_s < 30
+
+
+def test_without_squeue_the_folders_speak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kvdistill.cluster import watch
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    place = study(tmp_path, job="5", state="running", heartbeat=time.time())
+    (found,) = watch.look(tmp_path, place)
+    assert found.state == "running"
+    assert "squeue is not on the path" in capsys.readouterr().err
+
+
+def test_json_is_one_object_a_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.console import Console
+
+    from kvdistill.cluster import board
+    from kvdistill.config.schema import Shown
+
+    place = study(tmp_path, done=True)
+    board.show(tmp_path, place, Shown(watch=True, format="json", every_s=1.0), Console())
+    said = json.loads(capsys.readouterr().out)
+    assert said["study"] == "s"
+    assert [run["state"] for run in said["runs"]] == ["done"]

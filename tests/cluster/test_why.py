@@ -1,0 +1,50 @@
+"""What makes a run new."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+def finished(root: Path, name: str, *overrides: str) -> None:
+    from kvdistill.config.compose import compose
+
+    folder = root / "runs/s/runs" / name
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"recipe": compose(overrides)}))
+    (folder / "manifest.json").write_text("{}")
+
+
+def said(root: Path, *overrides: str, capsys: pytest.CaptureFixture[str]) -> str:
+    from kvdistill.cluster.why import show
+    from kvdistill.config.compose import compose
+
+    show(root, compose(overrides), "this", Console(width=200))
+    return capsys.readouterr().out
+
+
+def test_the_nearest_finished_run_is_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished(tmp_path, "far", "train.lr=0.5", "style=cot", "kv=k")
+    finished(tmp_path, "near", "train.lr=0.5")
+    text = said(tmp_path, "train.lr=0.25", capsys=capsys)
+    assert "runs/near" in text
+    rows = [line for line in text.splitlines() if line.startswith("│")]
+    assert len(rows) == 1
+    assert [cell.strip() for cell in rows[0].strip("│").split("│")] == ["train.lr", "0.25", "0.5"]
+
+
+def test_where_it_runs_makes_no_run_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(tmp_path, "same")
+    text = said(tmp_path, "cluster=slurm", "train.save_steps=7", "study=other", capsys=capsys)
+    assert text.startswith("this is no new run")
+
+
+def test_with_nothing_finished_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "no run is finished" in said(tmp_path, capsys=capsys)

@@ -1,0 +1,118 @@
+"""A run that is pushed out, requeued and killed ends in the bits of one left alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.mini import MiniSlurm, wait_for
+from tests.slurm.study import TINY, Launcher, read, runs
+
+RUN = (
+    *TINY[:-2], "arm=sft", "references=false", "budget.total_tokens=122880",
+    "train.save_steps=30", "train.eval_steps=60",
+)  # fmt: skip
+"""120 steps."""
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def launcher(slurm: MiniSlurm, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+    """Its code waits a tenth of a second at every step, so that a run can be met at one."""
+    slow = Launcher.copy_to(tmp_path_factory.mktemp("slow"), slurm)
+    path = slow.project / "src/kvdistill/cluster/status.py"
+    before = "        now = time.monotonic()\n"
+    assert path.read_text().count(before) == 1
+    path.write_text(path.read_text().replace(before, f"        time.sleep(0.1)\n{before}"))
+    return slow
+
+
+def step(folder: Path) -> int:
+    path = folder / "status.json"
+    said = read(path) if path.is_file() else {}
+    return int(said.get("step") or 0) if said.get("state") == "running" else 0
+
+
+def at_step(folder: Path, number: int) -> int:
+    """Waits until the run is there; its step."""
+    wait_for(lambda: step(folder) >= number, 300)
+    return step(folder)
+
+
+def saved(folder: Path) -> int:
+    """The newest checkpoint's step."""
+    names = [path.name for path in (folder / "checkpoints").glob("checkpoint-*")]
+    return max(int(name.rpartition("-")[2]) for name in names)
+
+
+def pushed_out(slurm: MiniSlurm, job: str) -> None:
+    """A job of a higher partition takes the node; the pushed-out one then starts without delay."""
+    script = ("--wrap=sleep 2", "--ntasks=2", "--output=/dev/null", "--partition=high")
+    slurm.call("sbatch", *script)
+    again(slurm, job)
+
+
+def again(slurm: MiniSlurm, job: str) -> None:
+    """SLURM would wait two minutes before it starts a requeued job."""
+    wait_for(lambda: slurm.job(job)["JobState"] == "PENDING", 90)
+    slurm.call("scontrol", "update", f"jobid={job}", "StartTime=now")
+
+
+def evidence(folder: Path) -> tuple[bytes, str]:
+    results = read(folder / "results.json")
+    results.pop("efficiency")
+    return (folder / "model/model.safetensors").read_bytes(), json.dumps(results)
+
+
+def test_preempted_requeued_and_killed_it_ends_in_the_same_bits(
+    launcher: Launcher, slurm: MiniSlurm, tmp_path: Path
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    command = (*RUN, "cluster=slurm", "cluster.time_min=9", f"root={there}")
+    launcher(*command)
+    (folder,) = runs(there).values()
+    job = read(folder / "job.json")["job_id"]
+
+    before = at_step(folder, 10)
+    pushed_out(slurm, job)
+    assert before <= saved(folder) < 30  # at the step it was told, not at a regular one
+    assert read(folder / "status.json")["state"] == "queued"
+
+    at_step(folder, 40)
+    slurm.call("scontrol", "requeue", job)
+    again(slurm, job)
+    assert saved(folder) >= 30
+
+    wait_for(lambda: read(folder / "status.json").get("requeues") == 2, 120)
+    at_step(folder, 70)
+    slurm.call("scancel", "--signal=KILL", job)
+    wait_for(lambda: slurm.job(job)["JobState"] not in ("RUNNING", "COMPLETING"), 60)
+    assert slurm.job(job)["JobState"] != "COMPLETED"
+    launcher.drain()
+    assert "ended without a word" in read(folder / "status.json")["error"]
+
+    launcher(*command, "cluster.wait=true")
+    launcher.drain()
+    launcher(*RUN, f"root={here}")
+    (undisturbed,) = runs(here).values()
+    assert evidence(folder) == evidence(undisturbed)
+
+
+def test_a_jobs_that_reached_its_limit_too_often_says_so(
+    launcher: Launcher, slurm: MiniSlurm, tmp_path: Path
+) -> None:
+    launcher(
+        *RUN, "cluster=slurm", "cluster.max_timeouts=1", "cluster.time_min=9", f"root={tmp_path}"
+    )
+    (folder,) = runs(tmp_path).values()
+    job = read(folder / "job.json")["job_id"]
+    for number in (5, 25):
+        at_step(folder, number)
+        slurm.call("scancel", "--signal=USR2", job)
+        if number == 5:
+            again(slurm, job)
+    launcher.drain()
+    assert launcher.state(folder) == "FAILED"
+    said = read(folder / "status.json")
+    assert (said["state"], said["cause"]) == ("failed", "time")
+    assert "timed-out too many times" in said["error"]

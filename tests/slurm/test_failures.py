@@ -1,0 +1,70 @@
+"""What fails is FAILED, takes only its dependants with it, and is named in the report."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.study import TINY, Launcher, read, runs
+
+pytestmark = pytest.mark.timeout(600)
+SFT = (*TINY[:-2], "arm=sft", "references=false")
+
+
+@pytest.fixture(scope="module")
+def half(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run that trains, one whose loss is no number."""
+    root = tmp_path_factory.mktemp("half")
+    launcher("-m", *SFT, "train.lr=0.003,1e30", "cluster=slurm", f"root={root}")
+    launcher.drain()
+    return root
+
+
+def test_a_run_that_raises_is_failed_and_the_other_is_not(half: Path, launcher: Launcher) -> None:
+    good, bad = runs(half).values()
+    assert [launcher.state(folder) for folder in (good, bad)] == ["COMPLETED", "FAILED"]
+    assert read(bad / "status.json")["state"] == "failed"
+    assert "Traceback" in (bad / "log.txt").read_text()
+
+
+def test_the_report_comes_all_the_same_and_names_what_is_missing(half: Path) -> None:
+    assert (half / "runs/nano/report/index.html").is_file()
+    bad = list(runs(half).values())[1]
+    logs = "".join(path.read_text() for path in (half / "runs/nano/slurm").glob("*_log.out"))
+    assert f"missing: {bad.name}: " in logs
+
+
+def test_status_shows_it_and_retry_tries_that_one_again(half: Path, launcher: Launcher) -> None:
+    before = launcher.jobs()
+    identities = list(runs(half))
+    said = launcher("stage=status", f"root={half}").splitlines()
+    states = {line.split("\t")[0]: line.split("\t")[3] for line in said}
+    assert [states[identity] for identity in identities] == ["done", "failed"]
+    assert launcher.jobs() == before
+    launcher("stage=retry", "cluster=slurm", f"root={half}")
+    assert launcher.names(launcher.jobs() - before) == ["report", "run"]
+    launcher("stage=cancel", f"root={half}")
+    launcher.drain(60)
+    bad = list(runs(half).values())[1]
+    assert read(bad / "status.json")["error"] == "cancelled by stage=cancel"
+
+
+def test_what_waits_for_a_failed_artefact_is_cancelled_with_its_reason(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    launcher(*SFT, "data.source.rows=1", "cluster=slurm", f"root={tmp_path}")
+    launcher.drain()
+    (folder,) = runs(tmp_path).values()
+    assert launcher.state(folder) == "CANCELLED"
+    said = read(folder / "status.json")
+    assert said["state"] == "failed"
+    split = next((tmp_path / "artifacts").glob("split-*/"))
+    assert read(split / "status.json")["error"] in said["error"]
+    assert said["error"].startswith("not started, ")
+
+
+def test_what_sbatch_refuses_is_one_line(launcher: Launcher, tmp_path: Path) -> None:
+    said = launcher(*SFT, "cluster=slurm", "cluster.partition=none", f"root={tmp_path}", code=1)
+    assert "invalid partition specified: none" in said
+    assert said.count("error: sbatch refused") == 1
+    said = launcher(*SFT, "cluster=slurm", f"root={tmp_path}", "cluster.dry_run=true")
+    assert "--kill-on-invalid-dep=yes" in said
