@@ -111,6 +111,21 @@ def test_a_level_needs_no_baseline(tmp_path):
     assert 5 < found.measured.low < found.measured.estimate < 100
 
 
+@pytest.mark.parametrize(("level", "estimate"), [(50.0, 100.0), (-50.0, 0.0)])
+def test_an_interval_of_a_score_keeps_width_and_stays_a_score(tmp_path, level, estimate):
+    nodes = [of(arm="raw", baseline=None, measure=m, at_least=50.0) for m in ("one", "macro")]
+    folder = fake.write_study(
+        tmp_path, {"q": {"raw": level}}, tasks=TASKS, untrained=["raw"],
+        judged={"q": {"hypotheses": nodes}},
+    )  # fmt: skip
+    one, macro = judge(load([folder]), SETTINGS)
+    assert one.measured.estimate == macro.measured.estimate == estimate
+    assert 0 <= one.measured.low < one.measured.high <= 100
+    assert one.measured.high - one.measured.low == pytest.approx(1.26, abs=0.02)  # Wilson, n = 300
+    assert macro.measured.low is None
+    assert macro.measured.why == "no variance over items"
+
+
 def test_kv_loss_is_compared_in_percent(tmp_path):
     (found,) = judged(tmp_path, [of(measure="kv", at_least=None, at_most=90.0)])
     assert found.measured.unit == "%"

@@ -196,5 +196,7 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     if n == 0:
         return 1.0
     few = min(wins, losses)
-    exact = 2 * stats.binom.cdf(few, n, 0.5)
-    return float(min(1.0, exact - stats.binom.pmf(few, n, 0.5)))
+    seen = stats.binom.pmf(few, n, 0.5)
+    if wins == losses:  # both tails meet in what was seen, which counts half (Fagerland 2013)
+        return float(1 - seen / 2)
+    return float(2 * stats.binom.cdf(few, n, 0.5) - seen)

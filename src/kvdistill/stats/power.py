@@ -6,6 +6,7 @@ from scipy import special, stats
 from kvdistill.stats.seeds import Values
 
 MOST_SEEDS = 1000
+SECANT = 1e-4
 
 
 def power(effect: float, se: float, df: float, alpha: float = 0.05) -> float:
@@ -23,7 +24,11 @@ def detectable(se: float, df: float, alpha: float = 0.05, wanted: float = 0.8) -
     critical = special.stdtrit(df, 1 - alpha / 2)
     if df > 1e5:
         return float(critical + special.ndtri(wanted)) * se
-    return float(special.nctdtrinc(df, 1 - wanted, critical)) * se
+    found = special.nctdtrinc(df, 1 - wanted, critical)
+    # scipy's root is good to eight digits; one secant step makes it ten.
+    below, above = (special.nctdtr(df, found + step, critical) for step in (-SECANT, SECANT))
+    slope = (above - below) / (2 * SECANT)
+    return float(found - (special.nctdtr(df, found, critical) - (1 - wanted)) / slope) * se
 
 
 def seeds_needed(

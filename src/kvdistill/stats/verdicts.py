@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from kvdistill.stats.bootstrap import standard_error, stratum
+from kvdistill.stats.bootstrap import Stratum, standard_error, stratum, wilson
 from kvdistill.stats.compare import compare, mean_answers
 from kvdistill.stats.curves import by_teacher, last, routing, specialises
 from kvdistill.stats.hypotheses import WITHDRAWN, Claim, claim, digest, recorded
@@ -204,15 +204,30 @@ def level(study: Study, arm: Arm, endpoint: str, settings: Settings) -> Measured
     se, df = standard_error(strata)
     parts = [(float(values.var(ddof=1)) / len(values), len(values) - 1)] if arm.trained else []
     if not parts:
+        if se == 0:
+            return certain(estimate, strata, settings)
         half = float(stats.t.ppf((1 + settings.confidence) / 2, df)) * se
-        low, high = values.mean() - half, values.mean() + half
-        return Measured(unit="points", estimate=estimate, low=100 * low, high=100 * high)
+        return within(estimate, values.mean() - half, values.mean() + half)
     if len(values) < 2:
         return Measured(unit="points", estimate=estimate, why="one seed")
     found = combine(float(values.mean()), parts, se, min(df, 1e9), settings.confidence)
     if found is None:
         return Measured(unit="points", estimate=estimate, why="no variance, or under three seeds")
-    return Measured(unit="points", estimate=estimate, low=100 * found.low, high=100 * found.high)
+    return within(estimate, found.low, found.high)
+
+
+def within(estimate: float, low: float, high: float) -> Measured:
+    """A score's interval, cut where there are no scores."""
+    ends = 100 * max(0.0, float(low)), 100 * min(1.0, float(high))
+    return Measured(unit="points", estimate=estimate, low=ends[0], high=ends[1])
+
+
+def certain(estimate: float, strata: Sequence[Stratum], settings: Settings) -> Measured:
+    """All items right, or all wrong: Wilson's interval keeps its width; an average has none."""
+    if len(strata) > 1:
+        return Measured(unit="points", estimate=estimate, why="no variance over items")
+    n = int(strata[0].sizes.sum())
+    return within(estimate, *wilson(round(n * estimate / 100), n, settings.confidence))
 
 
 def improved(study: Study, arm: Arm, baseline: Arm, settings: Settings) -> Measured:
