@@ -19,6 +19,7 @@ from kvdistill.alignment.sync import Sync
 from kvdistill.data.styles import Text
 from kvdistill.data.tokenise import Tokeniser
 
+pytestmark = pytest.mark.timeout(600)  # a thousand texts, two large vocabularies
 EOS = {"qwen3": "<|im_end|>", "llama3_1": "<|end_of_text|>"}
 CHOICES = "\nA. {A}\nB. {B}\nC. {C}\nD. {D}\n"
 ROWS = {
