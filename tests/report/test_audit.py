@@ -88,6 +88,8 @@ def test_weightings_stand_side_by_side():
     )
     assert (found["BBH by item"], found["BBH by subject"]) == ("50.0", "30.0")
     assert "GSM8K by item" not in found
+    above = cells(robustness.above_chance(whole, whole.arms()), "base")
+    assert (above["BBH"], above["GSM8K"], above["average"]) == ("20.0", "10.0", "15.0")
 
 
 def test_gap_and_spread_are_in_points():

@@ -26,8 +26,6 @@ def weightings(study: Study, arms: Mapping[str, Arm]) -> Grid:
     for task in divided:
         columns[f"{names[task]} by item"] = read(task, lambda s: s.score)
         columns[f"{names[task]} by subject"] = read(task, lambda s: s.by_subject)
-    for task in study.tasks:
-        columns[f"{names[task]} above chance"] = read(task, lambda s: s.normalised)
     rows = {label: cells(arm, columns) for label, arm in arms.items()}
     known = [
         i for i in range(len(columns)) if any(row[i].sort is not None for row in rows.values())
@@ -40,7 +38,24 @@ def weightings(study: Study, arms: Mapping[str, Arm]) -> Grid:
         note=(
             "Percent, mean over seeds. Average: unweighted mean of the tasks, each the mean over "
             "its items: the headline. By subject: each task the mean over its subjects. Above "
-            "chance: 0 at guessing, 100 at all right, not below 0, each subject by its own chance."
+            "chance: as in the table below."
+        ),
+    )
+
+
+def above_chance(study: Study, arms: Mapping[str, Arm]) -> Grid:
+    """Every score as it stands above guessing, beside the raw ones of the matrix."""
+    names = task_names((*study.tasks, MACRO))
+    columns = {names[task]: read(task, lambda s: s.normalised) for task in study.tasks}
+    columns[names[MACRO]] = lambda run: macro(run, study.tasks, lambda s: s.normalised)
+    return Grid(
+        "above_chance",
+        "Scores above chance",
+        ["arm", *columns],
+        [[Value(label), *cells(arm, columns)] for label, arm in arms.items()],
+        note=(
+            "Percent, mean over seeds: 0 at guessing, 100 at all right, not below 0, each subject "
+            "by its own chance. A dash: missing."
         ),
     )
 
@@ -80,8 +95,9 @@ def generalisation(arms: Mapping[str, Arm]) -> Grid:
         for key, form in (("gap", signed), ("spread", lambda points: f"{points:.1f}")):
             mean = mean_of([run.generalisation.get(key) for run in arm.unique()])
             row.append(Value(DASH) if mean is None else Value(form(100 * mean), 100 * mean))
-        if any(value.sort is not None for value in row):
-            rows.append(row)
+        rows.append(row)
+    if all(value.sort is None for row in rows for value in row):
+        rows = []  # no suite of this study asks training questions
     return Grid(
         "generalisation",
         "Generalisation and robustness",

@@ -65,6 +65,7 @@ class Content:
     questions: list[QuestionSection]
     matrix: Grid
     weightings: Grid
+    above_chance: Grid
     generalisation: Grid
     training: list[Drawn]
     training_grid: Grid
@@ -87,7 +88,7 @@ class Content:
 
     def grids(self) -> Iterator[Grid]:
         """Every table that is also a file, those behind the figures among them."""
-        yield from (self.matrix, self.weightings, self.generalisation)
+        yield from (self.matrix, self.weightings, self.above_chance, self.generalisation)
         yield from (drawn.data for drawn in self.figures() if drawn.data is not None)
         for question in self.questions:
             yield from (question.scores, question.differences, question.cells)
@@ -121,6 +122,7 @@ def gather(
         questions=[question(study, one, style, settings) for one in analyses.values()],
         matrix=tables.scores(whole, ties, "matrix"),
         weightings=robustness.weightings(study, arms),
+        above_chance=robustness.above_chance(study, arms),
         generalisation=robustness.generalisation(arms),
         training=curves_drawn,
         training_grid=curves_grid,

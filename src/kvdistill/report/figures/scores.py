@@ -125,7 +125,7 @@ def forest(
                 markeredgecolor="white",
             )
             axes.annotate(
-                f"{estimate:+.1f}",
+                signed(estimate),
                 (1.01, row),
                 xycoords=("axes fraction", "data"),
                 va="center",
