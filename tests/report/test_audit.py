@@ -109,3 +109,37 @@ def test_size_and_speed_stand_against_the_raw_student():
     assert found["tokens/s, % of raw"] == "90.0"
     alone = tables.efficiency(study(arm)[0].arms())
     assert not [column for column in alone.columns if "raw" in column]
+
+
+def budgeted(*rows):
+    keys = ("label", "seed", "steps", "planned_tokens", "real_tokens", "train_s")
+    whole, _ = study(run("a", scores("g", 0.0)))
+    whole.budgets = [{"arms": [dict(zip(keys, row, strict=True)) for row in rows]}]
+    return whole
+
+
+def test_real_tokens_are_compared_within_a_seed_and_time_not_at_all():
+    rows = [("sft", 1, 40, 960, 900, 5.0), ("kv", 1, 40, 960, 900, 50.0)]
+    more = [("sft", 2, 40, 960, 800, 5.0), ("kv", 2, 40, 960, 800, 50.0)]
+    whole = budgeted(*rows, *more)
+    assert tables.parity(whole)[0] is True
+    marks = {value.mark for row in tables.budget(whole).rows for value in row}
+    assert marks == {""}
+
+
+@pytest.mark.parametrize(
+    ("longer", "named"),
+    [(("kv", 1, 41, 960, 900, 5.0), "steps"), (("kv", 1, 40, 960, 920, 5.0), "real_tokens")],
+)
+def test_an_arm_that_trained_longer_is_named(longer, named):
+    whole = budgeted(("sft", 1, 40, 960, 900, 5.0), longer)
+    equal, said = tables.parity(whole)
+    assert equal is False
+    assert said.startswith(f"{named} differ")
+    marked = {
+        column
+        for row in tables.budget(whole).rows
+        for column, value in zip(tables.budget(whole).columns, row, strict=True)
+        if value.mark == "bad"
+    }
+    assert marked == {named}

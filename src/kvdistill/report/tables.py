@@ -197,8 +197,7 @@ def budget(study: Study) -> Grid:
     """Planned and done, all arms; trained arms must agree to 1 % (STUDY.md A1)."""
     nodes = [node for one in study.budgets for node in one.get("arms", [])]
     keys = list(dict.fromkeys(key for node in nodes for key in node if key != "label"))
-    trained = [node for node in nodes if node.get("steps")]
-    off = {key: uneven([node.get(key) for node in trained]) for key in keys}
+    off = differing([node for node in nodes if node.get("steps")])
     rows = [
         [
             Value(str(node.get("label", "?"))),
@@ -206,7 +205,7 @@ def budget(study: Study) -> Grid:
                 Value(
                     plain(node.get(key)),
                     float(node[key]) if isinstance(node.get(key), int | float) else None,
-                    "bad" if node in trained and off[key] else "",
+                    "bad" if node.get("steps") and key in off else "",
                 )
                 for key in keys
             ),
@@ -232,18 +231,33 @@ def uneven(values: Sequence[Any]) -> bool:
 
 
 PARITY = ("steps", "sequences", "planned_tokens", "real_tokens", "tokens")
+"""What must agree between all trained runs."""
+BY_SEED = ("real_tokens", "tokens")
+"""Of these, what depends on which texts a seed draws: compared within each seed."""
+
+
+def differing(trained: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The quantities that are not the same for all arms."""
+    seeds = dict.fromkeys(node.get("seed") for node in trained)
+    found = []
+    for key in PARITY:
+        groups = [trained]
+        if key in BY_SEED:
+            groups = [[n for n in trained if n.get("seed") == seed] for seed in seeds]
+        if any(uneven([node.get(key) for node in group]) for group in groups):
+            found.append(key)
+    return found
 
 
 def parity(study: Study) -> tuple[bool | None, str]:
     """(whether every trained arm has the same budget within 1 %, in words); None without data."""
     trained = [n for one in study.budgets for n in one.get("arms", []) if n.get("steps")]
     if len(trained) < 2:
-        return None, "fewer than two trained arms: nothing to compare"
+        return None, "fewer than two trained runs: nothing to compare"
     keys = [key for key in PARITY if any(key in node for node in trained)]
-    off = [key for key in keys if uneven([node.get(key) for node in trained])]
-    if off:
-        return False, f"{', '.join(off)} differ by more than 1 % between trained arms"
-    return True, f"{', '.join(keys)} agree within 1 % over {len(trained)} trained arms"
+    if off := differing(trained):
+        return False, f"{', '.join(off)} differ by more than 1 % between trained runs"
+    return True, f"{', '.join(keys)} agree within 1 % over {len(trained)} trained runs"
 
 
 def leakage(study: Study) -> Grid:
