@@ -1,0 +1,38 @@
+"""Every message that the page explains is one that the program says."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def texts(path: Path) -> list[str]:
+    """The string literals of a module; what an f-string fills in is left out of it."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = [p.value for p in node.values if isinstance(p, ast.Constant)]
+            found.append("\0".join(map(str, parts)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return found
+
+
+MESSAGES = re.findall(
+    r"^\| `([^`]+)` \|",
+    (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+SAID = [text for path in (ROOT / "src/kvdistill").rglob("*.py") for text in texts(path)]
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_an_explained_message_is_one_of_the_programs(message: str) -> None:
+    assert any(message in text for text in SAID)
+
+
+def test_there_are_messages() -> None:
+    assert len(MESSAGES) > 15
