@@ -88,3 +88,14 @@ def test_files_that_are_parsed_once_compose_alike() -> None:
     before = [compose(arm) for arm in arms]
     read_files_once()
     assert [compose(arm) for arm in arms] == before
+
+
+@pytest.mark.usefixtures("hydra")
+def test_a_plain_command_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.config import compose as module
+
+    calls = []
+    real = module.hydra_compose
+    monkeypatch.setattr(module, "hydra_compose", lambda *a, **k: calls.append(a) or real(*a, **k))
+    module.compose(["fusion=learnable"])
+    assert len(calls) == 1
