@@ -94,6 +94,16 @@ class Links:
             offsets=counts.cumsum(0) - counts,
         )
 
+    def only(self, tokens: Int[Tensor, "batch some"], real: Bool[Tensor, "batch some"]) -> "Links":
+        """The links of these student tokens, ascending; all others must have none.
+
+        Where `real` is False there is no token: a row without links.
+        """
+        batch, some = tokens.shape
+        first = torch.arange(batch, device=tokens.device)[:, None] * self.student_seq
+        counts = (self.counts[first + tokens] * real).flatten()
+        return replace(self, offsets=counts.cumsum(0) - counts, student_seq=some)
+
     def apply(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "batch student_seq width"]:
         """Weighted sum of the rows under each student token; zero where there is none."""
         found = F.embedding_bag(

@@ -104,9 +104,10 @@ def step(rounds: int) -> dict[str, float]:
 
     def applied() -> None:
         for name, taught in module.rooms.parts().items():
-            turns = module._teachers[name].rotaries
+            turns, links = module._teachers[name].rotaries, batch.teachers[name].links
             for kept in read[name]:
-                list(aligned(kept, batch.teachers[name].links, taught.reader.position, turns))
+                through = links.through(kept.rows)
+                list(aligned(kept, through, taught.reader.position, turns))
 
     times = medians([distilled, bare, built, applied], rounds)
     return {

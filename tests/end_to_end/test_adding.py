@@ -95,7 +95,9 @@ def test_it_is_decided_anew_at_every_layer(
     layers, all_kept = teacher.layers(tokens), teacher.read(tokens, read.ids)
     assert [kept.sources for kept in all_kept] == [[source] for source in reader.sources]
     for kept in all_kept:
-        ((source, found),) = aligned(kept, links, reader.position, teacher.rotaries)
+        ((source, found),) = aligned(
+            kept, links.through(kept.rows), reader.position, teacher.rotaries
+        )
         expected = reader.compression([layers[at] for at in source.teachers])
         assert torch.equal(kept.rows >= 0, expected)
         covered = expected.flatten()[links.teacher].long()

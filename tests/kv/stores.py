@@ -17,6 +17,26 @@ TINY = [
 BUILT = ("split", "model", "calibration", "kv")
 
 
+def built(root: Path, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> dict[str, Path]:
+    """Role -> folder of what the run needs, built below root/artifacts if it is missing."""
+    from kvdistill.cluster import job
+    from kvdistill.cluster.status import Status
+    from kvdistill.files import is_complete
+    from kvdistill.plan.freeze import write_recipe
+    from kvdistill.plan.graph import artifacts
+
+    found = {}
+    for role, node in artifacts(config):
+        if node.kind not in kinds:
+            continue
+        folder = found[role] = root / "artifacts" / node.name
+        folder.mkdir(parents=True, exist_ok=True)
+        if not is_complete(folder):
+            write_recipe(node, folder)
+            job.work(folder, Status(folder))
+    return found
+
+
 class Made:
     """Artefacts below one root, built where they are missing."""
 
@@ -31,22 +51,7 @@ class Made:
 
     def folders(self, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> dict[str, Path]:
         """Role -> folder of what the run needs, built if it is missing."""
-        from kvdistill.cluster import job
-        from kvdistill.cluster.status import Status
-        from kvdistill.files import is_complete
-        from kvdistill.plan.freeze import write_recipe
-        from kvdistill.plan.graph import artifacts
-
-        found = {}
-        for role, node in artifacts(config):
-            if node.kind not in kinds:
-                continue
-            folder = found[role] = self.root / "artifacts" / node.name
-            folder.mkdir(parents=True, exist_ok=True)
-            if not is_complete(folder):
-                write_recipe(node, folder)
-                job.work(folder, Status(folder))
-        return found
+        return built(self.root, config, kinds)
 
     def batches(
         self, config: dict[str, Any], part: str, rows: Sequence[Sequence[int]]

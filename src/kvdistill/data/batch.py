@@ -151,16 +151,12 @@ class Collator:
 
 def padded(reads: Sequence[Tokenised], pad: int) -> Tokens:
     """The texts as one model reads them, `pad` behind the shorter ones."""
-    shape = len(reads), max(len(read.ids) for read in reads)
-    ids = torch.full(shape, pad, dtype=torch.long)
-    mask = torch.zeros(shape, dtype=torch.bool)
-    answer = torch.zeros(shape, dtype=torch.bool)
-    for row, read in enumerate(reads):
-        length = len(read.ids)
-        ids[row, :length] = torch.from_numpy(read.ids)
-        mask[row, :length] = True
-        answer[row, :length] = torch.from_numpy(read.answer)
-    return Tokens(ids, mask, answer)
+    lengths = np.array([len(read.ids) for read in reads])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids, answer = np.full(mask.shape, pad, dtype=np.int64), np.zeros_like(mask)
+    ids[mask] = np.concatenate([read.ids for read in reads])
+    answer[mask] = np.concatenate([read.answer for read in reads])
+    return Tokens(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(answer))
 
 
 def _reading(reads: Sequence[tuple[Tokenised, TextLinks]], student: Tokens, pad: int) -> Reading:
@@ -173,9 +169,9 @@ def _reading(reads: Sequence[tuple[Tokenised, TextLinks]], student: Tokens, pad:
 
 def flattened(links: Sequence[TextLinks], student_seq: int, teacher_seq: int) -> Links:
     """The links of each text, one after the other; padding rows have none."""
-    counts = np.stack([np.bincount(each.student, minlength=student_seq) for each in links])
+    student = [each.student + sample * student_seq for sample, each in enumerate(links)]
     teacher = [each.teacher + sample * teacher_seq for sample, each in enumerate(links)]
-    flat = counts.reshape(-1)
+    flat = np.bincount(np.concatenate(student), minlength=len(links) * student_seq)
     return Links(
         teacher=torch.from_numpy(np.concatenate(teacher).astype(np.int64)),
         weight=torch.from_numpy(np.concatenate([each.weight for each in links]).astype(np.float32)),

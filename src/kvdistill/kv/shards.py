@@ -80,8 +80,9 @@ class Coded:
         rows = self.rows.index_select(0, at).float()
         if self.mean is None:
             return torch.zeros_like(rows)
-        step = 2.0**-8 * rows.abs() if self.scale is None else self.scale.expand_as(rows)
-        return step / 2 + 2.0**-22 * (self.numbers(at).abs() + self.mean.abs())
+        rest = rows.abs() if self.scale is None else rows.abs() * self.scale
+        step = 2.0**-7 * rest if self.scale is None else self.scale
+        return step / 2 + 2.0**-22 * (rest + self.mean.abs())
 
     def save(self, path: Path, tokens: Int[Tensor, "kept groups"]) -> None:
         """Writes a shard beside its place, then renames it there."""

@@ -32,11 +32,14 @@ class Store(TeacherKV):
     """Opens a store and refuses one that was made of anything but what the run wants."""
 
     def __init__(self, wanted: Wanted, *, stored: Stored) -> None:
-        """Reads the index alone. Raises ArtifactError naming what differs."""
+        """Reads the index alone. Raises ArtifactError naming what differs.
+
+        `stored` has named the folder; what it holds is told by `wanted.prints`.
+        """
         assert wanted.store is not None, "plan/graph.py gives a stored source its folder"
         self.folder = wanted.store
         facts = read_json(self.folder / FACTS)
-        refuse(self.folder, facts["prints"], {**wanted.prints, "dtype": stored.dtype})
+        refuse(self.folder, facts["prints"], wanted.prints)
         self.heads: int = facts["heads"]
         self.groups = [Group.of(node, wanted) for node in facts["groups"]]
         self.index = load_file(self.folder / INDEX)

@@ -19,7 +19,7 @@ from kvdistill.kv.rotary import STILL, rotaries
 from kvdistill.models.capture import Capture
 from kvdistill.train import readings
 from kvdistill.train.rooms import Reader, geometry
-from kvdistill.train.step import aligned, positions_of
+from kvdistill.train.step import aligned, linked, positions_of
 from kvdistill.types import Batch
 
 NAME = "only"
@@ -68,16 +68,16 @@ class Measure:
     @torch.no_grad()
     def __call__(self, batch: Batch, part: str) -> None:
         """Counts a batch into `part`; held-out batches into `shuffled` as well."""
-        tokens, reading = batch.student, batch.teachers[NAME]
+        tokens = batch.student
         with self.capture:
             self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
         own = self.capture.take(tokens)
-        position, links = self.reader.position, reading.links
+        position, turns = self.reader.position, self.teacher.rotaries
         others, paired = partners(batch.ids)
         for source, theirs in [
             pair
-            for kept in self.teacher.read(reading.tokens, batch.ids)
-            for pair in aligned(kept, links, position, self.teacher.rotaries)
+            for kept, links in linked(self.teacher, batch, NAME)
+            for pair in aligned(kept, links, position, turns)
         ]:
             mine = own[source.student].kv
             keys = self.reader.position.source(

@@ -4,7 +4,7 @@ Per teacher: capture -> compression -> alignment -> centring -> projection -> la
 then fusion over the teachers, then the distance to the student's own K and V.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,8 @@ from kvdistill.fusion.base import entropy
 from kvdistill.kv.base import Kept, TeacherKV
 from kvdistill.kv.rotary import Rotary
 from kvdistill.layers.base import Source
-from kvdistill.position.base import Position
+from kvdistill.position.base import Position, Positions
+from kvdistill.train.covered import Covered
 from kvdistill.train.rooms import Rooms, Taught
 from kvdistill.types import KV, Batch, Layer, Links, Tokens
 
@@ -87,35 +88,53 @@ def compared(
     rotaries: Rotaries,
     progress: float,
 ) -> Iterator[tuple[int, KV, KV, Float[Tensor, "teachers batch seq"]]]:
-    """(layer, the student's K and V, the fused target, its weights) in the space of comparison."""
+    """(layer, the student's K and V, the fused target, its weights) in the space of comparison.
+
+    Of the student's tokens only those that some teacher covers are there, in order.
+    """
+    read = {name: linked(teachers[name], batch, name) for name in rooms.parts()}
+    covered = Covered.by([links for found in read.values() for _, links in found])
     targets = [
-        teacher_targets(teachers[name], taught, batch, name, rotaries)
+        teacher_targets(read[name], covered, taught, teachers[name].rotaries, rotaries)
         for name, taught in rooms.parts().items()
     ]
     for layer in rooms.layers:
-        mine = student_kv(own[layer].kv, rooms, layer, rotaries)
+        mine = student_kv(covered.own(own[layer].kv), covered.at, rooms, layer, rotaries)
         detached = KV(mine.keys.detach(), mine.values.detach(), mine.mask)
         found = [target[layer] for target in targets]
         yield layer, mine, *rooms.fusion(detached, found, layer, progress)
 
 
+def linked(teacher: TeacherKV, batch: Batch, name: str) -> list[tuple[Kept, Links]]:
+    """What compression left of a teacher's reading, and the student's links to it."""
+    reading = batch.teachers[name]
+    found = teacher.read(reading.tokens, batch.ids)
+    return [(kept, reading.links.through(kept.rows)) for kept in found]
+
+
 def teacher_targets(
-    teacher: TeacherKV, taught: Taught, batch: Batch, name: str, ours: Rotaries
+    read: Sequence[tuple[Kept, Links]],
+    covered: Covered,
+    taught: Taught,
+    theirs: Rotaries,
+    ours: Rotaries,
 ) -> dict[int, KV]:
-    """One teacher's target for each distilled student layer, on the student's tokens."""
-    reading, position = batch.teachers[name], taught.reader.position
+    """One teacher's target for each distilled student layer, on the covered student tokens."""
+    position = taught.reader.position
     return {
-        source.student: target(source, layers, taught, ours[source.student])
-        for kept in teacher.read(reading.tokens, batch.ids)
-        for source, layers in aligned(kept, reading.links, position, teacher.rotaries)
+        source.student: target(source, layers, taught, ours[source.student], covered.at)
+        for kept, links in read
+        for source, layers in aligned(kept, covered.links(links), position, theirs)
     }
 
 
 def aligned(
     kept: Kept, links: Links, position: Position, theirs: Rotaries
 ) -> Iterator[tuple[Source, list[KV]]]:
-    """For each student layer its one or two teacher layers on the student's tokens, uncentred."""
-    links = links.through(kept.rows)
+    """For each student layer its one or two teacher layers on the student's tokens, uncentred.
+
+    `links` lead to the kept rows.
+    """
     turned = kept.turned(lambda keys, layer, at: position.source(keys, theirs[layer], at))
     flat, mask = links.apply(turned.flat), links.mask
     for source in kept.sources:
@@ -129,7 +148,7 @@ def aligned(
         yield source, layers
 
 
-def target(source: Source, aligned: list[KV], taught: Taught, ours: Rotary) -> KV:
+def target(source: Source, aligned: list[KV], taught: Taught, ours: Rotary, at: Positions) -> KV:
     """The target of one student layer: each teacher layer projected, then interpolated."""
     projected = [
         taught.projection.target(
@@ -140,17 +159,17 @@ def target(source: Source, aligned: list[KV], taught: Taught, ours: Rotary) -> K
     low, high = projected[0], projected[-1]
     keys = torch.lerp(low.keys, high.keys, source.weight)
     values = torch.lerp(low.values, high.values, source.weight)
-    return KV(taught.reader.position.target(keys, ours, positions_of(keys)), values, low.mask)
+    return KV(taught.reader.position.target(keys, ours, at), values, low.mask)
 
 
-def student_kv(kv: KV, rooms: Rooms, layer: int, ours: Rotaries) -> KV:
+def student_kv(kv: KV, at: Positions, rooms: Rooms, layer: int, ours: Rotaries) -> KV:
     """The student's K and V of a layer, centred, in the space and frame of comparison."""
-    first, rotary, positions = rooms.first, ours[layer], positions_of(kv.keys)
+    first, rotary = rooms.first, ours[layer]
     position = first.reader.position
     source = next(item for item in first.reader.sources if item.student == layer)
-    read = KV(position.source(kv.keys, rotary, positions), kv.values, kv.mask)
+    read = KV(position.source(kv.keys, rotary, at), kv.values, kv.mask)
     mine = first.projection.own(first.constants.centred(read, "own", layer), (layer, source.low))
-    return KV(position.own(mine.keys, rotary, positions), mine.values, mine.mask)
+    return KV(position.own(mine.keys, rotary, at), mine.values, mine.mask)
 
 
 def cross_entropy(logits: Float[Tensor, "batch seq vocab"], tokens: Tokens) -> Tensor:

