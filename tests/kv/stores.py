@@ -19,8 +19,6 @@ BUILT = ("split", "model", "calibration", "kv")
 
 def built(root: Path, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> dict[str, Path]:
     """Role -> folder of what the run needs, built below root/artifacts if it is missing."""
-    from kvdistill.cluster import job
-    from kvdistill.cluster.status import Status
     from kvdistill.files import is_complete
     from kvdistill.plan.freeze import write_recipe
     from kvdistill.plan.graph import artifacts
@@ -33,8 +31,17 @@ def built(root: Path, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> d
         folder.mkdir(parents=True, exist_ok=True)
         if not is_complete(folder):
             write_recipe(node, folder)
-            job.work(folder, Status(folder))
+            work(folder)
     return found
+
+
+def work(folder: Path) -> None:
+    """A single process's job, whose errors are raised."""
+    from kvdistill.cluster import job
+    from kvdistill.cluster.ranks import Ranks
+    from kvdistill.cluster.status import Status
+
+    job.work(folder, Ranks(), Status(folder))
 
 
 class Made:

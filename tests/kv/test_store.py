@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.kv.stores import Made
+from tests.kv.stores import Made, work
 
 pytestmark = [pytest.mark.usefixtures("hydra"), pytest.mark.filterwarnings("ignore::UserWarning")]
 ROWS = [0, 5, 9, 20, 14, 2, 11]
@@ -252,13 +252,6 @@ def unbuilt(made, monkeypatch):
         return folder
 
     return make
-
-
-def work(folder: Path) -> None:
-    from kvdistill.cluster import job
-    from kvdistill.cluster.status import Status
-
-    job.work(folder, Status(folder))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
