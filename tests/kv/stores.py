@@ -3,6 +3,7 @@
 Built by the jobs that launch.py starts, in this process.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ def built(root: Path, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> d
 
 def work(folder: Path) -> None:
     """A single process's job, whose errors are raised."""
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    # As cluster/preload.py does: saving a model would import it in a deeper place, where Python
+    # 3.11 may lose a module's lock to a finaliser that imports too.
+    import deepspeed  # noqa: F401
+
     from kvdistill.cluster import job
     from kvdistill.cluster.ranks import Ranks
     from kvdistill.cluster.status import Status
