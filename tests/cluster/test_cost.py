@@ -22,7 +22,8 @@ def estimate(plan: Any) -> Any:
 
 
 def lines(*overrides: str) -> list[str]:
-    from kvdistill.cluster.planned import grouped, warnings
+    from kvdistill.cluster.doubts import warnings
+    from kvdistill.cluster.priced import grouped
 
     plan = made(*overrides)
     return list(warnings(plan, grouped(plan, estimate(plan)), estimate(plan)))
@@ -78,7 +79,7 @@ def test_a_store_holds_both_kinds_of_every_layer_read() -> None:
 
 
 def test_a_store_is_filled_once_for_all_runs_that_read_it() -> None:
-    from kvdistill.cluster.planned import built, grouped, stores
+    from kvdistill.cluster.priced import built, grouped, stores
 
     online, read = (
         made("scale=paper", "arm=single_teacher", "references=false", f"source={source}")
@@ -122,7 +123,7 @@ def test_jobs_fill_the_slots_longest_first(hours: list[float], at_once: int, wal
 
 
 def test_what_could_be_found_shrinks_with_seeds_and_items() -> None:
-    from kvdistill.cluster.planned import minimum_effect
+    from kvdistill.cluster.doubts import minimum_effect
 
     stated = estimate(made())
     three, ten = (minimum_effect(n, stated, {"a": 1000}) for n in (3, 10))
@@ -134,7 +135,7 @@ def test_what_could_be_found_is_found_eight_times_in_ten() -> None:
     """Many seeds and items: a z test of a difference, simulated."""
     import numpy as np
 
-    from kvdistill.cluster.planned import minimum_effect
+    from kvdistill.cluster.doubts import minimum_effect
 
     stated = estimate(made())
     effect = minimum_effect(200, stated, {"a": 1000})
@@ -156,6 +157,10 @@ def test_a_sound_nano_study_has_no_warning() -> None:
         (["budget.total_tokens=12000"], "2 steps are 8192 tokens, 31.7% off budget.total_tokens"),
         (["budget.total_tokens=12288000"], "training reads each of the 3920 texts 49 times"),
         (["scale=paper"], "Qwen/Qwen2.5-7B@main"),
+        (
+            ["scale=paper", "arm=single_teacher", "estimate.kind=a100-40gb"],
+            "with qwen2.5-7b a rank needs about",
+        ),
     ],
 )
 def test_what_is_doubtful_is_said(overrides: list[str], says: str) -> None:
@@ -174,3 +179,10 @@ def test_an_unknown_kind_is_refused() -> None:
 
     with pytest.raises(ConfigError, match=r"estimate\.kind=tpu is no kind .* a100-80gb"):
         made("estimate.kind=tpu")
+
+
+def test_a_teacher_that_fits_in_parts_only_is_told_apart() -> None:
+    whole = ["scale=paper", "budget.batch_size=4", "budget.grad_accum=8", "teachers=mixed_size"]
+    assert not any("GiB, and" in line for line in lines(*whole))
+    alone = [*whole, "teachers.b.placement.shard=none"]
+    assert any("with qwen2.5-7b, qwen2.5-32b a rank needs" in line for line in lines(*alone))

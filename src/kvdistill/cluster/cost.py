@@ -1,4 +1,4 @@
-"""What a plan would cost: operations from geometries, hours from the rates of conf/estimate/.
+"""What a plan would cost: operations and memory from geometries, hours from conf/estimate/.
 
 No torch and no network. Texts are reckoned at their full length and a teacher's tokens as many as
 the student's, so the truth is lower; calibration and evaluation during training are left out.
@@ -16,10 +16,11 @@ from kvdistill.config.estimate import Estimate, Gpu
 from kvdistill.config.schema import typed
 from kvdistill.geometry import Geometry
 from kvdistill.layers.select import select
-from kvdistill.plan import flops
+from kvdistill.plan import flops, memory
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import stored
 
+WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 """Of a stored number, by source.stored.dtype."""
 
@@ -65,6 +66,25 @@ def of_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     live = [] if stored(config["source"]) else config["teachers"].values()
     taught = sum(capture(config, node, load) for node in live)
     return Cost(tokens, trained, taught, scored)
+
+
+def memory_of(config: Config) -> dict[str, int]:
+    """Bytes on a rank's GPU, by model."""
+    budget, train = typed("budget", config["budget"]), config["train"]
+    batch = memory.Batch(budget.batch_size, budget.seq_len)
+    found = {
+        "student": memory.student(
+            geometry(config["student"]), WEIGHT_BYTES[config["student"]["dtype"]], batch,
+            compute_bytes=2 if train["bf16"] else 4, checkpointing=train["gradient_checkpointing"],
+        )
+    }  # fmt: skip
+    for node in () if stored(config["source"]) else config["teachers"].values():
+        read = layers_read(config, node)
+        found[node["name"]] = memory.teacher(
+            geometry(node), WEIGHT_BYTES[node["dtype"]], batch, deepest=max(read), read=len(read),
+            shard=(node.get("placement") or {}).get("shard", "none"), ranks=budget.num_gpus,
+        )  # fmt: skip
+    return found
 
 
 def of_store(config: Config, teacher: Mapping[str, Any]) -> Cost:

@@ -1,43 +1,23 @@
 """stage=plan: what a command would do and cost, and what is doubtful about it. Computes nothing."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from kvdistill.cluster import cost
 from kvdistill.cluster.cost import Cost
+from kvdistill.cluster.doubts import effects, warnings
+from kvdistill.cluster.priced import Arm, built, gib, grouped, stores
 from kvdistill.config.compose import Config
 from kvdistill.config.estimate import Estimate
 from kvdistill.config.schema import typed
-from kvdistill.plan import flops
-from kvdistill.plan.budget import global_batch
-from kvdistill.plan.expand import Plan, Run
-from kvdistill.stats.power import detectable
+from kvdistill.plan.expand import Plan
 
 WEEK_H = 7 * 24
 STUDY_WEEKS = (3, 4)
 """What STUDY.md G.2 allows the whole study."""
-FEWEST_SEEDS = 3
-LARGEST_DEVIATION = 0.01
-"""Of the steps' tokens from budget.total_tokens (STUDY.md A1)."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Runs of one recipe."""
-
-    label: str
-    runs: Sequence[Run]
-    each: Cost
-
-    @property
-    def config(self) -> Config:
-        """Of its first run."""
-        return self.runs[0].config
 
 
 def show(plan: Plan, console: Console) -> None:
@@ -48,28 +28,12 @@ def show(plan: Plan, console: Console) -> None:
     console.print(costs(arms, estimate))
     total = sum((arm.each for arm in arms for _ in arm.runs), built(plan))
     console.print(totals(plan, total, estimate))
+    if estimate.gpu.memory_gib is not None:
+        console.print(ranks(arms, estimate))
     for line in facts(plan, arms, total, estimate):
         console.print(line)
     for line in warnings(plan, arms, estimate):
         console.print(f"[yellow]warning:[/] {line}")
-
-
-def grouped(plan: Plan, estimate: Estimate) -> list[Arm]:
-    """The plan's runs by recipe, each under the first label that asks for it."""
-    labels: dict[str, str] = {}
-    for name, question in plan.questions.items():
-        for label, seeds in question["arms"].items():
-            for identity in seeds.values():
-                labels.setdefault(identity, f"{label} ({name})")
-    for name, identity in plan.references.items():
-        labels.setdefault(identity, f"teacher {name}")
-    by_recipe: dict[str, list[Run]] = {}
-    for run in plan.runs.values():
-        by_recipe.setdefault(run.recipe, []).append(run)
-    return [
-        Arm(labels[runs[0].identity], runs, cost.of_run(runs[0].config, runs[0].steps, estimate))
-        for runs in by_recipe.values()
-    ]
 
 
 def counted(plan: Plan) -> str:
@@ -109,31 +73,6 @@ def costs(arms: Sequence[Arm], estimate: Estimate) -> Table:
     return table
 
 
-def built(plan: Plan) -> Cost:
-    """Training the teachers that the project makes itself, and filling stores."""
-    found = Cost()
-    for node in plan.artifacts.values():
-        training = (node.recipe.get("model") or {}).get("build", {}).get("training")
-        if training:
-            budget = typed("budget", plan.config["budget"])
-            tokens = training["steps"] * training["batch_size"] * budget.seq_len
-            load = flops.Load.nominal(tokens, budget.seq_len)
-            found += Cost(teachers=flops.training(cost.geometry(node.recipe["model"]), load))
-    for config, teacher in stores(plan).values():
-        found += cost.of_store(config, teacher)
-    return found
-
-
-def stores(plan: Plan) -> dict[str, tuple[Config, Mapping[str, Any]]]:
-    """The plan's stores: name -> a run that reads it, and its teacher."""
-    return {
-        run.node.needs[f"kv.{role}"]: (run.config, teacher)
-        for run in plan.runs.values()
-        for role, teacher in run.config["teachers"].items()
-        if f"kv.{role}" in run.node.needs
-    }
-
-
 def totals(plan: Plan, total: Cost, estimate: Estimate) -> Table:
     """Hours of every kind, and what they mean in weeks."""
     gpus = gpus_a_run(plan)
@@ -151,6 +90,25 @@ def totals(plan: Plan, total: Cost, estimate: Estimate) -> Table:
         needed = max(1, -int(-hours // (STUDY_WEEKS[1] * WEEK_H)))
         weeks = f"{hours / gpus / WEEK_H:.3g}"
         table.add_row(name, f"{gpu.peak_tflops:g}", f"{hours:.4g}", weeks, str(needed))
+    return table
+
+
+def ranks(arms: Sequence[Arm], estimate: Estimate) -> Table:
+    """What each set of models takes of a GPU; arms that take the same share a row."""
+    sets: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    for arm in arms:
+        if arm.config["trained"]:
+            sets.setdefault(tuple(cost.memory_of(arm.config).items()), []).append(arm.label)
+    table = Table(
+        "arms", "student", "teachers", "together", title="GiB of a rank's GPU, at full length",
+        caption=f"{estimate.kind} has {estimate.gpu.memory_gib:g}",
+    )  # fmt: skip
+    for parts, labels in sorted(sets.items(), key=lambda item: sum(size for _, size in item[0])):
+        (_, own), *taught = parts
+        told = "; ".join(f"{name} {size / 2**30:.1f}" for name, size in taught) or "none"
+        whole = (own + sum(size for _, size in taught)) / 2**30
+        more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+        table.add_row(f"{labels[0]}{more}", f"{own / 2**30:.1f}", told, f"{whole:.1f}")
     return table
 
 
@@ -213,93 +171,8 @@ def jobs_at_once(config: Config) -> int:
     return int(cluster["max_parallel"] or cores)
 
 
-def effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
-    """The smallest true difference of macro averages that would be found 8 times in 10."""
-    counts = cost.item_counts(plan.config, estimate)
-    if unknown := [task for task in plan.config["tasks"]["tasks"] if task not in counts]:
-        yield f"Detectable differences are not known: estimate.items lacks {', '.join(unknown)}."
-        return
-    seeds = {len(s) for q in plan.questions.values() for s in q["arms"].values()}
-    for number in sorted(seeds):
-        effect = minimum_effect(number, estimate, counts)
-        said = (
-            "none is, from one seed" if effect is None else f"{effect:.1f} points of macro average"
-        )
-        yield (
-            f"Detectable with {number} seeds: {said} (80 % power, 95 % intervals; one arm's spread "
-            f"over seeds {estimate.seed_sd:g} points, {estimate.disagreement:.0%} of items differ)."
-        )
-
-
-def minimum_effect(seeds: int, estimate: Estimate, counts: Mapping[str, int]) -> float | None:
-    """In points; None where one seed leaves the spread unknown.
-
-    The variance of a difference of two means over seeds, plus that of its items, with
-    Satterthwaite's degrees of freedom: the report's recipe interval (docs/statistics.md).
-    """
-    if seeds < 2:
-        return None
-    seed_part = 2 * estimate.seed_sd**2 / seeds
-    item_part = 1e4 * sum(estimate.disagreement / n for n in counts.values()) / len(counts) ** 2
-    variance = seed_part + item_part
-    return detectable(variance**0.5, variance**2 / (seed_part**2 / (seeds - 1)))
-
-
-def warnings(plan: Plan, arms: Sequence[Arm], estimate: Estimate) -> Iterator[str]:
-    """What a reviewer, or the machine, would object to."""
-    trained = [arm for arm in arms if arm.config["trained"]]
-    if len({arm.runs[0].steps for arm in trained}) > 1:
-        yield "arms train for different numbers of steps, so their scores do not compare."
-    yield from dict.fromkeys(one for arm in trained for one in doubts(arm, estimate))
-    for name, question in plan.questions.items():
-        few = [
-            label for label, seeds in question["arms"].items()
-            if len(seeds) < FEWEST_SEEDS and plan.runs[next(iter(seeds.values()))].config["trained"]
-        ]  # fmt: skip
-        if few:
-            yield (
-                f"{name}: {', '.join(few)} with fewer than {FEWEST_SEEDS} seeds; no claim about a "
-                f"recipe will be made. Add seed=42,43,44."
-            )
-    free = cost.free_bytes(plan.root)
-    size = sum(cost.store_bytes(*each) for each in stores(plan).values())
-    if size > free:
-        yield (
-            f"{gib(size)} of KV stores do not fit into the {gib(free)} free at "
-            f"root={plan.root}: use source=online, a smaller compression.keep, or another root."
-        )
-    if plan.unresolved:
-        why = next(iter(plan.unresolved.values()))
-        yield (
-            f"{', '.join(plan.unresolved)} have no commit yet ({why}); a run will ask the hub, "
-            f"and names that rest on them will change."
-        )
-
-
-def doubts(arm: Arm, estimate: Estimate) -> Iterator[str]:
-    """Of one arm's budget."""
-    budget, steps = typed("budget", arm.config["budget"]), arm.runs[0].steps
-    tokens = steps * global_batch(budget) * budget.seq_len
-    if abs(tokens / budget.total_tokens - 1) > LARGEST_DEVIATION:
-        yield (
-            f"{steps} steps are {tokens} tokens, {abs(tokens / budget.total_tokens - 1):.1%} off "
-            f"budget.total_tokens={budget.total_tokens}; the limit is {LARGEST_DEVIATION:.0%}."
-        )
-    if (times := cost.epochs(arm.config, steps)) > estimate.max_epochs:
-        yield (
-            f"training reads each of the {cost.texts(arm.config)} texts {times:.0f} times (style "
-            f"{arm.config['choices']['style']}), above {estimate.max_epochs:g}: expect "
-            f"overfitting, or lower budget.total_tokens."
-        )
-
-
 def told(hours: float) -> str:
     """A time in the unit one would use."""
     if hours < 1:
         return f"{hours * 60:.0f} minutes"
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
-
-
-def gib(size: int) -> str:
-    """Bytes in GiB, MiB where small."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
