@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from kvdistill.cluster import stages
+from kvdistill.cluster.pairing import finished
 from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
-from kvdistill.files import is_complete
 from kvdistill.plan.expand import Plan
 from kvdistill.plan.pin import pin
 
@@ -61,16 +61,8 @@ def asked(config: Config) -> tuple[Mapping[str, Any], dict[str, Any], str]:
 
 
 def of_run(root: Path, name: str) -> tuple[Mapping[str, Any], dict[str, Any], str]:
-    """The same of a finished run, by its folder's name or its identity, in any study."""
-    folders = [f for f in root.glob("runs/*/runs/*") if f.is_dir() and is_complete(f)]
-    found = {f.name: f for f in folders if name in (f.name, f.name.rpartition("-")[2])}
-    if not found:
-        known = sorted(f.name for f in folders)
-        raise ConfigError(
-            f"evaluate.run={name} is no finished run below {root}/runs. "
-            f"Finished: {', '.join(known[:12]) or 'none'}{' ...' if len(known) > 12 else ''}."
-        )
-    (folder,) = found.values()
+    """The same of a finished run."""
+    folder = finished(root, name, "evaluate.run")
     recipe = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["recipe"]
     student = recipe["student"]
     if recipe["trained"]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kvdistill.cluster import board, data, expected
+from kvdistill.cluster import board, data, expected, pairing
 from kvdistill.cluster import fetch as download
 from kvdistill.cluster import why as reasons
 from kvdistill.cluster.conclude import conclude
@@ -173,7 +173,10 @@ def report(job_overrides: Overrides, _: Path) -> None:
     """Rebuilds the report of a study, or of several joined, from what lies on disk."""
     config = compose(list(job_overrides[0]))
     named = config["study"] if isinstance(config["study"], list) else [config["study"]]
-    studies = [study_folder({**config, "study": name}) for name in dict.fromkeys(named)]
+    if config["report"]["runs"]:
+        studies = [pairing.study_of(Path(config["root"]), list(map(str, config["report"]["runs"])))]
+    else:
+        studies = [study_folder({**config, "study": name}) for name in dict.fromkeys(named)]
     if not studies:
         raise ConfigError("study=[] names no study. Give at least one, as in study=[A,B].")
     output = config["report"]["output"]

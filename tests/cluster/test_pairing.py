@@ -1,0 +1,53 @@
+"""Any two finished runs, from any study, become the two arms of a question."""
+
+import pytest
+
+from kvdistill.cluster.pairing import finished, study_of
+from kvdistill.errors import ConfigError
+from kvdistill.stats.analysis import analyse
+from kvdistill.stats.load import load
+from kvdistill.stats.settings import Settings
+from tests.stats import fake
+
+TASKS = {"one": 60, "two": 40}
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name, level in (("a", 0.0), ("b", 2.0)):
+        fake.write_study(tmp_path, {"q": {name: level}}, name=name, seeds=(7,), tasks=TASKS)
+        for folder in (tmp_path / "runs" / name / "runs").iterdir():
+            text = f"kind: run\nrecipe: {{arm: {name}, seed: 7, trained: true}}\n"
+            (folder / "config.yaml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def identities(root):
+    return [next((root / f"runs/{n}/runs").iterdir()).name.rpartition("-")[2] for n in "ab"]
+
+
+def test_two_runs_of_two_studies_are_compared_item_by_item(root):
+    one, other = identities(root)
+    study = load([study_of(root, [one, other])])
+    (analysis,) = analyse(study, Settings(resamples=999)).values()
+    assert analysis.baseline.startswith("a ")
+    (comparison,) = analysis.comparisons.values()
+    assert comparison.arm.startswith("b ")
+    assert comparison.macro.estimate > 0.1
+    assert comparison.macro.item.low > 0
+    assert comparison.differences["one"].mcnemar < 0.05
+    assert comparison.macro.recipe is None  # one run each says nothing about recipes
+
+
+def test_a_run_is_found_by_its_folder_or_its_identity(root):
+    one, _ = identities(root)
+    assert finished(root, one, "report.runs") == finished(root, f"seed7-{one}", "report.runs")
+
+
+def test_what_is_no_finished_run_is_refused_with_those_that_are(root):
+    one, _ = identities(root)
+    with pytest.raises(ConfigError, match=rf"report.runs=zzz is no finished run .*seed7-{one}"):
+        study_of(root, [one, "zzz"])
+    with pytest.raises(ConfigError, match="at least two different runs"):
+        study_of(root, [one, one])
+    assert not list((root / "runs").glob("compared-*"))
