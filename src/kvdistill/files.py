@@ -13,11 +13,21 @@ def write_text(path: Path, text: str) -> None:
     """Writes the file in one step: a reader sees the old text or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with beside.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what a process killed in the middle of `write_text` left in the folder."""
+    for beside in folder.glob(".*.part"):
+        beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 SCHEMA_VERSION = 1
 
+MANY_EPOCHS = 10
+"""Readings of each text above which a run is warned of: it learns its texts by heart."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:

@@ -9,9 +9,14 @@ def together() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
+def rank() -> int:
+    """This process's number among them."""
+    return distributed.get_rank() if together() else 0
+
+
 def leads() -> bool:
     """Whether this process is the one that writes."""
-    return not together() or distributed.get_rank() == 0
+    return rank() == 0
 
 
 def total(x: Tensor) -> Tensor:

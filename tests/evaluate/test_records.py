@@ -25,6 +25,11 @@ TAINTED = {
     "test_questions": [], "train_questions": [],
 }  # fmt: skip
 
+LEDGER = {
+    "steps": 3, "train_s": 2.0, "real_tokens": 50, "peak_bytes": 7, "other": 1,
+    "convergence": {"score": "macro", "step": 2, "train_s": 1.5},
+}  # fmt: skip
+
 
 @pytest.fixture
 def needs(tmp_path, nano_records):
@@ -48,7 +53,7 @@ def written(needs: dict[str, Path], tokenizer, folder: Path):
     folder.mkdir()
     model = tiny(tokenizer)
     records.write(
-        model, tokenizer, {"tasks": TASKS}, needs, folder, {"steps": 3, "other": 1}, lambda *_: None
+        model, tiny(tokenizer), tokenizer, {"tasks": TASKS}, needs, folder, LEDGER, lambda *_: None
     )
     return json.loads((folder / "results.json").read_text())
 
@@ -70,7 +75,12 @@ def test_results_hold_clean_scores_spread_gap_and_speed(needs, tokenizer, tmp_pa
     assert found["generalisation"]["spread"] == pytest.approx(abs(scores[0] - scores[1]) / 2)
     assert found["generalisation"]["gap"] == 0.0
     assert found["efficiency"]["tokens_per_second"] > 0
-    assert found["efficiency"]["steps"] == 3
+    efficiency = found["efficiency"]
+    assert efficiency["raw_tokens_per_second"] > 0
+    assert efficiency["parameters"] == efficiency["raw_parameters"]
+    assert efficiency["train_tokens_per_second"] == 25
+    assert (efficiency["converged_step"], efficiency["converged_s"]) == (2, 1.5)
+    assert (efficiency["steps"], efficiency["peak_bytes"]) == (3, 7)
 
 
 def test_items_other_than_those_checked_are_refused(needs, tokenizer, tmp_path):

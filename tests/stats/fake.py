@@ -18,6 +18,7 @@ TASKS = {
     "nano_chinese": 60,
     "nano_exam": 50,
 }
+LEDGER = {"steps": 40, "sequences": 640, "real_tokens": 9000}
 CHANCE = {"nano_choice": 0.25, "nano_truth": 0.25, "nano_chinese": 0.25, "nano_exam": 0.25}
 
 
@@ -129,7 +130,9 @@ def write_run(
     write_json(folder / "status.json", {"schema_version": 1, "state": "done"})
     write_json(
         folder / "manifest.json",
-        {"schema_version": 1, "git": {"commit": "0" * 40}} | dict(extra or {}),
+        {"schema_version": 1, "git": {"commit": "0" * 40}}
+        | ({"ledger": LEDGER | {"steps": steps}} if trained else {})
+        | dict(extra or {}),
     )
 
 

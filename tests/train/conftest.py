@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,7 +153,7 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
 
         config = composed(*overrides, teachers=teachers)
         torch.manual_seed(config["seed"])
-        student = model(STUDENT, "qwen2", seed=9)
+        student = build("adapter", config["adapter"]).wrap(model(STUDENT, "qwen2", seed=9))
         if not teachers:
             return Distiller(student, None, {}, Weights.of(config))
         rooms, sources = Rooms(config), {}
@@ -162,3 +163,57 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
         return Distiller(student, rooms, sources, Weights.of(config))
 
     return make
+
+
+@pytest.fixture
+def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """Trains and returns the trainer; a call with an earlier call's `name` continues it."""
+
+    def run(*overrides: str, teachers: tuple[str, ...] = ("a", "b"), **changes: Any) -> Any:
+        import torch
+
+        from kvdistill.data.order import Stream
+        from kvdistill.train.arguments import arguments
+        from kvdistill.train.checkpoint import newest
+        from kvdistill.train.curves import Curves
+        from kvdistill.train.trainer import DistillTrainer
+        from kvdistill.train.validate import Validation
+        from tests.train.runs import STEPS, Rows, collate
+
+        name = changes.pop("name", f"run{len(list(tmp_path.iterdir()))}")
+        size, accumulate = changes.pop("size", 4), changes.pop("accumulate", 1)
+        evaluate, norms = changes.pop("evaluate", 100), changes.pop("norms", 2)
+        score = changes.pop("score", None)
+        seed, stop = changes.pop("seed", 5), changes.pop("stop", None)
+        module = distiller(f"seed={seed}", *overrides, teachers=teachers)
+        train = {
+            "lr": 0.01, "weight_decay": 0.01, "warmup_ratio": 0.25, "lr_scheduler_type": "cosine",
+            "max_grad_norm": 1.0, "bf16": False, "report_to": "none",
+            "logging_steps": 1, "eval_steps": evaluate, "save_steps": 2,
+        } | changes  # fmt: skip
+        budget = {"batch_size": size, "grad_accum": accumulate}
+        config = {"train": train, "budget": budget, "seed": seed}
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        found = newest(folder / "checkpoints", {})
+        curves = Curves(folder)
+        curves.load(found.folder)
+        trainer = DistillTrainer(
+            module,
+            arguments(config, STEPS, folder),
+            Rows(),
+            Stream(64, STEPS * size * accumulate, seed),
+            collate(teachers),
+            Validation([collate(teachers)([60, 61, 62])], score, 1),
+            curves,
+            progress=(
+                lambda step, _: (_ for _ in ()).throw(KeyboardInterrupt) if step == stop else None
+            ),
+            needs={},
+            norms_every=norms,
+        )
+        torch.manual_seed(99)  # what came before must not matter
+        trainer.fit(found.folder)
+        return trainer
+
+    return run

@@ -11,8 +11,8 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.train.conftest import STUDENT, TEACHERS, batch, calibration, model, wanted
+from tests.train.runs import STEPS, Rows, collate
 from tests.train.test_step import only
-from tests.train.test_trainer import STEPS, Rows, collate
 
 LENGTHS = (7, 7)
 SETTINGS = {"compression": "kava", "fusion": "similarity"}
@@ -84,8 +84,10 @@ def division(
 ) -> dict[str, Any]:
     """A short training with the global batch so divided: what it read, wrote and became."""
     from kvdistill.data.order import Stream
+    from kvdistill.train.arguments import arguments
     from kvdistill.train.curves import Curves
-    from kvdistill.train.trainer import DistillTrainer, arguments
+    from kvdistill.train.trainer import DistillTrainer
+    from kvdistill.train.validate import Validation
 
     read: list[list[str]] = []
     folder.mkdir(exist_ok=True)
@@ -95,12 +97,14 @@ def division(
         Rows(),
         Stream(64, STEPS * num_gpus * size * accumulate, config["seed"]),
         noting(collate(names), read),
-        [collate(names)([60, 61, 62])],
+        Validation([collate(names)([60, 61, 62])]),
         Curves(folder),
         lambda *_: None,
+        needs={},
+        norms_every=0,
     )
     read.clear()
-    trainer.train()
+    trainer.fit(None)
     steps = [
         [row for rows in read[at : at + accumulate] for row in rows]
         for at in range(0, len(read), accumulate)

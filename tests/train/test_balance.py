@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from tests.train.conftest import batch
-from tests.train.test_trainer import logged, same, trained
+from tests.train.runs import logged, same
 
-__all__ = ["trained"]
 Make = Callable[..., Any]
 BALANCED = ("loss/balance=gradient_norm", "loss.balance.every=1", "loss.balance.momentum=0.5")
 

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from tests.train.conftest import batch
-from tests.train.test_trainer import same, trained
+from tests.train.runs import same
 
-__all__ = ["trained"]
 Make = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
 

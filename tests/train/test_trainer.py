@@ -1,123 +1,13 @@
 """The trainer on texts of different lengths, so that a mean of means would show."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from torch.utils.data import Dataset
 
-from tests.train.conftest import batch
+from tests.train.runs import STEPS, logged, same, weights
 
 Make = Callable[..., Any]
-STEPS = 4
-
-
-class Rows(Dataset):  # type: ignore[type-arg]
-    """Row i is a text of its own length and words."""
-
-    def __len__(self) -> int:
-        return 64
-
-    def __getitem__(self, index: int) -> int:
-        return index
-
-
-def collate(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
-    """A batch of rows, whatever the rows it comes with."""
-    import torch
-
-    from kvdistill.types import Batch, Links, Reading, Tokens
-
-    def join(parts: list[Any]) -> Any:
-        return Tokens(
-            *(
-                torch.cat([getattr(part, field) for part in parts])
-                for field in ("ids", "mask", "answer")
-            )
-        )
-
-    def chained(parts: list[Links]) -> Links:
-        done, count = [], 0
-        for row, part in enumerate(parts):
-            done.append((part.teacher + row * part.teacher_seq, part.weight, part.offsets + count))
-            count += len(part.teacher)
-        columns = [torch.cat(column) for column in zip(*done, strict=True)]
-        return Links(*columns, parts[0].student_seq, parts[0].teacher_seq)
-
-    def make(rows: list[int]) -> Any:
-        each = [batch(names, lengths=(4 + row % 5,), more=8 - row % 5, seed=row) for row in rows]
-        readings = {
-            name: Reading(
-                join([one.teachers[name].tokens for one in each]),
-                chained([one.teachers[name].links for one in each]),
-            )
-            for name in names
-        }
-        return Batch(
-            join([one.student for one in each]), readings, [str(r) for r in rows], ["t"] * len(rows)
-        )
-
-    return make
-
-
-@pytest.fixture
-def trained(distiller: Make, tmp_path: Path) -> Make:
-    """Trains and returns the trainer; each call is a run in a folder of its own."""
-
-    def run(*overrides: str, teachers: tuple[str, ...] = ("a", "b"), **changes: Any) -> Any:
-        import torch
-
-        from kvdistill.data.order import Stream
-        from kvdistill.train.curves import Curves
-        from kvdistill.train.trainer import DistillTrainer, arguments
-
-        name = changes.pop("name", f"run{len(list(tmp_path.iterdir()))}")
-        size, accumulate = changes.pop("size", 4), changes.pop("accumulate", 1)
-        evaluate, resume = changes.pop("evaluate", 100), changes.pop("resume", None)
-        seed, stop = changes.pop("seed", 5), changes.pop("stop", None)
-        module = distiller(f"seed={seed}", *overrides, teachers=teachers)
-        train = {
-            "lr": 0.01, "weight_decay": 0.01, "warmup_ratio": 0.25, "lr_scheduler_type": "cosine",
-            "max_grad_norm": 1.0, "bf16": False,
-            "logging_steps": 1, "eval_steps": evaluate, "save_steps": 2,
-        } | changes  # fmt: skip
-        budget = {"batch_size": size, "grad_accum": accumulate}
-        config = {"train": train, "budget": budget, "seed": seed}
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        trainer = DistillTrainer(
-            module,
-            arguments(config, STEPS, folder),
-            Rows(),
-            Stream(64, STEPS * size * accumulate, seed),
-            collate(teachers),
-            [collate(teachers)([60, 61, 62])],
-            Curves(folder),
-            progress=(
-                lambda step, _: (_ for _ in ()).throw(KeyboardInterrupt) if step == stop else None
-            ),
-        )
-        torch.manual_seed(99)  # what came before must not matter
-        trainer.train(resume_from_checkpoint=resume)
-        return trainer
-
-    return run
-
-
-def weights(trainer: Any) -> dict[str, Any]:
-    return {name: p.detach().clone() for name, p in trainer.module.named_parameters()}
-
-
-def same(one: Any, other: Any, **tolerance: float) -> None:
-    import torch
-
-    first, second = weights(one), weights(other)
-    for name, value in first.items():
-        if tolerance:
-            torch.testing.assert_close(second[name], value, **tolerance)
-        else:
-            assert torch.equal(second[name], value), name
 
 
 @pytest.mark.parametrize("overrides", [(), ("fusion=learnable", "projection=linear")])
@@ -143,26 +33,12 @@ def test_eight_times_one_equals_one_times_eight(trained: Make, teachers: tuple[s
     assert lines[0]["ce"] == pytest.approx(lines[1]["ce"], rel=1e-5)
 
 
-def logged(trainer: Any) -> list[dict[str, Any]]:
-    import json
-
-    return [json.loads(line) for line in trainer.curves.path.read_text().splitlines()]
-
-
 def test_validating_on_the_way_changes_no_bit(trained: Make) -> None:
     with_dropout = ("fusion=learnable", "fusion.teacher_dropout=0.5")
     often, never = trained(*with_dropout, evaluate=1), trained(*with_dropout, evaluate=100)
     same(often, never)
-    assert sum(line["split"] == "val" for line in logged(often)) == STEPS
-
-
-def test_a_run_stopped_and_resumed_ends_in_the_same_bits(trained: Make) -> None:
-    overrides = ("fusion=learnable", "projection=linear")
-    whole = trained(*overrides)
-    with pytest.raises(KeyboardInterrupt):
-        trained(*overrides, name="stopped", stop=3)
-    resumed = trained(*overrides, name="stopped", resume=True)
-    same(whole, resumed)
+    # One before the first step, then one after each.
+    assert sum(line["split"] == "val" for line in logged(often)) == STEPS + 1
 
 
 def test_fine_tuning_and_distilling_read_the_same_texts(trained: Make) -> None:
@@ -179,15 +55,136 @@ def test_kv_weight_zero_is_fine_tuning(trained: Make) -> None:
     same(plain, control)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_rows(trained: Make) -> None:
-    from kvdistill.errors import UserError
-
-    with pytest.raises(UserError, match=r"the loss is nan at step \d+ \(rows "):
-        trained(teachers=(), lr=float("inf"))
-
-
 def test_rooms_have_a_rate_of_their_own(distiller: Make) -> None:
     module = distiller("projection=linear", "projection.lr_scale=0.5")
     groups = module.groups(lr=0.1, weight_decay=0.01)
     assert [group.get("lr") for group in groups] == [None, None, 0.05, 0.05]
     assert sum(len(g["params"]) for g in groups) == len(list(module.parameters()))
+
+
+def test_measuring_gradients_on_the_way_changes_no_bit(trained: Make) -> None:
+    how = ("fusion=learnable", "fusion.teacher_dropout=0.5")
+    often, never = trained(*how, norms=1), trained(*how, norms=0)
+    same(often, never)
+    lines = [line for line in logged(often) if "grad_norm" in line]
+    assert all(line["grad_norm_ce"] > 0 and line["grad_norm_kv"] > 0 for line in lines)
+    assert not any("grad_norm_ce" in line for line in logged(never))
+
+
+def test_a_gradient_norm_is_that_of_the_term_alone(trained: Make) -> None:
+    both = trained("loss.kv_weight=0", "loss.entropy_weight=0", "loss.ce_weight=1", norms=1)
+    alone = trained("loss.kv_weight=0", "loss.entropy_weight=0", "loss.ce_weight=1", norms=1,
+                    size=2, accumulate=2)  # fmt: skip
+    norms = [
+        next(line["grad_norm_ce"] for line in logged(run) if "grad_norm" in line)
+        for run in (both, alone)
+    ]
+    # Of one micro-batch, as if the step were like it: near, and not the same.
+    assert norms[0] != norms[1]
+    assert 0.3 < norms[0] / norms[1] < 3
+
+
+def test_lines_tell_every_term_and_every_teachers_weight(trained: Make) -> None:
+    lines = logged(trained("fusion.weights=[0.25,0.75]", evaluate=2))
+    for split in ("train", "val"):
+        line = next(one for one in lines if one["split"] == split)
+        assert {"loss", "ce", "kv", "k", "v", "entropy", "train_s"} <= set(line)
+        # Renormalised where one teacher alone covers a token.
+        assert line["weight_a"] + line["weight_b"] == pytest.approx(1, abs=1e-5)
+        assert 0.25 <= line["weight_a"] < line["weight_b"]
+        terms = 0.5 * line["ce"] + line["kv"] - 0.01 * line["entropy"]
+        assert line["loss"] == pytest.approx(terms, rel=1e-5)
+
+
+def test_task_metrics_come_at_their_steps_and_change_no_bit(trained: Make) -> None:
+    asked = []
+
+    def score(student: Any) -> dict[str, dict[str, float]]:
+        assert not student.training
+        asked.append(type(student).__name__)
+        return {"val": {"macro": 0.5}, "train": {"macro": 0.75}}
+
+    same(trained(evaluate=2, score=score), trained(evaluate=2))
+    assert asked == ["Qwen2ForCausalLM"] * 3  # before the first step, after 2 and after 4
+    lines = logged(trained(evaluate=2, score=score))
+    found = [(one["step"], one["split"], one["macro"]) for one in lines if "macro" in one]
+    assert found[-2:] == [(4, "val", 0.5), (4, "train", 0.75)]
+
+
+def test_bf16_trains_like_float32_with_float32_weights(trained: Make) -> None:
+    import torch
+
+    half, whole = trained(bf16=True), trained()
+    assert {p.dtype for p in half.module.parameters()} == {torch.float32}
+    losses = [[line["loss"] for line in logged(run) if "lr" in line] for run in (half, whole)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.03)  # bf16 has 8 bits of mantissa
+
+
+# PEFT asks by a name that transformers is about to drop.
+@pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing.*:FutureWarning")
+def test_lora_trains_updates_alone_and_is_merged_away(trained: Make, composed: Make) -> None:
+    import torch
+
+    from kvdistill.config.build import build
+    from kvdistill.train.module import parameters_of
+    from tests.train.conftest import STUDENT, batch, model
+
+    run = trained("adapter=lora", "adapter.rank=2")
+    raw = model(STUDENT, "qwen2", seed=9)
+    assert any(line.get("grad_norm_kv", 0) > 0 for line in logged(run))
+    student, tokens = run.module.student.eval(), batch().student
+    before = student(input_ids=tokens.ids, use_cache=False).logits
+    kept = {n: p for n, p in student.named_parameters() if "lora_" not in n}
+    for (name, p), q in zip(kept.items(), raw.parameters(), strict=True):
+        assert torch.equal(p, q), name
+    merged = build("adapter", composed("adapter=lora", "adapter.rank=2")["adapter"]).merged(student)
+    assert parameters_of(merged) == parameters_of(raw)
+    assert type(merged) is type(raw)
+    torch.testing.assert_close(merged(input_ids=tokens.ids, use_cache=False).logits, before)
+    assert not torch.equal(merged.model.layers[0].self_attn.k_proj.weight,
+                           raw.model.layers[0].self_attn.k_proj.weight)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["adapter.targets=[q_proj]"], "must have k_proj and v_proj"),
+        (["adapter.rank=0"], r"adapter\.rank=0"),
+        (["adapter.dropout=1"], r"adapter\.dropout must be in \[0, 1\)"),
+    ],
+)
+def test_lora_refuses_what_cannot_teach(composed: Make, overrides: list[str], says: str) -> None:
+    from kvdistill.config.build import build
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=says):
+        build("adapter", composed("adapter=lora", *overrides)["adapter"])
+
+
+def test_a_tracker_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.train import arguments
+
+    monkeypatch.setattr(arguments, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"train\.report_to=wandb needs the package wandb"):
+        arguments.check_tracker("wandb")
+    with pytest.raises(ConfigError, match=r"train\.report_to=paper is no tracker"):
+        arguments.check_tracker("paper")
+    arguments.check_tracker("none")
+
+
+def test_when_a_run_converged(tmp_path: Any) -> None:
+    import json
+
+    from kvdistill.train.spent import convergence
+
+    scores = [0.0, 0.2, 0.55, 0.5, 0.6]
+    lines = [{"step": 10 * i, "split": "val", "exact_match": x, "train_s": 1.0 * i}
+             for i, x in enumerate(scores)]  # fmt: skip
+    path = tmp_path / "curves.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert convergence(path) == {"score": "exact_match", "step": 20, "train_s": 2.0}
+    path.write_text("\n".join(json.dumps(line | {"exact_match": 0.0}) for line in lines))
+    assert convergence(path) is None

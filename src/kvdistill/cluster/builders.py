@@ -11,6 +11,7 @@ from typing import Any
 
 from kvdistill import world
 from kvdistill.config.build import build
+from kvdistill.config.compose import Config
 from kvdistill.data.build import REPORT, LeakError, Settings
 from kvdistill.data.build import build as build_data
 from kvdistill.files import read_json, write_json
@@ -73,17 +74,26 @@ def do_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> di
     from kvdistill.report.run_figures import run_figures
 
     config = dict(recipe)
-    facts = train(config, needs, folder, progress) if config["trained"] else {}
+    facts = trained_on(config, needs, folder, progress) if config["trained"] else {}
     if not world.leads():
         return {}
     trained = folder if config["trained"] else needs.get("student")
     model = load.model(config["student"], "student", trained)
+    raw = load.model(config["student"], "student", needs.get("student"))
     tokenizer = load.tokenizer(config["student"], "student", trained)
-    records.write(model, tokenizer, config, needs, folder, facts, progress)
+    records.write(model, raw, tokenizer, config, needs, folder, facts, progress)
     complete(folder)
     run_figures(folder)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return {"arm": config["arm"], "seed": config["seed"], "ledger": facts}
+
+
+def trained_on(config: Config, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Trains, with task metrics on the way where they are asked for; returns the ledger."""
+    from kvdistill.evaluate.on_the_way import scorer  # lm-eval is slow to import
+
+    score = scorer(config, needs) if config["train"]["eval_tasks"] else None
+    return train(config, needs, folder, progress, score)
 
 
 BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] = {

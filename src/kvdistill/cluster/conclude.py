@@ -6,6 +6,7 @@ from typing import Any
 
 from filelock import FileLock
 from rich.console import Console
+from rich.markup import escape
 
 from kvdistill.cluster import ledger
 from kvdistill.report.terminal import tables
@@ -38,12 +39,13 @@ def conclude(
     studies = [study, *also]
     joined = study.parent / "+".join(one.name for one in studies) / "report"
     with FileLock(study / ".report.lock"):
-        for one in studies:
-            ledger.write(root, one)
+        warnings = [warning for one in studies for warning in ledger.write(root, one)]
         index = build(studies, output or joined, stats)
     shown = console or Console(highlight=False, width=120)
     for one in studies:
         for part in tables(one):
             shown.print(part)
+    for warning in warnings:
+        shown.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     shown.print(f"report: {index}", soft_wrap=True)
     return index

@@ -8,6 +8,8 @@ nothing. Two jobs for one folder build it once: the second waits for the first's
 ranks, rank 0 holds the lease and writes; the others compute, and exit with the same code.
 """
 
+import errno
+import logging
 import os
 import signal
 import sys
@@ -22,18 +24,23 @@ from filelock import SoftFileLease
 from kvdistill.cluster import expected, manifest
 from kvdistill.cluster.causes import cause
 from kvdistill.cluster.ranks import Failure, Ranks
-from kvdistill.cluster.status import Status
+from kvdistill.cluster.status import Status, Warned
 from kvdistill.errors import ConfigError, UserError
-from kvdistill.files import is_complete
+from kvdistill.files import is_complete, remove_parts
 from kvdistill.interrupt import Interrupted
 from kvdistill.plan.world import world_size
 
+NO_SPACE = errno.ENOSPC
+"""Exit code of a job that found no room to say what happened."""
 LEASE_S = 20.0
 """Seconds without a heartbeat after which a holder counts as dead."""
 
 
 def main(folder: Path) -> int:
-    """The job's exit code: 0 done, 2 a bad setting, 1 anything else; status.json says why."""
+    """The job's exit code: 0 done, 2 a bad setting, 1 anything else; status.json says why.
+
+    Where not even that can be written the code is NO_SPACE.
+    """
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # a cluster's job has its own answer
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     status = Status(folder)
@@ -58,18 +65,27 @@ def lead(folder: Path, ranks: Ranks, status: Status) -> int:
         ranks.tell("turn", "done")
         return 0
     ranks.tell("turn", "begin")
-    status.write("running", step=0, steps=0)
+    remove_parts(folder)
+    heard = Warned(status)
+    logging.getLogger("kvdistill").addHandler(heard)
     try:
+        status.write("running", step=0, steps=0)
         work(folder, ranks, status)
     except Interrupted:
         status.write("queued")
         raise
     except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
-        traceback.print_exc()
         own = failure(error)
         code, line = ranks.fail(own)
-        status.write("failed", error=line, cause=cause(error) if line == own[1] else "error")
+        try:
+            why = cause(error) if line == own[1] else "error"
+            status.write("failed", error=line, cause=why)
+            traceback.print_exc()
+        except OSError as second:  # a full disk takes neither
+            return NO_SPACE if second.errno == errno.ENOSPC else code
         return code
+    finally:
+        logging.getLogger("kvdistill").removeHandler(heard)
     status.write("done")
     ranks.tell("finished", "")
     return 0

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kvdistill.cluster import gang, status
 from kvdistill.cluster.environment import common
-from kvdistill.cluster.job import read
+from kvdistill.cluster.job import NO_SPACE, read
 from kvdistill.cluster.settle import because
 from kvdistill.config.cluster import Local
 from kvdistill.files import is_complete
@@ -74,7 +74,7 @@ class Jobs:
             code = self.running.pop(name).exitcode
             if not self.done(name) and name not in self.given_up:
                 said = status.read(self.folders[name]).get("error")
-                self.failed[name] = said or f"killed, exit code {code}; its log is log.txt"
+                self.failed[name] = said or died(self.folders[name], code)
         return ended
 
     def give_up(self) -> None:
@@ -97,6 +97,13 @@ class Jobs:
             job.terminate()
         for job in self.running.values():
             job.join()
+
+
+def died(folder: Path, code: int | None) -> str:
+    """What is said of a job that could not say it itself."""
+    if code == NO_SPACE:
+        return f"no space is left on the disk of {folder}. Make room and repeat the command"
+    return f"killed, exit code {code}; its log is log.txt"
 
 
 def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> dict[str, str]:

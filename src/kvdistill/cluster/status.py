@@ -1,5 +1,7 @@
 """status.json: how a job tells the world where it is."""
 
+import logging
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -21,6 +23,8 @@ class Status:
     lock: threading.Lock = field(default_factory=threading.Lock)
     kept: dict[str, Any] = field(default_factory=dict)
     """Counts that outlive a process: how often the job was queued again, and tried again."""
+    warnings: list[str] = field(default_factory=list)
+    """What the job has warned of, in every status from then on."""
 
     def __post_init__(self) -> None:
         said = read(self.folder)
@@ -45,9 +49,27 @@ class Status:
 
     def write(self, state: str, **more: Any) -> None:
         """Writes a state: queued, running, done or failed (with its one line as `error`)."""
-        said = {"schema_version": SCHEMA_VERSION, "state": state, "heartbeat": time.time()}
+        said: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "state": state}
+        said["heartbeat"] = time.time()
+        if self.warnings:
+            said["warnings"] = self.warnings
         with self.lock:
             write_json(self.folder / "status.json", said | self.kept | more)
+
+
+class Warned(logging.Handler):
+    """Puts the project's own warnings into a job's status, and into its log by stderr."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(logging.WARNING)
+        self.status = status
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging; an error is told by the status itself."""
+        line = record.getMessage()
+        sys.stderr.write(f"{record.levelname.lower()}: {line}\n")
+        if record.levelno == logging.WARNING:
+            self.status.warnings.append(line)
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -46,6 +46,13 @@ class Train:
     logging_steps: int
     eval_steps: int
     save_steps: int
+    norm_steps: int
+    """Between measurements of each term's gradient; 0 for none."""
+    eval_tasks: int
+    """Validations between task metrics; 0 for none."""
+    eval_items: int
+    report_to: str
+    """One of transformers' trackers, or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +91,11 @@ FORMATS = ("table", "plain", "json")
 POSITIVE = (
     "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
     "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
-    "train.eval_steps", "train.save_steps", "status.every_s",
+    "train.eval_steps", "train.save_steps", "train.eval_items", "status.every_s",
 )  # fmt: skip
 NOT_NEGATIVE = (
-    "train.weight_decay", "train.warmup_ratio", "train.max_grad_norm", "kv.keys", "kv.values",
+    "train.weight_decay", "train.warmup_ratio", "train.max_grad_norm", "train.norm_steps",
+    "train.eval_tasks", "kv.keys", "kv.values",
     "loss.ce_weight", "loss.kv_weight",
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from kvdistill.evaluate import scores
 from kvdistill.evaluate.gather import Evaluation
 from kvdistill.evaluate.harness import evaluate
 from kvdistill.evaluate.sources import jsonl
-from kvdistill.evaluate.speed import tokens_per_second
+from kvdistill.evaluate.speed import side_by_side
 from kvdistill.evaluate.validation import own_rows
 from kvdistill.files import read_json, write_json
 from kvdistill.records import SCHEMA_VERSION, TaskScore
@@ -28,6 +28,7 @@ PROMPTS = 8
 
 def write(
     model: PreTrainedModel,
+    raw: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     config: Mapping[str, Any],
     needs: Mapping[str, Path],
@@ -36,6 +37,8 @@ def write(
     progress: Callable[[int, int], None],
 ) -> None:
     """Scores the model on the config's suite and writes what came of it into `folder`.
+
+    `raw` is the student before training (the model itself where nothing is trained).
 
     Raises ArtifactError where the items are not those that were checked for leaks.
     """
@@ -60,14 +63,39 @@ def write(
             "missing": found.missing,
             "data_sha256": found.data,
             "generalisation": {"spread": found.spread, "gap": found.gap},
-            "efficiency": {
-                "parameters": sum(p.numel() for p in model.parameters()),
-                "evaluate_s": seconds,
-                "tokens_per_second": tokens_per_second(model, tokenizer, prompts(needs["split"])),
-                **{key: ledger[key] for key in ("train_s", "steps") if key in ledger},
-            },
+            "efficiency": efficiency(model, raw, tokenizer, needs["split"], ledger)
+            | {"evaluate_s": seconds},
         },
     )
+
+
+def efficiency(
+    model: PreTrainedModel,
+    raw: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    split: Path,
+    ledger: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the student costs to use, and what it cost to train."""
+    writes, raw_writes = side_by_side([model, raw], tokenizer, prompts(split))
+    found: dict[str, Any] = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "raw_parameters": sum(p.numel() for p in raw.parameters()),
+        "tokens_per_second": writes,
+        "raw_tokens_per_second": raw_writes,
+    }
+    if not ledger:
+        return found
+    converged = ledger["convergence"] or {}
+    return found | {
+        "steps": ledger["steps"],
+        "train_s": ledger["train_s"],
+        "train_tokens_per_second": ledger["real_tokens"] / ledger["train_s"],
+        "peak_bytes": ledger["peak_bytes"],
+        "converged_score": converged.get("score"),
+        "converged_step": converged.get("step"),
+        "converged_s": converged.get("train_s"),
+    }
 
 
 def checked(found: Evaluation, validation: Path) -> dict[str, TaskScore]:

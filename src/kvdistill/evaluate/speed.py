@@ -10,6 +10,21 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kvdistill.evaluate.undisturbed import frozen
 
 
+def side_by_side(
+    models: Sequence[PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    new_tokens: int = 32,
+    repeats: int = 5,
+) -> list[float]:
+    """New tokens a second of each model in turn, so that a busy machine slows all; medians."""
+    rounds = [
+        [tokens_per_second(model, tokenizer, prompts, new_tokens, repeats=1) for model in models]
+        for _ in range(repeats)
+    ]
+    return [median(rates) for rates in zip(*rounds, strict=True)]
+
+
 def tokens_per_second(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -22,7 +22,10 @@ CAPTURE_VERSION = 1
 Raise it with any change of theirs that gives other tensors.
 """
 
-INTRODUCED: dict[str, Any] = {"train.group_by_length": False}
+INTRODUCED: dict[str, Any] = {
+    "adapter": {"_target_": "kvdistill.models.whole.Whole"},
+    "train.group_by_length": False,
+}
 """Options added since version 1, by science path, with the value that means "as before".
 
 A field equal to it is left out, so that a new option forks no finished run.
@@ -30,10 +33,13 @@ A field equal to it is left out, so that a new option forks no finished run.
 
 ROOMS = (
     "style", "source", "compression", "alignment", "projection", "layers", "position", "kv",
-    "fusion", "loss",
+    "fusion", "loss", "adapter",
 )  # fmt: skip
 
-TRAIN_EXECUTION = {"logging_steps", "eval_steps", "save_steps"}
+TRAIN_EXECUTION = {
+    "logging_steps", "eval_steps", "save_steps", "norm_steps", "eval_tasks", "eval_items",
+    "report_to",
+}  # fmt: skip
 MODEL_EXECUTION = {"name", "placement", "reads_as"}
 TASKS_EXECUTION = {"data_root"}
 DATA_EXECUTION = {"validate_only", "root"}

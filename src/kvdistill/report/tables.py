@@ -1,13 +1,16 @@
 """The study's tables as grids: scores, differences, efficiency, budget, leakage, extraction."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
 
+from kvdistill.records import MANY_EPOCHS
 from kvdistill.report.grid import Grid, Value
 from kvdistill.report.words import DASH, p_text, signed, span, task_names
 from kvdistill.stats.analysis import Analysis
+from kvdistill.stats.budget import BY_SEED, TOLERANCE, checked, off, outliers
 from kvdistill.stats.compare import Difference
 from kvdistill.stats.seeds import LEGEND, OK, stars
 from kvdistill.stats.study import MACRO, Arm, Study
@@ -194,10 +197,12 @@ def large(value: float) -> str:
 
 
 def budget(study: Study) -> Grid:
-    """Planned and done, all arms; trained arms must agree to 1 % (STUDY.md A1)."""
+    """Planned and done, all arms; red where one is not what the others trained (STUDY.md A1)."""
     nodes = [node for one in study.budgets for node in one.get("arms", [])]
-    keys = list(dict.fromkeys(key for node in nodes for key in node if key != "label"))
-    off = differing([node for node in nodes if node.get("steps")])
+    keys = [
+        k for k in dict.fromkeys(k for node in nodes for k in node) if k not in ("label", "run")
+    ]
+    trained = [node for node in nodes if node.get("steps")]
     rows = [
         [
             Value(str(node.get("label", "?"))),
@@ -205,7 +210,7 @@ def budget(study: Study) -> Grid:
                 Value(
                     plain(node.get(key)),
                     float(node[key]) if isinstance(node.get(key), int | float) else None,
-                    "bad" if node.get("steps") and key in off else "",
+                    "bad" if node in trained and strange(node, key, trained) else "",
                 )
                 for key in keys
             ),
@@ -213,6 +218,16 @@ def budget(study: Study) -> Grid:
         for node in nodes
     ]
     return Grid("budget", "Budget of every arm", ["arm", *keys], rows)
+
+
+def strange(node: Mapping[str, Any], key: str, trained: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a trained run's amount is not that of the others, or its texts come too often."""
+    if key == "epochs":
+        return bool((node.get(key) or 0) > MANY_EPOCHS)
+    if key not in TOLERANCE or key not in node:
+        return False
+    alike = [n for n in trained if key not in BY_SEED or n.get("seed") == node.get("seed")]
+    return off(node[key], median(n[key] for n in alike if key in n), TOLERANCE[key])
 
 
 def plain(value: Any) -> str:
@@ -224,40 +239,15 @@ def plain(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def uneven(values: Sequence[Any]) -> bool:
-    """Whether numbers differ by more than 1 % of the largest."""
-    known = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    return len(known) > 1 and max(known) - min(known) > 0.01 * max(map(abs, known))
-
-
-PARITY = ("steps", "sequences", "planned_tokens", "real_tokens", "tokens")
-"""What must agree between all trained runs."""
-BY_SEED = ("real_tokens", "tokens")
-"""Of these, what depends on which texts a seed draws: compared within each seed."""
-
-
-def differing(trained: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The quantities that are not the same for all arms."""
-    seeds = dict.fromkeys(node.get("seed") for node in trained)
-    found = []
-    for key in PARITY:
-        groups = [trained]
-        if key in BY_SEED:
-            groups = [[n for n in trained if n.get("seed") == seed] for seed in seeds]
-        if any(uneven([node.get(key) for node in group]) for group in groups):
-            found.append(key)
-    return found
-
-
 def parity(study: Study) -> tuple[bool | None, str]:
-    """(whether every trained arm has the same budget within 1 %, in words); None without data."""
-    trained = [n for one in study.budgets for n in one.get("arms", []) if n.get("steps")]
+    """(whether every trained arm has the same budget, in words); None without data."""
+    trained = checked(study)
     if len(trained) < 2:
-        return None, "fewer than two trained runs: nothing to compare"
-    keys = [key for key in PARITY if any(key in node for node in trained)]
-    if off := differing(trained):
-        return False, f"{', '.join(off)} differ by more than 1 % between trained runs"
-    return True, f"{', '.join(keys)} agree within 1 % over {len(trained)} trained runs"
+        return None, "fewer than two trained runs with a budget on record: nothing to compare"
+    wrong = outliers(study)
+    if wrong:
+        return False, f"{'; '.join(wrong)}. Such an arm is compared with no other"
+    return True, f"steps are equal, texts and real tokens within 1 %, over {len(trained)} runs"
 
 
 def leakage(study: Study) -> Grid:

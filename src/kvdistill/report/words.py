@@ -62,9 +62,7 @@ def line(name: str, baseline: Cell, arm: Cell, one: Difference) -> str:
 def sentence(arm: str, baseline: str, one: Difference, detect: float | int) -> str:
     """What the macro average says of an arm, for someone who reads one sentence."""
     if one.estimate is None:
-        return (
-            f"{arm} cannot be compared with {baseline} yet. {one.status.capitalize()}: {one.why}."
-        )
+        return f"{arm} cannot be compared with {baseline}. {one.status.capitalize()}: {one.why}."
     side = "above" if one.estimate > 0 else "below"
     head = f"{arm} scores {abs(100 * one.estimate):.1f} points {side} {baseline}"
     if one.recipe is None:

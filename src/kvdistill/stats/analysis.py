@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kvdistill.stats.compare import Comparison, compare
+from kvdistill.stats.compare import UNEQUAL, Comparison, compare
 from kvdistill.stats.multiple import benjamini_hochberg, holm
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Question, Study
@@ -99,12 +99,17 @@ def ties(
             for label, arm in arms.items()
             if label != best and shown.rows[label][endpoint].mean is not None and arm.runs
         ]
-        p_values = []
-        for label in others:
-            one = compare(
+        compared = {
+            label: compare(
                 arms[best], arms[label], tasks, settings, endpoints=[endpoint], resample=False
             )
-            p_values.append(p_value(one, endpoint, "recipe"))
-        kept = zip(others, holm(p_values), strict=True)
+            for label in others
+        }
+        p_values = {
+            label: p_value(one, endpoint, "recipe")
+            for label, one in compared.items()
+            if one.differences[endpoint].status != UNEQUAL
+        }
+        kept = zip(p_values, holm(list(p_values.values())), strict=True)
         found[endpoint] = frozenset(label for label, p in kept if p is None or p >= settings.alpha)
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kvdistill.stats import bootstrap, power, recipe
+from kvdistill.stats import bootstrap, budget, power, recipe
 from kvdistill.stats.bootstrap import Interval
 from kvdistill.stats.items import unpaired
 from kvdistill.stats.seeds import IDENTICAL, MISSING, OK, TTest, paired_t, welch_t
@@ -13,6 +13,7 @@ from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Run
 
 UNPAIRED = "unpaired items"
+UNEQUAL = "unequal budgets"
 ZERO = 1e-10
 
 
@@ -22,7 +23,10 @@ class Difference:
 
     endpoint: str
     status: str
-    """ok, or why there is no seed inference; `missing` and `unpaired items` have no estimate."""
+    """ok, or why there is no seed inference.
+
+    `missing`, `unpaired items` and `unequal budgets` have no estimate.
+    """
     why: str = ""
     values: tuple[Sequence[float], Sequence[float]] = ((), ())
     """The scores of the arm's and the baseline's runs that were compared."""
@@ -105,6 +109,8 @@ def difference(
     gaps = [f"{one.label}: {gap}" for one in (arm, baseline) for gap in one.gaps(endpoint, tasks)]
     if gaps or not tasks:
         return Difference(endpoint=endpoint, status=MISSING, why="; ".join(gaps) or "no task")
+    if why := budget.refused(arm, baseline):
+        return Difference(endpoint=endpoint, status=UNEQUAL, why=why)
     names = list(tasks) if endpoint == MACRO else [endpoint]
     a, b, kind, notes = match(arm, baseline)
     left, right = ([run.value(endpoint, tasks) or 0.0 for run in side] for side in (a, b))

@@ -80,6 +80,11 @@ class Run:
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def budget(self) -> Mapping[str, Any]:
+        """What it spent, as its own ledger has it; empty where nothing was trained."""
+        return (self.manifest.get("ledger") or {}) if self.trained else {}
+
+    @property
     def done(self) -> bool:
         """Whether its records are complete on disk."""
         return self.state == "done"

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from kvdistill.stats import budget
 from kvdistill.stats.bootstrap import Stratum, standard_error, stratum, wilson
-from kvdistill.stats.compare import compare, mean_answers
+from kvdistill.stats.compare import UNEQUAL, compare, mean_answers
 from kvdistill.stats.curves import by_teacher, last, routing, specialises
 from kvdistill.stats.hypotheses import WITHDRAWN, Claim, claim, digest, recorded
 from kvdistill.stats.recipe import combine
@@ -152,6 +153,8 @@ def measure(
         return points(study, arm, baseline, name, settings)
     if baseline is None:
         return Measured(unit="", why=f"measure {name} needs a baseline")
+    if why := budget.refused(arm, baseline):
+        return Measured(unit="", why=f"{UNEQUAL}: {why}")
     if name == "tasks_improved":
         return improved(study, arm, baseline, settings)
     if name == "std":

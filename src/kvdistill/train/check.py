@@ -16,6 +16,7 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.models import load
 from kvdistill.plan.graph import stored
 from kvdistill.plan.identity import digest
+from kvdistill.train.arguments import check_tracker
 from kvdistill.train.rooms import Rooms, Weights
 
 
@@ -44,6 +45,8 @@ def check_training(config: Config) -> None:
             f"train.lr_scheduler_type={config['train']['lr_scheduler_type']} is none of "
             f"{', '.join(schedules)}. Choose one of them."
         )
+    build("adapter", config["adapter"])
+    check_tracker(config["train"]["report_to"])
     Weights.of(config)
     if (spec := stored(config["source"])) is not None:
         build("source.stored", spec)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from kvdistill.kv.base import TeacherKV
 from kvdistill.kv.rotary import STILL, rotaries
@@ -72,6 +73,11 @@ class Distiller(nn.Module):
         scores: Tensor = out.logits
         return scores
 
+    def whole(self) -> PreTrainedModel:
+        """The student as transformers knows it, adapters inside."""
+        found: PreTrainedModel = getattr(self.student, "get_base_model", lambda: self.student)()
+        return found
+
     def checkpoint_activations(self) -> None:
         """Recomputes the student's blocks in the backward pass.
 
@@ -80,9 +86,13 @@ class Distiller(nn.Module):
         self.student.gradient_checkpointing_enable({"use_reentrant": False})
 
     def mapped(self) -> list[nn.Parameter]:
-        """The trained weights that make the compared K and V: what both losses pull on."""
+        """The trained weights that make the compared K and V: what both losses pull on.
+
+        Of every layer where nothing is compared.
+        """
         body = decoder(self.student)
-        attentions = [body.layers[at].self_attn for at in self.rooms.layers] if self.rooms else []
+        layers = self.rooms.layers if self.rooms else range(len(body.layers))
+        attentions = [body.layers[at].self_attn for at in layers]
         projections = [part for a in attentions for part in (a.k_proj, a.v_proj)]
         return [p for part in projections for p in part.parameters() if p.requires_grad]
 

@@ -1,100 +1,117 @@
 """One run's training: from its frozen config to a Hugging Face folder of the student alone."""
 
-import time
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
-from transformers.trainer_utils import get_last_checkpoint
 
 from kvdistill import interrupt, world
+from kvdistill.config.build import build
 from kvdistill.config.compose import Config
-from kvdistill.config.schema import typed
+from kvdistill.config.schema import Budget, typed
 from kvdistill.data.batch import Texts
 from kvdistill.data.order import Stream
 from kvdistill.errors import UserError
 from kvdistill.files import write_json
 from kvdistill.kv.calibration import Calibration
+from kvdistill.models.adapter import Adapter
 from kvdistill.plan.budget import global_batch, unified_steps
-from kvdistill.records import SCHEMA_VERSION
-from kvdistill.train import readings
+from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
+from kvdistill.train import checkpoint, readings, spent
 from kvdistill.train.agreement import held_out
+from kvdistill.train.arguments import arguments
 from kvdistill.train.calibrate import evenly
 from kvdistill.train.curves import Curves
 from kvdistill.train.module import Distiller, parameters_of
 from kvdistill.train.rooms import Rooms, Weights
-from kvdistill.train.trainer import DistillTrainer, arguments
+from kvdistill.train.trainer import DistillTrainer
+from kvdistill.train.validate import Score, Validation
+
+log = logging.getLogger(__name__)
 
 VALIDATION_TEXTS = 256
 """Texts of the val part that the curves are drawn from."""
 
 
 def train(
-    config: Config, needs: Mapping[str, Path], folder: Path, progress: Callable[[int, int], None]
+    config: Config,
+    needs: Mapping[str, Path],
+    folder: Path,
+    progress: Callable[[int, int], None],
+    score: Score | None = None,
 ) -> dict[str, Any]:
     """Trains, writes model/, curves.jsonl and routing.json; returns the run's ledger.
 
     Every rank of a run calls this and computes the same batches outside training, so that sharded
-    teachers are asked equally often everywhere; rank 0 writes.
+    teachers are asked equally often everywhere; rank 0 writes. `score` gives task metrics of the
+    student on the way.
     """
     torch.manual_seed(config["seed"])
-    budget = typed("budget", config["budget"])
-    steps = unified_steps(budget)
-    module, fits = distiller(config, needs)
+    budget: Budget = typed("budget", config["budget"])
+    adapter: Adapter = build("adapter", config["adapter"])
+    module, fits, began = distiller(config, needs, adapter)
     if config["train"]["gradient_checkpointing"]:
         module.checkpoint_activations()
-    began = parameters_of(module.student)
+    trainer, texts = prepared(module, config, needs, folder, progress, score)
+    found = checkpoint.newest(folder / "checkpoints", needs)
+    for fault in found.faults:
+        log.warning(fault)
+    trainer.curves.load(found.folder)
+    with interrupt.deferred():
+        trainer.fit(found.folder)
+    read = trainer.curves.read()
+    check(trainer.state.global_step, read.sequences, budget)
+    agreed = held_out(module, trainer.validation.batches) if module.rooms else None
+    student = adapter.merged(module.student)
+    if world.leads():
+        save(student, config, needs, folder / "model")
+    if world.leads() and trainer.routing is not None:
+        routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.table()}
+        write_json(folder / "routing.json", routing)
+    return {
+        **spent.ledger(trainer, read, config, needs, texts, adapter),
+        "parameters_before": began,
+        "parameters_after": parameters_of(student),
+        **fits,
+        **({"agreement": agreed} if agreed is not None else {}),
+    }
+
+
+def prepared(
+    module: Distiller,
+    config: Config,
+    needs: Mapping[str, Path],
+    folder: Path,
+    progress: Callable[[int, int], None],
+    score: Score | None,
+) -> tuple[DistillTrainer, Texts]:
+    """The trainer on its texts, nothing trained yet."""
+    budget: Budget = typed("budget", config["budget"])
+    steps = unified_steps(budget)
     alignment = module.rooms.first.reader.alignment if module.rooms else None
     texts, collate = readings.texts(config, needs, "train_student", alignment)
+    warn_of_epochs(steps * global_batch(budget) / len(texts))
     held, _ = readings.texts(config, needs, "val", alignment)
     rows = evenly(len(held), VALIDATION_TEXTS)
     count = -(-len(rows) // budget.batch_size)
     chunks = [rows[first::count] for first in range(count)]  # alike in size: none of one text
-    curves = Curves(folder)
-    validation = [collate([held[row] for row in chunk]) for chunk in chunks]
+    batches = [collate([held[row] for row in chunk]) for chunk in chunks]
     trainer = DistillTrainer(
         module,
         arguments(config, steps, folder),
         texts,
         stream(config, texts, steps),
         collate,
-        validation,
-        curves,
+        Validation(batches, score, config["train"]["eval_tasks"]),
+        Curves(folder),
         progress,
+        needs,
+        config["train"]["norm_steps"],
     )
-    started = time.monotonic()
-    with interrupt.deferred():
-        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-    seconds = time.monotonic() - started
-    if trainer.state.global_step != steps:
-        raise UserError(f"trained {trainer.state.global_step} steps instead of {steps}.")
-    if world.leads():
-        save(module.student, config, needs, folder / "model")
-    if world.leads() and trainer.routing is not None:
-        routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.table()}
-        write_json(folder / "routing.json", routing)
-    read = world.total(torch.tensor([curves.sequences, curves.tokens]))
-    sequences, tokens = read.tolist()
-    return {
-        "steps": steps,
-        "sequences": sequences,
-        "planned_tokens": steps * global_batch(budget) * budget.seq_len,
-        "real_tokens": tokens,
-        "epochs": sequences / len(texts),
-        "truncated_texts": texts.truncated,
-        "unanswered_texts": texts.unanswered,
-        "alignment": {
-            name: found.rates()
-            for name, found in texts.aligned(evenly(len(texts), VALIDATION_TEXTS)).items()
-        },
-        "train_s": seconds,
-        "parameters_before": began,
-        "parameters_after": parameters_of(module.student),
-        **fits,
-        **({"agreement": held_out(module, validation)} if module.rooms else {}),
-    }
+    return trainer, texts
 
 
 def stream(config: Config, texts: Texts, steps: int) -> Stream:
@@ -107,12 +124,27 @@ def stream(config: Config, texts: Texts, steps: int) -> Stream:
     return Stream(len(texts), steps * batch, config["seed"], lengths=lengths, batch_size=batch)
 
 
-def distiller(config: Config, needs: Mapping[str, Path]) -> tuple[Distiller, dict[str, Any]]:
-    """The module that is trained, calibrated, and the held-out R^2 of each projection."""
-    student = readings.student(config, needs)
+def warn_of_epochs(epochs: float) -> None:
+    """Says how often each text is read; many times is learning by heart."""
+    log.info("each text is read %.1f times", epochs)
+    if epochs > MANY_EPOCHS:
+        log.warning(
+            "each text is read %.1f times, more than %d: lower budget.total_tokens or give it more "
+            "data",
+            epochs,
+            MANY_EPOCHS,
+        )
+
+
+def distiller(
+    config: Config, needs: Mapping[str, Path], adapter: Adapter
+) -> tuple[Distiller, dict[str, Any], int]:
+    """The module that is trained, calibrated; each projection's R^2; the raw student's size."""
+    raw = readings.student(config, needs)
+    began, student = parameters_of(raw), adapter.wrap(raw)
     weights = Weights.of(config)
     if not config["teachers"]:
-        return Distiller(student, None, {}, weights), {}
+        return Distiller(student, None, {}, weights), {}, began
     rooms = Rooms(config)
     fits = {}
     for name, taught in rooms.parts().items():
@@ -121,14 +153,18 @@ def distiller(config: Config, needs: Mapping[str, Path]) -> tuple[Distiller, dic
         name: readings.teacher(config, name, needs, taught.reader)
         for name, taught in rooms.parts().items()
     }
-    return Distiller(student, rooms, teachers, weights), {"projection": fits}
+    return Distiller(student, rooms, teachers, weights), {"projection": fits}, began
 
 
-def last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that the library finished writing."""
-    checkpoints = folder / "checkpoints"
-    found: str | None = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    return found
+def check(steps: int, sequences: int, budget: Budget) -> None:
+    """Holds what was trained against what was planned. Raises UserError."""
+    planned = unified_steps(budget)
+    if steps != planned:
+        raise UserError(f"trained {steps} steps instead of the planned {planned}.")
+    if sequences != planned * global_batch(budget):
+        raise UserError(
+            f"trained {sequences} texts instead of the planned {planned * global_batch(budget)}."
+        )
 
 
 def save(student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path) -> None:

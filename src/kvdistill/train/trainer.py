@@ -4,26 +4,36 @@ The loss of an optimiser step is a mean over its answer tokens (cross-entropy) a
 samples (KV), whatever the number of micro-batches and ranks it is divided into.
 """
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import DistributedType
 from safetensors.torch import load_model, save_model
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from kvdistill import world
 from kvdistill.errors import UserError
 from kvdistill.fusion.routing import Routing
-from kvdistill.train.curves import Curves, by_layer
+from kvdistill.loss.gradient_norm import norm
+from kvdistill.train import blame, checkpoint
+from kvdistill.train.checkpoint import step as checkpoint_step
+from kvdistill.train.curves import Curves
 from kvdistill.train.interruption import Interruption
 from kvdistill.train.module import Distiller
-from kvdistill.train.step import Terms, exact
+from kvdistill.train.step import Terms
+from kvdistill.train.validate import Validation, answers
 from kvdistill.types import Batch
 
 WEIGHTS = "distiller.safetensors"
+
+log = logging.getLogger(__name__)
 
 
 class DistillTrainer(Trainer):
@@ -38,11 +48,16 @@ class DistillTrainer(Trainer):
         texts: Dataset[Any],
         stream: Sampler[int],
         collate: Callable[[Sequence[Any]], Batch],
-        validation: Sequence[Batch],
+        validation: Validation,
         curves: Curves,
         progress: Callable[[int, int], None],
+        needs: Mapping[str, Path],
+        norms_every: int,
     ) -> None:
-        """`validation` are the fixed batches of the val curves."""
+        """`needs` are the artefacts that a checkpoint is bound to.
+
+        `norms_every`: steps between measurements of each term's gradient; 0 for none.
+        """
         super().__init__(
             model=module,
             args=args,
@@ -52,7 +67,10 @@ class DistillTrainer(Trainer):
             callbacks=[_Progress(module, progress), Interruption()],
         )
         self.stream, self.validation, self.curves = stream, validation, curves
+        self.needs, self.norms_every, self.measured_at = needs, norms_every, -1
         self.validated_at = -1
+        self.reading: list[str] = []
+        """Ids of the rows of the step that is being taken."""
         self.routing: Routing | None = None
         """Fusion weights of the last validation pass."""
 
@@ -62,6 +80,16 @@ class DistillTrainer(Trainer):
         found: Distiller = self.accelerator.unwrap_model(self.model)
         return found
 
+    def fit(self, checkpoint: Path | None) -> None:
+        """Trains to the last step, from a checkpoint or from the beginning."""
+        self.curves.run(running=True)
+        self.validated_at = (checkpoint_step(checkpoint) or -1) if checkpoint else -1
+        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        self.curves.run(running=False)
+        if self.routing is None and self.module.rooms is not None:
+            # Resumed after the last validation.
+            _, self.routing = self.validation(self.module.eval(), self.args.device)
+
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
         return self.stream
 
@@ -69,6 +97,7 @@ class DistillTrainer(Trainer):
         self, batch_samples: list[dict[str, Batch]], device: torch.device
     ) -> Tensor:
         """Answer tokens of the whole optimiser step, over micro-batches and ranks."""
+        self.reading = [row for item in batch_samples for row in item["batch"].ids]
         count = sum(answers(item["batch"]) for item in batch_samples)
         return self.accelerator.gather(torch.as_tensor(count, device=device)).sum()
 
@@ -92,16 +121,64 @@ class DistillTrainer(Trainer):
         ce_sum, terms = model(batch)
         # DDP averages gradients over ranks, while the token count is the sum over them.
         ce = ce_sum / num_items_in_batch * self.args.world_size
+        self.measure(ce, terms)
         loss, pull = self.weigh(ce, terms, self.current_gradient_accumulation_steps)
         if not torch.isfinite(loss):
-            rows = ", ".join(batch.ids[:4])
-            raise UserError(
-                f"the loss is {loss.item()} at step {self.state.global_step + 1} "
-                f"(rows {rows}, ...). Lower train.lr or look at these rows; the last checkpoint "
-                f"is kept."
-            )
+            self.refuse(f"the loss is {loss.item()}", blame.loss(self.module, batch), batch.ids)
         self.curves.add(loss, ce, pull, terms, batch, self.current_gradient_accumulation_steps)
         return loss
+
+    def measure(self, ce: Tensor, terms: Terms | None) -> None:
+        """Norms of each unweighted term's gradient on the compared K and V, where they are due.
+
+        Of the step's first micro-batch alone: one more backward pass a term.
+        """
+        step, shared = self.state.global_step, self.module.mapped()
+        due = self.norms_every and step % self.norms_every == 0 and step != self.measured_at
+        if not (due and shared):
+            return
+        self.measured_at = step
+        whole = {"ce": ce * self.current_gradient_accumulation_steps}
+        if terms is not None:
+            whole["kv"] = terms.kv
+        norms = world.mean(torch.stack([norm(term, shared) for term in whole.values()]))
+        named = zip(whole, norms, strict=True)
+        self.curves.note(**{f"grad_norm_{term}": float(value) for term, value in named})
+
+    def refuse(self, what: str, where: str, rows: list[str], step: int | None = None) -> None:
+        """Ends the run: a number that is none is never averaged away."""
+        step = step or self.state.global_step + 1
+        log.error("rows of the step: %s", ", ".join(rows))
+        raise UserError(
+            f"{what} at step {step}, first in the {where} "
+            f"({blame.rows(rows)}). Lower train.lr or look at these rows; the last checkpoint is "
+            f"kept."
+        )
+
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
+        """Clips; refuses what is not finite while it still can be told where it came from."""
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            norm: Tensor = super()._clip_grad_norm(model)  # its engine clips in its own step
+            self.check_gradient(model, norm)
+            return norm
+        norm = self._get_grad_norm(model)
+        clip_grads_with_norm_(model.parameters(), self.args.max_grad_norm, norm)
+        return norm
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        """The norm before clipping."""
+        if grad_norm is None:
+            grads = [p.grad for p in model.parameters() if p.grad is not None]
+            grad_norm = get_total_norm(grads)
+            self.check_gradient(model, grad_norm)
+        return grad_norm
+
+    def check_gradient(self, model: torch.nn.Module, norm: Any) -> None:
+        """Raises UserError for a norm that is not finite, before the step is taken."""
+        if not math.isfinite(norm):
+            self.refuse(
+                f"the gradient's norm is {float(norm)}", blame.gradient(model), self.reading
+            )
 
     def weigh(self, ce: Tensor, terms: Terms | None, micro_batches: int) -> tuple[Tensor, Tensor]:
         """The weighted sum of the terms, and what of it is the distance of K and V.
@@ -119,49 +196,52 @@ class DistillTrainer(Trainer):
         return loss + pull + rest / micro_batches, pull.detach()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Also writes the training line of the curves."""
-        super().log(logs, start_time)
+        """Also writes the training line of the curves, and gives its terms to the trackers."""
         if "loss" in logs:
             extra = {"grad_norm": logs["grad_norm"], "lr": logs["learning_rate"]}
-            self.curves.write_train(self.state.global_step, extra)
+            logs |= self.curves.write_train(self.state.global_step, extra)
+        super().log(logs, start_time)
 
-    @torch.no_grad()
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Loss terms on the validation batches; draws no random number, leaves no trace."""
-        if self.validated_at == self.state.global_step:
+        """The curves' validation lines, and the tasks' where they are due."""
+        step, module = self.state.global_step, self.module
+        if self.validated_at == step:
             return {}  # the library asks again after the last step
-        self.validated_at = self.state.global_step
-        module = self.module
-        training = module.training
+        self.validated_at, training = step, module.training
+        self.curves.run(running=False)
         module.eval()
-        self.curves.write_val(self.state.global_step, self.validated(module))
+        found, self.routing = self.validation(module, self.args.device)
+        if not math.isfinite(found["loss"]):
+            raise UserError(f"the validation loss is {found['loss']} after step {step}.")
+        last = step == self.state.max_steps
+        number = step // int(self.args.eval_steps or 1)
+        scores = self.validation.tasks(module, number, last) if world.leads() else {}
         module.train(training)
+        self.curves.run(running=True)
+        self.curves.write({"step": step, "split": "val", **found, **scores.get("val", {})})
+        if "train" in scores:
+            self.curves.write({"step": step, "split": "train", **scores["train"]})
+        numbers = {**found, **scores.get("val", {})}
+        super().log({f"eval_{k}": v for k, v in numbers.items() if isinstance(v, float)})
         return {}
 
-    def validated(self, module: Distiller) -> dict[str, Any]:
-        """CE a token; KV terms and answers that greedy decoding would write, a sample."""
-        sums: dict[str, Any] = {}
-        layers = torch.zeros(())
-        samples = sum(len(batch.ids) for batch in self.validation)
-        routing = module.rooms.routing() if module.rooms else None
-        for batch in self.validation:
-            ce_sum, terms = module(batch.to(self.args.device))
-            found = {"ce": float(ce_sum), "tokens": float(answers(batch))}
-            found["exact_match"] = float(exact(module.logits(batch), batch.student).float().mean())
-            if terms is not None:
-                found |= {name: float(getattr(terms, name).mean()) for name in KV_TERMS}
-                assert routing is not None
-                routing.add(terms.weights, batch.tasks)
-                by_part = torch.stack((terms.keys, terms.values), dim=1).cpu()
-                layers = layers + by_part * (len(batch.ids) / samples)
-            for name, value in found.items():
-                share = 1.0 if name in ("ce", "tokens") else len(batch.ids) / samples
-                sums[name] = sums.get(name, 0.0) + value * share
-        self.routing = routing
-        sums["ce"] /= sums.pop("tokens")
-        if module.rooms is not None:
-            sums["layers"] = by_layer(module.rooms, layers)
-        return sums
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """The library's checkpoint and the curves', sealed by checksums before any is rotated."""
+        if where := blame.weight(self.module):
+            step = self.state.global_step
+            self.refuse("the weights are not finite", where, self.reading, step)
+        folder = Path(str(self.args.output_dir)) / f"{checkpoint.PREFIX}{self.state.global_step}"
+        if self.args.should_save:
+            checkpoint.remove(folder)  # left by a process that was killed here
+        self.accelerator.wait_for_everyone()
+        with checkpoint.writing(folder):
+            super()._save_checkpoint(model, trial)
+            self.curves.save(folder)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                checkpoint.seal(folder, self.needs)
+        if self.args.should_save:
+            checkpoint.rotate(folder.parent)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
@@ -172,19 +252,15 @@ class DistillTrainer(Trainer):
         load_model(self.module, str(Path(resume_from_checkpoint) / WEIGHTS))
 
 
-KV_TERMS = ("kv", "keys", "values", "entropy")
-
-
-def answers(batch: Batch) -> Tensor:
-    """Number of answer tokens that are predicted from the token before."""
-    return (batch.student.answer & batch.student.mask)[:, 1:].sum()
-
-
 class _Progress(TrainerCallback):
     """Tells the module how far the run is, and the world."""
 
     def __init__(self, module: Distiller, progress: Callable[[int, int], None]) -> None:
         self.module, self.progress = module, progress
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """After a resume, as the step before left it: validation reads it too."""
+        self.module.progress = max(state.global_step - 1, 0) / state.max_steps
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """`staged` fusion reads the share of the steps done."""
@@ -193,34 +269,3 @@ class _Progress(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """One more step is done."""
         self.progress(state.global_step, state.max_steps)
-
-
-def arguments(config: dict[str, Any], steps: int, folder: Path) -> TrainingArguments:
-    """The library's arguments for a run."""
-    train, budget = config["train"], config["budget"]
-    return TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        max_steps=steps,
-        per_device_train_batch_size=budget["batch_size"],
-        gradient_accumulation_steps=budget["grad_accum"],
-        learning_rate=train["lr"],
-        weight_decay=train["weight_decay"],
-        warmup_steps=math.ceil(train["warmup_ratio"] * steps),
-        lr_scheduler_type=train["lr_scheduler_type"],
-        max_grad_norm=train["max_grad_norm"],
-        bf16=train["bf16"],
-        logging_steps=train["logging_steps"],
-        logging_nan_inf_filter=False,  # a NaN is refused, never averaged away
-        eval_strategy="steps",
-        eval_steps=train["eval_steps"],
-        save_strategy="steps",
-        save_steps=train["save_steps"],
-        save_total_limit=2,
-        seed=config["seed"],
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        remove_unused_columns=False,
-        label_names=[],
-        dataloader_pin_memory=False,
-    )

@@ -1,0 +1,64 @@
+"""LoRA: low-rank updates of the projections are trained, the student's own weights are not.
+
+Hu et al. 2021, arXiv 2106.09685, as PEFT has it. The updates are merged before export, so that the
+student keeps its parameter count and its speed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from kvdistill.errors import ConfigError
+from kvdistill.models.adapter import Adapter
+
+MAKES_KV = {"k_proj", "v_proj"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora(Adapter):
+    """Rank, scale and places of the updates."""
+
+    rank: int
+    alpha: float | int
+    """The update is scaled by alpha / rank."""
+    dropout: float | int
+    targets: Sequence[str]
+    """Names of the projections; k_proj and v_proj among them, or no KV loss could teach."""
+
+    frozen = True
+
+    def __post_init__(self) -> None:
+        if find_spec("peft") is None:
+            raise ConfigError("adapter=lora needs the package peft: pip install kvdistill[lora].")
+        if self.rank < 1 or not self.alpha > 0:
+            raise ConfigError(
+                f"adapter.rank={self.rank} and adapter.alpha={self.alpha} must be above 0."
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"adapter.dropout must be in [0, 1), got {self.dropout}.")
+        if not set(self.targets) >= MAKES_KV:
+            raise ConfigError(
+                f"adapter.targets={list(self.targets)} must have k_proj and v_proj, which make the "
+                f"compared K and V. Add them."
+            )
+
+    def wrap(self, student: PreTrainedModel) -> nn.Module:
+        from peft import LoraConfig, get_peft_model  # an optional package
+
+        wanted = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_dropout=self.dropout,
+            target_modules=list(self.targets),
+            task_type="CAUSAL_LM",
+        )
+        return get_peft_model(student, wanted)
+
+    def merged(self, trained: nn.Module) -> PreTrainedModel:
+        wrapped: Any = trained
+        found: PreTrainedModel = wrapped.merge_and_unload(safe_merge=True)
+        return found.requires_grad_(True)

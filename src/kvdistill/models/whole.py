@@ -1,0 +1,22 @@
+"""Every weight of the student is trained: no adapter."""
+
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from kvdistill.models.adapter import Adapter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Adapter):
+    """The identity."""
+
+    frozen = False
+
+    def wrap(self, student: PreTrainedModel) -> nn.Module:
+        return student
+
+    def merged(self, trained: nn.Module) -> PreTrainedModel:
+        assert isinstance(trained, PreTrainedModel)
+        return trained

@@ -1,0 +1,67 @@
+"""Equal budgets, or no comparison (STUDY.md A1).
+
+Steps agree exactly, texts and real tokens within 1 %.
+"""
+
+from collections.abc import Sequence
+from statistics import median
+
+from kvdistill.stats.study import Arm, Run, Study
+
+TOLERANCE = {"steps": 0.0, "sequences": 0.01, "real_tokens": 0.01}
+"""What of a run's ledger must agree, and how nearly."""
+BY_SEED = ("real_tokens",)
+"""Of these, what depends on which texts a seed draws: compared within each seed."""
+
+
+def unequal(one: Run, other: Run) -> str:
+    """Why two runs may not be compared; empty where their budgets agree or none is trained."""
+    if not (one.trained and other.trained):
+        return ""
+    for key, tolerance in TOLERANCE.items():
+        if key in BY_SEED and one.seed != other.seed:
+            continue
+        ours, theirs = one.budget.get(key), other.budget.get(key)
+        if ours is not None and theirs is not None and off(ours, theirs, tolerance):
+            return f"{name(one)} trained {ours:,} {words(key)} and {name(other)} {theirs:,}"
+    return ""
+
+
+def refused(arm: Arm, baseline: Arm) -> str:
+    """Why two arms may not be compared; empty where every pair of their runs may."""
+    pairs = ((a, b) for a in arm.unique() for b in baseline.unique())
+    return next((why for a, b in pairs if (why := unequal(a, b))), "")
+
+
+def outliers(study: Study) -> list[str]:
+    """The arms whose budget is not that of the study's others, a sentence each."""
+    arms = {label: arm for label, arm in study.arms().items() if arm.trained}
+    runs = [run for arm in arms.values() for run in arm.unique() if run.budget]
+    found = []
+    for key, tolerance in TOLERANCE.items():
+        for label, arm in arms.items():
+            for run in (each for each in arm.unique() if key in each.budget):
+                alike = [r for r in runs if key not in BY_SEED or r.seed == run.seed]
+                usual = median(r.budget[key] for r in alike if key in r.budget)
+                if off(run.budget[key], usual, tolerance):
+                    amount = f"{run.budget[key]:,} {words(key)}, not {usual:,.0f}"
+                    found.append(f"{label} (seed {run.seed}) trained {amount}")
+    return found
+
+
+def checked(study: Study) -> Sequence[Run]:
+    """The trained runs whose budget is on record."""
+    return [run for run in study.runs.values() if run.budget]
+
+
+def off(value: float | int, usual: float | int, tolerance: float) -> bool:
+    """Whether two amounts differ by more than a share of the larger."""
+    return abs(value - usual) > tolerance * max(abs(value), abs(usual))
+
+
+def name(run: Run) -> str:
+    return f"{run.arm} (seed {run.seed})"
+
+
+def words(key: str) -> str:
+    return key.replace("_", " ")

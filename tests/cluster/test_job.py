@@ -1,0 +1,99 @@
+"""What a job says of how it ended."""
+
+import errno
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kvdistill.files import read_json
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """A job answers SIGTERM; the tests must not."""
+    kept = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, kept)
+
+
+def folder_of(root: Path, monkeypatch: pytest.MonkeyPatch, work: Any) -> Path:
+    """A job that does `work`."""
+    from kvdistill.cluster import builders
+
+    folder = root / "artifacts/thing-a"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(
+        yaml.safe_dump({"kind": "thing", "needs": {}, "recipe": {}})
+    )
+    monkeypatch.setitem(builders.BUILDERS, "thing", work)
+    return folder
+
+
+def test_warnings_stand_in_the_status_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cluster.job import main
+
+    def work(_: Any, __: Any, folder: Path, progress: Any) -> dict[str, Any]:
+        logging.getLogger("kvdistill.train.run").warning("checkpoint-3 is not used")
+        progress(1, 2)
+        assert read_json(folder / "status.json")["warnings"] == ["checkpoint-3 is not used"]
+        return {}
+
+    folder = folder_of(tmp_path, monkeypatch, work)
+    assert main(folder) == 0
+    assert read_json(folder / "status.json")["warnings"] == ["checkpoint-3 is not used"]
+
+
+def test_parts_left_by_a_killed_process_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cluster.job import main
+
+    folder = folder_of(tmp_path, monkeypatch, lambda *_: {})
+    (folder / ".status.json.1.part").write_text("{")
+    assert main(folder) == 0
+    assert read_json(folder / "manifest.json")["files"] == {}
+
+
+def test_a_full_disk_ends_a_job_with_a_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cluster import job, local
+    from kvdistill.cluster.status import Status
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = folder_of(tmp_path, monkeypatch, full)
+    with monkeypatch.context() as patch:
+        patch.setattr(Status, "write", full)
+        assert job.main(folder) == job.NO_SPACE
+    assert not (folder / "manifest.json").exists()
+    assert "no space is left on the disk" in local.died(folder, job.NO_SPACE)
+    assert job.main(folder) == 1
+    assert "No space left on device" in read_json(folder / "status.json")["error"]
+
+
+def test_a_failed_write_leaves_the_old_text_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill import files
+
+    path = tmp_path / "a.json"
+    files.write_text(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_text(path, "new")
+    assert [one.name for one in tmp_path.iterdir()] == ["a.json"]
+    assert path.read_text() == "old"

@@ -1,0 +1,54 @@
+"""Which tasks are asked in the middle of training, and of which rows."""
+
+import torch
+
+from kvdistill.evaluate import on_the_way
+from kvdistill.evaluate.suite import Suite
+from tests.evaluate.made import tiny
+
+
+def split(tmp_path, nano_records):
+    folder = tmp_path / "split"
+    folder.mkdir()
+    rows = nano_records.read_text()
+    # Other rows in each part; no test.jsonl at all: it must not be opened.
+    for name in ("val", "train_student"):
+        (folder / f"{name}.jsonl").write_text(rows.replace("How much is", f"{name}: how much is"))
+    return folder
+
+
+def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
+    tmp_path, nano_records, tokenizer, monkeypatch
+):
+    config = {
+        "student": {}, "train": {"eval_items": 5},
+        "tasks": {"_target_": "kvdistill.evaluate.suite.Suite", "name": "t", "max_gen_toks": 4,
+                  "tasks": ["nano_choice", "nano_logic"], "beside": ["train_questions"],
+                  "limit": {"train_questions": 2}, "shots": {}},
+    }  # fmt: skip
+    monkeypatch.setattr(on_the_way.load, "tokenizer", lambda *_: tokenizer)
+    asked = []
+    kept = on_the_way.evaluate
+
+    def spy(model, reads, suite, data):
+        asked.append((suite.tasks, suite.items_of("nano_choice"), data["test"].name))
+        return kept(model, reads, suite, data)
+
+    monkeypatch.setattr(on_the_way, "evaluate", spy)
+    model = tiny(tokenizer).train()
+    state = torch.get_rng_state()
+    found = on_the_way.scorer(config, {"split": split(tmp_path, nano_records)})(model)
+    assert model.training
+    assert torch.equal(state, torch.get_rng_state())
+    tasks = ["nano_choice", "nano_logic"]
+    assert asked == [(tasks, 5, "val.jsonl"), (tasks, 5, "train_student.jsonl")]
+    assert set(found) == {"val", "train"}
+    for scores in found.values():
+        assert scores["macro"] == sum(scores[task] for task in tasks) / 2
+
+
+def test_a_suite_of_benchmarks_leaves_them_alone(tmp_path, nano_records, benchmarks):
+    suite = Suite(name="t", tasks=["gsm8k"], shots={"gsm8k": 2}, data_root=str(benchmarks))
+    small = on_the_way.small(suite, split(tmp_path, nano_records), 3)
+    assert small.tasks == ["test_questions"]
+    assert small.items_of("test_questions") == 3

@@ -1,0 +1,86 @@
+"""An arm that trained more than the others is named and compared with none, from files on disk."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvdistill.report import build
+from kvdistill.report.tables import parity
+from kvdistill.stats.analysis import analyse
+from kvdistill.stats.compare import UNEQUAL
+from kvdistill.stats.load import load
+from kvdistill.stats.settings import Settings
+from kvdistill.stats.verdicts import judge
+from tests.stats import fake
+
+ARMS = {"raw_student": -0.9, "sft": -0.4, "single": -0.2, "multi": 0.3}
+CLAIM = {"name": "F1", "arm": "multi", "baseline": "sft", "at_least": 0.0}
+FAST = {"resamples": 999}
+
+
+def study(root: Path, key: str = "steps", factor: float = 1.0, label: str = "multi") -> Path:
+    """A study whose runs of one arm spent `factor` times of one thing."""
+    question = {"baselines": ARMS}
+    folder = fake.write_study(root, question, judged={"baselines": {"hypotheses": [CLAIM]}})
+    plan = json.loads((folder / "plan.json").read_text())
+    for identity in plan["questions"]["baselines"]["arms"][label].values():
+        path = root / plan["runs"][identity]["folder"] / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["ledger"][key] = round(manifest["ledger"][key] * factor)
+        path.write_text(json.dumps(manifest))
+    return folder
+
+
+def compared(folder: Path) -> dict[str, Any]:
+    found = analyse(load([folder]), Settings(**FAST))["baselines"]
+    return {label: one.macro for label, one in found.comparisons.items()}
+
+
+@pytest.mark.parametrize(
+    ("key", "factor"), [("steps", 1.025), ("sequences", 1.02), ("real_tokens", 0.98)]
+)
+def test_an_arm_outside_one_percent_is_compared_with_no_other(
+    tmp_path: Path, key: str, factor: float
+) -> None:
+    folder = study(tmp_path, key, factor)
+    records = load([folder])
+    equal, words = parity(records)
+    assert equal is False
+    amount = f"{round(fake.LEDGER[key] * factor):,} {key.replace('_', ' ')}"
+    assert f"multi (seed 42) trained {amount}" in words
+    assert "sft" not in words
+    (verdict,) = judge(records, Settings(**FAST))
+    assert verdict.verdict == "pending"
+    assert UNEQUAL in verdict.measured.why
+    # The raw student is the baseline and trained nothing: it may stand beside any.
+    assert {label: one.status for label, one in compared(folder).items()}["multi"] != UNEQUAL
+
+
+def test_the_page_says_so_in_red(tmp_path: Path) -> None:
+    folder = study(tmp_path, "steps", 1.5)
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["questions"]["baselines"]["primary"] = {"baseline": "sft"}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    page = build([folder], folder / "report", FAST).read_text()
+    assert 'class="off">unequal budgets<' in page
+    assert "multi (seed 42) trained 60 steps, not 40" in page
+    assert "multi cannot be compared with sft. Unequal budgets" in page
+    cells = json.loads((folder / "report/significance.json").read_text())
+    found = cells["questions"]["baselines"]["comparisons"]
+    assert {d["estimate"] for d in found["multi"].values()} == {None}
+    assert None not in {d["estimate"] for d in found["single"].values()}
+
+
+@pytest.mark.parametrize(("key", "factor"), [("sequences", 1.009), ("real_tokens", 0.991)])
+def test_within_one_percent_nothing_is_refused(tmp_path: Path, key: str, factor: float) -> None:
+    folder = study(tmp_path, key, factor)
+    assert parity(load([folder]))[0] is True
+    assert judge(load([folder]), Settings(**FAST))[0].verdict != "pending"
+    page = build([folder], folder / "report", FAST).read_text()
+    assert "unequal budgets" not in page
+
+
+def test_one_step_more_is_too_many(tmp_path: Path) -> None:
+    assert parity(load([study(tmp_path, "steps", 1.025, "sft")]))[0] is False

@@ -1,0 +1,179 @@
+"""A run that is killed, anywhere, ends as if it had not been."""
+
+import os
+import signal
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.train.runs import logged, same
+
+Make = Callable[..., Any]
+ROOMS = ("fusion=learnable", "fusion.teacher_dropout=0.5", "projection=linear",
+         "loss/balance=gradient_norm", "loss.balance.every=3")  # fmt: skip
+
+
+def kill(_: Any = None, *__: Any, **___: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(work: Callable[[], object]) -> None:
+    """Does the work in a process of its own, which must die of SIGKILL before its end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's threads do not matter here
+        child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def unmeasured(trainer: Any) -> list[dict[str, Any]]:
+    """The curves without measured seconds."""
+    return [{k: v for k, v in line.items() if k != "train_s"} for line in logged(trainer)]
+
+
+def equal(one: Any, other: Any) -> None:
+    same(one, other)
+    assert unmeasured(one) == unmeasured(other)
+    assert one.curves.read() == other.curves.read()
+    if one.routing is not None:
+        assert one.routing.table() == other.routing.table()
+
+
+def nth(call: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """The function, until its call `number`, which kills."""
+    seen = []
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        seen.append(0)
+        return kill() if len(seen) == number else call(*arguments, **named)
+
+    return counted
+
+
+AT = {
+    "before any checkpoint": ("kvdistill.train.trainer", "clip_grads_with_norm_", 1),
+    "after a checkpoint": ("kvdistill.train.trainer", "clip_grads_with_norm_", 3),
+    "writing the weights": ("kvdistill.train.trainer", "save_model", 2),
+    "writing the optimiser": ("torch", "save", 4),
+    "before the checksums": ("kvdistill.train.checkpoint", "seal", 2),
+    "before the first checksums": ("kvdistill.train.checkpoint", "seal", 1),
+    "in rotation": ("shutil", "rmtree", 4),
+}
+
+
+def test_a_run_killed_anywhere_ends_in_the_same_bits(
+    trained: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib
+
+    # Lines of three steps, so that sums are carried over a checkpoint.
+    how = {"evaluate": 2, "logging_steps": 3, "save_steps": 1}
+    whole = trained(*ROOMS, **how)
+    for where, (module, name, number) in AT.items():
+        with monkeypatch.context() as patch:
+            found = importlib.import_module(module)
+            patch.setattr(found, name, nth(getattr(found, name), number))
+            killed(lambda where=where: trained(*ROOMS, name=where, **how))
+        equal(whole, trained(*ROOMS, name=where, **how))
+
+
+def test_a_line_cut_short_is_written_again(trained: Make, tmp_path: Path) -> None:
+    whole = trained()
+    with pytest.raises(KeyboardInterrupt):
+        trained(name="cut", stop=3)
+    with (tmp_path / "cut/curves.jsonl").open("a") as file:
+        file.write('{"step": 3, "spl')
+    equal(whole, trained(name="cut"))
+
+
+def test_a_run_killed_after_training_reports_the_same(trained: Make) -> None:
+    whole = trained(*ROOMS, evaluate=4)
+    trained(*ROOMS, evaluate=4, name="again")
+    again = trained(*ROOMS, evaluate=4, name="again")
+    equal(whole, again)
+    assert again.state.global_step == 4
+
+
+def altered(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def test_a_spoilt_checkpoint_is_named_and_the_one_before_it_used(
+    trained: Make, tmp_path: Path
+) -> None:
+    from kvdistill.train.checkpoint import newest
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(teachers=(), name="spoilt", save_steps=1, stop=4)
+    checkpoints = tmp_path / "spoilt/checkpoints"
+    last = checkpoints / "checkpoint-3"
+    files = [path for path in last.iterdir() if path.name != "training_args.bin"]
+    assert len(files) == 8
+    for path in files:
+        kept = path.read_bytes()
+        for spoil in (altered, truncated, Path.unlink):
+            spoil(path)
+            found = newest(checkpoints, {})
+            assert found.folder == checkpoints / "checkpoint-2", (path.name, spoil)
+            (fault,) = found.faults
+            assert "checkpoint-3 is not used" in fault
+            path.write_bytes(kept)
+    assert newest(checkpoints, {}).folder == last
+    altered(last / "optimizer.pt")
+    same(trained(teachers=(), save_steps=1), trained(teachers=(), name="spoilt", save_steps=1))
+
+
+def test_two_whole_checkpoints_are_kept(trained: Make, tmp_path: Path) -> None:
+    from kvdistill.train.checkpoint import fault, numbered
+
+    trained(teachers=(), name="run", save_steps=1)
+    left = numbered(tmp_path / "run/checkpoints")
+    assert [path.name for path in left] == ["checkpoint-3", "checkpoint-4"]
+    assert not any(map(fault, left))
+
+
+def test_another_artefact_is_refused_by_name(tmp_path: Path) -> None:
+    from kvdistill.errors import ArtifactError
+    from kvdistill.train.checkpoint import newest, seal
+
+    folder = tmp_path / "checkpoint-1"
+    folder.mkdir()
+    seal(folder, {"split": Path("artifacts/split-a")})
+    assert newest(tmp_path, {"split": Path("elsewhere/split-a")}).folder == folder
+    with pytest.raises(ArtifactError, match=r"split split-a, but the run reads split-b"):
+        newest(tmp_path, {"split": Path("artifacts/split-b")})
+
+
+def test_nothing_is_resumed_where_nothing_is_whole(tmp_path: Path) -> None:
+    from kvdistill.train.checkpoint import newest
+
+    (tmp_path / "checkpoint-7").mkdir()
+    found = newest(tmp_path, {})
+    assert found.folder is None
+    assert "not written to its end" in found.faults[0]
+
+
+def test_seconds_go_on_from_the_checkpoint(trained: Make, tmp_path: Path) -> None:
+    from kvdistill.files import read_json, write_json
+    from kvdistill.train.checkpoint import seal
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(teachers=(), name="timed", stop=3)
+    folder = tmp_path / "timed/checkpoints/checkpoint-2"
+    write_json(folder / "curves_0.json", read_json(folder / "curves_0.json") | {"seconds": 1000.0})
+    (folder / "checksums.json").unlink()
+    seal(folder, {})
+    assert trained(teachers=(), name="timed").curves.seconds > 1000
