@@ -37,29 +37,32 @@ def main(arms: int, root: Path) -> None:
     (root / "large.yaml").write_text(SWEEP.format(weights=weights))
     asked = ["sweep=large", "cluster=slurm", "cluster.sbatch=[--hold]", f"root={root}"]
     seconds: dict[str, float] = {}
-    composed: list[float] = []
+    processor: dict[str, float] = {}
+    composed: list[tuple[float, float]] = []
 
     @contextmanager
     def timed(part: str) -> Iterator[None]:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         yield
         seconds[part] = time.perf_counter() - began
+        processor[part] = time.process_time() - used
 
     compose = expand.compose
 
     def counted(overrides: list[str]) -> object:
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         try:
             return compose(overrides)
         finally:
-            composed.append(time.perf_counter() - began)
+            composed.append((time.perf_counter() - began[0], time.process_time() - began[1]))
 
     expand.compose = counted  # type: ignore[assignment]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         with timed("expand"):
             plan = expand.expand([asked], root)
-        seconds["compose"] = sum(composed)
-        seconds["expand"] -= seconds["compose"]
+        seconds["compose"], processor["compose"] = map(sum, zip(*composed, strict=True))
+        for spent in (seconds, processor):
+            spent["expand"] -= spent["compose"]
         nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]
         settings = typed("cluster", plan.config["cluster"])
         with timed("check"):
@@ -72,7 +75,12 @@ def main(arms: int, root: Path) -> None:
         submission = Submission(root, plan.study, settings, folders, special(plan))
         with timed("submit"):
             submission.submit(nodes, plan.config["stats"])
-    said = {"seconds": seconds, "composed": len(composed), "jobs": len(submission.submitted)}
+    said = {
+        "seconds": seconds,
+        "processor_s": processor,
+        "composed": len(composed),
+        "jobs": len(submission.submitted),
+    }
     print(json.dumps(said | {"torch": "torch" in sys.modules}))
 
 

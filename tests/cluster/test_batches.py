@@ -75,3 +75,11 @@ def test_a_kinds_resources_win_over_the_clusters_and_an_arms_over_both() -> None
     assert asks(ours, "run", 1, {"cpus": 8}).resources.cpus == 8
     assert asks(ours, "run", 1, {"cpus": 8}).resources.time_min == 20
     assert asks(ours, "model").resources.cpus == 2
+
+
+def test_a_report_waits_for_whole_arrays() -> None:
+    from kvdistill.cluster.slurm import after_all, dependency
+
+    assert after_all(["7_0", "7_1", "8"]) == "afterany:7:8"
+    assert dependency("afterok", ["7_0", "8", "7_0"]) == "afterok:7_0:8"
+    assert dependency("afterok", []) is None

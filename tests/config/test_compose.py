@@ -81,21 +81,13 @@ class TestCompose:
 
 
 @pytest.mark.usefixtures("hydra")
-def test_files_that_are_parsed_once_compose_alike() -> None:
-    from kvdistill.config.compose import compose, read_files_once
-
-    arms = [[], ["fusion=staged", "teachers=three"], ["arm=sft"], ["loss.kv_weight=0.5"], []]
-    before = [compose(arm) for arm in arms]
-    read_files_once()
-    assert [compose(arm) for arm in arms] == before
-
-
-@pytest.mark.usefixtures("hydra")
 def test_a_plain_command_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.config import arms
     from kvdistill.config import compose as module
 
     calls = []
-    real = module.hydra_compose
-    monkeypatch.setattr(module, "hydra_compose", lambda *a, **k: calls.append(a) or real(*a, **k))
+    real = arms.hydra_compose
+    for each in (arms, module):
+        monkeypatch.setattr(each, "hydra_compose", lambda *a, **k: calls.append(a) or real(*a, **k))
     module.compose(["fusion=learnable"])
     assert len(calls) == 1

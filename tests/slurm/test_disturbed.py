@@ -98,7 +98,8 @@ def test_preempted_requeued_and_killed_it_ends_in_the_same_bits(
     assert evidence(folder) == evidence(undisturbed)
 
 
-def test_a_jobs_that_reached_its_limit_too_often_says_so(
+@pytest.mark.slow
+def test_a_job_that_reached_its_limit_too_often_says_so(
     launcher: Launcher, slurm: MiniSlurm, tmp_path: Path
 ) -> None:
     launcher(

@@ -40,7 +40,7 @@ def test_status_shows_it_and_retry_tries_that_one_again(half: Path, launcher: La
     states = {line.split("\t")[0]: line.split("\t")[3] for line in said}
     assert [states[identity] for identity in identities] == ["done", "failed"]
     assert launcher.jobs() == before
-    launcher("stage=retry", "cluster=slurm", f"root={half}")
+    launcher("stage=retry", "cluster=slurm", "cluster.sbatch=[--hold]", f"root={half}")
     assert launcher.names(launcher.jobs() - before) == ["report", "run"]
     launcher("stage=cancel", f"root={half}")
     launcher.drain(60)

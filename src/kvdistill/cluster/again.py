@@ -1,5 +1,6 @@
 """stage=retry and stage=cancel: a study's jobs, from its folders alone."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kvdistill.files import is_complete, read_json
 from kvdistill.plan.expand import Plan, Run
 from kvdistill.plan.graph import Node
 
+GONE_S = 120.0
 BROKEN = ("failed", "lost", "silent")
 
 
@@ -68,10 +70,20 @@ def cancel(root: Path, study: Path) -> list[str]:
     report = scheduler.recorded(study / "slurm" / REPORT).get("job_id")
     ended = [*ids.values(), *([report] if report in queued else [])]
     scheduler.cancel(ended)
+    gone(ended)
     for folder in folders:
-        if folder.name in ids:
+        if folder.name in ids and not is_complete(folder):
             Status(folder).write("failed", error="cancelled by stage=cancel", cause="cancelled")
     return ended
+
+
+def gone(ids: list[str]) -> None:
+    """Waits until the jobs have left the queue: a running one still speaks while it ends."""
+    end = time.monotonic() + GONE_S
+    while not scheduler.queue().keys().isdisjoint(ids):
+        if time.monotonic() > end:
+            raise UserError(f"{len(ids)} jobs were cancelled, but still run after {GONE_S:.0f} s.")
+        time.sleep(1)
 
 
 def needed_elsewhere(root: Path, own: set[Path], queued: dict[str, scheduler.Queued]) -> set[str]:

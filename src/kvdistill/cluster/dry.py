@@ -9,7 +9,7 @@ from rich.console import Console
 
 from kvdistill.cluster import scheduler, snapshot
 from kvdistill.cluster.batches import asks, batches
-from kvdistill.cluster.slurm import REPORT, dependency, make_executor
+from kvdistill.cluster.slurm import REPORT, after_all, dependency, make_executor
 from kvdistill.config.cluster import Slurm
 from kvdistill.errors import UserError
 from kvdistill.files import is_complete
@@ -49,7 +49,7 @@ def show(
             ids[node.name] = f"{number}_{index}" if size > 1 else str(number)
         script(console, executor, f"job {number}: {', '.join(n.name for n in batch.nodes)}")
     if unfinished:
-        after = dependency("afterany", [ids[node.name] for node in unfinished])
+        after = after_all([ids[node.name] for node in unfinished])
         executor = make_executor(
             place, f"kvdistill-{study}-{REPORT}", settings, asks(settings, REPORT), after, code,
             Printed,

@@ -62,10 +62,12 @@ def hubs(configs: Iterable[Config]) -> list[tuple[str, str]]:
 
 def check(configs: Iterable[Config]) -> None:
     """Refuses a model that jobs without a network would not find in the cache."""
+    wanted = hubs(configs)
+    if not wanted:
+        return
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    wanted = hubs(configs)
     try:
         for hub, revision in wanted:
             snapshot_download(hub, revision=revision, local_files_only=True)

@@ -101,7 +101,7 @@ class Submission:
             return
         asked = asks(self.settings, REPORT)
         code = snapshot.take(self.root)
-        after = dependency("afterany", [self.ids[node.name] for node in nodes])
+        after = after_all([self.ids[node.name] for node in nodes])
         executor = self.executor(REPORT, asked, after, code)
         names = {node.name: str(self.folders[node.name].resolve()) for node in nodes}
         job = executor.submit(
@@ -155,6 +155,11 @@ def make_executor(
         **({"gpus_per_node": asked.gpus * asked.tasks_per_node} if asked.gpus else {}),
     )
     return executor
+
+
+def after_all(ids: Sequence[str]) -> str | None:
+    """After whole arrays, whatever becomes of them: one id for each, however many its tasks."""
+    return dependency("afterany", [identity.partition("_")[0] for identity in ids])
 
 
 def fresh(folder: Path) -> Status:

@@ -74,7 +74,7 @@ def wait(
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("all jobs", total=len(nodes))
-        while any(ids[node.name] in scheduler.queue() for node in nodes):
+        while not scheduler.queue().keys().isdisjoint(ids[node.name] for node in nodes):
             done = sum(is_complete(folders[node.name]) for node in nodes)
             running = [n.name for n in nodes if status.read(folders[n.name])["state"] == "running"]
             progress.update(bar, completed=done, description=f"{len(running)} running")

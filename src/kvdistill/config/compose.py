@@ -6,40 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from hydra import compose as hydra_compose
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from kvdistill.config import sanity, schema
+from kvdistill.config import arms, sanity, schema
 from kvdistill.errors import ConfigError
-
-
-class Files(CachingConfigRepository):
-    """conf/ as Hydra reads it, each file parsed once for all arms of a command.
-
-    Hydra copies what it is given and parses every file again for each composition, which is a
-    third of its time.
-    """
-
-    def __deepcopy__(self, _: Any) -> "Files":
-        return self
-
-    def initialize_sources(self, config_search_path: Any) -> None:
-        """Another search path is another set of files."""
-        self.cache.clear()
-        super().initialize_sources(config_search_path)
-
-
-def read_files_once() -> None:
-    """From now on, for this initialisation of Hydra."""
-    loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoaderImpl)
-    if not isinstance(loader.repository, Files):
-        loader.repository = cast("ConfigRepository", Files(loader.repository))
-
 
 Config = dict[str, Any]
 """A resolved config: plain dicts, lists, strings, numbers, None."""
@@ -51,15 +24,13 @@ def compose(overrides: Sequence[str]) -> Config:
     Needs Hydra to be initialised (by `hydra.main` or `initialize_config_dir`).
     """
     try:
-        composed = hydra_compose("config", list(overrides), return_hydra_config=True)
-        OmegaConf.set_struct(composed, False)
-        hydra = composed.pop("hydra")
+        composed, choices = arms.composed(overrides)
         config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error
     if any(item.startswith("+") for item in overrides):  # what is known costs as much again
         sanity.check_added(overrides, list(known_keys()))
-    return checked(cast("Config", config), dict(hydra.runtime.choices))
+    return checked(cast("Config", config), choices)
 
 
 def checked(config: Config, choices: Mapping[str, Any]) -> Config:

@@ -1,0 +1,77 @@
+"""Many arms of one command, composed as Hydra would compose each, without doing it all again.
+
+A composition is mostly choices of groups: reading files, building the defaults list, merging.
+Plain values are set on the result. So each file is parsed once, each set of choices is composed
+once, and values are set by Hydra's own function on a copy.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, cast
+
+from hydra import compose as hydra_compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
+from hydra._internal.defaults_list import Overrides
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+Base = tuple[Any, dict[str, Any]]
+"""What Hydra composed of some choices, unresolved, and all choices as it took them."""
+
+
+class Memory(CachingConfigRepository):
+    """conf/ as Hydra reads it, each file parsed once; Hydra would copy it and begin again."""
+
+    def __init__(self, repository: Any) -> None:
+        super().__init__(repository)
+        self.bases: dict[tuple[str, ...], Base] = {}
+
+    def __deepcopy__(self, _: Any) -> "Memory":
+        return self
+
+    def initialize_sources(self, config_search_path: Any) -> None:
+        """Another search path is another set of files."""
+        self.cache.clear()
+        super().initialize_sources(config_search_path)
+
+
+def compose_alike_once() -> None:
+    """Remembers from now on, for this initialisation of Hydra."""
+    found = loader()
+    if not isinstance(found.repository, Memory):
+        found.repository = cast("ConfigRepository", Memory(found.repository))
+
+
+def composed(overrides: Sequence[str]) -> Base:
+    """The config of these overrides. Raises what Hydra raises."""
+    found = loader()
+    parsed = OverridesParser.create(config_loader=found).parse_overrides(list(overrides))
+    values = Overrides(found.repository, parsed).config_overrides
+    values = [value for value in values if not value.is_hydra_override()]
+    plain = {id(value) for value in values}
+    choices = tuple(str(each.input_line) for each in parsed if id(each) not in plain)
+    repository = cast("Any", found.repository)
+    bases = repository.bases if isinstance(repository, Memory) else {}
+    if choices not in bases:
+        bases[choices] = base(choices)
+    config, taken = copy.deepcopy(bases[choices])
+    ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    return config, taken
+
+
+def base(choices: Sequence[str]) -> Base:
+    """What Hydra composes of choices alone."""
+    config = hydra_compose("config", list(choices), return_hydra_config=True)
+    OmegaConf.set_struct(config, False)
+    hydra = config.pop("hydra")
+    OmegaConf.set_struct(config, True)
+    return config, dict(hydra.runtime.choices)
+
+
+def loader() -> ConfigLoaderImpl:
+    """Hydra's own."""
+    found = GlobalHydra.instance().config_loader()
+    assert isinstance(found, ConfigLoaderImpl)
+    return found

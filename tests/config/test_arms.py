@@ -1,0 +1,48 @@
+"""Arms composed together are what Hydra makes of each alone."""
+
+import pytest
+from hydra import compose as hydra_compose
+from omegaconf import OmegaConf
+
+pytestmark = pytest.mark.usefixtures("hydra")
+ARMS = [
+    [],
+    ["loss.kv_weight=0.5"],
+    ["loss.kv_weight=0.25", "arm=single_teacher"],
+    ["arm=single_teacher", "train.lr=0.01", "loss.kv_weight=0.75"],
+    ["fusion=staged", "teachers=three", "+data.source.note=x"],
+    ["loss=gram", "loss.kv_weight=2", "layers/map=nearest", "layers.range=0-2"],
+    ["scale=nano", "cluster=slurm", "cluster.resources.kv={gpus: 1}", "~kv.values"],
+    [],
+]
+
+
+def alone(overrides: list[str]) -> object:
+    config = hydra_compose("config", overrides, return_hydra_config=True)
+    OmegaConf.set_struct(config, False)
+    choices = dict(config.pop("hydra").runtime.choices)
+    return OmegaConf.to_container(config), choices
+
+
+@pytest.mark.parametrize("remembering", [False, True])
+def test_every_arm_is_what_hydra_makes_of_it_alone(remembering: bool) -> None:
+    from kvdistill.config import arms
+
+    expected = [alone(overrides) for overrides in ARMS]
+    if remembering:
+        arms.compose_alike_once()
+    for overrides, wanted in zip(ARMS, expected, strict=True):
+        config, choices = arms.composed(overrides)
+        assert (OmegaConf.to_container(config), choices) == wanted
+
+
+def test_arms_that_differ_in_values_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.config import arms
+
+    asked = []
+    real = arms.base
+    monkeypatch.setattr(arms, "base", lambda choices: asked.append(choices) or real(choices))
+    arms.compose_alike_once()
+    for weight in range(20):
+        arms.composed([f"loss.kv_weight={weight}", "fusion=staged"])
+    assert asked == [("fusion=staged",)]
