@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kvdistill.report.figures.style import INK, Drawn, Look, draw
+from kvdistill.report.figures.style import COLOURS, INK, Drawn, Look, draw
 from kvdistill.report.safe import short
 
+SPLITS = {"train": "training", "val": "validation"}
 METRICS = ("macro", "exact_match")
 """Columns of the curves that say how well tasks are done, the better one first."""
 
@@ -75,16 +76,17 @@ def lines(
             if not len(x):
                 continue
             last = split == splits[-1]
+            alone = len(curves) == 1 and len(splits) > 1
             axes.plot(
                 x,
                 factor * y,
                 color=look.colour,
                 linestyle=look.dash if last else ":",
-                alpha=1 if last else 0.55,
-                linewidth=1.7 if last else 1.0,
+                alpha=1 if last or alone else 0.55,
+                linewidth=1.7 if last else 1.2,
                 marker=look.marker if len(x) < 30 and last else None,
                 markersize=3.5,
-                label=short(one.label) if last else None,
+                label=SPLITS[split] if alone else short(one.label) if last else None,
             )
 
 
@@ -151,15 +153,17 @@ def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) 
         for one in curves:
             look = looks[one.label]
             x, y = one.line("val", "kv")
-            left.plot(x, y, color=look.colour, linestyle="-")
+            left.plot(x, y, color=look.colour, linestyle="-", label="KV loss (left)")
             x, y = one.line("val", column)
             right.plot(
                 x,
                 100 * y,
-                color=look.colour,
+                # One arm alone: its two lines are told apart by colour too.
+                color=look.colour if len(curves) > 1 else COLOURS[1],
                 linestyle=(0, (4, 2)),
                 marker=look.marker,
                 markersize=3.5,
+                label=f"{column.replace('_', ' ')} (right)",
             )
         left.set(xlabel="optimiser step", ylabel="KV loss (full lines)")
         right.set_ylabel(f"{column}, % (dashed)")
@@ -175,6 +179,8 @@ def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) 
             )
             for c in curves
         ]
+        if len(curves) == 1:
+            handles = [*left.get_lines(), *right.get_lines()]
         figure.legend(handles=handles, loc="outside upper left", ncols=4)
 
     return draw(
