@@ -132,18 +132,17 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same batch on a device, as tensors move."""
-        moved: Batch = _moved(self, device, non_blocking)
-        return moved
+        found: Batch = moved(self, device, non_blocking)
+        return found
 
 
-def _moved(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
+def moved(value: Any, device: torch.device | str, non_blocking: bool = False) -> Any:
+    """The value with every tensor in it on the device; dicts and dataclasses are walked."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=non_blocking)
     if isinstance(value, dict):
-        return {key: _moved(item, device, non_blocking) for key, item in value.items()}
+        return {key: moved(item, device, non_blocking) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {
-            f.name: _moved(getattr(value, f.name), device, non_blocking) for f in fields(value)
-        }
+        parts = {f.name: moved(getattr(value, f.name), device, non_blocking) for f in fields(value)}
         return replace(value, **parts)
     return value

@@ -17,20 +17,21 @@ TEACHERS = {
 }
 
 
+def composed_config(*overrides: str, teachers: tuple[str, ...] = ("a", "b")) -> dict[str, Any]:
+    """A composed config whose geometries are those of the tiny models; Hydra must be there."""
+    from kvdistill.config.compose import compose
+
+    config = compose(list(overrides))
+    config["student"]["geometry"] = STUDENT
+    node = next(iter(config["teachers"].values()), {})
+    config["teachers"] = {name: {**node, "geometry": TEACHERS[name]} for name in teachers}
+    return config
+
+
 @pytest.fixture
 def composed(hydra: None) -> Callable[..., dict[str, Any]]:
-    """A composed config whose geometries are those of the tiny models."""
-
-    def make(*overrides: str, teachers: tuple[str, ...] = ("a", "b")) -> dict[str, Any]:
-        from kvdistill.config.compose import compose
-
-        config = compose(list(overrides))
-        config["student"]["geometry"] = STUDENT
-        node = next(iter(config["teachers"].values()), {})
-        config["teachers"] = {name: {**node, "geometry": TEACHERS[name]} for name in teachers}
-        return config
-
-    return make
+    """The same, with Hydra on the project's conf/."""
+    return composed_config
 
 
 def model(geometry: dict[str, Any], kind: str, seed: int = 0) -> Any:

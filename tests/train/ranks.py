@@ -35,7 +35,9 @@ def two(rank: int, folder: Path) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def build(config: dict, names: Sequence[str] = ("a", "b")) -> torch.nn.Module:
+def build(
+    config: dict, names: Sequence[str] = ("a", "b"), wanting: Callable[..., Any] = wanted
+) -> torch.nn.Module:
     """The calibrated module of a composed config; the same in every process."""
     from kvdistill.config.build import build as make
     from kvdistill.train.module import Distiller
@@ -48,7 +50,7 @@ def build(config: dict, names: Sequence[str] = ("a", "b")) -> torch.nn.Module:
     rooms, sources = Rooms(config), {}
     for name, part in rooms.parts().items():
         part.calibrate(calibration(part.reader.sources, TEACHERS[name]))
-        sources[name] = make("source", config["source"], wanted=wanted(name, part.reader))
+        sources[name] = make("source", config["source"], wanted=wanting(name, part.reader))
     return Distiller(student, rooms, sources, Weights.of(config))
 
 
@@ -80,7 +82,13 @@ def answers(read: Any) -> int:
 
 
 def division(
-    config: dict, folder: Path, names: tuple[str, ...], num_gpus: int, size: int, accumulate: int
+    config: dict,
+    folder: Path,
+    names: tuple[str, ...],
+    num_gpus: int,
+    size: int,
+    accumulate: int,
+    wanting: Callable[..., Any] = wanted,
 ) -> dict[str, Any]:
     """A short training with the global batch so divided: what it read, wrote and became."""
     from kvdistill.data.order import Stream
@@ -92,7 +100,7 @@ def division(
     read: list[list[str]] = []
     folder.mkdir(exist_ok=True)
     trainer = DistillTrainer(
-        build(config, names),
+        build(config, names, wanting),
         arguments(config | budget(size, accumulate), STEPS, folder),
         Rows(),
         Stream(64, STEPS * num_gpus * size * accumulate, config["seed"]),

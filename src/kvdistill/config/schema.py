@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kvdistill.config import cluster, estimate
+from kvdistill.config import cluster, estimate, placement
 from kvdistill.config.estimate import Estimate
 from kvdistill.errors import ConfigError
 
@@ -143,6 +143,7 @@ def check(config: Mapping[str, Any]) -> None:
             f"status.format={config['status']['format']} is no format. "
             f"Choose one of {', '.join(FORMATS)}."
         )
+    placement.check(config)
     if config["budget"]["seq_len"] < 2:
         raise ConfigError("budget.seq_len must be at least 2 tokens to predict one, got 1.")
 

@@ -7,7 +7,8 @@ import torch
 from kvdistill.kv.base import Kept, TeacherKV, Wanted, masked
 from kvdistill.kv.rotary import STILL, rotaries
 from kvdistill.models.capture import Capture, cut
-from kvdistill.types import Layer, Tokens
+from kvdistill.models.load import computes_on
+from kvdistill.types import Layer, Tokens, moved
 
 
 class Online(TeacherKV):
@@ -17,6 +18,7 @@ class Online(TeacherKV):
         """Loads the body and takes it over: cuts, freezes and hooks it."""
         self.wanted, layers = wanted, wanted.layers
         self.body = cut(wanted.body(), max(layers)).eval().requires_grad_(False)
+        self.device = computes_on(self.body)
         attention = wanted.press.needs_attention
         turning = attention or wanted.rotary
         self.rotaries = rotaries(self.body, layers) if turning else dict.fromkeys(layers, STILL)
@@ -29,7 +31,9 @@ class Online(TeacherKV):
 
     @torch.no_grad()
     def layers(self, tokens: Tokens) -> dict[int, Layer]:
-        """Each needed layer whole, before compression."""
+        """Each needed layer whole, before compression; on the device of `tokens`."""
+        here: Tokens = moved(tokens, self.device)
         with self.capture:
-            self.body(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
-        return self.capture.take(tokens)
+            self.body(input_ids=here.ids, attention_mask=here.mask.long(), use_cache=False)
+        found: dict[int, Layer] = moved(self.capture.take(here), tokens.ids.device)
+        return found

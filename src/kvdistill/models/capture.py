@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
+from kvdistill.models.geometry import shorten
 from kvdistill.types import KV, Layer, Tokens
 
 PARTS = {"keys": "k", "values": "v", "queries": "q"}
@@ -56,14 +57,14 @@ def cut(model: nn.Module, deepest: int) -> nn.Module:
     count = len(body.layers)
     if not 0 <= deepest < count:
         raise ConfigError(f"layers asks for teacher layer {deepest}, but it has 0 to {count - 1}.")
+    if count == deepest + 1 and isinstance(body.norm, nn.Identity):
+        return body  # cut before it was sharded
     body.layers = body.layers[: deepest + 1]
     body.norm = nn.Identity()
     if hasattr(getattr(body.layers[-1], "mlp", None), "down_proj"):  # a mixture of experts stays
         body.layers[-1].mlp = nn.Identity()
     config = copy.deepcopy(body.config)
-    config.num_hidden_layers = deepest + 1
-    if getattr(config, "layer_types", None):
-        config.layer_types = list(config.layer_types[: deepest + 1])
+    shorten(config, deepest + 1)
     config.use_cache = False
     body.config = config
     return body

@@ -26,6 +26,14 @@ def read(config: Any) -> Geometry:
     )
 
 
+def shorten(config: Any, layers: int) -> None:
+    """Makes a transformers config, in place, that of the model's first `layers` layers."""
+    config = config.get_text_config()
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = list(config.layer_types[:layers])
+
+
 def check(stated: Geometry, config: Any, setting: str) -> None:
     """Raises ConfigError naming each field of `setting` (a config path) that the weights deny."""
     actual = read(config)

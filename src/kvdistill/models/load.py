@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kvdistill import world
+from kvdistill.config import placement
 from kvdistill.config.build import build
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
+from kvdistill.models.capture import cut
 from kvdistill.models.geometry import check
 from kvdistill.models.pretrained import Pretrained
 
@@ -33,18 +37,59 @@ def pretrained(node: Mapping[str, Any], role: str, folder: Path | None) -> Pretr
     return found
 
 
-def model(
-    node: Mapping[str, Any], role: str, folder: Path | None, *, body: bool = False
-) -> PreTrainedModel:
-    """The model, checked against its YAML's geometry; `body` leaves out the head.
+def model(node: Mapping[str, Any], role: str, folder: Path | None) -> PreTrainedModel:
+    """The model with its head, on the CPU, checked against its YAML's geometry.
 
     `role` is its config path (student, teachers.a), named in errors.
     """
-    source, kind = pretrained(node, role, folder), dtype(node, role)
-    loaded = source.body(kind) if body else source.model(kind)
+    loaded = pretrained(node, role, folder).model(dtype(node, role))
     if node["geometry"] is not None:  # null where a model is only evaluated
         check(Geometry(**node["geometry"]), loaded.config, f"{role}.geometry")
     return loaded
+
+
+def body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: int) -> nn.Module:
+    """A teacher's frozen decoder up to layer `deepest`, where its placement puts it.
+
+    What lies above is never loaded. Every rank must call this where the placement shards.
+    """
+    source, kind, placed = pretrained(node, role, folder), dtype(node, role), device(node, role)
+    check(Geometry(**node["geometry"]), source.config(), f"{role}.geometry")
+
+    def load() -> nn.Module:
+        return cut(source.body(kind, deepest + 1), deepest).eval().requires_grad_(False)
+
+    how = placement.read(node, role).shard
+    if how == "none":
+        return load().to(placed)
+    if kind == torch.float16 and placed.type == "cpu":
+        raise ConfigError(
+            f"{role}.dtype=float16 cannot be sharded on a CPU. Use bfloat16 or float32."
+        )
+    from kvdistill.models.sharded import shard  # DeepSpeed is slow to import
+
+    width = node["geometry"]["hidden_size"]
+    return shard(load, kind, width, offload=how == "zero3_offload")
+
+
+def device(node: Mapping[str, Any], role: str) -> torch.device:
+    """Where this process computes with the model. Raises ConfigError for a GPU that is missing."""
+    wanted = placement.read(node, role).device
+    found = world.local_device()
+    if wanted == "cuda" and found.type != "cuda":
+        raise ConfigError(
+            f"{role}.placement.device=cuda, but this machine shows no GPU. Use auto or cpu."
+        )
+    return torch.device("cpu") if wanted == "cpu" else found
+
+
+def computes_on(loaded: nn.Module) -> torch.device:
+    """Where a body takes its tokens, wherever its weights rest."""
+    engine = loaded.__dict__.get("engine")
+    found: torch.device = (
+        next(loaded.parameters()).device if engine is None else torch.device(engine.device)
+    )
+    return found
 
 
 def tokenizer(node: Mapping[str, Any], role: str, folder: Path | None) -> PreTrainedTokenizerBase:

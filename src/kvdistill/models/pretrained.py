@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -14,6 +15,7 @@ from transformers import (
 )
 
 from kvdistill.errors import ConfigError
+from kvdistill.models.geometry import shorten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +58,15 @@ class Pretrained:
         """The whole model, with its head."""
         return AutoModelForCausalLM.from_pretrained(**self.source, dtype=dtype)
 
-    def body(self, dtype: torch.dtype) -> PreTrainedModel:
-        """The decoder without its head."""
-        return AutoModel.from_pretrained(**self.source, dtype=dtype)
+    def config(self) -> Any:
+        """The model's own config."""
+        return AutoConfig.from_pretrained(**self.source)
+
+    def body(self, dtype: torch.dtype, layers: int) -> PreTrainedModel:
+        """The decoder's first `layers` layers, without head; the others are never read."""
+        config = self.config()
+        shorten(config, layers)
+        return AutoModel.from_pretrained(**self.source, config=config, dtype=dtype)
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer."""

@@ -47,9 +47,13 @@ def home(plan: Plan, run: Run) -> Path:
 
 
 def write_recipe(node: Node, folder: Path) -> None:
-    """config.yaml: what the node's job reads. Frozen once written."""
-    path = folder / "config.yaml"
-    if not path.exists():
+    """config.yaml: what the node's job reads. Frozen once written, unless the job failed.
+
+    The same name means the same science; how a failed job was executed may be why it failed.
+    """
+    path, said = folder / "config.yaml", folder / "status.json"
+    failed = said.is_file() and read_json(said)["state"] == "failed" and not is_complete(folder)
+    if failed or not path.exists():
         frozen = {"kind": node.kind, "needs": dict(node.needs), "recipe": dict(node.recipe)}
         write_text(path, yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True))
 

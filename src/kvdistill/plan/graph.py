@@ -92,7 +92,7 @@ def store(
     recipe = {key: config[key] for key in STORE} | {
         "teachers": {"only": teacher},
         "source": {"stored": spec},
-        "budget": {"seq_len": config["budget"]["seq_len"]},
+        "budget": {key: config["budget"][key] for key in ("seq_len", "num_gpus")},
     }
     named = {role: name for role, name in needs.items() if role != "student"}
     science = {

@@ -3,9 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kvdistill.config import placement
+
 
 def world_size(kind: str, recipe: Mapping[str, Any]) -> int:
-    """budget.num_gpus where something is trained; every other job is one process."""
-    if kind == "run" and recipe["trained"]:
-        return int(recipe["budget"]["num_gpus"])
-    return 1
+    """budget.num_gpus where something is trained or a sharded teacher is read; else one process."""
+    if kind == "run":
+        together = bool(recipe["trained"])
+    else:
+        teachers = recipe.get("teachers", {})
+        together = any(
+            placement.read(n, f"teachers.{t}").shard != "none" for t, n in teachers.items()
+        )
+    return int(recipe["budget"]["num_gpus"]) if together else 1

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kvdistill import world
 from kvdistill.config.compose import Config
 from kvdistill.kv.calibration import Calibration, LayerMoments
 from kvdistill.kv.moments import Moments
@@ -35,7 +36,10 @@ def build(
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Writes calibration.safetensors; returns how many texts and tokens it rests on."""
+    """Writes calibration.safetensors; returns how many texts and tokens it rests on.
+
+    Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
+    """
     config = dict(recipe)
     reader = Reader.of(config, geometry(config["teachers"][NAME]))
     texts, collate = readings.texts(config, needs, "train_teachers", reader.alignment)
@@ -47,7 +51,8 @@ def build(
     for done, (part, chunk) in enumerate(chunks):
         measure(collate([texts[row] for row in chunk]), part)
         progress(done + 1, len(chunks))
-    Calibration(**measure.moments).save(folder)
+    if world.leads():
+        Calibration(**measure.moments).save(folder)
     return {"texts": len(rows), "fit_tokens": measure.tokens}
 
 
@@ -57,7 +62,8 @@ class Measure:
     def __init__(self, config: Config, needs: Mapping[str, Path], reader: Reader) -> None:
         self.reader = reader
         self.teacher = readings.itself(config, NAME, needs, reader)
-        self.student = readings.student(config, needs).eval()
+        self.device = world.local_device()
+        self.student = readings.student(config, needs).eval().to(self.device)
         layers = [source.student for source in reader.sources]
         self.capture = Capture(self.student, layers)
         turning = reader.position.needs_rotary
@@ -68,6 +74,7 @@ class Measure:
     @torch.no_grad()
     def __call__(self, batch: Batch, part: str) -> None:
         """Counts a batch into `part`; held-out batches into `shuffled` as well."""
+        batch = batch.to(self.device)
         tokens = batch.student
         with self.capture:
             self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)

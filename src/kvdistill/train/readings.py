@@ -73,8 +73,9 @@ def wanted(config: Config, name: str, needs: Needs, reader: Reader) -> Wanted:
     """What every source is built from; loads no weights."""
     node, role = config["teachers"][name], f"teacher.{name}"
     store = needs.get(f"kv.{name}")
+    deepest = max(source.high for source in reader.sources)
     return Wanted(
-        body=lambda: load.model(node, role, needs.get(role), body=True),
+        body=lambda: load.body(node, role, needs.get(role), deepest),
         sources=reader.sources,
         press=reader.compression,
         rotary=reader.position.needs_rotary,

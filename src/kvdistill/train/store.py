@@ -10,6 +10,7 @@ from jaxtyping import Int
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from kvdistill import world
 from kvdistill.config.build import build as build_node
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import write_json
@@ -33,32 +34,40 @@ def build(
 ) -> dict[str, Any]:
     """Writes shards, then the index; returns how much the store holds.
 
+    Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
     Raises UserError, before anything is written, where the disk has no room for it.
     """
     node, role = recipe["teachers"][NAME], f"teacher.{NAME}"
     spec: Stored = build_node("source.stored", recipe["source"]["stored"])
     config = {**recipe, "style": recipe["source"]["stored"]["style"]}
+    sources = mapped(config, geometry(node))
     wanted = Wanted(
-        body=lambda: load.model(node, role, needs.get(role), body=True),
-        sources=mapped(config, geometry(node)),
+        body=lambda: load.body(node, role, needs.get(role), max(s.high for s in sources)),
+        sources=sources,
         press=build_node("compression", recipe["compression"]),
         rotary=False,
     )
     made = Build(wanted, spec, geometry(node).kv_width, geometry(node).kv_heads)
-    ledger = Ledger(folder, readings.prints(config, NAME, needs, wanted.sources))
+    prints = readings.prints(config, NAME, needs, wanted.sources)
+    ledger = Ledger(folder, prints) if world.leads() else None
     shards = made.shards(list(made.texts(config, needs)))
-    standing = [ledger.stands(number) for number in range(len(shards))]
+    stands = [ledger is not None and ledger.stands(number) for number in range(len(shards))]
+    standing = world.total(torch.tensor(stands, dtype=torch.long)).bool().tolist()
     left = [texts for texts, stands in zip(shards, standing, strict=True) if not stands]
-    check_room(folder, made, left)
+    if ledger is not None:
+        check_room(folder, made, left)
     source, pad = Online(wanted), readings.tokeniser(node, role, needs).pad
     done = 0
     for number, texts in enumerate(shards):
         if not standing[number]:
             rows, tokens = made.gathered(source, texts, pad)
-            ledger.add(number, Coded.of(rows, spec.dtype), tokens)
+            if ledger is not None:
+                ledger.add(number, Coded.of(rows, spec.dtype), tokens)
         done += len(texts)
         progress(done, sum(map(len, shards)))
-    finish(folder, made, shards, source.body, ledger.prints)
+    if ledger is None:
+        return {}
+    finish(folder, made, shards, source.body, prints)
     ledger.close()
     return {
         "texts": done,

@@ -1,0 +1,85 @@
+"""A frozen model whose weights lie in parts on all ranks: DeepSpeed's ZeRO-3, without optimiser.
+
+Each forward gathers one layer's weights after the other, so all ranks must call it equally often.
+Imported only for a placement that shards: DeepSpeed takes seconds to import.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it guesses so
+
+import deepspeed
+import deepspeed.ops
+from transformers.integrations import HfDeepSpeedConfig
+
+if not torch.cuda.is_available():
+    # Else the first group on a CPU compiles an extension for minutes; gloo does the same.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+PRECISION = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+def settings(dtype: torch.dtype, hidden_size: int, *, offload: bool) -> dict[str, Any]:
+    """DeepSpeed's config of a frozen model; `offload` keeps its parts in the CPU's memory."""
+    # Vectors stay whole: gathering them costs more than it saves. Matrices are partitioned.
+    zero: dict[str, Any] = {"stage": 3, "stage3_param_persistence_threshold": 4 * hidden_size}
+    if offload:
+        zero["offload_param"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    return {
+        "train_micro_batch_size_per_gpu": 1,  # asked for; nothing is trained
+        "zero_optimization": zero,
+        **{name: {"enabled": dtype == kind} for kind, name in PRECISION.items()},
+    }
+
+
+def shard(
+    load: Callable[[], nn.Module], dtype: torch.dtype, hidden_size: int, *, offload: bool
+) -> nn.Module:
+    """The model that `load` gives, partitioned while it loads; every rank must call this.
+
+    Calling it gathers what it needs. Its engine lives as long as it does.
+    """
+    config = settings(dtype, hidden_size, offload=offload)
+    with grouped(), partitioning(config):
+        model = load().eval().requires_grad_(False)
+        engine, *_ = deepspeed.initialize(model=model, config=config)
+    engine.eval()
+    kinds = {parameter.dtype for parameter in model.parameters()}
+    if kinds != {dtype}:
+        raise AssertionError(f"a teacher of {dtype} became {kinds} under DeepSpeed")
+    # Past nn.Module's own bookkeeping, which would take the engine for a part of the model.
+    model.__dict__["engine"] = engine
+    return model
+
+
+@contextmanager
+def partitioning(config: dict[str, Any]) -> Iterator[None]:
+    """While this lasts, from_pretrained partitions what it loads; never the student."""
+    alive = HfDeepSpeedConfig(config)
+    try:
+        yield
+    finally:
+        del alive
+
+
+@contextmanager
+def grouped() -> Iterator[None]:
+    """DeepSpeed's collectives, over the ranks that have met; a process alone is a group of one."""
+    alone = "LOCAL_RANK" not in os.environ
+    if not distributed.is_initialized():
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
+    deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
+    os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it
+    try:
+        yield
+    finally:
+        if alone:
+            del os.environ["LOCAL_RANK"]  # accelerate would take it for one rank of several

@@ -1,0 +1,84 @@
+"""Teachers under DeepSpeed's ZeRO-3 on two gloo ranks: the same K and V, the same training."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.models.sharding import CASES
+from tests.train.test_division import same_lines, training
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what two ranks saw and trained, and the same training by one process."""
+    import torch
+    from hydra import initialize_config_dir
+
+    from tests.models import sharding
+    from tests.train import ranks
+    from tests.train.conftest import composed_config
+
+    folder = tmp_path_factory.mktemp("sharded")
+    root = Path(__file__).parents[2]
+    with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+        config = training(composed_config("fusion=similarity", "compression=kava"))
+    sharding.saved(folder)
+    torch.multiprocessing.spawn(sharding.work, args=(config, str(folder)), nprocs=2)
+    whole = ranks.division(
+        config, folder / "plain", ("a", "b"), 1, 8, 1, sharding.wanting(folder, "none")
+    )
+    torch.save(whole, folder / "whole.pt")
+    return folder
+
+
+def seen(folder: Path, rank: int) -> dict[Any, Any]:
+    import torch
+
+    found: dict[Any, Any] = torch.load(folder / f"seen{rank}.pt", weights_only=False)
+    return found
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_k_and_v_are_the_plain_models_to_the_bit(sharded: Path, case: tuple[str, ...]) -> None:
+    assert [seen(sharded, rank)[case][0] for rank in range(2)] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_each_rank_holds_half_of_what_is_read(sharded: Path, case: tuple[str, ...]) -> None:
+    held = [seen(sharded, rank)[case][1] for rank in range(2)]
+    for one in held:
+        assert 0.5 <= one["here"] / one["whole"] < 0.55  # vectors stay whole
+        assert one["layers"] == 3
+        assert not any("layers.2.mlp" in name or name == "norm.weight" for name in one["names"])
+        assert one["optimizer"] == "DeepSpeedZeRoOffload"
+
+
+def test_a_model_loaded_afterwards_is_whole(sharded: Path) -> None:
+    assert seen(sharded, 0)["student"] == {False}
+
+
+def test_two_engines_beside_a_ddp_student_train_it_alike(sharded: Path) -> None:
+    import torch
+
+    both = [torch.load(sharded / f"trained{rank}.pt") for rank in range(2)]
+    whole = torch.load(sharded / "whole.pt")
+    for name, value in whole["weights"].items():
+        assert torch.equal(both[0]["weights"][name], both[1]["weights"][name])
+        torch.testing.assert_close(both[0]["weights"][name], value, rtol=1e-3, atol=1e-4)
+    same_lines(sharded / "sharded", sharded / "plain")
+
+
+def test_the_first_steps_loss_is_the_single_process_ones(sharded: Path) -> None:
+    first = [
+        json.loads((sharded / name / "curves.jsonl").read_text().splitlines()[0])
+        for name in ("sharded", "plain")
+    ]
+    assert first[0]["step"] == 1
+    assert first[0]["kv"] > 0
+    assert first[0]["loss"] == pytest.approx(first[1]["loss"], rel=1e-5)
