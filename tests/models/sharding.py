@@ -43,8 +43,10 @@ def captured(found: Any, rank: int) -> dict[int, Any]:
     """K, V and rotated queries and keys of texts that no other rank reads, of another shape."""
     from kvdistill.kv.rotary import rotaries
     from kvdistill.models.capture import Capture
+    from kvdistill.models.load import computes_on
+    from kvdistill.types import moved
 
-    read = tokens([7 + rank, 5], 8 + 3 * rank, seed=rank)
+    read = moved(tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), computes_on(found))
     capture = Capture(found, LAYERS, rotaries=rotaries(found, LAYERS))
     with torch.no_grad(), capture:
         found(input_ids=read.ids, attention_mask=read.mask.long(), use_cache=False)

@@ -89,9 +89,12 @@ def division(
     size: int,
     accumulate: int,
     wanting: Callable[..., Any] = wanted,
+    resume: bool | None = None,
+    stop: int | None = None,
 ) -> dict[str, Any]:
     """A short training with the global batch so divided: what it read, wrote and became."""
     from kvdistill.data.order import Stream
+    from kvdistill.train import checkpoint
     from kvdistill.train.arguments import arguments
     from kvdistill.train.curves import Curves
     from kvdistill.train.trainer import DistillTrainer
@@ -107,18 +110,29 @@ def division(
         noting(collate(names), read),
         Validation([collate(names)([60, 61, 62])]),
         Curves(folder),
-        lambda *_: None,
+        lambda step, _: stopped(step == stop),
         needs={},
         norms_every=0,
     )
     read.clear()
-    trainer.fit(None)
+    found = checkpoint.newest(folder / "checkpoints", {}).folder if resume else None
+    trainer.curves.load(found)
+    try:
+        trainer.fit(found)
+    except InterruptedError:
+        return {}
     steps = [
         [row for rows in read[at : at + accumulate] for row in rows]
         for at in range(0, len(read), accumulate)
     ]
     weights = {name: p.detach().clone() for name, p in trainer.module.named_parameters()}
     return {"steps": steps, "weights": weights, "sequences": trainer.curves.sequences}
+
+
+def stopped(now: bool) -> None:
+    """Ends a training as a kill would, between two steps."""
+    if now:
+        raise InterruptedError
 
 
 def budget(size: int, accumulate: int) -> dict[str, Any]:
@@ -137,9 +151,14 @@ def noting(make: Callable[..., Any], read: list[list[str]]) -> Callable[..., Any
     return noted
 
 
-def divided(rank: int, configs: dict[tuple[str, ...], dict], folder: str) -> None:
-    """Trains each config on two ranks and leaves what came of it."""
-    with two(rank, Path(folder)):
-        for number, (names, config) in enumerate(configs.items()):
-            found = division(config, Path(folder) / f"two{number}", names, 2, 4, 1)
-            torch.save(found, Path(folder) / f"two{number}-rank{rank}.pt")
+def divided(rank: int, configs: dict[str, tuple[tuple[str, ...], dict]], folder: str) -> None:
+    """Trains each config on two ranks, and one of them in two lives; leaves what came of it."""
+    where = Path(folder)
+    with two(rank, where):
+        for label, (names, config) in configs.items():
+            found = division(config, where / label, names, 2, 4, 1)
+            torch.save(found, where / f"{label}-rank{rank}.pt")
+            if "zero2" in label or "kv" in label:
+                division(config, where / f"{label}-again", names, 2, 4, 1, stop=3)
+                found = division(config, where / f"{label}-again", names, 2, 4, 1, resume=True)
+                torch.save(found, where / f"{label}-again-rank{rank}.pt")

@@ -1,15 +1,19 @@
 """One global batch, divided over ranks or micro-batches: the same rows, the same training."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Make = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
 TEACHERS = ("a", "b")
-ARMS = {(): (), TEACHERS: ("fusion=learnable", "projection=linear")}
+ROOMS = ("fusion=learnable", "projection=linear")
+ARMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "sft": ((), (), "default"),
+    "kv": (TEACHERS, ROOMS, "default"),
+    "kv_zero2": (TEACHERS, ROOMS, "zero2"),
+}
 
 
 def training(config: dict[str, Any]) -> dict[str, Any]:
@@ -21,29 +25,90 @@ def training(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"train": config["train"] | train}
 
 
-@pytest.mark.timeout(300)
-def test_two_ranks_train_as_one_process_does(composed: Make, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every arm trained on two ranks, and (but ZeRO-2) by one process."""
     import torch
+    from hydra import initialize_config_dir
 
     from tests.train import ranks
+    from tests.train.conftest import composed_config
 
-    configs = {
-        names: training(composed(*overrides, teachers=names)) for names, overrides in ARMS.items()
-    }
-    torch.multiprocessing.spawn(ranks.divided, args=(configs, str(tmp_path)), nprocs=2)
-    for number, (names, config) in enumerate(configs.items()):
-        whole = ranks.division(config, tmp_path / f"whole{number}", names, 1, 8, 1)
-        parts = ranks.division(config, tmp_path / f"parts{number}", names, 1, 4, 2)
-        both = [torch.load(tmp_path / f"two{number}-rank{rank}.pt") for rank in range(2)]
-        together = [sorted(a + b) for a, b in zip(*(one["steps"] for one in both), strict=True)]
-        assert together == [sorted(step) for step in whole["steps"]]
-        assert together == [sorted(step) for step in parts["steps"]]
-        assert [len(set(step)) for step in together] == [8] * 4
-        assert sum(one["sequences"] for one in both) == whole["sequences"] == 32
-        for name, value in whole["weights"].items():
-            assert torch.equal(both[0]["weights"][name], both[1]["weights"][name])
-            torch.testing.assert_close(both[0]["weights"][name], value, rtol=1e-3, atol=1e-4)
-        same_lines(tmp_path / f"two{number}", tmp_path / f"whole{number}")
+    folder = tmp_path_factory.mktemp("divided")
+    configs = {}
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for label, (names, overrides, train) in ARMS.items():
+            two = (f"train={train}", "budget.num_gpus=2", "budget.batch_size=32")
+            configs[label] = names, training(composed_config(*overrides, *two, teachers=names))
+    torch.multiprocessing.spawn(ranks.divided, args=(configs, str(folder)), nprocs=2)
+    for label in ("sft", "kv"):
+        names, config = configs[label]
+        for name, division in (("whole", (1, 8, 1)), ("parts", (1, 4, 2))):
+            found = ranks.division(config, folder / f"{label}-{name}", names, *division)
+            torch.save(found, folder / f"{label}-{name}.pt")
+    return folder
+
+
+def ranks_of(folder: Path, label: str) -> list[dict[str, Any]]:
+    import torch
+
+    return [torch.load(folder / f"{label}-rank{rank}.pt") for rank in range(2)]
+
+
+def alone(folder: Path, label: str, name: str = "whole") -> dict[str, Any]:
+    import torch
+
+    found: dict[str, Any] = torch.load(folder / f"{label}-{name}.pt")
+    return found
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("label", ["sft", "kv"])
+def test_a_step_reads_the_same_rows_however_it_is_divided(divided: Path, label: str) -> None:
+    both = ranks_of(divided, label)
+    together = [sorted(a + b) for a, b in zip(*(one["steps"] for one in both), strict=True)]
+    for name in ("whole", "parts"):
+        assert together == [sorted(step) for step in alone(divided, label, name)["steps"]]
+    assert [len(set(step)) for step in together] == [8] * 4
+    assert sum(one["sequences"] for one in both) == alone(divided, label)["sequences"] == 32
+
+
+@pytest.mark.parametrize("label", list(ARMS))
+def test_two_ranks_train_as_one_process_does(divided: Path, label: str) -> None:
+    import torch
+
+    both, single = ranks_of(divided, label), label.removesuffix("_zero2")
+    for name, value in alone(divided, single)["weights"].items():
+        assert torch.equal(both[0]["weights"][name], both[1]["weights"][name])
+        torch.testing.assert_close(both[0]["weights"][name], value, rtol=1e-3, atol=1e-4)
+    same_lines(divided / label, divided / f"{single}-whole")
+
+
+@pytest.mark.parametrize("label", ["kv", "kv_zero2"])
+def test_two_ranks_stopped_and_resumed_end_in_the_same_bits(divided: Path, label: str) -> None:
+    import torch
+
+    whole, again = ranks_of(divided, label)[0], ranks_of(divided, f"{label}-again")[0]
+    assert whole["weights"].keys() == again["weights"].keys()
+    for name, value in whole["weights"].items():
+        assert torch.equal(again["weights"][name], value), name
+
+
+def test_zero2_divides_the_optimisers_states(divided: Path) -> None:
+    import torch
+
+    (latest,) = (divided / "kv_zero2/checkpoints/checkpoint-4").glob("global_step*")
+    states = sorted(latest.glob("*_optim_states.pt"))
+    assert len(states) == 2
+    moments = [
+        torch.load(path, weights_only=False)["optimizer_state_dict"]["base_optimizer_state"][
+            "state"
+        ]
+        for path in states
+    ]
+    held = sum(part["exp_avg"].numel() for rank in moments for part in rank.values())
+    trained = sum(x.numel() for x in alone(divided, "kv")["weights"].values())
+    assert trained <= held < 1.1 * trained  # padded to divide evenly
 
 
 def same_lines(one: Path, other: Path) -> None:

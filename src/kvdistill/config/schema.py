@@ -53,6 +53,8 @@ class Train:
     eval_items: int
     report_to: str
     """One of transformers' trackers, or none."""
+    deepspeed: dict[str, Any] | None
+    """How the student is divided among the ranks; execution, never identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +146,31 @@ def check(config: Mapping[str, Any]) -> None:
             f"Choose one of {', '.join(FORMATS)}."
         )
     placement.check(config)
+    check_deepspeed(config)
     if config["budget"]["seq_len"] < 2:
         raise ConfigError("budget.seq_len must be at least 2 tokens to predict one, got 1.")
+
+
+def check_deepspeed(config: Mapping[str, Any]) -> None:
+    """Refuses what would shard the student itself, or train other numbers than without it."""
+    given = config["train"]["deepspeed"]
+    if given is None:
+        return
+    stage = (given.get("zero_optimization") or {}).get("stage", 0)
+    if stage not in (0, 1, 2):
+        raise ConfigError(
+            f"train.deepspeed.zero_optimization.stage={stage} must be 0, 1 or 2: the student's K "
+            f"and V are read from whole weights. Use train=zero2."
+        )
+    if taken := sorted({"bf16", "fp16", "torch_autocast", "optimizer", "scheduler"} & given.keys()):
+        raise ConfigError(
+            f"train.deepspeed.{taken[0]} is what the other settings of train say. Drop it."
+        )
+    if config["trained"] and config["budget"]["num_gpus"] == 1:
+        raise ConfigError(
+            "train.deepspeed divides the student among ranks, but budget.num_gpus=1. Raise it, or "
+            "use train.deepspeed=null."
+        )
 
 
 def check_seed(config: Mapping[str, Any]) -> None:

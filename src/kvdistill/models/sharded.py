@@ -59,6 +59,11 @@ def shard(
     return model
 
 
+def join() -> None:
+    """DeepSpeed's collectives are those of the ranks that have met."""
+    deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
+
+
 @contextmanager
 def partitioning(config: dict[str, Any]) -> Iterator[None]:
     """While this lasts, from_pretrained partitions what it loads; never the student."""
@@ -76,7 +81,7 @@ def grouped() -> Iterator[None]:
     if not distributed.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
-    deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
+    join()
     os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it
     try:
         yield

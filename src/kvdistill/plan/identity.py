@@ -38,7 +38,7 @@ ROOMS = (
 
 TRAIN_EXECUTION = {
     "logging_steps", "eval_steps", "save_steps", "norm_steps", "eval_tasks", "eval_items",
-    "report_to",
+    "report_to", "deepspeed",
 }  # fmt: skip
 MODEL_EXECUTION = {"name", "placement", "reads_as"}
 TASKS_EXECUTION = {"data_root"}

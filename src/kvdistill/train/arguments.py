@@ -45,7 +45,8 @@ def arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
         warmup_steps=math.ceil(train["warmup_ratio"] * steps),
         lr_scheduler_type=train["lr_scheduler_type"],
         max_grad_norm=train["max_grad_norm"],
-        bf16=train["bf16"],
+        bf16=train["bf16"] and train["deepspeed"] is None,
+        deepspeed=divided(train),
         logging_steps=train["logging_steps"],
         logging_nan_inf_filter=False,  # a NaN is refused, never averaged away
         eval_strategy="steps",
@@ -75,3 +76,23 @@ def places(study: str, folder: Path) -> None:
     }
     for name, value in named.items():
         os.environ.setdefault(name, str(value))
+
+
+def divided(train: dict[str, Any]) -> dict[str, Any] | None:
+    """DeepSpeed's config of the student, with what the rest of `train` says; None for DDP.
+
+    Mixed precision stays autocast over float32 weights, as without DeepSpeed: its own bf16 mode
+    would train rounded weights, and another model would come of it.
+    """
+    if train["deepspeed"] is None:
+        return None
+    from kvdistill.models import sharded  # DeepSpeed is slow to import
+
+    sharded.join()
+    return {
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "torch_autocast": {"enabled": train["bf16"], "dtype": "bfloat16"},
+        **train["deepspeed"],
+    }

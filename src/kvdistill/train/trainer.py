@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import DistributedType
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model, save_file, save_model
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.data import Dataset, Sampler
@@ -246,7 +246,12 @@ class DistillTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        save_model(self.module, str(folder / WEIGHTS))
+        if self.is_deepspeed_enabled:
+            # It keeps all weights in one buffer, and save_model wants a storage each.
+            weights = {name: x.clone() for name, x in self.module.state_dict().items()}
+            save_file(weights, folder / WEIGHTS)
+        else:
+            save_model(self.module, str(folder / WEIGHTS))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_model(self.module, str(Path(resume_from_checkpoint) / WEIGHTS))

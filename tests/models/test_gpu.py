@@ -1,0 +1,71 @@
+"""What should be seen first on a machine with GPUs; it has not been, so far.
+
+    pytest -m gpu
+
+Two GPUs for the tests of two ranks; skipped by name without.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.models.sharding import LAYERS, apart, body, captured, saved
+
+pytestmark = pytest.mark.gpu
+CASES = [("a", "float32"), ("b", "float32"), ("a", "bfloat16"), ("b", "bfloat16")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _gpus() -> None:
+    import torch
+
+    if torch.cuda.device_count() < 2:
+        pytest.skip(f"needs two CUDA devices, this machine has {torch.cuda.device_count()}")
+
+
+def work(rank: int, folder: str) -> None:
+    """One of two NCCL ranks: K and V of every case, whole and in parts; a mean over both."""
+    import torch
+    from torch import distributed
+
+    from kvdistill import world
+
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    torch.cuda.set_device(rank)
+    store = distributed.FileStore(str(Path(folder) / "store"), 2)
+    distributed.init_process_group("nccl", store=store, rank=rank, world_size=2)
+    seen: dict[Any, Any] = {"mean": float(world.mean(torch.tensor([float(rank)])))}
+    for name, dtype in CASES:
+        plain = captured(body(Path(folder), name, dtype, "none", LAYERS[-1]), rank)
+        for shard in ("zero3", "zero3_offload"):
+            parts = captured(body(Path(folder), name, dtype, shard, LAYERS[-1]), rank)
+            seen[name, dtype, shard] = apart(plain, parts)
+    torch.save(seen, Path(folder) / f"seen{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.timeout(600)
+def test_nccl_ranks_see_the_plain_models_k_and_v(tmp_path: Path) -> None:
+    import torch
+
+    saved(tmp_path)
+    torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        seen = torch.load(tmp_path / f"seen{rank}.pt", weights_only=False)
+        assert seen.pop("mean") == 0.5
+        assert len(seen) == 2 * len(CASES)
+        assert set(seen.values()) == {0.0}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_run_on_two_gpus_ends(tmp_path: Path, bf16: bool) -> None:
+    from tests.end_to_end.test_launch import TWO, launch
+
+    done = launch(
+        f"root={tmp_path}", *TWO, "budget.batch_size=8", "budget.num_gpus=2", f"train.bf16={bf16}",
+        "teachers.a.placement.shard=zero3", "train=zero2", "references=false",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
