@@ -15,6 +15,7 @@ CHOICES = [
     for path in sorted((ROOT / "conf" / group).glob("*.yaml"))
 ]
 GIVEN = {
+    ("train", "zero2"): ["budget.num_gpus=2"],
     ("teachers", "none"): ["loss.kv_weight=0.0"],
     ("fusion", "best_single"): ["fusion.teacher=a"],
     ("projection", "identity"): ["teachers=single", "student.geometry.kv_heads=2",

@@ -43,7 +43,7 @@ def seen(folder: Path, rank: int) -> dict[Any, Any]:
     return found
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_k_and_v_are_the_plain_models_to_the_bit(sharded: Path, case: tuple[str, ...]) -> None:
     assert [seen(sharded, rank)[case][0] for rank in range(2)] == [0.0, 0.0]

@@ -62,7 +62,7 @@ def alone(folder: Path, label: str, name: str = "whole") -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("label", ["sft", "kv"])
 def test_a_step_reads_the_same_rows_however_it_is_divided(divided: Path, label: str) -> None:
     both = ranks_of(divided, label)
