@@ -166,6 +166,11 @@ def check_deepspeed(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"train.deepspeed.{taken[0]} is what the other settings of train say. Drop it."
         )
+    if config["train"]["norm_steps"] or "every" in config["loss"]["balance"]:
+        raise ConfigError(
+            "train.deepspeed takes every backward pass for a step's own, so no term's gradient "
+            "can be measured beside. Use train.norm_steps=0 and loss/balance=constant."
+        )
     if config["trained"] and config["budget"]["num_gpus"] == 1:
         raise ConfigError(
             "train.deepspeed divides the student among ranks, but budget.num_gpus=1. Raise it, or "
