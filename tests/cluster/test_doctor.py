@@ -63,6 +63,7 @@ def test_the_papers_scale_without_a_network_says_what_is_missing(tmp_path: Path)
     bad = {item.check: item for item in findings if item.mend}
     assert error == f"{len(bad)} of {len(findings)} checks found a problem."
     assert {"weights qwen2.5-7b", "task gpqa", "cluster"} <= set(bad)
+    assert not {"baselines", "arms", "seeds"} & set(bad)
     assert "stage=fetch" in bad["weights qwen2.5-7b"].mend
     assert "runs ask for 8 GPUs and this machine has" in bad["cluster"].found
 

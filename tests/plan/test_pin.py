@@ -57,6 +57,39 @@ def test_without_a_network_the_cache_says_what_was_fetched(no_network: Path) -> 
     }
 
 
+@pytest.mark.usefixtures("hydra")
+def test_what_was_fetched_can_be_planned_without_a_network(
+    no_network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download by commit alone would leave an offline machine without the branch's meaning."""
+    import io
+    import subprocess
+
+    import huggingface_hub
+    from rich.console import Console
+
+    from kvdistill.cluster.fetch import fetch
+    from kvdistill.plan.expand import expand
+    from kvdistill.plan.hub import Repo
+
+    class Hub:
+        def repo_info(self, name: str, **_: object) -> object:
+            return SimpleNamespace(sha=COMMIT if "Qwen" in name else LATER)
+
+    sweeps = Path(__file__).parents[2] / "sweeps"
+    asked = ["scale=paper", "arm=single_teacher", "references=false"]
+    with monkeypatch.context() as online:
+        online.setattr(huggingface_hub, "HfApi", Hub)
+        online.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: "")
+        done = subprocess.CompletedProcess([], 0, "", "")
+        online.setattr(subprocess, "run", lambda *_, **__: done)
+        plan = expand([asked], sweeps)
+        fetch(plan, Console(file=io.StringIO()))
+    assert plan.commits[Repo("Qwen/Qwen2.5-7B", "model", "main")] == COMMIT
+    assert plan.commits[Repo("openai/gsm8k", "dataset", "main")] == LATER
+    assert set(expand([asked], sweeps).runs) == set(plan.runs)
+
+
 def test_a_branch_without_a_commit_is_refused_with_the_way_out(no_network: Path) -> None:
     from kvdistill.errors import ConfigError
     from kvdistill.plan.pin import Pins

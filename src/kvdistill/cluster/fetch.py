@@ -19,6 +19,7 @@ from kvdistill.config.build import build
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.plan.expand import Plan
+from kvdistill.plan.hub import remember
 
 MODEL = "kvdistill.models.pretrained.Pretrained"
 
@@ -47,6 +48,8 @@ def fetch(plan: Plan, console: Console) -> None:
     console.print(done.stdout, end="", markup=False, soft_wrap=True)
     if done.returncode != 0:
         raise UserError(done.stderr.strip().splitlines()[-1])
+    for repo, commit in plan.commits.items():
+        remember(repo, commit)
 
 
 def hubs(configs: Iterable[Config]) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.plan.budget import unified_steps
 from kvdistill.plan.claims import resolved
 from kvdistill.plan.graph import Node, run
+from kvdistill.plan.hub import Repo
 from kvdistill.plan.identity import recipe
 from kvdistill.plan.pin import Pins
 from kvdistill.plan.sweep import Sweep, read, unfolded
@@ -61,6 +62,8 @@ class Plan:
     """Teacher name -> identity of the run that evaluates it as it is."""
     config: Config = field(default_factory=dict)
     """The first run's config: where execution settings are read from."""
+    commits: dict[Repo, str] = field(default_factory=dict)
+    """What each branch of the hub named when the plan was made."""
     unresolved: dict[str, str] = field(default_factory=dict)
     """Hub repository at a branch -> why it has no commit yet; only in a plan that computes nothing.
     """
@@ -104,7 +107,7 @@ def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
             common = [item for item in overrides if item.split("=")[0] not in {*UNVARIED, *varied}]
             plan.details.setdefault(found.identity, " ".join(common) or found.recipe)
     assert plan is not None
-    plan.unresolved = composer.pins.unresolved
+    plan.unresolved, plan.commits = composer.pins.unresolved, composer.pins.known()
     for name, question in plan.questions.items():
         plan.questions[name] = resolved(question, taught[name], name)
     add_references(plan)

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvdistill.files import write_text
+
 TIMEOUT_S = 10.0
 
 
@@ -54,14 +56,29 @@ def asked(repo: Repo) -> Found:
     return Found(info.sha)
 
 
+def remember(repo: Repo, commit: str) -> None:
+    """Notes in the local cache what the branch names, as the hub's client does for a branch.
+
+    What is downloaded by commit leaves no such note, and without one an offline machine could not
+    tell which of its commits the branch means.
+    """
+    if not repo.pinned:
+        write_text(reference(repo), commit)
+
+
 def cached(repo: Repo) -> str | None:
     """The commit that the branch named when the local cache last fetched it."""
+    ref = reference(repo)
+    return ref.read_text(encoding="utf-8").strip() if ref.is_file() else None
+
+
+def reference(repo: Repo) -> Path:
+    """The local cache's note of a branch."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
     folder = repo_folder_name(repo_id=repo.name, repo_type=repo.kind)
-    ref = Path(constants.HF_HUB_CACHE) / folder / "refs" / repo.revision
-    return ref.read_text(encoding="utf-8").strip() if ref.is_file() else None
+    return Path(constants.HF_HUB_CACHE) / folder / "refs" / repo.revision
 
 
 def refused(repo: Repo) -> str:

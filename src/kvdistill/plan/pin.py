@@ -54,6 +54,10 @@ class Pins:
             self.hashes[local] = sha256(Path(local))
         return self.hashes[local]
 
+    def known(self) -> dict[Repo, str]:
+        """Every repository that has a commit, with it."""
+        return {repo: found.commit for repo, found in self.commits.items() if found.commit}
+
     def committed(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
         """The node with its branch replaced by a commit. A data set names no `_target_`."""
         kind = "model" if "_target_" in node else "dataset"
@@ -76,3 +80,16 @@ class Pins:
 def pin(node: Any) -> Any:
     """A config pinned on its own."""
     return Pins()(node)
+
+
+def assumed(node: Any) -> Any:
+    """The config as if every branch had a commit, for checks that read nothing from the hub."""
+    if isinstance(node, list):
+        return [assumed(value) for value in node]
+    if not isinstance(node, Mapping):
+        return node
+    found = {key: assumed(value) for key, value in node.items()}
+    if isinstance(found.get("hub"), str):
+        repo = Repo(found["hub"], "model", str(found.get("revision") or "main"))
+        found["revision"] = repo.revision if repo.pinned else "0" * 40
+    return found
