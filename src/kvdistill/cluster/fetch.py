@@ -21,6 +21,8 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.plan.expand import Plan
 from kvdistill.plan.hub import remember
 
+UNREAD = ["original/*", "*.pth", "*.msgpack", "*.h5", "*.ot", "*.onnx"]
+"""The same weights in forms that nothing here reads."""
 MODEL = "kvdistill.models.pretrained.Pretrained"
 
 
@@ -32,7 +34,7 @@ def fetch(plan: Plan, console: Console) -> None:
     configs = [run.config for run in plan.runs.values()]
     for hub, revision in hubs(configs):
         try:
-            snapshot_download(hub, revision=revision)
+            snapshot_download(hub, revision=revision, ignore_patterns=UNREAD)
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
             line = " ".join(str(error).split())
             raise UserError(f"{hub} at {revision} is not to be had from the hub: {line}") from error
