@@ -90,12 +90,13 @@ def test_every_plain_choice_composes_and_plans(group: str, tmp_path: Path) -> No
     for path in sorted((CONF / group).glob("*.yaml")):
         rows = tmp_path / "rows.jsonl"
         rows.write_text('{"question": "q", "rationale": "r", "answer": "1"}\n')
+        small = given("smollm", "", tmp_path)
         more = {
             "custom": ["budget.total_tokens=819200"],
             "jsonl": [f"data.source.path={rows}"],
-            "gsm8k": ["+benchmarks=here", f"data.source.path={rows}"] if group == "data" else [],
-            "smollm2_half": [f"+smollm2={tmp_path}"],
-            "smollm": given("smollm", "", tmp_path) if group == "scale" else [],
+            "gsm8k": ["scale=smollm", *small] if group == "data" else [],
+            "smollm2_half": ["scale=smollm", *small],
+            "smollm": small if group == "scale" else [],
         }.get(path.stem, [])
         assert expand([[f"{group}={path.stem}", "stage=plan", *more]], FOLDER).runs
 
