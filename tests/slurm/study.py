@@ -86,6 +86,8 @@ def evidence(folder: Path) -> dict[str, bytes]:
     results = read(folder / "results.json")
     results.pop("efficiency", None)  # seconds
     curves = [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
+    for line in curves:
+        line.pop("train_s", None)  # measured
     return files | {
         "results": json.dumps(results).encode(),
         "curves": json.dumps(curves).encode(),
