@@ -151,7 +151,7 @@ def disturbed(mini: MiniSlurm, place: Path, quick: bool) -> Found:
     figures = {}
     for name, event in EVENTS.items():
         command = (*LONG, "cluster=slurm", f"root={place / name}")
-        limit = 1 if name == "time limit" else 60
+        limit = 2 if name == "time limit" else 60
         launcher(*command, f"cluster.resources.run={{time_min: {limit}}}")
         (folder,) = runs(place / name).values()
         job = read(folder / "job.json")["job_id"]

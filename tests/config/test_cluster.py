@@ -10,6 +10,7 @@ pytestmark = pytest.mark.usefixtures("hydra")
     [
         ("cluster.time_min=soon", "cluster.time_min: Value 'soon'"),
         ("cluster.time_min=0", "cluster.time_min must be at least 1, got 0"),
+        ("cluster.time_min=1", "cluster.time_min must be at least 2, got 1"),
         ("cluster.gpus=-1", "cluster.gpus must be at least 0"),
         ("cluster.mem_gb=0", "cluster.mem_gb must be positive"),
         ("cluster.name=pbs", "cluster.name=pbs is no cluster. Choose one of local, slurm"),

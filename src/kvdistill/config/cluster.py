@@ -92,6 +92,10 @@ def check(node: Mapping[str, Any], path: str = "cluster") -> None:
         for name in names:
             if node.get(name) is not None and node[name] < least:
                 raise ConfigError(f"{path}.{name} must be at least {least}, got {node[name]}.")
+    if node.get("time_min") == 1:
+        raise ConfigError(
+            f"{path}.time_min must be at least 2, got 1: SLURM may signal a job a minute early."
+        )
     if node.get("mem_gb") is not None and node["mem_gb"] <= 0:
         raise ConfigError(f"{path}.mem_gb must be positive, got {node['mem_gb']}.")
     for option in node.get("sbatch") or []:
