@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("hydra")
         ("cluster.resources.kv={gpsu:1}", "cluster.resources.kv: gpsu is no resource"),
         ("cluster.resources.kv={gpus:x}", "cluster.resources.kv.gpus: Value 'x'"),
         ("cluster.sbatch=[exclusive]", "'exclusive' must read --NAME=VALUE or --NAME"),
-        ("study='../up'", "study=../up must be a plain folder name"),
+        ("study='../up'", "study='../up' must be a folder's name"),
         ("status.format=xml", "status.format=xml is no format"),
     ],
 )

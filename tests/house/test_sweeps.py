@@ -93,6 +93,7 @@ def test_every_plain_choice_composes_and_plans(group: str, tmp_path: Path) -> No
         small = given("smollm", "", tmp_path)
         more = {
             "custom": ["budget.total_tokens=819200"],
+            "zero2": ["budget.num_gpus=2"],
             "jsonl": [f"data.source.path={rows}"],
             "gsm8k": ["scale=smollm", *small] if group == "data" else [],
             "smollm2_half": ["scale=smollm", *small],

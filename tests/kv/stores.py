@@ -80,6 +80,7 @@ class Made:
 
     def distiller(self, config: dict[str, Any]) -> Any:
         """The calibrated module of a run."""
+        from kvdistill.config.build import build
         from kvdistill.train.run import distiller
 
-        return distiller(config, self.folders(config))[0]
+        return distiller(config, self.folders(config), build("adapter", config["adapter"]))[0]

@@ -122,7 +122,6 @@ def test_real_tokens_are_compared_within_a_seed_and_time_not_at_all():
     rows = [("sft", 1, 40, 960, 900, 5.0), ("kv", 1, 40, 960, 900, 50.0)]
     more = [("sft", 2, 40, 960, 800, 5.0), ("kv", 2, 40, 960, 800, 50.0)]
     whole = budgeted(*rows, *more)
-    assert tables.parity(whole)[0] is True
     marks = {value.mark for row in tables.budget(whole).rows for value in row}
     assert marks == {""}
 
@@ -131,11 +130,8 @@ def test_real_tokens_are_compared_within_a_seed_and_time_not_at_all():
     ("longer", "named"),
     [(("kv", 1, 41, 960, 900, 5.0), "steps"), (("kv", 1, 40, 960, 920, 5.0), "real_tokens")],
 )
-def test_an_arm_that_trained_longer_is_named(longer, named):
+def test_what_an_arm_trained_longer_is_marked(longer, named):
     whole = budgeted(("sft", 1, 40, 960, 900, 5.0), longer)
-    equal, said = tables.parity(whole)
-    assert equal is False
-    assert said.startswith(f"{named} differ")
     marked = {
         column
         for row in tables.budget(whole).rows

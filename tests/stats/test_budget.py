@@ -84,3 +84,19 @@ def test_within_one_percent_nothing_is_refused(tmp_path: Path, key: str, factor:
 
 def test_one_step_more_is_too_many(tmp_path: Path) -> None:
     assert parity(load([study(tmp_path, "steps", 1.025, "sft")]))[0] is False
+
+
+def test_arms_that_read_other_texts_are_held_to_equal_steps_and_texts_alone(tmp_path: Path) -> None:
+    """A style of shorter answers trains fewer real tokens at an equal budget, by its nature."""
+    folder = study(tmp_path, "real_tokens", 0.8)
+    assert judge(load([folder]), Settings(**FAST))[0].verdict == "pending"
+    plan = json.loads((folder / "plan.json").read_text())
+    for identity in plan["questions"]["baselines"]["arms"]["multi"].values():
+        path = tmp_path / plan["runs"][identity]["folder"] / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["ledger"]["texts"] = "answers only"
+        path.write_text(json.dumps(manifest))
+    equal, words = parity(load([folder]))
+    assert equal is True
+    assert "2 sets of texts" in words
+    assert judge(load([folder]), Settings(**FAST))[0].verdict != "pending"

@@ -189,7 +189,7 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
         module = distiller(f"seed={seed}", *overrides, teachers=teachers)
         train = {
             "lr": 0.01, "weight_decay": 0.01, "warmup_ratio": 0.25, "lr_scheduler_type": "cosine",
-            "max_grad_norm": 1.0, "bf16": False, "report_to": "none",
+            "max_grad_norm": 1.0, "bf16": False, "report_to": "none", "deepspeed": None,
             "logging_steps": 1, "eval_steps": evaluate, "save_steps": 2,
         } | changes  # fmt: skip
         budget = {"batch_size": size, "grad_accum": accumulate}

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from kvdistill.cluster import stages
-from kvdistill.cluster.pairing import finished
+from kvdistill.cluster.beside import finished
 from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
 from kvdistill.plan.expand import Plan

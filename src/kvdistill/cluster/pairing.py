@@ -1,48 +1,35 @@
-"""report.runs=[A,B,...]: finished runs of any study beside each other, the first as baseline."""
+"""Whether tokenizers can be aligned: `python -m kvdistill.cluster.pairing`, a child of the doctor.
 
-from collections.abc import Sequence
-from pathlib import Path
+Pretrained nodes by name on stdin; on stdout, by name, an empty string or why it cannot.
+"""
 
-import yaml
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
 
-from kvdistill.errors import ConfigError
-from kvdistill.files import is_complete, read_json, write_json
-from kvdistill.records import SCHEMA_VERSION
+from kvdistill.config.build import build
+from kvdistill.data.styles import Text
+from kvdistill.data.tokenise import Tokeniser
 
-
-def study_of(root: Path, names: Sequence[str]) -> Path:
-    """A study's folder whose one question is how these runs differ. Raises ConfigError."""
-    if len(set(names)) < 2:
-        raise ConfigError(f"report.runs={list(names)} must name at least two different runs.")
-    runs, arms = {}, {}
-    for name in names:
-        folder = finished(root, name, "report.runs")
-        recipe = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["recipe"]
-        identity = folder.name.rpartition("-")[2]
-        runs[identity] = {
-            "folder": str(folder.relative_to(root)),
-            "arm": recipe["arm"],
-            "seed": recipe["seed"],
-            "recipe": identity,
-            "trained": recipe["trained"],
-            "steps": read_json(folder / "manifest.json").get("ledger", {}).get("steps", 0),
-        }
-        arms[f"{recipe['arm']} {folder.name}"] = {str(recipe["seed"]): identity}
-    study = root / "runs" / f"compared-{'-'.join(runs)}"
-    asked = {"question": "How far apart are these runs?", "arms": arms}
-    plan = {"study": study.name, "questions": {"runs": asked}, "references": {}, "runs": runs}
-    write_json(study / "plan.json", {"schema_version": SCHEMA_VERSION, **plan})
-    return study
+PROBE = "Two thirds of 1,234 is 822.67; \u4e09\u5206\u4e4b\u4e8c, caf\u00e9."
 
 
-def finished(root: Path, name: str, setting: str) -> Path:
-    """The folder of a finished run of any study, by its name or identity. Raises ConfigError."""
-    folders = [f for f in root.glob("runs/*/runs/*") if f.is_dir() and is_complete(f)]
-    found = [f for f in folders if name in (f.name, f.name.rpartition("-")[2])]
-    if not found:
-        known = sorted(f.name for f in folders)
-        raise ConfigError(
-            f"{setting}={name} is no finished run below {root}/runs. "
-            f"Finished: {', '.join(known[:12]) or 'none'}{' ...' if len(known) > 12 else ''}."
-        )
-    return found[0]
+def main() -> int:
+    """Reads a sentence with each."""
+    json.dump({name: fault(name, node) for name, node in json.load(sys.stdin).items()}, sys.stdout)
+    return 0
+
+
+def fault(name: str, node: Mapping[str, Any]) -> str:
+    """Why this tokenizer cannot be aligned; empty if it can."""
+    text = Text(id="probe", task="probe", style="probe", prompt="", answer=PROBE)
+    try:
+        Tokeniser(build("pretrained", node).tokenizer(), name)([text])
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from pairing is told
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kvdistill.cluster import board, data, expected, pairing
+from kvdistill.cluster import beside, board, data, expected
 from kvdistill.cluster import fetch as download
 from kvdistill.cluster import why as reasons
 from kvdistill.cluster.conclude import conclude
@@ -174,7 +174,7 @@ def report(job_overrides: Overrides, _: Path) -> None:
     config = compose(list(job_overrides[0]))
     named = config["study"] if isinstance(config["study"], list) else [config["study"]]
     if config["report"]["runs"]:
-        studies = [pairing.study_of(Path(config["root"]), list(map(str, config["report"]["runs"])))]
+        studies = [beside.study_of(Path(config["root"]), list(map(str, config["report"]["runs"])))]
     else:
         studies = [study_folder({**config, "study": name}) for name in dict.fromkeys(named)]
     if not studies:

@@ -48,10 +48,6 @@ def check(config: Mapping[str, Any]) -> None:
             f"teachers=none leaves loss.kv_weight={config['loss']['kv_weight']} nothing to match. "
             f"Use arm=sft, or choose teachers."
         )
-    for key in ("max_parallel", "threads"):
-        value = config["cluster"].get(key)
-        if value is not None and value < 1:
-            raise ConfigError(f"cluster.{key} must be at least 1, or null, got {value}.")
     models = {"student": config["student"]}
     models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
     for path, node in models.items():

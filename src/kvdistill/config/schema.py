@@ -4,7 +4,6 @@ A composed config is merged into these dataclasses, so that a wrong type is refu
 before anything is computed.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -138,7 +137,6 @@ def check(config: Mapping[str, Any]) -> None:
                 raise ConfigError(f"{path} must be {words}, got {value}.")
     check_seed(config)
     estimate.check(config["estimate"])
-    check_study(config)
     cluster.check(config["cluster"])
     if config["status"]["format"] not in FORMATS:
         raise ConfigError(
@@ -183,16 +181,6 @@ def check_seed(config: Mapping[str, Any]) -> None:
     seed = config["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
         raise ConfigError(f"seed must be a whole number of 0 or more, below 2**32, got {seed!r}.")
-
-
-def check_study(config: Mapping[str, Any]) -> None:
-    """Refuses a name that is no plain folder name; a list joins studies in a report."""
-    named = config["study"]
-    for name in named if isinstance(named, list) else [named]:
-        if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(name)):
-            raise ConfigError(
-                f"study={name} must be a plain folder name: letters, digits, dot, dash, underscore."
-            )
 
 
 def lookup(config: Mapping[str, Any], path: str) -> Any:

@@ -5,6 +5,7 @@ is a function of the seed and the position alone, so a run resumes anywhere. Lin
 built once a text.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,6 +70,14 @@ class Texts(Dataset[Example]):
     def unanswered(self) -> int:
         """Number of texts cut before their answer begins: no token of theirs is trained on."""
         return sum(not read.answer.any() for read in self._student)
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits of the texts themselves: two arms that read the same share it."""
+        found = hashlib.sha256()
+        for text in self.texts:
+            found.update(f"{text.id}\0{text.text}\0".encode())
+        return found.hexdigest()[:12]
 
     @property
     def lengths(self) -> list[int]:

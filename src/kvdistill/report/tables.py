@@ -10,7 +10,7 @@ from kvdistill.records import MANY_EPOCHS
 from kvdistill.report.grid import Grid, Value
 from kvdistill.report.words import DASH, p_text, signed, span, task_names
 from kvdistill.stats.analysis import Analysis
-from kvdistill.stats.budget import BY_SEED, TOLERANCE, checked, off, outliers
+from kvdistill.stats.budget import TOLERANCE, alike, checked, off, outliers
 from kvdistill.stats.compare import Difference
 from kvdistill.stats.seeds import LEGEND, OK, stars
 from kvdistill.stats.study import MACRO, Arm, Study
@@ -226,8 +226,12 @@ def strange(node: Mapping[str, Any], key: str, trained: Sequence[Mapping[str, An
         return bool((node.get(key) or 0) > MANY_EPOCHS)
     if key not in TOLERANCE or key not in node:
         return False
-    alike = [n for n in trained if key not in BY_SEED or n.get("seed") == node.get("seed")]
-    return off(node[key], median(n[key] for n in alike if key in n), TOLERANCE[key])
+    usual = median(
+        n[key]
+        for n in trained
+        if key in n and alike(key, n.get("seed", -1), n, node.get("seed", -1), node)
+    )
+    return off(node[key], usual, TOLERANCE[key])
 
 
 def plain(value: Any) -> str:
@@ -247,7 +251,10 @@ def parity(study: Study) -> tuple[bool | None, str]:
     wrong = outliers(study)
     if wrong:
         return False, f"{'; '.join(wrong)}. Such an arm is compared with no other"
-    return True, f"steps are equal, texts and real tokens within 1 %, over {len(trained)} runs"
+    sets = len({run.budget.get("texts") for run in trained})
+    read = "" if sets == 1 else f" of those who read the same of {sets} sets of texts"
+    within = f"steps are equal, texts within 1 %, real tokens{read} within 1 %"
+    return True, f"{within}, over {len(trained)} runs"
 
 
 def leakage(study: Study) -> Grid:

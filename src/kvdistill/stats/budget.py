@@ -1,17 +1,20 @@
 """Equal budgets, or no comparison (STUDY.md A1).
 
-Steps agree exactly, texts and real tokens within 1 %.
+Steps agree exactly, the number of texts within 1 %, and real tokens within 1 % where two runs read
+the same texts. A question about the texts themselves (worked answers or bare ones) is asked at
+equal steps and texts: their lengths are what it varies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from kvdistill.stats.study import Arm, Run, Study
 
 TOLERANCE = {"steps": 0.0, "sequences": 0.01, "real_tokens": 0.01}
 """What of a run's ledger must agree, and how nearly."""
-BY_SEED = ("real_tokens",)
-"""Of these, what depends on which texts a seed draws: compared within each seed."""
+BY_TEXTS = ("real_tokens",)
+"""Of these, what depends on which texts are read: compared within a seed and a set of texts."""
 
 
 def unequal(one: Run, other: Run) -> str:
@@ -19,7 +22,7 @@ def unequal(one: Run, other: Run) -> str:
     if not (one.trained and other.trained):
         return ""
     for key, tolerance in TOLERANCE.items():
-        if key in BY_SEED and one.seed != other.seed:
+        if not alike(key, one.seed, one.budget, other.seed, other.budget):
             continue
         ours, theirs = one.budget.get(key), other.budget.get(key)
         if ours is not None and theirs is not None and off(ours, theirs, tolerance):
@@ -41,12 +44,22 @@ def outliers(study: Study) -> list[str]:
     for key, tolerance in TOLERANCE.items():
         for label, arm in arms.items():
             for run in (each for each in arm.unique() if key in each.budget):
-                alike = [r for r in runs if key not in BY_SEED or r.seed == run.seed]
-                usual = median(r.budget[key] for r in alike if key in r.budget)
+                usual = median(
+                    r.budget[key]
+                    for r in runs
+                    if key in r.budget and alike(key, r.seed, r.budget, run.seed, run.budget)
+                )
                 if off(run.budget[key], usual, tolerance):
                     amount = f"{run.budget[key]:,} {words(key)}, not {usual:,.0f}"
                     found.append(f"{label} (seed {run.seed}) trained {amount}")
     return found
+
+
+def alike(
+    key: str, seed: int, ledger: Mapping[str, Any], other_seed: int, other: Mapping[str, Any]
+) -> bool:
+    """Whether equal budgets would give two runs the same amount of this."""
+    return key not in BY_TEXTS or (seed, ledger.get("texts")) == (other_seed, other.get("texts"))
 
 
 def checked(study: Study) -> Sequence[Run]:

@@ -41,6 +41,7 @@ def ledger(
         "sequences": read.sequences,
         "planned_tokens": steps * global_batch(budget) * budget.seq_len,
         "real_tokens": read.loads["student"].tokens,
+        "texts": texts.digest,
         "epochs": read.sequences / len(texts),
         "truncated_texts": texts.truncated,
         "unanswered_texts": texts.unanswered,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvdistill.cluster.pairing import finished, study_of
+from kvdistill.cluster.beside import finished, study_of
 from kvdistill.errors import ConfigError
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.load import load
