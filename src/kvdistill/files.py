@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def read_json(path: Path) -> Any:
 def is_complete(folder: Path) -> bool:
     """Whether an artefact or run is finished: its manifest is written last."""
     return (folder / "manifest.json").is_file()
+
+
+def hashes(folder: Path, but: Container[str] = ()) -> dict[str, str]:
+    """Relative name -> content hash of every file below, `but` for some."""
+    names = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {name: sha256(path) for name, path in names.items() if name not in but}
 
 
 def sha256(path: Path) -> str:

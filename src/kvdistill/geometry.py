@@ -1,6 +1,8 @@
 """The shape of a model, as its YAML states it. No torch: the plan reads it without weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +18,11 @@ class Geometry:
     head_dim: int
     vocab_size: int
     tied_embeddings: bool = True
+
+    @classmethod
+    def of(cls, node: Mapping[str, Any]) -> "Geometry":
+        """What a student's or teacher's YAML states."""
+        return cls(**node["geometry"])
 
     @property
     def kv_width(self) -> int:

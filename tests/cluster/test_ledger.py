@@ -9,7 +9,7 @@ import yaml
 def run(root: Path, name: str, check: str, verdict: str, trained: bool = True) -> Path:
     folder = root / "runs/s/runs" / name
     folder.mkdir(parents=True)
-    frozen = {"needs": {"validation": check}, "recipe": {"trained": trained}}
+    frozen = {"kind": "run", "needs": {"validation": check}, "recipe": {"trained": trained}}
     (folder / "config.yaml").write_text(yaml.safe_dump(frozen))
     artifact = root / "artifacts" / check
     artifact.mkdir(parents=True, exist_ok=True)

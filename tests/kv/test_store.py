@@ -142,12 +142,13 @@ def test_the_teacher_is_never_loaded_where_a_store_is_read(made, monkeypatch):
 
 def opened(made, folder=None, **changes):
     """Teacher a's store as a run opens it, after some change of what the run wants."""
+    from kvdistill.geometry import Geometry
     from kvdistill.kv.store import Store
     from kvdistill.train import readings
-    from kvdistill.train.rooms import Reader, geometry
+    from kvdistill.train.rooms import Reader
 
     config = made.config("source=store")
-    reader = Reader.of(config, geometry(config["teachers"]["a"]))
+    reader = Reader.of(config, Geometry.of(config["teachers"]["a"]))
     wanted = readings.wanted(config, "a", made.folders(config), reader)
     wanted = dataclasses.replace(wanted, store=folder or wanted.store, **changes)
     from kvdistill.config.build import build
@@ -168,13 +169,14 @@ def test_a_store_of_anything_else_is_refused_by_name(made, what):
 
 
 def test_a_fingerprint_names_what_was_changed(made):
+    from kvdistill.geometry import Geometry
     from kvdistill.train import readings
-    from kvdistill.train.rooms import Reader, geometry
+    from kvdistill.train.rooms import Reader
 
     def prints(*overrides):
         config = made.config("source=store", *overrides)
         needs = made.folders(config, kinds=("split", "model"))
-        sources = Reader.of(config, geometry(config["teachers"]["a"])).sources
+        sources = Reader.of(config, Geometry.of(config["teachers"]["a"])).sources
         return readings.prints(config, "a", needs, sources)
 
     def differing(*overrides):

@@ -126,6 +126,15 @@ def test_real_tokens_are_compared_within_a_seed_and_time_not_at_all():
     assert marks == {""}
 
 
+def test_other_texts_have_tokens_of_their_own():
+    rows = [("cot", 1, 40, 960, 900, 5.0), ("direct", 1, 40, 960, 600, 5.0)]
+    whole = budgeted(*rows)
+    assert {value.mark for row in tables.budget(whole).rows for value in row} == {"", "bad"}
+    for node, read in zip(whole.budgets[0]["arms"], ("worked", "bare"), strict=True):
+        node["texts"] = read
+    assert {value.mark for row in tables.budget(whole).rows for value in row} == {""}
+
+
 @pytest.mark.parametrize(
     ("longer", "named"),
     [(("kv", 1, 41, 960, 900, 5.0), "steps"), (("kv", 1, 40, 960, 920, 5.0), "real_tokens")],

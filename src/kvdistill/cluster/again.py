@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kvdistill.cluster import scheduler, watch
 from kvdistill.cluster.slurm import REPORT
 from kvdistill.cluster.status import Status
 from kvdistill.errors import UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.expand import Plan, Run
+from kvdistill.plan.freeze import thaw
 from kvdistill.plan.graph import Node
 
 GONE_S = 120.0
@@ -38,12 +37,6 @@ def plan_of(root: Path, study: Path, config: dict[str, Any]) -> Plan:
     if not plan.runs:
         raise UserError(f"study={study.name} has no failed run. stage=status shows all.")
     return plan
-
-
-def thaw(folder: Path) -> Node:
-    """The node that was frozen in a folder."""
-    frozen = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    return Node(frozen["kind"], folder.name, frozen["recipe"], frozen["needs"])
 
 
 def artifacts(root: Path, node: Node) -> Iterator[Node]:

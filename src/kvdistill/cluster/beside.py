@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from kvdistill.errors import ConfigError
 from kvdistill.files import is_complete, read_json, write_json
+from kvdistill.plan.freeze import thaw
 from kvdistill.records import SCHEMA_VERSION
 
 
@@ -17,7 +16,7 @@ def study_of(root: Path, names: Sequence[str]) -> Path:
     runs, arms = {}, {}
     for name in names:
         folder = finished(root, name, "report.runs")
-        recipe = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["recipe"]
+        recipe = thaw(folder).recipe
         identity = folder.name.rpartition("-")[2]
         runs[identity] = {
             "folder": str(folder.relative_to(root)),

@@ -63,7 +63,7 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     maker = build("build", node["build"])
-    maker.build(Geometry(**node["geometry"]), needs.get("split"), out, progress)
+    maker.build(Geometry.of(node), needs.get("split"), out, progress)
     return {}
 
 

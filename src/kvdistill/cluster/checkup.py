@@ -8,11 +8,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from kvdistill.cluster import cost
+from kvdistill.cluster.doubts import FEWEST_SEEDS
 from kvdistill.errors import UserError
+from kvdistill.geometry import Geometry
+from kvdistill.plan import memory
 from kvdistill.plan.expand import Plan, expand
 from kvdistill.plan.pin import assumed
 
-FEWEST_SEEDS = 3
 RUN_BYTES = 4 + 2 * 12
 """A weight's share of a run's folder: the exported model, and two checkpoints of the weight with
 its two moments, in float32."""
@@ -99,7 +101,7 @@ def paths(root: Path, plan: Plan) -> Iterator[Finding]:
         yield Finding("paths", f"root={root}: {error}", "Give a root that can be written.")
         return
     runs = [run.config for run in plan.runs.values() if run.config["trained"]]
-    needed = sum(cost.weights(config["student"]) * RUN_BYTES for config in runs)
+    needed = sum(memory.weights(Geometry.of(config["student"])) * RUN_BYTES for config in runs)
     free = cost.free_bytes(root)
     found = f"root={root}: {free / 2**30:.1f} GiB free, runs and checkpoints need about "
     found += f"{needed / 2**30:.1f} GiB"

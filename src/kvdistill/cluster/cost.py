@@ -15,7 +15,7 @@ from kvdistill.config.compose import Config
 from kvdistill.config.estimate import Estimate, Gpu
 from kvdistill.config.schema import typed
 from kvdistill.geometry import Geometry
-from kvdistill.layers.select import select
+from kvdistill.layers.mapped import mapped
 from kvdistill.plan import flops, memory
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import stored
@@ -52,7 +52,7 @@ class Cost:
 
 def of_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     """One run: training, if it trains, and scoring. What it reads from a store is paid there."""
-    student = geometry(config["student"])
+    student = Geometry.of(config["student"])
     items = sum(item_counts(config, estimate).values())
     scored = flops.forward(student, flops.Load(items * estimate.tokens_per_item, 0))
     if not config["trained"]:
@@ -74,14 +74,15 @@ def memory_of(config: Config) -> dict[str, int]:
     batch = memory.Batch(budget.batch_size, budget.seq_len)
     found = {
         "student": memory.student(
-            geometry(config["student"]), WEIGHT_BYTES[config["student"]["dtype"]], batch,
+            Geometry.of(config["student"]), WEIGHT_BYTES[config["student"]["dtype"]], batch,
             compute_bytes=2 if train["bf16"] else 4, checkpointing=train["gradient_checkpointing"],
         )
     }  # fmt: skip
     for node in () if stored(config["source"]) else config["teachers"].values():
         read = layers_read(config, node)
         found[node["name"]] = memory.teacher(
-            geometry(node), WEIGHT_BYTES[node["dtype"]], batch, deepest=max(read), read=len(read),
+            Geometry.of(node), WEIGHT_BYTES[node["dtype"]], batch,
+            deepest=max(read), read=len(read),
             shard=(node.get("placement") or {}).get("shard", "none"), ranks=budget.num_gpus,
         )  # fmt: skip
     return found
@@ -96,30 +97,12 @@ def of_store(config: Config, teacher: Mapping[str, Any]) -> Cost:
 
 def capture(config: Config, teacher: Mapping[str, Any], load: flops.Load) -> int:
     """A teacher's forward up to the deepest layer that a step needs."""
-    return flops.capture(geometry(teacher), load, max(layers_read(config, teacher)))
-
-
-def geometry(node: Mapping[str, Any]) -> Geometry:
-    """The geometry that a student's or teacher's YAML states."""
-    return Geometry(**node["geometry"])
-
-
-def weights(node: Mapping[str, Any]) -> int:
-    """Weights of a model, norms and biases left out."""
-    shape = geometry(node)
-    layer = flops.attention_weights(shape) + flops.mlp_weights(shape)
-    tables = 1 if shape.tied_embeddings else 2
-    return shape.layers * layer + tables * shape.vocab_size * shape.hidden_size
+    return flops.capture(Geometry.of(teacher), load, max(layers_read(config, teacher)))
 
 
 def layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
     """The teacher's layers whose K and V a step needs, from 0."""
-    depth = geometry(config["student"]).layers
-    sources = build("layers.map", config["layers"]["map"])(
-        select(config["layers"]["range"], depth),
-        student_layers=depth,
-        teacher_layers=geometry(teacher).layers,
-    )
+    sources = mapped(config, Geometry.of(teacher))
     return sorted({layer for source in sources for layer in source.teachers})
 
 
@@ -160,7 +143,7 @@ def store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
     spec = stored(config["source"])
     each = BYTES[spec["dtype"] if spec else "bfloat16"]
     layers = len(layers_read(config, teacher))
-    return round(2 * tokens * share * layers * geometry(teacher).kv_width * each)
+    return round(2 * tokens * share * layers * Geometry.of(teacher).kv_width * each)
 
 
 def free_bytes(root: Path) -> int:

@@ -1,8 +1,6 @@
 """stage=data: builds and checks splits alone, or checks them again as they lie on disk."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kvdistill.cluster import manifest
+from kvdistill.cluster import child, manifest
 from kvdistill.cluster.settle import NOT_STARTED
 from kvdistill.cluster.submit import submit
 from kvdistill.config.build import build
@@ -97,13 +95,7 @@ def altered(split: Path) -> Iterator[str]:
 
 def validated(recipe: Mapping[str, Any], split: Path) -> tuple[dict[str, Any] | None, str]:
     """The report, if there is one, and what is wrong; in a child, so that this imports no torch."""
-    done = subprocess.run(
-        [sys.executable, "-m", "kvdistill.cluster.recheck"],
-        input=json.dumps({"recipe": recipe, "split": str(split)}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = child.ask("kvdistill.cluster.recheck", {"recipe": recipe, "split": str(split)})
     report = json.loads(done.stdout) if done.stdout else None
     return report, done.stderr.strip()[-2000:] if done.returncode else ""
 

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kvdistill.cluster import stages
 from kvdistill.cluster.beside import finished
 from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
 from kvdistill.plan.expand import Plan
+from kvdistill.plan.freeze import thaw
 from kvdistill.plan.pin import pin
 
 ARM = "evaluated"
@@ -63,7 +62,7 @@ def asked(config: Config) -> tuple[Mapping[str, Any], dict[str, Any], str]:
 def of_run(root: Path, name: str) -> tuple[Mapping[str, Any], dict[str, Any], str]:
     """The same of a finished run."""
     folder = finished(root, name, "evaluate.run")
-    recipe = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["recipe"]
+    recipe = thaw(folder).recipe
     student = recipe["student"]
     if recipe["trained"]:
         student = pretrained(student["dtype"], path=str(folder / "model"))

@@ -7,7 +7,6 @@ got, a line each; exit code 1 and one line on stderr for what is not to be had.
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from kvdistill.cluster import child
 from kvdistill.config.build import build
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError, UserError
@@ -40,13 +40,7 @@ def fetch(plan: Plan, console: Console) -> None:
             raise UserError(f"{hub} at {revision} is not to be had from the hub: {line}") from error
         console.print(f"model {hub} at {revision}")
     asked = {key: distinct(config[key] for config in configs) for key in ("data", "tasks")}
-    done = subprocess.run(
-        [sys.executable, "-m", "kvdistill.cluster.fetch"],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = child.ask("kvdistill.cluster.fetch", asked)
     console.print(done.stdout, end="", markup=False, soft_wrap=True)
     if done.returncode != 0:
         raise UserError(done.stderr.strip().splitlines()[-1])

@@ -16,9 +16,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any
 
-import yaml
 from filelock import SoftFileLease
 
 from kvdistill.cluster import expected, manifest
@@ -28,6 +26,7 @@ from kvdistill.cluster.status import Status, Warned
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
 from kvdistill.interrupt import Interrupted
+from kvdistill.plan.freeze import thaw
 from kvdistill.plan.world import world_size
 
 NO_SPACE = errno.ENOSPC
@@ -117,26 +116,20 @@ def failure(error: Exception) -> Failure:
 def work(folder: Path, ranks: Ranks, status: Status | None) -> None:
     """Does what the frozen config asks for; rank 0 then completes the folder with its manifest."""
     began = time.monotonic()
-    frozen = read(folder)
-    ranks.expect(world_size(frozen["kind"], frozen["recipe"]))
+    node = thaw(folder)
+    ranks.expect(world_size(node.kind, node.recipe))
     from kvdistill.cluster.builders import BUILDERS  # imports torch
 
     ranks.connect()
     artifacts = artifacts_folder(folder)
-    needs = {role: artifacts / name for role, name in frozen["needs"].items()}
+    needs = {role: artifacts / name for role, name in node.needs.items()}
     for need in needs.values():
         manifest.verify(need)
     progress = status.running if status is not None else lambda *_: None
-    facts = BUILDERS[frozen["kind"]](frozen["recipe"], needs, folder, progress)
+    facts = BUILDERS[node.kind](node.recipe, needs, folder, progress)
     if status is not None:
         facts |= {"wall_s": time.monotonic() - began, "ranks": ranks.size}
-        manifest.write(folder, frozen["kind"], frozen["needs"], facts | expected.recorded(folder))
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """A job's frozen config: kind, needs, recipe."""
-    frozen: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    return frozen
+        manifest.write(folder, node.kind, node.needs, facts | expected.recorded(folder))
 
 
 def artifacts_folder(folder: Path) -> Path:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from kvdistill.config.schema import typed
 from kvdistill.files import is_complete, read_json, write_json, write_text
 from kvdistill.plan.budget import global_batch
+from kvdistill.plan.freeze import thaw
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 
 REPORT = "validation_report.json"
@@ -21,7 +21,7 @@ SPENT = (
 """Columns taken from a run's ledger; seconds are measured, the rest is counted."""
 DIVIDED = ("batch_size", "num_gpus", "grad_accum", "seq_len")
 SCHEDULE = ("lr", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm")
-COLUMNS = ("label", "seed", "run", *SPENT, "global_batch", *DIVIDED, *SCHEDULE)
+COLUMNS = ("label", "seed", "run", "texts", *SPENT, "global_batch", *DIVIDED, *SCHEDULE)
 
 
 def write(root: Path, study: Path) -> list[str]:
@@ -56,14 +56,15 @@ def write(root: Path, study: Path) -> list[str]:
 def row(label: str, identity: str, folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
     """One run beside the others; an untrained one has spent nothing."""
     spent: dict[str, Any] = dict.fromkeys(SPENT, 0)
-    named = {"label": label, "seed": entry["seed"], "run": identity}
+    named = {"label": label, "seed": entry["seed"], "run": identity, "texts": None}
     if not entry["trained"]:
         return named | spent
     ledger = read_json(folder / "manifest.json")["ledger"]
-    recipe = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["recipe"]
+    recipe = thaw(folder).recipe
     budget, train = recipe["budget"], recipe["train"]
     return {
         **named,
+        "texts": ledger["texts"],
         **{key: ledger[key] for key in SPENT},
         "global_batch": global_batch(typed("budget", budget)),
         **{key: budget[key] for key in DIVIDED},
@@ -75,9 +76,9 @@ def copy_validation(root: Path, study: Path, runs: Iterable[Path]) -> None:
     """The report of the trained runs' data into the study; a refusal's before any other."""
     found = []
     for run in runs:
-        frozen = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        path = root / "artifacts" / frozen["needs"]["validation"] / REPORT
-        if frozen["recipe"]["trained"] and path.is_file():
+        node = thaw(run)
+        path = root / "artifacts" / node.needs["validation"] / REPORT
+        if node.recipe["trained"] and path.is_file():
             found.append(path)
     if found:
         leaks = [path for path in found if read_json(path)["verdict"] != "clean"]

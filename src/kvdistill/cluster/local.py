@@ -11,10 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kvdistill.cluster import gang, status
 from kvdistill.cluster.environment import common
-from kvdistill.cluster.job import NO_SPACE, read
+from kvdistill.cluster.job import NO_SPACE
 from kvdistill.cluster.settle import because
 from kvdistill.config.cluster import Local
 from kvdistill.files import is_complete
+from kvdistill.plan.freeze import thaw
 from kvdistill.plan.graph import Node
 from kvdistill.plan.world import world_size
 
@@ -64,8 +65,8 @@ class Jobs:
 
     def ranks(self, name: str) -> int:
         """Processes that a job asks for, as its frozen config says."""
-        frozen = read(self.folders[name])
-        return world_size(frozen["kind"], frozen["recipe"])
+        frozen = thaw(self.folders[name])
+        return world_size(frozen.kind, frozen.recipe)
 
     def reap(self) -> list[str]:
         """Names of the jobs that ended since the last call."""

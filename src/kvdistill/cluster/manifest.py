@@ -3,12 +3,13 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from kvdistill.errors import ArtifactError
-from kvdistill.files import read_json, sha256, write_json
+from kvdistill.files import hashes, read_json, sha256, write_json
 from kvdistill.records import SCHEMA_VERSION
 
 BOOKKEEPING = {
@@ -22,7 +23,7 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def write(folder: Path, kind: str, needs: dict[str, str], facts: dict[str, Any]) -> None:
+def write(folder: Path, kind: str, needs: Mapping[str, str], facts: dict[str, Any]) -> None:
     """Completes a folder: what it is, what it read, what made it, and a hash of every file."""
     write_json(
         folder / "manifest.json",
@@ -30,14 +31,10 @@ def write(folder: Path, kind: str, needs: dict[str, str], facts: dict[str, Any])
             "schema_version": SCHEMA_VERSION,
             "kind": kind,
             "name": folder.name,
-            "needs": needs,
+            "needs": dict(needs),
             **facts,
             "provenance": provenance(),
-            "files": {
-                path.relative_to(folder).as_posix(): sha256(path)
-                for path in sorted(folder.rglob("*"))
-                if path.is_file() and path.relative_to(folder).as_posix() not in BOOKKEEPING
-            },
+            "files": hashes(folder, but=BOOKKEEPING),
         },
     )
 

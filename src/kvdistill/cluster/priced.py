@@ -9,6 +9,7 @@ from kvdistill.cluster.cost import Cost
 from kvdistill.config.compose import Config
 from kvdistill.config.estimate import Estimate
 from kvdistill.config.schema import typed
+from kvdistill.geometry import Geometry
 from kvdistill.plan import flops
 from kvdistill.plan.expand import Plan, Run
 
@@ -54,7 +55,7 @@ def built(plan: Plan) -> Cost:
             budget = typed("budget", plan.config["budget"])
             tokens = training["steps"] * training["batch_size"] * budget.seq_len
             load = flops.Load.nominal(tokens, budget.seq_len)
-            found += Cost(teachers=flops.training(cost.geometry(node.recipe["model"]), load))
+            found += Cost(teachers=flops.training(Geometry.of(node.recipe["model"]), load))
     for config, teacher in stores(plan).values():
         found += cost.of_store(config, teacher)
     return found

@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from kvdistill.cluster import child
 from kvdistill.cluster.checkup import Finding
 from kvdistill.plan import hub
 from kvdistill.plan.expand import Plan
@@ -122,11 +122,7 @@ def tokenizers(plan: Plan) -> Iterator[Finding]:
             yield Finding(f"tokenizer {name}", "not on this machine yet, so not looked at")
     if not there:
         return
-    done = subprocess.run(
-        [sys.executable, "-m", "kvdistill.cluster.pairing"],
-        input=json.dumps(there), capture_output=True, text=True, check=False,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    done = child.ask("kvdistill.cluster.pairing", there, HF_HUB_OFFLINE="1")
     if done.returncode != 0:
         yield Finding("tokenizers", done.stderr.strip()[-300:], "Mend what it names.")
         return

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from kvdistill.cluster import scheduler, status
 from kvdistill.files import is_complete
+from kvdistill.plan.freeze import thaw
 
 NOT_STARTED = "not started, "
 """How the reason begins of a job that failed for want of another."""
@@ -23,7 +22,7 @@ def settle(folders: Mapping[str, Path]) -> dict[str, str]:
         if is_complete(folder):
             continue
         said = status.read(folder)
-        needs = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["needs"]
+        needs = thaw(folder).needs
         broken = [need for need in needs.values() if need in lost]
         if said["state"] == "failed":
             lost[name] = said["error"]

@@ -1,7 +1,5 @@
 """The stages of launch.py."""
 
-import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kvdistill.cluster import beside, board, data, expected
+from kvdistill.cluster import beside, board, child, data, expected
 from kvdistill.cluster import fetch as download
 from kvdistill.cluster import why as reasons
 from kvdistill.cluster.conclude import conclude
@@ -20,7 +18,7 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.expand import Plan, expand
 from kvdistill.plan.freeze import freeze, home, places, write_recipe
-from kvdistill.plan.graph import Node
+from kvdistill.plan.graph import ONLY, Node
 
 Overrides = Sequence[Sequence[str]]
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -97,7 +95,7 @@ def teachers(job_overrides: Overrides, sweeps: Path) -> None:
     table = Table("store", "teacher", "texts", "kept tokens", "MB", title="teachers' K and V")
     for node in stores:
         said = read_json(folders[node.name] / "manifest.json")
-        name = node.recipe["teachers"]["only"]["name"]
+        name = node.recipe["teachers"][ONLY]["name"]
         counts = f"{said['texts']:,}", f"{said['kept_tokens']:,}"
         table.add_row(node.name, name, *counts, f"{said['stored_bytes'] / 1e6:,.1f}")
     console.print(table)
@@ -233,13 +231,7 @@ def check(configs: Sequence[Config]) -> None:
     """
     for config in configs:
         data.check(config)
-    done = subprocess.run(
-        [sys.executable, "-m", "kvdistill.train.check"],
-        input=json.dumps(configs),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = child.ask("kvdistill.train.check", configs)
     if done.returncode == 2:
         raise ConfigError(done.stderr.strip().splitlines()[-1])
     if done.returncode != 0:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kvdistill.cluster import scheduler, settle, status
 from kvdistill.errors import UserError
 from kvdistill.files import read_json
+from kvdistill.plan.freeze import thaw
 
 SILENT_S = 120.0
 """A running job without a heartbeat for so long is called silent."""
@@ -127,7 +126,7 @@ def in_queue(state: str, job: scheduler.Queued, age: float | None) -> tuple[str,
 
 def lost(folder: Path, root: Path, queued: Mapping[str, scheduler.Queued]) -> str:
     """Why a job that left the queue has no result: an artefact's failure, or what SLURM says."""
-    needs = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["needs"]
+    needs = thaw(folder).needs
     for name in needs.values():
         place = root / "artifacts" / name
         said = status.read(place)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +11,7 @@ from rich.table import Table
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.files import is_complete
+from kvdistill.plan.freeze import thaw
 from kvdistill.plan.identity import identity, science
 
 NOTHING = "-"
@@ -44,8 +44,7 @@ def show(root: Path, config: Config, name: str, console: Console) -> None:
 def frozen(root: Path, name: str) -> Config:
     """The config of a planned run. Raises ConfigError where there is none."""
     for path in sorted(root.glob(f"runs/*/runs/*-{name}/config.yaml")):
-        found: Config = yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"]
-        return found
+        return dict(thaw(path.parent).recipe)
     raise ConfigError(f"run={name} is no run below {root}/runs. stage=status lists them.")
 
 
@@ -53,7 +52,7 @@ def finished(root: Path) -> Iterator[tuple[Path, Config]]:
     """Every finished run of every study."""
     for path in sorted(root.glob("runs/*/runs/*/config.yaml")):
         if is_complete(path.parent):
-            yield path.parent, yaml.safe_load(path.read_text(encoding="utf-8"))["recipe"]
+            yield path.parent, dict(thaw(path.parent).recipe)
 
 
 def flat(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from kvdistill.config.structured import structured
 from kvdistill.errors import ConfigError
 
 
@@ -114,12 +114,7 @@ def checked_resources(node: Any, path: str) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: {wrong} is no resource. Use some of {', '.join(sorted(known))}."
         )
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(Resources), dict(node))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{path}.{error.full_key}: {str(error).splitlines()[0]}.") from error
-    plain = OmegaConf.to_container(merged)
-    assert isinstance(plain, dict)
+    plain = structured(Resources, node, path, OmegaConf.to_container)
     found = {str(name): plain[name] for name in node}
     check(found, path)
     return found

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from kvdistill.config.structured import structured
 from kvdistill.errors import ConfigError
 
 
@@ -26,13 +24,7 @@ SHARDS = ("none", "zero3", "zero3_offload")
 
 def read(node: Mapping[str, Any], role: str) -> Placement:
     """Where the model of this node goes; `role` is its config path. Raises ConfigError."""
-    try:
-        given = OmegaConf.merge(OmegaConf.structured(Placement), dict(node.get("placement") or {}))
-        found: Placement = OmegaConf.to_object(given)  # type: ignore[assignment]
-    except OmegaConfBaseException as error:
-        raise ConfigError(
-            f"{role}.placement.{error.full_key}: {str(error).splitlines()[0]}."
-        ) from error
+    found: Placement = structured(Placement, node.get("placement") or {}, f"{role}.placement")
     for key, choices in (("device", DEVICES), ("shard", SHARDS)):
         if getattr(found, key) not in choices:
             raise ConfigError(

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from kvdistill.config import cluster, estimate, placement
 from kvdistill.config.estimate import Estimate
+from kvdistill.config.structured import structured
 from kvdistill.errors import ConfigError
 
 
@@ -104,12 +102,7 @@ NOT_NEGATIVE = (
 def typed(group: str, node: Mapping[str, Any]) -> Any:
     """The node of a plain group as its dataclass. Raises ConfigError naming the key."""
     kind = cluster.kind(node) if group == "cluster" else PLAIN[group]
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(kind), dict(node))
-        return OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        key = f"{group}.{error.full_key}" if error.full_key else group
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}.") from error
+    return structured(kind, node, group)
 
 
 def normalise(config: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ Benchmarks stay untouched until the end: only tasks that are made of the project
 asked here, and their questions come from the parts that training may look at.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.undisturbed import quiet
 from kvdistill.evaluate.validation import drawn_from
 from kvdistill.models import load
+from kvdistill.train.validate import Score
 
 PARTS = {"val": "val.jsonl", "train": "train_student.jsonl"}
 """Split of the curves -> file of the split artefact."""
 GENERAL = "test_questions"
 """The task of all the project's own rows, for a suite of benchmarks alone."""
-
-Score = Callable[[PreTrainedModel], Mapping[str, Mapping[str, float]]]
 
 
 def scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> Score:

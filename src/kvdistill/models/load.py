@@ -44,7 +44,7 @@ def model(node: Mapping[str, Any], role: str, folder: Path | None) -> PreTrained
     """
     loaded = pretrained(node, role, folder).model(dtype(node, role))
     if node["geometry"] is not None:  # null where a model is only evaluated
-        check(Geometry(**node["geometry"]), loaded.config, f"{role}.geometry")
+        check(Geometry.of(node), loaded.config, f"{role}.geometry")
     return loaded
 
 
@@ -54,7 +54,7 @@ def body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: int) 
     What lies above is never loaded. Every rank must call this where the placement shards.
     """
     source, kind, placed = pretrained(node, role, folder), dtype(node, role), device(node, role)
-    check(Geometry(**node["geometry"]), source.config(), f"{role}.geometry")
+    check(Geometry.of(node), source.config(), f"{role}.geometry")
 
     def load() -> nn.Module:
         return cut(source.body(kind, deepest + 1), deepest).eval().requires_grad_(False)

@@ -58,6 +58,12 @@ def write_recipe(node: Node, folder: Path) -> None:
         write_text(path, yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True))
 
 
+def thaw(folder: Path) -> Node:
+    """The node that was frozen in a folder."""
+    frozen = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    return Node(frozen["kind"], folder.name, frozen["recipe"], frozen["needs"])
+
+
 def merged(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
     """The study's plan.json with this plan's questions and runs added."""
     old = read_json(path) if path.exists() else {}

@@ -18,6 +18,9 @@ from kvdistill.plan.identity import (
     without,
 )
 
+ONLY = "only"
+"""What the one teacher of a calibration or store is called, so that two sets share it."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -54,10 +57,10 @@ def artifacts(config: Config) -> Iterator[tuple[str, Node]]:
         return
     for name, teacher in config["teachers"].items():
         # Named alike whatever the set calls it, so that two sets share it.
-        recipe = {key: config[key] for key in CALIBRATION} | {"teachers": {"only": teacher}}
+        recipe = {key: config[key] for key in CALIBRATION} | {"teachers": {ONLY: teacher}}
         needs = {"split": split.name} | {
             role: built[of].name
-            for role, of in (("student", "student"), ("teacher.only", f"teacher.{name}"))
+            for role, of in (("student", "student"), (f"teacher.{ONLY}", f"teacher.{name}"))
             if of in built
         }
         science = by_content(recipe) | {
@@ -90,7 +93,7 @@ def store(
     """
     check_style(config["style"], spec["style"])
     recipe = {key: config[key] for key in STORE} | {
-        "teachers": {"only": teacher},
+        "teachers": {ONLY: teacher},
         "source": {"stored": spec},
         "budget": {key: config["budget"][key] for key in ("seq_len", "num_gpus")},
     }

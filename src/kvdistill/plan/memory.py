@@ -35,6 +35,13 @@ def layer_weights(geometry: Geometry) -> int:
     return attention_weights(geometry) + mlp_weights(geometry)
 
 
+def weights(geometry: Geometry) -> int:
+    """Weights of the whole model with its embeddings."""
+    tables = 1 if geometry.tied_embeddings else 2
+    embeddings = tables * geometry.vocab_size * geometry.hidden_size
+    return geometry.layers * layer_weights(geometry) + embeddings
+
+
 def inner(geometry: Geometry) -> int:
     """Numbers a layer makes of a token: two norms, q, k, v, the mixed values, the gated MLP."""
     queries = geometry.heads * geometry.head_dim
@@ -53,14 +60,11 @@ def student(
 
     `checkpointing` keeps each layer's input and one layer's inner numbers, else all of them.
     """
-    tables = 1 if geometry.tied_embeddings else 2
-    embeddings = tables * geometry.vocab_size * geometry.hidden_size
-    weights = geometry.layers * layer_weights(geometry) + embeddings
     whole = inner(geometry) + geometry.hidden_size
     kept = geometry.layers * geometry.hidden_size + whole
     activations = kept if checkpointing else geometry.layers * whole
     logits = geometry.vocab_size * (compute_bytes + LOSS_BYTES)
-    return weights * (2 * weight_bytes + MOMENTS_BYTES) + batch.tokens * (
+    return weights(geometry) * (2 * weight_bytes + MOMENTS_BYTES) + batch.tokens * (
         activations * compute_bytes + logits
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kvdistill.report.grid import Grid, Value
+from kvdistill.report.grid import Grid, Value, mean_of
 from kvdistill.report.words import DASH, signed, task_names
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.study import MACRO, Arm, Study
@@ -118,9 +118,7 @@ def score(arm: Arm, task: str) -> float:
 
 def alternative(arm: Arm, task: str) -> float | None:
     """The same under the other extractor."""
-    found = [run.scores[task].alternative for run in arm.unique()]
-    known = [value for value in found if value is not None]
-    return float(np.mean(known)) if len(known) == len(found) else None
+    return mean_of([run.scores[task].alternative for run in arm.unique()])
 
 
 def rate(shares: Sequence[float]) -> Value:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from kvdistill.files import write_text
 
 
@@ -114,3 +116,9 @@ def export(grid: Grid, folder: Path) -> None:
 def file_name(text: str) -> str:
     """A name that is a file name everywhere."""
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("._") or "table"
+
+
+def mean_of(values: Sequence[float | int | None]) -> float | None:
+    """The mean; None where there is nothing, or a part of it is missing."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from kvdistill.report.grid import Grid, Value
+from kvdistill.report.grid import Grid, Value, mean_of
 from kvdistill.report.words import DASH, signed, task_names
 from kvdistill.stats.study import MACRO, Arm, Run, Scores, Study
 
@@ -79,12 +79,6 @@ def cells(arm: Arm, columns: Mapping[str, Callable[[Run], float | None]]) -> lis
         mean = mean_of([figure(run) if run.done else None for run in arm.unique()])
         found.append(Value(DASH) if mean is None else Value(f"{100 * mean:.1f}", 100 * mean))
     return found
-
-
-def mean_of(values: Sequence[float | None]) -> float | None:
-    """The mean; None where there is nothing, or a part of it is missing."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
 def generalisation(arms: Mapping[str, Arm]) -> Grid:

@@ -1,16 +1,13 @@
 """The study's tables as grids: scores, differences, efficiency, budget, leakage, extraction."""
 
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import Any
 
-import numpy as np
-
 from kvdistill.records import MANY_EPOCHS
-from kvdistill.report.grid import Grid, Value
+from kvdistill.report.grid import Grid, Value, mean_of
 from kvdistill.report.words import DASH, p_text, signed, span, task_names
 from kvdistill.stats.analysis import Analysis
-from kvdistill.stats.budget import TOLERANCE, alike, checked, off, outliers
+from kvdistill.stats.budget import TOLERANCE, checked, group, off, outliers, usual
 from kvdistill.stats.compare import Difference
 from kvdistill.stats.seeds import LEGEND, OK, stars
 from kvdistill.stats.study import MACRO, Arm, Study
@@ -187,8 +184,7 @@ RAW = "raw_student"
 def measured(arm: Arm, key: str) -> float | None:
     """Mean over the arm's distinct runs; None where one lacks it."""
     found = [run.efficiency.get(key) for run in arm.unique()]
-    known = [float(v) for v in found if isinstance(v, int | float)]
-    return float(np.mean(known)) if known and len(known) == len(found) else None
+    return mean_of([value if isinstance(value, int | float) else None for value in found])
 
 
 def large(value: float) -> str:
@@ -199,10 +195,11 @@ def large(value: float) -> str:
 def budget(study: Study) -> Grid:
     """Planned and done, all arms; red where one is not what the others trained (STUDY.md A1)."""
     nodes = [node for one in study.budgets for node in one.get("arms", [])]
-    keys = [
-        k for k in dict.fromkeys(k for node in nodes for k in node) if k not in ("label", "run")
-    ]
+    named = ("label", "run", "texts")
+    keys = [k for k in dict.fromkeys(k for node in nodes for k in node) if k not in named]
     trained = [node for node in nodes if node.get("steps")]
+    each = [(node.get("seed", -1), node) for node in trained]
+    normal = {key: usual(key, each) for key in TOLERANCE}
     rows = [
         [
             Value(str(node.get("label", "?"))),
@@ -210,7 +207,7 @@ def budget(study: Study) -> Grid:
                 Value(
                     plain(node.get(key)),
                     float(node[key]) if isinstance(node.get(key), int | float) else None,
-                    "bad" if node in trained and strange(node, key, trained) else "",
+                    "bad" if node in trained and strange(node, key, normal) else "",
                 )
                 for key in keys
             ),
@@ -220,18 +217,16 @@ def budget(study: Study) -> Grid:
     return Grid("budget", "Budget of every arm", ["arm", *keys], rows)
 
 
-def strange(node: Mapping[str, Any], key: str, trained: Sequence[Mapping[str, Any]]) -> bool:
+def strange(
+    node: Mapping[str, Any], key: str, normal: Mapping[str, Mapping[Any, float | int]]
+) -> bool:
     """Whether a trained run's amount is not that of the others, or its texts come too often."""
     if key == "epochs":
         return bool((node.get(key) or 0) > MANY_EPOCHS)
     if key not in TOLERANCE or key not in node:
         return False
-    usual = median(
-        n[key]
-        for n in trained
-        if key in n and alike(key, n.get("seed", -1), n, node.get("seed", -1), node)
-    )
-    return off(node[key], usual, TOLERANCE[key])
+    wanted = normal[key][group(key, node.get("seed", -1), node)]
+    return off(node[key], wanted, TOLERANCE[key])
 
 
 def plain(value: Any) -> str:

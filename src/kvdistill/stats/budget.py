@@ -5,7 +5,7 @@ the same texts. A question about the texts themselves (worked answers or bare on
 equal steps and texts: their lengths are what it varies.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -17,12 +17,15 @@ BY_TEXTS = ("real_tokens",)
 """Of these, what depends on which texts are read: compared within a seed and a set of texts."""
 
 
+Group = tuple[int, str | None] | None
+
+
 def unequal(one: Run, other: Run) -> str:
     """Why two runs may not be compared; empty where their budgets agree or none is trained."""
     if not (one.trained and other.trained):
         return ""
     for key, tolerance in TOLERANCE.items():
-        if not alike(key, one.seed, one.budget, other.seed, other.budget):
+        if group(key, one.seed, one.budget) != group(key, other.seed, other.budget):
             continue
         ours, theirs = one.budget.get(key), other.budget.get(key)
         if ours is not None and theirs is not None and off(ours, theirs, tolerance):
@@ -42,24 +45,28 @@ def outliers(study: Study) -> list[str]:
     runs = [run for arm in arms.values() for run in arm.unique() if run.budget]
     found = []
     for key, tolerance in TOLERANCE.items():
+        normal = usual(key, [(run.seed, run.budget) for run in runs])
         for label, arm in arms.items():
             for run in (each for each in arm.unique() if key in each.budget):
-                usual = median(
-                    r.budget[key]
-                    for r in runs
-                    if key in r.budget and alike(key, r.seed, r.budget, run.seed, run.budget)
-                )
-                if off(run.budget[key], usual, tolerance):
-                    amount = f"{run.budget[key]:,} {words(key)}, not {usual:,.0f}"
+                wanted = normal[group(key, run.seed, run.budget)]
+                if off(run.budget[key], wanted, tolerance):
+                    amount = f"{run.budget[key]:,} {words(key)}, not {wanted:,.0f}"
                     found.append(f"{label} (seed {run.seed}) trained {amount}")
     return found
 
 
-def alike(
-    key: str, seed: int, ledger: Mapping[str, Any], other_seed: int, other: Mapping[str, Any]
-) -> bool:
-    """Whether equal budgets would give two runs the same amount of this."""
-    return key not in BY_TEXTS or (seed, ledger.get("texts")) == (other_seed, other.get("texts"))
+def usual(key: str, ledgers: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[Group, float | int]:
+    """The median amount within each group, of (seed, ledger)."""
+    amounts: dict[Group, list[float | int]] = {}
+    for seed, ledger in ledgers:
+        if key in ledger:
+            amounts.setdefault(group(key, seed, ledger), []).append(ledger[key])
+    return {each: median(found) for each, found in amounts.items()}
+
+
+def group(key: str, seed: int, ledger: Mapping[str, Any]) -> Group:
+    """Equal for runs that an equal budget would give the same amount of this."""
+    return (seed, ledger.get("texts")) if key in BY_TEXTS else None
 
 
 def checked(study: Study) -> Sequence[Run]:

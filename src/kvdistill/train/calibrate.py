@@ -13,18 +13,17 @@ from torch import Tensor
 
 from kvdistill import world
 from kvdistill.config.compose import Config
+from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, LayerMoments
 from kvdistill.kv.moments import Moments
 from kvdistill.kv.partners import partners
 from kvdistill.kv.rotary import STILL, rotaries
 from kvdistill.models.capture import Capture
+from kvdistill.plan.graph import ONLY
 from kvdistill.train import readings
-from kvdistill.train.rooms import Reader, geometry
+from kvdistill.train.rooms import Reader
 from kvdistill.train.step import aligned, linked, positions_of
 from kvdistill.types import Batch
-
-NAME = "only"
-"""What plan/graph.py calls the one teacher of a calibration."""
 
 BATCH = 16
 """Texts read at once; the sums do not depend on it beyond rounding."""
@@ -41,7 +40,7 @@ def build(
     Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
     """
     config = dict(recipe)
-    reader = Reader.of(config, geometry(config["teachers"][NAME]))
+    reader = Reader.of(config, Geometry.of(config["teachers"][ONLY]))
     texts, collate = readings.texts(config, needs, "train_teachers", reader.alignment)
     wanted = config["train"]["calibration_rows"]
     judged = max(wanted // 4, 2)
@@ -61,7 +60,7 @@ class Measure:
 
     def __init__(self, config: Config, needs: Mapping[str, Path], reader: Reader) -> None:
         self.reader = reader
-        self.teacher = readings.itself(config, NAME, needs, reader)
+        self.teacher = readings.itself(config, ONLY, needs, reader)
         self.device = world.local_device()
         self.student = readings.student(config, needs).eval().to(self.device)
         layers = [source.student for source in reader.sources]
@@ -83,7 +82,7 @@ class Measure:
         others, paired = partners(batch.ids)
         for source, theirs in [
             pair
-            for kept, links in linked(self.teacher, batch, NAME)
+            for kept, links in linked(self.teacher, batch, ONLY)
             for pair in aligned(kept, links, position, turns)
         ]:
             mine = own[source.student].kv

@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from kvdistill.errors import ArtifactError, UserError
-from kvdistill.files import read_json, sha256, write_json
+from kvdistill.files import hashes, read_json, sha256, write_json
 from kvdistill.records import SCHEMA_VERSION
 
 CHECKSUMS = "checksums.json"
@@ -96,11 +96,7 @@ def seal(checkpoint: Path, needs: Mapping[str, Path]) -> None:
         {
             "schema_version": SCHEMA_VERSION,
             "needs": {role: need.name for role, need in needs.items()},
-            "files": {
-                path.relative_to(checkpoint).as_posix(): sha256(path)
-                for path in sorted(checkpoint.rglob("*"))
-                if path.is_file()
-            },
+            "files": hashes(checkpoint),
         },
     )
 

@@ -19,10 +19,8 @@ from kvdistill.errors import UserError
 from kvdistill.kv.base import Kept, Wanted
 from kvdistill.kv.online import Online
 from kvdistill.kv.shards import DTYPES, SHARD_BYTES, Stored
+from kvdistill.plan.graph import ONLY
 from kvdistill.train import readings
-
-NAME = "only"
-"""What plan/graph.py calls the one teacher of a store."""
 
 BATCH_TOKENS = 2048
 """Tokens read at once, padding counted in."""
@@ -74,7 +72,7 @@ class Build:
         """Every text of the stored parts, the short ones first."""
         for part in readings.STORED_PARTS:
             texts, _ = readings.texts(config, needs, part, None)
-            reads = texts.read_by(NAME)
+            reads = texts.read_by(ONLY)
             lengths = torch.tensor([len(read.ids) for read in reads])
             mask = torch.arange(int(lengths.max())) < lengths[:, None]
             counts = self.wanted.press.budget(mask).tolist()

@@ -1,6 +1,6 @@
 """The strategies of one run, built from its config and checked against the geometries."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, one_side, spread
 from kvdistill.kv.moments import Moments
 from kvdistill.layers.base import Source
+from kvdistill.layers.mapped import mapped
 from kvdistill.layers.select import select
 from kvdistill.loss.balance import Balance
 from kvdistill.loss.base import Distance
@@ -44,17 +45,6 @@ class Reader:
             position=build("position", config["position"]),
             sources=mapped(config, teacher),
         )
-
-
-def mapped(config: Config, teacher: Geometry) -> list[Source]:
-    """Where each distilled student layer's target comes from."""
-    depth = geometry(config["student"]).layers
-    found: list[Source] = build("layers.map", config["layers"]["map"])(
-        select(config["layers"]["range"], depth),
-        student_layers=depth,
-        teacher_layers=teacher.layers,
-    )
-    return found
 
 
 class Constants(nn.Module):
@@ -101,7 +91,7 @@ class Taught(nn.Module):
     @classmethod
     def of(cls, config: Config, teacher: Geometry) -> "Taught":
         """Built, not yet calibrated."""
-        reader, student = Reader.of(config, teacher), geometry(config["student"])
+        reader, student = Reader.of(config, teacher), Geometry.of(config["student"])
         projection = build(
             "projection",
             config["projection"],
@@ -208,8 +198,8 @@ class Rooms(nn.Module):
     def __init__(self, config: Config) -> None:
         """Raises ConfigError for what a room refuses."""
         super().__init__()
-        teachers = {name: geometry(node) for name, node in config["teachers"].items()}
-        student = geometry(config["student"])
+        teachers = {name: Geometry.of(node) for name, node in config["teachers"].items()}
+        student = Geometry.of(config["student"])
         self.layers = select(config["layers"]["range"], student.layers)
         self.taught = nn.ModuleDict({k: Taught.of(config, v) for k, v in teachers.items()})
         check_space({name: part.projection for name, part in self.parts().items()})
@@ -247,8 +237,3 @@ class Rooms(nn.Module):
         """The teachers' calibrated spreads, averaged: one scale a layer, whatever the weights."""
         parts = self.parts().values()
         return torch.stack([part.constants.get("spread", layer, name) for part in parts]).mean()
-
-
-def geometry(node: Mapping[str, object]) -> Geometry:
-    """The geometry that a student's or teacher's YAML states."""
-    return Geometry(**node["geometry"])  # type: ignore[arg-type]

@@ -9,12 +9,12 @@ from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, typed
 from kvdistill.data.batch import Texts
 from kvdistill.files import read_json
+from kvdistill.geometry import Geometry
 from kvdistill.models.adapter import Adapter
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.train.calibrate import evenly
 from kvdistill.train.curves import Read
-from kvdistill.train.rooms import geometry
 from kvdistill.train.trainer import DistillTrainer
 
 ALIGNED_TEXTS = 256
@@ -72,14 +72,14 @@ def operations(
 
     A stored teacher costs none here: its store's own forward is shared by every run that reads it.
     """
-    loads, student = read.loads, geometry(config["student"])
+    loads, student = read.loads, Geometry.of(config["student"])
     trained = flops.training(student, loads["student"], frozen=adapter.frozen)
     if config["train"]["gradient_checkpointing"]:
         trained += flops.recomputed(student, loads["student"])
     parts = trainer.module.rooms.parts() if trainer.module.rooms else {}
     taught = sum(
         flops.capture(
-            geometry(config["teachers"][name]),
+            Geometry.of(config["teachers"][name]),
             loads[name],
             max(layer for source in part.reader.sources for layer in source.teachers),
         )

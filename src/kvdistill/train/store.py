@@ -14,16 +14,18 @@ from kvdistill import world
 from kvdistill.config.build import build as build_node
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import write_json
+from kvdistill.geometry import Geometry
 from kvdistill.kv.base import Wanted
 from kvdistill.kv.online import Online
 from kvdistill.kv.rotary import rotaries
 from kvdistill.kv.shards import Coded, Ledger, Stored, signatures
 from kvdistill.kv.store import FACTS, INDEX
+from kvdistill.layers.mapped import mapped
 from kvdistill.models import load
+from kvdistill.plan.graph import ONLY
 from kvdistill.records import SCHEMA_VERSION
 from kvdistill.train import readings
-from kvdistill.train.gather import NAME, Build, Read
-from kvdistill.train.rooms import geometry, mapped
+from kvdistill.train.gather import Build, Read
 
 
 def build(
@@ -37,18 +39,18 @@ def build(
     Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
     Raises UserError, before anything is written, where the disk has no room for it.
     """
-    node, role = recipe["teachers"][NAME], f"teacher.{NAME}"
+    node, role = recipe["teachers"][ONLY], f"teacher.{ONLY}"
     spec: Stored = build_node("source.stored", recipe["source"]["stored"])
     config = {**recipe, "style": recipe["source"]["stored"]["style"]}
-    sources = mapped(config, geometry(node))
+    sources = mapped(config, Geometry.of(node))
     wanted = Wanted(
         body=lambda: load.body(node, role, needs.get(role), max(s.high for s in sources)),
         sources=sources,
         press=build_node("compression", recipe["compression"]),
         rotary=False,
     )
-    made = Build(wanted, spec, geometry(node).kv_width, geometry(node).kv_heads)
-    prints = readings.prints(config, NAME, needs, wanted.sources)
+    made = Build(wanted, spec, Geometry.of(node).kv_width, Geometry.of(node).kv_heads)
+    prints = readings.prints(config, ONLY, needs, wanted.sources)
     ledger = Ledger(folder, prints) if world.leads() else None
     shards = made.shards(list(made.texts(config, needs)))
     stands = [ledger is not None and ledger.stands(number) for number in range(len(shards))]

@@ -66,6 +66,8 @@ class DistillTrainer(Trainer):
             data_collator=lambda examples: {"batch": collate(examples)},
             callbacks=[_Progress(module, progress), Interruption()],
         )
+        self.module = module
+        """The distiller under whatever the library wraps around it."""
         self.stream, self.validation, self.curves = stream, validation, curves
         self.needs, self.norms_every, self.measured_at = needs, norms_every, -1
         self.validated_at = -1
@@ -73,12 +75,6 @@ class DistillTrainer(Trainer):
         """Ids of the rows of the step that is being taken."""
         self.routing: Routing | None = None
         """Fusion weights of the last validation pass."""
-
-    @property
-    def module(self) -> Distiller:
-        """The distiller under whatever the library wrapped around it."""
-        found: Distiller = self.accelerator.unwrap_model(self.model)
-        return found
 
     def fit(self, checkpoint: Path | None) -> None:
         """Trains to the last step, from a checkpoint or from the beginning."""
