@@ -17,7 +17,7 @@ def root(tmp_path):
     for name, level in (("a", 0.0), ("b", 2.0)):
         fake.write_study(tmp_path, {"q": {name: level}}, name=name, seeds=(7,), tasks=TASKS)
         for folder in (tmp_path / "runs" / name / "runs").iterdir():
-            text = f"kind: run\nrecipe: {{arm: {name}, seed: 7, trained: true}}\n"
+            text = f"kind: run\nneeds: {{}}\nrecipe: {{arm: {name}, seed: 7, trained: true}}\n"
             (folder / "config.yaml").write_text(text, encoding="utf-8")
     return tmp_path
 

@@ -10,7 +10,9 @@ import yaml
 def folder(place: Path, name: str, needs: dict[str, str] | None = None, **said: str) -> Path:
     made = place / name
     made.mkdir()
-    (made / "config.yaml").write_text(yaml.safe_dump({"needs": needs or {}}))
+    (made / "config.yaml").write_text(
+        yaml.safe_dump({"kind": "run", "needs": needs or {}, "recipe": {}})
+    )
     if said:
         (made / "status.json").write_text(json.dumps({"heartbeat": 0.0, **said}))
     return made

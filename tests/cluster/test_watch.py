@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+FROZEN = {"kind": "run", "needs": {"split": "split-1"}, "recipe": {}}
+
 
 def study(root: Path, *, job: str | None = None, done: bool = False, **said: Any) -> Path:
     run = root / "runs/s/runs/seed1-abc"
@@ -15,7 +17,7 @@ def study(root: Path, *, job: str | None = None, done: bool = False, **said: Any
     entry = {"folder": "runs/s/runs/seed1-abc", "arm": "sft", "seed": 1}
     plan = {"questions": {"q": {"arms": {"fusion=fixed": {"1": "abc"}}}}, "runs": {"abc": entry}}
     (root / "runs/s/plan.json").write_text(json.dumps(plan))
-    (run / "config.yaml").write_text(yaml.safe_dump({"needs": {"split": "split-1"}}))
+    (run / "config.yaml").write_text(yaml.safe_dump(FROZEN))
     if said:
         (run / "status.json").write_text(json.dumps(said))
     if job:

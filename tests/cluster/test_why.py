@@ -14,7 +14,8 @@ def finished(root: Path, name: str, *overrides: str) -> None:
 
     folder = root / "runs/s/runs" / name
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump({"recipe": compose(overrides)}))
+    frozen = {"kind": "run", "needs": {}, "recipe": compose(overrides)}
+    (folder / "config.yaml").write_text(yaml.safe_dump(frozen))
     (folder / "manifest.json").write_text("{}")
 
 
