@@ -2,9 +2,9 @@
 
     python -m tests.bench.faults [--quick] [--seed N]
 
-1. Kills: one nano run, its whole command ended by SIGKILL at random instants (twenty; one with
-   --quick) drawn from a seed, and continued by repeating the same command. Its weights and its
-   curves, measured seconds aside, are compared with those of a run that was left alone.
+1. Kills: one nano run, its whole command ended by SIGKILL at random instants of the run's own time
+   (twenty; two with --quick) drawn from a seed, and continued by repeating the same command. Its
+   weights and its curves, measured seconds aside, are compared with those of a run left alone.
 
 Another kind of fault is one function more in FAULTS. The last line is one JSON object.
 """
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,30 +58,25 @@ def main() -> int:
 
 def kills(quick: bool, chance: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
     """Kills one run again and again; (figures, what they must be)."""
-    wanted = 1 if quick else 20
+    wanted = 2 if quick else 20
     arguments = [*RUN, *(QUICK if quick else FULL)]
     with tempfile.TemporaryDirectory() as room:
         calm, killed = Path(room) / "calm", Path(room) / "killed"
-        began = time.monotonic()
-        finish(calm, arguments)
-        alone = ended(calm)
-        took = json.loads((alone / "manifest.json").read_text())["wall_s"]
-        print(f"left alone: {time.monotonic() - began:.0f} s, the run {took:.1f} s", flush=True)
+        ready, took = times(calm, arguments)
+        print(f"left alone: {ready:.1f} s to its first step, {took:.1f} s in all", flush=True)
         # The same teachers: what is disturbed is the run.
         shutil.copytree(calm / "artifacts", killed / "artifacts")
-        instants, steps = [], []
-        while len(instants) < wanted and not done(killed):
-            instant = chance.uniform(0, took)
-            step = disturb(killed, arguments, instant)
-            if step is not None:
-                instants.append(round(instant, 2))
-                steps.append(step)
-                print(f"kill {len(instants)}: {instant:.1f} s in, step {step}", flush=True)
+        instants = sorted(chance.uniform(0, took) for _ in range(wanted))
+        steps = []
+        for before, instant in pairwise([0.0, *instants]):
+            # A command that continues is as long as the first in coming to a step.
+            steps.append(disturb(killed, arguments, instant - before + ready * (before > ready)))
+            print(f"kill {len(steps)}: at {instant:.1f} s, step {steps[-1]}", flush=True)
         finish(killed, arguments)
-        again = ended(killed)
+        alone, again = ended(calm), ended(killed)
         figures = {
-            "kills": len(instants),
-            "kill_instants_s": instants,
+            "kills": sum(step is not None for step in steps),
+            "kill_instants_s": [round(instant, 2) for instant in instants],
             "kill_steps": steps,
             "weights_identical": weights(alone) == weights(again),
             "curves_identical": curves(alone) == curves(again),
@@ -89,17 +85,32 @@ def kills(quick: bool, chance: random.Random) -> tuple[dict[str, Any], dict[str,
     return figures, {"kills": wanted, "weights_identical": True, "curves_identical": True}
 
 
+def times(root: Path, arguments: list[str]) -> tuple[float, float]:
+    """Seconds from a run's first sign of life to its first step, and to its end."""
+    command = start(root, arguments)
+    began = first = None
+    while command.poll() is None:
+        status = said(root)
+        began = began or (time.monotonic() if status.get("state") == "running" else None)
+        first = first or (time.monotonic() if status.get("step") else None)
+        time.sleep(0.02)
+    assert command.returncode == 0, said(root)
+    assert began is not None
+    assert first is not None
+    return first - began, time.monotonic() - began
+
+
 def disturb(root: Path, arguments: list[str], instant: float) -> int | None:
     """Starts the command and kills all of it `instant` seconds after its run has begun.
 
     Returns the last step it told of; None where it ended before that.
     """
+    before = said(root)
     command = start(root, arguments)
     status = None
     try:
-        before = beat(root)
-        while beat(root) == before and command.poll() is None:
-            time.sleep(0.05)
+        while not begun(before, said(root)) and command.poll() is None:
+            time.sleep(0.02)
         until = time.monotonic() + instant
         while time.monotonic() < until and command.poll() is None:
             time.sleep(0.01)
@@ -109,6 +120,11 @@ def disturb(root: Path, arguments: list[str], instant: float) -> int | None:
     finally:
         command.wait()
     return status
+
+
+def begun(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether the run has given a sign of life of its own since."""
+    return now.get("state") == "running" and now["heartbeat"] != before.get("heartbeat")
 
 
 def start(root: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
@@ -140,17 +156,6 @@ def said(root: Path) -> dict[str, Any]:
     folder = run_folder(root)
     path = folder / "status.json" if folder else None
     return json.loads(path.read_text()) if path is not None and path.is_file() else {}
-
-
-def beat(root: Path) -> float:
-    """When the run last gave a sign of life."""
-    return float(said(root).get("heartbeat", 0.0))
-
-
-def done(root: Path) -> bool:
-    """Whether the run is finished."""
-    folder = run_folder(root)
-    return folder is not None and (folder / "manifest.json").is_file()
 
 
 def ended(root: Path) -> Path:
