@@ -40,6 +40,7 @@ class Ranks:
     store: Any = None
     """torch's store, once they have met."""
     ended: threading.Event = field(default_factory=threading.Event)
+    watcher: threading.Thread | None = None
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Ranks":
@@ -77,9 +78,10 @@ class Ranks:
         from torch.distributed import rendezvous
 
         self.store, _, _ = next(rendezvous("env://", timeout=MEETING))
-        watcher = threading.Thread(target=self.watch, args=(self.store.clone(), failed))
-        watcher.daemon = True
-        watcher.start()
+        self.watcher = threading.Thread(
+            target=self.watch, args=(self.store.clone(), failed), daemon=True
+        )
+        self.watcher.start()
 
     def connect(self) -> None:
         """Opens the collectives: NCCL between GPUs, gloo between CPUs."""
@@ -148,6 +150,9 @@ class Ranks:
         self.ended.set()
         if self.store is None:
             return
+        if self.watcher is not None:
+            # A thread that is within the store when the interpreter ends would abort the process.
+            self.watcher.join(GRACE_S)
         try:
             self.store.set(f"left{self.rank}", "")
             if self.rank == 0:
