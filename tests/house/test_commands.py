@@ -104,10 +104,3 @@ def test_every_question_is_in_the_study() -> None:
     text = (ROOT / "docs/study.md").read_text(encoding="utf-8")
     for path in (ROOT / "sweeps").glob("*.yaml"):
         assert f"sweep={path.stem}" in text, path.stem
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
