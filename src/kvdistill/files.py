@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,38 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path} is missing. Repeat the command that makes it.") from error
     except ValueError as error:
         raise ArtifactError(f"{path} is no JSON: {error}. Delete it and repeat.") from error
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """JSON that carries a hash of itself."""
+    write_json(path, value | {"seal": seal(value)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote. Raises ArtifactError naming a file that is no longer that."""
+    value = read_json(path)
+    if not isinstance(value, dict) or value.pop("seal", None) != seal(value):
+        raise ArtifactError(
+            f"{path} is altered since it was written. Delete {path.parent} and repeat the command."
+        )
+    return value
+
+
+def seal(value: Any) -> str:
+    """Hash of a JSON value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_hashes(folder: Path, files: Mapping[str, str]) -> None:
+    """Raises ArtifactError naming the first file below that is not as `files` has it."""
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != expected:
+            state = "altered" if path.is_file() else "missing"
+            raise ArtifactError(
+                f"{path} is {state} since it was built. Delete {folder} and repeat the command."
+            )
 
 
 def is_complete(folder: Path) -> bool:

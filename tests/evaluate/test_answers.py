@@ -105,3 +105,18 @@ def test_two_writers_of_one_file_spoil_nothing(tmp_path):
         first[f"a{n}"] = Answer("long " * 5000)
         second[f"b{n}"] = Answer([-1.0, True])
     assert len(Answers(path).known) == 100
+
+
+def test_an_altered_answer_is_asked_again(suite, tokenizer, nano_records, tmp_path):
+    model, data = tiny(tokenizer), {"test": nano_records}
+    first = evaluate(model, tokenizer, suite, data, cache=tmp_path)
+    (path,) = tmp_path.glob("*/answers.jsonl")
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    spoilt = bytearray(lines[3])
+    spoilt[spoilt.index(b", ") + 3] ^= 1  # a character of the response, so that the line is JSON
+    path.write_bytes(b"".join([*lines[:3], bytes(spoilt), *lines[4:]]))
+    count = forwards(model)
+    assert evaluate(model, tokenizer, suite, data, cache=tmp_path) == first
+    assert len(count) > 0
+    assert lines[3] in path.read_bytes()

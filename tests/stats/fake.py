@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kvdistill.files import write_sealed
+
 TASKS = {
     "nano_arithmetic": 60,
     "nano_algebra": 50,
@@ -128,9 +130,9 @@ def write_run(
         }
         write_json(folder / "routing.json", {"schema_version": 1, "weights": weights})
     write_json(folder / "status.json", {"schema_version": 1, "state": "done"})
-    write_json(
+    write_sealed(
         folder / "manifest.json",
-        {"schema_version": 1, "git": {"commit": "0" * 40}}
+        {"schema_version": 1, "files": {}, "git": {"commit": "0" * 40}}
         | ({"ledger": LEDGER | {"steps": steps}} if trained else {})
         | dict(extra or {}),
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kvdistill.files import read_sealed, write_sealed
 from kvdistill.report import build
 from kvdistill.report.tables import parity
 from kvdistill.stats.analysis import analyse
@@ -27,9 +28,9 @@ def study(root: Path, key: str = "steps", factor: float = 1.0, label: str = "mul
     plan = json.loads((folder / "plan.json").read_text())
     for identity in plan["questions"]["baselines"]["arms"][label].values():
         path = root / plan["runs"][identity]["folder"] / "manifest.json"
-        manifest = json.loads(path.read_text())
+        manifest = read_sealed(path)
         manifest["ledger"][key] = round(manifest["ledger"][key] * factor)
-        path.write_text(json.dumps(manifest))
+        write_sealed(path, manifest)
     return folder
 
 
@@ -93,9 +94,9 @@ def test_arms_that_read_other_texts_are_held_to_equal_steps_and_texts_alone(tmp_
     plan = json.loads((folder / "plan.json").read_text())
     for identity in plan["questions"]["baselines"]["arms"]["multi"].values():
         path = tmp_path / plan["runs"][identity]["folder"] / "manifest.json"
-        manifest = json.loads(path.read_text())
+        manifest = read_sealed(path)
         manifest["ledger"]["texts"] = "answers only"
-        path.write_text(json.dumps(manifest))
+        write_sealed(path, manifest)
     equal, words = parity(load([folder]))
     assert equal is True
     assert "2 sets of texts" in words

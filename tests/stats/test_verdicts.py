@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kvdistill.errors import ConfigError
+from kvdistill.files import write_sealed
 from kvdistill.stats.curves import information, specialises
 from kvdistill.stats.hypotheses import (
     BASELINE_KNOWN,
@@ -187,7 +188,7 @@ def test_a_claim_written_between_baseline_and_arm_says_so(tmp_path):
     )  # fmt: skip
     study = load([folder])
     for run in study.questions["q"].arms["single"].runs.values():
-        fake.write_json(run.folder / "manifest.json", {"hypotheses": registration([])})
+        write_sealed(run.folder / "manifest.json", {"files": {}, "hypotheses": registration([])})
     assert judge(load([folder]), SETTINGS)[0].recorded == BASELINE_KNOWN
 
 

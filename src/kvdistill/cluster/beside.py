@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kvdistill.errors import ConfigError
-from kvdistill.files import is_complete, read_json, write_json
+from kvdistill.files import is_complete, read_sealed, write_json
 from kvdistill.plan.freeze import thaw
 from kvdistill.records import SCHEMA_VERSION
 
@@ -24,7 +24,7 @@ def study_of(root: Path, names: Sequence[str]) -> Path:
             "seed": recipe["seed"],
             "recipe": identity,
             "trained": recipe["trained"],
-            "steps": read_json(folder / "manifest.json").get("ledger", {}).get("steps", 0),
+            "steps": read_sealed(folder / "manifest.json").get("ledger", {}).get("steps", 0),
         }
         arms[f"{recipe['arm']} {folder.name}"] = {str(recipe["seed"]): identity}
     study = root / "runs" / f"compared-{'-'.join(runs)}"

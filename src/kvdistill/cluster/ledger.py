@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from kvdistill.cluster import manifest
 from kvdistill.config.schema import typed
-from kvdistill.files import is_complete, read_json, write_json, write_text
+from kvdistill.files import is_complete, read_json, read_sealed, write_json, write_text
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.freeze import thaw
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
@@ -59,7 +60,7 @@ def row(label: str, identity: str, folder: Path, entry: Mapping[str, Any]) -> di
     named = {"label": label, "seed": entry["seed"], "run": identity, "texts": None}
     if not entry["trained"]:
         return named | spent
-    ledger = read_json(folder / "manifest.json")["ledger"]
+    ledger = read_sealed(folder / "manifest.json")["ledger"]
     recipe = thaw(folder).recipe
     budget, train = recipe["budget"], recipe["train"]
     return {
@@ -77,9 +78,11 @@ def copy_validation(root: Path, study: Path, runs: Iterable[Path]) -> None:
     found = []
     for run in runs:
         node = thaw(run)
-        path = root / "artifacts" / node.needs["validation"] / REPORT
-        if node.recipe["trained"] and path.is_file():
-            found.append(path)
+        made = root / "artifacts" / node.needs["validation"]
+        if node.recipe["trained"] and (made / REPORT).is_file():
+            if is_complete(made):
+                manifest.verify(made)
+            found.append(made / REPORT)
     if found:
         leaks = [path for path in found if read_json(path)["verdict"] != "clean"]
         shutil.copyfile((leaks or found)[-1], study / REPORT)

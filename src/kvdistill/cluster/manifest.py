@@ -8,8 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from kvdistill.errors import ArtifactError
-from kvdistill.files import hashes, read_json, sha256, write_json
+from kvdistill.files import check_hashes, hashes, read_json, read_sealed, write_sealed
 from kvdistill.records import SCHEMA_VERSION
 
 BOOKKEEPING = {
@@ -25,7 +24,7 @@ PACKAGES = (
 
 def write(folder: Path, kind: str, needs: Mapping[str, str], facts: dict[str, Any]) -> None:
     """Completes a folder: what it is, what it read, what made it, and a hash of every file."""
-    write_json(
+    write_sealed(
         folder / "manifest.json",
         {
             "schema_version": SCHEMA_VERSION,
@@ -41,14 +40,8 @@ def write(folder: Path, kind: str, needs: Mapping[str, str], facts: dict[str, An
 
 def verify(folder: Path) -> dict[str, Any]:
     """The manifest of a complete artefact. Raises ArtifactError naming a file that changed."""
-    manifest = read_json(folder / "manifest.json")
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or sha256(path) != expected:
-            state = "altered" if path.is_file() else "missing"
-            raise ArtifactError(
-                f"{path} is {state} since it was built. Delete {folder} and repeat the command."
-            )
+    manifest = read_sealed(folder / "manifest.json")
+    check_hashes(folder, manifest["files"])
     return manifest
 
 

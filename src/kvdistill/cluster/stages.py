@@ -15,7 +15,7 @@ from kvdistill.cluster.submit import special, submit
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import typed
 from kvdistill.errors import ConfigError, UserError
-from kvdistill.files import is_complete, read_json
+from kvdistill.files import is_complete, read_sealed
 from kvdistill.plan.expand import Plan, expand
 from kvdistill.plan.freeze import freeze, home, places, write_recipe
 from kvdistill.plan.graph import ONLY, Node
@@ -94,7 +94,7 @@ def teachers(job_overrides: Overrides, sweeps: Path) -> None:
         raise UserError("; ".join(f"{n}: {why}" for n, why in data.causes(failed).items()))
     table = Table("store", "teacher", "texts", "kept tokens", "MB", title="teachers' K and V")
     for node in stores:
-        said = read_json(folders[node.name] / "manifest.json")
+        said = read_sealed(folders[node.name] / "manifest.json")
         name = node.recipe["teachers"][ONLY]["name"]
         counts = f"{said['texts']:,}", f"{said['kept_tokens']:,}"
         table.add_row(node.name, name, *counts, f"{said['stored_bytes'] / 1e6:,.1f}")

@@ -4,8 +4,9 @@ lm-eval's own cache is keyed by the request alone, so that a second model is ser
 answers. Here a file belongs to one model: its name is a hash of weights, dtype, tokenizer, chat
 template, batch size and length, and a line is keyed by the request, which holds the prompt (so the
 task file and the data) and the generation settings. Extractors are applied afterwards and are not
-part of the key. All runs below one root share the files, so that the raw student's answers serve
-every suite and study.
+part of the key. A line begins with a hash of the rest: what was cut short or altered is asked
+again. All runs below one root share the files, so that the raw student's answers serve every suite
+and study.
 """
 
 import hashlib
@@ -46,8 +47,14 @@ class Answers:
     def __setitem__(self, key: str, answer: Answer) -> None:
         self.known[key] = answer
         if self.path is not None:
-            line = json.dumps([key, answer.response, answer.truncated], ensure_ascii=False)
-            _append(self.path, f"{line}\n".encode())
+            line = [key, answer.response, answer.truncated]
+            said = json.dumps(line, ensure_ascii=False).encode()
+            _append(self.path, f"{_check(said)} ".encode() + said + b"\n")
+
+
+def _check(said: bytes) -> str:
+    """Hash of a line's JSON."""
+    return hashlib.sha256(said).hexdigest()[:16]
 
 
 def _append(path: Path, line: bytes) -> None:
@@ -64,11 +71,10 @@ def _read(path: Path) -> dict[str, Answer]:
         # A process was killed in the middle of a line; the next one must not be glued to it.
         _append(path, b"\n")
     for line in data.split(b"\n"):
-        try:
-            key, response, truncated = json.loads(line)
-        except ValueError:
-            continue  # a cut line is no answer: its item is asked again
-        known[key] = Answer(response, truncated)
+        check, _, said = line.partition(b" ")
+        if check.decode(errors="replace") == _check(said):
+            key, response, truncated = json.loads(said)
+            known[key] = Answer(response, truncated)
     return known
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from kvdistill.errors import ArtifactError
-from kvdistill.files import read_json
+from kvdistill.files import check_hashes, read_json, read_sealed
 from kvdistill.stats.items import Reader
 from kvdistill.stats.study import Arm, Question, Run, Scores, Study
 
+RECORDS = ("results.json", "items.parquet", "curves.jsonl", "routing.json")
+"""What a report reads of a finished run."""
 TOLERANCE = 1e-6
 """Largest difference between a score in results.json and the mean of its items."""
 
@@ -85,7 +87,9 @@ def read_run(
         # A job that says done before its manifest stands has not finished writing.
         run.state = "unfinished" if run.state == "done" else run.state
         return run
-    run.manifest = read_json(folder / "manifest.json")
+    run.manifest = read_sealed(folder / "manifest.json")
+    kept = run.manifest["files"]
+    check_hashes(folder, {name: kept[name] for name in RECORDS if name in kept})
     results = read_json(folder / "results.json")
     run.efficiency = results.get("efficiency") or {}
     run.generalisation = results.get("generalisation") or {}

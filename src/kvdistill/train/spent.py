@@ -8,7 +8,7 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, typed
 from kvdistill.data.batch import Texts
-from kvdistill.files import read_json
+from kvdistill.files import read_sealed
 from kvdistill.geometry import Geometry
 from kvdistill.models.adapter import Adapter
 from kvdistill.plan import flops
@@ -51,7 +51,7 @@ def ledger(
         },
         **operations(trainer, read, config, needs, adapter),
         "stored_bytes": sum(
-            read_json(needs[f"kv.{name}"] / "manifest.json")["stored_bytes"]
+            read_sealed(needs[f"kv.{name}"] / "manifest.json")["stored_bytes"]
             for name in config["teachers"]
             if f"kv.{name}" in needs
         ),
