@@ -45,6 +45,7 @@ class Train:
     save_steps: int
     norm_steps: int
     """Between measurements of each term's gradient; 0 for none."""
+    eval_texts: int
     eval_tasks: int
     """Validations between task metrics; 0 for none."""
     eval_items: int
@@ -90,7 +91,8 @@ FORMATS = ("table", "plain", "json")
 POSITIVE = (
     "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
     "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
-    "train.eval_steps", "train.save_steps", "train.eval_items", "status.every_s",
+    "train.eval_steps", "train.save_steps", "train.eval_texts", "train.eval_items",
+    "status.every_s",
 )  # fmt: skip
 NOT_NEGATIVE = (
     "train.weight_decay", "train.warmup_ratio", "train.max_grad_norm", "train.norm_steps",

@@ -37,8 +37,8 @@ ROOMS = (
 )  # fmt: skip
 
 TRAIN_EXECUTION = {
-    "logging_steps", "eval_steps", "save_steps", "norm_steps", "eval_tasks", "eval_items",
-    "report_to", "deepspeed",
+    "logging_steps", "eval_steps", "save_steps", "norm_steps", "eval_texts", "eval_tasks",
+    "eval_items", "report_to", "deepspeed",
 }  # fmt: skip
 MODEL_EXECUTION = {"name", "placement", "reads_as"}
 TASKS_EXECUTION = {"data_root"}

@@ -32,9 +32,6 @@ from kvdistill.train.validate import Score, Validation
 
 log = logging.getLogger(__name__)
 
-VALIDATION_TEXTS = 256
-"""Texts of the val part that the curves are drawn from."""
-
 
 def train(
     config: Config,
@@ -95,7 +92,7 @@ def prepared(
     texts, collate = readings.texts(config, needs, "train_student", alignment)
     warn_of_epochs(steps * global_batch(budget) / len(texts))
     held, _ = readings.texts(config, needs, "val", alignment)
-    rows = evenly(len(held), VALIDATION_TEXTS)
+    rows = evenly(len(held), config["train"]["eval_texts"])
     count = -(-len(rows) // budget.batch_size)
     chunks = [rows[first::count] for first in range(count)]  # alike in size: none of one text
     batches = [collate([held[row] for row in chunk]) for chunk in chunks]
