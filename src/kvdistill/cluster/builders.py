@@ -80,8 +80,7 @@ def do_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> di
     trained = folder if config["trained"] else needs.get("student")
     model = load.model(config["student"], "student", trained)
     raw = load.model(config["student"], "student", needs.get("student"))
-    for each in (model, raw):
-        each.to(load.device(config["student"], "student"))  # type: ignore[arg-type]  # wrongly stubbed
+    model.to(load.device(config["student"], "student"))  # type: ignore[arg-type]  # wrongly stubbed
     tokenizer = load.tokenizer(config["student"], "student", trained)
     records.write(model, raw, tokenizer, config, needs, folder, facts, progress)
     complete(folder)

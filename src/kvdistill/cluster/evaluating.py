@@ -27,7 +27,8 @@ def run(job_overrides: Sequence[Sequence[str]], _: Path) -> None:
         {**base, "arm": ARM, "trained": False, "student": student, "teachers": {}}
         | {key: config[key] for key in ("tasks", "stats", "cluster", "root", "report")}
     )
-    suite = config["tasks"]["name"]
+    suite, backend = config["tasks"]["name"], config["tasks"].get("backend", "hf")
+    label += f" ({backend})" if backend != "hf" else ""
     plan = Plan(Path(config["root"]), str(config["study"] or f"evaluated-{suite}"), config=as_is)
     found = plan.add(as_is)
     plan.questions["evaluate"] = {

@@ -7,8 +7,8 @@ from typing import Any
 from lm_eval.api.task import Task
 
 from kvdistill.evaluate import scores
+from kvdistill.evaluate.asking import Asking
 from kvdistill.evaluate.extract import INVALID
-from kvdistill.evaluate.scorer import Scorer
 from kvdistill.evaluate.sources import data_hash
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.texts import texts
@@ -39,7 +39,7 @@ class Evaluation:
 
 def gathered(
     suite: Suite, tasks: Mapping[str, Task], missing: dict[str, str],
-    samples: Mapping[str, list[dict[str, Any]]], scorer: Scorer,
+    samples: Mapping[str, list[dict[str, Any]]], asking: Asking,
 ) -> Evaluation:  # fmt: skip
     """Items and scores of every task that has data, and the macro averages where all have."""
     by_task: dict[str, TaskScore] = {}
@@ -53,7 +53,7 @@ def gathered(
         scored = [
             row
             for key in keys
-            for row in _scored(name, key, tasks[key], metric, samples[key], scorer)
+            for row in _scored(name, key, tasks[key], metric, samples[key], asking)
         ]
         mine = [item for item, _ in scored]
         by_task[name] = scores.task_score(metric, mine, {item.item: c for item, c in scored})
@@ -91,7 +91,7 @@ def item_id(key: str, doc: Mapping[str, Any], number: int) -> str:
 
 
 def _scored(
-    name: str, key: str, task: Task, metric: str, samples: list[dict[str, Any]], scorer: Scorer
+    name: str, key: str, task: Task, metric: str, samples: list[dict[str, Any]], asking: Asking
 ) -> Iterator[tuple[Item, float]]:
     """One item a document, with its chance; the first filter decides, the second is the other."""
     requests = {request.doc_id: request for request in task.instances}
@@ -108,7 +108,7 @@ def _scored(
             prompt_hash=sample["prompt_hash"],
             correct=float(sample[metric]),
             unparsed=written and sample["filtered_resps"][0] == INVALID,
-            truncated=written and scorer.was_truncated(requests[sample["doc_id"]]),
+            truncated=written and asking.was_truncated(requests[sample["doc_id"]]),
             empty=written and not sample["resps"][0][0].strip(),
             alternative=alternative.get(sample["doc_id"]),
             **texts(key, task, sample),

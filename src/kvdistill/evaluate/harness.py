@@ -1,6 +1,7 @@
 """Scores a model on a suite's tasks, through lm-eval: its model class, its loop, our task files."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from lm_eval import evaluator
@@ -11,8 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kvdistill.errors import UserError
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.answers import Answers, model_key
+from kvdistill.evaluate.asking import Asking, Progress
 from kvdistill.evaluate.gather import Evaluation, gathered
-from kvdistill.evaluate.scorer import Progress, Scorer
+from kvdistill.evaluate.scorer import Scorer
 from kvdistill.evaluate.sources import MissingDataError
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.undisturbed import frozen, quiet
@@ -51,16 +53,14 @@ def evaluate(
         tasks, missing = load_tasks(suite, data)
         if not tasks:
             raise no_data(suite, missing)
-        scorer = Scorer(
-            model, tokenizer, batch_size=suite.batch_size, max_length=suite.max_length,
-            answers=_answers(model, tokenizer, suite, cache), progress=progress,
-        )  # fmt: skip
-        results = evaluator.evaluate(
-            scorer, {"tasks": tasks}, samples=_first_items(suite, tasks), bootstrap_iters=0,
-            apply_chat_template=suite.chat_template,
-        )  # fmt: skip
+        answers = _answers(model, tokenizer, suite, cache)
+        with _engine(model, tokenizer, suite, answers, progress) as asking:
+            results = evaluator.evaluate(
+                asking, {"tasks": tasks}, samples=_first_items(suite, tasks), bootstrap_iters=0,
+                apply_chat_template=suite.chat_template,
+            )  # fmt: skip
         assert results is not None
-        return gathered(suite, tasks, missing, results["samples"], scorer)
+        return gathered(suite, tasks, missing, results["samples"], asking)
 
 
 def no_data(suite: Suite, missing: Mapping[str, str]) -> UserError:
@@ -110,10 +110,31 @@ def _first_items(suite: Suite, tasks: Mapping[str, Task]) -> dict[str, list[int]
     }
 
 
+def _engine(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, suite: Suite,
+    answers: Answers, progress: Progress | None,
+) -> AbstractContextManager[Asking]:  # fmt: skip
+    if suite.backend == "vllm":
+        from kvdistill.evaluate.served import served  # an optional package
+
+        return served(model, tokenizer, suite, answers, progress)
+    return nullcontext(
+        Scorer(
+            model, tokenizer, batch_size=suite.batch_size, max_length=suite.max_length,
+            answers=answers, progress=progress,
+        )
+    )  # fmt: skip
+
+
 def _answers(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, suite: Suite, cache: Path | None
 ) -> Answers:
     if cache is None:
         return Answers()
-    settings = {"batch_size": suite.batch_size, "max_length": suite.max_length}
+    if suite.backend == "vllm":
+        from kvdistill.evaluate.served import facts  # an optional package
+
+        settings = facts(suite)
+    else:
+        settings = {"batch_size": suite.batch_size, "max_length": suite.max_length}
     return Answers(cache / f"eval-{model_key(model, tokenizer, settings)[:16]}" / "answers.jsonl")

@@ -46,7 +46,7 @@ def small(suite: Suite, split: Path, items: int) -> Suite:
     with quiet():
         tasks, _ = load_tasks(replace(suite, beside=(), limit=None, shots={}), own(split))
     drawn = [name for name in suite.tasks if drawn_from(name, tasks) == "test"]
-    return replace(suite, tasks=drawn or [GENERAL], beside=(), limit=items, shots={})
+    return replace(suite, tasks=drawn or [GENERAL], beside=(), limit=items, shots={}, backend="hf")
 
 
 def own(split: Path) -> dict[str, Path]:

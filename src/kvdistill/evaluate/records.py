@@ -77,6 +77,7 @@ def efficiency(
     ledger: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What the student costs to use, and what it cost to train."""
+    raw.to(model.device)  # type: ignore[arg-type]  # wrongly stubbed
     writes, raw_writes = side_by_side([model, raw], tokenizer, prompts(split))
     found: dict[str, Any] = {
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -1,19 +1,15 @@
 """lm-eval's Hugging Face model, with what a comparison of arms needs and lm-eval leaves out.
 
 Non-finite logits are refused (lm-eval scores a NaN model 1.0 where the first choice is the true
-one), a generation that ran out of tokens is told from one that ended, a prompt that would lose its
-head is refused, each row of a batch stops on its own, and every answer can be kept on disk as it
-comes, so that a killed evaluation continues at the item.
+one), a generation that ran out of tokens is told from one that ended, and each row of a batch stops
+on its own.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 from transformers import (
@@ -26,10 +22,8 @@ from transformers import (
 )
 
 from kvdistill.errors import UserError
-from kvdistill.evaluate.answers import Answer, Answers, request_key
-
-Progress = Callable[[int, int], None]
-"""Called with the answers had so far and those needed."""
+from kvdistill.evaluate.answers import Answers
+from kvdistill.evaluate.asking import Asking, Progress
 
 
 class NonFiniteLogitsError(ArithmeticError):
@@ -40,7 +34,7 @@ class NonFiniteLogitsError(ArithmeticError):
         self.row = row
 
 
-class Scorer(HFLM):
+class Scorer(Asking, HFLM):
     """One model for all tasks of a suite."""
 
     def __init__(
@@ -50,62 +44,17 @@ class Scorer(HFLM):
         super().__init__(
             pretrained=model, tokenizer=tokenizer, batch_size=batch_size, max_length=max_length
         )
-        self.answers = answers
-        self.progress = progress
-        self.set_cache_hook(_Recorder(self))
-        self.truncated: deque[bool] = deque()
-        self._asked: Sequence[Instance] = []
+        self.begin(answers, progress)
         self._batch = torch.empty(0)
 
-    def loglikelihood(
-        self, requests: list[Instance], disable_tqdm: bool = True
-    ) -> list[tuple[float, bool]]:
-        """Log-probability of each continuation, and whether it is the greedy one."""
-        return [tuple(text) for text in self._answer("loglikelihood", requests)]
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
-        """What the model writes after each prompt, up to a stop string."""
-        return self._answer("generate_until", requests)
-
-    def was_truncated(self, request: Instance) -> bool:
-        """Whether the generation ran out of tokens before any stop."""
-        return self.answers[request_key(request.request_type, request.args)].truncated
-
-    def _answer(self, kind: str, requests: Sequence[Instance]) -> list[Any]:
-        keys = [request_key(kind, request.args) for request in requests]
-        # The same prompt twice is answered once.
-        fresh = {key: r for key, r in zip(keys, requests, strict=True) if key not in self.answers}
-        self._asked = list(fresh.values())
-        self._total, self._done = len(set(keys)), len(set(keys)) - len(fresh)
-        self._report(0)
-        if fresh:
-            self._refuse_long_prompts(kind)
-            ask = getattr(super(), kind)
-            try:
-                ask(self._asked, disable_tqdm=True)
-            except NonFiniteLogitsError as error:
-                raise UserError(
-                    f"task {self._task_of(error.row)}: the model gives non-finite logits (NaN or "
-                    f"infinity), so nothing can be scored. Check its training and its dtype."
-                ) from error
-        return [self.answers[key].response for key in keys]
-
-    def _refuse_long_prompts(self, kind: str) -> None:
-        """lm-eval would cut off the head of a long prompt and score what is left."""
-        for request in self._asked:
-            prompt, rest = request.args
-            room = self.max_length
-            if kind == "generate_until":
-                room -= rest["max_gen_toks"]
-                length = len(self.tok_encode(prompt))
-            else:
-                length = sum(map(len, self._encode_pair(prompt, rest))) - 1
-            if length > room:
-                raise UserError(
-                    f"task {request.task_name}: a prompt of {length} tokens does not fit into "
-                    f"tasks.max_length={self.max_length}, which leaves {max(room, 0)} for it. "
-                    f"Raise tasks.max_length, lower tasks.max_gen_toks, or use fewer tasks.shots."
-                )
+    def _ask(self, kind: str) -> None:
+        try:
+            super()._ask(kind)
+        except NonFiniteLogitsError as error:
+            raise UserError(
+                f"task {self._task_of(error.row)}: the model gives non-finite logits (NaN or "
+                f"infinity), so nothing can be scored. Check its training and its dtype."
+            ) from error
 
     def _model_call(self, inps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self._batch = inps
@@ -134,11 +83,6 @@ class Scorer(HFLM):
         self.truncated.extend((~ended).tolist())
         return out
 
-    def _report(self, more: int) -> None:
-        self._done += more
-        if self.progress is not None:
-            self.progress(self._done, self._total)
-
     def _task_of(self, row: int) -> str:
         """Whose prompt a row of the last batch is; only asked once something has gone wrong."""
         ids = self._batch[row].tolist()
@@ -153,18 +97,6 @@ class Scorer(HFLM):
             if found:
                 return request.task_name or "?"
         return " or ".join(sorted({request.task_name or "?" for request in self._asked}))
-
-
-class _Recorder:
-    """lm-eval's cache hook: told of every answer as it comes, in the order of the batch."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self.scorer = scorer
-
-    def add_partial(self, kind: str, request: Sequence[Any], response: Any) -> None:
-        truncated = self.scorer.truncated.popleft() if kind == "generate_until" else False
-        self.scorer.answers[request_key(kind, request)] = Answer(response, truncated)
-        self.scorer._report(1)
 
 
 @dataclass

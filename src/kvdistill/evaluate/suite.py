@@ -5,6 +5,8 @@ No torch here: the plan and the report read a suite without loading a model.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Literal
 
 from kvdistill.errors import ConfigError
 
@@ -30,10 +32,17 @@ class Suite:
     chat_template: bool = False
     data_root: str | None = None
     """Folder with local copies of the benchmarks, one subfolder each; null: the Hub."""
+    backend: Literal["hf", "vllm"] = "hf"
+    """What computes the answers: transformers, or vLLM on a GPU (the extra `vllm`)."""
 
     def __post_init__(self) -> None:
         if not self.tasks:
             raise ConfigError("tasks.tasks is empty. Name at least one task, or use tasks=quick.")
+        if self.backend == "vllm" and find_spec("vllm") is None:
+            raise ConfigError(
+                "tasks.backend=vllm needs the package vllm: pip install kvdistill[vllm], without "
+                "constraints.txt. Or use tasks.backend=hf."
+            )
         names = [*self.tasks, *self.beside]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"tasks names {', '.join(twice)} twice. Name each task once.")

@@ -25,6 +25,7 @@ Raise it with any change of theirs that gives other tensors.
 INTRODUCED: dict[str, Any] = {
     "adapter": {"_target_": "kvdistill.models.whole.Whole"},
     "train.group_by_length": False,
+    "tasks.backend": "hf",
 }
 """Options added since version 1, by science path, with the value that means "as before".
 

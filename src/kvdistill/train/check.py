@@ -22,7 +22,13 @@ from kvdistill.train.rooms import Rooms, Weights
 
 def check(config: Config) -> None:
     """Raises ConfigError for what a part refuses of this config; allocates no weights."""
-    build("tasks", config["tasks"])
+    suite = build("tasks", config["tasks"])
+    ranks = config["budget"]["num_gpus"] if config["trained"] else 1
+    if suite.backend == "vllm" and ranks > 1:
+        raise ConfigError(
+            f"tasks.backend=vllm scores in a process of its own, but budget.num_gpus={ranks} makes "
+            "a run several. Train with tasks.backend=hf, then score it with stage=evaluate."
+        )
     build("data.source", config["data"]["source"])
     models = {"student": config["student"]}
     models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
