@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import json
 import sys
 from importlib.util import find_spec
 
@@ -154,8 +153,7 @@ def test_the_engine_and_its_version_are_part_of_what_is_kept(
     evaluate(model, tokenizer, served, data, cache=tmp_path)
     kept = list(tmp_path.glob("eval-*/answers.jsonl"))
     assert len(kept) == 3
-    assert {len(path.read_text("utf-8").splitlines()) for path in kept} == {4}
-    assert all(json.loads(line) for path in kept for line in path.read_text("utf-8").splitlines())
+    assert [len(Answers(path).known) for path in kept] == [4, 4, 4]
 
 
 @pytest.mark.usefixtures("_stand_in")
