@@ -166,21 +166,22 @@ def agreement(model, tokenizer, root: Path, work: Path) -> dict[str, int]:
         data_root=str(root),
     )  # fmt: skip
     for ours, theirs in SAME_PROMPT.items():
-        found = [
-            {
-                item.prompt_hash: item.correct
-                for item in evaluate(
-                    model, tokenizer, dataclasses.replace(base, tasks=[task]), {}
-                ).items
-            }
-            for task in (ours, theirs)
-        ]
-        pairs = [(found[0][key], found[1][key]) for key in found[0].keys() & found[1].keys()]
+        pairs = same_prompt(model, tokenizer, base, ours, theirs)
         figures[f"{ours}_pairs"] = len(pairs)
         figures["same_prompt_differ"] += sum(abs(a - b) > 1e-6 for a, b in pairs)
     for ours, theirs in SAME_OUTPUT.items():
         figures |= same_output(model, tokenizer, base, ours, theirs, work)
     return figures
+
+
+def same_prompt(model, tokenizer, base, ours, theirs) -> list[tuple[float, float]]:
+    """(our verdict, theirs) of every prompt that both tasks ask, each task scored on its own."""
+    first, second = (
+        {item.prompt_hash: item.correct for item in scored.items}
+        for task in (ours, theirs)
+        for scored in [evaluate(model, tokenizer, dataclasses.replace(base, tasks=[task]), {})]
+    )
+    return [(first[key], second[key]) for key in first.keys() & second.keys()]
 
 
 def same_output(model, tokenizer, base, ours, theirs, work) -> dict[str, int]:
