@@ -1,6 +1,7 @@
 """Runs a plan's jobs as processes on this machine, each after the artefacts it reads."""
 
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from kvdistill.plan.graph import Node
 from kvdistill.plan.world import world_size
 
 POLL_S = 0.2
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -108,7 +110,10 @@ def died(folder: Path, code: int | None) -> str:
 
 
 def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> dict[str, str]:
-    """Does all jobs and returns the failed ones with their reason. Ctrl-C stops them cleanly."""
+    """Does all jobs and returns the failed ones with their reason.
+
+    Ctrl-C, SIGTERM or a closed terminal stop them cleanly.
+    """
     cores = len(os.sched_getaffinity(0))
     slots = settings.max_parallel or cores
     jobs = Jobs(list(nodes), folders)
@@ -117,6 +122,7 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
     )  # fmt: skip
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
     try:
         with Progress(*columns, console=Console(stderr=True)) as progress:
             total = progress.add_task("all jobs", total=len(jobs.waiting))
@@ -131,6 +137,8 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
                 time.sleep(POLL_S)
     finally:
         jobs.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return jobs.failed
 
 

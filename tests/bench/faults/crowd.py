@@ -1,0 +1,34 @@
+"""Several commands for one study at once, and one that dies while another waits for it."""
+
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.faults.study import Calm, end, kill, start
+
+
+def faults(
+    calm: Calm, place: Path, chance: random.Random, quick: bool
+) -> Iterator[tuple[str, str]]:
+    """Two and eight at once; then a first one killed while a second waits for its lease."""
+    for size in (2,) if quick else (2, 8):
+        root = place / f"{size}"
+        ended = [end(command) for command in [start(root) for _ in range(size)]]
+        judged = sorted(calm.judge(root, one) for one in ended)
+        yield f"{size} commands at once", judged[-1]  # wrong sorts behind same
+        shutil.rmtree(root)
+    for number in range(1 if quick else 6):
+        root = place / f"holder-{number}"
+        first = start(root)
+        time.sleep(2)
+        second = start(root)
+        instant = chance.uniform(2, calm.seconds / 2)
+        time.sleep(instant)
+        kill(first)
+        yield (
+            f"the first of two killed at {instant + 2:.1f} s",
+            calm.judge(root, end(second)),
+        )
+        shutil.rmtree(root)

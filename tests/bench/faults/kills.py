@@ -1,0 +1,133 @@
+"""One nano run, its whole command ended by SIGKILL again and again.
+
+The instants are drawn from a seed over the run's own time; each kill is continued by repeating the
+same command. Weights and curves, measured seconds aside, are compared with a run left alone.
+"""
+
+# ruff: noqa: T201 - a bench speaks on the terminal
+import hashlib
+import json
+import random
+import shutil
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tests.bench.faults import study
+
+RUN = [
+    "arm=multi_teacher", "fusion=learnable", "references=false", "tasks=quick", "seed=42",
+    "train.save_steps=2", "train.logging_steps=3", "train.eval_steps=5", "train.eval_tasks=4",
+]  # fmt: skip
+FULL = ["budget.total_tokens=245760", "teachers.a.build.training.steps=100",
+        "teachers.b.build.training.steps=100"]  # fmt: skip
+QUICK = ["budget.total_tokens=10240", "budget.batch_size=16", "data.source.rows=40",
+         "train.calibration_rows=8", "train.eval_tasks=0", "teachers.a.build.training.steps=2",
+         "teachers.b.build.training.steps=2"]  # fmt: skip
+MEASURED = "train_s"
+
+
+def measure(
+    room: Path, chance: random.Random, quick: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Kills one run again and again; (figures, what they must be)."""
+    wanted = 2 if quick else 20
+    arguments = [*RUN, *(QUICK if quick else FULL)]
+    calm, killed = room / "alone", room / "killed"
+    ready, took = times(calm, arguments)
+    print(f"left alone: {ready:.1f} s to its first step, {took:.1f} s in all", flush=True)
+    # The same teachers: what is disturbed is the run.
+    shutil.copytree(calm / "artifacts", killed / "artifacts")
+    instants = sorted(chance.uniform(0, took) for _ in range(wanted))
+    steps = []
+    for before, instant in pairwise([0.0, *instants]):
+        # A command that continues is as long as the first in coming to a step.
+        steps.append(disturb(killed, arguments, instant - before + ready * (before > ready)))
+        print(f"kill {len(steps)}: at {instant:.1f} s, step {steps[-1]}", flush=True)
+    finish(killed, arguments)
+    alone, again = ended(calm), ended(killed)
+    figures = {
+        "kills": sum(step is not None for step in steps),
+        "kill_instants_s": [round(instant, 2) for instant in instants],
+        "kill_steps": steps,
+        "weights_identical": weights(alone) == weights(again),
+        "curves_identical": curves(alone) == curves(again),
+        "unused_checkpoints_named": (again / "log.txt").read_text().count("is not used"),
+    }
+    return figures, {"kills": wanted, "weights_identical": True, "curves_identical": True}
+
+
+def times(root: Path, arguments: list[str]) -> tuple[float, float]:
+    """Seconds from a run's first sign of life to its first step, and to its end."""
+    command = study.start(root, arguments=arguments)
+    began = first = None
+    while command.poll() is None:
+        status = said(root)
+        began = began or (time.monotonic() if status.get("state") == "running" else None)
+        first = first or (time.monotonic() if status.get("step") else None)
+        time.sleep(0.02)
+    assert command.returncode == 0, said(root)
+    assert began is not None
+    assert first is not None
+    return first - began, time.monotonic() - began
+
+
+def disturb(root: Path, arguments: list[str], instant: float) -> int | None:
+    """Starts the command and kills all of it `instant` seconds after its run has begun.
+
+    Returns the last step it told of; None where it ended before that.
+    """
+    before = said(root)
+    command = study.start(root, arguments=arguments)
+    while not begun(before, said(root)) and command.poll() is None:
+        time.sleep(0.02)
+    until = time.monotonic() + instant
+    while time.monotonic() < until and command.poll() is None:
+        time.sleep(0.01)
+    alive = command.poll() is None
+    study.kill(command)
+    return said(root).get("step", 0) if alive else None
+
+
+def begun(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether the run has given a sign of life of its own since."""
+    return now.get("state") == "running" and now["heartbeat"] != before.get("heartbeat")
+
+
+def finish(root: Path, arguments: list[str]) -> None:
+    """The command, to its end."""
+    ended = study.end(study.start(root, arguments=arguments))
+    if ended.code != 0:
+        raise SystemExit(f"the command ended with {ended.code}: {ended.said}")
+
+
+def run_folder(root: Path) -> Path | None:
+    """The one run's folder, once it is planned."""
+    return next(iter(root.glob("runs/*/runs/seed42-*[0-9a-f]")), None)
+
+
+def said(root: Path) -> dict[str, Any]:
+    """The run's status; empty before there is one."""
+    folder = run_folder(root)
+    path = folder / "status.json" if folder else None
+    return json.loads(path.read_text()) if path is not None and path.is_file() else {}
+
+
+def ended(root: Path) -> Path:
+    """The finished run's folder."""
+    folder = run_folder(root)
+    assert folder is not None
+    assert (folder / "manifest.json").is_file(), said(root)
+    return folder
+
+
+def weights(folder: Path) -> str:
+    """Content hash of what was trained."""
+    return hashlib.sha256((folder / "model/model.safetensors").read_bytes()).hexdigest()
+
+
+def curves(folder: Path) -> list[dict[str, Any]]:
+    """Every line without measured seconds."""
+    lines = (folder / "curves.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(one).items() if k != MEASURED} for one in lines]

@@ -1,0 +1,89 @@
+"""The machine's own faults: no space, a folder that cannot be written, a clock that jumps.
+
+Needs root (to mount) and the program faketime; without them the faults are named and left out.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.faults.study import Calm, Ended, kill, run, start
+
+JUMPS = ("-2h", "+2h", "-400d", "+400d")
+
+
+def faults(
+    calm: Calm, place: Path, chance: random.Random, quick: bool
+) -> Iterator[tuple[str, str]]:
+    """Each is met in the middle of a study, which is then continued without it."""
+    if os.geteuid() == 0:
+        yield from full(calm, place / "full", chance, 1 if quick else 8)
+        yield from read_only(calm, place / "read-only", chance, 1 if quick else 4)
+    if shutil.which("faketime"):
+        yield from jumps(calm, place / "clock", chance, JUMPS[:1] if quick else JUMPS)
+
+
+def mount(root: Path, options: str, *, again: bool = False) -> None:
+    """A file system in memory."""
+    root.mkdir(exist_ok=True)
+    options = f"remount,{options}" if again else options
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(root)], check=True)
+
+
+def full(calm: Calm, root: Path, chance: random.Random, count: int) -> Iterator[tuple[str, str]]:
+    """A disk with room for a part of the study, then for all of it."""
+    needed = sum(path.stat().st_size for path in calm.root.rglob("*") if path.is_file())
+    for _ in range(count):
+        size = int(needed * chance.uniform(0.02, 0.9))
+        mount(root, f"size={size}")
+        try:
+            first = run(root)
+            mount(root, f"size={needed * 8}", again=True)
+            yield f"a disk of {size / needed:.0%}", after(calm, root, first, "space")
+        finally:
+            subprocess.run(["umount", str(root)], check=True)
+
+
+def read_only(
+    calm: Calm, root: Path, chance: random.Random, count: int
+) -> Iterator[tuple[str, str]]:
+    """A file system that turns read-only in the middle of a study."""
+    for _ in range(count):
+        instant = chance.uniform(0, calm.seconds)
+        mount(root, "size=1g")
+        try:
+            command = start(root)
+            time.sleep(instant)
+            kill(command)
+            mount(root, "size=1g,ro", again=True)
+            first = run(root)
+            mount(root, "size=1g,rw", again=True)
+            yield f"read-only after {instant:.1f} s", after(calm, root, first, "read-only")
+        finally:
+            subprocess.run(["umount", str(root)], check=True)
+
+
+def jumps(
+    calm: Calm, root: Path, chance: random.Random, far: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """A command killed, and continued under another clock."""
+    for jump in far:
+        instant = chance.uniform(0, calm.seconds)
+        command = start(root)
+        time.sleep(instant)
+        kill(command)
+        ended = run(root, before=["faketime", "-f", jump])
+        yield f"the clock {jump} after {instant:.1f} s", calm.judge(root, ended)
+        shutil.rmtree(root)
+
+
+def after(calm: Calm, root: Path, first: Ended, named: str) -> str:
+    """How it ended: refused with a line that names the cause, then the same bits."""
+    if first.code != 0 and not (first.clear and named in first.said.lower()):
+        return f"wrong: exit code {first.code}, {first.said}"
+    last = calm.judge(root, run(root))
+    return last if first.code == 0 or last != "same" else f"refused: {first.said.splitlines()[-1]}"

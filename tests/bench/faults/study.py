@@ -1,0 +1,134 @@
+"""A sweep of seconds, the command that runs it, and what must be the same whatever happened."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.slurm.study import evidence as of_run
+from tests.slurm.study import read, runs
+
+REPORT = "validation_report.json"
+ROOT = Path(__file__).parents[3]
+SWEEP = (
+    "-m", "fusion=fixed,learnable", "source=store", "seed=1", "data.source.rows=40",
+    "budget.batch_size=16", "budget.total_tokens=10240", "train.calibration_rows=8",
+    "train.eval_steps=5", "train.save_steps=2", "train.eval_texts=16", "tasks=quick",
+    "references=false", "teachers.a.build.training.steps=20",
+    "teachers.b.build.training.steps=20",
+)  # fmt: skip
+"""Every stage: data, two teachers, their stores, calibration, two runs of ten steps, a report."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    said: str
+    """What it wrote to stderr, progress bars aside."""
+
+    @property
+    def clear(self) -> bool:
+        """Refused in one line, no traceback."""
+        return self.code in (1, 2) and bool(self.said) and "Traceback" not in self.said
+
+
+def start(
+    root: Path, *, before: Sequence[str] = (), arguments: Sequence[str] = SWEEP
+) -> subprocess.Popen[bytes]:
+    """The command, in a process group of its own, `before` in front of it."""
+    return subprocess.Popen(
+        [*before, sys.executable, "launch.py", *arguments, f"root={root}"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def end(command: subprocess.Popen[bytes]) -> Ended:
+    """Waits for a command that nobody disturbs any more."""
+    _, heard = command.communicate(timeout=900)
+    said = heard.decode(errors="replace")
+    lines = [line for line in said.splitlines() if line.strip() and "all jobs" not in line]
+    return Ended(command.returncode, "\n".join(lines))
+
+
+def run(root: Path, *, before: Sequence[str] = ()) -> Ended:
+    """The command, to its end."""
+    return end(start(root, before=before))
+
+
+def kill(command: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
+    """Sends a signal to all processes of a command, and waits until it is gone."""
+    with suppress(ProcessLookupError):
+        os.killpg(command.pid, number)
+    command.communicate()
+
+
+def evidence(root: Path) -> dict[str, object]:
+    """Artefacts by the hashes in their manifests; runs and verdicts by content."""
+    found: dict[str, object] = {}
+    for path in root.glob("artifacts/*/manifest.json"):
+        files = read(path)["files"]
+        found[path.parent.name] = {name: at for name, at in files.items() if name != REPORT}
+        if (path.parent / REPORT).is_file():
+            found[f"{path.parent.name}/{REPORT}"] = unmeasured(read(path.parent / REPORT))
+    for identity, folder in runs(root).items():
+        found[identity] = of_run(folder) | {"items": (folder / "items.parquet").read_bytes()}
+    found["verdicts"] = json.loads((root / "runs/nano/report/significance.json").read_text())
+    return found
+
+
+def unmeasured(value: Any) -> Any:
+    """A report without the seconds that it took."""
+    if isinstance(value, dict):
+        return {key: unmeasured(one) for key, one in value.items() if key != "elapsed_s"}
+    return [unmeasured(one) for one in value] if isinstance(value, list) else value
+
+
+def copy(calm: Path, place: Path) -> Path:
+    """A finished study of one's own."""
+    shutil.copytree(calm, place, symlinks=True)
+    return place
+
+
+@dataclass(frozen=True)
+class Calm:
+    """The study that nobody disturbed, and how long it took."""
+
+    root: Path
+    seconds: float
+    evidence: dict[str, object]
+
+    @classmethod
+    def made(cls, root: Path) -> "Calm":
+        """Runs it; raises where even that fails."""
+        began = time.monotonic()
+        ended = run(root)
+        if ended.code != 0:
+            raise SystemExit(f"the command ended with {ended.code}: {ended.said}")
+        return cls(root, time.monotonic() - began, evidence(root))
+
+    def differs(self, root: Path) -> list[str]:
+        """What of a study is missing or has ended in other bits."""
+        found = evidence(root)
+        names = sorted({*found, *self.evidence})
+        return [name for name in names if found.get(name) != self.evidence.get(name)]
+
+    def judge(self, root: Path, ended: Ended) -> str:
+        """Same, or wrong and how: of a study that should be complete after a command."""
+        if ended.code != 0:
+            return f"wrong: exit code {ended.code}, {ended.said}"
+        differing = self.differs(root)
+        return f"wrong: {', '.join(differing)} differ" if differing else "same"
