@@ -33,9 +33,11 @@ from hydra import initialize_config_dir
 from kvdistill.config.compose import compose
 from kvdistill.data.sources.nano import Nano
 from kvdistill.train import readings
+from kvdistill.train.arguments import arguments
 from kvdistill.train.curves import Curves
 from kvdistill.train.run import distiller, train
-from kvdistill.train.trainer import DistillTrainer, answers, arguments
+from kvdistill.train.trainer import DistillTrainer
+from kvdistill.train.validate import answers
 from tests.compression.peak import Peak
 from tests.kv.stores import built
 
