@@ -30,13 +30,10 @@ from pathlib import Path
 import torch
 from hydra import initialize_config_dir
 
+from kvdistill.config.build import build
 from kvdistill.config.compose import compose
 from kvdistill.data.sources.nano import Nano
-from kvdistill.train import readings
-from kvdistill.train.arguments import arguments
-from kvdistill.train.curves import Curves
-from kvdistill.train.run import distiller, train
-from kvdistill.train.trainer import DistillTrainer
+from kvdistill.train.run import distiller, prepared, train
 from kvdistill.train.validate import answers
 from tests.compression.peak import Peak
 from tests.kv.stores import built
@@ -84,26 +81,21 @@ class Arm:
     def __init__(self, root: Path, *overrides: str) -> None:
         self.config = compose(list(overrides))
         self.needs = built(root, self.config)
-        self.module, _ = distiller(self.config, self.needs)
-        rooms = self.module.rooms
-        alignment = rooms.first.reader.alignment if rooms else None
-        self.texts, self.collate = readings.texts(
-            self.config, self.needs, "train_student", alignment
-        )
+        adapter = build("adapter", self.config["adapter"])
+        self.module, _, _ = distiller(self.config, self.needs, adapter)
         folder = Path(tempfile.mkdtemp(dir=root))
-        self.trainer = DistillTrainer(
-            self.module, arguments(self.config, 1000, folder), self.texts, [], self.collate, [],
-            Curves(folder), lambda *_: None,
-        )  # fmt: skip
+        self.trainer, self.texts = prepared(
+            self.module, self.config, self.needs, folder, lambda *_: None, None
+        )
         self.trainer.current_gradient_accumulation_steps = 1
         self.optimizer = self.trainer.create_optimizer()
         self.module.train()
 
     def step(self, rows: Sequence[int]) -> None:
         """One optimiser step on these texts."""
-        batch = self.collate([self.texts[row] for row in rows])
+        inputs = self.trainer.data_collator([self.texts[row] for row in rows])
         loss = self.trainer.compute_loss(
-            self.module, {"batch": batch}, num_items_in_batch=answers(batch)
+            self.module, inputs, num_items_in_batch=answers(inputs["batch"])
         )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)

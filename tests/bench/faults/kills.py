@@ -42,8 +42,10 @@ def measure(
     instants = sorted(chance.uniform(0, took) for _ in range(wanted))
     steps = []
     for before, instant in pairwise([0.0, *instants]):
-        # A command that continues is as long as the first in coming to a step.
-        steps.append(disturb(killed, arguments, instant - before + ready * (before > ready)))
+        # A command that continues is where the last one was when it tells of its first step.
+        continued = before > ready
+        gap = instant - before if continued else instant
+        steps.append(disturb(killed, arguments, gap, stepped=continued))
         print(f"kill {len(steps)}: at {instant:.1f} s, step {steps[-1]}", flush=True)
     finish(killed, arguments)
     alone, again = ended(calm), ended(killed)
@@ -59,28 +61,29 @@ def measure(
 
 
 def times(root: Path, arguments: list[str]) -> tuple[float, float]:
-    """Seconds from a run's first sign of life to its first step, and to its end."""
+    """Seconds from a run's first sign of life to its first step, and to its last record."""
     command = study.start(root, arguments=arguments)
-    began = first = None
+    began = first = last = None
     while command.poll() is None:
         status = said(root)
         began = began or (time.monotonic() if status.get("state") == "running" else None)
         first = first or (time.monotonic() if status.get("step") else None)
+        last = last or (time.monotonic() if status.get("state") == "done" else None)
         time.sleep(0.02)
     assert command.returncode == 0, said(root)
     assert began is not None
     assert first is not None
-    return first - began, time.monotonic() - began
+    return first - began, (last or time.monotonic()) - began
 
 
-def disturb(root: Path, arguments: list[str], instant: float) -> int | None:
-    """Starts the command and kills all of it `instant` seconds after its run has begun.
+def disturb(root: Path, arguments: list[str], instant: float, *, stepped: bool) -> int | None:
+    """Kills all of a command `instant` seconds after its run has begun, or has made a step.
 
     Returns the last step it told of; None where it ended before that.
     """
     before = said(root)
     command = study.start(root, arguments=arguments)
-    while not begun(before, said(root)) and command.poll() is None:
+    while not begun(before, said(root), stepped) and command.poll() is None:
         time.sleep(0.02)
     until = time.monotonic() + instant
     while time.monotonic() < until and command.poll() is None:
@@ -90,9 +93,10 @@ def disturb(root: Path, arguments: list[str], instant: float) -> int | None:
     return said(root).get("step", 0) if alive else None
 
 
-def begun(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether the run has given a sign of life of its own since."""
-    return now.get("state") == "running" and now["heartbeat"] != before.get("heartbeat")
+def begun(before: dict[str, Any], now: dict[str, Any], stepped: bool) -> bool:
+    """Whether the run has given a sign of life of its own since: of a step if `stepped`."""
+    alive = now.get("state") == "running" and now["heartbeat"] != before.get("heartbeat")
+    return alive and (now["step"] > 0 or not stepped)
 
 
 def finish(root: Path, arguments: list[str]) -> None:
