@@ -44,3 +44,18 @@ def test_a_process_on_the_copy_names_it_in_its_manifests(tmp_path: Path) -> None
     )  # fmt: skip
     assert code.name in done.stdout
     assert str(git("rev-parse", "HEAD")) in done.stdout
+
+
+def test_what_is_hidden_or_elsewhere_is_not_copied(tmp_path: Path) -> None:
+    from kvdistill.cluster.snapshot import take
+
+    source = package(tmp_path, "a = 1\n")
+    first = take(tmp_path, source)
+    (tmp_path / "token").write_text("hf_secret")
+    (source / ".env").write_text("HF_TOKEN=hf_secret")
+    (source / ".git").mkdir()
+    (source / ".git/credentials").write_text("hf_secret")
+    (source / "room/link.py").symlink_to(tmp_path / "token")
+    assert take(tmp_path, source) == first
+    copied = {p.name for p in first.rglob("*") if p.is_file()}
+    assert copied == {"new.py", "tasks.yaml", "origin.json"}

@@ -40,3 +40,42 @@ def test_an_unknown_field_names_the_path() -> None:
     node = {"_target_": "kvdistill.layers.last.Last", "nonsense": 1}
     with pytest.raises(ConfigError, match=r"^layers\.map\.nonsense is no setting of Last"):
         build("layers.map", node)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kvdistill.cluster.child.subprocess.run",
+        "kvdistill.cluster.child.os.system",
+        "kvdistill.cluster.child.ask",
+        "kvdistill.files.write_text",
+        "kvdistill.config.build.ConfigError",
+        "kvdistill.files",
+    ],
+)
+def test_only_a_class_that_the_package_defines_is_built(name: str) -> None:
+    from kvdistill.config.build import build
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=rf"^x\._target_={name} is no class that a module"):
+        build("x", {"_target_": name})
+
+
+@pytest.mark.parametrize("key", ["_args_", "_recursive_", "_convert_"])
+def test_hydras_other_ways_past_the_check_are_closed(key: str) -> None:
+    from kvdistill.config.build import build
+    from kvdistill.errors import ConfigError
+
+    node = {"_target_": "kvdistill.layers.last.Last", key: []}
+    with pytest.raises(ConfigError, match=rf"^x\.{key} is no setting"):
+        build("x", node)
+
+
+def test_no_text_is_resolved_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.config.build import build
+    from kvdistill.errors import ConfigError
+
+    monkeypatch.setenv("HF_TOKEN", "a-secret")
+    node = {"_target_": "kvdistill.evaluate.suite.Suite", "name": "${oc.env:HF_TOKEN}"}
+    with pytest.raises(ConfigError, match=r"^x\.name='\$\{oc\.env:HF_TOKEN\}' must not hold"):
+        build("x", node)

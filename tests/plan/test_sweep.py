@@ -87,3 +87,33 @@ def test_an_arms_resources_reach_its_runs_and_no_identity(tmp_path: Path) -> Non
         plan("resources: {two: {memory: 4}}")
     with pytest.raises(ConfigError, match=r"resources.two.mem_gb: Value 'lots'"):
         plan("resources: {two: {mem_gb: lots}}")
+
+
+@pytest.mark.parametrize("name", ["../s", "/etc/hosts", "a/b", "..", "", "s\n"])
+def test_a_sweep_is_a_plain_name(name: str, tmp_path: Path) -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.plan.sweep import load
+
+    folder = tmp_path / "sweeps"
+    (folder / "a").mkdir(parents=True)
+    for place in (tmp_path / "s.yaml", folder / "s\n.yaml", folder / "a/b.yaml", folder / ".yaml"):
+        place.write_text(FILE)
+    with pytest.raises(ConfigError, match=r"is no file of"):
+        load(name, folder)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["trust: [a/b]", "hydra.callbacks: {}", "+hydra.job.env_set.A: 1", "cluster.setup: [x]",
+     "root: /elsewhere"],
+)  # fmt: skip
+def test_a_sweep_says_nothing_that_only_a_command_may(line: str, tmp_path: Path) -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.plan.sweep import read
+
+    (tmp_path / "s.yaml").write_text(f"arms: {{a: {{{line}}}}}\n")
+    with pytest.raises(ConfigError, match=r"s\.yaml: .* is no setting of a sweep"):
+        read("s", tmp_path)
+    (tmp_path / "s.yaml").write_text("arms: {a: {}}\nresources: {a: {setup: [touch x]}}\n")
+    with pytest.raises(ConfigError, match=r"s\.yaml: resources\.a\.setup is shell"):
+        read("s", tmp_path)

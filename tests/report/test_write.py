@@ -15,6 +15,7 @@ import pytest
 import kvdistill
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.report import build
+from kvdistill.report.write import check_output
 from kvdistill.stats.hypotheses import registration
 from tests.report.conftest import HOSTILE
 from tests.stats import fake
@@ -33,6 +34,14 @@ def test_the_same_records_give_the_same_bytes(study, built, tmp_path):
     second = {p.relative_to(again.parent): p for p in again.parent.rglob("*") if p.is_file()}
     assert set(first) == set(second)
     assert [n for n in first if first[n].read_bytes() != second[n].read_bytes()] == []
+
+
+def test_a_folder_that_no_report_wrote_is_not_replaced(built, tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"^report\.output=.* has a folder figures that no"):
+        check_output(tmp_path)
+    check_output(built.parent)
 
 
 def test_the_page_is_small_and_asks_for_nothing(built):

@@ -177,3 +177,25 @@ def test_seconds_go_on_from_the_checkpoint(trained: Make, tmp_path: Path) -> Non
     (folder / "checksums.json").unlink()
     seal(folder, {})
     assert trained(teachers=(), name="timed").curves.seconds > 1000
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_what_would_run_when_a_checkpoint_is_read_does_not(
+    name: str, trained: Make, tmp_path: Path
+) -> None:
+    import pickle
+
+    from kvdistill.train import checkpoint
+    from tests.models.test_safe_weights import Acts
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(teachers=(), name="hostile", stop=3)
+    found = checkpoint.newest(tmp_path / "hostile/checkpoints", {}).folder
+    assert found is not None
+    with (found / name).open("wb") as file:
+        pickle.dump(Acts(tmp_path / "ran"), file, protocol=2)
+    (found / checkpoint.CHECKSUMS).unlink()
+    checkpoint.seal(found, {})  # so that only how it is read protects
+    with pytest.raises(pickle.UnpicklingError):
+        trained(teachers=(), name="hostile")
+    assert not (tmp_path / "ran").exists()

@@ -8,6 +8,7 @@ from typing import Any
 from kvdistill.cluster import scheduler, watch
 from kvdistill.cluster.slurm import REPORT
 from kvdistill.cluster.status import Status
+from kvdistill.config import trust
 from kvdistill.errors import UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.expand import Plan, Run
@@ -32,7 +33,10 @@ def plan_of(root: Path, study: Path, config: dict[str, Any]) -> Plan:
         entry = entries[line.run]
         node = thaw(root / entry["folder"])
         recipe = dict(node.recipe)
-        plan.artifacts |= {need.name: need for need in artifacts(root, node)}
+        needs = list(artifacts(root, node))
+        for frozen in (node, *needs):  # it may have come from elsewhere
+            trust.check_node(frozen.name, frozen.recipe, config["trust"])
+        plan.artifacts |= {need.name: need for need in needs}
         plan.runs[line.run] = Run(node, recipe, entry["recipe"], entry["steps"])
     if not plan.runs:
         raise UserError(f"study={study.name} has no failed run. stage=status shows all.")

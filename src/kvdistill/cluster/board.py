@@ -14,6 +14,7 @@ from rich.table import Table
 from kvdistill.cluster.watch import ALIVE, Line, look
 from kvdistill.config.schema import Shown
 from kvdistill.records import SCHEMA_VERSION
+from kvdistill.report.safe import spelled
 
 
 def show(root: Path, study: Path, shown: Shown, console: Console) -> None:
@@ -38,9 +39,11 @@ def print_plain(root: Path, study: Path, form: str) -> list[Line]:
     found = list(look(root, study))
     if form == "json":
         said = {"schema_version": SCHEMA_VERSION, "study": study.name, "at": time.time()}
-        text = json.dumps(said | {"runs": [asdict(line) for line in found]}, ensure_ascii=False)
+        text = json.dumps(said | {"runs": [asdict(line) for line in found]}, allow_nan=False)
     else:
-        text = "\n".join("\t".join(cells(line)) for line in found)
+        text = "\n".join(
+            "\t".join(" ".join(spelled(cell).split()) for cell in cells(line)) for line in found
+        )
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
     return found

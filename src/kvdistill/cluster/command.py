@@ -12,11 +12,10 @@ from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.markup import escape
 
 from kvdistill.cluster import data, evaluating, stages
-from kvdistill.config import guide
+from kvdistill.cluster.screen import Screen, labelled, say
+from kvdistill.config import frame, guide
 from kvdistill.config.compose import compose, explain
 from kvdistill.errors import ConfigError, UserError
 
@@ -77,7 +76,7 @@ def run(main: Callable[[], None], home: Path) -> int:
         return complain("Interrupted. Repeat the command to continue.", 130)
     except Exception as error:  # noqa: BLE001 - the last frame: everything becomes an exit code
         if asked:
-            traceback.print_exc()
+            say(traceback.format_exc())
         if isinstance(error, UserError):
             return complain(str(error), 2 if isinstance(error, ConfigError) else 1)
         name = type(error).__name__
@@ -88,7 +87,8 @@ def run(main: Callable[[], None], home: Path) -> int:
 def read(main: Callable[[], None], home: Path) -> None:
     """Hydra reads the command line; what it cannot read is a ConfigError."""
     try:
-        main()
+        with frame.fixed():
+            main()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         with initialize_config_dir(str(home / "conf"), version_base="1.3"):
             raise ConfigError(explain(error)) from error
@@ -115,5 +115,5 @@ def execute(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:
 def complain(message: str, code: int) -> int:
     """One line on stderr, and the code."""
     line = " ".join(message.split())
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/] {escape(line)}")
+    Screen(stderr=True).print(labelled("error", "red", line), soft_wrap=True)
     return code

@@ -6,11 +6,11 @@ from typing import Any
 
 from filelock import FileLock
 from rich.console import Console
-from rich.markup import escape
 
 from kvdistill.cluster import ledger
+from kvdistill.cluster.screen import Screen, labelled
 from kvdistill.report.terminal import tables
-from kvdistill.report.write import build
+from kvdistill.report.write import build, check_output
 
 
 def conclude(
@@ -36,16 +36,18 @@ def conclude(
     Returns:
         The report's page.
     """
+    if output is not None:
+        check_output(output)
     studies = [study, *also]
     joined = study.parent / "+".join(one.name for one in studies) / "report"
     with FileLock(study / ".report.lock"):
         warnings = [warning for one in studies for warning in ledger.write(root, one)]
         index = build(studies, output or joined, stats)
-    shown = console or Console(highlight=False, width=120)
+    shown = console or Screen(width=120)
     for one in studies:
         for part in tables(one):
             shown.print(part)
     for warning in warnings:
-        shown.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+        shown.print(labelled("warning", "yellow", warning), soft_wrap=True)
     shown.print(f"report: {index}", soft_wrap=True)
     return index

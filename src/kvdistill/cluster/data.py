@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from kvdistill.cluster import child, manifest
+from kvdistill.cluster.screen import Screen
 from kvdistill.cluster.settle import NOT_STARTED
 from kvdistill.cluster.submit import submit
 from kvdistill.config.build import build
@@ -20,7 +20,7 @@ from kvdistill.plan.freeze import write_recipe
 from kvdistill.plan.graph import Node
 
 REPORT = "validation_report.json"
-console = Console(highlight=False)
+console = Screen()
 
 
 def run(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kvdistill.cluster import checkup, reach
 from kvdistill.cluster.checkup import Finding
@@ -41,6 +42,6 @@ def table(findings: Sequence[Finding]) -> Table:
     """A row a finding."""
     shown = Table("check", "", "what was found", "how to mend it", title="before the study starts")
     for item in findings:
-        state = "[red]problem[/]" if item.mend else "[green]ok[/]"
+        state = Text("problem", "red") if item.mend else Text("ok", "green")
         shown.add_row(item.check, state, item.found, item.mend)
     return shown

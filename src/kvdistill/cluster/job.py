@@ -22,6 +22,7 @@ from filelock import SoftFileLease
 from kvdistill.cluster import expected, manifest
 from kvdistill.cluster.causes import cause
 from kvdistill.cluster.ranks import Failure, Ranks
+from kvdistill.cluster.screen import say
 from kvdistill.cluster.status import Status, Warned
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
@@ -79,7 +80,7 @@ def lead(folder: Path, ranks: Ranks, status: Status) -> int:
         try:
             why = cause(error) if line == own[1] else "error"
             status.write("failed", error=line, cause=why)
-            traceback.print_exc()
+            say(traceback.format_exc())
         except OSError as second:  # a full disk takes neither
             return NO_SPACE if second.errno == errno.ENOSPC else code
         return code
@@ -99,7 +100,7 @@ def follow(folder: Path, ranks: Ranks) -> int:
         work(folder, ranks, None)
         ranks.hear("finished")
     except Exception as error:  # noqa: BLE001 - the last frame
-        traceback.print_exc()
+        say(traceback.format_exc())
         return ranks.fail(failure(error))[0]
     finally:
         ranks.leave()

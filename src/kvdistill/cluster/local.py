@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from kvdistill.cluster import gang, status
 from kvdistill.cluster.environment import common
 from kvdistill.cluster.job import NO_SPACE
+from kvdistill.cluster.screen import progress as bars_on_stderr
 from kvdistill.cluster.settle import because
 from kvdistill.config.cluster import Local
 from kvdistill.files import is_complete
@@ -119,12 +119,9 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
     jobs = Jobs(list(nodes), folders)
     widest = max((jobs.ranks(node.name) for node in jobs.waiting), default=1)
     os.environ.update(common(settings.threads or max(1, cores // max(slots, widest))))
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-    )  # fmt: skip
     before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
     try:
-        with Progress(*columns, console=Console(stderr=True)) as progress:
+        with bars_on_stderr() as progress:
             total = progress.add_task("all jobs", total=len(jobs.waiting))
             bars: dict[str, object] = {}
             while jobs.waiting or jobs.running:

@@ -10,6 +10,7 @@ from kvdistill.cluster import cost
 from kvdistill.cluster.cost import Cost
 from kvdistill.cluster.doubts import effects, warnings
 from kvdistill.cluster.priced import Arm, built, gib, grouped, stores
+from kvdistill.cluster.screen import labelled
 from kvdistill.config.compose import Config
 from kvdistill.config.estimate import Estimate
 from kvdistill.config.schema import typed
@@ -33,7 +34,7 @@ def show(plan: Plan, console: Console) -> None:
     for line in facts(plan, arms, total, estimate):
         console.print(line)
     for line in warnings(plan, arms, estimate):
-        console.print(f"[yellow]warning:[/] {line}")
+        console.print(labelled("warning", "yellow", line))
 
 
 def counted(plan: Plan) -> str:

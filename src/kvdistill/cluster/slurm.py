@@ -22,7 +22,7 @@ from kvdistill.cluster.environment import for_job
 from kvdistill.cluster.status import Status
 from kvdistill.cluster.work import Report, Work
 from kvdistill.config.cluster import Slurm
-from kvdistill.errors import UserError
+from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
 
@@ -121,7 +121,15 @@ def make_executor(
     folder: Path, name: str, settings: Slurm, asked: Asks, after: str | None, code: Path,
     kind: type[submitit.SlurmExecutor] = submitit.SlurmExecutor,
 ) -> submitit.SlurmExecutor:  # fmt: skip
-    """An executor that writes this script; every value of it is quoted by submitit or here."""
+    """An executor that writes this script; every value of it is quoted by submitit or here.
+
+    Raises ConfigError for a folder that SLURM would read otherwise than it stands.
+    """
+    if "%" in str(folder) or not str(folder).isprintable():
+        raise ConfigError(
+            f"root: {str(folder)!r} must be printable and without %, which SLURM replaces in the "
+            f"names of its logs. Use another root."
+        )
     ask = asked.resources
     python = settings.python or sys.executable
     executor = kind(

@@ -19,10 +19,15 @@ PACKAGE = Path(kvdistill.__file__).parent
 def sources(package: Path = PACKAGE) -> list[Path]:
     """Every file of the package but what Python wrote itself, in a fixed order.
 
-    New files count before git knows them: a job must not miss the strategy it is to try.
+    New files count before git knows them: a job must not miss the strategy it is to try. Hidden
+    files and links are no code: they may hold, or lead to, a token.
     """
-    found = (path for path in package.rglob("*") if path.is_file())
-    return sorted(path for path in found if "__pycache__" not in path.parts)
+    found = (p for p in package.rglob("*") if p.is_file() and not p.is_symlink())
+    names = ((path.relative_to(package).parts, path) for path in found)
+    return sorted(
+        path for parts, path in names
+        if "__pycache__" not in parts and not any(part.startswith(".") for part in parts)
+    )  # fmt: skip
 
 
 def name(package: Path = PACKAGE) -> str:

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from kvdistill.cluster import beside, board, child, data, expected
 from kvdistill.cluster import fetch as download
 from kvdistill.cluster import why as reasons
 from kvdistill.cluster.conclude import conclude
+from kvdistill.cluster.screen import Screen
 from kvdistill.cluster.submit import special, submit
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import typed
@@ -21,7 +21,7 @@ from kvdistill.plan.freeze import freeze, home, places, write_recipe
 from kvdistill.plan.graph import ONLY, Node
 
 Overrides = Sequence[Sequence[str]]
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+console = Screen(width=None if sys.stdout.isatty() else 120)
 
 
 def run(job_overrides: Overrides, sweeps: Path) -> None:

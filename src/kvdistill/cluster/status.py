@@ -10,6 +10,7 @@ from typing import Any
 
 from kvdistill.files import is_complete, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
+from kvdistill.secrets import masked
 
 
 @dataclass
@@ -53,8 +54,9 @@ class Status:
         said["heartbeat"] = time.time()
         if self.warnings:
             said["warnings"] = self.warnings
+        told = {key: masked(each) if isinstance(each, str) else each for key, each in more.items()}
         with self.lock:
-            write_json(self.folder / "status.json", said | self.kept | more)
+            write_json(self.folder / "status.json", said | self.kept | told)
 
 
 class Warned(logging.Handler):
@@ -66,7 +68,7 @@ class Warned(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging; an error is told by the status itself."""
-        line = record.getMessage()
+        line = masked(record.getMessage())
         sys.stderr.write(f"{record.levelname.lower()}: {line}\n")
         if record.levelno == logging.WARNING:
             self.status.warnings.append(line)

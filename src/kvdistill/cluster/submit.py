@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from kvdistill.cluster import fetch, local, scheduler, settle, status
+from kvdistill.cluster import fetch, local, scheduler, screen, settle, status
 from kvdistill.config.cluster import Local, Slurm
 from kvdistill.config.schema import typed
 from kvdistill.files import is_complete
@@ -69,10 +68,7 @@ def wait(
     nodes: Sequence[Node], folders: Mapping[str, Path], ids: Mapping[str, str]
 ) -> dict[str, str]:
     """Stays until none of the jobs is queued any more; the failed ones with their reason."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with screen.progress() as progress:
         bar = progress.add_task("all jobs", total=len(nodes))
         while not scheduler.queue().keys().isdisjoint(ids[node.name] for node in nodes):
             done = sum(is_complete(folders[node.name]) for node in nodes)

@@ -1,6 +1,5 @@
 """Where every run of a study is, from its folder first and from SLURM second."""
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill.cluster import scheduler, settle, status
+from kvdistill.cluster.screen import say
 from kvdistill.errors import UserError
 from kvdistill.files import read_json
 from kvdistill.plan.freeze import thaw
@@ -63,7 +63,7 @@ def queue(folders: Sequence[Path]) -> Mapping[str, scheduler.Queued] | None:
     try:
         return scheduler.queue()
     except UserError as error:
-        sys.stderr.write(f"note: {error} Shown is what the run folders say.\n")
+        say(f"note: {error} Shown is what the run folders say.")
         return None
 
 

@@ -1,11 +1,11 @@
 """stage=why: which fields of its science make a run new, against the nearest finished one."""
 
+import glob
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from kvdistill.config.compose import Config
@@ -36,14 +36,14 @@ def show(root: Path, config: Config, name: str, console: Console) -> None:
     table = Table("field", "this run", "the nearest")
     for key in differing(wanted, other):
         pair = (str(side.get(key, NOTHING)) for side in (wanted, other))
-        table.add_row(key, *map(escape, pair))
+        table.add_row(key, *pair)
     console.print(f"{name} is new; the nearest finished run is {folder_name}", soft_wrap=True)
     console.print(table)
 
 
 def frozen(root: Path, name: str) -> Config:
     """The config of a planned run. Raises ConfigError where there is none."""
-    for path in sorted(root.glob(f"runs/*/runs/*-{name}/config.yaml")):
+    for path in sorted(root.glob(f"runs/*/runs/*-{glob.escape(name)}/config.yaml")):
         return dict(thaw(path.parent).recipe)
     raise ConfigError(f"run={name} is no run below {root}/runs. stage=status lists them.")
 

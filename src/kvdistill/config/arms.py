@@ -17,6 +17,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from kvdistill.config import frame
+from kvdistill.errors import ConfigError
+
 Base = tuple[Any, dict[str, Any]]
 """What Hydra composed of some choices, unresolved, and all choices as it took them."""
 
@@ -64,6 +67,9 @@ def composed(overrides: Sequence[str]) -> Base:
 def base(choices: Sequence[str]) -> Base:
     """What Hydra composes of choices alone."""
     config = hydra_compose("config", list(choices), return_hydra_config=True)
+    if config.get("trust"):
+        raise ConfigError("trust is set by a file of conf/. Only a command may trust a model.")
+    frame.check_shell(OmegaConf.to_container(config.get("cluster"), resolve=False), choices)
     OmegaConf.set_struct(config, False)
     hydra = config.pop("hydra")
     OmegaConf.set_struct(config, True)

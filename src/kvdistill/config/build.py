@@ -1,5 +1,6 @@
 """From a config node to the object it names: the only caller of Hydra's `instantiate`."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,12 +10,15 @@ from hydra.utils import get_object, instantiate
 from kvdistill.config import kinds
 from kvdistill.errors import ConfigError, UserError
 
+WAYS = {"_target_", "_partial_"}
+"""What a node may say of how it is built; Hydra's other words would pass settings unchecked."""
+
 
 def build(path: str, node: Mapping[str, Any], **runtime: Any) -> Any:
     """Instantiates the node found at `path`; `runtime` are facts that no YAML can know.
 
-    Raises ConfigError for a target outside this package, a setting that the target has not or of
-    another kind, and for what the target refuses.
+    Raises ConfigError for a target that is no class of this package, a setting that the target has
+    not or of another kind, and for what the target refuses.
     """
     check(path, node)
     try:
@@ -31,7 +35,11 @@ def build(path: str, node: Mapping[str, Any], **runtime: Any) -> Any:
 
 
 def check(path: str, node: Mapping[str, Any]) -> None:
-    """Raises ConfigError for a bad target or setting of a node or of one inside it."""
+    """Raises ConfigError for a bad target or setting of a node or of one inside it.
+
+    A bad target is refused before any target is imported.
+    """
+    check_plain(path, node)
     found = list(nodes(path, node))
     for where, each in found:
         if not str(each["_target_"]).startswith("kvdistill."):
@@ -39,16 +47,40 @@ def check(path: str, node: Mapping[str, Any]) -> None:
                 f"{where}._target_ must lie inside kvdistill., got {each['_target_']!r}. "
                 f"Put the strategy in a module of the package."
             )
+        if unknown := [key for key in each if str(key).startswith("_") and key not in WAYS]:
+            raise ConfigError(f"{where}.{unknown[0]} is no setting. Give settings by their names.")
     for where, each in found:
         kinds.check(where, each, target(where, each))
 
 
+def check_plain(path: str, node: Any) -> None:
+    """Refuses text that Hydra would still replace, by an environment variable for one."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            check_plain(f"{path}.{key}", value)
+    elif isinstance(node, list | tuple):
+        for place, value in enumerate(node):
+            check_plain(f"{path}[{place}]", value)
+    elif isinstance(node, str) and "${" in node:
+        raise ConfigError(f"{path}={node!r} must not hold ${{ once it is resolved. Leave it out.")
+
+
 def target(path: str, node: Mapping[str, Any]) -> Any:
-    """What a node is built by, itself."""
+    """The class that a node is built by: one that a module of this package defines itself.
+
+    What a module has only imported is another's, and a function may do anything.
+    """
+    name = str(node["_target_"])
     try:
-        return get_object(str(node["_target_"]))
+        found = get_object(name)
     except (ImportError, ValueError) as error:
         raise ConfigError(f"{path}._target_: {str(error).splitlines()[0]}") from error
+    if not inspect.isclass(found) or f"{found.__module__}.{found.__qualname__}" != name:
+        raise ConfigError(
+            f"{path}._target_={name} is no class that a module of kvdistill defines. "
+            f"Name one as module and class."
+        )
+    return found
 
 
 def nodes(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

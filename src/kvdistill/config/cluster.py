@@ -74,7 +74,13 @@ POSITIVE = (
     "max_timeouts", "max_parallel",
 )  # fmt: skip
 """Whole numbers of at least 1 where they are given."""
+ONE_LINE = ("partition", "account", "qos", "constraint", "sbatch", "container", "python")
 NOT_NEGATIVE = ("gpus", "max_retries")
+
+
+def texts(value: Any) -> list[str]:
+    """The texts of a setting: itself, those of a list, or none."""
+    return [str(each) for each in value] if isinstance(value, list) else [str(value or "")]
 
 
 def kind(node: Mapping[str, Any]) -> type:
@@ -98,6 +104,12 @@ def check(node: Mapping[str, Any], path: str = "cluster") -> None:
         )
     if node.get("mem_gb") is not None and node["mem_gb"] <= 0:
         raise ConfigError(f"{path}.mem_gb must be positive, got {node['mem_gb']}.")
+    for name in ONE_LINE:
+        if any(not text.isprintable() for text in texts(node.get(name))):
+            raise ConfigError(
+                f"{path}.{name}={node[name]!r} must be printable text on one line: it becomes a "
+                f"line of the job's script."
+            )
     for option in node.get("sbatch") or []:
         if not re.fullmatch(r"--[a-z][a-z-]*(=.+)?", option):
             raise ConfigError(f"{path}.sbatch: {option!r} must read --NAME=VALUE or --NAME.")

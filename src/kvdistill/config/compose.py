@@ -11,7 +11,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from kvdistill.config import arms, sanity, schema
+from kvdistill import secrets
+from kvdistill.config import arms, build, frame, sanity, schema, trust
 from kvdistill.errors import ConfigError
 
 Config = dict[str, Any]
@@ -24,8 +25,9 @@ def compose(overrides: Sequence[str]) -> Config:
     Needs Hydra to be initialised (by `hydra.main` or `initialize_config_dir`).
     """
     try:
-        composed, choices = arms.composed(overrides)
-        config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        with frame.no_environment():
+            composed, choices = arms.composed(overrides)
+            config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error
     if any(item.startswith("+") for item in overrides):  # what is known costs as much again
@@ -40,7 +42,12 @@ def checked(config: Config, choices: Mapping[str, Any]) -> Config:
         for group, choice in choices.items()
         if not group.startswith("hydra/") and "@" not in group
     }
+    for key, value in config.items():
+        build.check_plain(key, value)
+    if held := next(secrets.holders(config), None):
+        raise ConfigError(frame.told(held))
     sanity.check_whole(config)
+    trust.check(config, config["trust"])
     schema.normalise(config)
     check_arm(config)
     sanity.check(config)
@@ -63,6 +70,8 @@ def check_arm(config: Mapping[str, Any]) -> None:
 def explain(error: Exception) -> str:
     """Hydra's or OmegaConf's complaint as one line that names the setting and the way out."""
     text = str(error)
+    if found := re.match(r"ConfigError raised while resolving interpolation: (.*)", text):
+        return f"{getattr(error, 'full_key', None) or 'the config'}: {found[1]}"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} must be given: add {error.full_key}=VALUE."
     if found := re.search(r"Missing mandatory value: (\S+)", text):

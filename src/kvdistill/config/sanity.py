@@ -65,6 +65,8 @@ def check_names(config: Mapping[str, Any]) -> None:
             )
     if not isinstance(root, str) or not root:
         raise ConfigError(f"root={root!r} must be a folder. Use root=. for this one.")
+    if not root.isprintable():
+        raise ConfigError(f"root={root!r} must be printable text on one line.")
     if not isinstance(config["references"], bool):
         raise ConfigError(f"references={config['references']!r} must be true or false.")
 

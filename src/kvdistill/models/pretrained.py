@@ -1,6 +1,8 @@
 """Weights that exist: a local folder, a GGUF file in one, or a pinned revision on the hub."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,9 @@ class Pretrained:
     """A commit of the hub repository; a branch in YAML becomes one when the plan is made."""
     gguf_file: str | None = None
     trust_remote_code: bool = False
+    """Whether the repository's own code may run; the command must name it in `trust` too."""
+    pickle: bool = False
+    """Whether the weights are pickles, which can run code; `trust` as above. False: safetensors."""
     sha256: str | None = None
     """Content hash of `path`, put here when the plan was made."""
 
@@ -54,9 +59,29 @@ class Pretrained:
             "trust_remote_code": self.trust_remote_code,
         } | ({"gguf_file": self.gguf_file} if self.gguf_file else {})
 
+    @property
+    def weights(self) -> dict[str, Any]:
+        """The same where weights are read: a GGUF file has its own form."""
+        return self.source | ({} if self.gguf_file else {"use_safetensors": not self.pickle})
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Says what to do where there are no weights in the form that is read."""
+        try:
+            yield
+        except OSError as error:
+            if self.gguf_file or self.pickle or ".safetensors" not in str(error):
+                raise
+            raise ConfigError(
+                f"pretrained: {self.path or self.hub} has no safetensors, and a pickle (.bin, .pt) "
+                f"can run code when it is read. Convert it, or set pretrained.pickle=true and "
+                f"name it in trust."
+            ) from error
+
     def model(self, dtype: torch.dtype) -> PreTrainedModel:
         """The whole model, with its head."""
-        return AutoModelForCausalLM.from_pretrained(**self.source, dtype=dtype)
+        with self.explained():
+            return AutoModelForCausalLM.from_pretrained(**self.weights, dtype=dtype)
 
     def config(self) -> Any:
         """The model's own config."""
@@ -66,7 +91,8 @@ class Pretrained:
         """The decoder's first `layers` layers, without head; the others are never read."""
         config = self.config()
         shorten(config, layers)
-        return AutoModel.from_pretrained(**self.source, config=config, dtype=dtype)
+        with self.explained():
+            return AutoModel.from_pretrained(**self.weights, config=config, dtype=dtype)
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer."""

@@ -1,6 +1,7 @@
 """A question as a file: arms x axes x seeds, each a list of overrides."""
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,7 @@ def unfolded(names: Iterable[str], folder: Path) -> list[str]:
 def load(name: str, folder: Path) -> dict[str, Any]:
     """The YAML of that name. Raises ConfigError naming the file."""
     path = folder / f"{name}.yaml"
-    if not path.is_file():
+    if not re.fullmatch(r"\w[\w-]*", name) or not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
         raise ConfigError(f"sweep={name} is no file of {folder}/. Choose one of {known}.")
     try:
@@ -79,6 +80,7 @@ def read(name: str, folder: Path) -> Sweep:
     if unknown := set(node) - KEYS:
         raise ConfigError(f"{path}: {unknown.pop()} is no key of a sweep. Use {sorted(KEYS)}.")
     check_rules(path, node)
+    check_commands(path, node)
     judged = {key: node[key] for key in JUDGED if node.get(key)}
     sweep = Sweep(
         name=name,
@@ -124,6 +126,17 @@ def check_rules(path: Path, node: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"{path}: resources.{strays.pop()} is no arm. Use {sorted(node['arms'])}."
         )
+
+
+def check_commands(path: Path, node: Mapping[str, Any]) -> None:
+    """Refuses what only the command itself may say."""
+    for arm, asked in (node.get("resources") or {}).items():
+        if isinstance(asked, Mapping) and "setup" in asked:
+            raise ConfigError(f"{path}: resources.{arm}.setup is shell. Give it as cluster.setup.")
+    for keys in (*node["arms"].values(), node.get("axes") or {}):
+        for key in keys or {}:
+            if re.match(r"[+~]*(trust|hydra|cluster|root)\b", str(key)):
+                raise ConfigError(f"{path}: {key} is no setting of a sweep. Give it as override.")
 
 
 def override(key: str, value: Any) -> str:

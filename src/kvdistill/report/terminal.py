@@ -5,7 +5,6 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -27,12 +26,10 @@ def parts(table: Table) -> list[RenderableType]:
 def grid(table: Table) -> RichTable:
     """Arms x tasks in percent, mean and SD over seeds; the best of a column bold."""
     names = task_names(table.endpoints)
-    view = RichTable(
-        title=escape(table.text), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
+    view = RichTable(title=table.text, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     view.add_column("arm", no_wrap=True)
     for endpoint in table.endpoints:
-        view.add_column(escape(names[endpoint]), justify="right", overflow="fold")
+        view.add_column(names[endpoint], justify="right", overflow="fold")
     best = {endpoint: table.best(endpoint) for endpoint in table.endpoints}
     for label, cells in table.rows.items():
         style = "dim" if label in table.references else ""

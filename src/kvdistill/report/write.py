@@ -49,19 +49,29 @@ def build(
     found = sections.gather(study, analyses, verdicts, chosen, measured)
     for name in OWNED:
         shutil.rmtree(output / name, ignore_errors=True)
+    write_json(output / "verdicts.json", verdict_records(verdicts))
     for drawn in found.figures():
         write_figure(drawn, output / "figures")
     for grid in found.grids():
         grids.export(grid, output / "tables")
     write_json(output / "significance.json", significance(study, analyses))
     write_text(output / "significance.txt", "\n".join(found.lines) + f"\n\n{LEGEND}.\n")
-    write_json(output / "verdicts.json", verdict_records(verdicts))
     if measured is not None:
         write_json(output / "selftest.json", {"schema_version": SCHEMA_VERSION, **measured})
     table = pa.Table.from_pandas(long_table(study), preserve_index=False)
     pq.write_table(table.replace_schema_metadata(None), output / "results.parquet")
     write_text(output / "index.html", page(found))
     return output / "index.html"
+
+
+def check_output(output: Path) -> None:
+    """Refuses a folder whose own `figures` or `tables`, of no report, would be replaced."""
+    for name in OWNED:
+        if (output / name).exists() and not (output / "verdicts.json").is_file():
+            raise ConfigError(
+                f"report.output={output} has a folder {name} that no report wrote, and that would "
+                f"be replaced. Choose another."
+            )
 
 
 def significance(study: Study, analyses: Mapping[str, Analysis]) -> dict[str, Any]:

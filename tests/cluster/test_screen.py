@@ -1,0 +1,83 @@
+"""What others wrote is shown, and does nothing: no markup, no control of the terminal."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+HOSTILE = "[red]a[/] [link=file:///etc]b[/link] [1,2] :warning: \x1b]8;;http://x\x07\x1b[2J\u202ec\r\x9b1A"
+"""Markup, a list in brackets, an emoji's name, a link, a wiped screen, a turned line, C1."""
+ACTING = ("\x1b", "\x07", "\u202e", "\r", "\x9b")
+
+
+def shown(*renderables: object, **settings: object) -> str:
+    from kvdistill.cluster.screen import Screen
+
+    screen = Screen(width=300)
+    screen.file = io.StringIO()
+    for each in renderables:
+        screen.print(each, **settings)
+    return screen.file.getvalue()
+
+
+def test_plain_text_tables_titles_and_rules_do_nothing() -> None:
+    from rich.rule import Rule
+    from rich.table import Table
+    from rich.text import Text
+
+    from kvdistill.cluster.screen import labelled
+
+    table = Table(HOSTILE, title=HOSTILE, caption=HOSTILE)
+    table.add_row(HOSTILE)
+    table.add_row(Text(HOSTILE))
+    for each in (HOSTILE, table, Rule(HOSTILE), labelled("error", "red", HOSTILE)):
+        text = shown(each)
+        assert not any(letter in text for letter in ACTING), repr(text)
+        assert "[red]a[/]" in text
+        assert "[1,2] :warning:" in text
+        assert "\u2039U+001B\u203a" in text
+
+
+def test_every_console_of_the_project_is_this_one() -> None:
+    source = Path(__file__).parents[2] / "src"
+    makers = [p.name for p in source.rglob("*.py") if " Console(" in p.read_text(encoding="utf-8")]
+    assert makers == []
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_a_status_for_a_pipe_is_one_line_a_run(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kvdistill.cluster.board import print_plain
+    from kvdistill.cluster.status import Status
+
+    entry = {"folder": "runs/s/runs/seed0-a", "arm": "sft", "seed": 0}
+    arms = {"q": {"arms": {f"fusion=\n{HOSTILE}\tz": {"0": "a"}}}}
+    study = tmp_path / "runs/s"
+    study.mkdir(parents=True)
+    (study / "plan.json").write_text(json.dumps({"questions": arms, "runs": {"a": entry}}))
+    (tmp_path / entry["folder"]).mkdir(parents=True)
+    Status(tmp_path / entry["folder"]).write("failed", error=f"x\n{HOSTILE}")
+    print_plain(tmp_path, study, form)
+    text = capsys.readouterr().out
+    assert not any(letter in text for letter in ACTING), repr(text)
+    assert text.count("\n") == 1
+    assert form == "json" or text.count("\t") == 10
+
+
+def test_no_secret_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kvdistill.cluster.command import complain
+    from kvdistill.cluster.screen import say
+    from kvdistill.cluster.status import Status
+
+    monkeypatch.setenv("HF_TOKEN", "a-secret-of-mine")
+    line = "GET https://me:word@hub/x with a-secret-of-mine failed"
+    say(line)
+    assert complain(line, 1) == 1
+    Status(tmp_path).write("failed", error=line)
+    said = capsys.readouterr().err + (tmp_path / "status.json").read_text()
+    assert said.count("https://***@hub/x with ***") == 3
+    assert "a-secret-of-mine" not in said

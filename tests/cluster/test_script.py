@@ -1,0 +1,107 @@
+"""Every value of a job's script stays a value, as bash itself reads it."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NASTY = """it's "$(touch PWN)" `touch PWN` ; touch PWN & \\ | > PWN #"""
+
+
+def script(folder: Path, code: Path = Path("/code"), **changed: object) -> str:
+    """The text that sbatch would get, of settings with these changed."""
+    import yaml
+
+    from kvdistill.cluster.batches import asks
+    from kvdistill.cluster.dry import Printed
+    from kvdistill.cluster.slurm import make_executor
+    from kvdistill.config import cluster
+    from kvdistill.config.schema import typed
+
+    conf = Path(__file__).parents[2] / "conf/cluster/slurm.yaml"
+    node = {**yaml.safe_load(conf.read_text(encoding="utf-8")), **changed}
+    cluster.check(node)
+    settings = typed("cluster", node)
+    executor = make_executor(
+        folder, "kvdistill-study-run", settings, asks(settings, "run"), None, code, Printed
+    )
+    return executor._make_submission_file_text(executor._submitit_command_str, "")
+
+
+def ran(text: str, place: Path) -> list[list[str]]:
+    """The script's commands as bash runs them in `place`, each srun's words as it got them."""
+    (place / "bin").mkdir(parents=True)
+    srun = place / "bin/srun"
+    srun.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    srun.chmod(0o755)
+    job = place / "job.sh"
+    job.write_text(text)
+    subprocess.run(["bash", "-n", job], check=True)
+    done = subprocess.run(
+        ["bash", job], cwd=place, capture_output=True, text=True, check=True,
+        env={"PATH": f"{place}/bin:/usr/bin:/bin"},
+    )  # fmt: skip
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_values_with_every_kind_of_quote_are_words_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / f"a root {NASTY.replace('/', '')}" / "slurm"
+    text = script(
+        folder,
+        Path(f"/code {NASTY}"),
+        partition=NASTY, account=NASTY, qos=NASTY, constraint=NASTY,
+        container=["apptainer", NASTY], python=f"/py {NASTY}", sbatch=[f"--comment={NASTY}"],
+        setup=["echo"],
+    )  # fmt: skip
+    place = tmp_path / "run"
+    (words,) = ran(text.replace("\necho\n", "\n"), place)
+    assert words[-7:] == [
+        "apptainer", NASTY, f"/py {NASTY}", "-u", "-m", "submitit.core._submit", str(folder),
+    ]  # fmt: skip
+    assert not list(tmp_path.rglob("PWN"))
+    heads = [line for line in text.splitlines() if line.startswith("#SBATCH")]
+    read = dict(shlex.split(line.removeprefix("#SBATCH "))[0].split("=", 1) for line in heads
+                if "=" in line)  # fmt: skip
+    for key in ("partition", "account", "qos", "constraint"):
+        assert read[f"--{key}"] == NASTY
+    assert read["--comment"] == NASTY
+    assert read["--output"].startswith(str(folder))
+
+
+def test_set_up_lines_run_as_they_are_written(tmp_path: Path) -> None:
+    text = script(tmp_path / "slurm", setup=["cd /", "for i in 1 2; do\nsrun $i\ndone"])
+    assert ran(text, tmp_path / "run")[:2] == [["1"], ["2"]]
+
+
+@pytest.mark.parametrize(
+    "key", ["partition", "account", "qos", "constraint", "python", "container", "sbatch"]
+)
+def test_a_line_break_would_end_the_comment_that_a_value_stands_in(
+    key: str, tmp_path: Path
+) -> None:
+    from kvdistill.errors import ConfigError
+
+    for broken in ("a\ntouch PWN", "a\r", "a\x00", "a\u2028b"):
+        value = [f"--comment={broken}"] if key == "sbatch" else broken
+        value = [value] if key == "container" else value
+        with pytest.raises(ConfigError, match=rf"^cluster\.{key}=.* must be printable text on one"):
+            script(tmp_path, **{key: value})
+
+
+@pytest.mark.parametrize("name", ["a\nb", "100%j"])
+def test_a_folder_that_slurm_reads_otherwise_is_refused(name: str, tmp_path: Path) -> None:
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"^root: .* must be printable and without %"):
+        script(tmp_path / name)
+
+
+def test_no_token_of_the_environment_stands_in_a_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_TOKEN", "WANDB_API_KEY"):
+        monkeypatch.setenv(name, "a-secret-of-mine")
+    assert "a-secret-of-mine" not in script(tmp_path)

@@ -1,0 +1,68 @@
+"""Weights are read from safetensors; a pickle is refused unless it is allowed by name."""
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.conftest import TEACHERS, model
+
+
+class Acts:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+def saved(folder: Path) -> dict:
+    """A tiny model's folder; its weights."""
+    made = model(TEACHERS["b"], "llama", seed=3)
+    made.save_pretrained(folder)
+    return made.state_dict()
+
+
+def test_a_pickle_is_refused_and_not_read(tmp_path: Path) -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.models.pretrained import Pretrained
+
+    saved(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with (tmp_path / "pytorch_model.bin").open("wb") as file:
+        pickle.dump(Acts(tmp_path / "ran"), file, protocol=2)
+    source = Pretrained(path=str(tmp_path))
+    for read in (lambda: source.model(torch.float32), lambda: source.body(torch.float32, 1)):
+        with pytest.raises(ConfigError, match=r"^pretrained: .* has no safetensors"):
+            read()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_lies_beside_safetensors_is_not_looked_at(tmp_path: Path) -> None:
+    from kvdistill.models.pretrained import Pretrained
+
+    saved(tmp_path)
+    with (tmp_path / "pytorch_model.bin").open("wb") as file:
+        pickle.dump(Acts(tmp_path / "ran"), file, protocol=2)
+    Pretrained(path=str(tmp_path)).model(torch.float32)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_allowed_by_name_it_is_read_without_running_it(tmp_path: Path) -> None:
+    from kvdistill.models.pretrained import Pretrained
+
+    weights = saved(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    found = Pretrained(path=str(tmp_path), pickle=True).model(torch.float32)
+    for name, value in found.state_dict().items():
+        assert torch.equal(value, weights[name])
+    with (tmp_path / "pytorch_model.bin").open("wb") as file:
+        pickle.dump(Acts(tmp_path / "ran"), file, protocol=2)
+    with pytest.raises(Exception, match=r"[Ww]eights"):
+        Pretrained(path=str(tmp_path), pickle=True).model(torch.float32)
+    assert not (tmp_path / "ran").exists()
