@@ -51,6 +51,29 @@ def test_a_billion_tokens_of_the_study_cost_six_operations_a_weight_and_more() -
     assert found.teachers == found.tokens * taught
 
 
+def test_arms_of_one_axis_are_told_apart_in_a_narrow_table(tmp_path: Path) -> None:
+    import io
+
+    from rich.console import Console
+
+    from kvdistill.cluster.planned import costs
+    from kvdistill.cluster.priced import grouped
+    from kvdistill.plan.expand import expand
+
+    (tmp_path / "short.yaml").write_text(
+        "question: Q?\narms: {keep: {arm: single_teacher}}\n"
+        "axes: {compression.keep: [0.25, 0.75]}\nseeds: [42]\n"
+    )
+    plan = expand([["stage=plan", "sweep=short"]], tmp_path)
+    shown = io.StringIO()
+    table = costs(grouped(plan, estimate(plan)), estimate(plan))
+    Console(file=shown, width=100).print(table)
+    told = "".join(line.split("│")[1].strip() for line in shown.getvalue().splitlines()
+                   if line.startswith("│"))  # fmt: skip
+    assert "compression.keep=0.25" in told
+    assert "compression.keep=0.75" in told
+
+
 def test_shallow_layers_read_less_of_the_teacher() -> None:
     deep = cost_of("scale=paper", "arm=single_teacher")
     shallow = cost_of("scale=paper", "arm=single_teacher", "layers=shallow")

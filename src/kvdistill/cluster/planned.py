@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from kvdistill.cluster import cost
 from kvdistill.cluster.cost import Cost
@@ -57,7 +57,8 @@ def counted(plan: Plan) -> str:
 def costs(arms: Sequence[Arm], estimate: Estimate) -> Table:
     """A row an arm, for one of its runs."""
     table = Table(
-        "arm", "seeds", "steps", "tokens", "student FLOPs", "teacher FLOPs", "evaluation FLOPs",
+        Column("arm", overflow="fold"),  # arms of one axis differ in their last letters
+        "seeds", "steps", "tokens", "student FLOPs", "teacher FLOPs", "evaluation FLOPs",
         f"hours of {estimate.kind}",
         title="Each run costs",
     )  # fmt: skip
