@@ -17,6 +17,7 @@ from kvdistill.stats.hypotheses import (
     registration,
 )
 from kvdistill.stats.load import load
+from kvdistill.stats.measures import Measured
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.verdicts import (
     INCONCLUSIVE,
@@ -24,7 +25,6 @@ from kvdistill.stats.verdicts import (
     POINT_ONLY,
     REFUTED,
     SUPPORTED,
-    Measured,
     decide,
     judge,
     levels,

@@ -10,10 +10,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from kvdistill.report import words
+from kvdistill.report.content import Content
 from kvdistill.report.figures.style import Drawn
 from kvdistill.report.grid import Grid, file_name
 from kvdistill.report.safe import spelled
-from kvdistill.report.sections import Content
 from kvdistill.stats.hypotheses import WITHDRAWN
 from kvdistill.stats.seeds import LEGEND
 
