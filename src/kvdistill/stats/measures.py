@@ -18,6 +18,8 @@ from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Study
 
 CURVES = ("kv", "k", "v", "ce", "loss")
+MEASURES = ("tasks_improved", "std", *CURVES)
+EFFICIENCY = "efficiency."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ def measure(
         if baseline is None:
             return level(study, arm, name, settings)
         return points(study, arm, baseline, name, settings)
+    if name not in MEASURES and not name.startswith(EFFICIENCY):
+        return Measured(unit="", why=f"no task or measure called {name} in this study")
     if baseline is None:
         return Measured(unit="", why=f"measure {name} needs a baseline")
     if why := budget.refused(arm, baseline):
@@ -52,10 +56,8 @@ def measure(
         return spread(study, arm, baseline, settings)
     if name in CURVES:
         return ratio(arm, baseline, lambda run: last(run, name), settings, name)
-    if name.startswith("efficiency."):
-        key = name.removeprefix("efficiency.")
-        return ratio(arm, baseline, lambda run: run.efficiency.get(key), settings, name)
-    return Measured(unit="", why=f"no task or measure called {name} in this study")
+    key = name.removeprefix(EFFICIENCY)
+    return ratio(arm, baseline, lambda run: run.efficiency.get(key), settings, name)
 
 
 def points(study: Study, arm: Arm, baseline: Arm, endpoint: str, settings: Settings) -> Measured:
