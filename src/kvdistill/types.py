@@ -26,6 +26,17 @@ class Tokens:
     answer: Bool[Tensor, "batch seq"]
     """True on the tokens of the answer: what cross-entropy is counted on."""
 
+    @property
+    def predicted(self) -> Bool[Tensor, "batch seq"]:
+        """True on the answer tokens that have a token before them."""
+        found = self.answer & self.mask
+        return found & (torch.arange(found.shape[1], device=found.device) > 0)
+
+    @property
+    def predicting(self) -> Bool[Tensor, "batch seq"]:
+        """True on the tokens before those: from their scores the answer is predicted."""
+        return self.predicted.roll(-1, dims=1)
+
 
 @dataclass(frozen=True)
 class KV:

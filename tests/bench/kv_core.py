@@ -85,10 +85,8 @@ def step(rounds: int) -> dict[str, float]:
 
     def bare() -> None:
         tokens = batch.student
-        out = module.student(
-            input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False
-        )
-        (0.5 * cross_entropy(out.logits, tokens) / SEQ).backward()
+        scores = module._head(tokens, tokens.predicting)
+        (0.5 * cross_entropy(scores, tokens) / SEQ).backward()
         module.zero_grad(set_to_none=True)
         for name, source in module._teachers.items():
             loop(source.body, batch.teachers[name].tokens.ids)

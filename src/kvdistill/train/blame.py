@@ -49,7 +49,7 @@ def output(module: Distiller, batch: Batch) -> str:
     leaves = [(n, part) for n, part in module.student.named_modules() if not list(part.children())]
     hooks = [part.register_forward_hook(look(name)) for name, part in leaves]
     try:
-        module.logits(batch)
+        module.read(batch)
     finally:
         for hook in hooks:
             hook.remove()

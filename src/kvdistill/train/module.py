@@ -7,12 +7,15 @@ not registered in it; what is exported is the student alone.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kvdistill.kv.base import TeacherKV
 from kvdistill.kv.rotary import STILL, rotaries
 from kvdistill.models.capture import Capture, decoder
+from kvdistill.models.head import Head
 from kvdistill.train.rooms import Rooms, Weights
 from kvdistill.train.step import Terms, compared, cross_entropy, distil
 from kvdistill.types import KV, Batch
@@ -34,6 +37,7 @@ class Distiller(nn.Module):
         """
         super().__init__()
         self.student: Any = student
+        self._head = Head(student)
         self.rooms = rooms
         self.weights = weights
         self._teachers = teachers
@@ -47,31 +51,30 @@ class Distiller(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Terms | None]:
         """Cross-entropy summed over answer tokens (nats), and the KV terms."""
+        scores, terms = self.read(batch)
+        return cross_entropy(scores, batch.student), terms
+
+    def read(self, batch: Batch) -> tuple[Float[Tensor, "predicted vocab"], Terms | None]:
+        """The scores that the answers are predicted from, text after text, and the KV terms."""
         tokens = batch.student
         if self.rooms is None:
-            return cross_entropy(self.logits(batch), tokens), None
+            return self._head(tokens, tokens.predicting), None
         with self._capture:
-            logits = self.logits(batch)
+            scores = self._head(tokens, tokens.predicting)
         own = self._capture.take(tokens)
         terms = distil(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
-        return cross_entropy(logits, tokens), terms
+        return scores, terms
 
     def pairs(self, batch: Batch) -> Iterator[tuple[int, KV, KV]]:
         """(layer, the student's K and V, their fused target): to be looked at, not trained on."""
         assert self.rooms is not None
+        tokens = batch.student
         with self._capture:
-            self.logits(batch)
-        own = self._capture.take(batch.student)
+            self._head(tokens, torch.zeros_like(tokens.mask))
+        own = self._capture.take(tokens)
         found = compared(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
         for layer, mine, target, _ in found:
             yield layer, mine, target
-
-    def logits(self, batch: Batch) -> Tensor:
-        """The student's next-token scores: (batch, seq, vocab)."""
-        tokens = batch.student
-        out = self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
-        scores: Tensor = out.logits
-        return scores
 
     def whole(self) -> PreTrainedModel:
         """The student as transformers knows it, adapters inside."""

@@ -172,18 +172,16 @@ def student_kv(kv: KV, at: Positions, rooms: Rooms, layer: int, ours: Rotaries) 
     return KV(position.own(mine.keys, rotary, at), mine.values, mine.mask)
 
 
-def cross_entropy(logits: Float[Tensor, "batch seq vocab"], tokens: Tokens) -> Tensor:
-    """Summed over the answer tokens, each predicted from the tokens before it; in nats."""
-    labels = tokens.ids.masked_fill(~(tokens.answer & tokens.mask), -100)[:, 1:]
-    return F.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), labels.flatten(), ignore_index=-100, reduction="sum"
-    )
+def cross_entropy(scores: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Tensor:
+    """Summed over the predicted answer tokens, text after text; in nats."""
+    return F.cross_entropy(scores.float(), tokens.ids[tokens.predicted], reduction="sum")
 
 
-def exact(logits: Float[Tensor, "batch seq vocab"], tokens: Tokens) -> Bool[Tensor, " batch"]:
+def exact(scores: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Bool[Tensor, " batch"]:
     """Whether greedy decoding from the prompt would write the whole answer, end included."""
-    wanted = (tokens.answer & tokens.mask)[:, 1:]
-    return ((logits[:, :-1].argmax(dim=2) == tokens.ids[:, 1:]) | ~wanted).all(dim=1)
+    right = torch.ones_like(tokens.mask)
+    right[tokens.predicted] = scores.argmax(dim=1) == tokens.ids[tokens.predicted]
+    return right.all(dim=1)
 
 
 def positions_of(keys: Float[Tensor, "batch heads seq dim"]) -> Int[Tensor, "batch seq"]:

@@ -28,7 +28,7 @@ from kvdistill.train.curves import Curves
 from kvdistill.train.interruption import Interruption
 from kvdistill.train.module import Distiller
 from kvdistill.train.step import Terms
-from kvdistill.train.validate import Validation, answers
+from kvdistill.train.validate import Validation
 from kvdistill.types import Batch
 
 WEIGHTS = "distiller.safetensors"
@@ -94,7 +94,7 @@ class DistillTrainer(Trainer):
     ) -> Tensor:
         """Answer tokens of the whole optimiser step, over micro-batches and ranks."""
         self.reading = [row for item in batch_samples for row in item["batch"].ids]
-        count = sum(answers(item["batch"]) for item in batch_samples)
+        count = sum(item["batch"].student.predicted.sum() for item in batch_samples)
         return self.accelerator.gather(torch.as_tensor(count, device=device)).sum()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -102,7 +102,9 @@ class DistillTrainer(Trainer):
         if self.optimizer is None:
             groups = self.module.groups(self.args.learning_rate, self.args.weight_decay)
             betas = (self.args.adam_beta1, self.args.adam_beta2)
-            self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate, betas=betas)
+            self.optimizer = torch.optim.AdamW(
+                groups, lr=self.args.learning_rate, betas=betas, fused=True
+            )
         return self.optimizer
 
     def compute_loss(
@@ -158,7 +160,8 @@ class DistillTrainer(Trainer):
             self.check_gradient(model, norm)
             return norm
         norm = self._get_grad_norm(model)
-        clip_grads_with_norm_(model.parameters(), self.args.max_grad_norm, norm)
+        if norm > self.args.max_grad_norm:  # else it would multiply every gradient by 1
+            clip_grads_with_norm_(model.parameters(), self.args.max_grad_norm, norm)
         return norm
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:

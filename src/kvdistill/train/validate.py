@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from kvdistill.fusion.routing import Routing
 from kvdistill.train.curves import by_layer, by_teacher
 from kvdistill.train.module import Distiller
-from kvdistill.train.step import exact
+from kvdistill.train.step import cross_entropy, exact
 from kvdistill.types import Batch
 
 KV_TERMS = {"kv": "kv", "keys": "k", "values": "v", "entropy": "entropy", "penalty": "penalty"}
@@ -51,10 +50,11 @@ class Validation:
         routing = module.rooms.routing() if module.rooms else None
         for kept in self.batches:
             batch = kept.to(device)
-            ce_sum, terms = module(batch)
+            scores, terms = module.read(batch)
             share = len(batch.ids) / samples
-            found = {"ce": float(ce_sum), "tokens": float(answers(batch))}
-            hits = exact(module.logits(batch), batch.student)
+            ce = cross_entropy(scores, batch.student)
+            found = {"ce": float(ce), "tokens": float(batch.student.predicted.sum())}
+            hits = exact(scores, batch.student)
             found["exact_match"] = share * float(hits.float().mean())
             if terms is not None and routing is not None:
                 for name, short in KV_TERMS.items():
@@ -81,8 +81,3 @@ def loss(module: Distiller, found: dict[str, Any]) -> float:
         total += weights.kv * factor * found["kv"] - weights.entropy * found["entropy"]
         total += found.pop("penalty")
     return float(total)
-
-
-def answers(batch: Batch) -> Tensor:
-    """Number of answer tokens that are predicted from the token before."""
-    return (batch.student.answer & batch.student.mask)[:, 1:].sum()
