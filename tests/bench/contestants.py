@@ -221,7 +221,7 @@ def ours(setting: Setting, overrides: list[str], teachers: int | None = None) ->
     arm.trainer.add_callback(ticks(setting))
     seen: list[torch.Tensor] = []
     arm.module.student.register_forward_pre_hook(
-        lambda _, args, kwargs: seen.append(kwargs["input_ids"]), with_kwargs=True
+        lambda _, __, kwargs: seen.append(kwargs["input_ids"]), with_kwargs=True
     )
     arm.trainer.train()
     for own, batch in zip(seen, setting.batches(), strict=False):

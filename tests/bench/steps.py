@@ -164,8 +164,7 @@ def trained(root: Path, who: str, threads: int, warm: int) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.contestants", who, str(root)],
         env=os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )

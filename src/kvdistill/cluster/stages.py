@@ -9,7 +9,6 @@ from rich.table import Table
 from kvdistill.cluster import beside, board, child, data, expected
 from kvdistill.cluster import fetch as download
 from kvdistill.cluster import why as reasons
-from kvdistill.cluster.conclude import conclude
 from kvdistill.cluster.screen import Screen
 from kvdistill.cluster.submit import special, submit
 from kvdistill.config.compose import Config, compose
@@ -52,6 +51,8 @@ def finish(plan: Plan, nodes: Sequence[Node]) -> None:
     failed = submit(plan, nodes, folders, console, report=True)
     if failed is None:
         return
+    from kvdistill.cluster.conclude import conclude  # the report's libraries are slow to import
+
     conclude(plan.root, plan.root / "runs" / plan.study, plan.config["stats"], console)
     if failed:
         runs = [node for node in nodes if node.kind == "run"]
@@ -169,6 +170,8 @@ def asked(job_overrides: Overrides) -> Config:
 
 def report(job_overrides: Overrides, _: Path) -> None:
     """Rebuilds the report of a study, or of several joined, from what lies on disk."""
+    from kvdistill.cluster.conclude import conclude  # the report's libraries are slow to import
+
     config = compose(list(job_overrides[0]))
     named = config["study"] if isinstance(config["study"], list) else [config["study"]]
     if config["report"]["runs"]:
