@@ -1,5 +1,7 @@
 """The ranks of a job on one machine, without starting any."""
 
+import subprocess
+import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -78,3 +80,22 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
     jobs.running.clear()
     jobs.start(slots=3)
     assert started == {"one": 1, "two": 2, "wide": 4}
+
+
+def test_the_server_answers_and_says_what_failed() -> None:
+    """With a server that has nothing to import first."""
+    code = (
+        "from kvdistill.cluster import gang\n"
+        "from kvdistill.errors import UserError\n"
+        "gang.SERVER.set_forkserver_preload([])\n"
+        "if __name__ == '__main__':\n"
+        "    print(gang.asked('json', 'dumps', {'a': [1]}))\n"
+        "    for name, given in (('open', 'nowhere'), ('_exit', 3)):\n"
+        "        try: gang.asked('os', name, given)\n"
+        "        except UserError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert said[0] == '{"a": [1]}'
+    assert said[1].startswith("os failed: TypeError: ")
+    assert said[2] == "os failed: it was killed"

@@ -8,8 +8,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
+
+from kvdistill.errors import UserError
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["kvdistill.cluster.preload"])
@@ -70,6 +75,34 @@ def start(folder: Path, size: int) -> Gang:
         process.start()
         processes.append(process)
     return Gang(processes)
+
+
+def asked(module: str, function: str, given: Any) -> Any:
+    """What a function answers in a process of its own, which finds torch imported.
+
+    Raises UserError where it fails.
+    """
+    answer, given_back = SERVER.Pipe(duplex=False)
+    process = SERVER.Process(target=answered, args=(module, function, given, given_back))
+    process.start()
+    given_back.close()
+    try:
+        said, failed = answer.recv()
+    except EOFError:
+        said, failed = None, "it was killed"
+    process.join()
+    if failed:
+        raise UserError(f"{module} failed: {failed}")
+    return said
+
+
+def answered(module: str, function: str, given: Any, answer: Connection) -> None:
+    """Runs in the new process."""
+    try:
+        said, failed = getattr(import_module(module), function)(given), None
+    except Exception as error:  # noqa: BLE001 - the last frame
+        said, failed = None, f"{type(error).__name__}: {error}"
+    answer.send((said, failed))
 
 
 def job(folder: Path, environment: dict[str, str]) -> None:

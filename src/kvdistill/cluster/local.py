@@ -109,16 +109,24 @@ def died(folder: Path, code: int | None) -> str:
     return f"killed, exit code {code}; its log is log.txt"
 
 
+def prepare(widest: int, settings: Local) -> int:
+    """Puts what jobs find in their environment into this process's; returns how many may run.
+
+    Before the first is started: their server keeps the environment that it began with.
+    """
+    cores = len(os.sched_getaffinity(0))
+    slots = settings.max_parallel or cores
+    os.environ.update(common(settings.threads or max(1, cores // max(slots, widest))))
+    return slots
+
+
 def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> dict[str, str]:
     """Does all jobs and returns the failed ones with their reason.
 
     Ctrl-C, SIGTERM or a closed terminal stop them cleanly.
     """
-    cores = len(os.sched_getaffinity(0))
-    slots = settings.max_parallel or cores
     jobs = Jobs(list(nodes), folders)
-    widest = max((jobs.ranks(node.name) for node in jobs.waiting), default=1)
-    os.environ.update(common(settings.threads or max(1, cores // max(slots, widest))))
+    slots = prepare(max((jobs.ranks(node.name) for node in jobs.waiting), default=1), settings)
     before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
     try:
         with bars_on_stderr() as progress:

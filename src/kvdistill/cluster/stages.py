@@ -6,11 +6,12 @@ from pathlib import Path
 
 from rich.table import Table
 
-from kvdistill.cluster import beside, board, child, data, expected
+from kvdistill.cluster import beside, board, child, data, expected, gang, local
 from kvdistill.cluster import fetch as download
 from kvdistill.cluster import why as reasons
 from kvdistill.cluster.screen import Screen
 from kvdistill.cluster.submit import special, submit
+from kvdistill.config.cluster import Local
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import typed
 from kvdistill.errors import ConfigError, UserError
@@ -18,6 +19,7 @@ from kvdistill.files import is_complete, read_sealed
 from kvdistill.plan.expand import Plan, expand
 from kvdistill.plan.freeze import freeze, home, places, write_recipe
 from kvdistill.plan.graph import ONLY, Node
+from kvdistill.plan.world import world_size
 
 Overrides = Sequence[Sequence[str]]
 console = Screen(width=None if sys.stdout.isatty() else 120)
@@ -228,12 +230,18 @@ def planned(plan: Plan) -> Table:
 
 
 def check(configs: Sequence[Config]) -> None:
-    """Builds every distinct arm's rooms, those that need torch in one child process.
+    """Builds every distinct arm's rooms, those that need torch in a process that has it.
 
     Raises ConfigError with the first thing a room refuses.
     """
     for config in configs:
         data.check(config)
+    settings = typed("cluster", configs[0]["cluster"])
+    if isinstance(settings, Local):  # its jobs come from a process that imports torch anyway
+        local.prepare(max(world_size("run", config) for config in configs), settings)
+        if why := gang.asked("kvdistill.train.check", "refused", list(configs)):
+            raise ConfigError(why)
+        return
     done = child.ask("kvdistill.train.check", configs)
     if done.returncode == 2:
         raise ConfigError(done.stderr.strip().splitlines()[-1])

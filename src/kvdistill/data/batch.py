@@ -44,6 +44,8 @@ class Texts(Dataset[Example]):
     ) -> None:
         """`alignment` may be None where no batch is made: without teachers, or of `read_by`.
 
+        Who reads with the same `Tokeniser` reads the same: each is asked once.
+
         A text longer than `seq_len` student tokens is cut there, and the teachers stop at the
         token that holds the student's last byte.
         """
@@ -52,10 +54,13 @@ class Texts(Dataset[Example]):
         if seq_len < 2:
             raise ConfigError(f"budget.seq_len must be at least 2, got {seq_len}.")
         self.texts, self.alignment = list(texts), alignment
-        self._student = [read.cut(seq_len) for read in student(texts)]
+        readers = {id(reader): reader for reader in (student, *teachers.values())}
+        whole = {key: reader(texts) for key, reader in readers.items()}
+        self._student = [read.cut(seq_len) for read in whole[id(student)]]
         self._teachers = {
             name: [
-                _until(read, own) for read, own in zip(teacher(texts), self._student, strict=True)
+                _until(read, own)
+                for read, own in zip(whole[id(teacher)], self._student, strict=True)
             ]
             for name, teacher in teachers.items()
         }

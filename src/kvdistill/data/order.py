@@ -45,6 +45,11 @@ def order(
     return grouped
 
 
+def evenly(count: int, wanted: int) -> list[int]:
+    """At most `wanted` indices spread over `count`."""
+    return [i * count // wanted for i in range(wanted)] if wanted < count else list(range(count))
+
+
 def _mixed(seed: int, epoch: int) -> int:
     """Far apart for neighbouring seeds and epochs (splitmix64), and within torch's range."""
     x = (seed * 0x9E3779B97F4A7C15 + (epoch + 1) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF

@@ -82,25 +82,23 @@ class Tokeniser:
         return [self._one(text, ids) for text, ids in zip(texts, read, strict=True)]
 
     def _one(self, text: Text, ids: list[int]) -> Tokenised:
-        surplus = self._surplus(text, ids)
-        ends = np.cumsum(self.lengths[ids]) - surplus
-        starts = np.concatenate([[0], ends[:-1]]) if len(ids) else ends
-        # Only the first tokens can lie in a space that the tokenizer put before the text.
-        starts, ends = starts.clip(min=0), ends.clip(min=0)
-        answer = ends > len(text.prompt.encode())
-        total = len(text.text.encode())
-        return Tokenised(
-            ids=np.array([*ids, self.eos], dtype=np.int64),
-            answer=np.append(answer, True),
-            spans=Spans(
-                np.append(starts, total).astype(np.int64), np.append(ends, total).astype(np.int64)
-            ),
-            truncated=False,
-        )
-
-    def _surplus(self, text: Text, ids: list[int]) -> int:
-        """Bytes before the text that are the tokenizer's own: 1 for a dummy prefix space, or 0."""
         wanted = text.text.encode()
+        surplus = self._surplus(text, wanted, ids)
+        read = np.array([*ids, self.eos], dtype=np.int64)
+        # The end-of-text token covers nothing and ends where the text does.
+        ends = np.full(len(read), len(wanted))
+        np.cumsum(self.lengths[read[:-1]], out=ends[:-1])
+        if surplus:
+            # Only the first tokens can lie in a space that the tokenizer put before the text.
+            ends[:-1] = (ends[:-1] - surplus).clip(min=0)
+        starts = np.zeros_like(ends)
+        starts[1:] = ends[:-1]
+        answer = ends > len(text.prompt.encode())
+        answer[-1] = True
+        return Tokenised(ids=read, answer=answer, spans=Spans(starts, ends), truncated=False)
+
+    def _surplus(self, text: Text, wanted: bytes, ids: list[int]) -> int:
+        """Bytes before the text that are the tokenizer's own: 1 for a dummy prefix space, or 0."""
         pieces = [self.bytes[i] for i in ids]
         if None not in pieces:
             covered = b"".join(pieces)  # type: ignore[arg-type]

@@ -72,12 +72,19 @@ def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task],
     """The suite's tasks with their rows, and those whose data is missing with the reason."""
     tasks: dict[str, Task] = {}
     missing: dict[str, str] = {}
+    facts = {
+        "data_root": suite.data_root,
+        "records": {part: str(path) for part, path in data.items()},
+    }
+    # It reads every task file at once, and hands each task the facts as they then are.
+    manager = TaskManager(include_path=TASKS, include_defaults=False, metadata=facts)
     for name in suite.scored:
         try:
             if name.startswith(builtin.PREFIX):
                 tasks |= builtin.load(name, suite.data_root)
             else:
-                tasks[name] = _own_task(name, suite, data)
+                facts |= {"limit": suite.items_of(name), "shots": suite.shots.get(name, 0)}
+                tasks[name] = _own_task(name, manager)
         except MissingDataError as error:  # noqa: PERF203
             missing[name] = f"{name}: {error}"
     for task in tasks.values():
@@ -86,14 +93,7 @@ def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task],
     return tasks, missing
 
 
-def _own_task(name: str, suite: Suite, data: Mapping[str, Path]) -> Task:
-    facts = {
-        "data_root": suite.data_root,
-        "limit": suite.items_of(name),
-        "shots": suite.shots.get(name, 0),
-        "records": {part: str(path) for part, path in data.items()},
-    }
-    manager = TaskManager(include_path=TASKS, include_defaults=False, metadata=facts)
+def _own_task(name: str, manager: TaskManager) -> Task:
     if name not in manager.all_tasks:
         known = ", ".join(manager.all_tasks)
         raise UserError(f"tasks.tasks: there is no task {name}. Available: {known}.")

@@ -15,6 +15,7 @@ from kvdistill.data import split as splitting
 from kvdistill.data.build import LeakError, Settings, documents
 from kvdistill.data.build import validate as compare
 from kvdistill.data.leakage import Document, Documents, Role
+from kvdistill.data.order import evenly
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.gather import item_id, members, rows_hash
 from kvdistill.evaluate.harness import load_tasks, no_data
@@ -22,7 +23,6 @@ from kvdistill.evaluate.sources import data_hash, digest
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.texts import asked, is_private
 from kvdistill.evaluate.undisturbed import quiet
-from kvdistill.train.calibrate import evenly
 
 
 def own_rows(split: Path) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kvdistill import world
 from kvdistill.config.compose import Config
+from kvdistill.data.order import evenly
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, LayerMoments
 from kvdistill.kv.moments import Moments
@@ -113,11 +114,6 @@ class Measure:
 def flat(x: Tensor) -> Tensor:
     """(batch, heads, seq, dim) as (batch, seq, heads * dim)."""
     return x.transpose(1, 2).flatten(2)
-
-
-def evenly(count: int, wanted: int) -> list[int]:
-    """At most `wanted` indices spread over `count`."""
-    return [i * count // wanted for i in range(wanted)] if wanted < count else list(range(count))
 
 
 def chunked(part: str, rows: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:

@@ -1,10 +1,12 @@
 """Builds all of every distinct arm but weights, so that a refusal comes before anything is queued.
 
-`python -m kvdistill.train.check`: configs on stdin; exit code 2 and one line on stderr.
+`python -m kvdistill.train.check`: configs on stdin; exit code 2 and one line on stderr. Where jobs
+run on this machine their server asks `refused` instead, and torch is imported once.
 """
 
 import json
 import sys
+from collections.abc import Sequence
 
 import torch
 from transformers.trainer_utils import SchedulerType
@@ -72,14 +74,21 @@ def check_source(config: Config) -> None:
         )
 
 
-def main() -> int:
-    """Checks each distinct config once."""
+def refused(configs: Sequence[Config]) -> str | None:
+    """Why one of the configs cannot run, each distinct one checked once; None if all can."""
+    distinct = {digest({**config, "seed": 0}): config for config in configs}
     try:
-        distinct = {digest({**c, "seed": 0}): c for c in json.load(sys.stdin)}
         for config in distinct.values():
             check(config)
     except UserError as error:
-        sys.stderr.write(f"{error}\n")
+        return str(error)
+    return None
+
+
+def main() -> int:
+    """The exit code."""
+    if why := refused(json.load(sys.stdin)):
+        sys.stderr.write(f"{why}\n")
         return 2
     return 0
 

@@ -11,6 +11,7 @@ from kvdistill.config.build import build
 from kvdistill.config.compose import Config
 from kvdistill.data import split
 from kvdistill.data.batch import Collator, Texts
+from kvdistill.data.order import evenly
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.files import read_json
 from kvdistill.kv.base import TeacherKV, Wanted
@@ -40,15 +41,23 @@ def texts(
     needs: Needs,
     part: str,
     alignment: Alignment | None,
+    most: int | None = None,
 ) -> tuple[Texts, Collator]:
-    """A part of the split as the student and the teachers read it."""
+    """A part of the split as the student and the teachers read it.
+
+    `most` texts of it, evenly spread, where only so many are wanted.
+    """
     own = tokeniser(config["student"], "student", needs)
-    theirs = {
-        name: tokeniser(node, f"teacher.{name}", needs) for name, node in config["teachers"].items()
-    }
+    known = {told(own): own}
+    theirs = {}
+    for name, node in config["teachers"].items():
+        reader = tokeniser(node, f"teacher.{name}", needs)
+        theirs[name] = known.setdefault(told(reader), reader)
     style = build("style", config["style"])
     records = split.read(needs["split"]).parts()[part]
     rendered = [text for record in records for text in style.render(record, own.tokenizer)]
+    if most is not None:
+        rendered = [rendered[row] for row in evenly(len(rendered), most)]
     found = Texts(rendered, own, theirs, alignment, config["budget"]["seq_len"])
     return found, Collator(own.pad, {name: reader.pad for name, reader in theirs.items()})
 

@@ -23,7 +23,6 @@ from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 from kvdistill.train import checkpoint, readings, spent
 from kvdistill.train.agreement import held_out
 from kvdistill.train.arguments import arguments
-from kvdistill.train.calibrate import evenly
 from kvdistill.train.curves import Curves
 from kvdistill.train.module import Distiller, parameters_of
 from kvdistill.train.rooms import Rooms, Weights
@@ -91,10 +90,10 @@ def prepared(
     alignment = module.rooms.first.reader.alignment if module.rooms else None
     texts, collate = readings.texts(config, needs, "train_student", alignment)
     warn_of_epochs(steps * global_batch(budget) / len(texts))
-    held, _ = readings.texts(config, needs, "val", alignment)
-    rows = evenly(len(held), config["train"]["eval_texts"])
-    count = -(-len(rows) // budget.batch_size)
-    chunks = [rows[first::count] for first in range(count)]  # alike in size: none of one text
+    held, _ = readings.texts(config, needs, "val", alignment, config["train"]["eval_texts"])
+    count = -(-len(held) // budget.batch_size)
+    # Alike in size: none of one text.
+    chunks = [range(len(held))[first::count] for first in range(count)]
     batches = [collate([held[row] for row in chunk]) for chunk in chunks]
     trainer = DistillTrainer(
         module,

@@ -8,12 +8,12 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, typed
 from kvdistill.data.batch import Texts
+from kvdistill.data.order import evenly
 from kvdistill.files import read_sealed
 from kvdistill.geometry import Geometry
 from kvdistill.models.adapter import Adapter
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch, unified_steps
-from kvdistill.train.calibrate import evenly
 from kvdistill.train.curves import Read
 from kvdistill.train.trainer import DistillTrainer
 
