@@ -45,6 +45,8 @@ BOUNDS = {
 NINE = 9
 STORED_SHARE = 0.5 / 0.35
 """Texts that a store holds for each that is trained on: half of train, and val."""
+QUICK_SMOLLM = ("budget.batch_size=2", "budget.seq_len=64")
+"""Of 4 x 256 tokens."""
 WARM = {"nano": 5, "smollm": 1}
 """Steps that are not counted; the first, whose start no contestant tells, is not among them."""
 
@@ -100,7 +102,8 @@ def smollm(root: Path, asked: Namespace) -> dict[str, Any]:
         asked.threads or len(os.sched_getaffinity(0)),
         (
             "scale=smollm", f"smollm2={asked.smollm.resolve()}", f"benchmarks={root}",
-            "style=cot", "budget.seq_len=256", "train.calibration_rows=4",
+            "style=cot", "train.calibration_rows=4",
+            *(QUICK_SMOLLM if asked.quick else ()),
         ),
     )  # fmt: skip
     return setting(root, "smollm", size, asked)
