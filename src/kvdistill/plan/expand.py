@@ -16,7 +16,7 @@ from kvdistill.plan.budget import unified_steps
 from kvdistill.plan.claims import resolved
 from kvdistill.plan.graph import Node, run
 from kvdistill.plan.hub import Repo
-from kvdistill.plan.identity import recipe
+from kvdistill.plan.identity import identity, recipe
 from kvdistill.plan.pin import Pins
 from kvdistill.plan.sweep import Sweep, read, unfolded
 
@@ -174,7 +174,10 @@ def add_references(plan: Plan) -> None:
     """Every teacher is evaluated once, as it is, to stand beside the arms."""
     if not plan.config["references"]:
         return
-    for found in list(plan.runs.values()):
+    asking: dict[str, Run] = {}
+    for found in plan.runs.values():
+        asking.setdefault(found.recipe, found)  # replicates have the same teachers
+    for found in asking.values():
         for teacher in found.config["teachers"].values():
             as_is = {
                 **found.config,
@@ -183,7 +186,8 @@ def add_references(plan: Plan) -> None:
                 "student": teacher,
                 "teachers": {},
             }
-            plan.references[teacher["name"]] = plan.add(as_is).identity
+            known = plan.runs.get(identity(as_is))
+            plan.references[teacher["name"]] = (known or plan.add(as_is)).identity
 
 
 def asked(sweep: Sweep | None, name: str) -> dict[str, Any]:
