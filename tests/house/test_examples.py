@@ -47,7 +47,7 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.usefixtures("hydra")
 def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -> None:
     from kvdistill.plan.expand import expand
-    from kvdistill.report import build
+    from kvdistill.report.write import build
     from tests.house.test_sweeps import sound
     from tests.stats import fake
 
