@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from lm_eval import evaluator
 from lm_eval.api.task import Task
@@ -72,7 +73,7 @@ def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task],
     """The suite's tasks with their rows, and those whose data is missing with the reason."""
     tasks: dict[str, Task] = {}
     missing: dict[str, str] = {}
-    facts = {
+    facts: dict[str, Any] = {
         "data_root": suite.data_root,
         "records": {part: str(path) for part, path in data.items()},
     }
