@@ -15,6 +15,7 @@ from hydra._internal.config_repository import CachingConfigRepository, ConfigRep
 from hydra._internal.defaults_list import Overrides
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from kvdistill.config import frame
@@ -51,6 +52,7 @@ def composed(overrides: Sequence[str]) -> Base:
     """The config of these overrides. Raises what Hydra raises."""
     found = loader()
     parsed = OverridesParser.create(config_loader=found).parse_overrides(list(overrides))
+    check_choices(parsed, found.repository)
     values = Overrides(found.repository, parsed).config_overrides
     values = [value for value in values if not value.is_hydra_override()]
     plain = {id(value) for value in values}
@@ -62,6 +64,17 @@ def composed(overrides: Sequence[str]) -> Base:
     config, taken = copy.deepcopy(bases[choices])
     ConfigLoaderImpl._apply_overrides_to_config(values, config)
     return config, taken
+
+
+def check_choices(overrides: Sequence[Override], repository: Any) -> None:
+    """Refuses a number, or null, for a group, which Hydra refuses without its name."""
+    for each in overrides:
+        group = each.key_or_group
+        if each.is_delete() or not repository.group_exists(group):
+            continue
+        if not isinstance(each.value(), str | list):
+            said = str(each.input_line).partition("=")[2]
+            raise ConfigError(f"{group}={said} is no choice of {group}. --help lists them.")
 
 
 def base(choices: Sequence[str]) -> Base:

@@ -44,7 +44,8 @@ def check(path: str, node: Mapping[str, Any]) -> None:
     for where, each in found:
         if not str(each["_target_"]).startswith("kvdistill."):
             raise ConfigError(
-                f"{where}._target_ must lie inside kvdistill., got {each['_target_']!r}. "
+                f"{where}._target_ must lie inside kvdistill., got "
+                f"{kinds.shown(each['_target_'])}. "
                 f"Put the strategy in a module of the package."
             )
         if unknown := [key for key in each if str(key).startswith("_") and key not in WAYS]:
@@ -62,7 +63,9 @@ def check_plain(path: str, node: Any) -> None:
         for place, value in enumerate(node):
             check_plain(f"{path}[{place}]", value)
     elif isinstance(node, str) and "${" in node:
-        raise ConfigError(f"{path}={node!r} must not hold ${{ once it is resolved. Leave it out.")
+        raise ConfigError(
+            f"{path}={kinds.shown(node)} must not hold ${{ once it is resolved. Leave it out."
+        )
 
 
 def target(path: str, node: Mapping[str, Any]) -> Any:
@@ -77,7 +80,7 @@ def target(path: str, node: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{path}._target_: {str(error).splitlines()[0]}") from error
     if not inspect.isclass(found) or f"{found.__module__}.{found.__qualname__}" != name:
         raise ConfigError(
-            f"{path}._target_={name} is no class that a module of kvdistill defines. "
+            f"{path}._target_={kinds.cut(name)} is no class that a module of kvdistill defines. "
             f"Name one as module and class."
         )
     return found

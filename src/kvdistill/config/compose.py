@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from kvdistill import secrets
-from kvdistill.config import arms, build, frame, sanity, schema, trust
+from kvdistill.config import arms, build, frame, required, sanity, schema, trust
 from kvdistill.errors import ConfigError
 
 Config = dict[str, Any]
@@ -42,15 +42,18 @@ def checked(config: Config, choices: Mapping[str, Any]) -> Config:
         for group, choice in choices.items()
         if not group.startswith("hydra/") and "@" not in group
     }
+    required.check_size("", config)
     for key, value in config.items():
         build.check_plain(key, value)
     if held := next(secrets.holders(config), None):
         raise ConfigError(frame.told(held))
     sanity.check_whole(config)
+    required.check(config)
     trust.check(config, config["trust"])
     schema.normalise(config)
     check_arm(config)
     sanity.check(config)
+    required.check_finite("", config)
     return config
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from kvdistill.errors import ConfigError
 
+LONGEST = 120
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -29,7 +30,17 @@ def check(path: str, node: Mapping[str, Any], target: Any) -> None:
             )
         hint = hints.get(key, Any)
         if not fits(value, hint):
-            raise ConfigError(f"{path}.{key}={value!r} must be {words(hint)}.")
+            raise ConfigError(f"{path}.{key}={shown(value)} must be {words(hint)}.")
+
+
+def shown(value: Any) -> str:
+    """The value as an error repeats it: a long one is cut, so that what must hold is still read."""
+    return cut(repr(value))
+
+
+def cut(text: str) -> str:
+    """The text's beginning where it is long."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def nearest(path: str, key: str, known: Sequence[str]) -> str:

@@ -12,13 +12,17 @@ from kvdistill.geometry import Geometry
 
 GROUPS = (
     "student", "teachers", "data", "style", "source", "compression", "alignment", "projection",
-    "layers", "position", "kv", "fusion", "loss", "budget", "train", "tasks", "stats", "cluster",
+    "layers", "position", "kv", "fusion", "loss", "adapter", "budget", "train", "tasks", "stats",
+    "estimate", "cluster",
 )  # fmt: skip
 CLOSED = {
     "layers": ("range", "map"),
     "loss": ("distance", "balance", "ce_weight", "kv_weight", "entropy_weight"),
 }
 """Groups of several parts that no one strategy checks, with all that they may hold."""
+
+DEEPEST, WIDEST = 1_000, 10_000_000
+"""Layers, and any other size, of a decoder."""
 
 
 def check_whole(config: Mapping[str, Any]) -> None:
@@ -40,7 +44,9 @@ def check(config: Mapping[str, Any]) -> None:
     check_names(config)
     weight, warmup = config["loss"]["entropy_weight"], config["train"]["warmup_ratio"]
     if not kinds.fits(weight, float) or not math.isfinite(weight):
-        raise ConfigError(f"loss.entropy_weight must be a finite number, got {weight!r}.")
+        raise ConfigError(
+            f"loss.entropy_weight must be a finite number, got {kinds.shown(weight)}."
+        )
     if warmup > 1:
         raise ConfigError(f"train.warmup_ratio must be from 0 to 1, got {warmup}.")
     if config["trained"] and not config["teachers"] and config["loss"]["kv_weight"] > 0:
@@ -60,28 +66,30 @@ def check_names(config: Mapping[str, Any]) -> None:
     for name in study if isinstance(study, list) else [study]:
         if name is not None and not re.fullmatch(r"\w[\w.+-]*", str(name)):
             raise ConfigError(
-                f"study={name!r} must be a folder's name of letters, digits and _ . + -. "
+                f"study={kinds.shown(name)} must be a folder's name: letters, digits, _ . + -. "
                 f"Use root=FOLDER to put studies elsewhere."
             )
     if not isinstance(root, str) or not root:
-        raise ConfigError(f"root={root!r} must be a folder. Use root=. for this one.")
+        raise ConfigError(f"root={kinds.shown(root)} must be a folder. Use root=. for this one.")
     if not root.isprintable():
-        raise ConfigError(f"root={root!r} must be printable text on one line.")
+        raise ConfigError(f"root={kinds.shown(root)} must be printable text on one line.")
     if not isinstance(config["references"], bool):
-        raise ConfigError(f"references={config['references']!r} must be true or false.")
+        raise ConfigError(f"references={kinds.shown(config['references'])} must be true or false.")
 
 
 def check_geometry(path: str, node: Any) -> None:
     """Refuses a shape that no decoder has."""
     if not isinstance(node, Mapping):
-        raise ConfigError(f"{path} must state the model's shape, got {node!r}.")
+        raise ConfigError(f"{path} must state the model's shape, got {kinds.shown(node)}.")
     kinds.check(path, node, Geometry)
     missing = [f.name for f in fields(Geometry) if f.default is MISSING and f.name not in node]
     if missing:
         raise ConfigError(f"{path}.{missing[0]} must be given: the model's shape is stated whole.")
     for key, value in node.items():
-        if not isinstance(value, bool) and value < 1:
-            raise ConfigError(f"{path}.{key} must be at least 1, got {value}.")
+        most = DEEPEST if key == "layers" else WIDEST
+        if not isinstance(value, bool) and not 1 <= value <= most:
+            bound = "at least 1" if value < 1 else f"at most {most}"
+            raise ConfigError(f"{path}.{key} must be {bound}, got {value}.")
     if node["heads"] % node["kv_heads"]:
         raise ConfigError(
             f"{path}.kv_heads={node['kv_heads']} must divide {path}.heads={node['heads']}: "

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kvdistill.config import cluster, estimate, placement
+from kvdistill.config import cluster, estimate, kinds, placement
 from kvdistill.config.estimate import Estimate
 from kvdistill.config.structured import structured
 from kvdistill.errors import ConfigError
@@ -127,7 +127,7 @@ def check(config: Mapping[str, Any]) -> None:
         for path in paths:
             value = lookup(config, path)
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"{path} must be a number, got {value!r}.")
+                raise ConfigError(f"{path} must be a number, got {kinds.shown(value)}.")
             if not least <= value < float("inf"):
                 raise ConfigError(f"{path} must be {words}, got {value}.")
     check_seed(config)
@@ -175,7 +175,9 @@ def check_seed(config: Mapping[str, Any]) -> None:
     """Refuses a seed that is no whole number from 0 to what numpy's generator takes."""
     seed = config["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
-        raise ConfigError(f"seed must be a whole number of 0 or more, below 2**32, got {seed!r}.")
+        raise ConfigError(
+            f"seed must be a whole number of 0 or more, below 2**32, got {kinds.shown(seed)}."
+        )
 
 
 def lookup(config: Mapping[str, Any], path: str) -> Any:

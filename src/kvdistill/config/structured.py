@@ -1,11 +1,12 @@
 """A config node with the types of a dataclass."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kvdistill.config import kinds
 from kvdistill.errors import ConfigError
 
 
@@ -20,7 +21,14 @@ def structured(
     Raises ConfigError naming the key below `path`.
     """
     try:
-        return convert(OmegaConf.merge(OmegaConf.structured(kind), dict(node)))
-    except OmegaConfBaseException as error:
-        key = f"{path}.{error.full_key}" if error.full_key else path
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}.") from error
+        found = convert(OmegaConf.merge(OmegaConf.structured(kind), dict(node)))
+    except (OmegaConfBaseException, OverflowError) as error:
+        key = f"{path}.{told}" if (told := getattr(error, "full_key", None)) else path
+        raise ConfigError(f"{key}: {kinds.cut(str(error).splitlines()[0])}.") from error
+    if isinstance(found, kind):  # OmegaConf looks at no item of a mapping that it merges
+        for name, hint in get_type_hints(kind).items():
+            if not kinds.fits(value := getattr(found, name), hint):
+                raise ConfigError(
+                    f"{path}.{name}={kinds.shown(value)} must be {kinds.words(hint)}."
+                )
+    return found

@@ -25,6 +25,9 @@ FAMILIES: dict[str, Callable[[Random], Draft]] = {
     "nano_exam": nano_chinese.exam,
 }
 
+MOST_ROWS = 100_000
+"""Of a family: none can make as many different questions."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Nano(Source):
@@ -35,8 +38,8 @@ class Nano(Source):
     seed: int
 
     def __post_init__(self) -> None:
-        if self.rows < 1:
-            raise ConfigError(f"data.source.rows must be at least 1, got {self.rows}.")
+        if not 1 <= self.rows <= MOST_ROWS:
+            raise ConfigError(f"data.source.rows must be from 1 to {MOST_ROWS}, got {self.rows}.")
 
     def records(self) -> list[Record]:
         """`rows` records of each family, family after family, no question twice."""

@@ -1,0 +1,40 @@
+"""What `python -m tests.bench.fuzz` found stays refused, in one line that names the setting."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+FOUND = {
+    "budget=null": "budget=null is no choice of budget",
+    "kv=0": "kv=0 is no choice of kv",
+    "~adapter": "adapter must be one of its choices",
+    "~trust": "trust must be given",
+    "~student.name": "student.name must be given",
+    "student.dtype=float8": "student.dtype=float8 is none of float32, bfloat16, float16",
+    "+student.new=1": "student.new is no setting",
+    "~teachers.a.reads_split": "teachers.a.reads_split must be given",
+    "teachers.a=null": "teachers.a must be a model's node",
+    "~tasks._target_": "tasks must be one of its choices",
+    "tasks.tasks=5": "tasks.tasks=5 must be a list",
+    "data.split.ratios=x": "data.split.ratios='x' must be a list",
+    "+estimate.items.nano_logic.new=null": "estimate.items=",
+    "estimate.overhead_s=inf": "estimate.overhead_s=inf must be a finite number",
+    "student.geometry.layers=1000000": "student.geometry.layers must be at most 1000",
+    "data.source.rows=1000000": "data.source.rows must be from 1 to 100000",
+    f"seed={10**400}": "seed must be from -2**63 to 2**63 - 1",
+    f"study={'x' * 20000}": "study has 20000 parts",
+    f"train.lr={10**400}": "train.lr must be from",
+}
+
+
+@pytest.mark.parametrize("override", FOUND, ids=lambda text: text[:40])
+def test_what_was_found_stays_refused(override: str, tmp_path: Path) -> None:
+    from tests.config import strange
+
+    found = strange.tried([override], tmp_path)
+    assert not found.accepted
+    assert not found.fault, found
+    assert FOUND[override] in found.said, found.said
