@@ -16,10 +16,12 @@ Painter = Callable[[str, Analysis, Mapping[str, Look]], list[Drawn]]
 
 
 def figures(analysis: Analysis, looks: Mapping[str, Look]) -> list[Drawn]:
-    """The ablation's own figures; none for a question that is no ablation."""
+    """The ablation's own figures; none for a question that is no ablation, or has no score yet."""
     question = analysis.question
     kind = kind_of(question)
-    return PAINTERS[kind](question.name, analysis, looks) if kind else []
+    rows = analysis.table.rows.values()
+    scored = any(cell.mean is not None for row in rows for cell in row.values())
+    return PAINTERS[kind](question.name, analysis, looks) if kind and scored else []
 
 
 def kind_of(question: Question) -> str | None:
@@ -59,6 +61,8 @@ def spread(name: str, analysis: Analysis, looks: Mapping[str, Look]) -> list[Dra
         for label in chosen(analysis.table, analysis.baseline)
         if analysis.table.rows[label][MACRO].mean is not None
     }
+    if not shown:
+        return []  # a task is missing everywhere, so there is no average
     steady = {label: cell for label, cell in shown.items() if cell.sd is not None}
     found = [
         columns(
