@@ -3,7 +3,8 @@
     python -m tests.bench.evaluation [--quick] [--model FOLDER --gguf FILE --data-root FOLDER]
 
 With a model and local copies of the benchmarks it also sets our verdicts beside those of lm-eval's
-own tasks: on the same prompts where the two are meant to agree, on the same outputs elsewhere.
+own tasks: on the same prompts where the two are meant to agree, on the same outputs elsewhere, for
+the first --rows rows of each file (0 leaves that out).
 """
 
 import argparse
@@ -63,10 +64,12 @@ def main(arguments: list[str]) -> int:
             extra = {"gguf_file": chosen.gguf} if chosen.gguf else {}
             model = AutoModelForCausalLM.from_pretrained(chosen.model, dtype="float32", **extra)
             tokenizer = AutoTokenizer.from_pretrained(chosen.model, **extra)
-            small = shortened(chosen.data_root, work / "data", chosen.rows)
             figures |= {"overhead_model": overhead_gsm8k(model, tokenizer, chosen.data_root)}
-            figures |= agreement(model, tokenizer, small, work)
-            bounds |= {"overhead_model": 0.15, "same_prompt_differ": 0}
+            bounds |= {"overhead_model": 0.15}
+            if chosen.rows > 0:
+                small = shortened(chosen.data_root, work / "data", chosen.rows)
+                figures |= agreement(model, tokenizer, small, work)
+                bounds |= {"same_prompt_differ": 0}
     ok = all(figures[key] <= bound for key, bound in bounds.items())
     say(json.dumps({"name": "evaluation", "figures": figures, "bounds": bounds, "ok": ok}))
     return 0 if ok else 1
