@@ -2,8 +2,8 @@
 
 import pytest
 
-from kvdistill.report import build
 from kvdistill.report.ablations import PAINTERS
+from kvdistill.report.write import build
 from tests.stats import fake
 
 
