@@ -168,6 +168,7 @@ def test_an_altered_artefact_is_named_and_refused(study: Path) -> None:
         (["fusion.weights=[0.2,0.3,0.5]"], "3 weights for 2 teachers"),
         (["fusion=similarity", "fusion.temperature=hot"], "fusion.temperature='hot' must be a num"),
         (["fusion=null"], "fusion=null is no choice of fusion"),
+        (["-m", "seed=1,2", "fusion=fixed,3"], "fusion=3 is no choice of fusion"),
         (["+foo=1"], "foo is no setting"),
         (["-m", "fusion=fixed,mena"], "fusion=mena is no choice of fusion"),
         (["sweep=baselines", "layers.range=0-12"], "layers.range"),

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kvdistill.cluster import data, evaluating, stages
 from kvdistill.cluster.screen import Screen, labelled, say
-from kvdistill.config import frame, guide
+from kvdistill.config import arms, frame, guide
 from kvdistill.config.compose import compose, explain
 from kvdistill.errors import ConfigError, UserError
 
@@ -91,6 +91,8 @@ def read(main: Callable[[], None], home: Path) -> None:
             main()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         with initialize_config_dir(str(home / "conf"), version_base="1.3"):
+            if "group override must be" in str(error):  # it does not say which
+                arms.check_command(sys.argv[1:])
             raise ConfigError(explain(error)) from error
 
 

@@ -77,6 +77,16 @@ def check_choices(overrides: Sequence[Override], repository: Any) -> None:
             raise ConfigError(f"{group}={said} is no choice of {group}. --help lists them.")
 
 
+def check_command(words: Sequence[str]) -> None:
+    """The same of a command line that Hydra would not read."""
+    parser = OverridesParser.create()
+    given = [word for word in words if "=" in word and not word.startswith("-")]
+    for each in parser.parse_overrides(given):
+        values = each.sweep_string_iterator() if each.is_sweep_override() else []
+        swept = parser.parse_overrides([f"{each.key_or_group}={value}" for value in values])
+        check_choices(swept or [each], loader().repository)
+
+
 def base(choices: Sequence[str]) -> Base:
     """What Hydra composes of choices alone."""
     config = hydra_compose("config", list(choices), return_hydra_config=True)
