@@ -194,3 +194,5 @@ def names(command: list[str]) -> Iterator[str]:
         parts = path.split(".")
         yield from (".".join(parts[:stop]) for stop in range(2, len(parts)))
         yield parts[-1]
+        if item.startswith("~") and len(parts) > 1:
+            yield ".".join(parts[:-1])  # what lacks it now

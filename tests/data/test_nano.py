@@ -164,5 +164,5 @@ def test_more_rows_than_a_family_has_are_refused():
 
 
 def test_no_rows_are_refused():
-    with pytest.raises(ConfigError, match=r"data.source.rows must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match=r"data.source.rows must be from 1 to 100000, got 0"):
         Nano(rows=0, seed=0)
