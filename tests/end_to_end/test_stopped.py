@@ -16,7 +16,15 @@ from tests.end_to_end.test_launch import ROOT, TWO
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_its_jobs_end_with_it_and_it_says_how_to_go_on(tmp_path: Path, how: signal.Signals) -> None:
     command = subprocess.Popen(
-        [sys.executable, "launch.py", f"root={tmp_path}", *TWO],
+        # A shell's background job ignores Ctrl-C, and would hand that on.
+        [
+            "env",
+            f"--default-signal={how.name[3:]}",
+            sys.executable,
+            "launch.py",
+            f"root={tmp_path}",
+            *TWO,
+        ],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

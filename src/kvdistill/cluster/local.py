@@ -127,7 +127,8 @@ def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> 
     """
     jobs = Jobs(list(nodes), folders)
     slots = prepare(max((jobs.ranks(node.name) for node in jobs.waiting), default=1), settings)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
+    heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup
+    before = {number: signal.signal(number, signal.default_int_handler) for number in heard}
     try:
         with bars_on_stderr() as progress:
             total = progress.add_task("all jobs", total=len(jobs.waiting))
