@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +67,21 @@ def seal(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_hashes(folder: Path, files: Mapping[str, str]) -> None:
-    """Raises ArtifactError naming the first file below that is not as `files` has it."""
+def changed(folder: Path, files: Mapping[str, str]) -> Iterator[Path]:
+    """The files below that are missing, or not as `files` (name -> content hash) has them."""
     for name, expected in files.items():
         path = folder / name
         if not path.is_file() or sha256(path) != expected:
-            state = "altered" if path.is_file() else "missing"
-            raise ArtifactError(
-                f"{path} is {state} since it was built. Delete {folder} and repeat the command."
-            )
+            yield path
+
+
+def check_hashes(folder: Path, files: Mapping[str, str]) -> None:
+    """Raises ArtifactError naming the first file below that is not as `files` has it."""
+    for path in changed(folder, files):
+        state = "altered" if path.is_file() else "missing"
+        raise ArtifactError(
+            f"{path} is {state} since it was built. Delete {folder} and repeat the command."
+        )
 
 
 def is_complete(folder: Path) -> bool:

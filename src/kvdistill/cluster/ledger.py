@@ -75,14 +75,15 @@ def row(label: str, identity: str, folder: Path, entry: Mapping[str, Any]) -> di
 
 def copy_validation(root: Path, study: Path, runs: Iterable[Path]) -> None:
     """The report of the trained runs' data into the study; a refusal's before any other."""
+    trained = [node for node in map(thaw, runs) if node.recipe["trained"]]
+    # Many runs read one report; the last run's comes first.
+    names = dict.fromkeys(node.needs["validation"] for node in reversed(trained))
     found = []
-    for run in runs:
-        node = thaw(run)
-        made = root / "artifacts" / node.needs["validation"]
-        if node.recipe["trained"] and (made / REPORT).is_file():
+    for made in (root / "artifacts" / name for name in names):
+        if (made / REPORT).is_file():
             if is_complete(made):
                 manifest.verify(made)
             found.append(made / REPORT)
     if found:
         leaks = [path for path in found if read_json(path)["verdict"] != "clean"]
-        shutil.copyfile((leaks or found)[-1], study / REPORT)
+        shutil.copyfile((leaks or found)[0], study / REPORT)

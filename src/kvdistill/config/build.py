@@ -56,16 +56,11 @@ def check(path: str, node: Mapping[str, Any]) -> None:
 
 def check_plain(path: str, node: Any) -> None:
     """Refuses text that Hydra would still replace, by an environment variable for one."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            check_plain(f"{path}.{key}", value)
-    elif isinstance(node, list | tuple):
-        for place, value in enumerate(node):
-            check_plain(f"{path}[{place}]", value)
-    elif isinstance(node, str) and "${" in node:
-        raise ConfigError(
-            f"{path}={kinds.shown(node)} must not hold ${{ once it is resolved. Leave it out."
-        )
+    for where, value in kinds.leaves(path, node):
+        if isinstance(value, str) and "${" in value:
+            raise ConfigError(
+                f"{where}={kinds.shown(value)} must not hold ${{ once it is resolved. Leave it out."
+            )
 
 
 def target(path: str, node: Mapping[str, Any]) -> Any:

@@ -43,8 +43,7 @@ def checked(config: Config, choices: Mapping[str, Any]) -> Config:
         if not group.startswith("hydra/") and "@" not in group
     }
     required.check_size("", config)
-    for key, value in config.items():
-        build.check_plain(key, value)
+    build.check_plain("", config)
     if held := next(secrets.holders(config), None):
         raise ConfigError(frame.told(held))
     sanity.check_whole(config)
@@ -53,7 +52,7 @@ def checked(config: Config, choices: Mapping[str, Any]) -> Config:
     schema.normalise(config)
     check_arm(config)
     sanity.check(config)
-    required.check_finite("", config)
+    required.check_finite(config)
     return config
 
 

@@ -8,7 +8,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kvdistill.errors import ConfigError
@@ -31,6 +31,18 @@ def check(path: str, node: Mapping[str, Any], target: Any) -> None:
         hint = hints.get(key, Any)
         if not fits(value, hint):
             raise ConfigError(f"{path}.{key}={shown(value)} must be {words(hint)}.")
+
+
+def leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
+    """Every value of a node that is no mapping and no list, with its path."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from leaves(f"{path}.{key}".lstrip("."), value)
+    elif isinstance(node, list | tuple):
+        for place, value in enumerate(node):
+            yield from leaves(f"{path}[{place}]", value)
+    else:
+        yield path, node
 
 
 def shown(value: Any) -> str:

@@ -85,16 +85,11 @@ def check(config: Mapping[str, Any]) -> None:
         build.build(path, found(config, path))
 
 
-def check_finite(path: str, node: Any) -> None:
+def check_finite(config: Mapping[str, Any]) -> None:
     """Refuses an infinite number, or one that is none, wherever it stands."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            check_finite(f"{path}.{key}".lstrip("."), value)
-    elif isinstance(node, list):
-        for place, value in enumerate(node):
-            check_finite(f"{path}[{place}]", value)
-    elif isinstance(node, float) and not math.isfinite(node):
-        raise ConfigError(f"{path}={node} must be a finite number.")
+    for path, value in kinds.leaves("", config):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{path}={value} must be a finite number.")
 
 
 def check_model(path: str, node: Any) -> None:

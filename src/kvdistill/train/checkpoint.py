@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from kvdistill.errors import ArtifactError, UserError
-from kvdistill.files import hashes, read_json, sha256, write_json
+from kvdistill.files import changed, hashes, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
 
 CHECKSUMS = "checksums.json"
@@ -69,12 +69,9 @@ def fault(checkpoint: Path) -> str:
         files = read_json(checkpoint / CHECKSUMS)["files"]
     except (ArtifactError, KeyError, TypeError):
         return f"{CHECKSUMS} cannot be read"
-    for name, expected in files.items():
-        path = checkpoint / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if sha256(path) != expected:
-            return f"{name} is not as it was written"
+    for path in changed(checkpoint, files):
+        state = "not as it was written" if path.is_file() else "missing"
+        return f"{path.relative_to(checkpoint).as_posix()} is {state}"
     return ""
 
 

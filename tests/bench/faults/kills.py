@@ -5,7 +5,6 @@ same command. Weights and curves, measured seconds aside, are compared with a ru
 """
 
 # ruff: noqa: T201 - a bench speaks on the terminal
-import hashlib
 import json
 import random
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.faults import study
+from tests.slurm.study import evidence
 
 RUN = [
     "arm=multi_teacher", "fusion=learnable", "references=false", "tasks=quick", "seed=42",
@@ -25,7 +25,7 @@ FULL = ["budget.total_tokens=245760", "teachers.a.build.training.steps=100",
 QUICK = ["budget.total_tokens=10240", "budget.batch_size=16", "data.source.rows=40",
          "train.calibration_rows=8", "train.eval_tasks=0", "teachers.a.build.training.steps=2",
          "teachers.b.build.training.steps=2"]  # fmt: skip
-MEASURED = "train_s"
+WEIGHTS = "model/model.safetensors"
 
 
 def measure(
@@ -48,14 +48,14 @@ def measure(
         steps.append(disturb(killed, arguments, gap, stepped=continued))
         print(f"kill {len(steps)}: at {instant:.1f} s, step {steps[-1]}", flush=True)
     finish(killed, arguments)
-    alone, again = ended(calm), ended(killed)
+    alone, again = evidence(ended(calm)), evidence(ended(killed))
     figures = {
         "kills": sum(step is not None for step in steps),
         "kill_instants_s": [round(instant, 2) for instant in instants],
         "kill_steps": steps,
-        "weights_identical": weights(alone) == weights(again),
-        "curves_identical": curves(alone) == curves(again),
-        "unused_checkpoints_named": (again / "log.txt").read_text().count("is not used"),
+        "weights_identical": alone[WEIGHTS] == again[WEIGHTS],
+        "curves_identical": alone["curves"] == again["curves"],
+        "unused_checkpoints_named": (ended(killed) / "log.txt").read_text().count("is not used"),
     }
     return figures, {"kills": wanted, "weights_identical": True, "curves_identical": True}
 
@@ -124,14 +124,3 @@ def ended(root: Path) -> Path:
     assert folder is not None
     assert (folder / "manifest.json").is_file(), said(root)
     return folder
-
-
-def weights(folder: Path) -> str:
-    """Content hash of what was trained."""
-    return hashlib.sha256((folder / "model/model.safetensors").read_bytes()).hexdigest()
-
-
-def curves(folder: Path) -> list[dict[str, Any]]:
-    """Every line without measured seconds."""
-    lines = (folder / "curves.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(one).items() if k != MEASURED} for one in lines]
