@@ -1,13 +1,16 @@
 """Does the platform invent an effect where there is none?
 
     python launch.py -m arm=aa "seed=range(201,231)" study=aa
-    python -m tests.bench.calibration runs/aa [--draws 200] [--seed N]
+    python launch.py -m arm=aa style=spoilt "seed=range(301,313)" study=planted
+    python -m tests.bench.calibration runs/aa [--planted runs/planted] [--draws 200] [--seed N]
 
 Reads a study of one recipe under many seeds. Two disjoint triples of seeds are drawn again and
 again and judged as two arms: paired by an arbitrary order, as arms of equal seeds are, and
 unpaired. Printed: the share whose primary claim (macro average, new seeds and items) is
 significant, which should not exceed 5 %, with a 95 % bootstrap interval over seeds; and the noise
-floor, the middle 95 % of differences. The last line is one JSON object.
+floor, the middle 95 % of differences. With a study of the same recipe on labels that are known to
+be worse, also the share of triples of one against triples of the other in which that effect is
+found, which should exceed 80 %. The last line is one JSON object.
 """
 
 # ruff: noqa: T201 - a bench speaks on the terminal
@@ -22,10 +25,11 @@ import numpy as np
 from kvdistill.stats.compare import compare
 from kvdistill.stats.load import load
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import MACRO, Arm, Run
+from kvdistill.stats.study import MACRO, Arm, Run, Study
 
 SEEDS = 3
 NOMINAL = 0.05
+POWER = 0.8
 RESAMPLES = 4999
 
 
@@ -33,13 +37,11 @@ def main() -> int:
     """Measures, prints, and says whether nothing was invented."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path)
+    parser.add_argument("--planted", type=Path)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    study = load([given.study])
-    runs = [run for run in study.runs.values() if run.trained and run.done]
-    if len({run.recipe for run in runs}) != 1 or len(runs) < 2 * SEEDS:
-        raise SystemExit(f"{given.study} must hold one recipe under at least {2 * SEEDS} seeds")
+    study, runs = read(given.study, 2 * SEEDS)
     rng = np.random.default_rng(given.seed)
     draws = [rng.choice(len(runs), 2 * SEEDS, replace=False) for _ in range(given.draws)]
     scores = [100 * (run.value(MACRO, study.tasks) or 0.0) for run in runs]
@@ -59,14 +61,48 @@ def main() -> int:
             f"{name}_noise_floor": float(np.quantile([abs(e) for _, e in found], 0.95)),
         }
         ok = ok and low <= NOMINAL
+    if given.planted:
+        found = planted(runs, read(given.planted, SEEDS)[1], study.tasks, given.draws, rng)
+        figures |= found
+        ok = ok and found["planted_found"] >= POWER
     print(json.dumps({"name": "calibration", "figures": figures, "ok": ok}))
     return 0 if ok else 1
+
+
+def read(folder: Path, least: int) -> tuple[Study, list[Run]]:
+    """The study and its trained runs. Raises SystemExit unless all are one recipe."""
+    study = load([folder])
+    runs = [run for run in study.runs.values() if run.trained and run.done]
+    if len({run.recipe for run in runs}) != 1 or len(runs) < least:
+        raise SystemExit(f"{folder} must hold one recipe under at least {least} seeds")
+    return study, runs
+
+
+def planted(
+    runs: Sequence[Run], worse: Sequence[Run], tasks: Sequence[str], draws: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:  # fmt: skip
+    """How often triples of the good recipe are found to be above triples of the worse one."""
+    both = [*runs, *worse]
+    found = []
+    for _ in range(draws):
+        good = rng.choice(len(runs), SEEDS, replace=False)
+        bad = len(runs) + rng.choice(len(worse), SEEDS, replace=False)
+        found.append(judged(both, np.concatenate([good, bad]), 0, tasks))
+    return {
+        "planted_seeds": len(worse),
+        "planted_effect": float(np.mean([effect for _, effect in found])),
+        "planted_found": float(np.mean([p < NOMINAL and effect > 0 for p, effect in found])),
+    }
 
 
 def judged(
     runs: Sequence[Run], draw: np.ndarray, shift: int, tasks: Sequence[str]
 ) -> tuple[float, float]:
-    """(p of the primary claim, difference in points); `shift` keeps the second triple unpaired."""
+    """(p of the primary claim, first triple minus second in points).
+
+    `shift` keeps the second triple unpaired.
+    """
     one = Arm(label="a", runs={n: runs[at] for n, at in enumerate(draw[:SEEDS])})
     other = Arm(label="b", runs={n + shift: runs[at] for n, at in enumerate(draw[SEEDS:])})
     found = compare(one, other, tasks, Settings(), endpoints=[MACRO], resample=False).macro

@@ -6,7 +6,7 @@ import pytest
 
 from kvdistill.evaluate.benchmarks import shuffled
 from kvdistill.evaluate.harness import load_tasks
-from kvdistill.evaluate.judge import probability_mass
+from kvdistill.evaluate.judge import byte_probability, probability_mass
 from kvdistill.evaluate.suite import Suite
 
 VECTORS = [
@@ -100,3 +100,18 @@ def test_an_order_does_not_depend_on_how_the_options_came():
 def test_the_mass_on_true_choices(logs, labels, mass):
     verdict = probability_mass({"labels": labels}, [(log, False) for log in logs])
     assert verdict == {"correct": pytest.approx(mass)}
+
+
+def test_a_likelihood_is_a_probability_a_byte_of_the_worked_answer(benchmarks):
+    suite = Suite(name="x", tasks=["gsm8k_likelihood"], limit=2, data_root=str(benchmarks))
+    task = load_tasks(suite, {})[0]["gsm8k_likelihood"]
+    for doc in task.eval_docs:
+        answer = int(doc["target"])
+        assert doc["worked"] == f"{answer // 2}+{answer // 2} #### {answer}"
+        assert task.doc_to_choice(doc) == [doc["worked"]]
+        length = len(doc["worked"]) + 1  # the space before it is scored too
+        verdict = task.process_results(doc, [(length * math.log(0.25), False)])
+        assert verdict == {"correct": pytest.approx(0.25)}
+    assert byte_probability({"worked": "\u9898"}, [(4 * math.log(0.5), False)]) == {
+        "correct": pytest.approx(0.5)  # three bytes and a space
+    }

@@ -70,6 +70,14 @@ def gsm8k(*, limit: int | None, shots: int, **where: Any) -> Tests:
     )
 
 
+def gsm8k_worked(**where: Any) -> Tests:
+    """GSM8K with `worked`: the source's own answer as a text in the study's CoT form."""
+    return {
+        split: rows.map(lambda row: {"worked": f"{row['rationale']} #### {row['target']}"})
+        for split, rows in gsm8k(**where).items()
+    }
+
+
 def _worked(answer: str) -> Row:
     rationale, _, target = answer.rpartition("####")
     # The source's calculator annotations <<48/2=24>> are not for readers.

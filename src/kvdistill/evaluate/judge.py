@@ -40,6 +40,15 @@ def probability_mass(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[st
     return {"correct": true / sum(weights)}
 
 
+def byte_probability(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
+    """Geometric mean of the probability of a byte of the worked answer: 2 ** -(bits a byte).
+
+    Between 0 and 1 as every score is, and comparable over tokenizers, as a token's is not.
+    """
+    ((log, _),) = results
+    return {"correct": math.exp(log / len(f" {doc['worked']}".encode()))}
+
+
 def same(given: str, gold: str) -> bool:
     """Equal as numbers where both are, else as text."""
     numbers = as_number(given), as_number(gold)
