@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 NAMES = re.compile(r"(TOKEN|API_KEY|SECRET|PASSWORD|ACCESS_KEY)$")
@@ -24,23 +24,24 @@ def known() -> list[str]:
     return sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
 
 
-def masked(text: str) -> str:
-    """The text with *** in the place of every secret."""
-    for value in known():
+def masked(text: str, values: Sequence[str] | None = None) -> str:
+    """The text with *** in the place of every secret; `values` are the environment's."""
+    for value in known() if values is None else values:
         text = text.replace(value, MASK)
     return FORMS.sub(MASK, text)
 
 
-def holders(node: Any, path: str = "") -> Iterator[str]:
+def holders(node: Any, path: str = "", values: Sequence[str] | None = None) -> Iterator[str]:
     """Dotted paths of the texts in a config that hold a secret, keys included."""
+    values = known() if values is None else values  # read once, not once a text
     if isinstance(node, Mapping):
         for key, value in node.items():
-            name = masked(str(key))
+            name = masked(str(key), values)
             if name != str(key):
                 yield f"{path}{name}"
-            yield from holders(value, f"{path}{name}.")
+            yield from holders(value, f"{path}{name}.", values)
     elif isinstance(node, list | tuple):
         for place, value in enumerate(node):
-            yield from holders(value, f"{path.removesuffix('.')}[{place}].")
-    elif isinstance(node, str) and masked(node) != node:
+            yield from holders(value, f"{path.removesuffix('.')}[{place}].", values)
+    elif isinstance(node, str) and masked(node, values) != node:
         yield path.removesuffix(".")

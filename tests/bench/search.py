@@ -8,7 +8,6 @@ validation rows (exact matches, and the tasks' macro average), KV loss. Sorted b
 Test items are never opened, so that a setting chosen here can still be confirmed on them.
 """
 
-# ruff: noqa: T201 - a bench speaks on the terminal
 import argparse
 import json
 import sys

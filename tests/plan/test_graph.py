@@ -1,5 +1,7 @@
 """Which artefacts a run needs, and what names them."""
 
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.usefixtures("hydra")
@@ -20,12 +22,24 @@ def test_every_run_needs_its_split_checked_before_anything_else() -> None:
 
 
 def test_arms_and_seeds_share_a_check() -> None:
-    from kvdistill.config.compose import compose
-    from kvdistill.plan.graph import run
+    each = [nodes(f"arm={arm}", f"seed={n}") for arm in ("sft", "multi_teacher") for n in (1, 2)]
+    assert len({found["validation"].name for found in each}) == 1
 
-    configs = [compose([f"arm={arm}", f"seed={seed}"]) for arm in ("sft", "multi_teacher")
-               for seed in (1, 2)]  # fmt: skip
-    assert len({run(config)[0].needs["validation"] for config in configs}) == 1
+
+def test_replicates_share_their_artefacts_and_other_arms_do_not() -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan.expand import Plan
+
+    plan = Plan(Path(), "s")
+    one, other, wider = (
+        plan.add(compose(overrides)).node
+        for overrides in (["seed=1"], ["seed=2"], ["seed=1", "teachers=three"])
+    )
+    assert one.name != other.name
+    assert one.needs == other.needs == {role: node.name for role, node in nodes("seed=3").items()}
+    assert set(wider.needs.values()) > {one.needs["split"], one.needs["student"]}
+    assert wider.needs == {role: node.name for role, node in nodes("teachers=three").items()}
+    assert set(plan.artifacts) == {*one.needs.values(), *wider.needs.values()}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A config node with the types of a dataclass."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
@@ -8,6 +9,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kvdistill.config import kinds
 from kvdistill.errors import ConfigError
+
+_whole: dict[tuple[type, str, str], Any] = {}
+"""What was made of a node before: the arms of one command have most of their groups alike."""
 
 
 def structured(
@@ -20,6 +24,16 @@ def structured(
 
     Raises ConfigError naming the key below `path`.
     """
+    if convert is not OmegaConf.to_object:
+        return made(kind, node, path, convert)
+    alike = (kind, path, repr(node))  # tells 1, 1.0 and True apart, as equality does not
+    if alike not in _whole:
+        _whole[alike] = made(kind, node, path, convert)
+    return copy.deepcopy(_whole[alike])
+
+
+def made(kind: type, node: Mapping[str, Any], path: str, convert: Callable[[Any], Any]) -> Any:
+    """The node, typed. Raises as `structured`."""
     try:
         found = convert(OmegaConf.merge(OmegaConf.structured(kind), dict(node)))
     except (OmegaConfBaseException, OverflowError) as error:

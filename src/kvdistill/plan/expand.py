@@ -14,7 +14,7 @@ from kvdistill.config.schema import check_seed, typed
 from kvdistill.errors import ConfigError
 from kvdistill.plan.budget import unified_steps
 from kvdistill.plan.claims import resolved
-from kvdistill.plan.graph import Node, run
+from kvdistill.plan.graph import Node, artifacts, run
 from kvdistill.plan.hub import Repo
 from kvdistill.plan.identity import identity, recipe
 from kvdistill.plan.pin import Pins
@@ -54,6 +54,8 @@ class Plan:
     """By identity; two labels with the same science are one run."""
     artifacts: dict[str, Node] = field(default_factory=dict)
     """By name, each after what it needs."""
+    read: dict[str, list[tuple[str, Node]]] = field(default_factory=dict)
+    """By recipe: the artefacts of its runs, with their roles."""
     questions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """question -> text, how it is judged, arms: label -> seed -> identity."""
     details: dict[str, str] = field(default_factory=dict)
@@ -70,10 +72,12 @@ class Plan:
 
     def add(self, config: Config, resources: Mapping[str, Any] | None = None) -> Run:
         """Takes a resolved, pinned config into the plan."""
-        node, needed = run(config)
+        named = self.read.setdefault(key := recipe(config), [])
+        if not named:  # else replicates, which read the same
+            named += artifacts(config)
+            self.artifacts |= {item.name: item for _, item in named}
         steps = unified_steps(typed("budget", config["budget"])) if config["trained"] else 0
-        found = Run(node, config, recipe(config), steps, resources or {})
-        self.artifacts |= {item.name: item for item in needed}
+        found = Run(run(config, named), config, key, steps, resources or {})
         return self.runs.setdefault(found.identity, found)
 
 

@@ -1,6 +1,6 @@
 """What must be built for a run, and in which order: nodes named by the hash of their recipe."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -156,13 +156,9 @@ def models(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield f"teacher.{name}", node
 
 
-def run(config: Config) -> tuple[Node, list[Node]]:
-    """A run's node and those of the artefacts it reads."""
-    named = list(artifacts(config))
+def run(config: Config, named: Sequence[tuple[str, Node]]) -> Node:
+    """A run's node; `named` are the artefacts it reads, by role."""
     key = identity(config)
     name = f"seed{config['seed']}-{key}" if config["trained"] else f"untrained-{key}"
     frozen = without(config, {"cluster", "estimate"})
-    return (
-        Node("run", name, frozen, {role: node.name for role, node in named}),
-        [node for _, node in named],
-    )
+    return Node("run", name, frozen, {role: node.name for role, node in named})
