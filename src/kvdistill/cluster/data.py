@@ -11,7 +11,7 @@ from kvdistill.cluster import child, manifest
 from kvdistill.cluster.screen import Screen
 from kvdistill.cluster.settle import NOT_STARTED
 from kvdistill.cluster.submit import submit
-from kvdistill.config.build import build
+from kvdistill.config.build import try_out
 from kvdistill.config.compose import Config
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete, read_json
@@ -44,7 +44,7 @@ def run(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:
 def check(config: Config) -> None:
     """Refuses settings of the split and the leakage check that cannot work."""
     for room in ("split", "leakage"):
-        build(f"data.{room}", config["data"][room])
+        try_out(f"data.{room}", config["data"][room])
 
 
 def made(plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path]) -> list[str]:

@@ -234,15 +234,17 @@ def check(configs: Sequence[Config]) -> None:
 
     Raises ConfigError with the first thing a room refuses.
     """
-    for config in configs:
+    # Replicates are built of the same parts.
+    distinct = list({repr({**config, "seed": 0}): config for config in configs}.values())
+    for config in distinct:
         data.check(config)
     settings = typed("cluster", configs[0]["cluster"])
     if isinstance(settings, Local):  # its jobs come from a process that imports torch anyway
         local.prepare(max(world_size("run", config) for config in configs), settings)
-        if why := gang.asked("kvdistill.train.check", "refused", list(configs)):
+        if why := gang.asked("kvdistill.train.check", "refused", distinct):
             raise ConfigError(why)
         return
-    done = child.ask("kvdistill.train.check", configs)
+    done = child.ask("kvdistill.train.check", distinct)
     if done.returncode == 2:
         raise ConfigError(done.stderr.strip().splitlines()[-1])
     if done.returncode != 0:

@@ -34,6 +34,17 @@ def build(path: str, node: Mapping[str, Any], **runtime: Any) -> Any:
         raise ConfigError(f"{path}: {error}") from error
 
 
+_fine: set[str] = set()
+"""Nodes that were built before, and where: the arms of one command have most of theirs alike."""
+
+
+def try_out(path: str, node: Mapping[str, Any]) -> None:
+    """Raises what `build` raises; the same node is tried once."""
+    if (known := f"{path}={node!r}") not in _fine:
+        build(path, node)
+        _fine.add(known)
+
+
 def check(path: str, node: Mapping[str, Any]) -> None:
     """Raises ConfigError for a bad target or setting of a node or of one inside it.
 

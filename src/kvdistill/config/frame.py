@@ -24,7 +24,7 @@ FIXED: Mapping[str, Any] = {
     "callbacks": {},
     "launcher": {"_target_": "hydra_plugins.kvdistill_launcher.KVDistillLauncher"},
     "sweeper": {
-        "_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+        "_target_": "hydra_plugins.kvdistill_sweeper.KVDistillSweeper",
         "max_batch_size": None,
         "params": None,
     },

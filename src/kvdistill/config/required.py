@@ -82,7 +82,7 @@ def check(config: Mapping[str, Any]) -> None:
     for name, node in config["teachers"].items():
         check_model(f"teachers.{name}", node)
     for path in BUILT:
-        build.build(path, found(config, path))
+        build.try_out(path, found(config, path))
 
 
 def check_finite(config: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Builds all of every distinct arm but weights, so that a refusal comes before anything is queued.
+"""Builds all of every arm but weights, so that a refusal comes before anything is queued.
 
 `python -m kvdistill.train.check`: configs on stdin; exit code 2 and one line on stderr. Where jobs
 run on this machine their server asks `refused` instead, and torch is imported once.
@@ -11,41 +11,40 @@ from collections.abc import Sequence
 import torch
 from transformers.trainer_utils import SchedulerType
 
-from kvdistill.config.build import build, target
 from kvdistill.config.build import check as fits
+from kvdistill.config.build import target, try_out
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.models import load
 from kvdistill.plan.graph import stored
-from kvdistill.plan.identity import digest
 from kvdistill.train.arguments import check_tracker
 from kvdistill.train.rooms import Rooms, Weights
 
 
 def check(config: Config) -> None:
     """Raises ConfigError for what a part refuses of this config; allocates no weights."""
-    suite = build("tasks", config["tasks"])
+    try_out("tasks", config["tasks"])
     ranks = config["budget"]["num_gpus"] if config["trained"] else 1
-    if suite.backend == "vllm" and ranks > 1:
+    if config["tasks"]["backend"] == "vllm" and ranks > 1:
         raise ConfigError(
             f"tasks.backend=vllm scores in a process of its own, but budget.num_gpus={ranks} makes "
             "a run several. Train with tasks.backend=hf, then score it with stage=evaluate."
         )
-    build("data.source", config["data"]["source"])
+    try_out("data.source", config["data"]["source"])
     models = {"student": config["student"]}
     models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
     for path, node in models.items():
         load.dtype(node, path)
         for part in ("build", "pretrained"):
             if part in node:
-                build(f"{path}.{part}", node[part])
+                try_out(f"{path}.{part}", node[part])
     if config["trained"]:
         check_training(config)
 
 
 def check_training(config: Config) -> None:
     """Raises ConfigError for what a room or the schedule refuses."""
-    build("style", config["style"])
+    try_out("style", config["style"])
     check_source(config)
     schedules = [each.value for each in SchedulerType]
     if config["train"]["lr_scheduler_type"] not in schedules:
@@ -53,11 +52,11 @@ def check_training(config: Config) -> None:
             f"train.lr_scheduler_type={config['train']['lr_scheduler_type']} is none of "
             f"{', '.join(schedules)}. Choose one of them."
         )
-    build("adapter", config["adapter"])
+    try_out("adapter", config["adapter"])
     check_tracker(config["train"]["report_to"])
     Weights.of(config)
     if (spec := stored(config["source"])) is not None:
-        build("source.stored", spec)
+        try_out("source.stored", spec)
     if config["teachers"]:
         with torch.device("meta"):
             Rooms(config)
@@ -75,10 +74,9 @@ def check_source(config: Config) -> None:
 
 
 def refused(configs: Sequence[Config]) -> str | None:
-    """Why one of the configs cannot run, each distinct one checked once; None if all can."""
-    distinct = {digest({**config, "seed": 0}): config for config in configs}
+    """Why one of the configs cannot run; None if all can."""
     try:
-        for config in distinct.values():
+        for config in configs:
             check(config)
     except UserError as error:
         return str(error)
