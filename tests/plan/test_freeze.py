@@ -38,6 +38,17 @@ def test_a_second_command_joins_the_study(tmp_path: Path) -> None:
     assert list(plan["questions"]["runs"]["arms"]["multi_teacher"]) == ["1", "2"]
 
 
+def test_the_study_keeps_what_was_typed_each_once(tmp_path: Path) -> None:
+    from kvdistill.plan.expand import expand
+    from kvdistill.plan.freeze import freeze
+
+    for command in ("one", "two", "one", ""):
+        plan = expand([[f"root={tmp_path}"]], SWEEPS)
+        plan.command = command
+        freeze(plan)
+    assert json.loads((tmp_path / "runs/nano/plan.json").read_text())["commands"] == ["one", "two"]
+
+
 def test_a_label_that_meant_another_run_says_what_sets_it_apart(tmp_path: Path) -> None:
     frozen(tmp_path)
     frozen(tmp_path, "train.lr=0.5")

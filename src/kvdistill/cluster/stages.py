@@ -9,6 +9,7 @@ from rich.table import Table
 from kvdistill.cluster import beside, board, child, data, expected, gang, local
 from kvdistill.cluster import fetch as download
 from kvdistill.cluster import why as reasons
+from kvdistill.cluster.retold import retold
 from kvdistill.cluster.screen import Screen
 from kvdistill.cluster.submit import special, submit
 from kvdistill.config.cluster import Local
@@ -32,6 +33,7 @@ def run(job_overrides: Overrides, sweeps: Path) -> None:
 
 def carry_out(plan: Plan) -> None:
     """Checks and freezes a plan, does what is missing of it, and reports."""
+    plan.command = retold(sys.argv)
     expected.claims(plan)  # a claim that cannot be judged is refused before anything is written
     console.print(planned(plan))
     todo = [item for item in plan.runs.values() if not is_complete(home(plan, item))]

@@ -64,6 +64,8 @@ class Plan:
     """Teacher name -> identity of the run that evaluates it as it is."""
     config: Config = field(default_factory=dict)
     """The first run's config: where execution settings are read from."""
+    command: str = ""
+    """As it was typed, for whoever wants the same again; empty where nothing was."""
     commits: dict[Repo, str] = field(default_factory=dict)
     """What each branch of the hub named when the plan was made."""
     unresolved: dict[str, str] = field(default_factory=dict)

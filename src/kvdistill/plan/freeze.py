@@ -87,9 +87,11 @@ def merged(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
         }
         for run in plan.runs.values()
     }
+    commands = [*old.get("commands", []), *([plan.command] if plan.command else [])]
     return {
         "schema_version": SCHEMA_VERSION,
         "study": plan.study,
+        "commands": list(dict.fromkeys(commands)),
         "questions": questions,
         "references": old.get("references", {}) | plan.references,
         "runs": runs,

@@ -1,10 +1,13 @@
 """Where the records come from and how to make them again, as the manifests tell it."""
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from kvdistill.plan.sweep import literal
 from kvdistill.report.grid import Grid, Value
+from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 
 
@@ -18,19 +21,12 @@ class Provenance:
     runs: Grid
 
 
-def provenance(study: Study) -> Provenance:
+def provenance(study: Study, settings: Settings) -> Provenance:
     """Commands, versions and every run with its identity."""
     seen: dict[str, dict[str, None]] = {}
     for run in study.runs.values():
         for name, value in flat(run.manifest).items():
             seen.setdefault(name, {})[value] = None
-    commands = []
-    for folder in study.folders:
-        for name in study.questions:
-            plain = name.split(": ", 1)[-1]
-            if plain.isidentifier():
-                commands.append(f"python launch.py sweep={plain} study={folder.name}")
-        commands.append(f"python launch.py stage=report study={folder.name}")
     rows = [
         [
             Value(run.folder.name),
@@ -42,7 +38,7 @@ def provenance(study: Study) -> Provenance:
         for run in study.runs.values()
     ]
     return Provenance(
-        commands=list(dict.fromkeys(commands)),
+        commands=[*study.commands, rebuilt(study, settings)],
         facts=[(name, ", ".join(values)) for name, values in sorted(seen.items())],
         runs=Grid(
             "runs",
@@ -52,6 +48,19 @@ def provenance(study: Study) -> Provenance:
             numeric=[False, False, True, False, False],
         ),
     )
+
+
+def rebuilt(study: Study, settings: Settings) -> str:
+    """The command that makes this report again of what lies on disk."""
+    names = [folder.name for folder in study.folders]
+    told = names[0] if len(names) == 1 else f"[{','.join(names)}]"
+    changed = {}
+    for field in fields(Settings):
+        value, plain = getattr(settings, field.name), getattr(Settings(), field.name)
+        if value != plain and (value or plain):  # a list without items is a tuple without
+            changed[field.name] = value
+    chosen = [f"stats.{name}={literal(value)}" for name, value in changed.items()]
+    return shlex.join(["python", "launch.py", "stage=report", f"study={told}", *chosen])
 
 
 WANTED = ("git", "provenance", "packages", "versions", "hardware", "python", "machine")

@@ -58,7 +58,7 @@ def gather(
         parity=tables.parity(study),
         leakage=tables.leakage(study),
         audit=audit.by_arm(study, arms),
-        provenance=provenance(study),
+        provenance=provenance(study, settings),
         selftest=selftest,
         lines=[
             text for analysis in analyses.values() for text in significance_lines(study, analysis)

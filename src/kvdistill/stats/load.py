@@ -25,8 +25,10 @@ def load(folders: Sequence[Path]) -> Study:
     references: dict[str, Run] = {}
     questions: dict[str, Question] = {}
     problems: list[str] = []
+    commands: list[str] = []
     for folder in map(Path, folders):
         plan = read_json(folder / "plan.json")
+        commands += plan.get("commands", [])
         root = folder.resolve().parent.parent
         for identity, node in plan["runs"].items():
             if identity not in runs or not runs[identity].done:
@@ -47,6 +49,7 @@ def load(folders: Sequence[Path]) -> Study:
         references=references,
         budgets=budgets,
         validations={name: read_json(path) for name, path in reports.items() if path.exists()},
+        commands=list(dict.fromkeys(commands)),
         problems=problems,
     )
 

@@ -180,6 +180,8 @@ class Study:
     budgets: Sequence[Mapping[str, Any]] = ()
     validations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Study name -> validation_report.json."""
+    commands: Sequence[str] = ()
+    """What was typed to make it, in that order."""
     problems: Sequence[str] = ()
     """What on disk contradicts itself, one sentence each."""
 

@@ -1,0 +1,20 @@
+"""The command as it was typed, so that a report can say how its study is made again."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from kvdistill.secrets import masked
+
+ENTRY = "launch.py"
+
+
+def retold(words: Sequence[str]) -> str:
+    """A process's arguments as one line of a shell, but for `root=`: where it was put.
+
+    Empty for a process that is no call of launch.py.
+    """
+    if not words or Path(words[0]).name != ENTRY:
+        return ""
+    said = [word for word in words[1:] if not word.startswith("root=")]
+    return masked(shlex.join(["python", ENTRY, *said]))
