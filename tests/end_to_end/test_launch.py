@@ -179,6 +179,8 @@ def test_an_altered_artefact_is_named_and_refused(study: Path) -> None:
         (["budget.total_tokens=10"], "less than one step"),
         (["student.dtype=float64"], "student.dtype=float64 is none of float32"),
         (["-m", "cluster.threads=1,2"], "cluster cannot be swept"),
+        (["stats.confidence=95"], "stats.confidence must be in [0.5, 1), got 95"),
+        (["stage=plan", "stats.seed=-1"], "stats.seed must be 0 or more"),
         (["stage=nonsense"], "stage=nonsense is no stage"),
         (["sweep=nosuch"], "sweep=nosuch is no file"),
         (["study=[a,b]"], "names several studies, which only stage=report joins"),

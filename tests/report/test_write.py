@@ -129,6 +129,21 @@ def test_several_studies_share_a_page(tmp_path):
     assert "one + two" in page
 
 
+def test_it_says_what_was_typed_and_what_rebuilds_it(tmp_path):
+    folders = []
+    for name, typed in (("one", ["python launch.py 'a=<b> c'"]), ("two", [])):
+        folders.append(fake.write_study(tmp_path, {"q": {"a": 0.0}}, name=name))
+        plan = json.loads((folders[-1] / "plan.json").read_text())
+        fake.write_json(folders[-1] / "plan.json", plan | {"commands": typed})
+    page = build(folders, tmp_path / "joined", {"confidence": 0.9, "hypotheses": []})
+    section = page.read_text(encoding="utf-8").split('id="reproduce"')[1]
+    told = html.unescape(section.split("<pre>")[1].split("</pre>")[0])
+    assert told.splitlines() == [
+        "python launch.py 'a=<b> c'",
+        "python launch.py stage=report 'study=[one,two]' stats.confidence=0.9",
+    ]
+
+
 def test_the_selftest_is_shown_when_asked_for(tmp_path):
     folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 0.1}}, tasks={"one": 40, "two": 30})
     settings = {"selftest": True, "selftest_repetitions": 100}
@@ -152,8 +167,21 @@ def test_a_rebuild_leaves_no_stale_figure(tmp_path):
     [
         ({"confidance": 0.9}, "stats.confidance is no setting"),
         ({"confidence": 95.0}, r"stats.confidence must be in \[0.5, 1\)"),
-        ({"resamples": 10}, "stats.resamples"),
+        ({"resamples": 10}, "stats.resamples must be from 999"),
+        ({"resamples": 10**9}, "stats.resamples must be from 999"),
+        ({"seed": -1}, "stats.seed must be 0 or more"),
+        ({"detect": 0}, "stats.detect must be above 0"),
+        ({"selftest": 1}, "stats.selftest=1 must be true or false"),
+        ({"selftest_repetitions": 5}, "stats.selftest_repetitions must be from 100"),
+        ({"confidence": "high"}, "stats.confidence='high' must be a number"),
+        ({"hypotheses": [{"name": "F"}]}, "stats.hypotheses: a claim needs arm"),
+        ({"criteria": [{"name": "F", "arm": "a"}]}, "stats.criteria.F: exactly one of at_least"),
+        (
+            {"criteria": [{"name": "F", "arm": "a", "at_least": "many"}]},
+            "stats.criteria.at_least='many' must be a number",
+        ),
     ],
+    ids=str,
 )
 def test_wrong_settings_are_refused_by_name(study, tmp_path, settings, said):
     with pytest.raises(ConfigError, match=said):

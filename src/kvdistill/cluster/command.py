@@ -18,6 +18,7 @@ from kvdistill.cluster.screen import Screen, labelled, say
 from kvdistill.config import arms, frame, guide
 from kvdistill.config.compose import compose, explain
 from kvdistill.errors import ConfigError, UserError
+from kvdistill.stats.settings import settings
 
 STAGES: dict[str, Callable[[Sequence[Sequence[str]], Path], None]] = {
     "run": stages.run,
@@ -33,6 +34,8 @@ STAGES: dict[str, Callable[[Sequence[Sequence[str]], Path], None]] = {
     "cancel": stages.cancel,
     "report": stages.report,
 }
+ONE = {"cluster": "where runs go", "stats": "how their records are judged"}
+"""Groups of which a command has one choice."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,11 @@ def execute(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:
             f"data.validate_only=true checks a split and does nothing else, but stage={stage}. "
             "Use stage=data."
         )
-    placed = {item for items in job_overrides for item in items if item.startswith("cluster")}
-    if any(item not in items for item in placed for items in job_overrides):
-        raise ConfigError("cluster cannot be swept: it is where runs go, not what they are.")
+    settings(config["stats"])  # a report reads them last, when everything is computed
+    for group, why in ONE.items():
+        given = {item for items in job_overrides for item in items if item.startswith(group)}
+        if any(item not in items for item in given for items in job_overrides):
+            raise ConfigError(f"{group} cannot be swept: it is {why}, not what runs are.")
     STAGES[stage](job_overrides, sweeps)
 
 

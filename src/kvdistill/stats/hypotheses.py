@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from kvdistill.config import kinds
 from kvdistill.errors import ConfigError
 from kvdistill.stats.study import MACRO, Arm
 
@@ -36,13 +37,10 @@ class Claim:
 
     def __post_init__(self) -> None:
         if self.measure != "routing" and (self.at_least is None) == (self.at_most is None):
-            raise ConfigError(
-                f"hypotheses.{self.name}: exactly one of at_least and at_most must be set."
-            )
+            raise ConfigError(f"{self.name}: exactly one of at_least and at_most must be set.")
         if self.level not in LEVELS:
             raise ConfigError(
-                f"hypotheses.{self.name}.level={self.level} is no level. Choose one of "
-                f"{', '.join(LEVELS)}."
+                f"{self.name}.level={self.level} is no level. Choose one of {', '.join(LEVELS)}."
             )
 
     @property
@@ -60,8 +58,12 @@ def claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
             raise ConfigError(f"{where}.{key} is no key of a claim. Use {', '.join(known)}.")
     for key in ("name", "arm"):
         if not node.get(key):
-            raise ConfigError(f"{where}: a claim needs {key}, got {dict(node)}.")
-    return Claim(**node)
+            raise ConfigError(f"{where}: a claim needs {key}, got {kinds.shown(dict(node))}.")
+    kinds.check(where, node, Claim)
+    try:
+        return Claim(**node)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from error
 
 
 def digest(node: Mapping[str, Any]) -> str:

@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from kvdistill.config import kinds
 from kvdistill.errors import ConfigError
+from kvdistill.stats.hypotheses import claim
+
+MOST = 1_000_000
+"""Draws that fit a memory and an afternoon."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +33,25 @@ class Settings:
             raise ConfigError(
                 f"stats.confidence must be in [0.5, 1), got {self.confidence}. Use 0.95."
             )
-        if self.resamples < 999:
+        if not 999 <= self.resamples <= MOST:
             raise ConfigError(
-                f"stats.resamples must be at least 999 for a stable interval, got {self.resamples}."
+                f"stats.resamples must be from 999, for a stable interval, to {MOST}, got "
+                f"{self.resamples}."
             )
-        if self.detect <= 0:
-            raise ConfigError(f"stats.detect must be above 0 points, got {self.detect}.")
-        if self.selftest_repetitions < 100:
+        if self.seed < 0:
+            raise ConfigError(f"stats.seed must be 0 or more, got {self.seed}.")
+        if not 0 < self.detect <= 100:
             raise ConfigError(
-                f"stats.selftest_repetitions must be at least 100, got {self.selftest_repetitions}."
+                f"stats.detect must be above 0 and at most 100 points, got {self.detect}."
             )
+        if not 100 <= self.selftest_repetitions <= MOST:
+            raise ConfigError(
+                f"stats.selftest_repetitions must be from 100 to {MOST}, got "
+                f"{self.selftest_repetitions}."
+            )
+        for name in ("hypotheses", "criteria"):
+            for node in getattr(self, name):
+                claim(node, f"stats.{name}")
 
     @property
     def alpha(self) -> float:
@@ -48,10 +62,11 @@ class Settings:
 def settings(node: Mapping[str, Any] | None) -> Settings:
     """The resolved stats node as Settings; None gives the defaults.
 
-    Raises ConfigError naming an unknown key.
+    Raises ConfigError naming what is unknown, of another kind, or out of bounds.
     """
     known = [field.name for field in fields(Settings)]
     for key in node or {}:
         if key not in known:
             raise ConfigError(f"stats.{key} is no setting. Choose one of {', '.join(known)}.")
+    kinds.check("stats", node or {}, Settings)
     return Settings(**(node or {}))
