@@ -1,6 +1,7 @@
 """What one process of two does; started by the tests, which compare it with a single process."""
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,3 +163,28 @@ def divided(rank: int, configs: dict[str, tuple[tuple[str, ...], dict]], folder:
                 division(config, where / f"{label}-again", names, 2, 4, 1, stop=3)
                 found = division(config, where / f"{label}-again", names, 2, 4, 1, resume=True)
                 torch.save(found, where / f"{label}-again-rank{rank}.pt")
+        if "kv_zero2" in configs:
+            names, config = configs["kv_zero2"]
+            said = planted(config, where / "kv_zero2-again", names, rank)
+            torch.save(said, where / f"planted-rank{rank}.pt")
+
+
+def planted(config: dict, folder: Path, names: tuple[str, ...], rank: int) -> str:
+    """What resuming says of a checkpoint whose state acts when it is unpickled; seal and all."""
+    from kvdistill.errors import UserError
+    from kvdistill.train import checkpoint
+    from tests.models.test_safe_weights import Acts
+
+    newest = checkpoint.numbered(folder / "checkpoints")[-1]
+    if rank == 0:
+        (state,) = newest.glob("global_step*/*_model_states.pt")
+        with state.open("wb") as file:
+            pickle.dump(Acts(folder / "ran"), file, protocol=2)
+        (newest / checkpoint.CHECKSUMS).unlink()
+        checkpoint.seal(newest, {})
+    distributed.barrier()
+    try:
+        division(config, folder, names, 2, 4, 1, resume=True)
+    except UserError as error:
+        return str(error)
+    return ""

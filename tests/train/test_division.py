@@ -94,6 +94,17 @@ def test_two_ranks_stopped_and_resumed_end_in_the_same_bits(divided: Path, label
         assert torch.equal(again["weights"][name], value), name
 
 
+def test_what_is_planted_in_a_zero2_checkpoint_is_refused_and_not_run(divided: Path) -> None:
+    import torch
+
+    for rank in range(2):
+        said = torch.load(divided / f"planted-rank{rank}.pt")
+        assert "checkpoints/checkpoint-4 is not read: its state asks for" in said
+        assert "mkdir" in said
+        assert "\n" not in said
+    assert not (divided / "kv_zero2-again/ran").exists()
+
+
 def test_zero2_divides_the_optimisers_states(divided: Path) -> None:
     import torch
 

@@ -5,8 +5,11 @@ Imported only for a placement that shards: DeepSpeed takes seconds to import.
 """
 
 import os
+import pickle
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,13 +20,46 @@ if not torch.cuda.is_available():
 
 import deepspeed
 import deepspeed.ops
+from deepspeed.runtime.fp16.loss_scaler import LossScaler
+from deepspeed.runtime.zero.config import ZeroStageEnum
+from deepspeed.utils.tensor_fragment import fragment_address
 from transformers.integrations import HfDeepSpeedConfig
+
+from kvdistill.errors import UserError
 
 if not torch.cuda.is_available():
     # Else the first group on a CPU compiles an extension for minutes; gloo does the same.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
+FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 PRECISION = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+STATES = (ZeroStageEnum, fragment_address, LossScaler)
+"""What an optimiser's state under ZeRO holds beside tensors and plain values."""
+
+
+@contextmanager
+def only_tensors(checkpoint: Path) -> Iterator[None]:
+    """While this lasts, whatever is unpickled by torch is tensors, plain values and STATES.
+
+    DeepSpeed asks for anything at all; torch has a variable that overrules whoever asks. Raises
+    UserError, which names the checkpoint, for what is none of these; nothing of it is run.
+    """
+    before = os.environ.get(FORCED)
+    os.environ[FORCED] = "1"
+    try:
+        with torch.serialization.safe_globals(list(STATES)):
+            yield
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        raise UserError(
+            f"{checkpoint} is not read: its state asks for {found[1] if found else 'code'}, and "
+            f"only tensors and plain values are unpickled. Delete it to resume from the one before."
+        ) from error
+    finally:
+        os.environ.pop(FORCED)
+        if before is not None:
+            os.environ[FORCED] = before
 
 
 def settings(dtype: torch.dtype, hidden_size: int, *, offload: bool) -> dict[str, Any]:

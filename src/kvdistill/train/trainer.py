@@ -7,6 +7,7 @@ samples (KV), whatever the number of micro-batches and ranks it is divided into.
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,20 @@ class DistillTrainer(Trainer):
         """Trains to the last step, from a checkpoint or from the beginning."""
         self.curves.run(running=True)
         self.validated_at = (checkpoint_step(checkpoint) or -1) if checkpoint else -1
-        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with self.reading_only_tensors(checkpoint):
+            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         self.curves.run(running=False)
         if self.routing is None and self.module.rooms is not None:
             # Resumed after the last validation.
             _, self.routing = self.validation(self.module.eval(), self.args.device)
+
+    def reading_only_tensors(self, checkpoint: Path | None) -> AbstractContextManager[None]:
+        """As transformers reads its own checkpoints; DeepSpeed would unpickle anything."""
+        if checkpoint is None or not self.is_deepspeed_enabled:
+            return nullcontext()
+        from kvdistill.models.sharded import only_tensors
+
+        return only_tensors(checkpoint)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
         return self.stream
