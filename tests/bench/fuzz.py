@@ -1,9 +1,10 @@
-"""Strange configurations: each is planned, or refused in one line that names the setting.
+"""Strange commands and strange data files: each is accepted, or refused in one line.
 
-Run as `python -m tests.bench.fuzz [--quick] [--seed N]`.
+Run as `python -m tests.bench.fuzz [--quick] [--seed N] [--only config|data]`.
 """
 
 import argparse
+import faulthandler
 import json
 import os
 import random
@@ -11,15 +12,26 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 from hydra import initialize_config_dir
 
 from tests.config import strange
+from tests.config.strange import Outcome
+from tests.data import strange as files
 
-BOUNDS = {"most_faults": 0, "most_s": 30.0, "least_accepted": 0.02, "least_refused": 0.3}
+NUMBER = {"config": 2000, "data": 500}
+QUICK = {"config": 100, "data": 30}
 SHELLED = 20
+BOUNDS = {"most_faults": 0, "most_s": 30.0, "least_accepted": 0.02, "least_refused": 0.3}
+STUCK_S = 300
+"""After which the process itself is ended, with where it was."""
+
+Seen = list[tuple[Any, Outcome]]
 
 
 def main() -> int:
@@ -27,76 +39,140 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer, same figures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--number", type=int, default=2000)
+    parser.add_argument("--only", choices=sorted(NUMBER))
+    parser.add_argument("--number", type=int, help="of each; 2000 commands and 500 files")
     arguments = parser.parse_args()
-    number = 100 if arguments.quick else arguments.number
-    seen: list[tuple[list[str], strange.Outcome]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        with initialize_config_dir(str(strange.ROOT / "conf"), version_base="1.3"):
-            gather(number, arguments.seed, Path(folder), seen)
+    figures, said = {}, []
+    for name in [arguments.only] if arguments.only else NUMBER:
+        number = (QUICK if arguments.quick else NUMBER)[name]
+        seen = RUN[name](arguments.number or number, arguments.seed)
         chosen = random.Random(arguments.seed).sample(seen, 2 if arguments.quick else SHELLED)
-        shelled = [wrong for command, found in chosen if (wrong := shell(command, found, folder))]
-    for command, found in seen:
-        if found.fault:
-            sys.stdout.write(f"{found.fault}: {command!r}: {found.said[:300]!r}\n")
-    for wrong in shelled:
-        sys.stdout.write(f"{wrong}\n")
-    figures = summary(seen) | {"shelled": len(chosen), "shelled_faults": len(shelled)}
-    ok = (
-        figures["faults"] + len(shelled) <= BOUNDS["most_faults"]
-        and figures["longest_s"] <= BOUNDS["most_s"]
-        and figures["accepted"] >= BOUNDS["least_accepted"] * len(seen)
-        and figures["refused"] >= BOUNDS["least_refused"] * len(seen)
-    )
-    said = {"name": "fuzz", "seed": arguments.seed, "figures": figures, "bounds": BOUNDS, "ok": ok}
-    sys.stdout.write(json.dumps(said) + "\n")
+        shelled = [found for each in chosen if (found := SHELL[name](*each))]
+        said += [f"{f.fault}: {given!r:.2000}: {f.said[:300]!r}" for given, f in seen if f.fault]
+        said += shelled
+        figures[name] = summary(seen) | {"shelled": len(chosen), "shelled_faults": len(shelled)}
+    sys.stdout.write("".join(f"{line}\n" for line in said))
+    ok = all(holds(each) for each in figures.values())
+    last = {"name": "fuzz", "seed": arguments.seed, "figures": figures, "bounds": BOUNDS, "ok": ok}
+    sys.stdout.write(json.dumps(last) + "\n")
     return 0 if ok else 1
 
 
+def holds(figures: dict[str, int | float]) -> bool:
+    """Whether the figures of one kind keep the bounds."""
+    return (
+        figures["faults"] + figures["shelled_faults"] <= BOUNDS["most_faults"]
+        and figures["longest_s"] <= BOUNDS["most_s"]
+        and figures["accepted"] >= BOUNDS["least_accepted"] * figures["tried"]
+        and figures["refused"] >= BOUNDS["least_refused"] * figures["tried"]
+    )
+
+
+def configs(number: int, seed: int) -> Seen:
+    """Tries commands."""
+    with tempfile.TemporaryDirectory() as root, conf():
+        commands = strange.commands(strange.known_paths())
+        return gather(commands, lambda given: strange.tried(given, Path(root)), number, seed)
+
+
+def data(number: int, seed: int) -> Seen:
+    """Tries data files."""
+
+    def tried(given: files.Given) -> Outcome:
+        with tempfile.TemporaryDirectory() as folder:
+            return files.tried(given, Path(folder))
+
+    with conf():
+        return gather(files.files(), tried, number, seed)
+
+
+def conf() -> AbstractContextManager[Any]:
+    """Hydra on the project's own conf/."""
+    return initialize_config_dir(str(strange.ROOT / "conf"), version_base="1.3")
+
+
+RUN: dict[str, Callable[[int, int], Seen]] = {"config": configs, "data": data}
+
+
 def gather(
-    number: int, seed: int, root: Path, seen: list[tuple[list[str], strange.Outcome]]
-) -> None:
-    """Tries `number` different commands, the same for the same seed."""
-    known: set[tuple[str, ...]] = set()
+    strategy: hypothesis.strategies.SearchStrategy[Any],
+    tried: Callable[[Any], Outcome],
+    number: int,
+    seed: int,
+) -> Seen:
+    """Tries `number` different examples, the same for the same seed."""
+    known: set[str] = set()
+    seen: Seen = []
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=2 * number, database=None, deadline=None, derandomize=False,
         phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
-    @hypothesis.given(strange.commands(strange.known_paths()))
-    def each(command: list[str]) -> None:
-        if len(seen) < number and tuple(command) not in known:
-            known.add(tuple(command))
-            seen.append((command, strange.tried(command, root)))
+    @hypothesis.given(strategy)
+    def each(given: Any) -> None:
+        if len(seen) < number and repr(given) not in known:
+            known.add(repr(given))
+            faulthandler.dump_traceback_later(STUCK_S, exit=True)
+            seen.append((given, tried(given)))
+            faulthandler.cancel_dump_traceback_later()
             if seen[-1][1].fault:
-                sys.stderr.write(f"{seen[-1]!r}\n")
+                sys.stderr.write(f"{seen[-1]!r:.2000}\n")
 
     each()
+    return seen
 
 
-def shell(command: list[str], found: strange.Outcome, folder: str) -> str:
-    """What is wrong with what launch.py itself says of a command; empty for nothing."""
-    if any("\0" in item or not item.isprintable() for item in command):
-        return ""  # no argument of a process
-    done = subprocess.run(
-        [sys.executable, "launch.py", *command, "stage=plan", f"root={folder}"],
+def launched(command: Sequence[str], root: str) -> subprocess.CompletedProcess[str]:
+    """launch.py itself."""
+    return subprocess.run(
+        [sys.executable, "launch.py", *command, f"root={root}"],
         cwd=strange.ROOT, capture_output=True, text=True, check=False, timeout=300,
         env={**os.environ, "PYTHONPATH": "src"},
     )  # fmt: skip
-    if "Traceback" in done.stderr + done.stdout or done.returncode not in (0, 2):
-        return f"exit {done.returncode}: {command!r}: {done.stderr[-300:]!r}"
-    if done.returncode == 2 and (done.stderr.count("\n") != 1 or found.accepted):
-        return f"refused otherwise: {command!r}: {done.stderr[-300:]!r}"
-    return "" if not any(Path(folder).iterdir()) else f"left something: {command!r}"
 
 
-def summary(seen: list[tuple[list[str], strange.Outcome]]) -> dict[str, int | float]:
-    """Counts and times of all commands."""
+def shell_config(command: list[str], found: Outcome) -> str:
+    """What is wrong with what launch.py itself says of a command; empty for nothing."""
+    if any("\0" in item or not item.isprintable() for item in command):
+        return ""  # no argument of a process
+    with tempfile.TemporaryDirectory() as folder:
+        done = launched([*command, "stage=plan"], folder)
+        if "Traceback" in done.stderr + done.stdout or done.returncode not in (0, 2):
+            return f"exit {done.returncode}: {command!r}: {done.stderr[-300:]!r}"
+        if done.returncode == 2 and (done.stderr.count("\n") != 1 or found.accepted):
+            return f"refused otherwise: {command!r}: {done.stderr[-300:]!r}"
+        return "" if not any(Path(folder).iterdir()) else f"left something: {command!r}"
+
+
+def shell_data(given: files.Given, found: Outcome) -> str:
+    """What is wrong with what stage=data says of a file; empty for nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        place, root = files.put(given, Path(folder, "given")), Path(folder, "root")
+        done = launched(["stage=data", *files.command(given, place)], str(root))
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        told = f"exit {done.returncode}: {given!r:.2000}: {done.stderr[-300:]!r}"
+        if "Traceback" in done.stderr + done.stdout or done.returncode not in (0, 1, 2):
+            return told
+        # Against the tasks' own items more is refused than in a split alone.
+        refused = len(errors) == 1 and (not found.accepted or "data leaks" in errors[0])
+        split = list(root.glob("artifacts/split-*/*.jsonl"))
+        if done.returncode == 0:
+            return "" if found.accepted and len(split) == 4 else f"accepted otherwise: {told}"
+        if not refused or (not found.accepted and split):
+            return f"refused otherwise: {told}"
+    return ""
+
+
+SHELL: dict[str, Callable[[Any, Outcome], str]] = {"config": shell_config, "data": shell_data}
+
+
+def summary(seen: Seen) -> dict[str, int | float]:
+    """Counts and times of all examples."""
     times = sorted(found.seconds for _, found in seen)
     faults = Counter(found.fault for _, found in seen if found.fault)
     return {
-        "commands": len(seen),
+        "tried": len(seen),
         "accepted": sum(found.accepted for _, found in seen),
         "refused": sum(not found.accepted and not found.fault for _, found in seen),
         "faults": sum(faults.values()),

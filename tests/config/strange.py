@@ -156,11 +156,13 @@ def planned(command: list[str]) -> None:
     from kvdistill.cluster.stages import planned as table
     from kvdistill.plan.expand import expand
     from kvdistill.plan.pin import assumed
+    from kvdistill.stats.settings import settings
     from kvdistill.train.check import check
 
     screen = Screen(width=120)
     screen.file = io.StringIO()
     plan = expand([[*command, "stage=plan"]], ROOT / "sweeps")
+    settings(plan.config["stats"])
     screen.print(table(plan))
     show(plan, screen)
     expected.claims(plan)

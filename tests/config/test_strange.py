@@ -1,8 +1,13 @@
 """What `python -m tests.bench.fuzz` found stays refused, in one line that names the setting."""
 
+import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
+
+from tests.config import strange
 
 pytestmark = pytest.mark.usefixtures("hydra")
 
@@ -32,9 +37,18 @@ FOUND = {
 
 @pytest.mark.parametrize("override", FOUND, ids=lambda text: text[:40])
 def test_what_was_found_stays_refused(override: str, tmp_path: Path) -> None:
-    from tests.config import strange
-
     found = strange.tried([override], tmp_path)
     assert not found.accepted
     assert not found.fault, found
     assert FOUND[override] in found.said, found.said
+
+
+@hypothesis.settings(
+    max_examples=25, derandomize=True, database=None, deadline=None,
+    phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),
+)  # fmt: skip
+@hypothesis.given(st.deferred(lambda: strange.commands(strange.known_paths())))
+def test_a_strange_command_is_planned_or_refused_in_one_line(command: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = strange.tried(command, Path(folder))
+    assert not found.fault, found

@@ -41,6 +41,29 @@ def test_a_template_joins_columns_and_lists():
     assert made.question == "Which?\nA. x{y}\nB. y\nC. z"
 
 
+def test_a_columns_name_is_taken_as_it_is():
+    columns = {"question": "q.text[0]", "answer": "{a!}{0}"}
+    with pytest.raises(ConfigError, match=r"data\.source\.fields\.answer='\{a!\}"):
+        read({}, columns=columns)
+    row = {"q.text[0]": "1?", "0": "2", "b c": "3"}
+    assert read(row, columns=columns | {"answer": "{0}{{{b c}"}).answer == "2{3"
+    assert read(row, columns=columns | {"answer": "{0}"}).question == "1?"
+
+
+def test_what_a_template_makes_is_bounded():
+    row = {"q": "x" * 60_000, "a": "2"}
+    with pytest.raises(ConfigError, match="field question: its columns make more than"):
+        read(row, columns={"question": "{q}{q}", "answer": "a"})
+
+
+@pytest.mark.parametrize(
+    "template", ["{q", "{}", "{q!r}", "{q:>999999999}", "{q}}", "{q!}"], ids=str
+)
+def test_a_template_holds_columns_and_text_alone(template):
+    with pytest.raises(ConfigError, match=r"^data\.source\.fields\.question="):
+        field_map(columns={"question": template, "answer": "a"})
+
+
 def test_a_pattern_splits_rationale_and_answer():
     made = read({"q": "?q", "a": "48 / 2 = 24\nso 72\n#### 72"}, pattern=GSM8K)
     assert (made.rationale, made.answer) == ("48 / 2 = 24\nso 72", "72")
@@ -60,6 +83,8 @@ def test_the_last_match_of_a_pattern_counts():
         ({"q": None, "a": "2"}, "field question: column 'q' holds NoneType"),
         ({"q": "1?", "a": True}, "field answer: column 'a' holds bool"),
         ({"q": "1?", "a": ["x", 2]}, "field answer: column 'a' holds list"),
+        ({"q": "1?", "a": float("nan")}, "field answer: column 'a' holds nan, no number"),
+        ({"q": "1?", **{f"c{n}": n for n in range(9999)}}, r"no column 'a' among .{,130}\.\.\."),
         ({"q": "x" * (MAX_FIELD_BYTES + 1), "a": "2"}, "field question: column 'q' is longer than"),
         ({"q": "\ud800", "a": "2"}, "field question: column 'q' holds half a character"),
     ],

@@ -158,3 +158,26 @@ def test_weights_are_loaded_at_a_commit_only() -> None:
     with pytest.raises(ConfigError, match=r"revision must pin one/model to a commit, got main"):
         Pretrained(hub="one/model", revision="main")
     assert Pretrained(hub="one/model", revision=COMMIT).source["revision"] == COMMIT
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("gone", "does not exist"),
+        ("pipe", "is a device or a pipe"),
+        ("x" * 300, "is no name that a file can have"),
+    ],
+    ids=["missing", "pipe", "long"],
+)
+def test_a_path_that_cannot_be_read_is_refused_by_its_setting(
+    name: str, says: str, tmp_path: Path
+) -> None:
+    import os
+
+    from kvdistill.errors import ConfigError
+    from kvdistill.plan.pin import Pins
+
+    os.mkfifo(tmp_path / "pipe")
+    node = {"_target_": "kvdistill.data.sources.jsonl.Jsonl", "path": str(tmp_path / name)}
+    with pytest.raises(ConfigError, match=rf"^data\.source\.path=.*{says}"):
+        Pins()(node, "data.source.")

@@ -4,12 +4,14 @@ A column's name takes it as it is; a template ("{Question}\nA. {A}") joins sever
 every source that reads rows; errors name the place, the row and the field.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
+from kvdistill.config import kinds
 from kvdistill.errors import ConfigError
 from kvdistill.records import Record
 
@@ -47,6 +49,9 @@ class FieldMap:
             raise ConfigError(
                 f"{self.setting} has no task column. Map one, or name one task for all rows."
             )
+        for field, column in self.columns.items():
+            if column and "{" in column:
+                _parts(column, f"{self.setting}.{field}")
         if self.pattern is not None and "answer" not in _compiled(self.pattern, self.setting):
             raise ConfigError(f"{self.setting}: pattern {self.pattern!r} has no group `answer`.")
 
@@ -92,17 +97,41 @@ def _compiled(pattern: str, setting: str) -> Mapping[str, int]:
 
 
 def _value(row: Mapping[str, Any], column: str, place: str, field: str) -> str:
-    template = column if "{" in column else "{" + column + "}"
-    names = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
-    texts = {name: _text(row, name, place, field) for name in names}
-    return template.format_map(texts)
+    if "{" not in column:
+        return _text(row, column, place, field)
+    text = "".join(
+        plain + ("" if name is None else _text(row, name, place, field))
+        for plain, name in _parts(column, field)
+    )
+    if len(text) > MAX_FIELD_BYTES:
+        raise ConfigError(
+            f"{place}, field {field}: its columns make more than {MAX_FIELD_BYTES} characters. "
+            "Shorten or remove the row."
+        )
+    return text
+
+
+def _parts(template: str, setting: str) -> list[tuple[str, str | None]]:
+    """(text, the column after it) of a template. Raises ConfigError for one that names none."""
+    try:
+        parsed = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ConfigError(
+            f"{setting}={template!r} is no template: {error}. Write columns as {{name}}."
+        ) from error
+    for _, name, form, conversion in parsed:
+        if name == "" or form or conversion:
+            raise ConfigError(
+                f"{setting}={template!r} must hold nothing but columns as {{name}} and text."
+            )
+    return [(plain, name) for plain, name, _, _ in parsed]
 
 
 def _text(row: Mapping[str, Any], name: str, place: str, field: str) -> str:
     if name not in row:
         raise ConfigError(
-            f"{place}, field {field}: no column {name!r} among {sorted(row)}. "
-            "Change the mapping or the row."
+            f"{place}, field {field}: no column {kinds.shown(name)} among "
+            f"{kinds.shown(sorted(row))}. Change the mapping or the row."
         )
     value = row[name]
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
@@ -112,6 +141,8 @@ def _text(row: Mapping[str, Any], name: str, place: str, field: str) -> str:
             f"{place}, field {field}: column {name!r} holds {type(value).__name__}, "
             "not text or a number."
         )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{place}, field {field}: column {name!r} holds {value}, no number.")
     text = str(value)
     try:
         size = len(text.encode())

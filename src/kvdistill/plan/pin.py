@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kvdistill.config import kinds
 from kvdistill.errors import ConfigError
 from kvdistill.files import sha256
 from kvdistill.plan.hub import Found, Repo, resolve
@@ -48,9 +49,8 @@ class Pins:
 
     def hashed(self, local: str, path: str) -> str:
         """Sha256 of a local file or folder."""
-        if not Path(local).exists():
-            raise ConfigError(f"{path}={local} does not exist. Give an existing file or folder.")
         if local not in self.hashes:
+            check_place(local, path)
             self.hashes[local] = sha256(Path(local))
         return self.hashes[local]
 
@@ -75,6 +75,21 @@ class Pins:
             )
         self.unresolved[f"{repo.name}@{repo.revision}"] = found.why
         return dict(node)
+
+
+def check_place(local: str, path: str) -> None:
+    """Refuses what is neither a file nor a folder: a pipe would be waited for."""
+    place = Path(local)
+    try:
+        there, readable = place.exists(), place.is_file() or place.is_dir()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}={kinds.shown(local)} is no name that a file can have."
+        ) from error
+    if not there:
+        raise ConfigError(f"{path}={local} does not exist. Give an existing file or folder.")
+    if not readable:
+        raise ConfigError(f"{path}={local} is a device or a pipe. Give a file or folder.")
 
 
 def pin(node: Any) -> Any:

@@ -46,6 +46,9 @@ def test_a_last_line_needs_no_newline(tmp_path):
         ),
         (lines(ROW) + b'{"question": \n', r"row 2, column \d+: not JSON"),
         (lines(ROW) + b"[1]\n", r"row 2: a list, not an object"),
+        (lines(ROW) + b'{"answer": NaN}\n', r"row 2: not JSON: NaN is no number of JSON"),
+        (lines(ROW) + b'{"answer": ' + b"9" * 5000 + b"}", r"row 2: not JSON: Exceeds the limit"),
+        (lines(ROW) + b"[" * 100_000, r"row 2: nested too deeply"),
         (lines(ROW, ROW | {"question": "x" * 1_000_000}), r"row 2, field question: .*longer than"),
     ],
 )
@@ -55,6 +58,11 @@ def test_a_broken_file_is_named_by_row_and_field_and_nothing_is_written(tmp_path
         build(broken, Settings(), tmp_path / "split")
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["own.jsonl"]
+
+
+def test_a_mapping_is_refused_before_a_file_is_opened():
+    with pytest.raises(ConfigError, match=r"data\.source\.fields has no answer"):
+        Jsonl(path="nowhere.jsonl", fields={"question": "q"}, task="sums")
 
 
 def test_a_missing_file_is_named():

@@ -27,19 +27,25 @@ class Jsonl(Source):
     sha256: str | None = None
     """Of the file, put here when the plan was made; an edit since then is refused."""
 
+    def __post_init__(self) -> None:
+        self.reader()
+
+    def reader(self) -> FieldMap:
+        """The mapping. Raises ConfigError for one that can read no row."""
+        return FieldMap(
+            setting="data.source.fields",
+            columns=self.fields,
+            source=Path(self.path).stem,
+            task=self.task,
+            pattern=self.pattern,
+        )
+
     def records(self) -> list[Record]:
         """Every row, in file order; blank lines are skipped.
 
         Raises ConfigError naming file, row and field of the first row that is no record.
         """
-        path = Path(self.path)
-        read = FieldMap(
-            setting="data.source.fields",
-            columns=self.fields,
-            source=path.stem,
-            task=self.task,
-            pattern=self.pattern,
-        )
+        path, read = Path(self.path), self.reader()
         try:
             lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
         except OSError as error:
@@ -48,13 +54,11 @@ class Jsonl(Source):
             ) from error
         if self.sha256 not in (None, sha256(path)):
             raise ArtifactError(f"{path} changed since the run was planned. Repeat the command.")
-        records = [
-            read(
-                _row(line, f"{path} row {number}"), f"{path} row {number}", f"{path.stem}-{number}"
-            )
-            for number, line in enumerate(lines, start=1)
-            if line.strip()
-        ]
+        records = []
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                place = f"data.source.path: {path} row {number}"
+                records.append(read(_row(line, place), place, f"{path.stem}-{number}"))
         if not records:
             raise ConfigError(f"data.source.path: {path} is empty. Give a file with rows.")
         return records
@@ -62,7 +66,7 @@ class Jsonl(Source):
 
 def _row(line: bytes, place: str) -> Mapping[str, Any]:
     try:
-        row = json.loads(line.decode("utf-8"))
+        row = json.loads(line.decode("utf-8"), parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{place}, byte {error.start + 1}{_field_before(line, error.start)}: not UTF-8. "
@@ -72,9 +76,19 @@ def _row(line: bytes, place: str) -> Mapping[str, Any]:
         raise ConfigError(
             f"{place}, column {error.colno}: not JSON: {error.msg}. Write one object a line."
         ) from error
+    except ValueError as error:  # NaN; more digits than Python reads
+        raise ConfigError(
+            f"{place}: not JSON: {str(error).split(';')[0]}. Correct the row."
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{place}: nested too deeply. Write one flat object a line.") from error
     if not isinstance(row, dict):
         raise ConfigError(f"{place}: a {type(row).__name__}, not an object with fields.")
     return row
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _field_before(line: bytes, position: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import datasets
 
+from kvdistill.config import kinds
 from kvdistill.data.fields import FieldMap
 from kvdistill.data.normalise import group_id
 from kvdistill.data.sources.base import Source
@@ -62,8 +63,8 @@ class Mixture(Source):
             raise ConfigError(f"data.source.rows must be at least 1, got {self.rows}.")
         if not self.parts:
             raise ConfigError("data.source.parts is empty. Name at least one dataset.")
-        for name in self.parts:
-            _part(name, self.parts[name])
+        for name, spec in self.parts.items():
+            _reader(name, _part(name, spec))
 
     def records(self) -> list[Record]:
         """Every part's rows, part after part, in the dataset's order.
@@ -96,16 +97,10 @@ class Mixture(Source):
         return [record for group, record in distinct.items() if group in chosen]
 
     def _read(self, name: str, part: Part) -> list[Record]:
-        read = FieldMap(
-            setting=f"data.source.parts.{name}.columns",
-            columns=part.columns,
-            source=name,
-            task=part.task,
-            pattern=part.pattern,
-        )
+        read, place = _reader(name, part), f"data.source.parts.{name}: {self._place(name, part)}"
         rows = self._rows(name, part)
         found = [
-            _record(read, row, f"{read.setting} row {number}", f"{name}-{number}", part)
+            _record(read, row, f"{place} row {number}", f"{name}-{number}", part)
             for number, row in enumerate(rows, start=1)
         ]
         records = [record for record in found if record is not None]
@@ -116,8 +111,11 @@ class Mixture(Source):
             )  # fmt: skip
         return records
 
+    def _place(self, name: str, part: Part) -> str:
+        return part.hub if self.root is None else str(Path(self.root) / name)
+
     def _rows(self, name: str, part: Part) -> list[dict[str, Any]]:
-        place = part.hub if self.root is None else str(Path(self.root) / name)
+        place = self._place(name, part)
         # `datasets` names its cache of a local folder after the folder, not its content: another
         # folder of that name, or an edited file, would silently give the rows of the first.
         with tempfile.TemporaryDirectory() as fresh:
@@ -129,14 +127,10 @@ class Mixture(Source):
                     revision=part.revision if self.root is None else None,
                     cache_dir=None if self.root is None else fresh,
                 ).to_list()
-            except (
-                # An empty file ends the reader's own iteration.
-                OSError, ValueError, StopIteration, datasets.exceptions.DatasetsError,
-            ) as error:  # fmt: skip
+            except Exception as error:  # readers of broken files raise anything
                 raise ConfigError(
-                    f"data.source.parts.{name}: {place} cannot be read: "
-                    f"{(str(error).splitlines() or [type(error).__name__])[0]} Fetch it first, "
-                    "or set data.root to a folder with local copies."
+                    f"data.source.parts.{name}: {place} cannot be read: {_why(error)}. Fetch it "
+                    "first, or set data.root to a folder with local copies."
                 ) from error
         if not rows:
             raise ConfigError(
@@ -144,6 +138,24 @@ class Mixture(Source):
                 "Choose another split."
             )
         return rows
+
+
+def _why(error: BaseException) -> str:
+    """The first line of what it all began with: `datasets` wraps what its readers say."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).splitlines() or [""]
+    return kinds.cut(lines[0].rstrip(".") or type(error).__name__)
+
+
+def _reader(name: str, part: Part) -> FieldMap:
+    return FieldMap(
+        setting=f"data.source.parts.{name}.columns",
+        columns=part.columns,
+        source=name,
+        task=part.task,
+        pattern=part.pattern,
+    )
 
 
 def _record(
@@ -168,6 +180,7 @@ def _part(name: str, spec: Mapping[str, Any]) -> Part:
             f"{sorted(field for field, needed in known.items() if needed)} and may have "
             f"{sorted(field for field, needed in known.items() if not needed)}."
         )
+    kinds.check(f"data.source.parts.{name}", spec, Part)
     part = Part(**spec)
     if part.weight <= 0:
         raise ConfigError(

@@ -1,0 +1,392 @@
+"""Data files that a user could give and no author thought of, and what becomes of each."""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hypothesis import strategies as st
+
+from tests.config.strange import ROOT, WORDS, Outcome, literal
+
+BOUND_S = 60
+"""After which an example counts as hanging."""
+ALONE = ("~data.source.parts.math", "~data.source.parts.aqua", "~data.source.parts.ecqa",
+         "~data.source.parts.school_math_zh")  # fmt: skip
+FOLDER = ("data=multi_reasoning", *ALONE, "data.source.parts.gsm8k.pattern=null")
+FILE = ("data=jsonl", "tasks=quick")
+ABOUT_ALL = (
+    "data.split leaves", "data.source gives the id", "data leaks", "data.source.parts.gsm8k has",
+)  # fmt: skip
+"""Refusals of the rows together, which no one row is to blame for."""
+DEEP = 100_000
+
+Content = bytes | str
+"""Of a file; a text is what else stands there: `fifo`, `folder`, `nothing`, or `-> TARGET`."""
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user has put on the disk, and what he types."""
+
+    overrides: tuple[str, ...]
+    files: dict[str, Content]
+    path: str
+    """The one that is named, below the folder of them all."""
+    questions: frozenset[str] = frozenset()
+    """Those that a split may hold, where they are known."""
+    mapped: bool = False
+    """Whether the mapping is strange too, so that a refusal may be of that."""
+    note: str = field(default="", compare=False)
+
+
+def rows(count: int) -> Rows:
+    """Good ones: far apart, so that none is a near copy of another."""
+    from tests.data.toys import record
+
+    made = [record(number) for number in range(count)]
+    return [{"question": r.question, "rationale": r.rationale, "answer": r.answer} for r in made]
+
+
+CELLS: tuple[Any, ...] = (
+    None, True, 0, -7, 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", " ", "\x00",
+    "a\x00b", "\u2028", "\u202e", "\U0001f600" * 9, "e\u0301" * 50, "\x1b[2J", "x" * 99_999,
+    "x" * 100_001, "word " * 19_000, "\u6c49" * 33_000, "\u6c49" * 34_000, [], ["A", "B"], [1, "B"],
+    {}, {"a": {"b": [1]}}, [[["deep"]]], "NaN", "null", "=1+1", "<b>", "{question}", "\\n", "\r",
+    "1" * 4000, "#### 5", *(word for word in WORDS if "\ud800" not in word),
+)  # fmt: skip
+LINES: tuple[bytes, ...] = (
+    b"{", b"}", b"[]", b"{}", b"null", b"1", b'"text"', b"NaN", b'{"question": NaN}', b"1e999",
+    b'{"question": "\xff"}', b'{"question": "\xed\xa0\x80"}', b'{"question": "\\ud800"}',
+    b'{"question": "\\udc00\\ud800", "answer": "1", "rationale": "r"}', b"\x00" * 40,
+    b"[" * DEEP, b'{"a":' * DEEP, b'{"question": ' + b"9" * 5000 + b"}", b"\xff\xfe{\x00}\x00",
+    b'{"question": "a", "question": "b", "rationale": "c", "answer": "d"}', b"# comment",
+    b'{"question": "a" "answer": "b"}', b"{'question': 'a'}", b'{"question": "a\x01b"}',
+    b'{"question": "' + b"y" * 2_000_000 + b'"}', b'\xef\xbb\xbf{"question": "late BOM"}',
+    b"{" + b",".join(b'"k%d": 1' % n for n in range(9000)) + b"}", b" ", b"\x0b", b"\x85",
+)  # fmt: skip
+
+
+def encoded(given: Rows) -> bytes:
+    """As jsonl, each character as itself."""
+    lines = [json.dumps(row, ensure_ascii=False) for row in given]
+    return "".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass")
+
+
+@st.composite
+def changed_rows(draw: st.DrawFn, count: int) -> Rows:
+    """Good rows, up to three of them spoilt."""
+    made: list[dict[str, Any]] = [dict(row) for row in rows(count)]
+    for _ in range(draw(st.integers(0, 3))):
+        row = made[draw(st.integers(0, count - 1))]
+        key = draw(st.sampled_from(("question", "rationale", "answer", "id", "\x00", "other")))
+        kind = draw(st.integers(0, 8))
+        if kind == 0:
+            row.pop(key, None)
+        elif kind == 1:
+            row |= {f"more{n}": n for n in range(draw(st.sampled_from((1, 50, 2000))))}
+        elif kind == 2:
+            made += [dict(row)] * draw(st.sampled_from((1, 3, 40)))
+        elif kind == 3:
+            row[key] = draw(st.text(max_size=20))
+        else:
+            row[key] = draw(st.sampled_from(CELLS))
+    return made
+
+
+def whole(content: bytes) -> dict[str, Callable[[], bytes]]:
+    """What may happen to a whole file."""
+    text = content.decode("utf-8", "replace")
+    return {
+        "as it is": lambda: content,
+        "BOM": lambda: b"\xef\xbb\xbf" + content,
+        "CRLF": lambda: content.replace(b"\n", b"\r\n"),
+        "CR": lambda: content.replace(b"\n", b"\r"),
+        "no last newline": lambda: content.rstrip(b"\n"),
+        "utf-16": lambda: text.encode("utf-16", "replace"),
+        "utf-16-le": lambda: text.encode("utf-16-le", "replace"),
+        "latin-1": lambda: text.encode("latin-1", "replace"),
+        "one line": lambda: content.replace(b"\n", b" "),
+        "array": lambda: b"[" + content.rstrip(b"\n").replace(b"\n", b",") + b"]",
+        "empty": lambda: b"",
+        "blank": lambda: b" \n\t\n\r\n",
+        "cut": lambda: content[: len(content) // 2],
+        "NULs": lambda: content + b"\x00" * 5000,
+        "twice": lambda: content * 2,
+        "magic": lambda: b"PAR1" + content + b"PAR1",
+        "gzip": lambda: b"\x1f\x8b\x08" + content,
+        "zip": lambda: b"PK\x03\x04" + content,
+    }
+
+
+MAPPINGS: tuple[tuple[str, ...], ...] = (
+    ("data.source.fields.rationale=null",),
+    ("data.source.fields.question='{question} {answer}'",),
+    ("data.source.fields.question='{question'",),
+    ("data.source.fields.question='{}'",),
+    ("data.source.fields.question='{0}'",),
+    ("data.source.fields.question='{question.x}'",),
+    ("data.source.fields.question='{question[0]}'",),
+    ("data.source.fields.question='{question!r}'",),
+    ("data.source.fields.question='{question:>999999999}'",),
+    ("data.source.fields.question=''",),
+    ("data.source.fields.question='a.b'",),
+    ("data.source.fields.id=answer",),
+    ("data.source.fields.id=rationale",),
+    ("data.source.fields.task=question",),
+    ("data.source.pattern='('",),
+    ("data.source.pattern='x'",),
+    ("data.source.pattern='(?P<answer>)'",),
+    ("data.source.pattern='(?P<answer>.*)'",),
+    ("data.source.task=null",),
+    ("data.source.task=''",),
+    ("data.split.teacher_separate=false",),
+    ("data.leakage.near=refuse",),
+    ("data.split.ratios=[0.98,0.01,0.01]",),
+)
+NAMES = (
+    "own.jsonl", "own", "own.parquet", "own.csv", "a b.jsonl", "\u6c49.jsonl", "a'b\".jsonl",
+    "a=b.jsonl", "{a}.jsonl", "$HOME.jsonl", "-m.jsonl", "a,b.jsonl", ".jsonl", "a%s.jsonl",
+    "x" * 200 + ".jsonl",
+)  # fmt: skip
+PLACES: dict[str, Content] = {
+    "own.jsonl": "folder", "pipe.jsonl": "fifo", "gone.jsonl": "nothing",
+    "loop.jsonl": "-> loop.jsonl", "dangling.jsonl": "-> nowhere", "zero.jsonl": "-> /dev/zero",
+    "null.jsonl": "-> /dev/null",
+}  # fmt: skip
+
+
+@st.composite
+def one_file(draw: st.DrawFn) -> Given:
+    """data=jsonl: a file of one's own."""
+    if draw(st.integers(0, 14)) == 0:
+        path = draw(st.sampled_from(sorted(PLACES)))
+        return Given(FILE, {path: PLACES[path]}, path, note="place")
+    made = draw(changed_rows(draw(st.sampled_from((3, 40, 60)))))
+    content, known = encoded(made), frozenset(asked(made))
+    if draw(st.integers(0, 2)) == 0:
+        lines = content.split(b"\n")
+        lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(LINES)))
+        content, known = b"\n".join(lines), frozenset()
+    ways = whole(content)
+    way = draw(st.sampled_from(sorted(ways))) if draw(st.booleans()) else "as it is"
+    content = ways[way]()
+    if draw(st.integers(0, 19)) == 0:
+        content, known = draw(st.binary(max_size=300)), frozenset()
+    mapping = draw(st.sampled_from(MAPPINGS)) if draw(st.integers(0, 3)) == 0 else ()
+    known = known if way in ("as it is", "BOM", "CRLF", "twice") and not mapping else frozenset()
+    path = draw(st.sampled_from(NAMES)) if draw(st.integers(0, 3)) == 0 else "own.jsonl"
+    return Given((*FILE, *mapping), {path: content}, path, known, bool(mapping), way)
+
+
+def asked(made: Rows) -> Iterator[str]:
+    """The questions of rows, as they must be read: texts, lists of texts, and numbers."""
+    for value in (row.get("question") for row in made):
+        if isinstance(value, list) and all(isinstance(each, str) for each in value):
+            yield "\n".join(value).strip()
+        elif isinstance(value, str | int | float):
+            yield str(value).strip()
+
+
+def table(made: Rows, kind: str) -> bytes:
+    """Rows in a format of tables. Raises whatever its writer raises of strange cells."""
+    frame, file = pd.DataFrame(made), io.BytesIO()
+    if kind == "csv":
+        return frame.to_csv(index=False).encode("utf-8", "surrogatepass")
+    if kind == "json":
+        return json.dumps(made).encode()
+    frame.to_parquet(file)
+    return file.getvalue()
+
+
+@st.composite
+def a_folder(draw: st.DrawFn) -> Given:
+    """data=multi_reasoning with data.root: a folder of local copies, in any format."""
+    kind = draw(st.sampled_from(("jsonl", "csv", "parquet", "json")))
+    made = draw(changed_rows(draw(st.sampled_from((3, 40, 60)))))
+    try:
+        content = encoded(made) if kind == "jsonl" else table(made, kind)
+    except Exception:  # noqa: BLE001 - no such file can be written
+        content = b"not to be written"
+    if draw(st.integers(0, 2)) == 0:
+        content = draw(st.sampled_from(spoilt(content)))
+    name = f"train.{kind}"
+    if draw(st.integers(0, 7)) == 0:
+        name = draw(
+            st.sampled_from(("train.txt", "train", "train.parquet", "train.csv", "test.csv"))
+        )
+    files: dict[str, Content] = {f"gsm8k/{name}": content}
+    if draw(st.integers(0, 3)) == 0:
+        files |= draw(st.sampled_from(BESIDE))
+    wanted = draw(st.sampled_from((2, 40, 100)))
+    overrides = (*FOLDER, f"data.source.rows={wanted}", "tasks=quick")
+    return Given(overrides, files, ".", note=name)
+
+
+def spoilt(content: bytes) -> list[bytes]:
+    """A file of a table, hurt."""
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes(255 - b for b in content[middle : middle + 8])
+    return [
+        b"", content[:middle], content[middle:], content[:-1], flipped + content[middle + 8 :],
+        b"\xef\xbb\xbf" + content, content.replace(b"\n", b"\r\n"), content.replace(b"\n", b"\r"),
+        content.replace(b'"', b"'"), content.replace(b",", b";"), content + b'"open,quote\n',
+        content + b"1,2,3,4,5,6,7,8,9\n", content[: content.find(b"\n") + 1],
+        content + b"\x00" * 99,
+        content + b"\xff\xfe\n", content + b"[" * DEEP, b"PAR1PAR1", b"\n" * 50, content * 2,
+    ]  # fmt: skip
+
+
+PLANTED = b"import pathlib\npathlib.Path('HERE/ran').touch()\n"
+"""A loader that is never to be run; HERE is the folder of the example."""
+BESIDE: tuple[dict[str, Content], ...] = (
+    {"gsm8k/gsm8k.py": PLANTED},
+    {"gsm8k/README.md": b"---\nconfigs:\n- config_name: main\n  data_files: /etc/passwd\n---\n"},
+    {"gsm8k/README.md": b"---\nconfigs: [\n---\n"},
+    {"gsm8k/README.md": b"---\ndataset_info: 5\n---\n"},
+    {"gsm8k/dataset_infos.json": b"{"},
+    {"gsm8k/train-2.jsonl": b'{"question": {"a": 1}}\n'},
+    {"gsm8k/more": "folder"},
+    {"gsm8k/train.zip": b"PK\x03\x04 no archive"},
+    {"gsm8k/pipe.jsonl": "fifo"},
+    {"gsm8k/link.jsonl": "-> /dev/zero"},
+    {"gsm8k/loop": "-> ."},
+    {"gsm8k/.hidden.jsonl": b"{"},
+)  # fmt: skip
+
+
+def files() -> st.SearchStrategy[Given]:
+    """Either."""
+    return st.one_of(one_file(), one_file(), a_folder())
+
+
+def put(given: Given, folder: Path) -> Path:
+    """Writes what is given below the folder; returns what is to be named."""
+    for name, content in given.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content.replace(b"HERE", bytes(folder.parent)))
+        elif content == "fifo":
+            os.mkfifo(path)
+        elif content == "folder":
+            path.mkdir()
+        elif content.startswith("-> "):
+            path.symlink_to(content.removeprefix("-> "))
+    return folder / given.path
+
+
+def command(given: Given, place: Path) -> list[str]:
+    """What is typed."""
+    setting = "data.root" if given.overrides[0] == FOLDER[0] else "data.source.path"
+    return [*given.overrides, f"{setting}={literal(str(place))}"]
+
+
+class HangingError(Exception):
+    """An example took longer than its bound."""
+
+
+@contextlib.contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """Raises HangingError in the middle of what takes longer."""
+
+    def ring(*_: Any) -> None:
+        raise HangingError(f"still at it after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def tried(given: Given, folder: Path) -> Outcome:
+    """Plans with the data and builds its split, as the jobs of stage=data do.
+
+    Hydra must be initialised on conf/. `folder` must be empty.
+    """
+    from kvdistill.errors import ConfigError, UserError
+
+    place, root = put(given, folder / "given"), folder / "root"
+    root.mkdir()
+    began, said, fault, accepted = time.perf_counter(), "", "", True
+    try:
+        with bounded(BOUND_S), quiet():
+            fault = wrong(given, built([*command(given, place), f"root={root}"], root))
+    except ConfigError as error:
+        accepted, said = False, str(error)
+        fault = unclear(given, place, said) or left(root)
+    except UserError as error:
+        accepted, said, fault = False, str(error), "a bad file is no ConfigError"
+    except Exception as error:  # noqa: BLE001 - that is what is looked for
+        accepted, said, fault = False, f"{type(error).__name__}: {error}", "it is no refusal"
+    if (folder / "ran").exists():
+        fault = "it ran what lay beside the data"
+    return Outcome(accepted, said, time.perf_counter() - began, fault)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing of what libraries print."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def built(overrides: list[str], root: Path) -> Path:
+    """The split of a command, built in this process; raises what its job would raise."""
+    from kvdistill.cluster.builders import build_split
+    from kvdistill.plan.expand import expand
+    from kvdistill.plan.pin import assumed
+    from kvdistill.train.check import check
+
+    plan = expand([[*overrides, "stage=plan"]], ROOT / "sweeps")
+    (run,) = [run for run in plan.runs.values() if run.config["trained"]]
+    check(assumed(run.config))
+    node = plan.artifacts[run.node.needs["split"]]
+    folder = root / "artifacts" / node.name
+    build_split(node.recipe, {}, folder, lambda *_: None)
+    return folder
+
+
+def wrong(given: Given, split: Path) -> str:
+    """What is wrong with a split that was built; empty for nothing."""
+    from kvdistill.data.split import read
+
+    parts = read(split).parts()
+    if not all(parts.values()):
+        return "a part is empty"
+    found = {record.question for part in parts.values() for record in part}
+    if given.questions and not found <= given.questions:
+        return f"a question was altered: {sorted(found - given.questions)[0]!r}"
+    names = {path.name for path in split.parent.iterdir()}
+    return "" if names == {split.name} else f"it left {sorted(names)}"
+
+
+def left(root: Path) -> str:
+    """What a refusal left behind, but for the report of a leak."""
+    found = [p.name for p in root.rglob("*") if p.is_file() and p.name != "validation_report.json"]
+    return f"it left {found}" if found else ""
+
+
+def unclear(given: Given, place: Path, said: str) -> str:
+    """What is wrong with a refusal."""
+    if "\n" in said or not said.strip():
+        return "it is not one line"
+    if len(said) > 2000:
+        return "it is longer than a line that is read"
+    if "Traceback" in said:
+        return "it is a traceback"
+    if "data" not in said.split(":")[0].split("=")[0] and not said.startswith(ABOUT_ALL):
+        return "it names no setting"
+    named = str(place) in said or given.mapped or said.startswith(ABOUT_ALL)
+    return "" if named else "it names no file"

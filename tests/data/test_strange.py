@@ -1,0 +1,22 @@
+"""A few of the strange files that `python -m tests.bench.fuzz --only data` tries by the hundred."""
+
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.data import strange
+
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+@hypothesis.settings(
+    max_examples=25, derandomize=True, database=None, deadline=None,
+    phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),
+)  # fmt: skip
+@hypothesis.given(strange.files())
+def test_a_strange_file_is_split_or_refused_in_one_line(given: strange.Given) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = strange.tried(given, Path(folder))
+    assert not found.fault, found
