@@ -106,6 +106,23 @@ def test_what_is_not_there_is_named(tmp_path, name, values, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("named", ["{outside}", "../../outside.jsonl"])
+def test_a_copy_reads_nothing_from_outside_of_it(tmp_path, named):
+    outside = tmp_path / "outside.jsonl"
+    outside.write_text("".join(json.dumps(row) + "\n" for row in rows(0, 9)))
+    copy(tmp_path / "copies", "one", rows(50, 9))
+    card = f"---\nconfigs:\n- config_name: default\n  data_files: {named}\n---\n"
+    (tmp_path / "copies/one/README.md").write_text(card.format(outside=outside))
+    with pytest.raises(ConfigError, match=r"^data\.root: .*one asks for .*outside\.jsonl, which"):
+        mixture(tmp_path / "copies", 5, one={}).records()
+
+
+def test_a_copy_may_be_a_link(tmp_path):
+    copy(tmp_path / "true", "one", rows(0, 9))
+    (tmp_path / "link").symlink_to("true")
+    assert len(mixture(tmp_path / "link", 9, one={}).records()) == 9
+
+
 def test_an_empty_split_is_named(tmp_path):
     copy(tmp_path, "one", [])
     with pytest.raises(ConfigError, match=r"parts\.one"):

@@ -6,6 +6,7 @@ grows moves no other.
 """
 
 import logging
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -18,7 +19,7 @@ from kvdistill.config import kinds
 from kvdistill.data.fields import FieldMap
 from kvdistill.data.normalise import group_id
 from kvdistill.data.sources.base import Source
-from kvdistill.errors import ArtifactError, ConfigError
+from kvdistill.errors import ArtifactError, ConfigError, UserError
 from kvdistill.files import sha256
 from kvdistill.records import Record
 
@@ -120,13 +121,9 @@ class Mixture(Source):
         # folder of that name, or an edited file, would silently give the rows of the first.
         with tempfile.TemporaryDirectory() as fresh:
             try:
-                rows: list[dict[str, Any]] = datasets.load_dataset(
-                    place,
-                    part.config,
-                    split=part.split,
-                    revision=part.revision if self.root is None else None,
-                    cache_dir=None if self.root is None else fresh,
-                ).to_list()
+                rows: list[dict[str, Any]] = self._loaded(place, part, fresh)
+            except UserError:
+                raise
             except Exception as error:  # readers of broken files raise anything
                 raise ConfigError(
                     f"data.source.parts.{name}: {place} cannot be read: {_why(error)}. Fetch it "
@@ -139,13 +136,41 @@ class Mixture(Source):
             )
         return rows
 
+    def _loaded(self, place: str, part: Part, fresh: str) -> list[dict[str, Any]]:
+        """The part's rows; raises whatever the readers raise of files that are broken."""
+        local = self.root is not None
+        builder = datasets.load_dataset_builder(
+            place,
+            part.config,
+            revision=None if local else part.revision,
+            cache_dir=fresh if local else None,
+        )
+        outside = _outside(Path(place), builder.config.data_files) if local else None
+        if outside is not None:
+            raise ConfigError(
+                f"data.root: {place} asks for {outside}, which lies outside of it, so that its "
+                "content is no part of the run's identity. Copy it into the folder."
+            )
+        builder.download_and_prepare()
+        rows: list[dict[str, Any]] = builder.as_dataset(split=part.split).to_list()
+        return rows
+
+
+def _outside(folder: Path, files: Any) -> str | None:
+    """The first file of a copy that is not below its folder: its README.md may name any."""
+    for named in (name for each in (files or {}).values() for name in each):
+        if not Path(os.path.abspath(named)).is_relative_to(folder.resolve()):  # noqa: PTH100
+            return str(named)
+    return None
+
 
 def _why(error: BaseException) -> str:
-    """The first line of what it all began with: `datasets` wraps what its readers say."""
+    """What it all began with, as one line: `datasets` wraps what its readers say."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).splitlines() or [""]
-    return kinds.cut(lines[0].rstrip(".") or type(error).__name__)
+    if isinstance(error, StopIteration):  # the reader's own iteration has ended
+        return "a file of it is empty"
+    return kinds.cut(" ".join(str(error).split()).rstrip(".") or type(error).__name__)
 
 
 def _reader(name: str, part: Part) -> FieldMap:
