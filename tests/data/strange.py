@@ -218,7 +218,7 @@ def a_folder(draw: st.DrawFn) -> Given:
         content = encoded(made) if kind == "jsonl" else table(made, kind)
     except Exception:  # noqa: BLE001 - no such file can be written
         content = b"not to be written"
-    whole = content
+    unhurt = content
     if draw(st.integers(0, 2)) == 0:
         content = draw(st.sampled_from(spoilt(content)))
     odd = ("train.txt", "train", "train.parquet", "train.csv", "test.csv")
@@ -226,7 +226,7 @@ def a_folder(draw: st.DrawFn) -> Given:
     files: dict[str, Content] = {f"gsm8k/{name}": content}
     if draw(st.integers(0, 3)) == 0:
         files |= draw(st.sampled_from(BESIDE))
-    sure = texts and content == whole and name == f"train.{kind}" and len(files) == 1
+    sure = texts and content == unhurt and name == f"train.{kind}" and len(files) == 1
     wanted = draw(st.sampled_from((30, 38, 2, 100)))
     overrides = (*FOLDER, f"data.source.rows={wanted}", "tasks=quick")
     return Given(overrides, files, ".", frozenset(asked(made) if sure else ()), note=name)
