@@ -101,6 +101,7 @@ def read(main: Callable[[], None], home: Path) -> None:
 
 def execute(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:
     """Does the stage that the command names. Raises UserError with one line."""
+    arms.compose_alike_once()
     first = [item for item in job_overrides[0] if not item.startswith(("sweep=", "seed="))]
     config = compose(first)
     stage = config["stage"]
