@@ -33,7 +33,7 @@ def configs():
     from kvdistill.config.compose import compose
 
     quick = ["student.build.parent.build.training.steps=2", "teachers.a.build.training.steps=2"]
-    return compose(["student=nano_half", "teachers=single", *quick])
+    return compose(["student=nano_third", "teachers=single", *quick])
 
 
 def test_its_layers_and_tokenizer_are_its_teachers_own(configs, split, tmp_path):
@@ -43,7 +43,7 @@ def test_its_layers_and_tokenizer_are_its_teachers_own(configs, split, tmp_path)
     for name, value in half.items():
         if ".layers." in name:
             number = int(name.split(".")[2])
-            name = name.replace(f".layers.{number}.", f".layers.{2 * number}.")
+            name = name.replace(f".layers.{number}.", f".layers.{3 * number}.")
         assert torch.equal(whole[name], value), name
     assert teacher.tokenizer().get_vocab() == student.tokenizer().get_vocab()
     text = next(iter(Source(rows=1, seed=0).records())).question
