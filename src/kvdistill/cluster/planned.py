@@ -48,8 +48,8 @@ def counted(plan: Plan) -> str:
     kinds = [node.kind for node in plan.artifacts.values()]
     artifacts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     return (
-        f"{len(plan.questions)} questions ask for {len(asked)} runs; {len(set(asked))} after "
-        f"sharing, and {len(plan.runs) - len(set(asked))} teachers evaluated as they are. "
+        f"Questions: {len(plan.questions)}. Runs: {len(asked)}, {len(set(asked))} after sharing. "
+        f"Teachers evaluated as they are: {len(plan.runs) - len(set(asked))}. "
         f"Shared artefacts: {artifacts}."
     )
 
