@@ -194,7 +194,9 @@ def test_runs_are_counted_before_and_after_sharing() -> None:
     from kvdistill.cluster.planned import counted
 
     found = counted(made("sweep=treatments"))
-    assert found.startswith("Questions: 1. Runs: 12, 12 after sharing. Teachers evaluated as they are: 2.")
+    assert found.startswith(
+        "Questions: 1. Runs: 12, 12 after sharing. Teachers evaluated as they are: 2."
+    )
 
 
 def test_an_unknown_kind_is_refused() -> None:
