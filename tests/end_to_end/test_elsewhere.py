@@ -133,7 +133,7 @@ def files(root: Path) -> Iterator[Path]:
         yield from (path.relative_to(root) for path in found)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_elsewhere_the_reports_commands_make_the_same_study(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "another place/the checkout"
     for name in ("src", "conf", "sweeps"):
