@@ -175,6 +175,23 @@ def test_a_prompt_that_would_lose_its_head_is_refused(nano, model, tokenizer):
         evaluate(model, tokenizer, short, data)
 
 
+@pytest.mark.parametrize(
+    "row",
+    ['{"question": "1?"}', '{"question": "1?", "answer": 2}', "[1]", "5", "[" * 100_000, "null"],
+    ids=["a column less", "a number", "a list", "5", "deep", "null"],
+)
+def test_a_copy_with_other_rows_is_refused_by_its_task(row, tmp_path):
+    from kvdistill.errors import ConfigError
+    from kvdistill.evaluate.harness import load_tasks
+
+    path = tmp_path / "gsm8k/main/test.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"question": "1 + 1?", "answer": "#### 2"}\n' + row + "\n")
+    suite = Suite(name="t", tasks=["gsm8k"], shots={"gsm8k": 0}, data_root=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"^tasks\.data_root=.*: the rows of gsm8k are not"):
+        load_tasks(suite, {})
+
+
 def test_a_missing_task_leaves_no_macro_average_and_is_named(nano, tokenizer, model, tmp_path):
     suite, data = nano
     lines = data["test"].read_text(encoding="utf-8").splitlines(keepends=True)

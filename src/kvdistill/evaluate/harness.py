@@ -10,7 +10,7 @@ from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kvdistill.errors import UserError
+from kvdistill.errors import ConfigError, UserError
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.answers import Answers, model_key
 from kvdistill.evaluate.asking import Asking, Progress
@@ -21,6 +21,8 @@ from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.undisturbed import frozen, quiet
 
 TASKS = Path(__file__).parent / "tasks"
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+"""What is raised by rows that lack a column, or hold something else in it."""
 
 
 def evaluate(
@@ -88,6 +90,14 @@ def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task],
                 tasks[name] = _own_task(name, manager)
         except MissingDataError as error:  # noqa: PERF203
             missing[name] = f"{name}: {error}"
+        except MALFORMED as error:
+            if suite.data_root is None:
+                raise
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(
+                f"tasks.data_root={suite.data_root}: the rows of {name} are not those of its "
+                f"benchmark ({told}). Copy its files again."
+            ) from error
     for task in tasks.values():
         if suite.max_gen_toks is not None and task.OUTPUT_TYPE == "generate_until":
             task.set_config("generation_kwargs", {"max_gen_toks": suite.max_gen_toks}, update=True)
