@@ -43,7 +43,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing. Repeat the command that makes it.") from error
     except ValueError as error:
-        raise ArtifactError(f"{path} is no JSON: {error}. Delete it and repeat.") from error
+        raise ArtifactError(
+            f"{path} is no JSON: {error}. Delete {path} and repeat the command."
+        ) from error
 
 
 def write_sealed(path: Path, value: dict[str, Any]) -> None:

@@ -106,7 +106,7 @@ def checked(found: Evaluation, validation: Path) -> dict[str, TaskScore]:
         if report["tasks_sha256"].get(name) != rows:
             raise ArtifactError(
                 f"the items of {name} are not those that were checked for leaks in {validation}. "
-                "Put its data back, or delete that folder and repeat the command."
+                f"Put its data back, or delete {validation} and repeat the command."
             )
     return {
         name: scores.cleaned(

@@ -93,7 +93,7 @@ class Store(TeacherKV):
         if bool(wrong.any()):
             raise ArtifactError(
                 f"text {ids[int(wrong.long().argmax())]} has other teacher tokens than when "
-                f"{self.folder} was built. Delete that folder and repeat the command."
+                f"{self.folder} was built. Delete {self.folder} and repeat the command."
             )
         return numbers
 
@@ -167,5 +167,5 @@ def refuse(folder: Path, made_of: Mapping[str, str], wanted: Mapping[str, str]) 
         if made_of.get(name) != value:
             raise ArtifactError(
                 f"{folder} holds K and V of another {name} ({made_of.get(name)}) than this run's "
-                f"({value}). Delete that folder and repeat the command."
+                f"({value}). Delete {folder} and repeat the command."
             )
