@@ -117,7 +117,7 @@ def gather(
             seen.append((given, tried(given)))
             faulthandler.cancel_dump_traceback_later()
             if seen[-1][1].fault:
-                sys.stderr.write(f"{seen[-1]!r:.2000}\n")
+                sys.stderr.write(f"{seen[-1][1]}: {given!r:.2000}\n")
 
     each()
     return seen

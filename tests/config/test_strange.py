@@ -14,6 +14,9 @@ pytestmark = pytest.mark.usefixtures("hydra")
 
 FOUND = {
     "budget=null": "budget=null is no choice of budget",
+    "train=[0]": "train=[0] is no choice of train",
+    "fusion=[[a]]": "fusion=[[a]] is no choice of fusion",
+    "cluster.name=[0]": "cluster.name=[0] is no cluster",
     "kv=0": "kv=0 is no choice of kv",
     "~adapter": "adapter must be one of its choices",
     "~trust": "trust must be given",
@@ -24,6 +27,7 @@ FOUND = {
     "teachers.a=null": "teachers.a must be a model's node",
     "~tasks._target_": "tasks must be one of its choices",
     "tasks.tasks=5": "tasks.tasks=5 must be a list",
+    "train.deepspeed={zero_optimization:x}": "train.deepspeed.zero_optimization='x' must be a mapp",
     "data.split.ratios=x": "data.split.ratios='x' must be a list",
     "+estimate.items.nano_logic.new=null": "estimate.items=",
     "estimate.overhead_s=inf": "estimate.overhead_s=inf must be a finite number",

@@ -92,9 +92,10 @@ def read(main: Callable[[], None], home: Path) -> None:
     try:
         with frame.fixed():
             main()
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
         with initialize_config_dir(str(home / "conf"), version_base="1.3"):
-            if "group override must be" in str(error):  # it does not say which
+            # It does not say which.
+            if isinstance(error, TypeError) or "group override must be" in str(error):
                 arms.check_command(sys.argv[1:])
             raise ConfigError(explain(error)) from error
 

@@ -67,12 +67,14 @@ def composed(overrides: Sequence[str]) -> Base:
 
 
 def check_choices(overrides: Sequence[Override], repository: Any) -> None:
-    """Refuses a number, or null, for a group, which Hydra refuses without its name."""
+    """Refuses for a group what is no text, nor a list of texts: Hydra does so without its name."""
     for each in overrides:
         group = each.key_or_group
         if each.is_delete() or not repository.group_exists(group):
             continue
-        if not isinstance(each.value(), str | list):
+        value = each.value()
+        texts = value if isinstance(value, list) else [value]
+        if not all(isinstance(text, str) for text in texts):
             said = str(each.input_line).partition("=")[2]
             raise ConfigError(f"{group}={said} is no choice of {group}. --help lists them.")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from kvdistill.config import kinds
 from kvdistill.config.structured import structured
 from kvdistill.errors import ConfigError
 
@@ -85,11 +86,12 @@ def texts(value: Any) -> list[str]:
 
 def kind(node: Mapping[str, Any]) -> type:
     """The type of a cluster node. Raises ConfigError for an unknown name."""
-    if node.get("name") not in KINDS:
+    name = node.get("name")
+    if not isinstance(name, str) or name not in KINDS:
         raise ConfigError(
-            f"cluster.name={node.get('name')} is no cluster. Choose one of {', '.join(KINDS)}."
+            f"cluster.name={kinds.cut(str(name))} is no cluster. Choose one of {', '.join(KINDS)}."
         )
-    return KINDS[node["name"]]
+    return KINDS[name]
 
 
 def check(node: Mapping[str, Any], path: str = "cluster") -> None:

@@ -149,7 +149,13 @@ def check_deepspeed(config: Mapping[str, Any]) -> None:
     given = config["train"]["deepspeed"]
     if given is None:
         return
-    stage = (given.get("zero_optimization") or {}).get("stage", 0)
+    zero = given.get("zero_optimization") or {}
+    if not isinstance(zero, Mapping):
+        raise ConfigError(
+            f"train.deepspeed.zero_optimization={kinds.shown(zero)} must be a mapping. Use "
+            "train=zero2."
+        )
+    stage = zero.get("stage", 0)
     if stage not in (0, 1, 2):
         raise ConfigError(
             f"train.deepspeed.zero_optimization.stage={stage} must be 0, 1 or 2: the student's K "
