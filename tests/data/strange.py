@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import signal
 import time
@@ -340,9 +341,14 @@ def tried(given: Given, folder: Path) -> Outcome:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing of what libraries print."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+    """Nothing of what libraries print and log."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def built(overrides: list[str], root: Path) -> Path:
