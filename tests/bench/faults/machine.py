@@ -43,7 +43,7 @@ def full(calm: Calm, root: Path, chance: random.Random, count: int) -> Iterator[
         try:
             first = run(root)
             mount(root, f"size={needed * 8}", again=True)
-            yield f"a disk of {size / needed:.0%}", after(calm, root, first, "space")
+            yield f"a disk of {size / needed:.0%}", after(calm, root, first, "disk")
         finally:
             subprocess.run(["umount", str(root)], check=True)
 
