@@ -78,7 +78,19 @@ def test_a_full_disk_ends_a_job_with_a_code_of_its_own(
     assert not (folder / "manifest.json").exists()
     assert "no space is left on the disk" in local.died(folder, job.NO_SPACE)
     assert job.main(folder) == 1
-    assert "No space left on device" in read_json(folder / "status.json")["error"]
+    assert read_json(folder / "status.json")["error"] == job.full(folder)
+
+
+def test_safetensors_own_word_for_a_full_disk_is_understood(tmp_path: Path) -> None:
+    from safetensors import SafetensorError
+
+    from kvdistill.cluster import job
+
+    error = SafetensorError(
+        "Error while serializing: I/O error: No space left on device (os error 28)"
+    )
+    assert job.failure(error, tmp_path) == (1, job.full(tmp_path))
+    assert job.failure(ValueError("No space"), tmp_path) == (1, "ValueError: No space")
 
 
 def test_a_failed_write_leaves_the_old_text_and_nothing_else(

@@ -75,7 +75,7 @@ def lead(folder: Path, ranks: Ranks, status: Status) -> int:
         status.write("queued")
         raise
     except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
-        own = failure(error)
+        own = failure(error, folder)
         code, line = ranks.fail(own)
         try:
             why = cause(error) if line == own[1] else "error"
@@ -101,14 +101,21 @@ def follow(folder: Path, ranks: Ranks) -> int:
         ranks.hear("finished")
     except Exception as error:  # noqa: BLE001 - the last frame
         say(traceback.format_exc())
-        return ranks.fail(failure(error))[0]
+        return ranks.fail(failure(error, folder))[0]
     finally:
         ranks.leave()
     return 0
 
 
-def failure(error: Exception) -> Failure:
+def full(folder: Path) -> str:
+    """What is said where there is no room."""
+    return f"no space is left on the disk of {folder}. Make room and repeat the command"
+
+
+def failure(error: Exception, folder: Path) -> Failure:
     """The exit code, and the one line that says why."""
+    if not isinstance(error, UserError) and os.strerror(NO_SPACE) in str(error):
+        return 1, full(folder)  # of the system, or of safetensors, which has a type of its own
     line = " ".join(str(error).split()) or type(error).__name__
     named = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
     return (2 if isinstance(error, ConfigError) else 1), named

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from kvdistill.cluster import gang, status
 from kvdistill.cluster.environment import common
-from kvdistill.cluster.job import NO_SPACE
+from kvdistill.cluster.job import NO_SPACE, full
 from kvdistill.cluster.screen import progress as bars_on_stderr
 from kvdistill.cluster.settle import because
 from kvdistill.config.cluster import Local
@@ -105,7 +105,7 @@ class Jobs:
 def died(folder: Path, code: int | None) -> str:
     """What is said of a job that could not say it itself."""
     if code == NO_SPACE:
-        return f"no space is left on the disk of {folder}. Make room and repeat the command"
+        return full(folder)
     return f"killed, exit code {code}; its log is log.txt"
 
 
