@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("hydra")
 
 FOUND = {
     "budget=null": "budget=null is no choice of budget",
+    "source=store source.stored.style.templates=x": "source.stored.style.templates='x' must be",
     "train=[0]": "train=[0] is no choice of train",
     "fusion=[[a]]": "fusion=[[a]] is no choice of fusion",
     "cluster.name=[0]": "cluster.name=[0] is no cluster",
@@ -41,7 +42,7 @@ FOUND = {
 
 @pytest.mark.parametrize("override", FOUND, ids=lambda text: text[:40])
 def test_what_was_found_stays_refused(override: str, tmp_path: Path) -> None:
-    found = strange.tried([override], tmp_path)
+    found = strange.tried(override.split(" "), tmp_path)
     assert not found.accepted
     assert not found.fault, found
     assert FOUND[override] in found.said, found.said

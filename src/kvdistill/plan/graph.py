@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kvdistill.config import kinds
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.plan.identity import (
@@ -115,6 +116,11 @@ def store(
 
 def check_style(style: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
     """Raises ConfigError naming the first template that a store would not hold."""
+    if not isinstance(kept["templates"], Mapping):
+        raise ConfigError(
+            f"source.stored.style.templates={kinds.shown(kept['templates'])} must be a mapping. "
+            f"Choose a style, as style@source.stored.style=..."
+        )
     for name, template in style["templates"].items():
         if kept["templates"].get(name) != template:
             raise ConfigError(
