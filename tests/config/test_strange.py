@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("hydra")
 
 FOUND = {
     "budget=null": "budget=null is no choice of budget",
-    "source=store source.stored.style.templates=x": "source.stored.style.templates='x' must be",
+    "source=store source.stored.style.templates=x": "source.stored.style must be a choice of style",
     "train=[0]": "train=[0] is no choice of train",
     "fusion=[[a]]": "fusion=[[a]] is no choice of fusion",
     "cluster.name=[0]": "cluster.name=[0] is no cluster",
@@ -24,6 +24,9 @@ FOUND = {
     "~student.name": "student.name must be given",
     "student.dtype=float8": "student.dtype=float8 is none of float32, bfloat16, float16",
     "+student.new=1": "student.new is no setting",
+    "teachers.b.name={_target_:kvdistill.files.sha256}": "teachers.b.name=",
+    "+source.stored.style.chat.new=null": "source.stored.style must be a choice of style",
+    "+source.stored.dtype.new=null": "source.stored.style must be a choice of style",
     "~teachers.a.reads_split": "teachers.a.reads_split must be given",
     "teachers.a=null": "teachers.a must be a model's node",
     "~tasks._target_": "tasks must be one of its choices",

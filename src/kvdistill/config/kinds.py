@@ -68,14 +68,14 @@ def fits(value: Any, hint: Any) -> bool:
         return any(fits(value, part) for part in parts)
     if origin is typing.Literal:
         return value in parts
-    if isinstance(value, Mapping) and "_target_" in value:
-        return True  # an object by then, checked when it is built
     if hint in (None, types.NoneType):
         return value is None
     if hint in (int, float):
         return isinstance(value, (int, hint)) and not isinstance(value, bool)
     if hint in (bool, str):
         return isinstance(value, hint)
+    if isinstance(value, Mapping) and "_target_" in value:
+        return True  # an object by then, checked when it is built
     kind = origin or hint
     if not inspect.isclass(kind):
         return True

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kvdistill.config import kinds
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.plan.identity import (
@@ -92,7 +91,7 @@ def store(
     Of the student it depends on how it reads (it cuts the texts) and on its depth (it is mapped).
     Raises ConfigError for texts in a style that is not stored.
     """
-    check_style(config["style"], spec["style"])
+    check_style(config["style"], spec.get("style") if isinstance(spec, Mapping) else None)
     recipe = {key: config[key] for key in STORE} | {
         "teachers": {ONLY: teacher},
         "source": {"stored": spec},
@@ -114,12 +113,13 @@ def store(
     return replace(artifact("kv", recipe, named, science), needs=needs)
 
 
-def check_style(style: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+def check_style(style: Mapping[str, Any], kept: Any) -> None:
     """Raises ConfigError naming the first template that a store would not hold."""
-    if not isinstance(kept["templates"], Mapping):
+    whole = isinstance(kept, Mapping) and set(style) <= set(kept)
+    if not whole or not isinstance(kept["templates"], Mapping):
         raise ConfigError(
-            f"source.stored.style.templates={kinds.shown(kept['templates'])} must be a mapping. "
-            f"Choose a style, as style@source.stored.style=..."
+            "source.stored.style must be a choice of style. Choose it, as "
+            "style@source.stored.style=mixed, or use source=online."
         )
     for name, template in style["templates"].items():
         if kept["templates"].get(name) != template:
