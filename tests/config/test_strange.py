@@ -51,6 +51,12 @@ def test_what_was_found_stays_refused(override: str, tmp_path: Path) -> None:
     assert FOUND[override] in found.said, found.said
 
 
+def test_a_field_that_has_a_default_may_go(tmp_path: Path) -> None:
+    command = ["sweep=ablation_layers", "~data.split.teacher_separate"]
+    found = strange.tried(command, tmp_path)
+    assert found.accepted, found
+
+
 @hypothesis.settings(
     max_examples=25, derandomize=True, database=None, deadline=None,
     phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),

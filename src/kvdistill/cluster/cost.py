@@ -122,10 +122,10 @@ def texts(config: Config) -> int:
 
     Where the split sets no cap the source is counted, before near copies are dropped.
     """
-    split = config["data"]["split"]
-    rows = split["max_student_rows"]
+    split = build("data.split", config["data"]["split"])
+    rows = split.max_student_rows
     if rows is None:
-        share = split["ratios"][0] / (2 if split["teacher_separate"] else 1)
+        share = split.ratios[0] / (2 if split.teacher_separate else 1)
         rows = round(len(build("data.source", config["data"]["source"]).records()) * share)
     return int(rows) * len(config["style"]["templates"])
 
