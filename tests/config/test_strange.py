@@ -27,6 +27,8 @@ FOUND = {
     "teachers.b.name={_target_:kvdistill.files.sha256}": "teachers.b.name=",
     "+source.stored.style.chat.new=null": "source.stored.style must be a choice of style",
     "+source.stored.dtype.new=null": "source.stored.style must be a choice of style",
+    "+student.pretrained.new=null": "student.build or student.pretrained: give exactly one",
+    "estimate.disagreement=_}*": "estimate.disagreement cannot be read: mismatched input",
     "~teachers.a.reads_split": "teachers.a.reads_split must be given",
     "teachers.a=null": "teachers.a must be a model's node",
     "~tasks._target_": "tasks must be one of its choices",

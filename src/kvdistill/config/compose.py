@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from hydra import compose as hydra_compose
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -72,6 +72,9 @@ def check_arm(config: Mapping[str, Any]) -> None:
 def explain(error: Exception) -> str:
     """Hydra's or OmegaConf's complaint as one line that names the setting and the way out."""
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        key = error.override.partition("=")[0]
+        return f"{key} cannot be read: {text.splitlines()[0]}. Quote what Hydra reads as its own."
     if found := re.match(r"ConfigError raised while resolving interpolation: (.*)", text):
         return f"{getattr(error, 'full_key', None) or 'the config'}: {found[1]}"
     if isinstance(error, MissingMandatoryValue):

@@ -114,7 +114,7 @@ def check_model(path: str, node: Any) -> None:
             f"{path}.dtype={node['dtype']} is none of {', '.join(DTYPES)}. Choose one of them."
         )
     if ("build" in node) == ("pretrained" in node):
-        raise ConfigError(f"{path} needs exactly one of build and pretrained. Give the one.")
+        raise ConfigError(f"{path}.build or {path}.pretrained: give exactly one of the two.")
     training: Any = (node.get("build") or {}).get("training")
     for key in ("steps", "batch_size") if training is not None else ():
         value = found(training, key, f"{path}.build.training.{key}")
