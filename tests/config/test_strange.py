@@ -29,6 +29,8 @@ FOUND = {
     "+source.stored.dtype.new=null": "source.stored.style must be a choice of style",
     "+student.pretrained.new=null": "student.build or student.pretrained: give exactly one",
     "estimate.disagreement=_}*": "estimate.disagreement cannot be read: mismatched input",
+    "compression.keep=x": "compression.keep='x' must be a number",
+    "student.geometry.head_dim={_target_:os.getcwd}": "student.geometry.head_dim",
     "~teachers.a.reads_split": "teachers.a.reads_split must be given",
     "teachers.a=null": "teachers.a must be a model's node",
     "~tasks._target_": "tasks must be one of its choices",

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kvdistill.config import kinds
 from kvdistill.config.build import build
 from kvdistill.config.compose import Config
 from kvdistill.config.estimate import Estimate, Gpu
 from kvdistill.config.schema import typed
+from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.layers.mapped import mapped
 from kvdistill.plan import flops, memory
@@ -139,6 +141,8 @@ def store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
     """A teacher's K and V over the student's texts, each at its full length."""
     tokens = texts(config) * config["budget"]["seq_len"]
     keep = config["compression"].get("keep", 1.0)
+    if not kinds.fits(keep, int | float):
+        raise ConfigError(f"compression.keep={kinds.shown(keep)} must be a number.")
     share = keep if isinstance(keep, float) else min(1.0, keep / config["budget"]["seq_len"])
     spec = stored(config["source"])
     each = BYTES[spec["dtype"] if spec else "bfloat16"]
