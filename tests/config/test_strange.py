@@ -42,6 +42,7 @@ FOUND = {
     "student.geometry.layers=1000000": "student.geometry.layers must be at most 1000",
     "data.source.rows=1000000": "data.source.rows must be from 1 to 100000",
     f"seed={10**400}": "seed must be a whole number of 0 or more, below 2**32",
+    f"scale={'x' * 2000}": "is no choice of scale",
     f"study={'x' * 20000}": "study has 20000 parts",
     f"train.lr={10**400}": "train.lr must be from",
 }

@@ -18,9 +18,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from kvdistill.config import frame
+from kvdistill.config import frame, kinds
 from kvdistill.errors import ConfigError
 
+LONGEST = 200
+"""Characters of a choice, or of a list of them; no file has a name that is much longer."""
 Base = tuple[Any, dict[str, Any]]
 """What Hydra composed of some choices, unresolved, and all choices as it took them."""
 
@@ -74,9 +76,11 @@ def check_choices(overrides: Sequence[Override], repository: Any) -> None:
             continue
         value = each.value()
         texts = value if isinstance(value, list) else [value]
-        if not all(isinstance(text, str) for text in texts):
-            said = str(each.input_line).partition("=")[2]
-            raise ConfigError(f"{group}={said} is no choice of {group}. --help lists them.")
+        said = str(each.input_line).partition("=")[2]
+        if not all(isinstance(text, str) for text in texts) or len(said) > LONGEST:
+            raise ConfigError(
+                f"{group}={kinds.cut(said)} is no choice of {group}. --help lists them."
+            )
 
 
 def check_command(words: Sequence[str]) -> None:
