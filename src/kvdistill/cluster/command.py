@@ -1,5 +1,6 @@
 """What launch.py does: one command, from what Hydra understood of it to its exit code."""
 
+import errno
 import os
 import sys
 import traceback
@@ -82,6 +83,11 @@ def run(main: Callable[[], None], home: Path) -> int:
             say(traceback.format_exc())
         if isinstance(error, UserError):
             return complain(str(error), 2 if isinstance(error, ConfigError) else 1)
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            return complain(
+                "no space is left on the disk of root, or of the temporary folder. Make room and "
+                "repeat the command.", 1,
+            )  # fmt: skip
         name = type(error).__name__
         return complain(f"{name}: {error} (HYDRA_FULL_ERROR=1 shows the traceback)", 1)
     return 0

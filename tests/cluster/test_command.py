@@ -1,0 +1,28 @@
+"""What becomes of an exception that nothing below has put into words."""
+
+import errno
+import os
+
+import pytest
+
+from kvdistill.cluster import command
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "no space is left on the disk of root"),
+        (ValueError("odd"), "ValueError: odd (HYDRA_FULL_ERROR=1 shows the traceback)"),
+    ],
+)
+def test_it_is_one_line_and_exit_code_one(error, says, monkeypatch, capsys, tmp_path):
+    def read(*_):
+        raise error
+
+    monkeypatch.setattr(command, "read", read)
+    monkeypatch.setattr("sys.argv", ["launch.py"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    assert command.run(lambda: None, tmp_path) == 1
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
