@@ -31,7 +31,12 @@ def mount(root: Path, options: str, *, again: bool = False) -> None:
     """A file system in memory."""
     root.mkdir(exist_ok=True)
     options = f"remount,{options}" if again else options
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(root)], check=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(root)]
+    for _ in range(60):  # what was killed may hold a file open for a moment yet
+        if subprocess.run(command, check=False).returncode == 0:
+            return
+        time.sleep(0.5)
+    raise SystemExit(f"{root} could not be mounted with {options}")
 
 
 def full(calm: Calm, root: Path, chance: random.Random, count: int) -> Iterator[tuple[str, str]]:
@@ -45,7 +50,7 @@ def full(calm: Calm, root: Path, chance: random.Random, count: int) -> Iterator[
             mount(root, f"size={needed * 8}", again=True)
             yield f"a disk of {size / needed:.0%}", after(calm, root, first, "disk")
         finally:
-            subprocess.run(["umount", str(root)], check=True)
+            subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
 def read_only(
@@ -64,7 +69,7 @@ def read_only(
             mount(root, "size=1g,rw", again=True)
             yield f"read-only after {instant:.1f} s", after(calm, root, first, "read-only")
         finally:
-            subprocess.run(["umount", str(root)], check=True)
+            subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
 def jumps(
