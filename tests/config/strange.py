@@ -151,7 +151,7 @@ def tried(command: list[str], root: Path) -> Outcome:
 
 def planned(command: list[str]) -> None:
     """All that comes before anything is written."""
-    from kvdistill.cluster import data, expected
+    from kvdistill.cluster import expected
     from kvdistill.cluster.planned import show
     from kvdistill.cluster.screen import Screen
     from kvdistill.cluster.stages import planned as table
@@ -171,19 +171,23 @@ def planned(command: list[str]) -> None:
     for run in plan.runs.values():
         if run.recipe not in checked:
             checked.add(run.recipe)
-            data.check(run.config)
             check(assumed(run.config))
 
 
 def unclear(command: list[str], said: str) -> str:
     """What is wrong with a refusal."""
+    if wrong := no_line(said):
+        return wrong
+    return "" if any(part in said for part in names(command)) else "it names no setting"
+
+
+def no_line(said: str) -> str:
+    """Why a refusal of anything is not one clear line; empty if it is."""
     if "\n" in said or not said.strip():
         return "it is not one line"
     if len(said) > 2000:
         return "it is longer than a line that is read"
-    if "Traceback" in said:
-        return "it is a traceback"
-    return "" if any(part in said for part in names(command)) else "it names no setting"
+    return "it is a traceback" if "Traceback" in said else ""
 
 
 def names(command: list[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from hypothesis import strategies as st
 
-from tests.config.strange import ROOT, WORDS, Outcome, literal
+from tests.config.strange import ROOT, WORDS, Outcome, literal, no_line
 
 BOUND_S = 60
 """After which an example counts as hanging."""
@@ -389,12 +389,8 @@ def left(root: Path) -> str:
 
 def unclear(given: Given, place: Path, said: str) -> str:
     """What is wrong with a refusal."""
-    if "\n" in said or not said.strip():
-        return "it is not one line"
-    if len(said) > 2000:
-        return "it is longer than a line that is read"
-    if "Traceback" in said:
-        return "it is a traceback"
+    if wrong := no_line(said):
+        return wrong
     if "data" not in said.split(":")[0].split("=")[0] and not said.startswith(ABOUT_ALL):
         return "it names no setting"
     named = str(place) in said or given.mapped or said.startswith(ABOUT_ALL)

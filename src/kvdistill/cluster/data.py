@@ -11,8 +11,6 @@ from kvdistill.cluster import child, manifest
 from kvdistill.cluster.screen import Screen
 from kvdistill.cluster.settle import NOT_STARTED
 from kvdistill.cluster.submit import submit
-from kvdistill.config.build import try_out
-from kvdistill.config.compose import Config
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.expand import Plan, expand
@@ -30,7 +28,6 @@ def run(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:
     checks again, for a file altered since it was built.
     """
     plan = expand(job_overrides, sweeps)
-    check(plan.config)
     wanted = [item for item in plan.runs.values() if item.config["trained"]] or plan.runs.values()
     names = {item.node.needs[kind] for item in wanted for kind in ("split", "validation")}
     nodes = [node for name, node in plan.artifacts.items() if name in names]
@@ -39,12 +36,6 @@ def run(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> None:
     faults = recheck(nodes, folders) if again else made(plan, nodes, folders)
     if faults:
         raise UserError("; ".join(faults))
-
-
-def check(config: Config) -> None:
-    """Refuses settings of the split and the leakage check that cannot work."""
-    for room in ("split", "leakage"):
-        try_out(f"data.{room}", config["data"][room])
 
 
 def made(plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path]) -> list[str]:

@@ -232,14 +232,12 @@ def planned(plan: Plan) -> Table:
 
 
 def check(configs: Sequence[Config]) -> None:
-    """Builds every distinct arm's rooms, those that need torch in a process that has it.
+    """Builds every distinct arm's rooms, in a process that has torch.
 
     Raises ConfigError with the first thing a room refuses.
     """
     # Replicates are built of the same parts.
     distinct = list({repr({**config, "seed": 0}): config for config in configs}.values())
-    for config in distinct:
-        data.check(config)
     settings = typed("cluster", configs[0]["cluster"])
     if isinstance(settings, Local):  # its jobs come from a process that imports torch anyway
         local.prepare(max(world_size("run", config) for config in configs), settings)
