@@ -38,6 +38,29 @@ sys.modules["kvdistill.cluster.builders"] = types.SimpleNamespace(BUILDERS={"run
 sys.exit(job.main(Path(sys.argv[1])))
 """
 
+ENDING = """
+import os, sys, tempfile
+import torch
+from torch import distributed
+from kvdistill.cluster.ranks import settle
+def end(rank, meeting):
+    sys.setswitchinterval(1000.0)  # only who waits for the GIL when this thread waits gets it
+    store = distributed.FileStore(meeting, 2)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    for work in [distributed.all_reduce(torch.ones(9), async_op=True) for _ in range(3)]:
+        work.wait()
+    settle()
+codes = []
+for again in range(10):
+    meeting = tempfile.mktemp()
+    for rank in (0, 1):
+        if os.fork() == 0:
+            end(rank, meeting)
+            sys.exit()
+    codes += [os.wait()[1] for _ in (0, 1)]
+sys.exit(any(codes))
+"""
+
 
 def folder(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
     """A frozen run whose builder is the one above."""
@@ -103,6 +126,11 @@ def test_the_failure_of_one_ends_all_and_is_recorded(
     assert start(where) == codes
     assert status(where)["state"] == "failed"
     assert says in status(where)["error"]
+
+
+def test_a_rank_ends_whatever_the_threads_of_its_collectives_still_hold() -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", ENDING], env=environment, check=True, timeout=100)
 
 
 def test_another_number_of_ranks_is_refused_by_name(tmp_path: Path) -> None:

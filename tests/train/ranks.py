@@ -22,6 +22,8 @@ SETTINGS = {"compression": "kava", "fusion": "similarity"}
 @contextmanager
 def two(rank: int, folder: Path) -> Iterator[None]:
     """One of two ranks that talk by gloo and meet in a file of `folder`."""
+    from kvdistill.cluster.ranks import settle
+
     torch.set_num_threads(1)
     # What a launcher would have set: accelerate and DeepSpeed read it.
     os.environ |= {
@@ -34,6 +36,7 @@ def two(rank: int, folder: Path) -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
+        settle()
 
 
 def build(

@@ -153,6 +153,7 @@ class Ranks:
         if self.watcher is not None:
             # A thread that is within the store when the interpreter ends would abort the process.
             self.watcher.join(GRACE_S)
+        settle()
         try:
             self.store.set(f"left{self.rank}", "")
             if self.rank == 0:
@@ -160,6 +161,15 @@ class Ranks:
                 self.store.wait(others, timedelta(seconds=2 * GRACE_S))
         except RuntimeError:
             pass  # one that was killed cannot say so
+
+
+def settle() -> None:
+    """Lets the threads of the collectives let go of their last tensors.
+
+    Each takes the GIL for that; one that does while the interpreter ends aborts the process. To
+    destroy the group does not end them: a DDP model has a reference to it in a cycle of C++'s.
+    """
+    time.sleep(POLL_S)
 
 
 def said(store: Any) -> Failure | None:
