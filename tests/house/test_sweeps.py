@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[2]
 CONF, FOLDER = ROOT / "conf", ROOT / "sweeps"
 SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-ONE_SCALE = {"miniature": "nano", "miniature_rate": "nano", "recovery": "smollm"}
+ONE_SCALE = {
+    "miniature": "nano", "miniature_rate": "nano", "second_teacher": "nano", "recovery": "smollm",
+}  # fmt: skip
 """Questions of a student cut from its teacher, which no other scale has."""
 SETS = {"ablation_teacher_count", "ablation_teacher_family"}
 SINGLE = [
