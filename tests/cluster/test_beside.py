@@ -4,6 +4,7 @@ import pytest
 
 from kvdistill.cluster.beside import finished, study_of
 from kvdistill.errors import ConfigError
+from kvdistill.plan.freeze import sealed
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.load import load
 from kvdistill.stats.settings import Settings
@@ -17,7 +18,8 @@ def root(tmp_path):
     for name, level in (("a", 0.0), ("b", 2.0)):
         fake.write_study(tmp_path, {"q": {name: level}}, name=name, seeds=(7,), tasks=TASKS)
         for folder in (tmp_path / "runs" / name / "runs").iterdir():
-            text = f"kind: run\nneeds: {{}}\nrecipe: {{arm: {name}, seed: 7, trained: true}}\n"
+            recipe = {"arm": name, "seed": 7, "trained": True}
+            text = sealed({"kind": "run", "needs": {}, "recipe": recipe})
             (folder / "config.yaml").write_text(text, encoding="utf-8")
     return tmp_path
 

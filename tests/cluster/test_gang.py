@@ -6,7 +6,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-import yaml
+
+from kvdistill.plan.freeze import sealed
 
 
 class Process(BaseProcess):
@@ -73,7 +74,7 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
         folders[name].mkdir()
         recipe = {"trained": True, "budget": {"num_gpus": ranks}}
         frozen = {"kind": "run", "needs": {}, "recipe": recipe}
-        (folders[name] / "config.yaml").write_text(yaml.safe_dump(frozen))
+        (folders[name] / "config.yaml").write_text(sealed(frozen))
     jobs = Jobs([Node("run", name, {}, {}) for name in folders], folders)
     jobs.start(slots=3)
     assert started == {"one": 1, "two": 2}

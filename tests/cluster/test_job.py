@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from kvdistill.files import read_json
+from kvdistill.plan.freeze import sealed
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +28,7 @@ def folder_of(root: Path, monkeypatch: pytest.MonkeyPatch, work: Any) -> Path:
 
     folder = root / "artifacts/thing-a"
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(
-        yaml.safe_dump({"kind": "thing", "needs": {}, "recipe": {}})
-    )
+    (folder / "config.yaml").write_text(sealed({"kind": "thing", "needs": {}, "recipe": {}}))
     monkeypatch.setitem(builders.BUILDERS, "thing", work)
     return folder
 

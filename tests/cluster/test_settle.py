@@ -4,15 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
+
+from kvdistill.plan.freeze import sealed
 
 
 def folder(place: Path, name: str, needs: dict[str, str] | None = None, **said: str) -> Path:
     made = place / name
     made.mkdir()
-    (made / "config.yaml").write_text(
-        yaml.safe_dump({"kind": "run", "needs": needs or {}, "recipe": {}})
-    )
+    (made / "config.yaml").write_text(sealed({"kind": "run", "needs": needs or {}, "recipe": {}}))
     if said:
         (made / "status.json").write_text(json.dumps({"heartbeat": 0.0, **said}))
     return made

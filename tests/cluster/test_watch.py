@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from kvdistill.plan.freeze import sealed
 
 FROZEN = {"kind": "run", "needs": {"split": "split-1"}, "recipe": {}}
 
@@ -17,7 +18,7 @@ def study(root: Path, *, job: str | None = None, done: bool = False, **said: Any
     entry = {"folder": "runs/s/runs/seed1-abc", "arm": "sft", "seed": 1}
     plan = {"questions": {"q": {"arms": {"fusion=fixed": {"1": "abc"}}}}, "runs": {"abc": entry}}
     (root / "runs/s/plan.json").write_text(json.dumps(plan))
-    (run / "config.yaml").write_text(yaml.safe_dump(FROZEN))
+    (run / "config.yaml").write_text(sealed(FROZEN))
     if said:
         (run / "status.json").write_text(json.dumps(said))
     if job:

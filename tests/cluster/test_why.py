@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from rich.console import Console
+
+from kvdistill.plan.freeze import sealed
 
 pytestmark = pytest.mark.usefixtures("hydra")
 
@@ -15,7 +16,7 @@ def finished(root: Path, name: str, *overrides: str) -> None:
     folder = root / "runs/s/runs" / name
     folder.mkdir(parents=True)
     frozen = {"kind": "run", "needs": {}, "recipe": compose(overrides)}
-    (folder / "config.yaml").write_text(yaml.safe_dump(frozen))
+    (folder / "config.yaml").write_text(sealed(frozen))
     (folder / "manifest.json").write_text("{}")
 
 

@@ -115,6 +115,7 @@ def content(path: Path) -> Any:
     if name == "config.yaml":
         frozen = yaml.safe_load(text())
         frozen["recipe"].pop("root", None)
+        del frozen["seal"]  # of the text, the root's path included
         return frozen
     if name == "index.html":
         return page(text())

@@ -31,6 +31,27 @@ def test_what_is_written_is_never_rewritten(tmp_path: Path) -> None:
     assert path.read_text() == "kept: true\n"
 
 
+@pytest.mark.parametrize("at", [0.0, 0.3, 0.7, 0.99])
+@pytest.mark.parametrize("how", ["flipped", "cut", "removed"])
+def test_a_config_that_is_not_as_written_is_named(tmp_path: Path, how: str, at: float) -> None:
+    from kvdistill.errors import ArtifactError
+    from kvdistill.plan.freeze import thaw
+
+    folder = run_folder(frozen(tmp_path))
+    path = folder / "config.yaml"
+    content = path.read_bytes()
+    assert thaw(folder).recipe["budget"]
+    place = int(at * len(content))
+    if how == "flipped":
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    elif how == "cut":
+        path.write_bytes(content[:place])
+    else:
+        path.unlink()
+    with pytest.raises(ArtifactError, match=rf"^{path} is (altered|missing).* the command"):
+        thaw(folder)
+
+
 def test_a_second_command_joins_the_study(tmp_path: Path) -> None:
     frozen(tmp_path, "seed=1")
     frozen(tmp_path, "seed=2")

@@ -1,11 +1,14 @@
 """The plan on disk: written once, before anything is queued; jobs read only their own folder."""
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from filelock import FileLock
 
+from kvdistill.errors import ArtifactError
 from kvdistill.files import is_complete, read_json, write_json, write_text
 from kvdistill.plan.expand import Plan, Run
 from kvdistill.plan.graph import Node
@@ -55,12 +58,28 @@ def write_recipe(node: Node, folder: Path) -> None:
     failed = said.is_file() and read_json(said)["state"] == "failed" and not is_complete(folder)
     if failed or not path.exists():
         frozen = {"kind": node.kind, "needs": dict(node.needs), "recipe": dict(node.recipe)}
-        write_text(path, yaml.safe_dump(frozen, sort_keys=False, allow_unicode=True))
+        write_text(path, sealed(frozen))
+
+
+def sealed(frozen: Mapping[str, Any]) -> str:
+    """The text of a config.yaml; its last line is a hash of the others."""
+    text = yaml.safe_dump(dict(frozen), sort_keys=False, allow_unicode=True)
+    return f"{text}seal: {hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 def thaw(folder: Path) -> Node:
-    """The node that was frozen in a folder."""
-    frozen = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    """The node that was frozen in a folder. Raises ArtifactError unless it is as written."""
+    path = folder / "config.yaml"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing. Repeat the command that makes it.") from error
+    text, _, seal = content.rpartition(b"seal: ")
+    if seal.decode(errors="replace") != hashlib.sha256(text).hexdigest() + "\n":
+        raise ArtifactError(
+            f"{path} is altered since it was written. Delete {path} and repeat the command."
+        )
+    frozen = yaml.safe_load(text)
     return Node(frozen["kind"], folder.name, frozen["recipe"], frozen["needs"])
 
 
