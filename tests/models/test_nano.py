@@ -17,9 +17,9 @@ from kvdistill.data.styles import Style
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.geometry import check
-from kvdistill.models.nano import Nano, encode
+from kvdistill.models.nano import Nano
 from kvdistill.models.nano_tokenizer import train_tokenizer
-from kvdistill.models.nano_training import Training, answer_loss, schedule, shuffled
+from kvdistill.models.nano_training import Training, answer_loss, encode, schedule, shuffled
 
 GEOMETRY = Geometry(
     layers=2, hidden_size=16, intermediate_size=24, heads=2, kv_heads=1, head_dim=8, vocab_size=320

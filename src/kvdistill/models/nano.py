@@ -5,7 +5,6 @@ geometry under a seed of its own, trains it there (teachers only), and writes a 
 folder: the same bits every time, so that a recipe is as good a name as a hash of the weights.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,7 @@ from kvdistill.data.styles import Style
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.nano_tokenizer import train_tokenizer
-from kvdistill.models.nano_training import Row, Training, one_thread
-from kvdistill.records import Record
+from kvdistill.models.nano_training import Training, encode, one_thread, rendered
 
 ARCHITECTURES = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -63,9 +61,7 @@ class Nano:
 
         Raises ConfigError for a geometry that no model can have.
         """
-        with (split / "train_teachers.jsonl").open(encoding="utf-8") as file:
-            records = [Record(**json.loads(line)) for line in file]
-        texts = [text for record in records for text in self.style.render(record)]
+        texts = rendered(split, self.style)
         tokenizer = train_tokenizer(
             (text.text for text in texts), geometry.vocab_size, self.max_digits
         )
@@ -110,14 +106,3 @@ class Nano:
             pad_token_id=tokenizer.pad_token_id,
         )
         return make_model(config)
-
-
-def encode(tokenizer: Tokenizer, prompt: str, answer: str) -> Row:
-    """A text as token ids with EOS, and where its answer begins.
-
-    Prompt and answer are read as one text, as the models will read it; a token that holds bytes
-    of both counts as the prompt's.
-    """
-    read = tokenizer(prompt + answer, return_offsets_mapping=True)
-    start = sum(begin < len(prompt) for begin, _ in read["offset_mapping"])
-    return [*read["input_ids"], tokenizer.eos_token_id], start

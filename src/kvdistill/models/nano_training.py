@@ -1,21 +1,26 @@
-"""How a nano teacher learns: answers only, one thread, the same bits twice.
+"""How a teacher of the project learns: answers only, one thread, the same bits twice.
 
-The matrices inside the layers are trained by Muon, the rest by AdamW: with AdamW alone, teachers
-stayed near the student's accuracy in the minute of one core that they may take.
+Of a nano teacher the matrices inside the layers are trained by Muon, the rest by AdamW: with AdamW
+alone, teachers stayed near the student's accuracy in the minute of one core that they may take.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import AdamW, Muon, Optimizer
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kvdistill.data.styles import Style, Text
 from kvdistill.errors import ConfigError
+from kvdistill.records import Record
 
 Row = tuple[list[int], int]
 """Token ids of a text, and the index of its answer's first token."""
@@ -28,6 +33,8 @@ class Training:
     steps: int
     batch_size: int
     lr: float
+    muon: bool = True
+    """False: AdamW alone, where Muon would take longer for a step than the model itself."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "lr"):
@@ -45,7 +52,7 @@ class Training:
         progress: Callable[[int, int], None],
     ) -> None:
         """Trains in place; `progress` is told (steps done, steps) after each."""
-        optimizers = make_optimizers(model, self.lr)
+        optimizers = make_optimizers(model, self.lr, muon=self.muon)
         batches = shuffled(rows, self.batch_size, seed)
         model.train()
         for step in range(self.steps):
@@ -60,16 +67,17 @@ class Training:
         model.eval()
 
 
-def make_optimizers(model: PreTrainedModel, lr: float) -> list[Optimizer]:
-    """Muon for the layers' matrices, AdamW for embeddings, norms and biases."""
+def make_optimizers(model: PreTrainedModel, lr: float, *, muon: bool) -> list[Optimizer]:
+    """AdamW for embeddings, norms and biases, and for the layers' matrices unless Muon has them."""
+    adamw = partial(AdamW, lr=lr, weight_decay=0.01, betas=(0.9, 0.98))
+    if not muon:
+        return [adamw(model.parameters())]
     inner = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
     known = {id(weight) for weight in inner}
     outer = [weight for weight in model.parameters() if id(weight) not in known]
-    return [
-        # One learning rate serves both: Muon's update is scaled to the size of AdamW's.
-        Muon(inner, lr=lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        AdamW(outer, lr=lr, weight_decay=0.01, betas=(0.9, 0.98)),
-    ]
+    # One learning rate serves both: Muon's update is scaled to the size of AdamW's.
+    matrices = Muon(inner, lr=lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return [matrices, adamw(outer)]
 
 
 def schedule(step: int, steps: int) -> float:
@@ -78,6 +86,24 @@ def schedule(step: int, steps: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+def rendered(split: Path, style: Style) -> list[Text]:
+    """The teachers' half of a split's training records, in a style."""
+    with (split / "train_teachers.jsonl").open(encoding="utf-8") as file:
+        records = [Record(**json.loads(line)) for line in file]
+    return [text for record in records for text in style.render(record)]
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Row:
+    """A text as token ids with EOS, and where its answer begins.
+
+    Prompt and answer are read as one text, as the models will read it; a token that holds bytes
+    of both counts as the prompt's.
+    """
+    read = tokenizer(prompt + answer, return_offsets_mapping=True)
+    start = sum(begin < len(prompt) for begin, _ in read["offset_mapping"])
+    return [*read["input_ids"], tokenizer.eos_token_id], start
 
 
 def shuffled(rows: list[Row], batch_size: int, seed: int) -> Iterator[list[Row]]:

@@ -1,0 +1,45 @@
+"""A second teacher from a first: a pretrained model, trained further on the teachers' half."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from kvdistill.data.styles import Style
+from kvdistill.geometry import Geometry
+from kvdistill.models.nano_training import Training, encode, one_thread, rendered
+from kvdistill.models.pretrained import Pretrained
+from kvdistill.models.pruned import Pruned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """The recipe of the copy: the same bits every time."""
+
+    source: Pretrained
+    style: Style
+    """How the records are written that the copy is trained on."""
+    seed: int
+    training: Training
+
+    def build(
+        self,
+        geometry: Geometry,
+        split: Path,
+        out: Path,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Writes the tuned model and its source's tokenizer as a Hugging Face folder."""
+        with TemporaryDirectory() as whole:
+            # Every layer kept: a copy that can be saved, whatever file the source is read from.
+            copy = Pruned(source=self.source, keep=list(range(geometry.layers)))
+            copy.build(geometry, None, Path(whole), lambda *_: None)
+            plain = Pretrained(path=whole)
+            model, tokenizer = plain.model(torch.float32), plain.tokenizer()
+        rows = [encode(tokenizer, text.prompt, text.answer) for text in rendered(split, self.style)]
+        with one_thread():
+            self.training.run(model, rows, self.seed, progress)
+        model.save_pretrained(out)
+        tokenizer.save_pretrained(out)

@@ -1,0 +1,84 @@
+"""A teacher trained further from pretrained weights."""
+
+import json
+
+import pytest
+import torch
+
+from kvdistill.data.sources.nano import Nano as Source
+from kvdistill.data.styles import Style
+from kvdistill.geometry import Geometry
+from kvdistill.models.geometry import check
+from kvdistill.models.nano import Nano
+from kvdistill.models.nano_training import (
+    Training,
+    answer_loss,
+    encode,
+    make_optimizers,
+    rendered,
+)
+from kvdistill.models.pretrained import Pretrained
+from kvdistill.models.tuned import Tuned
+
+GEOMETRY = Geometry(
+    layers=2, hidden_size=16, intermediate_size=24, heads=2, kv_heads=1, head_dim=8, vocab_size=320
+)
+STYLE = Style(templates={"direct": {"prompt": "Q: {question}\nA:", "answer": " {answer}"}})
+TRAINING = Training(steps=12, batch_size=4, lr=1e-2, muon=False)
+
+
+@pytest.fixture
+def split(tmp_path):
+    """A split with the teachers' half alone: nothing else may be read."""
+    lines = [json.dumps(vars(record)) for record in Source(rows=6, seed=0).records()]
+    (tmp_path / "train_teachers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def source(split):
+    recipe = Nano(
+        architecture="llama", max_digits=1, rope_theta=1e4, init_std=0.1, style=STYLE, seed=5,
+        training=None,
+    )  # fmt: skip
+    recipe.build(GEOMETRY, split, split / "source", lambda *_: None)
+    return Pretrained(path=str(split / "source"))
+
+
+def tuned(source, split, name, seed=1):
+    recipe = Tuned(source=source, style=STYLE, seed=seed, training=TRAINING)
+    done = []
+    recipe.build(GEOMETRY, split, split / name, lambda *progress: done.append(progress))
+    assert done == [(step, 12) for step in range(1, 13)]
+    return Pretrained(path=str(split / name))
+
+
+def test_the_copy_answers_the_teachers_half_better_and_reads_it_alike(source, split):
+    copy = tuned(source, split, "copy")
+    texts = rendered(split, STYLE)
+    rows = [encode(copy.tokenizer(), text.prompt, text.answer) for text in texts]
+    assert rows == [encode(source.tokenizer(), text.prompt, text.answer) for text in texts]
+    before, after = (each.model(torch.float32).eval() for each in (source, copy))
+    check(GEOMETRY, after.config, "geometry")
+    with torch.no_grad():
+        assert answer_loss(after, rows) < answer_loss(before, rows) - 1.0  # nats
+    changed, kept = after.state_dict(), before.state_dict()
+    assert not any(torch.equal(changed[name], kept[name]) for name in changed)
+
+
+def test_the_same_recipe_twice_is_the_same_bits_and_another_seed_is_not(source, split):
+    first, second, other = (
+        tuned(source, split, name, seed).model(torch.float32).state_dict()
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_without_muon_one_adamw_has_every_weight_once(source):
+    model = source.model(torch.float32)
+    (optimizer,) = make_optimizers(model, 1e-3, muon=False)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    held = [weight for group in optimizer.param_groups for weight in group["params"]]
+    assert list(map(id, held)) == list(map(id, model.parameters()))
+    assert len(make_optimizers(model, 1e-3, muon=True)) == 2
