@@ -54,6 +54,12 @@ class TestCompose:
     def test_mandatory_value_is_asked_for(self) -> None:
         refused(["scale=smollm"], r"smollm2 must be given: add smollm2=VALUE|benchmarks must")
 
+    def test_a_choice_of_another_scale_says_what_it_lacks(self) -> None:
+        refused(
+            ["teachers=tuned"],
+            r"teachers\.a\.pretrained\.path takes its value from smollm2, which nothing here sets",
+        )
+
     @pytest.mark.parametrize("override", ["budget.batch_size=abc", "budget.batch_size=1.5"])
     def test_wrong_type_names_the_key(self, override: str) -> None:
         refused([override], r"budget.batch_size")

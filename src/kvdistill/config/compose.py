@@ -81,6 +81,11 @@ def explain(error: Exception) -> str:
         return f"{error.full_key} must be given: add {error.full_key}=VALUE."
     if found := re.search(r"Missing mandatory value: (\S+)", text):
         return f"{found[1]} must be given: add {found[1]}=VALUE."
+    if found := re.match(r"Interpolation key '([^']+)' not found", text):
+        return (
+            f"{getattr(error, 'full_key', None) or 'the config'} takes its value from {found[1]}, "
+            f"which nothing here sets. Choose a scale that sets it, or leave this choice."
+        )
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group, choice = found.groups()
         options = GlobalHydra.instance().config_loader().get_group_options(group)
