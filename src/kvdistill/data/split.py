@@ -161,10 +161,12 @@ def write(split: Split, folder: Path) -> None:
 
 def read(folder: Path) -> Split:
     """What `write` wrote. Raises ArtifactError naming the file and row that is not a record."""
-    return Split(**{name: _read(Path(folder) / f"{name}.jsonl") for name in PARTS})
+    return Split(**{name: read_part(folder, name) for name in PARTS})
 
 
-def _read(path: Path) -> list[Record]:
+def read_part(folder: Path, name: str) -> list[Record]:
+    """One part of it; the other files are not looked at. Raises ArtifactError as `read`."""
+    path = Path(folder) / f"{name}.jsonl"
     if not path.is_file():
         raise ArtifactError(f"{path} is missing: not a split. Build it with stage=data.")
     wanted = {field.name for field in fields(Record)}

@@ -4,7 +4,6 @@ Of a nano teacher the matrices inside the layers are trained by Muon, the rest b
 alone, teachers stayed near the student's accuracy in the minute of one core that they may take.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +17,9 @@ from torch.nn import functional as F
 from torch.optim import AdamW, Muon, Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kvdistill.data.split import read_part
 from kvdistill.data.styles import Style, Text
 from kvdistill.errors import ConfigError
-from kvdistill.records import Record
 
 Row = tuple[list[int], int]
 """Token ids of a text, and the index of its answer's first token."""
@@ -90,8 +89,7 @@ def schedule(step: int, steps: int) -> float:
 
 def rendered(split: Path, style: Style) -> list[Text]:
     """The teachers' half of a split's training records, in a style."""
-    with (split / "train_teachers.jsonl").open(encoding="utf-8") as file:
-        records = [Record(**json.loads(line)) for line in file]
+    records = read_part(split, "train_teachers")
     return [text for record in records for text in style.render(record)]
 
 
