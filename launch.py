@@ -7,14 +7,14 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from kvdistill.cluster import command
+from kvdistill.cli import main as main_module
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(_: DictConfig) -> None:
     """Without -m: one override list, which a sweep may still turn into many runs."""
-    command.ask([list(HydraConfig.get().overrides.task)])
+    main.ask([list(HydraConfig.get().overrides.task)])
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(main, Path(__file__).resolve().parent))
+    sys.exit(main.run(main, Path(__file__).resolve().parent))

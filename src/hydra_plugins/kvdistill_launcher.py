@@ -31,10 +31,10 @@ class KVDistillLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Runs them all. The results are on disk; what is returned says only that it ended."""
-        from kvdistill.cluster import command
+        from kvdistill.cli import main
 
         setup_globals()
-        command.ask([list(overrides) for overrides in job_overrides])
+        main.ask([list(overrides) for overrides in job_overrides])
         done = JobReturn(status=JobStatus.COMPLETED)
         done.return_value = None
         return [done for _ in job_overrides]

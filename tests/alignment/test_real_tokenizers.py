@@ -16,7 +16,7 @@ from kvdistill.alignment.report import Report, report
 from kvdistill.alignment.soft import Soft
 from kvdistill.alignment.soft_causal import SoftCausal
 from kvdistill.alignment.sync import Sync
-from kvdistill.data.styles import Text
+from kvdistill.data.prompt_style import Text
 from kvdistill.data.tokenise import Tokeniser
 
 pytestmark = pytest.mark.timeout(600)  # a thousand texts, two large vocabularies

@@ -34,7 +34,7 @@ EFFECTS = (0.0, 2.0)
 REPORT = """
 import sys, json, time, resource
 from pathlib import Path
-from kvdistill.report.write import build
+from kvdistill.report.build import build
 start, used = time.perf_counter(), time.process_time()
 page = build([Path(sys.argv[1])], Path(sys.argv[1]) / "report")
 print(json.dumps({

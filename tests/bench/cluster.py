@@ -142,7 +142,7 @@ def disturbed(mini: MiniSlurm, place: Path, quick: bool) -> Found:
     if quick:
         return {"disturbed": {}}, {}
     launcher = copy(place, mini)
-    path = launcher.project / "src/kvdistill/cluster/status.py"
+    path = launcher.project / "src/kvdistill/status.py"
     before = "        now = time.monotonic()\n"
     assert path.read_text().count(before) == 1
     path.write_text(path.read_text().replace(before, f"        time.sleep(0.5)\n{before}"))

@@ -259,7 +259,7 @@ CONTESTANTS: dict[str, Callable[[Setting], None]] = {
 def import_for(name: str) -> None:
     """The libraries of a contestant, before the clock of the whole starts."""
     if name.startswith("ours"):
-        import kvdistill.cluster.preload  # noqa: F401 - as a job of its own has it
+        import kvdistill.jobs.preload  # noqa: F401 - as a job of its own has it
     elif name.startswith("trl"):
         import trl  # noqa: F401
         from trl.experimental import gkd  # noqa: F401

@@ -28,10 +28,10 @@ from transformers import (
 )
 
 from kvdistill.evaluate import builtin
-from kvdistill.evaluate.answers import Answers, request_key
 from kvdistill.evaluate.harness import evaluate, load_tasks
+from kvdistill.evaluate.isolation import quiet
+from kvdistill.evaluate.response_cache import Answers, request_key
 from kvdistill.evaluate.suite import Suite
-from kvdistill.evaluate.undisturbed import quiet
 from tests.evaluate.made import byte_tokenizer, tiny, write_jsonl
 
 SAME_PROMPT = {

@@ -32,10 +32,10 @@ from kvdistill.alignment.soft import Soft
 from kvdistill.compression.r_kv import RKV
 from kvdistill.config.build import build
 from kvdistill.config.compose import compose
-from kvdistill.data.batch import flattened
+from kvdistill.data.collate import flattened
 from kvdistill.kv.base import Wanted
 from kvdistill.train.module import Distiller
-from kvdistill.train.rooms import Rooms, Weights
+from kvdistill.train.objective import Rooms, Weights
 from kvdistill.train.step import aligned, cross_entropy
 from kvdistill.types import KV, Batch, Layer, Links, Reading, Tokens
 from tests.compression.peak import Peak

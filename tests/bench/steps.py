@@ -17,7 +17,7 @@ import torch
 
 from kvdistill.config.build import build
 from kvdistill.geometry import Geometry
-from kvdistill.models.pruned import Pruned
+from kvdistill.models.layer_pruning import Pruned
 from tests.bench.arms import Arm, configured, write_rows
 from tests.bench.contestants import CONTESTANTS
 from tests.kv.stores import built

@@ -26,7 +26,8 @@ seeds: [42, 43, 44]
 
 def main(arms: int, root: Path) -> None:
     """Plans, checks, prints, freezes and submits, the jobs held so that none starts."""
-    from kvdistill.cluster import dry, stages
+    from kvdistill.cli import run
+    from kvdistill.cluster import dry_run
     from kvdistill.cluster.slurm import Submission
     from kvdistill.cluster.submit import special
     from kvdistill.config.schema import typed
@@ -66,10 +67,10 @@ def main(arms: int, root: Path) -> None:
         nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]
         settings = typed("cluster", plan.config["cluster"])
         with timed("check"):
-            stages.check([run.config for run in plan.runs.values()])
+            run.check([run.config for run in plan.runs.values()])
         with timed("dry run"):
             told = Console(file=io.StringIO())
-            dry.show(root, plan.study, settings, nodes, places(plan), special(plan), told)
+            dry_run.show(root, plan.study, settings, nodes, places(plan), special(plan), told)
         with timed("freeze"):
             folders = freeze(plan)
         submission = Submission(root, plan.study, settings, folders, special(plan))

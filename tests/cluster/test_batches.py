@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("hydra")
 
 
 def arrays(nodes: list[Any], done: tuple[str, ...] = (), special: Any = None, **changes: Any):
-    from kvdistill.cluster.batches import batches
+    from kvdistill.cluster.slurm_arrays import batches
 
     todo = [node for node in nodes if node.name not in done]
     found = list(batches(todo, settings(**changes), special or {}, {n.name for n in todo}))
@@ -56,7 +56,7 @@ def test_an_arm_that_asks_for_more_is_an_array_of_its_own() -> None:
 
 
 def test_a_run_has_a_task_for_each_gpu_of_its_budget() -> None:
-    from kvdistill.cluster.batches import asks
+    from kvdistill.cluster.slurm_arrays import asks
     from kvdistill.errors import ConfigError
 
     wanted = asks(settings(nodes=2), "run", 8)
@@ -69,7 +69,7 @@ def test_a_run_has_a_task_for_each_gpu_of_its_budget() -> None:
 
 
 def test_a_kinds_resources_win_over_the_clusters_and_an_arms_over_both() -> None:
-    from kvdistill.cluster.batches import asks
+    from kvdistill.cluster.slurm_arrays import asks
 
     ours = settings(cpus=2, time_min=10, resources={"run": {"cpus": 4, "time_min": 20}})
     assert asks(ours, "run", 1, {"cpus": 8}).resources.cpus == 8

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kvdistill.cluster.beside import finished, study_of
 from kvdistill.errors import ConfigError
+from kvdistill.plan.find_runs import finished, study_of
 from kvdistill.plan.freeze import sealed
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.load import load

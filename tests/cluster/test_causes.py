@@ -7,7 +7,7 @@ import torch
 
 
 def told(error: BaseException) -> str:
-    from kvdistill.cluster.causes import cause
+    from kvdistill.jobs.failure_cause import cause
 
     return cause(error)
 

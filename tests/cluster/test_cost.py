@@ -22,19 +22,19 @@ def estimate(plan: Any) -> Any:
 
 
 def lines(*overrides: str) -> list[str]:
-    from kvdistill.cluster.doubts import warnings
-    from kvdistill.cluster.priced import grouped
+    from kvdistill.estimate.plan_cost import grouped
+    from kvdistill.estimate.warnings import warnings
 
     plan = made(*overrides)
     return list(warnings(plan, grouped(plan, estimate(plan)), estimate(plan)))
 
 
 def cost_of(*overrides: str) -> Any:
-    from kvdistill.cluster import cost
+    from kvdistill.estimate import run_cost
 
     plan = made("references=false", *overrides)
     (run,) = plan.runs.values()
-    return cost.of_run(run.config, run.steps, estimate(plan))
+    return run_cost.of_run(run.config, run.steps, estimate(plan))
 
 
 def test_a_billion_tokens_of_the_study_cost_six_operations_a_weight_and_more() -> None:
@@ -56,8 +56,8 @@ def test_arms_of_one_axis_are_told_apart_in_a_narrow_table(tmp_path: Path) -> No
 
     from rich.console import Console
 
-    from kvdistill.cluster.planned import costs
-    from kvdistill.cluster.priced import grouped
+    from kvdistill.cli.plan import costs
+    from kvdistill.estimate.plan_cost import grouped
     from kvdistill.plan.expand import expand
 
     (tmp_path / "short.yaml").write_text(
@@ -82,7 +82,7 @@ def test_shallow_layers_read_less_of_the_teacher() -> None:
 
 
 def test_hours_are_operations_over_rate() -> None:
-    from kvdistill.cluster.cost import Cost
+    from kvdistill.estimate.run_cost import Cost
 
     stated = estimate(made())
     gpu = stated.gpus["a100-80gb"]
@@ -93,7 +93,7 @@ def test_hours_are_operations_over_rate() -> None:
 
 
 def test_a_store_holds_both_kinds_of_every_layer_read() -> None:
-    from kvdistill.cluster.cost import store_bytes
+    from kvdistill.estimate.run_cost import store_bytes
 
     (run,) = made("references=false", "scale=paper", "arm=single_teacher").runs.values()
     tokens = 15_000 * 2 * 512  # rows, both styles, full length
@@ -102,7 +102,7 @@ def test_a_store_holds_both_kinds_of_every_layer_read() -> None:
 
 
 def test_a_store_is_filled_once_for_all_runs_that_read_it() -> None:
-    from kvdistill.cluster.priced import built, grouped, stores
+    from kvdistill.estimate.plan_cost import built, grouped, stores
 
     online, read = (
         made("scale=paper", "arm=single_teacher", "references=false", f"source={source}")
@@ -120,15 +120,15 @@ def test_a_store_is_filled_once_for_all_runs_that_read_it() -> None:
 
 
 def test_stores_that_do_not_fit_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.cluster import cost
+    from kvdistill.estimate import run_cost
 
     assert not any("do not fit" in line for line in lines("source=store"))
-    monkeypatch.setattr(cost, "free_bytes", lambda _: 1)
+    monkeypatch.setattr(run_cost, "free_bytes", lambda _: 1)
     assert any("of KV stores do not fit into the" in line for line in lines("source=store"))
 
 
 def test_the_nano_students_half_is_counted() -> None:
-    from kvdistill.cluster.cost import epochs, texts
+    from kvdistill.estimate.run_cost import epochs, texts
 
     (run,) = made("references=false").runs.values()
     assert texts(run.config) == round(7 * 800 * 0.35) * 2
@@ -140,13 +140,13 @@ def test_the_nano_students_half_is_counted() -> None:
     [([3.0, 2.0, 2.0], 2, 4), ([5.0], 3, 5), ([1.0, 1.0], 1, 2), ([], 2, 0)],
 )
 def test_jobs_fill_the_slots_longest_first(hours: list[float], at_once: int, wall: float) -> None:
-    from kvdistill.cluster.cost import wall_hours
+    from kvdistill.estimate.run_cost import wall_hours
 
     assert wall_hours(hours, at_once) == wall
 
 
 def test_what_could_be_found_shrinks_with_seeds_and_items() -> None:
-    from kvdistill.cluster.doubts import minimum_effect
+    from kvdistill.estimate.warnings import minimum_effect
 
     stated = estimate(made())
     three, ten = (minimum_effect(n, stated, {"a": 1000}) for n in (3, 10))
@@ -158,7 +158,7 @@ def test_what_could_be_found_is_found_eight_times_in_ten() -> None:
     """Many seeds and items: a z test of a difference, simulated."""
     import numpy as np
 
-    from kvdistill.cluster.doubts import minimum_effect
+    from kvdistill.estimate.warnings import minimum_effect
 
     stated = estimate(made())
     effect = minimum_effect(200, stated, {"a": 1000})
@@ -191,7 +191,7 @@ def test_what_is_doubtful_is_said(overrides: list[str], says: str) -> None:
 
 
 def test_runs_are_counted_before_and_after_sharing() -> None:
-    from kvdistill.cluster.planned import counted
+    from kvdistill.cli.plan import counted
 
     found = counted(made("sweep=treatments"))
     assert found.startswith(

@@ -26,7 +26,7 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def examined(*overrides: str) -> tuple[list[Any], str]:
     """The findings, and the error that the exit code comes from (empty: none)."""
-    from kvdistill.cluster import doctor
+    from kvdistill.cli import doctor
     from kvdistill.errors import UserError
 
     seen: list[Any] = []
@@ -77,7 +77,7 @@ def test_what_a_room_refuses_is_a_line_of_the_list(tmp_path: Path) -> None:
 
 
 def test_one_seed_is_a_problem() -> None:
-    from kvdistill.cluster.checkup import seeds
+    from kvdistill.cli.doctor_checks import seeds
 
     (found,) = seeds(plan("sweep=baselines", "seed=42"))
     assert found.mend
@@ -86,7 +86,7 @@ def test_one_seed_is_a_problem() -> None:
 
 
 def test_local_copies_of_the_tasks_are_looked_for(tmp_path: Path) -> None:
-    from kvdistill.cluster.reach import tasks
+    from kvdistill.cli.doctor_access import tasks
 
     for place in ("gsm8k/main/test.jsonl", "math500/test.jsonl", "ceval/accountant/val.jsonl"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def test_local_copies_of_the_tasks_are_looked_for(tmp_path: Path) -> None:
 
 
 def test_a_fetched_benchmark_needs_no_network(no_network: Path) -> None:
-    from kvdistill.cluster.reach import tasks
+    from kvdistill.cli.doctor_access import tasks
 
     (no_network / "datasets--openai--gsm8k/refs").mkdir(parents=True)
     (no_network / "datasets--openai--gsm8k/refs/main").write_text("c" * 40)
@@ -113,7 +113,7 @@ def test_a_fetched_benchmark_needs_no_network(no_network: Path) -> None:
 
 
 def test_every_task_file_says_where_its_items_are() -> None:
-    from kvdistill.cluster.reach import TASKS, metadata
+    from kvdistill.cli.doctor_access import TASKS, metadata
 
     for path in TASKS.glob("*.yaml"):
         if not path.stem.endswith("_direct"):
@@ -126,7 +126,7 @@ def test_a_tokenizer_that_hides_its_bytes_does_not_pair(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from kvdistill.cluster.pairing import fault
+    from kvdistill.data.check_tokenizers import fault
 
     plain = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1, "[EOS]": 2}, unk_token="[UNK]"))
     plain.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -139,7 +139,7 @@ def test_a_tokenizer_that_hides_its_bytes_does_not_pair(tmp_path: Path) -> None:
 def test_slurm_is_asked_for_the_partition(
     partition: str | None, mend: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvdistill.cluster.reach import slurm
+    from kvdistill.cli.doctor_access import slurm
 
     fake = tmp_path / "sinfo"
     fake.write_text("#!/bin/sh\necho 'gpu|up|4|gpu:a100:8'\necho 'old|down|1|(null)'\n")
@@ -151,7 +151,7 @@ def test_slurm_is_asked_for_the_partition(
 
 
 def test_no_slurm_here_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from kvdistill.cluster.reach import slurm
+    from kvdistill.cli.doctor_access import slurm
 
     monkeypatch.setenv("PATH", str(tmp_path))
     assert shutil.which("sinfo") is None
@@ -159,26 +159,26 @@ def test_no_slurm_here_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 def test_a_root_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.cluster import checkup
+    from kvdistill.cli import doctor_checks
 
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(checkup.tempfile, "NamedTemporaryFile", refuse)
-    (found,) = checkup.paths(Path("/nowhere/below"), plan())
+    monkeypatch.setattr(doctor_checks.tempfile, "NamedTemporaryFile", refuse)
+    (found,) = doctor_checks.paths(Path("/nowhere/below"), plan())
     assert found.mend == "Give a root that can be written."
 
 
 def test_a_root_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from kvdistill.cluster import checkup
+    from kvdistill.cli import doctor_checks
 
-    monkeypatch.setattr(checkup.cost, "free_bytes", lambda _: 1)
-    (found,) = checkup.paths(tmp_path, plan())
+    monkeypatch.setattr(doctor_checks.cost, "free_bytes", lambda _: 1)
+    (found,) = doctor_checks.paths(tmp_path, plan())
     assert found.mend == "Give a root with more room."
 
 
 def test_figures_that_cannot_be_drawn_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.cluster.checkup import figures
+    from kvdistill.cli.doctor_checks import figures
     from kvdistill.report.figures import style
 
     assert not next(iter(figures())).mend

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from kvdistill.cluster import expected
 from kvdistill.errors import ConfigError
 from kvdistill.plan.expand import Plan, Run
 from kvdistill.plan.graph import Node
+from kvdistill.stats import preregistration
 from kvdistill.stats.hypotheses import digest
 
 F = {"name": "F", "arm": "a", "baseline": "b", "at_least": 3.0}
@@ -23,7 +23,7 @@ def plan(root: Path, *claims):
 
 
 def held(folder):
-    return {one["sha256"] for one in expected.recorded(folder)["hypotheses"]["claims"]}
+    return {one["sha256"] for one in preregistration.recorded(folder)["hypotheses"]["claims"]}
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ def folder(tmp_path):
 
 
 def register(folder, *claims):
-    expected.register(plan(folder.parent, *claims), {"seed0-abc": folder})
+    preregistration.register(plan(folder.parent, *claims), {"seed0-abc": folder})
 
 
 def test_a_run_holds_the_claims_of_its_question_and_those_of_every_study(folder):
     register(folder, F)
     assert held(folder) == {digest(F), digest(ALWAYS)}
-    before = (folder / expected.FILE).read_bytes()
+    before = (folder / preregistration.FILE).read_bytes()
     register(folder, F)
-    assert (folder / expected.FILE).read_bytes() == before
+    assert (folder / preregistration.FILE).read_bytes() == before
 
 
 def test_an_edit_before_training_is_added_and_what_was_said_stays(folder):
@@ -49,7 +49,7 @@ def test_an_edit_before_training_is_added_and_what_was_said_stays(folder):
     assert held(folder) == {digest(F), digest(EDITED), digest(ALWAYS)}
 
 
-@pytest.mark.parametrize("trace", [*expected.STARTED, "manifest.json"])
+@pytest.mark.parametrize("trace", [*preregistration.STARTED, "manifest.json"])
 def test_nothing_is_added_once_a_run_has_started(folder, trace):
     register(folder, F)
     (folder / trace).write_text("")
@@ -64,4 +64,4 @@ def test_a_claim_that_cannot_be_judged_is_refused_by_its_file(folder):
 
 
 def test_an_artefact_has_none(tmp_path):
-    assert expected.recorded(tmp_path) == {}
+    assert preregistration.recorded(tmp_path) == {}

@@ -12,7 +12,7 @@ def config(**nodes: Any) -> dict[str, Any]:
 
 
 def test_every_model_of_the_hub_is_named_once() -> None:
-    from kvdistill.cluster.fetch import hubs
+    from kvdistill.cli.fetch import hubs
 
     other = {**MODEL, "hub": "b/model"}
     local = {**MODEL, "hub": None, "path": "/here"}
@@ -26,7 +26,7 @@ def test_a_model_that_is_not_in_the_cache_is_refused_with_the_way_out(
 ) -> None:
     from huggingface_hub import constants
 
-    from kvdistill.cluster.fetch import check
+    from kvdistill.cli.fetch import check
     from kvdistill.errors import ConfigError
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -41,7 +41,7 @@ def test_a_model_that_is_not_in_the_cache_is_refused_with_the_way_out(
      ("test_questions", False)],
 )  # fmt: skip
 def test_tasks_drawn_from_the_split_are_not_fetched(name: str, public: bool) -> None:
-    from kvdistill.cluster.fetch import from_hub
+    from kvdistill.cli.fetch import from_hub
     from kvdistill.evaluate.harness import TASKS
 
     assert from_hub(name, TASKS) is public

@@ -27,7 +27,7 @@ class Process(BaseProcess):
 
 
 def test_a_gang_lives_as_long_as_any_rank() -> None:
-    from kvdistill.cluster.gang import Gang
+    from kvdistill.cluster.forkserver import Gang
 
     gang = Gang([Process(0), Process(None)])
     assert gang.is_alive()
@@ -38,18 +38,18 @@ def test_a_gang_lives_as_long_as_any_rank() -> None:
 
 
 def test_the_code_of_the_rank_that_failed_is_the_gangs() -> None:
-    from kvdistill.cluster.gang import Gang
+    from kvdistill.cluster.forkserver import Gang
 
     assert Gang([Process(0), Process(2)]).exitcode == 2
 
 
 def test_a_rank_that_outlives_a_failed_one_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.cluster import gang
+    from kvdistill.cluster import forkserver
 
-    found = gang.Gang([Process(None), Process(1)])
+    found = forkserver.Gang([Process(None), Process(1)])
     found.is_alive()
     assert not found.processes[0].killed
-    monkeypatch.setattr(gang, "GRACE_S", -1.0)
+    monkeypatch.setattr(forkserver, "GRACE_S", -1.0)
     found.is_alive()
     assert found.processes[0].killed
 
@@ -57,17 +57,17 @@ def test_a_rank_that_outlives_a_failed_one_is_ended(monkeypatch: pytest.MonkeyPa
 def test_a_wide_job_waits_for_free_slots_or_runs_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvdistill.cluster import gang
+    from kvdistill.cluster import forkserver
     from kvdistill.cluster.local import Jobs
     from kvdistill.plan.graph import Node
 
     started = {}
 
-    def start(folder: Path, size: int) -> gang.Gang:
+    def start(folder: Path, size: int) -> forkserver.Gang:
         started[folder.name] = size
-        return gang.Gang([Process() for _ in range(size)])
+        return forkserver.Gang([Process() for _ in range(size)])
 
-    monkeypatch.setattr(gang, "start", start)
+    monkeypatch.setattr(forkserver, "start", start)
     folders = {}
     for name, ranks in (("one", 1), ("wide", 4), ("two", 2)):
         folders[name] = tmp_path / name

@@ -24,7 +24,7 @@ def _own_signals() -> Iterator[None]:
 
 def folder_of(root: Path, monkeypatch: pytest.MonkeyPatch, work: Any) -> Path:
     """A job that does `work`."""
-    from kvdistill.cluster import builders
+    from kvdistill.jobs import builders
 
     folder = root / "artifacts/thing-a"
     folder.mkdir(parents=True)
@@ -36,7 +36,7 @@ def folder_of(root: Path, monkeypatch: pytest.MonkeyPatch, work: Any) -> Path:
 def test_warnings_stand_in_the_status_to_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvdistill.cluster.job import main
+    from kvdistill.jobs.__main__ import main
 
     def work(_: Any, __: Any, folder: Path, progress: Any) -> dict[str, Any]:
         logging.getLogger("kvdistill.train.run").warning("checkpoint-3 is not used")
@@ -52,7 +52,7 @@ def test_warnings_stand_in_the_status_to_the_end(
 def test_parts_left_by_a_killed_process_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvdistill.cluster.job import main
+    from kvdistill.jobs.__main__ import main
 
     folder = folder_of(tmp_path, monkeypatch, lambda *_: {})
     (folder / ".status.json.1.part").write_text("{")
@@ -63,8 +63,9 @@ def test_parts_left_by_a_killed_process_are_removed(
 def test_a_full_disk_ends_a_job_with_a_code_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvdistill.cluster import job, local
-    from kvdistill.cluster.status import Status
+    from kvdistill.cluster import local
+    from kvdistill.jobs import __main__ as job
+    from kvdistill.status import Status
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -82,7 +83,7 @@ def test_a_full_disk_ends_a_job_with_a_code_of_its_own(
 def test_safetensors_own_word_for_a_full_disk_is_understood(tmp_path: Path) -> None:
     from safetensors import SafetensorError
 
-    from kvdistill.cluster import job
+    from kvdistill.jobs import __main__ as job
 
     error = SafetensorError(
         "Error while serializing: I/O error: No space left on device (os error 28)"

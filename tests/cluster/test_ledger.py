@@ -18,7 +18,7 @@ def run(root: Path, name: str, check: str, verdict: str, trained: bool = True) -
 
 
 def shown(root: Path, runs: list[Path]) -> str:
-    from kvdistill.cluster.ledger import copy_validation
+    from kvdistill.report.budget_table import copy_validation
 
     copy_validation(root, root / "runs/s", runs)
     return json.loads((root / "runs/s/validation_report.json").read_text())["of"]
@@ -35,7 +35,7 @@ def test_a_leak_is_shown_before_anything_else(tmp_path: Path) -> None:
 
 
 def test_a_check_that_was_never_made_is_not_shown(tmp_path: Path) -> None:
-    from kvdistill.cluster.ledger import copy_validation
+    from kvdistill.report.budget_table import copy_validation
 
     folder = run(tmp_path, "a", "one", "clean")
     (tmp_path / "artifacts/one/validation_report.json").unlink()

@@ -35,7 +35,7 @@ def build(recipe, needs, folder, progress):
         (folder / "sum.txt").write_text(str(mine.item()))
     return {"said": rank}
 # In place of the true builders, whose imports take longer than all of this.
-sys.modules["kvdistill.cluster.builders"] = types.SimpleNamespace(BUILDERS={"run": build})
+sys.modules["kvdistill.jobs.builders"] = types.SimpleNamespace(BUILDERS={"run": build})
 sys.exit(job.main(Path(sys.argv[1])))
 """
 
@@ -43,7 +43,7 @@ ENDING = """
 import os, sys, tempfile
 import torch
 from torch import distributed
-from kvdistill.cluster.ranks import settle
+from kvdistill.jobs.rendezvous import settle
 def end(rank, meeting):
     sys.setswitchinterval(1000.0)  # only who waits for the GIL when this thread waits gets it
     store = distributed.FileStore(meeting, 2)
@@ -75,7 +75,7 @@ def folder(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
 
 def start(where: Path, size: int = 2) -> list[int]:
     """Exit codes of the ranks, started as torchrun would."""
-    from kvdistill.cluster.gang import free_port
+    from kvdistill.cluster.forkserver import free_port
 
     port = str(free_port())
     jobs = [
@@ -93,7 +93,7 @@ def start(where: Path, size: int = 2) -> list[int]:
 
 
 def status(where: Path) -> dict:
-    from kvdistill.cluster.status import read
+    from kvdistill.status import read
 
     return read(where)
 
@@ -143,7 +143,7 @@ def test_another_number_of_ranks_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_process_without_the_variables_is_alone() -> None:
-    from kvdistill.cluster.ranks import Ranks
+    from kvdistill.jobs.rendezvous import Ranks
 
     alone = Ranks.of({"PATH": "/"})
     assert (alone.rank, alone.size) == (0, 1)
@@ -152,15 +152,15 @@ def test_a_process_without_the_variables_is_alone() -> None:
 
 @pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "MASTER_PORT"])
 def test_a_missing_variable_is_named(variable: str) -> None:
-    from kvdistill.cluster.ranks import Ranks
     from kvdistill.errors import ConfigError
+    from kvdistill.jobs.rendezvous import Ranks
 
     with pytest.raises(ConfigError, match=f"^{variable} must be set"):
         Ranks.of({key: value for key, value in ALONE.items() if key != variable})
 
 
 def test_only_what_is_trained_takes_all_gpus() -> None:
-    from kvdistill.plan.world import world_size
+    from kvdistill.plan.world_size import world_size
 
     recipe = {"trained": True, "budget": {"num_gpus": 8}}
     assert world_size("run", recipe) == 8

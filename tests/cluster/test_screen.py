@@ -12,7 +12,7 @@ ACTING = ("\x1b", "\x07", "\u202e", "\r", "\x9b")
 
 
 def shown(*renderables: object, **settings: object) -> str:
-    from kvdistill.cluster.screen import Screen
+    from kvdistill.console import Screen
 
     screen = Screen(width=300)
     screen.file = io.StringIO()
@@ -26,7 +26,7 @@ def test_plain_text_tables_titles_and_rules_do_nothing() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from kvdistill.cluster.screen import labelled
+    from kvdistill.console import labelled
 
     table = Table(HOSTILE, title=HOSTILE, caption=HOSTILE)
     table.add_row(HOSTILE)
@@ -49,8 +49,8 @@ def test_every_console_of_the_project_is_this_one() -> None:
 def test_a_status_for_a_pipe_is_one_line_a_run(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kvdistill.cluster.board import print_plain
-    from kvdistill.cluster.status import Status
+    from kvdistill.cli.status import print_plain
+    from kvdistill.status import Status
 
     entry = {"folder": "runs/s/runs/seed0-a", "arm": "sft", "seed": 0}
     arms = {"q": {"arms": {f"fusion=\n{HOSTILE}\tz": {"0": "a"}}}}
@@ -69,9 +69,9 @@ def test_a_status_for_a_pipe_is_one_line_a_run(
 def test_no_secret_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kvdistill.cluster.command import complain
-    from kvdistill.cluster.screen import say
-    from kvdistill.cluster.status import Status
+    from kvdistill.cli.main import complain
+    from kvdistill.console import say
+    from kvdistill.status import Status
 
     monkeypatch.setenv("HF_TOKEN", "a-secret-of-mine")
     line = "GET https://me:word@hub/x with a-secret-of-mine failed"

@@ -15,9 +15,9 @@ def script(folder: Path, code: Path = Path("/code"), **changed: object) -> str:
     """The text that sbatch would get, of settings with these changed."""
     import yaml
 
-    from kvdistill.cluster.batches import asks
-    from kvdistill.cluster.dry import Printed
+    from kvdistill.cluster.dry_run import Printed
     from kvdistill.cluster.slurm import make_executor
+    from kvdistill.cluster.slurm_arrays import asks
     from kvdistill.config import cluster
     from kvdistill.config.schema import typed
 

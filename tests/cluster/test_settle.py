@@ -18,16 +18,16 @@ def folder(place: Path, name: str, needs: dict[str, str] | None = None, **said: 
 
 
 def reasons(*folders: Path) -> dict[str, str]:
-    from kvdistill.cluster.settle import settle
+    from kvdistill.cluster.job_failures import settle
 
     return settle({made.name: made for made in folders})
 
 
 @pytest.fixture(autouse=True)
 def _remembers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.cluster import scheduler
+    from kvdistill.cluster import slurm_commands
 
-    monkeypatch.setattr(scheduler, "ended", lambda identity: {"7": "TIMEOUT"}.get(identity))
+    monkeypatch.setattr(slurm_commands, "ended", lambda identity: {"7": "TIMEOUT"}.get(identity))
 
 
 def test_a_failed_artefacts_reason_reaches_all_that_waited_for_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def package(place: Path, text: str) -> Path:
 
 
 def test_the_same_code_is_one_copy_and_an_edit_is_another(tmp_path: Path) -> None:
-    from kvdistill.cluster.snapshot import take
+    from kvdistill.cluster.code_snapshot import take
 
     source = package(tmp_path, "a = 1\n")
     first = take(tmp_path, source)
@@ -33,8 +33,8 @@ def test_the_same_code_is_one_copy_and_an_edit_is_another(tmp_path: Path) -> Non
 
 
 def test_a_process_on_the_copy_names_it_in_its_manifests(tmp_path: Path) -> None:
-    from kvdistill.cluster.manifest import git
-    from kvdistill.cluster.snapshot import take
+    from kvdistill.cluster.code_snapshot import take
+    from kvdistill.manifest import git
 
     code = take(tmp_path)
     script = "from kvdistill.cluster import manifest; print(manifest.origin())"
@@ -47,7 +47,7 @@ def test_a_process_on_the_copy_names_it_in_its_manifests(tmp_path: Path) -> None
 
 
 def test_what_is_hidden_or_elsewhere_is_not_copied(tmp_path: Path) -> None:
-    from kvdistill.cluster.snapshot import take
+    from kvdistill.cluster.code_snapshot import take
 
     source = package(tmp_path, "a = 1\n")
     first = take(tmp_path, source)

@@ -29,12 +29,14 @@ def study(root: Path, *, job: str | None = None, done: bool = False, **said: Any
 
 
 def line(root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, **queue: tuple[str, str]) -> Any:
-    from kvdistill.cluster import scheduler, watch
+    from kvdistill.cluster import run_states, slurm_commands
 
-    queued = {name.removeprefix("j"): scheduler.Queued(*state) for name, state in queue.items()}
-    monkeypatch.setattr(scheduler, "queue", lambda: queued)
-    monkeypatch.setattr(scheduler, "ended", lambda _: None)
-    (found,) = watch.look(root, place)
+    queued = {
+        name.removeprefix("j"): slurm_commands.Queued(*state) for name, state in queue.items()
+    }
+    monkeypatch.setattr(slurm_commands, "queue", lambda: queued)
+    monkeypatch.setattr(slurm_commands, "ended", lambda _: None)
+    (found,) = run_states.look(root, place)
     return found
 
 
@@ -77,11 +79,11 @@ def test_a_line_has_all_that_the_run_said(tmp_path: Path, monkeypatch: pytest.Mo
 def test_without_squeue_the_folders_speak(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kvdistill.cluster import watch
+    from kvdistill.cluster import run_states
 
     monkeypatch.setenv("PATH", "/nowhere")
     place = study(tmp_path, job="5", state="running", heartbeat=time.time())
-    (found,) = watch.look(tmp_path, place)
+    (found,) = run_states.look(tmp_path, place)
     assert found.state == "running"
     assert "squeue is not on the path" in capsys.readouterr().err
 
@@ -91,11 +93,11 @@ def test_json_is_one_object_a_look(
 ) -> None:
     from rich.console import Console
 
-    from kvdistill.cluster import board
+    from kvdistill.cli import status
     from kvdistill.config.schema import Shown
 
     place = study(tmp_path, done=True)
-    board.show(tmp_path, place, Shown(watch=True, format="json", every_s=1.0), Console())
+    status.show(tmp_path, place, Shown(watch=True, format="json", every_s=1.0), Console())
     said = json.loads(capsys.readouterr().out)
     assert said["study"] == "s"
     assert [run["state"] for run in said["runs"]] == ["done"]

@@ -21,7 +21,7 @@ def finished(root: Path, name: str, *overrides: str) -> None:
 
 
 def said(root: Path, *overrides: str, capsys: pytest.CaptureFixture[str]) -> str:
-    from kvdistill.cluster.why import show
+    from kvdistill.cli.why import show
     from kvdistill.config.compose import compose
 
     show(root, compose(overrides), "this", Console(width=200))

@@ -130,7 +130,7 @@ def tried(command: list[str], root: Path) -> Outcome:
 
     Hydra must be initialised on conf/. `root` must stay empty.
     """
-    import kvdistill.train.check  # noqa: F401 - torch is not what is timed
+    import kvdistill.train.preflight  # noqa: F401 - torch is not what is timed
     from kvdistill.errors import ConfigError, UserError
 
     began, said, fault, accepted = time.perf_counter(), "", "", True
@@ -151,14 +151,14 @@ def tried(command: list[str], root: Path) -> Outcome:
 
 def planned(command: list[str]) -> None:
     """All that comes before anything is written."""
-    from kvdistill.cluster import expected
-    from kvdistill.cluster.planned import show
-    from kvdistill.cluster.screen import Screen
-    from kvdistill.cluster.stages import planned as table
+    from kvdistill.cli.plan import show
+    from kvdistill.cli.run import planned as table
+    from kvdistill.console import Screen
     from kvdistill.plan.expand import expand
     from kvdistill.plan.pin import assumed
+    from kvdistill.stats import preregistration
     from kvdistill.stats.settings import settings
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     screen = Screen(width=120)
     screen.file = io.StringIO()
@@ -166,7 +166,7 @@ def planned(command: list[str]) -> None:
     settings(plan.config["stats"])
     screen.print(table(plan))
     show(plan, screen)
-    expected.claims(plan)
+    preregistration.claims(plan)
     checked = set()
     for run in plan.runs.values():
         if run.recipe not in checked:

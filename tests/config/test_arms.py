@@ -26,23 +26,25 @@ def alone(overrides: list[str]) -> object:
 
 @pytest.mark.parametrize("remembering", [False, True])
 def test_every_arm_is_what_hydra_makes_of_it_alone(remembering: bool) -> None:
-    from kvdistill.config import arms
+    from kvdistill.config import compose_cache
 
     expected = [alone(overrides) for overrides in ARMS]
     if remembering:
-        arms.compose_alike_once()
+        compose_cache.compose_alike_once()
     for overrides, wanted in zip(ARMS, expected, strict=True):
-        config, choices = arms.composed(overrides)
+        config, choices = compose_cache.composed(overrides)
         assert (OmegaConf.to_container(config), choices) == wanted
 
 
 def test_arms_that_differ_in_values_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.config import arms
+    from kvdistill.config import compose_cache
 
     asked = []
-    real = arms.base
-    monkeypatch.setattr(arms, "base", lambda choices: asked.append(choices) or real(choices))
-    arms.compose_alike_once()
+    real = compose_cache.base
+    monkeypatch.setattr(
+        compose_cache, "base", lambda choices: asked.append(choices) or real(choices)
+    )
+    compose_cache.compose_alike_once()
     for weight in range(20):
-        arms.composed([f"loss.kv_weight={weight}", "fusion=staged"])
+        compose_cache.composed([f"loss.kv_weight={weight}", "fusion=staged"])
     assert asked == [("fusion=staged",)]

@@ -45,9 +45,9 @@ def test_an_unknown_field_names_the_path() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "kvdistill.cluster.child.subprocess.run",
-        "kvdistill.cluster.child.os.system",
-        "kvdistill.cluster.child.ask",
+        "kvdistill.cluster.run_module.subprocess.run",
+        "kvdistill.cluster.run_module.os.system",
+        "kvdistill.cluster.run_module.ask",
         "kvdistill.files.write_text",
         "kvdistill.config.build.ConfigError",
         "kvdistill.files",

@@ -88,12 +88,12 @@ class TestCompose:
 
 @pytest.mark.usefixtures("hydra")
 def test_a_plain_command_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.config import arms
     from kvdistill.config import compose as module
+    from kvdistill.config import compose_cache
 
     calls = []
-    real = arms.hydra_compose
-    for each in (arms, module):
+    real = compose_cache.hydra_compose
+    for each in (compose_cache, module):
         monkeypatch.setattr(each, "hydra_compose", lambda *a, **k: calls.append(a) or real(*a, **k))
     module.compose(["fusion=learnable"])
     assert len(calls) == 1

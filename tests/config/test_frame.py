@@ -65,7 +65,7 @@ def test_hydra_itself_is_left_alone(said: dict, names: str) -> None:
     from hydra import compose
     from omegaconf import OmegaConf
 
-    from kvdistill.config.frame import check
+    from kvdistill.config.hydra_guard import check
     from kvdistill.errors import ConfigError
 
     found = compose("config", return_hydra_config=True).hydra
@@ -138,14 +138,14 @@ def test_a_model_brings_code_only_where_the_command_names_it(key: str) -> None:
 def test_a_secret_is_refused_and_not_repeated(
     override: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvdistill.config import frame
+    from kvdistill.config import hydra_guard
     from kvdistill.config.compose import compose
     from kvdistill.errors import ConfigError
 
     monkeypatch.setenv("WANDB_API_KEY", "my-own-secret")
     key, value = override.split("=", 1)
     with pytest.raises(ConfigError, match=rf"^{key} holds a token or password") as caught:
-        frame.check_secrets([override])
+        hydra_guard.check_secrets([override])
     assert value not in str(caught.value)
     if key == "study":
         with pytest.raises(ConfigError, match=r"^study holds a token or password"):
@@ -153,7 +153,7 @@ def test_a_secret_is_refused_and_not_repeated(
 
 
 def test_what_is_a_secret_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.secrets import masked
+    from kvdistill.redact import masked
 
     monkeypatch.setenv("SOME_TOKEN", "short")
     monkeypatch.setenv("PGPASSWORD", "correct-horse")

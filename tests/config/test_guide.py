@@ -32,9 +32,9 @@ def test_help_names_every_group_choice_and_question() -> None:
 
 
 def test_every_group_is_described_and_its_default_marked() -> None:
-    from kvdistill.config import guide
+    from kvdistill.cli import help
 
-    found = guide.groups(ROOT / "conf")
+    found = help.groups(ROOT / "conf")
     folders = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {"teacher"}
     assert {group for group in found if "/" not in group} == folders
     for group, (default, said) in found.items():
@@ -47,9 +47,9 @@ def test_every_command_of_the_help_is_one_that_works() -> None:
     """Composes what each asks for; stages that need a study are only looked up."""
     from hydra import initialize_config_dir
 
-    from kvdistill.cluster.command import STAGES
+    from kvdistill.cli.help import COMMANDS
+    from kvdistill.cli.main import STAGES
     from kvdistill.config.compose import compose
-    from kvdistill.config.guide import COMMANDS
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for command in COMMANDS:

@@ -42,7 +42,7 @@ import pytest
     ],
 )
 def test_a_value_fits_its_kind_or_not(value: Any, hint: Any, expected: bool) -> None:
-    from kvdistill.config.kinds import fits
+    from kvdistill.config.types import fits
 
     assert fits(value, hint) is expected
 
@@ -58,7 +58,7 @@ def test_a_value_fits_its_kind_or_not(value: Any, hint: Any, expected: bool) -> 
     ],
 )
 def test_a_kind_is_said_in_words(hint: Any, says: str) -> None:
-    from kvdistill.config.kinds import words
+    from kvdistill.config.types import words
 
     assert words(hint) == says
 

@@ -39,7 +39,7 @@ def test_placement_and_division_are_no_part_of_identity() -> None:
 def test_what_reads_a_sharded_teacher_takes_all_ranks() -> None:
     from kvdistill.config.compose import compose
     from kvdistill.plan.graph import artifacts
-    from kvdistill.plan.world import world_size
+    from kvdistill.plan.world_size import world_size
 
     config = compose(["source=store", "teachers.a.placement.shard=zero3", "budget.num_gpus=2"])
     sizes = {role: world_size(node.kind, node.recipe) for role, node in artifacts(config)}

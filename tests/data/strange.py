@@ -317,8 +317,8 @@ def tried(given: Given, folder: Path) -> Outcome:
 
     Hydra must be initialised on conf/. `folder` must be empty.
     """
-    import kvdistill.cluster.builders
-    import kvdistill.train.check  # noqa: F401 - torch is not what is timed
+    import kvdistill.jobs.builders
+    import kvdistill.train.preflight  # noqa: F401 - torch is not what is timed
     from kvdistill.errors import ConfigError, UserError
 
     place, root = put(given, folder / "given"), folder / "root"
@@ -353,10 +353,10 @@ def quiet() -> Iterator[None]:
 
 def built(overrides: list[str], root: Path) -> Path:
     """The split of a command, built in this process; raises what its job would raise."""
-    from kvdistill.cluster.builders import build_split
+    from kvdistill.jobs.builders import build_split
     from kvdistill.plan.expand import expand
     from kvdistill.plan.pin import assumed
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     plan = expand([[*overrides, "stage=plan"]], ROOT / "sweeps")
     (run,) = [run for run in plan.runs.values() if run.config["trained"]]

@@ -9,8 +9,8 @@ import torch
 
 from kvdistill.alignment.base import Alignment, TextLinks
 from kvdistill.alignment.report import Report, report
-from kvdistill.data.batch import Collator, Texts
-from kvdistill.data.styles import Text
+from kvdistill.data.collate import Collator, Texts
+from kvdistill.data.prompt_style import Text
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ConfigError
 from tests.data import toys

@@ -7,9 +7,9 @@ import pytest
 
 from kvdistill.data.build import LeakError, Settings, build, documents, validate
 from kvdistill.data.leakage import Documents, Leakage
+from kvdistill.data.prompt_style import Style
 from kvdistill.data.sources.base import Source
 from kvdistill.data.split import Splitting, read, write
-from kvdistill.data.styles import Style
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ArtifactError, ConfigError
 from tests.data.toys import byte_level, record

@@ -9,9 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from kvdistill.data.build import Settings, build
+from kvdistill.data.prompt_style import Style
 from kvdistill.data.sources.base import Source
 from kvdistill.data.split import Splitting, shares
-from kvdistill.data.styles import Style
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvdistill.data.fields import MAX_FIELD_BYTES, FieldMap
+from kvdistill.data.columns import MAX_FIELD_BYTES, FieldMap
 from kvdistill.errors import ConfigError
 
 GSM8K = r"(?s)(?P<rationale>.*?)\s*####\s*(?P<answer>.*)"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from kvdistill.data.order import Stream, order
+from kvdistill.data.sampler import Stream, order
 from kvdistill.errors import ConfigError
 
 LENGTHS = [(7 * number) % 101 for number in range(600)]

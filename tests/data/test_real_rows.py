@@ -34,7 +34,7 @@ def composed():
 
 
 def test_gsm8k_train_from_a_local_copy_holds_none_of_its_test(tmp_path: Path) -> None:
-    from kvdistill.cluster.builders import build_split, build_validation
+    from kvdistill.jobs.builders import build_split, build_validation
     from kvdistill.plan.graph import artifacts
 
     nodes = dict(artifacts(composed()))

@@ -4,7 +4,7 @@ import pytest
 from hydra import compose
 from hydra.utils import instantiate
 
-from kvdistill.data.styles import Style
+from kvdistill.data.prompt_style import Style
 from kvdistill.errors import ConfigError
 from tests.data.toys import byte_level, record
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvdistill.data.styles import Text
+from kvdistill.data.prompt_style import Text
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ConfigError
 from tests.data import toys

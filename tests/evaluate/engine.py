@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 VERSION = "0.33.0"
-MADE = ("lm_eval.models.vllm_causallms", "kvdistill.evaluate.served")
+MADE = ("lm_eval.models.vllm_causallms", "kvdistill.evaluate.vllm_backend")
 """Modules that hold the stand-in once they are imported."""
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from kvdistill.evaluate.answers import Answer, Answers, model_key
 from kvdistill.evaluate.harness import evaluate
+from kvdistill.evaluate.response_cache import Answer, Answers, model_key
 from kvdistill.evaluate.suite import Suite
 from tests.evaluate.made import tiny
 

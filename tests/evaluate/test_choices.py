@@ -5,8 +5,8 @@ import math
 import pytest
 
 from kvdistill.evaluate.benchmarks import shuffled
+from kvdistill.evaluate.graders import byte_probability, probability_mass
 from kvdistill.evaluate.harness import load_tasks
-from kvdistill.evaluate.judge import byte_probability, probability_mass
 from kvdistill.evaluate.suite import Suite
 
 VECTORS = [

@@ -2,7 +2,7 @@
 
 import torch
 
-from kvdistill.evaluate import on_the_way
+from kvdistill.evaluate import in_training
 from kvdistill.evaluate.suite import Suite
 from tests.evaluate.made import tiny
 
@@ -26,18 +26,18 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
                   "tasks": ["nano_choice", "nano_logic"], "beside": ["train_questions"],
                   "limit": {"train_questions": 2}, "shots": {}},
     }  # fmt: skip
-    monkeypatch.setattr(on_the_way.load, "tokenizer", lambda *_: tokenizer)
+    monkeypatch.setattr(in_training.load, "tokenizer", lambda *_: tokenizer)
     asked = []
-    kept = on_the_way.evaluate
+    kept = in_training.evaluate
 
     def spy(model, reads, suite, data):
         asked.append((suite.tasks, suite.items_of("nano_choice"), data["test"].name))
         return kept(model, reads, suite, data)
 
-    monkeypatch.setattr(on_the_way, "evaluate", spy)
+    monkeypatch.setattr(in_training, "evaluate", spy)
     model = tiny(tokenizer).train()
     state = torch.get_rng_state()
-    found = on_the_way.scorer(config, {"split": split(tmp_path, nano_records)})(model)
+    found = in_training.scorer(config, {"split": split(tmp_path, nano_records)})(model)
     assert model.training
     assert torch.equal(state, torch.get_rng_state())
     tasks = ["nano_choice", "nano_logic"]
@@ -49,6 +49,6 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
 
 def test_a_suite_of_benchmarks_leaves_them_alone(tmp_path, nano_records, benchmarks):
     suite = Suite(name="t", tasks=["gsm8k"], shots={"gsm8k": 2}, data_root=str(benchmarks))
-    small = on_the_way.small(suite, split(tmp_path, nano_records), 3)
+    small = in_training.small(suite, split(tmp_path, nano_records), 3)
     assert small.tasks == ["test_questions"]
     assert small.items_of("test_questions") == 3

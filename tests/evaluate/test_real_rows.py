@@ -12,9 +12,9 @@ import pytest
 
 from kvdistill.evaluate import mathcheck
 from kvdistill.evaluate.harness import load_tasks
-from kvdistill.evaluate.sources import subject_of
+from kvdistill.evaluate.isolation import quiet
 from kvdistill.evaluate.suite import Suite
-from kvdistill.evaluate.undisturbed import quiet
+from kvdistill.evaluate.task_data import subject_of
 
 BESIDE = Path(__file__).parents[3] / "shared" / "benchmarks"
 ROOT = Path(os.environ.get("KVDISTILL_BENCHMARKS", BESIDE))

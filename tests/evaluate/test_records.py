@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from kvdistill.errors import ArtifactError
-from kvdistill.evaluate import records
-from kvdistill.evaluate.gather import rows_hash
+from kvdistill.evaluate import write_records
 from kvdistill.evaluate.harness import load_tasks
+from kvdistill.evaluate.isolation import quiet
+from kvdistill.evaluate.leak_check import own_rows
+from kvdistill.evaluate.results import rows_hash
 from kvdistill.evaluate.suite import Suite
-from kvdistill.evaluate.undisturbed import quiet
-from kvdistill.evaluate.validation import own_rows
 from tests.evaluate.made import tiny
 
 TASKS = {
@@ -52,7 +52,7 @@ def needs(tmp_path, nano_records):
 def written(needs: dict[str, Path], tokenizer, folder: Path):
     folder.mkdir()
     model = tiny(tokenizer)
-    records.write(
+    write_records.write(
         model, tiny(tokenizer), tokenizer, {"tasks": TASKS}, needs, folder, LEDGER, lambda *_: None
     )
     return json.loads((folder / "results.json").read_text())

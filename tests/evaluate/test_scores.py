@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from kvdistill.evaluate import scores
+from kvdistill.evaluate import aggregate
 from kvdistill.records import Item
 
 
@@ -15,7 +15,7 @@ def items(task="t", **subjects):
 
 
 def scored(rows, chance=0.0):
-    return scores.task_score("acc", rows, {row.item: chance for row in rows})
+    return aggregate.task_score("acc", rows, {row.item: chance for row in rows})
 
 
 def test_a_task_counts_items_and_beside_it_subjects():
@@ -34,38 +34,38 @@ def test_one_item_has_no_standard_error():
 
 def test_the_macro_average_counts_tasks_and_not_items():
     both = {"a": scored(items("a", x=[1] * 99)), "b": scored(items("b", x=[0]))}
-    assert scores.macro(both, ["a", "b"]) == 0.5
-    assert scores.macro(both, ["a"]) == 1.0
-    assert scores.spread(both, ["a", "b"]) == 0.5
+    assert aggregate.macro(both, ["a", "b"]) == 0.5
+    assert aggregate.macro(both, ["a"]) == 1.0
+    assert aggregate.spread(both, ["a", "b"]) == 0.5
 
 
 def test_a_missing_task_leaves_no_macro_average():
     one = {"a": scored(items("a", x=[1]))}
-    assert scores.macro(one, ["a", "b"]) is None
-    assert scores.spread(one, ["a", "b"]) is None
+    assert aggregate.macro(one, ["a", "b"]) is None
+    assert aggregate.spread(one, ["a", "b"]) is None
 
 
 @pytest.mark.parametrize(("score", "out"), [(0.25, 0.0), (0.1, 0.0), (1.0, 1.0), (0.625, 0.5)])
 def test_chance_is_nothing_and_all_right_is_one(score, out):
-    assert scores.normalised(score, 0.25) == out
+    assert aggregate.normalised(score, 0.25) == out
 
 
 def test_the_gap_needs_both_sides():
     train, test = scored(items("a", x=[1, 1])), scored(items("a", x=[1, 0]))
     both = {"train_questions": train, "test_questions": test}
-    assert scores.generalisation_gap(both) == 0.5
-    assert scores.generalisation_gap({"test_questions": test}) is None
+    assert aggregate.generalisation_gap(both) == 0.5
+    assert aggregate.generalisation_gap({"test_questions": test}) is None
 
 
 def test_the_clean_score_leaves_out_what_training_held():
     rows = items(law=[1, 1, 0, 0])
-    found = scores.cleaned(scored(rows), rows, {"law/0", "law/1", "art/9"})
+    found = aggregate.cleaned(scored(rows), rows, {"law/0", "law/1", "art/9"})
     assert (found.tainted, found.clean, found.score) == (2, 0.0, 0.5)
-    assert scores.cleaned(scored(rows), rows, set()).clean == 0.5
+    assert aggregate.cleaned(scored(rows), rows, set()).clean == 0.5
 
 
 def test_nothing_clean_has_no_score_and_no_macro_average():
     rows = items(law=[1])
-    found = scores.cleaned(scored(rows), rows, {"law/0"})
+    found = aggregate.cleaned(scored(rows), rows, {"law/0"})
     assert (found.tainted, found.clean) == (1, None)
-    assert scores.macro({"a": found}, ["a"], "clean") is None
+    assert aggregate.macro({"a": found}, ["a"], "clean") is None

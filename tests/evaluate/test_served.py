@@ -10,8 +10,8 @@ import torch
 from lm_eval.api.instance import Instance
 
 from kvdistill.errors import ConfigError, UserError
-from kvdistill.evaluate.answers import Answers
 from kvdistill.evaluate.harness import evaluate
+from kvdistill.evaluate.response_cache import Answers
 from kvdistill.evaluate.suite import Suite
 from tests.evaluate import engine
 from tests.evaluate.made import NANO, tiny
@@ -41,7 +41,7 @@ def test_without_the_package_it_is_refused_with_the_way_out():
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
 def test_it_is_refused_before_anything_is_computed():
     from kvdistill.config.compose import compose
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     with pytest.raises(ConfigError, match=r"^tasks.backend=vllm needs the package vllm"):
         check(compose(["tasks.backend=vllm"]))
@@ -52,7 +52,7 @@ def test_it_is_refused_before_anything_is_computed():
 @pytest.mark.usefixtures("hydra", "_stand_in")
 def test_a_run_of_several_ranks_is_refused():
     from kvdistill.config.compose import compose
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     check(compose(["tasks.backend=vllm"]))
     with pytest.raises(ConfigError, match=r"budget.num_gpus=2 .*stage=evaluate"):
@@ -77,10 +77,10 @@ def test_it_is_science_and_its_absence_forks_no_run_nor_the_check_of_the_data():
 def test_every_setting_is_one_of_lm_evals_own_class(suite):
     from lm_eval.models.vllm_causallms import VLLM
 
-    from kvdistill.evaluate import served
+    from kvdistill.evaluate import vllm_backend
 
-    assert issubclass(served.Served, VLLM)
-    given = served.engine(suite, torch.bfloat16)
+    assert issubclass(vllm_backend.Served, VLLM)
+    given = vllm_backend.engine(suite, torch.bfloat16)
     named = inspect.signature(VLLM.__init__).parameters
     # Those that it has no name for would be handed to vLLM itself, unread.
     assert set(given) <= {name for name, one in named.items() if one.kind != one.VAR_KEYWORD}
@@ -111,7 +111,7 @@ def test_an_answer_that_ends_is_not_truncated(suite, tokenizer, nano_records):
 
 @pytest.mark.usefixtures("_stand_in")
 def test_one_prompt_with_two_settings_has_two_answers(tokenizer, tmp_path):
-    from kvdistill.evaluate import served
+    from kvdistill.evaluate import vllm_backend
 
     model = tiny(tokenizer)
     suite = Suite(name="n", tasks=NANO, backend="vllm")
@@ -119,7 +119,7 @@ def test_one_prompt_with_two_settings_has_two_answers(tokenizer, tmp_path):
         Instance("generate_until", {}, ("Question: what", {"until": ["#"], "max_gen_toks": n}), 0)
         for n in (2, 5, 2)
     ]
-    with served.served(model, tokenizer, suite, Answers(), None) as asking:
+    with vllm_backend.served(model, tokenizer, suite, Answers(), None) as asking:
         short, long, again = asking.generate_until(requests)
     assert short == again
     assert long.startswith(short)
@@ -149,7 +149,7 @@ def test_the_engine_and_its_version_are_part_of_what_is_kept(
     for asked in (small, served, served, small):
         evaluate(model, tokenizer, asked, data, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr("kvdistill.evaluate.served.version", lambda _: "0.34.0")
+    monkeypatch.setattr("kvdistill.evaluate.vllm_backend.version", lambda _: "0.34.0")
     evaluate(model, tokenizer, served, data, cache=tmp_path)
     kept = list(tmp_path.glob("eval-*/answers.jsonl"))
     assert len(kept) == 3
@@ -184,7 +184,7 @@ def fits(model, tokenizer, suite, data) -> bool:
 
 @pytest.mark.usefixtures("_stand_in")
 def test_task_metrics_in_training_stay_with_the_model_in_memory(suite, nano_records):
-    from kvdistill.evaluate.on_the_way import small
+    from kvdistill.evaluate.in_training import small
 
     folder = nano_records.parent
     (folder / "val.jsonl").write_text(nano_records.read_text("utf-8"), "utf-8")

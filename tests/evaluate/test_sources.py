@@ -4,7 +4,14 @@ import datasets
 import pytest
 
 from kvdistill.evaluate import benchmarks as rows_of
-from kvdistill.evaluate.sources import MissingDataError, data_hash, named, read, sample, subject_of
+from kvdistill.evaluate.task_data import (
+    MissingDataError,
+    data_hash,
+    named,
+    read,
+    sample,
+    subject_of,
+)
 
 ROWS = [
     {"id": f"{subject}/{n}", "text": f"{subject} {n}"}

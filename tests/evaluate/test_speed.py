@@ -1,4 +1,4 @@
-from kvdistill.evaluate.speed import tokens_per_second
+from kvdistill.evaluate.throughput import tokens_per_second
 from tests.evaluate.made import tiny
 
 

@@ -5,9 +5,9 @@ import pytest
 from kvdistill.data.leakage import Leakage
 from kvdistill.errors import UserError
 from kvdistill.evaluate.harness import evaluate, load_tasks
+from kvdistill.evaluate.item_texts import is_private
+from kvdistill.evaluate.leak_check import task_sets
 from kvdistill.evaluate.suite import Suite
-from kvdistill.evaluate.texts import is_private
-from kvdistill.evaluate.validation import task_sets
 from tests.evaluate.made import SEVEN, right_answer, tiny
 
 

@@ -8,9 +8,9 @@ from kvdistill.data.build import LeakError, Settings, build
 from kvdistill.data.leakage import Leakage
 from kvdistill.errors import UserError
 from kvdistill.evaluate.harness import load_tasks
+from kvdistill.evaluate.isolation import quiet
+from kvdistill.evaluate.leak_check import own_rows, task_sets, validate
 from kvdistill.evaluate.suite import Suite
-from kvdistill.evaluate.undisturbed import quiet
-from kvdistill.evaluate.validation import own_rows, task_sets, validate
 from tests.data.test_build import Fixed
 from tests.data.toys import record
 from tests.evaluate.made import SEVEN
@@ -24,7 +24,7 @@ def recipe(*tasks, beside=(), data_root=None, shots=None, leakage=None, rows=Non
         "beside": list(beside), "data_root": data_root, "shots": shots or {},
     }  # fmt: skip
     style = {
-        "_target_": "kvdistill.data.styles.Style",
+        "_target_": "kvdistill.data.prompt_style.Style",
         "templates": {name: {"prompt": "{question}", "answer": "{answer}"} for name in "ab"},
     }
     room = "kvdistill.data"

@@ -74,20 +74,20 @@ def jobs(words: list[str]) -> list[list[str]]:
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("rest", sorted({asked(rest) for _, rest in commands()} - {"--help"}))
 def test_a_command_of_the_docs_works(rest: str, small: Path) -> None:
-    from kvdistill.cluster import stages
+    from kvdistill.cli import run
     from kvdistill.plan.expand import expand
 
     if rest.startswith("-sc"):
         return  # tests/config/test_guide.py completes
     lists = [[*each, f"root={small}"] for each in jobs(filled(rest, small))]
     if stage := [item.removeprefix("stage=") for item in lists[0] if item.startswith("stage=")]:
-        getattr(stages, stage[0])(lists, ROOT / "sweeps")
+        getattr(run, stage[0])(lists, ROOT / "sweeps")
     else:
         assert expand([[*each, "stage=plan"] for each in lists], ROOT / "sweeps").runs
 
 
 def test_every_stage_of_the_docs_is_one() -> None:
-    from kvdistill.cluster.command import STAGES
+    from kvdistill.cli.main import STAGES
 
     named = {stage for _, rest in commands() for stage in re.findall(r"\bstage=(\w+)", rest)}
     assert named <= set(STAGES)

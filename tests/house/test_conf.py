@@ -32,7 +32,7 @@ GIVEN = {
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     if (group, choice) == ("layers/map", "anchors"):
         given = ["layers.map.anchors='0:0, 3:3'"]

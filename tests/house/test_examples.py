@@ -47,7 +47,7 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.usefixtures("hydra")
 def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -> None:
     from kvdistill.plan.expand import expand
-    from kvdistill.report.write import build
+    from kvdistill.report.build import build
     from tests.house.test_sweeps import sound
     from tests.stats import fake
 
@@ -76,7 +76,7 @@ def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -
 def test_the_teacher_is_read_pinned_and_fits(outside: Path) -> None:
     from kvdistill.errors import ConfigError
     from kvdistill.plan.expand import expand
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     with pytest.raises(ConfigError, match="my-teacher does not exist"):
         expand([["teachers=with_own"]], outside)

@@ -43,7 +43,7 @@ def test_what_is_barred_is_found() -> None:
 
 
 def test_loaders_of_yaml_are_safe_ones() -> None:
-    from kvdistill.cluster.reach import Plain
+    from kvdistill.cli.doctor_access import Plain
     from kvdistill.evaluate.builtin import _Plain
 
     for loader in (Plain, _Plain):

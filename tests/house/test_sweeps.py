@@ -45,7 +45,7 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
     from kvdistill.plan.expand import expand
     from kvdistill.plan.identity import digest
     from kvdistill.plan.pin import assumed
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     asked = [f"sweep={sweep}", f"scale={scale}", "stage=plan", *given(scale, sweep, tmp_path)]
     plan = expand([asked], FOLDER)

@@ -39,13 +39,13 @@ def built(root: Path, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> d
 def work(folder: Path) -> None:
     """A single process's job, whose errors are raised."""
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    # As cluster/preload.py does: saving a model would import it in a deeper place, where Python
+    # As jobs/preload.py does: saving a model would import it in a deeper place, where Python
     # 3.11 may lose a module's lock to a finaliser that imports too.
     import deepspeed  # noqa: F401
 
-    from kvdistill.cluster import job
-    from kvdistill.cluster.ranks import Ranks
-    from kvdistill.cluster.status import Status
+    from kvdistill.jobs import __main__ as job
+    from kvdistill.jobs.rendezvous import Ranks
+    from kvdistill.status import Status
 
     job.work(folder, Ranks(), Status(folder))
 
@@ -70,12 +70,12 @@ class Made:
         self, config: dict[str, Any], part: str, rows: Sequence[Sequence[int]]
     ) -> list[Any]:
         """Batches of a part of the split, as a run reads them."""
-        from kvdistill.train import readings
-        from kvdistill.train.rooms import Rooms
+        from kvdistill.train import inputs
+        from kvdistill.train.objective import Rooms
 
         needs = self.folders(config)
         alignment = Rooms(config).first.reader.alignment
-        texts, collate = readings.texts(config, needs, part, alignment)
+        texts, collate = inputs.texts(config, needs, part, alignment)
         return [collate([texts[row] for row in some]) for some in rows]
 
     def distiller(self, config: dict[str, Any]) -> Any:

@@ -1,6 +1,6 @@
 """Who is exchanged with whom."""
 
-from kvdistill.kv.partners import partners
+from kvdistill.kv.shuffle_pairs import partners
 
 
 def test_the_next_text_of_another_row():

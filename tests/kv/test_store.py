@@ -144,12 +144,12 @@ def opened(made, folder=None, **changes):
     """Teacher a's store as a run opens it, after some change of what the run wants."""
     from kvdistill.geometry import Geometry
     from kvdistill.kv.store import Store
-    from kvdistill.train import readings
-    from kvdistill.train.rooms import Reader
+    from kvdistill.train import inputs
+    from kvdistill.train.objective import Reader
 
     config = made.config("source=store")
     reader = Reader.of(config, Geometry.of(config["teachers"]["a"]))
-    wanted = readings.wanted(config, "a", made.folders(config), reader)
+    wanted = inputs.wanted(config, "a", made.folders(config), reader)
     wanted = dataclasses.replace(wanted, store=folder or wanted.store, **changes)
     from kvdistill.config.build import build
 
@@ -170,14 +170,14 @@ def test_a_store_of_anything_else_is_refused_by_name(made, what):
 
 def test_a_fingerprint_names_what_was_changed(made):
     from kvdistill.geometry import Geometry
-    from kvdistill.train import readings
-    from kvdistill.train.rooms import Reader
+    from kvdistill.train import inputs
+    from kvdistill.train.objective import Reader
 
     def prints(*overrides):
         config = made.config("source=store", *overrides)
         needs = made.folders(config, kinds=("split", "model"))
         sources = Reader.of(config, Geometry.of(config["teachers"]["a"])).sources
-        return readings.prints(config, "a", needs, sources)
+        return inputs.prints(config, "a", needs, sources)
 
     def differing(*overrides):
         first, second = prints(), prints(*overrides)
@@ -218,7 +218,7 @@ def test_padding_and_company_do_not_change_what_is_read(made):
 
 
 def test_an_altered_shard_is_named_before_a_run_reads_it(made, tmp_path):
-    from kvdistill.cluster import manifest
+    from kvdistill import manifest
     from kvdistill.errors import ArtifactError
 
     folder = made.folders(made.config("source=store"))["kv.a"]
@@ -237,12 +237,12 @@ def unbuilt(made, monkeypatch):
     """A node of a store of many shards, its folder not yet built; and what builds it."""
     from kvdistill.plan.freeze import write_recipe
     from kvdistill.plan.graph import artifacts
-    from kvdistill.train import gather
+    from kvdistill.train import store_layout
 
     config = made.config("source=store")
     made.folders(config, kinds=("split", "model"))
     node = dict(artifacts(config))["kv.a"]
-    monkeypatch.setattr(gather, "SHARD_BYTES", 60_000)
+    monkeypatch.setattr(store_layout, "SHARD_BYTES", 60_000)
 
     def make(name: str) -> Path:
         folder = made.root / "artifacts" / name
@@ -297,12 +297,12 @@ def test_a_killed_build_continues_to_the_same_files(unbuilt, monkeypatch, instan
 
 
 def test_a_shard_spoilt_while_the_build_lay_idle_is_made_again(unbuilt, monkeypatch):
-    from kvdistill.train import store
+    from kvdistill.train import build_store
 
     whole, killed = unbuilt("kv-whole"), unbuilt("kv-killed")
     work(whole)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(build_store, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             work(killed)
     (killed / "shard-00001.safetensors").write_bytes(b"spoilt")
@@ -312,14 +312,14 @@ def test_a_shard_spoilt_while_the_build_lay_idle_is_made_again(unbuilt, monkeypa
 
 def test_too_little_disk_is_refused_before_anything_is_written(unbuilt, monkeypatch):
     from kvdistill.errors import UserError
-    from kvdistill.train import store
+    from kvdistill.train import build_store
 
     usage = namedtuple("usage", "total used free")
     whole, folder = unbuilt("kv-whole"), unbuilt("kv-full")
     work(whole)
     rows = sum(path.stat().st_size for path in whole.glob("shard-*"))
     with monkeypatch.context() as patch:
-        patch.setattr(store.shutil, "disk_usage", lambda _: usage(0, 0, 100_000))
+        patch.setattr(build_store.shutil, "disk_usage", lambda _: usage(0, 0, 100_000))
         with pytest.raises(
             UserError, match=r"kv-full needs \d\.\d\d MB more, for [\d,]+ kept tokens .* 0.10 MB"
         ) as refused:
@@ -332,7 +332,7 @@ def test_too_little_disk_is_refused_before_anything_is_written(unbuilt, monkeypa
 @pytest.mark.parametrize("dtype", ["float16", "int4"])
 def test_an_unknown_dtype_is_refused_when_the_plan_is_checked(made, dtype):
     from kvdistill.errors import ConfigError
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     with pytest.raises(ConfigError, match=f"source.stored.dtype={dtype} is none of float32"):
         check(made.config("source=store", f"source.stored.dtype={dtype}"))

@@ -30,13 +30,13 @@ def work(rank: int, folder: str) -> None:
     import torch
     from torch import distributed
 
-    from kvdistill import world
+    from kvdistill import distributed
 
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     torch.cuda.set_device(rank)
     store = distributed.FileStore(str(Path(folder) / "store"), 2)
     distributed.init_process_group("nccl", store=store, rank=rank, world_size=2)
-    seen: dict[Any, Any] = {"mean": float(world.mean(torch.tensor([float(rank)])))}
+    seen: dict[Any, Any] = {"mean": float(distributed.mean(torch.tensor([float(rank)])))}
     for name, dtype in CASES:
         plain = captured(body(Path(folder), name, dtype, "none", LAYERS[-1]), rank)
         for shard in ("zero3", "zero3_offload"):

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from kvdistill.config.build import build
+from kvdistill.data.prompt_style import Style
 from kvdistill.data.sources.nano import Nano as Source
-from kvdistill.data.styles import Style
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.geometry import check

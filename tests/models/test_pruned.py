@@ -19,8 +19,8 @@ def folder(tmp_path: Path) -> Path:
 
 def pruned(folder: Path, keep: list[int]) -> Any:
     from kvdistill.geometry import Geometry
+    from kvdistill.models.layer_pruning import Pruned
     from kvdistill.models.pretrained import Pretrained
-    from kvdistill.models.pruned import Pruned
 
     out = folder.parent / "out"
     recipe = Pruned(source=Pretrained(path=str(folder)), keep=keep)

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
+from kvdistill.data.prompt_style import Style
 from kvdistill.data.sources.nano import Nano as Source
-from kvdistill.data.styles import Style
 from kvdistill.geometry import Geometry
 from kvdistill.models.geometry import check
 from kvdistill.models.nano import Nano

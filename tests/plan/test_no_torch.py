@@ -25,7 +25,7 @@ def test_planning_imports_no_torch(tmp_path: Path) -> None:
 def test_commands_import_no_library_of_the_report() -> None:
     """`launch.py --help` would wait for it, and so would every command that writes none."""
     code = (
-        "import sys; import kvdistill.cluster.command;"
+        "import sys; import kvdistill.cli.main;"
         "print(*{'matplotlib', 'scipy', 'pandas', 'seaborn', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -68,7 +68,7 @@ def test_what_was_fetched_can_be_planned_without_a_network(
     import huggingface_hub
     from rich.console import Console
 
-    from kvdistill.cluster.fetch import fetch
+    from kvdistill.cli.fetch import fetch
     from kvdistill.plan.expand import expand
     from kvdistill.plan.hub import Repo
 

@@ -3,7 +3,7 @@
 import pytest
 
 from kvdistill.report.ablations import PAINTERS
-from kvdistill.report.write import build
+from kvdistill.report.build import build
 from tests.stats import fake
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kvdistill.report import audit, robustness, tables
+from kvdistill.report import extraction_audit, robustness, tables
 from kvdistill.stats.analysis import answer
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Arm, Question, Run, Scores, Study
@@ -51,7 +51,7 @@ def cells(grid, *key):
 )
 def test_a_sign_depends_on_the_extractor_when_the_two_disagree(ours, theirs, depends):
     whole, analysis = study(run("base", scores("g", *theirs)), run("arm", scores("g", *ours)))
-    grid = audit.by_task(analysis, whole.tasks)
+    grid = extraction_audit.by_task(analysis, whole.tasks)
     shown = cells(grid, "arm", "g")["difference under both"]
     assert shown.endswith("depends") is depends
     assert f"; {int(depends)} signs" in grid.caption
@@ -59,7 +59,7 @@ def test_a_sign_depends_on_the_extractor_when_the_two_disagree(ours, theirs, dep
 
 def test_letters_have_no_second_reading_and_the_baseline_no_difference():
     base, arm = run("base", scores("c", 0.5)), run("arm", scores("c", 0.75, unparsed=0.25))
-    grid = audit.by_task(study(base, arm)[1], ["c"])
+    grid = extraction_audit.by_task(study(base, arm)[1], ["c"])
     assert cells(grid, "arm", "c")["other extractor"] == "\u2014"
     assert cells(grid, "arm", "c")["difference under both"] == "\u2014"
     assert cells(grid, "arm", "c")["no answer found"] == "25.0 %"
@@ -70,7 +70,9 @@ def test_an_arm_that_lacks_a_task_is_named_and_averaged_over_nothing():
     whole, _ = study(
         run("base", scores("g", 0.5), scores("h", 0.5)), run("arm", scores("g", 1.0, truncated=1.0))
     )
-    assert "missing" in cells(audit.by_arm(whole, whole.arms()), "arm")["no answer found"]
+    assert (
+        "missing" in cells(extraction_audit.by_arm(whole, whole.arms()), "arm")["no answer found"]
+    )
     weights = robustness.weightings(whole, whole.arms())
     assert cells(weights, "arm")["average"] == "\u2014"
     assert cells(weights, "base")["average"] == "50.0"

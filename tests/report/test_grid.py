@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from kvdistill.report.grid import Grid, Value, comma_separated, file_name, latex, markdown
+from kvdistill.report.table import Grid, Value, comma_separated, file_name, latex, markdown
 
 GRID = Grid(
     "a/b",

@@ -14,7 +14,7 @@ import pytest
 
 import kvdistill
 from kvdistill.errors import ArtifactError, ConfigError
-from kvdistill.report.write import build, check_output
+from kvdistill.report.build import build, check_output
 from kvdistill.stats.hypotheses import registration
 from tests.report.conftest import HOSTILE
 from tests.stats import fake
@@ -194,7 +194,7 @@ def test_a_folder_without_a_plan_is_refused_by_name(tmp_path):
 
 
 def test_no_torch_is_imported():
-    code = "import sys; import kvdistill.report.write; sys.exit('torch' in sys.modules)"
+    code = "import sys; import kvdistill.report.build; sys.exit('torch' in sys.modules)"
     path = {"PYTHONPATH": str(Path(kvdistill.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | path)
     assert done.returncode == 0

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(900)
 def launcher(slurm: MiniSlurm, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
     """Its code waits a tenth of a second at every step, so that a run can be met at one."""
     slow = Launcher.copy_to(tmp_path_factory.mktemp("slow"), slurm)
-    path = slow.project / "src/kvdistill/cluster/status.py"
+    path = slow.project / "src/kvdistill/status.py"
     before = "        now = time.monotonic()\n"
     assert path.read_text().count(before) == 1
     path.write_text(path.read_text().replace(before, f"        time.sleep(0.1)\n{before}"))

@@ -24,7 +24,7 @@ def swept(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert [asked.count(kind) for kind in ("split", "validation", "model", "calibration", "run")] \
         == [1, 1, 3, 2, 3]  # fmt: skip
     sources = launcher.project / "src/kvdistill"
-    broken = [sources / "cluster/job.py", sources / "train/step.py", sources / "fusion/fixed.py"]
+    broken = [sources / "jobs/__main__.py", sources / "train/step.py", sources / "fusion/fixed.py"]
     kept = {
         path: path.read_text() for path in (*broken, launcher.project / "conf/fusion/fixed.yaml")
     }

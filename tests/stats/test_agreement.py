@@ -6,7 +6,7 @@ from scipy import stats
 
 from kvdistill.stats.bootstrap import mcnemar
 from kvdistill.stats.power import detectable, power
-from kvdistill.stats.seeds import paired_t, welch_t
+from kvdistill.stats.seed_tests import paired_t, welch_t
 
 ABOUT = "statsmodels is absent"
 RNG = np.random.default_rng(7)

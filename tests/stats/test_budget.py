@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kvdistill.files import read_sealed, write_sealed
+from kvdistill.report.build import build
 from kvdistill.report.tables import parity
-from kvdistill.report.write import build
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.compare import UNEQUAL
 from kvdistill.stats.load import load

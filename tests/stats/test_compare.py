@@ -11,7 +11,7 @@ from kvdistill.errors import ArtifactError
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.compare import UNPAIRED, compare
 from kvdistill.stats.load import load, long_table
-from kvdistill.stats.seeds import DEGENERATE, IDENTICAL, MISSING, OK, SINGLE, stars
+from kvdistill.stats.seed_tests import DEGENERATE, IDENTICAL, MISSING, OK, SINGLE, stars
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm
 from kvdistill.stats.summary import cell, summary

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from kvdistill.stats.bootstrap import wilson
-from kvdistill.stats.multiple import benjamini_hochberg, holm
+from kvdistill.stats.multiple_testing import benjamini_hochberg, holm
 
 
 def test_holm_by_hand():

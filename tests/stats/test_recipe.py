@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kvdistill.stats.recipe import combine
+from kvdistill.stats.combined_interval import combine
 
 
 def test_without_item_noise_it_is_the_paired_t():

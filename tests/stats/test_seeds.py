@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kvdistill.stats.seeds import (
+from kvdistill.stats.seed_tests import (
     DEGENERATE,
     IDENTICAL,
     MISSING,

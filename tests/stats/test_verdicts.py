@@ -5,6 +5,7 @@ import pytest
 
 from kvdistill.errors import ConfigError
 from kvdistill.files import write_sealed
+from kvdistill.stats.claim_measures import Measured
 from kvdistill.stats.curves import information, specialises
 from kvdistill.stats.hypotheses import (
     BASELINE_KNOWN,
@@ -17,7 +18,6 @@ from kvdistill.stats.hypotheses import (
     registration,
 )
 from kvdistill.stats.load import load
-from kvdistill.stats.measures import Measured
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.verdicts import (
     INCONCLUSIVE,

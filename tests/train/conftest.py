@@ -83,7 +83,7 @@ def batch(
 
     from kvdistill.alignment.base import Spans
     from kvdistill.alignment.soft import Soft
-    from kvdistill.data.batch import flattened
+    from kvdistill.data.collate import flattened
     from kvdistill.types import Batch, Reading
 
     def spans(count: int) -> Spans:
@@ -150,7 +150,7 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
 
         from kvdistill.config.build import build
         from kvdistill.train.module import Distiller
-        from kvdistill.train.rooms import Rooms, Weights
+        from kvdistill.train.objective import Rooms, Weights
 
         config = composed(*overrides, teachers=teachers)
         torch.manual_seed(config["seed"])
@@ -173,12 +173,12 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
     def run(*overrides: str, teachers: tuple[str, ...] = ("a", "b"), **changes: Any) -> Any:
         import torch
 
-        from kvdistill.data.order import Stream
-        from kvdistill.train.arguments import arguments
+        from kvdistill.data.sampler import Stream
         from kvdistill.train.checkpoint import newest
         from kvdistill.train.curves import Curves
         from kvdistill.train.trainer import DistillTrainer
-        from kvdistill.train.validate import Validation
+        from kvdistill.train.training_arguments import arguments
+        from kvdistill.train.validation import Validation
         from tests.train.runs import STEPS, Rows, collate
 
         name = changes.pop("name", f"run{len(list(tmp_path.iterdir()))}")

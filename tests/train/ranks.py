@@ -22,7 +22,7 @@ SETTINGS = {"compression": "kava", "fusion": "similarity"}
 @contextmanager
 def two(rank: int, folder: Path) -> Iterator[None]:
     """One of two ranks that talk by gloo and meet in a file of `folder`."""
-    from kvdistill.cluster.ranks import settle
+    from kvdistill.jobs.rendezvous import settle
 
     torch.set_num_threads(1)
     # What a launcher would have set: accelerate and DeepSpeed read it.
@@ -45,7 +45,7 @@ def build(
     """The calibrated module of a composed config; the same in every process."""
     from kvdistill.config.build import build as make
     from kvdistill.train.module import Distiller
-    from kvdistill.train.rooms import Rooms, Weights
+    from kvdistill.train.objective import Rooms, Weights
 
     student = model(STUDENT, "qwen2", seed=9).train()
     if not names:
@@ -97,12 +97,12 @@ def division(
     stop: int | None = None,
 ) -> dict[str, Any]:
     """A short training with the global batch so divided: what it read, wrote and became."""
-    from kvdistill.data.order import Stream
+    from kvdistill.data.sampler import Stream
     from kvdistill.train import checkpoint
-    from kvdistill.train.arguments import arguments
     from kvdistill.train.curves import Curves
     from kvdistill.train.trainer import DistillTrainer
-    from kvdistill.train.validate import Validation
+    from kvdistill.train.training_arguments import arguments
+    from kvdistill.train.validation import Validation
 
     read: list[list[str]] = []
     folder.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ Make = Callable[..., Any]
 def test_it_is_r2_over_all_covered_tokens(distiller: Make) -> None:
     import torch
 
-    from kvdistill.train.agreement import held_out
+    from kvdistill.train.target_r2 import held_out
 
     module = distiller()
     batches = [batch(seed=1), batch(seed=2, more=3)]
@@ -37,7 +37,7 @@ def test_it_is_r2_over_all_covered_tokens(distiller: Make) -> None:
 def test_a_student_that_holds_its_target_agrees_with_it_and_not_with_another(
     monkeypatch: pytest.MonkeyPatch, distiller: Make
 ) -> None:
-    from kvdistill.train.agreement import held_out
+    from kvdistill.train.target_r2 import held_out
 
     module = distiller()
     pairs = module.pairs
@@ -48,7 +48,7 @@ def test_a_student_that_holds_its_target_agrees_with_it_and_not_with_another(
 
 
 def test_what_it_leaves_behind_is_the_module_as_it_was(distiller: Make) -> None:
-    from kvdistill.train.agreement import held_out
+    from kvdistill.train.target_r2 import held_out
 
     module = distiller("fusion=learnable", "fusion.teacher_dropout=0.5").train()
     assert held_out(module, [batch()]) == held_out(module, [batch()])
@@ -57,7 +57,7 @@ def test_what_it_leaves_behind_is_the_module_as_it_was(distiller: Make) -> None:
 
 
 def test_a_text_alone_has_no_other_to_be_held_against(distiller: Make) -> None:
-    from kvdistill.train.agreement import held_out
+    from kvdistill.train.target_r2 import held_out
 
     found = held_out(distiller(teachers=("a",)), [batch(("a",), lengths=(7,))])
     assert found["held_out_r2"] is not None

@@ -29,7 +29,7 @@ CASES = [
 def test_a_bad_setting_is_refused(overrides: list[str], says: str) -> None:
     from kvdistill.config.compose import compose
     from kvdistill.errors import ConfigError
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     with pytest.raises(ConfigError, match=says):
         check(compose(overrides))
@@ -40,7 +40,7 @@ def test_a_bad_setting_is_refused(overrides: list[str], says: str) -> None:
 def test_anchors_are_read_alike_from_the_command_line_and_from_json(anchors: str) -> None:
     from kvdistill.config.build import build
     from kvdistill.config.compose import compose
-    from kvdistill.train.check import check
+    from kvdistill.train.preflight import check
 
     config = compose(["layers/map=anchors", f"layers.map.anchors={anchors}"])
     for each in (config, json.loads(json.dumps(config))):

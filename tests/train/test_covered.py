@@ -13,7 +13,7 @@ Make = Callable[..., Any]
 def test_covered_tokens_come_first_in_their_order() -> None:
     import torch
 
-    from kvdistill.train.covered import Covered
+    from kvdistill.train.covered_tokens import Covered
     from kvdistill.types import KV, Links
 
     def links(*counts: int) -> Links:
@@ -39,7 +39,7 @@ def test_covered_tokens_come_first_in_their_order() -> None:
 def test_a_text_with_fewer_covered_tokens_is_padded_and_masked() -> None:
     import torch
 
-    from kvdistill.train.covered import Covered
+    from kvdistill.train.covered_tokens import Covered
     from kvdistill.types import Links
 
     counts = torch.tensor([1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0])
@@ -58,7 +58,7 @@ def test_terms_and_gradients_are_those_of_all_tokens(
     import torch
 
     from kvdistill.train import step
-    from kvdistill.train.covered import Covered
+    from kvdistill.train.covered_tokens import Covered
 
     def everything(links: Any) -> Covered:
         mask = links[0].mask

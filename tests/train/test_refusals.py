@@ -86,7 +86,7 @@ def test_weights_that_are_none_are_never_saved(
 def test_a_loss_that_is_none_names_where_it_began(distiller: Make, part: str, says: str) -> None:
     import torch
 
-    from kvdistill.train import blame
+    from kvdistill.train import nonfinite
     from tests.train.conftest import batch
 
     module = distiller()
@@ -96,7 +96,7 @@ def test_a_loss_that_is_none_names_where_it_began(distiller: Make, part: str, sa
     else:
         with torch.no_grad():
             module._teachers["b"].body.layers[0].self_attn.k_proj.weight.fill_(float("nan"))
-    assert says in blame.loss(module, batch())
+    assert says in nonfinite.loss(module, batch())
 
 
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(

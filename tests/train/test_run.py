@@ -9,7 +9,7 @@ LENGTHS = [(7 * place) % 40 + 1 for place in range(100)]
 def read(*overrides: str) -> list[int]:
     """Places of a whole run's texts."""
     from kvdistill.config.compose import compose
-    from kvdistill.data.batch import Texts
+    from kvdistill.data.collate import Texts
     from kvdistill.train.run import stream
 
     known = {"__init__": lambda _: None, "lengths": LENGTHS, "__len__": lambda _: len(LENGTHS)}

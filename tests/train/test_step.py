@@ -169,7 +169,7 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
     from kvdistill.kv.base import Wanted
     from kvdistill.kv.online import Online
     from kvdistill.train.module import Distiller
-    from kvdistill.train.rooms import Rooms, Weights
+    from kvdistill.train.objective import Rooms, Weights
     from kvdistill.types import Reading
     from tests.train.conftest import model
 

@@ -166,20 +166,20 @@ def test_lora_refuses_what_cannot_teach(composed: Make, overrides: list[str], sa
 
 def test_a_tracker_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from kvdistill.errors import ConfigError
-    from kvdistill.train import arguments
+    from kvdistill.train import training_arguments
 
-    monkeypatch.setattr(arguments, "find_spec", lambda _: None)
+    monkeypatch.setattr(training_arguments, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"train\.report_to=wandb needs the package wandb"):
-        arguments.check_tracker("wandb")
+        training_arguments.check_tracker("wandb")
     with pytest.raises(ConfigError, match=r"train\.report_to=paper is no tracker"):
-        arguments.check_tracker("paper")
-    arguments.check_tracker("none")
+        training_arguments.check_tracker("paper")
+    training_arguments.check_tracker("none")
 
 
 def test_when_a_run_converged(tmp_path: Any) -> None:
     import json
 
-    from kvdistill.train.spent import convergence
+    from kvdistill.train.run_ledger import convergence
 
     scores = [0.0, 0.2, 0.55, 0.5, 0.6]
     lines = [{"step": 10 * i, "split": "val", "exact_match": x, "train_s": 1.0 * i}

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from kvdistill.cluster import gang, status
+from kvdistill import status
+from kvdistill.cluster import forkserver
 from kvdistill.cluster.environment import common
-from kvdistill.cluster.job import NO_SPACE, full
-from kvdistill.cluster.screen import progress as bars_on_stderr
-from kvdistill.cluster.settle import because
+from kvdistill.cluster.job_failures import because
 from kvdistill.config.cluster import Local
+from kvdistill.console import progress as bars_on_stderr
 from kvdistill.files import is_complete
+from kvdistill.jobs.__main__ import NO_SPACE, full
 from kvdistill.plan.freeze import thaw
 from kvdistill.plan.graph import Node
-from kvdistill.plan.world import world_size
+from kvdistill.plan.world_size import world_size
 
 POLL_S = 0.2
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -30,7 +31,7 @@ class Jobs:
 
     waiting: list[Node]
     folders: Mapping[str, Path]
-    running: dict[str, gang.Gang] = field(default_factory=dict)
+    running: dict[str, forkserver.Gang] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """Name -> the one line that says why."""
     given_up: set[str] = field(default_factory=set)
@@ -58,7 +59,7 @@ class Jobs:
                 ranks = self.ranks(node.name)
                 if not self.running or self.taken + ranks <= slots:  # a wide job runs alone
                     self.waiting.remove(node)
-                    self.running[node.name] = gang.start(self.folders[node.name], ranks)
+                    self.running[node.name] = forkserver.start(self.folders[node.name], ranks)
 
     @property
     def taken(self) -> int:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvdistill.secrets import masked
+from kvdistill.redact import masked
 
 ENTRY = "launch.py"
 

@@ -16,15 +16,15 @@ import submitit
 from filelock import FileLock
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-from kvdistill.cluster import scheduler, snapshot
-from kvdistill.cluster.batches import Asks, Batch, asks, batches
+from kvdistill.cluster import code_snapshot, slurm_commands
 from kvdistill.cluster.environment import for_job
-from kvdistill.cluster.status import Status
-from kvdistill.cluster.work import Report, Work
+from kvdistill.cluster.slurm_arrays import Asks, Batch, asks, batches
+from kvdistill.cluster.slurm_job import Report, Work
 from kvdistill.config.cluster import Slurm
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
+from kvdistill.status import Status
 
 OPTIONS = ("partition", "account", "qos", "constraint")
 REPORT = "report"
@@ -55,11 +55,11 @@ class Submission:
         One command at a time under a root, so that two asking for the same submit it once.
         """
         with FileLock(self.root / ".submit.lock"):
-            queued = scheduler.queue()
+            queued = slurm_commands.queue()
             unfinished = [node for node in nodes if not is_complete(self.folders[node.name])]
-            self.ids |= scheduler.joined((self.folders[n.name] for n in unfinished), queued)
+            self.ids |= slurm_commands.joined((self.folders[n.name] for n in unfinished), queued)
             todo = [node for node in unfinished if node.name not in self.ids]
-            code = snapshot.take(self.root) if todo else None
+            code = code_snapshot.take(self.root) if todo else None
             for batch in self.batches(unfinished, todo):
                 assert code is not None
                 self.send(batch, code)
@@ -90,24 +90,24 @@ class Submission:
             self.ids[node.name] = job.job_id
             self.submitted.append(node.name)
             facts = {"study": self.study, "log": str(job.paths.stdout), "code": code.name}
-            scheduler.record(folder, job.job_id, submitted=time.time(), **facts)
+            slurm_commands.record(folder, job.job_id, submitted=time.time(), **facts)
 
     def send_report(
         self, nodes: Sequence[Node], stats: Mapping[str, Any], queued: Mapping[str, Any]
     ) -> None:
         """Submits the report, after all these jobs whatever becomes of them."""
         place = self.study_folder / "slurm" / REPORT
-        if not self.submitted and scheduler.recorded(place).get("job_id") in queued:
+        if not self.submitted and slurm_commands.recorded(place).get("job_id") in queued:
             return
         asked = asks(self.settings, REPORT)
-        code = snapshot.take(self.root)
+        code = code_snapshot.take(self.root)
         after = after_all([self.ids[node.name] for node in nodes])
         executor = self.executor(REPORT, asked, after, code)
         names = {node.name: str(self.folders[node.name].resolve()) for node in nodes}
         job = executor.submit(
             Report(), str(self.root.resolve()), str(self.study_folder), dict(stats), names
         )
-        scheduler.record(place, job.job_id, log=str(job.paths.stdout), submitted=time.time())
+        slurm_commands.record(place, job.job_id, log=str(job.paths.stdout), submitted=time.time())
 
     def executor(self, kind: str, asked: Asks, after: str | None, code: Path) -> submitit.Executor:
         """Submitit's executor for jobs of one kind."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from kvdistill.cluster import fetch, local, scheduler, screen, settle, status
+from kvdistill import console, status
+from kvdistill.cli import fetch
+from kvdistill.cluster import job_failures, local, slurm_commands
 from kvdistill.config.cluster import Local, Slurm
 from kvdistill.config.schema import typed
 from kvdistill.files import is_complete
@@ -68,11 +70,11 @@ def wait(
     nodes: Sequence[Node], folders: Mapping[str, Path], ids: Mapping[str, str]
 ) -> dict[str, str]:
     """Stays until none of the jobs is queued any more; the failed ones with their reason."""
-    with screen.progress() as progress:
+    with console.progress() as progress:
         bar = progress.add_task("all jobs", total=len(nodes))
-        while not scheduler.queue().keys().isdisjoint(ids[node.name] for node in nodes):
+        while not slurm_commands.queue().keys().isdisjoint(ids[node.name] for node in nodes):
             done = sum(is_complete(folders[node.name]) for node in nodes)
             running = [n.name for n in nodes if status.read(folders[n.name])["state"] == "running"]
             progress.update(bar, completed=done, description=f"{len(running)} running")
             time.sleep(WAIT_S)
-    return settle.settle({node.name: folders[node.name] for node in nodes})
+    return job_failures.settle({node.name: folders[node.name] for node in nodes})

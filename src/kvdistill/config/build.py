@@ -7,7 +7,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
-from kvdistill.config import kinds
+from kvdistill.config import types
 from kvdistill.errors import ConfigError, UserError
 
 WAYS = {"_target_", "_partial_"}
@@ -56,21 +56,21 @@ def check(path: str, node: Mapping[str, Any]) -> None:
         if not str(each["_target_"]).startswith("kvdistill."):
             raise ConfigError(
                 f"{where}._target_ must lie inside kvdistill., got "
-                f"{kinds.shown(each['_target_'])}. "
+                f"{types.shown(each['_target_'])}. "
                 f"Put the strategy in a module of the package."
             )
         if unknown := [key for key in each if str(key).startswith("_") and key not in WAYS]:
             raise ConfigError(f"{where}.{unknown[0]} is no setting. Give settings by their names.")
     for where, each in found:
-        kinds.check(where, each, target(where, each))
+        types.check(where, each, target(where, each))
 
 
 def check_plain(path: str, node: Any) -> None:
     """Refuses text that Hydra would still replace, by an environment variable for one."""
-    for where, value in kinds.leaves(path, node):
+    for where, value in types.leaves(path, node):
         if isinstance(value, str) and "${" in value:
             raise ConfigError(
-                f"{where}={kinds.shown(value)} must not hold ${{ once it is resolved. Leave it out."
+                f"{where}={types.shown(value)} must not hold ${{ once it is resolved. Leave it out."
             )
 
 
@@ -86,7 +86,7 @@ def target(path: str, node: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{path}._target_: {str(error).splitlines()[0]}") from error
     if not inspect.isclass(found) or f"{found.__module__}.{found.__qualname__}" != name:
         raise ConfigError(
-            f"{path}._target_={kinds.cut(name)} is no class that a module of kvdistill defines. "
+            f"{path}._target_={types.cut(name)} is no class that a module of kvdistill defines. "
             f"Name one as module and class."
         )
     return found

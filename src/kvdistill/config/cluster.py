@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from kvdistill.config import kinds
+from kvdistill.config import types
 from kvdistill.config.structured import structured
 from kvdistill.errors import ConfigError
 
@@ -89,7 +89,7 @@ def kind(node: Mapping[str, Any]) -> type:
     name = node.get("name")
     if not isinstance(name, str) or name not in KINDS:
         raise ConfigError(
-            f"cluster.name={kinds.cut(str(name))} is no cluster. Choose one of {', '.join(KINDS)}."
+            f"cluster.name={types.cut(str(name))} is no cluster. Choose one of {', '.join(KINDS)}."
         )
     return KINDS[name]
 

@@ -11,8 +11,16 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from kvdistill import secrets
-from kvdistill.config import arms, build, frame, required, sanity, schema, trust
+from kvdistill import redact
+from kvdistill.config import (
+    build,
+    check_shape,
+    check_values,
+    compose_cache,
+    hydra_guard,
+    schema,
+    trust,
+)
 from kvdistill.errors import ConfigError
 
 Config = dict[str, Any]
@@ -25,13 +33,13 @@ def compose(overrides: Sequence[str]) -> Config:
     Needs Hydra to be initialised (by `hydra.main` or `initialize_config_dir`).
     """
     try:
-        with frame.no_environment():
-            composed, choices = arms.composed(overrides)
+        with hydra_guard.no_environment():
+            composed, choices = compose_cache.composed(overrides)
             config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error)) from error
     if any(item.startswith("+") for item in overrides):  # what is known costs as much again
-        sanity.check_added(overrides, list(known_keys()))
+        check_values.check_added(overrides, list(known_keys()))
     return checked(cast("Config", config), choices)
 
 
@@ -42,17 +50,17 @@ def checked(config: Config, choices: Mapping[str, Any]) -> Config:
         for group, choice in choices.items()
         if not group.startswith("hydra/") and "@" not in group
     }
-    required.check_size("", config)
+    check_shape.check_size("", config)
     build.check_plain("", config)
-    if held := next(secrets.holders(config), None):
-        raise ConfigError(frame.told(held))
-    sanity.check_whole(config)
-    required.check(config)
+    if held := next(redact.holders(config), None):
+        raise ConfigError(hydra_guard.told(held))
+    check_values.check_whole(config)
+    check_shape.check(config)
     trust.check(config, config["trust"])
     schema.normalise(config)
     check_arm(config)
-    sanity.check(config)
-    required.check_finite(config)
+    check_values.check(config)
+    check_shape.check_finite(config)
     return config
 
 

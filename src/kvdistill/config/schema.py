@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kvdistill.config import cluster, estimate, kinds, placement
+from kvdistill.config import cluster, estimate, placement, types
 from kvdistill.config.estimate import Estimate
 from kvdistill.config.structured import structured
 from kvdistill.errors import ConfigError
@@ -127,7 +127,7 @@ def check(config: Mapping[str, Any]) -> None:
         for path in paths:
             value = lookup(config, path)
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"{path} must be a number, got {kinds.shown(value)}.")
+                raise ConfigError(f"{path} must be a number, got {types.shown(value)}.")
             if not least <= value < float("inf"):
                 raise ConfigError(f"{path} must be {words}, got {value}.")
     check_seed(config)
@@ -152,7 +152,7 @@ def check_deepspeed(config: Mapping[str, Any]) -> None:
     zero = given.get("zero_optimization") or {}
     if not isinstance(zero, Mapping):
         raise ConfigError(
-            f"train.deepspeed.zero_optimization={kinds.shown(zero)} must be a mapping. Use "
+            f"train.deepspeed.zero_optimization={types.shown(zero)} must be a mapping. Use "
             "train=zero2."
         )
     stage = zero.get("stage", 0)
@@ -182,7 +182,7 @@ def check_seed(config: Mapping[str, Any]) -> None:
     seed = config["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
         raise ConfigError(
-            f"seed must be a whole number of 0 or more, below 2**32, got {kinds.shown(seed)}."
+            f"seed must be a whole number of 0 or more, below 2**32, got {types.shown(seed)}."
         )
 
 

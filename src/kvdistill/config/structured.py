@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kvdistill.config import kinds
+from kvdistill.config import types
 from kvdistill.errors import ConfigError
 
 _whole: dict[tuple[type, str, str], Any] = {}
@@ -38,11 +38,11 @@ def made(kind: type, node: Mapping[str, Any], path: str, convert: Callable[[Any]
         found = convert(OmegaConf.merge(OmegaConf.structured(kind), dict(node)))
     except (OmegaConfBaseException, OverflowError) as error:
         key = f"{path}.{told}" if (told := getattr(error, "full_key", None)) else path
-        raise ConfigError(f"{key}: {kinds.cut(str(error).splitlines()[0])}.") from error
+        raise ConfigError(f"{key}: {types.cut(str(error).splitlines()[0])}.") from error
     if isinstance(found, kind):  # OmegaConf looks at no item of a mapping that it merges
         for name, hint in get_type_hints(kind).items():
-            if not kinds.fits(value := getattr(found, name), hint):
+            if not types.fits(value := getattr(found, name), hint):
                 raise ConfigError(
-                    f"{path}.{name}={kinds.shown(value)} must be {kinds.words(hint)}."
+                    f"{path}.{name}={types.shown(value)} must be {types.words(hint)}."
                 )
     return found

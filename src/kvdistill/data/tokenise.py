@@ -13,8 +13,8 @@ from jaxtyping import Bool, Int
 from transformers import PreTrainedTokenizerBase
 
 from kvdistill.alignment.base import Spans
-from kvdistill.data.pieces import piece_bytes
-from kvdistill.data.styles import Text
+from kvdistill.data.prompt_style import Text
+from kvdistill.data.token_bytes import piece_bytes
 from kvdistill.errors import ConfigError
 
 

@@ -16,8 +16,8 @@ from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
 
 from kvdistill.errors import UserError
-from kvdistill.evaluate.sources import MissingDataError
-from kvdistill.evaluate.texts import PREFIX
+from kvdistill.evaluate.item_texts import PREFIX
+from kvdistill.evaluate.task_data import MissingDataError
 
 TASKS = Path(__file__).parent / "tasks"
 

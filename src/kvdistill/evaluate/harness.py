@@ -12,13 +12,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.evaluate import builtin
-from kvdistill.evaluate.answers import Answers, model_key
-from kvdistill.evaluate.asking import Asking, Progress
-from kvdistill.evaluate.gather import Evaluation, gathered
-from kvdistill.evaluate.scorer import Scorer
-from kvdistill.evaluate.sources import MissingDataError
+from kvdistill.evaluate.cached_lm import Asking, Progress
+from kvdistill.evaluate.hf_backend import Scorer
+from kvdistill.evaluate.isolation import frozen, quiet
+from kvdistill.evaluate.response_cache import Answers, model_key
+from kvdistill.evaluate.results import Evaluation, gathered
 from kvdistill.evaluate.suite import Suite
-from kvdistill.evaluate.undisturbed import frozen, quiet
+from kvdistill.evaluate.task_data import MissingDataError
 
 TASKS = Path(__file__).parent / "tasks"
 MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
@@ -126,7 +126,7 @@ def _engine(
     answers: Answers, progress: Progress | None,
 ) -> AbstractContextManager[Asking]:  # fmt: skip
     if suite.backend == "vllm":
-        from kvdistill.evaluate.served import served  # an optional package
+        from kvdistill.evaluate.vllm_backend import served  # an optional package
 
         return served(model, tokenizer, suite, answers, progress)
     return nullcontext(
@@ -143,7 +143,7 @@ def _answers(
     if cache is None:
         return Answers()
     if suite.backend == "vllm":
-        from kvdistill.evaluate.served import facts  # an optional package
+        from kvdistill.evaluate.vllm_backend import facts  # an optional package
 
         settings = facts(suite)
     else:

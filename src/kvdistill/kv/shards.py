@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kvdistill.data.styles import Style
+from kvdistill.data.prompt_style import Style
 from kvdistill.errors import ConfigError
 from kvdistill.files import read_json, sha256, write_json
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kvdistill.errors import UserError
 from kvdistill.kv.base import Kept, TeacherKV, Wanted
-from kvdistill.kv.partners import partners
+from kvdistill.kv.shuffle_pairs import partners
 from kvdistill.types import Tokens
 
 

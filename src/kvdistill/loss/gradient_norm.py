@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kvdistill import world
+from kvdistill import distributed
 from kvdistill.errors import ConfigError
 from kvdistill.loss.balance import Balance
 
@@ -42,7 +42,7 @@ class GradientNorm(Balance):
         step: int,
     ) -> Float[Tensor, ""]:
         if step % self.every == 0:
-            ours, theirs = world.mean(torch.stack([norm(ce, shared), norm(kv, shared)]))
+            ours, theirs = distributed.mean(torch.stack([norm(ce, shared), norm(kv, shared)]))
             # A batch that no teacher covers pulls on nothing, and says nothing of the ratio.
             if theirs > 0:
                 now = self.ratio * ours / theirs

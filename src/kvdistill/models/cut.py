@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from kvdistill.geometry import Geometry
+from kvdistill.models.layer_pruning import Pruned
 from kvdistill.models.pretrained import Pretrained
-from kvdistill.models.pruned import Pruned
 
 
 @dataclass(frozen=True, kw_only=True)

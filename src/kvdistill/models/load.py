@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kvdistill import world
+from kvdistill import distributed
 from kvdistill.config import placement
 from kvdistill.config.build import build
 from kvdistill.errors import ConfigError
@@ -66,7 +66,7 @@ def body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: int) 
         raise ConfigError(
             f"{role}.dtype=float16 cannot be sharded on a CPU. Use bfloat16 or float32."
         )
-    from kvdistill.models.sharded import shard  # DeepSpeed is slow to import
+    from kvdistill.models.zero3 import shard  # DeepSpeed is slow to import
 
     width = node["geometry"]["hidden_size"]
     return shard(load, kind, width, offload=how == "zero3_offload")
@@ -75,7 +75,7 @@ def body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: int) 
 def device(node: Mapping[str, Any], role: str) -> torch.device:
     """Where this process computes with the model. Raises ConfigError for a GPU that is missing."""
     wanted = placement.read(node, role).device
-    found = world.local_device()
+    found = distributed.local_device()
     if wanted == "cuda" and found.type != "cuda":
         raise ConfigError(
             f"{role}.placement.device=cuda, but this machine shows no GPU. Use auto or cpu."

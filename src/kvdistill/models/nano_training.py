@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from torch.optim import AdamW, Muon, Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kvdistill.data.prompt_style import Style, Text
 from kvdistill.data.split import read_part
-from kvdistill.data.styles import Style, Text
 from kvdistill.errors import ConfigError
 
 Row = tuple[list[int], int]

@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from kvdistill.data.styles import Style
+from kvdistill.data.prompt_style import Style
 from kvdistill.geometry import Geometry
+from kvdistill.models.layer_pruning import Pruned
 from kvdistill.models.nano_training import Training, encode, one_thread, rendered
 from kvdistill.models.pretrained import Pretrained
-from kvdistill.models.pruned import Pruned
 
 
 @dataclass(frozen=True, kw_only=True)

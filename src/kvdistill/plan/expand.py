@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kvdistill.config import arms
+from kvdistill.config import compose_cache
 from kvdistill.config.cluster import checked_resources
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import check_seed, typed
@@ -85,7 +85,7 @@ class Plan:
 
 def expand(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
     """The plan of one command: one override list without `-m`, one a job with it."""
-    arms.compose_alike_once()
+    compose_cache.compose_alike_once()
     composer = Composer()
     varied = [key for key in keys_that_vary(job_overrides) if key not in UNVARIED]
     plan: Plan | None = None

@@ -23,7 +23,7 @@ Raise it with any change of theirs that gives other tensors.
 """
 
 INTRODUCED: dict[str, Any] = {
-    "adapter": {"_target_": "kvdistill.models.whole.Whole"},
+    "adapter": {"_target_": "kvdistill.models.full_finetune.Whole"},
     "train.group_by_length": False,
     "tasks.backend": "hf",
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kvdistill.config import kinds
+from kvdistill.config import types
 from kvdistill.errors import ConfigError
 from kvdistill.files import sha256
 from kvdistill.plan.hub import Found, Repo, resolve
@@ -84,7 +84,7 @@ def check_place(local: str, path: str) -> None:
         there, readable = place.exists(), place.is_file() or place.is_dir()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}={kinds.shown(local)} is no name that a file can have."
+            f"{path}={types.shown(local)} is no name that a file can have."
         ) from error
     if not there:
         raise ConfigError(f"{path}={local} does not exist. Give an existing file or folder.")

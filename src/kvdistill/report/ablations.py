@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from kvdistill.report.figures.cells import columns, heatmap
+from kvdistill.report.figures.heatmap import columns, heatmap
 from kvdistill.report.figures.scores import chosen
 from kvdistill.report.figures.style import Drawn, Look
-from kvdistill.report.words import task_names
+from kvdistill.report.format import task_names
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.curves import last
 from kvdistill.stats.study import MACRO, Arm, Question

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kvdistill.report.figures.training import Curves
-from kvdistill.report.grid import Grid, Value
-from kvdistill.report.words import DASH
+from kvdistill.report.format import DASH
+from kvdistill.report.table import Grid, Value
 
 MOST_ROWS = 40
 """Steps that are listed; curves.jsonl of each run has all."""

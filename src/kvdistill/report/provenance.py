@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from kvdistill.plan.sweep import literal
-from kvdistill.report.grid import Grid, Value
+from kvdistill.report.table import Grid, Value
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 

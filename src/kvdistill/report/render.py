@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from kvdistill.report import words
-from kvdistill.report.content import Content
+from kvdistill.report import format
 from kvdistill.report.figures.style import Drawn
-from kvdistill.report.grid import Grid, file_name
-from kvdistill.report.safe import spelled
+from kvdistill.report.page_data import Content
+from kvdistill.report.table import Grid, file_name
+from kvdistill.sanitise import spelled
 from kvdistill.stats.hypotheses import WITHDRAWN
-from kvdistill.stats.seeds import LEGEND
+from kvdistill.stats.seed_tests import LEGEND
 
 ASSETS = files("kvdistill.report").joinpath("page")
 
@@ -27,8 +27,8 @@ def page(content: Content) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        svg=svg, slug=file_name, clean=spelled, bound=words.bound, measured=words.measured,
-        signed=words.signed, json=inline_json, share=lambda v: f"{100 * v:.1f}",
+        svg=svg, slug=file_name, clean=spelled, bound=format.bound, measured=format.measured,
+        signed=format.signed, json=inline_json, share=lambda v: f"{100 * v:.1f}",
     )  # fmt: skip
     return environment.from_string(asset("index.html.j2")).render(
         c=content,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from kvdistill.report.grid import Grid, Value, mean_of
-from kvdistill.report.words import DASH, signed, task_names
+from kvdistill.report.format import DASH, signed, task_names
+from kvdistill.report.table import Grid, Value, mean_of
 from kvdistill.stats.study import MACRO, Arm, Run, Scores, Study
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from kvdistill.report.figures.cells import heatmap
+from kvdistill.report.figures.heatmap import heatmap
 from kvdistill.report.figures.scores import chosen
 from kvdistill.report.figures.style import Drawn
-from kvdistill.report.grid import Grid, Value
-from kvdistill.report.words import task_names
+from kvdistill.report.format import task_names
+from kvdistill.report.table import Grid, Value
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.curves import by_teacher, routing
 

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kvdistill.report import ablations, audit, robustness, tables
-from kvdistill.report.content import Content, QuestionSection
-from kvdistill.report.disagree import browser, pair_of
+from kvdistill.report import ablations, extraction_audit, robustness, tables
+from kvdistill.report.disagreements import browser, pair_of
 from kvdistill.report.figures import scores
 from kvdistill.report.figures.forest import forest
 from kvdistill.report.figures.style import Look, looks
+from kvdistill.report.format import line, sentence, task_names
+from kvdistill.report.page_data import Content, QuestionSection
 from kvdistill.report.provenance import provenance
 from kvdistill.report.routing_section import routing_section
 from kvdistill.report.training_section import main_arms, training_section
-from kvdistill.report.words import line, sentence, task_names
 from kvdistill.stats.analysis import Analysis, matrix
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Study
@@ -57,7 +57,7 @@ def gather(
         budget=tables.budget(study),
         parity=tables.parity(study),
         leakage=tables.leakage(study),
-        audit=audit.by_arm(study, arms),
+        audit=extraction_audit.by_arm(study, arms),
         provenance=provenance(study, settings),
         selftest=selftest,
         lines=[
@@ -119,7 +119,7 @@ def question(
         scores=tables.scores(table, analysis.ties, f"{asked.name}_scores"),
         differences=tables.differences(analysis),
         cells=tables.cells(analysis, study.tasks),
-        extraction=audit.by_task(analysis, study.tasks),
+        extraction=extraction_audit.by_task(analysis, study.tasks),
         ablation=ablations.figures(analysis, local),
         routing=routing_section(analysis),
         browser=browser(analysis, study.tasks),

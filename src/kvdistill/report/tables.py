@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvdistill.records import MANY_EPOCHS
-from kvdistill.report.grid import Grid, Value, mean_of
-from kvdistill.report.words import DASH, p_text, signed, span, task_names
+from kvdistill.report.format import DASH, p_text, signed, span, task_names
+from kvdistill.report.table import Grid, Value, mean_of
 from kvdistill.stats.analysis import Analysis
-from kvdistill.stats.budget import TOLERANCE, checked, group, off, outliers, usual
 from kvdistill.stats.compare import Difference
-from kvdistill.stats.seeds import LEGEND, OK, stars
+from kvdistill.stats.equal_budget import TOLERANCE, checked, group, off, outliers, usual
+from kvdistill.stats.seed_tests import LEGEND, OK, stars
 from kvdistill.stats.study import MACRO, Arm, Study
 from kvdistill.stats.summary import Cell, Table
 

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from kvdistill.report.words import task_names
+from kvdistill.report.format import task_names
 from kvdistill.stats.summary import Cell, Table, summary
 
 

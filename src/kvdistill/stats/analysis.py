@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kvdistill.stats.compare import UNEQUAL, Comparison, compare
-from kvdistill.stats.multiple import benjamini_hochberg, holm
+from kvdistill.stats.multiple_testing import benjamini_hochberg, holm
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Question, Study
 from kvdistill.stats.summary import Table, rows, table

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kvdistill.stats import bootstrap, budget, power, recipe
+from kvdistill.stats import bootstrap, combined_interval, equal_budget, power
 from kvdistill.stats.bootstrap import Interval
-from kvdistill.stats.items import unpaired
-from kvdistill.stats.seeds import IDENTICAL, MISSING, OK, TTest, paired_t, welch_t
+from kvdistill.stats.item_matrix import unpaired
+from kvdistill.stats.seed_tests import IDENTICAL, MISSING, OK, TTest, paired_t, welch_t
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Run
 
@@ -36,7 +36,7 @@ class Difference:
     unpaired: TTest | None = None
     item: Interval | None = None
     """These checkpoints, new items."""
-    recipe: Interval | None = None
+    combined_interval: Interval | None = None
     """The recipe: new seeds and new items. The claim that verdicts use."""
     mcnemar: float | None = None
     """Mid-p, where each arm is one run."""
@@ -109,7 +109,7 @@ def difference(
     gaps = [f"{one.label}: {gap}" for one in (arm, baseline) for gap in one.gaps(endpoint, tasks)]
     if gaps or not tasks:
         return Difference(endpoint=endpoint, status=MISSING, why="; ".join(gaps) or "no task")
-    if why := budget.refused(arm, baseline):
+    if why := equal_budget.refused(arm, baseline):
         return Difference(endpoint=endpoint, status=UNEQUAL, why=why)
     names = list(tasks) if endpoint == MACRO else [endpoint]
     a, b, kind, notes = match(arm, baseline)
@@ -236,7 +236,7 @@ def combine(
     if not parts:
         return None
     df = item.df if np.isfinite(item.df) else 1e9
-    return recipe.combine(estimate, parts, item.se, df, settings.confidence)
+    return combined_interval.combine(estimate, parts, item.se, df, settings.confidence)
 
 
 def item_interval(

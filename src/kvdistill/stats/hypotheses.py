@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from kvdistill.config import kinds
+from kvdistill.config import types
 from kvdistill.errors import ConfigError
 from kvdistill.stats.study import MACRO, Arm
 
@@ -58,8 +58,8 @@ def claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
             raise ConfigError(f"{where}.{key} is no key of a claim. Use {', '.join(known)}.")
     for key in ("name", "arm"):
         if not node.get(key):
-            raise ConfigError(f"{where}: a claim needs {key}, got {kinds.shown(dict(node))}.")
-    kinds.check(where, node, Claim)
+            raise ConfigError(f"{where}: a claim needs {key}, got {types.shown(dict(node))}.")
+    types.check(where, node, Claim)
     try:
         return Claim(**node)
     except ConfigError as error:

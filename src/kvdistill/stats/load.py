@@ -9,7 +9,7 @@ import pandas as pd
 
 from kvdistill.errors import ArtifactError
 from kvdistill.files import check_hashes, read_json, read_sealed
-from kvdistill.stats.items import Reader
+from kvdistill.stats.item_matrix import Reader
 from kvdistill.stats.study import Arm, Question, Run, Scores, Study
 
 RECORDS = ("results.json", "items.parquet", "curves.jsonl", "routing.json")

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import special, stats
 
-from kvdistill.stats.seeds import Values
+from kvdistill.stats.seed_tests import Values
 
 MOST_SEEDS = 1000
 SECANT = 1e-4

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import special, stats
 
 from kvdistill.stats import bootstrap
-from kvdistill.stats.recipe import combine
-from kvdistill.stats.seeds import paired_t, welch_t
+from kvdistill.stats.combined_interval import combine
+from kvdistill.stats.seed_tests import paired_t, welch_t
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 

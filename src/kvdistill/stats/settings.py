@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from kvdistill.config import kinds
+from kvdistill.config import types
 from kvdistill.errors import ConfigError
 from kvdistill.stats.hypotheses import claim
 
@@ -68,5 +68,5 @@ def settings(node: Mapping[str, Any] | None) -> Settings:
     for key in node or {}:
         if key not in known:
             raise ConfigError(f"stats.{key} is no setting. Choose one of {', '.join(known)}.")
-    kinds.check("stats", node or {}, Settings)
+    types.check("stats", node or {}, Settings)
     return Settings(**(node or {}))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kvdistill.stats.claim_measures import Measured, measure
 from kvdistill.stats.hypotheses import WITHDRAWN, Claim, claim, digest, recorded
-from kvdistill.stats.measures import Measured, measure
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Arm, Question, Study
 

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kvdistill import world
+from kvdistill import distributed
 from kvdistill.config.compose import Config
-from kvdistill.data.order import evenly
+from kvdistill.data.sampler import evenly
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, LayerMoments
 from kvdistill.kv.moments import Moments
-from kvdistill.kv.partners import partners
 from kvdistill.kv.rotary import STILL, rotaries
+from kvdistill.kv.shuffle_pairs import partners
 from kvdistill.models.capture import Capture
 from kvdistill.plan.graph import ONLY
-from kvdistill.train import readings
-from kvdistill.train.rooms import Reader
+from kvdistill.train import inputs
+from kvdistill.train.objective import Reader
 from kvdistill.train.step import aligned, linked, positions_of
 from kvdistill.types import Batch
 
@@ -42,7 +42,7 @@ def build(
     """
     config = dict(recipe)
     reader = Reader.of(config, Geometry.of(config["teachers"][ONLY]))
-    texts, collate = readings.texts(config, needs, "train_teachers", reader.alignment)
+    texts, collate = inputs.texts(config, needs, "train_teachers", reader.alignment)
     wanted = config["train"]["calibration_rows"]
     judged = max(wanted // 4, 2)
     rows = evenly(len(texts), wanted + judged)
@@ -51,7 +51,7 @@ def build(
     for done, (part, chunk) in enumerate(chunks):
         measure(collate([texts[row] for row in chunk]), part)
         progress(done + 1, len(chunks))
-    if world.leads():
+    if distributed.leads():
         Calibration(**measure.moments).save(folder)
     return {"texts": len(rows), "fit_tokens": measure.tokens}
 
@@ -61,9 +61,9 @@ class Measure:
 
     def __init__(self, config: Config, needs: Mapping[str, Path], reader: Reader) -> None:
         self.reader = reader
-        self.teacher = readings.itself(config, ONLY, needs, reader)
-        self.device = world.local_device()
-        self.student = readings.student(config, needs).eval().to(self.device)
+        self.teacher = inputs.itself(config, ONLY, needs, reader)
+        self.device = distributed.local_device()
+        self.student = inputs.student(config, needs).eval().to(self.device)
         layers = [source.student for source in reader.sources]
         self.capture = Capture(self.student, layers)
         turning = reader.position.needs_rotary

@@ -16,7 +16,7 @@ from kvdistill.kv.base import TeacherKV
 from kvdistill.kv.rotary import STILL, rotaries
 from kvdistill.models.capture import Capture, decoder
 from kvdistill.models.head import Head
-from kvdistill.train.rooms import Rooms, Weights
+from kvdistill.train.objective import Rooms, Weights
 from kvdistill.train.step import Terms, compared, cross_entropy, distil
 from kvdistill.types import KV, Batch
 

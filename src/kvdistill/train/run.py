@@ -8,26 +8,26 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from kvdistill import interrupt, world
+from kvdistill import distributed, preemption
 from kvdistill.config.build import build
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, typed
-from kvdistill.data.batch import Texts
-from kvdistill.data.order import Stream
+from kvdistill.data.collate import Texts
+from kvdistill.data.sampler import Stream
 from kvdistill.errors import UserError
 from kvdistill.files import write_json
 from kvdistill.kv.calibration import Calibration
 from kvdistill.models.adapter import Adapter
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
-from kvdistill.train import checkpoint, readings, spent
-from kvdistill.train.agreement import held_out
-from kvdistill.train.arguments import arguments
+from kvdistill.train import checkpoint, inputs, run_ledger
 from kvdistill.train.curves import Curves
 from kvdistill.train.module import Distiller, parameters_of
-from kvdistill.train.rooms import Rooms, Weights
+from kvdistill.train.objective import Rooms, Weights
+from kvdistill.train.target_r2 import held_out
 from kvdistill.train.trainer import DistillTrainer
-from kvdistill.train.validate import Score, Validation
+from kvdistill.train.training_arguments import arguments
+from kvdistill.train.validation import Score, Validation
 
 log = logging.getLogger(__name__)
 
@@ -56,19 +56,19 @@ def train(
     for fault in found.faults:
         log.warning(fault)
     trainer.curves.load(found.folder)
-    with interrupt.deferred():
+    with preemption.deferred():
         trainer.fit(found.folder)
     read = trainer.curves.read()
     check(trainer.state.global_step, read.sequences, budget)
     agreed = held_out(module, trainer.validation.batches) if module.rooms else None
     student = adapter.merged(module.student)
-    if world.leads():
+    if distributed.leads():
         save(student, config, needs, folder / "model")
-    if world.leads() and trainer.routing is not None:
+    if distributed.leads() and trainer.routing is not None:
         routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.table()}
         write_json(folder / "routing.json", routing)
     return {
-        **spent.ledger(trainer, read, config, needs, texts, adapter),
+        **run_ledger.ledger(trainer, read, config, needs, texts, adapter),
         "parameters_before": began,
         "parameters_after": parameters_of(student),
         **fits,
@@ -88,9 +88,9 @@ def prepared(
     budget: Budget = typed("budget", config["budget"])
     steps = unified_steps(budget)
     alignment = module.rooms.first.reader.alignment if module.rooms else None
-    texts, collate = readings.texts(config, needs, "train_student", alignment)
+    texts, collate = inputs.texts(config, needs, "train_student", alignment)
     warn_of_epochs(steps * global_batch(budget) / len(texts))
-    held, _ = readings.texts(config, needs, "val", alignment, config["train"]["eval_texts"])
+    held, _ = inputs.texts(config, needs, "val", alignment, config["train"]["eval_texts"])
     count = -(-len(held) // budget.batch_size)
     # Alike in size: none of one text.
     chunks = [range(len(held))[first::count] for first in range(count)]
@@ -136,7 +136,7 @@ def distiller(
     config: Config, needs: Mapping[str, Path], adapter: Adapter
 ) -> tuple[Distiller, dict[str, Any], int]:
     """The module that is trained, calibrated; each projection's R^2; the raw student's size."""
-    raw = readings.student(config, needs)
+    raw = inputs.student(config, needs)
     began, student = parameters_of(raw), adapter.wrap(raw)
     weights = Weights.of(config)
     if not config["teachers"]:
@@ -146,7 +146,7 @@ def distiller(
     for name, taught in rooms.parts().items():
         fits[name] = taught.calibrate(Calibration.load(needs[f"calibration.{name}"]))
     teachers = {
-        name: readings.teacher(config, name, needs, taught.reader)
+        name: inputs.teacher(config, name, needs, taught.reader)
         for name, taught in rooms.parts().items()
     }
     return Distiller(student, rooms, teachers, weights), {"projection": fits}, began
@@ -166,4 +166,4 @@ def check(steps: int, sequences: int, budget: Budget) -> None:
 def save(student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path) -> None:
     """The student alone, with its tokenizer."""
     student.save_pretrained(folder)
-    readings.tokeniser(config["student"], "student", needs).tokenizer.save_pretrained(folder)
+    inputs.tokeniser(config["student"], "student", needs).tokenizer.save_pretrained(folder)

@@ -17,8 +17,8 @@ from kvdistill.kv.base import Kept, TeacherKV
 from kvdistill.kv.rotary import Rotary
 from kvdistill.layers.base import Source
 from kvdistill.position.base import Position, Positions
-from kvdistill.train.covered import Covered
-from kvdistill.train.rooms import Rooms, Taught
+from kvdistill.train.covered_tokens import Covered
+from kvdistill.train.objective import Rooms, Taught
 from kvdistill.types import KV, Batch, Layer, Links, Tokens
 
 Rotaries = Mapping[int, Rotary]

@@ -19,17 +19,17 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from kvdistill import world
+from kvdistill import distributed
 from kvdistill.errors import UserError
 from kvdistill.fusion.routing import Routing
 from kvdistill.loss.gradient_norm import norm
-from kvdistill.train import blame, checkpoint
+from kvdistill.train import checkpoint, nonfinite
 from kvdistill.train.checkpoint import step as checkpoint_step
 from kvdistill.train.curves import Curves
-from kvdistill.train.interruption import Interruption
 from kvdistill.train.module import Distiller
+from kvdistill.train.preemption_callback import Interruption
 from kvdistill.train.step import Terms
-from kvdistill.train.validate import Validation
+from kvdistill.train.validation import Validation
 from kvdistill.types import Batch
 
 WEIGHTS = "distiller.safetensors"
@@ -92,7 +92,7 @@ class DistillTrainer(Trainer):
         """As transformers reads its own checkpoints; DeepSpeed would unpickle anything."""
         if checkpoint is None or not self.is_deepspeed_enabled:
             return nullcontext()
-        from kvdistill.models.sharded import only_tensors
+        from kvdistill.models.zero3 import only_tensors
 
         return only_tensors(checkpoint)
 
@@ -132,7 +132,7 @@ class DistillTrainer(Trainer):
         self.measure(ce, terms)
         loss, pull = self.weigh(ce, terms, self.current_gradient_accumulation_steps)
         if not torch.isfinite(loss):
-            self.refuse(f"the loss is {loss.item()}", blame.loss(self.module, batch), batch.ids)
+            self.refuse(f"the loss is {loss.item()}", nonfinite.loss(self.module, batch), batch.ids)
         self.curves.add(loss, ce, pull, terms, batch, self.current_gradient_accumulation_steps)
         return loss
 
@@ -149,7 +149,7 @@ class DistillTrainer(Trainer):
         whole = {"ce": ce * self.current_gradient_accumulation_steps}
         if terms is not None:
             whole["kv"] = terms.kv
-        norms = world.mean(torch.stack([norm(term, shared) for term in whole.values()]))
+        norms = distributed.mean(torch.stack([norm(term, shared) for term in whole.values()]))
         named = zip(whole, norms, strict=True)
         self.curves.note(**{f"grad_norm_{term}": float(value) for term, value in named})
 
@@ -159,7 +159,7 @@ class DistillTrainer(Trainer):
         log.error("rows of the step: %s", ", ".join(rows))
         raise UserError(
             f"{what} at step {step}, first in the {where} "
-            f"({blame.rows(rows)}). Lower train.lr or look at these rows; the last checkpoint is "
+            f"({nonfinite.rows(rows)}). Lower train.lr or look at these rows; the last checkpoint is "
             f"kept."
         )
 
@@ -186,7 +186,7 @@ class DistillTrainer(Trainer):
         """Raises UserError for a norm that is not finite, before the step is taken."""
         if not math.isfinite(norm):
             self.refuse(
-                f"the gradient's norm is {float(norm)}", blame.gradient(model), self.reading
+                f"the gradient's norm is {float(norm)}", nonfinite.gradient(model), self.reading
             )
 
     def weigh(self, ce: Tensor, terms: Terms | None, micro_batches: int) -> tuple[Tensor, Tensor]:
@@ -224,7 +224,7 @@ class DistillTrainer(Trainer):
             raise UserError(f"the validation loss is {found['loss']} after step {step}.")
         last = step == self.state.max_steps
         number = step // int(self.args.eval_steps or 1)
-        scores = self.validation.tasks(module, number, last) if world.leads() else {}
+        scores = self.validation.tasks(module, number, last) if distributed.leads() else {}
         module.train(training)
         self.curves.run(running=True)
         self.curves.write({"step": step, "split": "val", **found, **scores.get("val", {})})
@@ -236,7 +236,7 @@ class DistillTrainer(Trainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """The library's checkpoint and the curves', sealed by checksums before any is rotated."""
-        if where := blame.weight(self.module):
+        if where := nonfinite.weight(self.module):
             step = self.state.global_step
             self.refuse("the weights are not finite", where, self.reading, step)
         folder = Path(str(self.args.output_dir)) / f"{checkpoint.PREFIX}{self.state.global_step}"

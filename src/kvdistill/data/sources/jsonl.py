@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvdistill.data.fields import FieldMap
+from kvdistill.data.columns import FieldMap
 from kvdistill.data.sources.base import Source
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.files import sha256

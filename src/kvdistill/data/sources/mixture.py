@@ -15,8 +15,8 @@ from typing import Any
 
 import datasets
 
-from kvdistill.config import kinds
-from kvdistill.data.fields import FieldMap
+from kvdistill.config import types
+from kvdistill.data.columns import FieldMap
 from kvdistill.data.normalise import group_id
 from kvdistill.data.sources.base import Source
 from kvdistill.errors import ArtifactError, ConfigError, UserError
@@ -170,7 +170,7 @@ def _why(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, StopIteration):  # the reader's own iteration has ended
         return "a file of it is empty"
-    return kinds.cut(" ".join(str(error).split()).rstrip(".") or type(error).__name__)
+    return types.cut(" ".join(str(error).split()).rstrip(".") or type(error).__name__)
 
 
 def _reader(name: str, part: Part) -> FieldMap:
@@ -205,7 +205,7 @@ def _part(name: str, spec: Mapping[str, Any]) -> Part:
             f"{sorted(field for field, needed in known.items() if needed)} and may have "
             f"{sorted(field for field, needed in known.items() if not needed)}."
         )
-    kinds.check(f"data.source.parts.{name}", spec, Part)
+    types.check(f"data.source.parts.{name}", spec, Part)
     part = Part(**spec)
     if part.weight <= 0:
         raise ConfigError(

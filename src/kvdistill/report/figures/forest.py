@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kvdistill.report.figures.style import FAINT, GRID, INK, Drawn, Look, draw
-from kvdistill.report.grid import Grid, Value
-from kvdistill.report.safe import short
-from kvdistill.report.words import DASH, signed
+from kvdistill.report.format import DASH, signed
+from kvdistill.report.table import Grid, Value
+from kvdistill.sanitise import short
 from kvdistill.stats.compare import Difference
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kvdistill.report.figures.style import FAINT, GRID, INK, Drawn, Look, draw
-from kvdistill.report.grid import Grid, Value
-from kvdistill.report.safe import short
+from kvdistill.report.table import Grid, Value
+from kvdistill.sanitise import short
 from kvdistill.stats.summary import Table
 
 MOST_ARMS = 12

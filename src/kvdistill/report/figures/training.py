@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kvdistill.report.figures.style import COLOURS, INK, Drawn, Look, draw
-from kvdistill.report.safe import short
+from kvdistill.sanitise import short
 
 SPLITS = {"train": "training", "val": "validation"}
 METRICS = ("macro", "exact_match")

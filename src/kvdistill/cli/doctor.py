@@ -1,0 +1,47 @@
+"""stage=doctor: the check list before a study starts (STUDY.md G.2). Computes nothing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kvdistill.cli import doctor_access, doctor_checks
+from kvdistill.cli.doctor_checks import Finding
+from kvdistill.errors import UserError
+from kvdistill.plan.expand import expand
+
+NOT_OF_A_BASELINE = ("arm=", "sweep=", "seed=", "teachers=", "fusion=")
+
+
+def run(job_overrides: Sequence[Sequence[str]], sweeps: Path, console: Console) -> None:
+    """Prints a line a check. Raises UserError, so that the exit code says it, if one failed.
+
+    A setting that is refused outright is raised as ever: there is no plan to examine.
+    """
+    plan = expand(job_overrides, sweeps)
+    rest = [item for item in job_overrides[0] if not item.startswith(NOT_OF_A_BASELINE)]
+    findings = [
+        *doctor_checks.baselines(rest, sweeps),
+        *doctor_checks.arms(plan),
+        *doctor_checks.seeds(plan),
+        *doctor_access.tasks(plan),
+        *doctor_access.weights(plan),
+        *doctor_access.tokenizers(plan),
+        *doctor_access.cluster(plan),
+        *doctor_checks.paths(plan.root, plan),
+        *doctor_checks.figures(),
+    ]
+    console.print(table(findings))
+    if failed := [item for item in findings if item.mend]:
+        raise UserError(f"{len(failed)} of {len(findings)} checks found a problem.")
+
+
+def table(findings: Sequence[Finding]) -> Table:
+    """A row a finding."""
+    shown = Table("check", "", "what was found", "how to mend it", title="before the study starts")
+    for item in findings:
+        state = Text("problem", "red") if item.mend else Text("ok", "green")
+        shown.add_row(item.check, state, item.found, item.mend)
+    return shown

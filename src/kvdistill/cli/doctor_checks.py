@@ -1,0 +1,125 @@
+"""The doctor's checks of the plan and of this machine: what each found, and how to mend it."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from kvdistill.errors import UserError
+from kvdistill.estimate import run_cost
+from kvdistill.estimate.warnings import FEWEST_SEEDS
+from kvdistill.geometry import Geometry
+from kvdistill.plan import memory
+from kvdistill.plan.expand import Plan, expand
+from kvdistill.plan.pin import assumed
+
+RUN_BYTES = 4 + 2 * 12
+"""A weight's share of a run's folder: the exported model, and two checkpoints of the weight with
+its two moments, in float32."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the list."""
+
+    check: str
+    found: str
+    mend: str = ""
+    """Empty: nothing to mend."""
+
+
+def baselines(rest: Sequence[str], sweeps: Path) -> Iterator[Finding]:
+    """Whether every baseline composes and its rooms build."""
+    try:
+        plan = expand([["sweep=baselines", *rest]], sweeps)
+        built(plan)
+    except UserError as error:
+        yield Finding("baselines", str(error), "Correct the setting that it names.")
+        return
+    yield Finding("baselines", f"{', '.join(plan.questions['baselines']['arms'])} can be run")
+
+
+def arms(plan: Plan) -> Iterator[Finding]:
+    """Whether the arms asked for build, at equal steps."""
+    try:
+        built(plan)
+    except UserError as error:
+        yield Finding("arms", str(error), "Correct the setting that it names.")
+        return
+    steps = {run.steps for run in plan.runs.values() if run.config["trained"]}
+    if len(steps) > 1:
+        yield Finding(
+            "arms", f"arms train for {' or '.join(map(str, sorted(steps)))} steps",
+            "Give all arms one budget.",
+        )  # fmt: skip
+        return
+    count = len({run.recipe for run in plan.runs.values()})
+    said = f", {steps.pop()} steps each" if steps else ""
+    yield Finding("arms", f"{count} recipes build, as {len(plan.runs)} runs{said}")
+
+
+def built(plan: Plan) -> None:
+    """Builds every distinct arm's rooms on meta tensors, in a child that may import torch.
+
+    A branch without a commit is no fault of an arm: the weights' own line says it.
+    """
+    from kvdistill.cli.run import check
+
+    check([assumed(run.config) for run in plan.runs.values()])
+
+
+def seeds(plan: Plan) -> Iterator[Finding]:
+    """Whether every trained arm of a question has the same seeds, and enough of them."""
+    for name, question in plan.questions.items():
+        trained = {
+            label: frozenset(found)
+            for label, found in question["arms"].items()
+            if plan.runs[next(iter(found.values()))].config["trained"]
+        }
+        if not trained:
+            continue
+        if len(set(trained.values())) > 1:
+            yield Finding("seeds", f"{name}: arms have different seeds", "Use one list of seeds.")
+        elif len(min(trained.values(), key=len)) < FEWEST_SEEDS:
+            told = ", ".join(sorted(next(iter(trained.values()))))
+            yield Finding(
+                "seeds", f"{name}: {told} alone", "Add seed=42,43,44 with -m, or name a sweep."
+            )
+        else:
+            yield Finding("seeds", f"{name}: {', '.join(sorted(next(iter(trained.values()))))}")
+
+
+def paths(root: Path, plan: Plan) -> Iterator[Finding]:
+    """Whether logs, checkpoints and results can be written, and have room."""
+    there = next(path for path in (root, *root.resolve().parents) if path.is_dir())
+    try:
+        with tempfile.NamedTemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        yield Finding("paths", f"root={root}: {error}", "Give a root that can be written.")
+        return
+    runs = [run.config for run in plan.runs.values() if run.config["trained"]]
+    needed = sum(memory.weights(Geometry.of(config["student"])) * RUN_BYTES for config in runs)
+    free = run_cost.free_bytes(root)
+    found = f"root={root}: {free / 2**30:.1f} GiB free, runs and checkpoints need about "
+    found += f"{needed / 2**30:.1f} GiB"
+    yield Finding("paths", found, "" if needed < free else "Give a root with more room.")
+
+
+def axes(figure: Figure) -> None:
+    """The least of a figure."""
+    figure.add_subplot()
+
+
+def figures() -> Iterator[Finding]:
+    """Whether a figure can be drawn here."""
+    from kvdistill.report.figures.style import draw
+
+    try:
+        drawn = draw("probe", "probe", "Axes.", axes, (2, 1))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the report would meet it too
+        yield Finding("figures", f"{type(error).__name__}: {error}", "Reinstall matplotlib.")
+        return
+    yield Finding("figures", f"drawn: {len(drawn.svg)} characters of SVG")

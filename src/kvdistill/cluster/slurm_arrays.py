@@ -1,0 +1,89 @@
+"""Which jobs are submitted together: an array of those alike in what they ask and wait for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+from kvdistill.config.cluster import Resources, Slurm
+from kvdistill.errors import ConfigError
+from kvdistill.plan.graph import Node
+from kvdistill.plan.world_size import world_size
+
+NO_GPU = ("split", "validation", "report")
+"""Kinds of job that compute nothing on a GPU."""
+
+
+@dataclass(frozen=True)
+class Asks:
+    """What one job asks of SLURM."""
+
+    resources: Resources
+    tasks: int
+    """Ranks; each has `resources.gpus` GPUs of its own."""
+
+    @property
+    def tasks_per_node(self) -> int:
+        """Raises ConfigError where the ranks do not fill the nodes evenly."""
+        nodes = self.resources.nodes
+        if self.tasks % nodes:
+            raise ConfigError(
+                f"cluster.nodes={nodes} does not divide the {self.tasks} tasks of "
+                f"budget.num_gpus. Choose a number of nodes that does."
+            )
+        return self.tasks // nodes
+
+    @property
+    def gpus(self) -> int:
+        """GPUs a task."""
+        return self.resources.gpus if self.resources.gpus is not None else int(self.tasks > 1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs of one array."""
+
+    nodes: Sequence[Node]
+    asks: Asks
+    after: Sequence[str]
+    """Names of the artefacts that all of them wait for."""
+
+
+def asks(
+    settings: Slurm, kind: str, tasks: int = 1, special: Mapping[str, Any] = MappingProxyType({})
+) -> Asks:
+    """What a job asks: the cluster's settings, those of its kind, those of its arm; later wins.
+
+    `cluster.nodes` and `cluster.gpus` speak of those that have a use for them.
+    """
+    plain = {field.name: getattr(settings, field.name) for field in fields(Resources)}
+    if tasks == 1:
+        plain["nodes"] = 1
+    if kind in NO_GPU:
+        plain["gpus"] = 0
+    return Asks(Resources(**{**plain, **(settings.resources.get(kind) or {}), **special}), tasks)
+
+
+def batches(
+    nodes: Sequence[Node],
+    settings: Slurm,
+    special: Mapping[str, Mapping[str, Any]],
+    awaited: set[str],
+) -> Iterator[Batch]:
+    """The arrays, each after those it waits for.
+
+    Nodes come after what they need. `special` maps a node's name to its arm's resources; `awaited`
+    are the artefacts that do not stand yet.
+    """
+    groups: dict[tuple[Any, ...], list[Node]] = {}
+    found: dict[tuple[Any, ...], tuple[Asks, list[str]]] = {}
+    for node in nodes:
+        tasks = world_size(node.kind, node.recipe)
+        wanted = asks(settings, node.kind, tasks, special.get(node.name, {}))
+        after = sorted(set(node.needs.values()) & awaited)
+        key = (node.kind, repr(asdict(wanted)), *after)
+        groups.setdefault(key, []).append(node)
+        found[key] = (wanted, after)
+    for key, members in groups.items():
+        for first in range(0, len(members), settings.max_array):
+            yield Batch(members[first : first + settings.max_array], *found[key])

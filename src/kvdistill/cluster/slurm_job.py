@@ -1,0 +1,106 @@
+"""What a SLURM job calls on its node."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.utils import UncompletedJobError
+from submitit.helpers import Checkpointable, TorchDistributedEnvironment
+
+from kvdistill import preemption
+
+
+class Work(Checkpointable):
+    """Builds the artefact, or does the run, of a folder; the job's exit code is the work's.
+
+    Told to make room, it saves and queues itself again through submitit's own handler.
+    """
+
+    def __init__(self, max_retries: int) -> None:
+        self.max_retries = max_retries
+
+    def __call__(self, folder: str) -> None:
+        """Exits with 0 done, 2 a bad setting, 1 anything else."""
+        place = submitit.JobEnvironment()
+        told = signal.Signals[f"SIG{place.USR_SIG}"]
+        queue_again = signal.getsignal(told)
+        assert callable(queue_again)
+        preemption.listen(told)
+        try:
+            code = self.work(Path(folder), place)
+        except preemption.Interrupted:
+            code = None
+        if code is None or self.heals(Path(folder), code):
+            try:
+                queue_again(told, None)  # rank 0 does, and exits
+            except UncompletedJobError as error:
+                fail(Path(folder), error)
+                raise
+        sys.exit(code or 0)
+
+    def work(self, folder: Path, place: submitit.JobEnvironment) -> int:
+        """The job itself; its exit code."""
+        if place.num_tasks > 1:
+            # Every rank sees all GPUs of its node and takes its own by its local rank.
+            TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+        if place.global_rank == 0:
+            log_to(folder)
+            count(folder, requeues=int(os.environ.get("SLURM_RESTART_COUNT", 0)))
+        from kvdistill.jobs.__main__ import main
+
+        return main(folder)
+
+    def heals(self, folder: Path, code: int) -> bool:
+        """Whether a failure may be the node's, and was not tried too often; counts the try."""
+        from kvdistill import status
+
+        said = status.read(folder)
+        if code == 0 or said.get("cause") != "node":
+            return False
+        tried = said.get("retries", 0)
+        if tried < self.max_retries and submitit.JobEnvironment().global_rank == 0:
+            print(f"{said['error']}: trying again", flush=True)  # noqa: T201 - the job's log
+            count(folder, retries=tried + 1)
+        return bool(tried < self.max_retries)
+
+
+class Report(Checkpointable):
+    """Writes a study's report once all its jobs have ended, whatever became of them."""
+
+    def __call__(self, root: str, study: str, stats: dict[str, Any], nodes: dict[str, str]) -> None:
+        """`nodes`: name -> folder of the jobs that this report waited for."""
+        from kvdistill.cluster import job_failures
+        from kvdistill.report import study_report
+
+        lost = job_failures.settle({name: Path(folder) for name, folder in nodes.items()})
+        study_report.conclude(Path(root), Path(study), stats)
+        for name, why in lost.items():
+            print(f"missing: {name}: {why}", flush=True)  # noqa: T201 - a job's log
+
+
+def count(folder: Path, **counts: int) -> None:
+    """Keeps counts in the job's status, which every later process of the job takes over."""
+    from kvdistill.status import Status
+
+    status = Status(folder)
+    status.kept |= counts
+    status.write("queued")
+
+
+def fail(folder: Path, error: UncompletedJobError) -> None:
+    """Records that the job will not be queued again."""
+    from kvdistill.status import Status
+
+    line = f"{error} Raise cluster.time_min or cluster.max_timeouts, then repeat the command."
+    Status(folder).write("failed", error=" ".join(line.split()), cause="time")
+
+
+def log_to(folder: Path) -> None:
+    """Sends what this process prints to log.txt in the job's folder, where local jobs have it."""
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log, stream.fileno())

@@ -1,0 +1,136 @@
+"""What the plan reads of a config without building it: each must be there, and of its kind.
+
+A strategy's own settings are its target's business (config/types.py), which needs torch to import.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kvdistill.config import build, types
+from kvdistill.errors import ConfigError
+
+LARGEST = 2**63 - 1
+"""What a whole number may be, in a file and in a library."""
+LONGEST = 10_000
+"""Characters of a text, and items of a list or mapping."""
+DEEPEST = 20
+"""Nodes inside each other."""
+DTYPES = ("float32", "bfloat16", "float16")
+NODE = Mapping[str, Any]
+READ: Mapping[str, Any] = {  # Any: config/check_values.py says more of it
+    "stage": str, "arm": str, "scale": str, "trained": bool, "fixes": NODE,
+    "run": str | int | None, "study": Any, "root": Any, "seed": Any, "references": Any,
+    "trust": Sequence[str], "status": NODE,
+    "evaluate.run": str | int | None, "evaluate.model": str | None,
+    "evaluate.revision": str | None, "evaluate.gguf_file": str | None, "evaluate.dtype": str,
+    "report.output": str | None, "report.runs": Sequence[str | int],
+    "style.templates": Mapping[str, Mapping[str, str]], "style.chat": bool,
+    "style.mask_prompt": bool, "data.validate_only": bool,
+    "layers.range": str | int,
+}  # fmt: skip
+ROOMS = (
+    "style", "source", "compression", "alignment", "projection", "position", "fusion", "adapter",
+    "layers.map", "loss.distance", "loss.balance", "data.source", "data.split", "data.leakage",
+    "tasks",
+)  # fmt: skip
+"""Each a node that says what it is built by."""
+BUILT = ("tasks", "data.split", "data.leakage")
+"""Those that need no torch and that a plan reads whole."""
+MODEL: Mapping[str, Any] = {
+    "name": str, "dtype": str, "geometry": NODE, "reads_split": bool,
+    "reads_as": Sequence[str] | None, "placement": NODE | None, "build": NODE, "pretrained": NODE,
+}  # fmt: skip
+OPTIONAL = ("reads_split", "reads_as", "placement", "build", "pretrained")
+
+
+def check_size(path: str, node: Any, depth: int = 0) -> None:
+    """Refuses what no setting is: endless, too deep, or not to be written to a file."""
+    if depth > DEEPEST:
+        raise ConfigError(f"{path} is deeper than {DEEPEST} nodes inside each other. Flatten it.")
+    if isinstance(node, str | list | Mapping) and len(node) > LONGEST:
+        raise ConfigError(f"{path} has {len(node)} parts; at most {LONGEST} are read. Shorten it.")
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            check_size(f"{path}.{key}".lstrip("."), str(key), depth + 1)
+            check_size(f"{path}.{key}".lstrip("."), value, depth + 1)
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            check_size(f"{path}[{place}]", value, depth + 1)
+    elif isinstance(node, str):
+        if any(0xD800 <= ord(letter) <= 0xDFFF or letter == "\0" for letter in node):
+            raise ConfigError(
+                f"{path}={types.shown(node)} holds what no file can. Use other characters."
+            )
+    elif isinstance(node, int) and abs(node) > LARGEST:
+        raise ConfigError(f"{path} must be from -2**63 to 2**63 - 1. Use a smaller number.")
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raises ConfigError for what is missing, or of another kind than the plan reads."""
+    for path, kind in READ.items():
+        value = found(config, path)
+        if not types.fits(value, kind):
+            raise ConfigError(f"{path}={types.shown(value)} must be {types.words(kind)}.")
+    for path in ROOMS:
+        node = found(config, path)
+        if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+            raise ConfigError(f"{path} must be one of its choices, got {types.shown(node)}.")
+    if not config["style"]["templates"]:
+        raise ConfigError("style.templates is empty. Choose style=cot, direct or mixed.")
+    check_model("student", config["student"])
+    for name, node in config["teachers"].items():
+        check_model(f"teachers.{name}", node)
+    for path in BUILT:
+        build.try_out(path, found(config, path))
+
+
+def check_finite(config: Mapping[str, Any]) -> None:
+    """Refuses an infinite number, or one that is none, wherever it stands."""
+    for path, value in types.leaves("", config):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{path}={value} must be a finite number.")
+
+
+def check_model(path: str, node: Any) -> None:
+    """Of a student or teacher, all but its geometry."""
+    if not isinstance(node, Mapping):
+        raise ConfigError(
+            f"{path} must be a model's node, got {types.shown(node)}. Choose a model."
+        )
+    for key, value in node.items():
+        if key not in MODEL:
+            raise ConfigError(f"{path}.{key} is no setting.{types.nearest(path, key, list(MODEL))}")
+        if not types.fits(value, MODEL[key]):
+            raise ConfigError(
+                f"{path}.{key}={types.shown(value)} must be {types.words(MODEL[key])}."
+            )
+    for key in MODEL:
+        wanted = key not in OPTIONAL or (key == "reads_split" and "build" in node)
+        if key not in node and wanted:
+            raise ConfigError(f"{path}.{key} must be given. Do not remove it.")
+    if node["dtype"] not in DTYPES:
+        raise ConfigError(
+            f"{path}.dtype={node['dtype']} is none of {', '.join(DTYPES)}. Choose one of them."
+        )
+    if ("build" in node) == ("pretrained" in node):
+        raise ConfigError(f"{path}.build or {path}.pretrained: give exactly one of the two.")
+    training: Any = (node.get("build") or {}).get("training")
+    for key in ("steps", "batch_size") if training is not None else ():
+        value = found(training, key, f"{path}.build.training.{key}")
+        if not types.fits(value, int):
+            raise ConfigError(
+                f"{path}.build.training.{key}={types.shown(value)} must be a whole number."
+            )
+    for told in node.get("reads_as") or ():
+        found(node, told, f"{path}.reads_as names {told}, which")
+
+
+def found(config: Mapping[str, Any], path: str, said: str = "") -> Any:
+    """The value at a dotted path; where there is none, a ConfigError that begins as said."""
+    node: Any = config
+    for key in path.split("."):
+        if not isinstance(node, Mapping) or key not in node:
+            raise ConfigError(f"{said or path} must be given. Do not remove it.")
+        node = node[key]
+    return node

@@ -1,0 +1,112 @@
+"""Many arms of one command, composed as Hydra would compose each, without doing it all again.
+
+A composition is mostly choices of groups: reading files, building the defaults list, merging.
+Plain values are set on the result. So each file is parsed once, each set of choices is composed
+once, and values are set by Hydra's own function on a copy.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, cast
+
+from hydra import compose as hydra_compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
+from hydra._internal.defaults_list import Overrides
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from kvdistill.config import hydra_guard, types
+from kvdistill.errors import ConfigError
+
+LONGEST = 200
+"""Characters of a choice, or of a list of them; no file has a name that is much longer."""
+Base = tuple[Any, dict[str, Any]]
+"""What Hydra composed of some choices, unresolved, and all choices as it took them."""
+
+
+class Memory(CachingConfigRepository):
+    """conf/ as Hydra reads it, each file parsed once; Hydra would copy it and begin again."""
+
+    def __init__(self, repository: Any) -> None:
+        super().__init__(repository)
+        self.bases: dict[tuple[str, ...], Base] = {}
+
+    def __deepcopy__(self, _: Any) -> "Memory":
+        return self
+
+    def initialize_sources(self, config_search_path: Any) -> None:
+        """Another search path is another set of files."""
+        self.cache.clear()
+        super().initialize_sources(config_search_path)
+
+
+def compose_alike_once() -> None:
+    """Remembers from now on, for this initialisation of Hydra."""
+    found = loader()
+    if not isinstance(found.repository, Memory):
+        found.repository = cast("ConfigRepository", Memory(found.repository))
+
+
+def composed(overrides: Sequence[str]) -> Base:
+    """The config of these overrides. Raises what Hydra raises."""
+    found = loader()
+    parsed = OverridesParser.create(config_loader=found).parse_overrides(list(overrides))
+    check_choices(parsed, found.repository)
+    values = Overrides(found.repository, parsed).config_overrides
+    values = [value for value in values if not value.is_hydra_override()]
+    plain = {id(value) for value in values}
+    choices = tuple(str(each.input_line) for each in parsed if id(each) not in plain)
+    repository = cast("Any", found.repository)
+    bases = repository.bases if isinstance(repository, Memory) else {}
+    if choices not in bases:
+        bases[choices] = base(choices)
+    config, taken = copy.deepcopy(bases[choices])
+    ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    return config, taken
+
+
+def check_choices(overrides: Sequence[Override], repository: Any) -> None:
+    """Refuses for a group what is no text, nor a list of texts: Hydra does so without its name."""
+    for each in overrides:
+        group = each.key_or_group
+        if each.is_delete() or not repository.group_exists(group):
+            continue
+        value = each.value()
+        texts = value if isinstance(value, list) else [value]
+        said = str(each.input_line).partition("=")[2]
+        if not all(isinstance(text, str) for text in texts) or len(said) > LONGEST:
+            raise ConfigError(
+                f"{group}={types.cut(said)} is no choice of {group}. --help lists them."
+            )
+
+
+def check_command(words: Sequence[str]) -> None:
+    """The same of a command line that Hydra would not read."""
+    parser = OverridesParser.create()
+    given = [word for word in words if "=" in word and not word.startswith("-")]
+    for each in parser.parse_overrides(given):
+        values = each.sweep_string_iterator() if each.is_sweep_override() else []
+        swept = parser.parse_overrides([f"{each.key_or_group}={value}" for value in values])
+        check_choices(swept or [each], loader().repository)
+
+
+def base(choices: Sequence[str]) -> Base:
+    """What Hydra composes of choices alone."""
+    config = hydra_compose("config", list(choices), return_hydra_config=True)
+    if config.get("trust"):
+        raise ConfigError("trust is set by a file of conf/. Only a command may trust a model.")
+    hydra_guard.check_shell(OmegaConf.to_container(config.get("cluster"), resolve=False), choices)
+    OmegaConf.set_struct(config, False)
+    hydra = config.pop("hydra")
+    OmegaConf.set_struct(config, True)
+    return config, dict(hydra.runtime.choices)
+
+
+def loader() -> ConfigLoaderImpl:
+    """Hydra's own."""
+    found = GlobalHydra.instance().config_loader()
+    assert isinstance(found, ConfigLoaderImpl)
+    return found

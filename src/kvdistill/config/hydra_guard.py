@@ -1,0 +1,125 @@
+"""What a YAML may not do to Hydra itself, checked before Hydra acts on what it has read.
+
+Hydra's own node can name callbacks and log handlers to call, variables to set and folders to make.
+None of that is a choice here, so whatever a file puts there is refused.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.resolvers import oc
+
+from kvdistill import redact
+from kvdistill.errors import ConfigError
+
+SHELL = ("setup", "container", "python", "sbatch", "resources")
+"""Settings of a cluster that its jobs' scripts hold as they stand."""
+QUIET = {"version": 1, "root": None, "disable_existing_loggers": False}
+FIXED: Mapping[str, Any] = {
+    "callbacks": {},
+    "launcher": {"_target_": "hydra_plugins.kvdistill_launcher.KVDistillLauncher"},
+    "sweeper": {
+        "_target_": "hydra_plugins.kvdistill_sweeper.KVDistillSweeper",
+        "max_batch_size": None,
+        "params": None,
+    },
+    "hydra_logging": QUIET,
+    "job_logging": QUIET,
+    "env": {},
+    "output_subdir": None,
+    "run": {"dir": "."},
+    "sweep": {"dir": "${oc.env:HOME,/tmp}/.cache/kvdistill", "subdir": "."},
+    "job.chdir": False,
+    "job.env_set": {},
+    "job.env_copy": [],
+}
+"""Hydra's settings as conf/config.yaml leaves them, unresolved."""
+
+
+@contextmanager
+def fixed() -> Iterator[None]:
+    """While this lasts, whatever config Hydra loads is checked before Hydra uses it."""
+    load = ConfigLoaderImpl.load_configuration
+
+    def checked(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
+        config = load(self, *args, **kwargs)
+        check(OmegaConf.to_container(config.hydra, resolve=False))
+        return config
+
+    ConfigLoaderImpl.load_configuration = checked  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
+
+
+@contextmanager
+def no_environment() -> Iterator[None]:
+    """While this lasts, a config that asks for an environment variable is refused.
+
+    It would be frozen with every run, and be another run elsewhere.
+    """
+
+    def refuse(name: str, *_: Any) -> None:
+        raise ConfigError(
+            f"${{oc.env:{name}}}: a config holds no environment variable. Give the value itself, "
+            f"as in key=$NAME on the command line."
+        )
+
+    OmegaConf.register_new_resolver("oc.env", refuse, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+
+
+def check(node: Any) -> None:
+    """Raises ConfigError for a setting of Hydra's that is not its own, and for a secret."""
+    for path, wanted in FIXED.items():
+        found = node
+        for key in path.split("."):
+            found = found[key]
+        if found != wanted:
+            raise ConfigError(
+                f"hydra.{path} must stay as conf/config.yaml has it, got "
+                f"{redact.masked(repr(found))}. Take it out of the chosen files."
+            )
+    check_secrets(node["overrides"]["task"])
+
+
+def check_shell(cluster: Any, choices: Sequence[str]) -> None:
+    """Refuses what jobs run as shell, unless a file of conf/cluster or the command says it."""
+    if not isinstance(cluster, Mapping):
+        return
+    said = {key: cluster[key] for key in SHELL if cluster.get(key)}
+    if not any(said.get("resources", {}).values()):
+        said.pop("resources", None)
+    if said:
+        chosen = [item for item in choices if re.match(r"\+*cluster=", item)]
+        alone = hydra_compose("config", chosen).cluster
+        for key, value in said.items():
+            if value != alone.get(key):
+                raise ConfigError(
+                    f"cluster.{key}={value} becomes part of the jobs' scripts, but a file "
+                    f"outside conf/cluster sets it. Give it there or in the command."
+                )
+
+
+def check_secrets(overrides: list[str]) -> None:
+    """Refuses an override with a token or password in it, which Hydra and plans would keep."""
+    for item in overrides:
+        if redact.masked(item) != item:
+            raise ConfigError(told(redact.masked(item.split("=", 1)[0])))
+
+
+def told(path: str) -> str:
+    """What is said of a secret, which is not repeated."""
+    return (
+        f"{path} holds a token or password, which would be kept with every run. Leave it out: "
+        f"libraries read HF_TOKEN, WANDB_API_KEY and the like from the environment."
+    )

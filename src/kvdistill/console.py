@@ -1,0 +1,52 @@
+"""What a command prints: text as text, whoever wrote it.
+
+Labels, errors and questions may hold anything. No markup is read in them (a list in brackets is no
+style), and what could act in a terminal (control characters, text direction) is spelled out.
+"""
+
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
+from rich.text import Text
+
+from kvdistill.redact import masked
+from kvdistill.sanitise import spelled
+
+
+class Screen(Console):
+    """A console for text of any origin."""
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Every piece of text that is printed passes here; rich's own cursor moves stay."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(spelled(segment.text), segment.style)
+
+
+def labelled(word: str, style: str, text: str) -> Text:
+    """`word: text`, the word in a colour; without secrets."""
+    return Text.assemble((f"{word}:", style), " ", masked(text))
+
+
+def say(text: str) -> None:
+    """A line on stderr where no console is at hand."""
+    sys.stderr.write(f"{spelled(masked(text))}\n")
+
+
+def progress() -> Progress:
+    """Bars on stderr."""
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    return Progress(*columns, console=Screen(stderr=True))

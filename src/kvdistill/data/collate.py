@@ -1,0 +1,195 @@
+"""Texts as the student and each teacher read them, ready to batch.
+
+Every arm sees the same texts in the same order through this one loader (STUDY.md A6): the order
+is a function of the seed and the position alone, so a run resumes anywhere. Links are sparse and
+built once a text.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from kvdistill.alignment.base import Alignment, TextLinks
+from kvdistill.alignment.report import Report, report
+from kvdistill.data.prompt_style import Text
+from kvdistill.data.tokenise import Tokenised, Tokeniser
+from kvdistill.errors import ConfigError
+from kvdistill.types import Batch, Links, Reading, Tokens
+
+
+@dataclass(frozen=True)
+class Example:
+    """One text as every model reads it."""
+
+    id: str
+    task: str
+    student: Tokenised
+    teachers: dict[str, tuple[Tokenised, TextLinks]]
+
+
+class Texts(Dataset[Example]):
+    """Rendered texts, tokenised once by the student and each teacher."""
+
+    def __init__(
+        self,
+        texts: Sequence[Text],
+        student: Tokeniser,
+        teachers: Mapping[str, Tokeniser],
+        alignment: Alignment | None,
+        seq_len: int,
+    ) -> None:
+        """`alignment` may be None where no batch is made: without teachers, or of `read_by`.
+
+        Who reads with the same `Tokeniser` reads the same: each is asked once.
+
+        A text longer than `seq_len` student tokens is cut there, and the teachers stop at the
+        token that holds the student's last byte.
+        """
+        if not texts:
+            raise ConfigError("data gives no texts to read. Check data.source and style.")
+        if seq_len < 2:
+            raise ConfigError(f"budget.seq_len must be at least 2, got {seq_len}.")
+        self.texts, self.alignment = list(texts), alignment
+        readers = {id(reader): reader for reader in (student, *teachers.values())}
+        whole = {key: reader(texts) for key, reader in readers.items()}
+        self._student = [read.cut(seq_len) for read in whole[id(student)]]
+        self._teachers = {
+            name: [
+                _until(read, own)
+                for read, own in zip(whole[id(teacher)], self._student, strict=True)
+            ]
+            for name, teacher in teachers.items()
+        }
+        self._links: dict[tuple[str, int], TextLinks] = {}
+
+    @property
+    def truncated(self) -> int:
+        """Number of texts cut at `seq_len`."""
+        return sum(read.truncated for read in self._student)
+
+    @property
+    def unanswered(self) -> int:
+        """Number of texts cut before their answer begins: no token of theirs is trained on."""
+        return sum(not read.answer.any() for read in self._student)
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits of the texts themselves: two arms that read the same share it."""
+        found = hashlib.sha256()
+        for text in self.texts:
+            found.update(f"{text.id}\0{text.text}\0".encode())
+        return found.hexdigest()[:12]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Bytes of each text: the one length that is the same for every arm and tokenizer."""
+        return [len(text.text.encode()) for text in self.texts]
+
+    def read_by(self, teacher: str) -> list[Tokenised]:
+        """Every text as that teacher reads it, in order."""
+        return self._teachers[teacher]
+
+    def aligned(self, rows: Sequence[int]) -> dict[str, Report]:
+        """How much of these texts each teacher's alignment covers, and how much of it leaks."""
+        return {
+            name: sum(
+                (
+                    report(
+                        self._student[row].spans,
+                        reads[row].spans,
+                        self._linked(name, row),
+                        self.texts[row].text.encode(),
+                    )
+                    for row in rows
+                ),
+                start=Report(),
+            )
+            for name, reads in self._teachers.items()
+        }
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> Example:
+        text = self.texts[index]
+        return Example(
+            id=text.id,
+            task=text.task,
+            student=self._student[index],
+            teachers={
+                name: (reads[index], self._linked(name, index))
+                for name, reads in self._teachers.items()
+            },
+        )
+
+    def _linked(self, name: str, index: int) -> TextLinks:
+        if (name, index) not in self._links:
+            assert self.alignment is not None, "teachers are read through an alignment"
+            self._links[name, index] = self.alignment(
+                self._student[index].spans, self._teachers[name][index].spans
+            )
+        return self._links[name, index]
+
+
+def _until(teacher: Tokenised, student: Tokenised) -> Tokenised:
+    """The teacher's tokens that begin within what the student reads."""
+    if not student.truncated:
+        return teacher
+    return teacher.cut(int(np.searchsorted(teacher.spans.starts, student.spans.ends[-1])))
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Pads on the right to the longest of the batch; what lies there is masked."""
+
+    student_pad: int
+    teacher_pads: Mapping[str, int]
+
+    def __call__(self, examples: Sequence[Example]) -> Batch:
+        """The batch, its texts in the order given."""
+        student = padded([example.student for example in examples], self.student_pad)
+        return Batch(
+            student=student,
+            teachers={
+                name: _reading([example.teachers[name] for example in examples], student, pad)
+                for name, pad in self.teacher_pads.items()
+            },
+            ids=[example.id for example in examples],
+            tasks=[example.task for example in examples],
+        )
+
+
+def padded(reads: Sequence[Tokenised], pad: int) -> Tokens:
+    """The texts as one model reads them, `pad` behind the shorter ones."""
+    lengths = np.array([len(read.ids) for read in reads])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids, answer = np.full(mask.shape, pad, dtype=np.int64), np.zeros_like(mask)
+    ids[mask] = np.concatenate([read.ids for read in reads])
+    answer[mask] = np.concatenate([read.answer for read in reads])
+    return Tokens(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(answer))
+
+
+def _reading(reads: Sequence[tuple[Tokenised, TextLinks]], student: Tokens, pad: int) -> Reading:
+    tokens = padded([read for read, _ in reads], pad)
+    return Reading(
+        tokens,
+        flattened([links for _, links in reads], student.ids.shape[1], tokens.ids.shape[1]),
+    )
+
+
+def flattened(links: Sequence[TextLinks], student_seq: int, teacher_seq: int) -> Links:
+    """The links of each text, one after the other; padding rows have none."""
+    student = [each.student + sample * student_seq for sample, each in enumerate(links)]
+    teacher = [each.teacher + sample * teacher_seq for sample, each in enumerate(links)]
+    flat = np.bincount(np.concatenate(student), minlength=len(links) * student_seq)
+    return Links(
+        teacher=torch.from_numpy(np.concatenate(teacher).astype(np.int64)),
+        weight=torch.from_numpy(np.concatenate([each.weight for each in links]).astype(np.float32)),
+        offsets=torch.from_numpy((np.cumsum(flat) - flat).astype(np.int64)),
+        student_seq=student_seq,
+        teacher_seq=teacher_seq,
+    )

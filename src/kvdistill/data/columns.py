@@ -1,0 +1,159 @@
+r"""From a foreign row to a record: which columns make the question, rationale and answer.
+
+A column's name takes it as it is; a template ("{Question}\nA. {A}") joins several. Shared by
+every source that reads rows; errors name the place, the row and the field.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+from kvdistill.config import types
+from kvdistill.errors import ConfigError
+from kvdistill.records import Record
+
+REQUIRED = ("question", "answer")
+MAPPED = ("id", "task", "question", "rationale", "answer")
+MAX_FIELD_BYTES = 100_000
+"""A longer field is no question or answer, but a broken file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldMap:
+    """Reads rows of one source."""
+
+    setting: str
+    """The config path of the mapping, for errors."""
+    columns: Mapping[str, str | None]
+    """By record field; question and answer at least."""
+    source: str
+    task: str | None
+    """The task of rows whose mapping names no task column."""
+    pattern: str | None = None
+    r"""A regex over the answer, with groups `answer` and optionally `rationale`; its last match
+    counts. GSM8K: `(?s)(?P<rationale>.*?)\s*####\s*(?P<answer>.*)`."""
+
+    def __post_init__(self) -> None:
+        missing = [field for field in REQUIRED if not self.columns.get(field)]
+        unknown = sorted(set(self.columns) - set(MAPPED))
+        if missing or unknown:
+            fault = f"has no {missing[0]}" if missing else f"names {unknown[0]!r}"
+            raise ConfigError(
+                f"{self.setting} {fault}; it maps question and answer, and may map rationale, "
+                "task and id, to columns."
+            )
+        if self.task is None and not self.columns.get("task"):
+            raise ConfigError(
+                f"{self.setting} has no task column. Map one, or name one task for all rows."
+            )
+        for field, column in self.columns.items():
+            if column and "{" in column:
+                _parts(column, f"{self.setting}.{field}")
+        if self.pattern is not None and "answer" not in _compiled(self.pattern, self.setting):
+            raise ConfigError(f"{self.setting}: pattern {self.pattern!r} has no group `answer`.")
+
+    def __call__(self, row: Mapping[str, Any], place: str, default_id: str) -> Record:
+        """One row as a record; `place` names file and row. Raises ConfigError naming the field."""
+        values = {
+            field: _value(row, column, place, field)
+            for field, column in self.columns.items()
+            if column
+        }
+        if self.pattern is not None:
+            values |= self._matched(values["answer"], place)
+        for field, value in values.items():
+            if not value.strip():
+                raise ConfigError(
+                    f"{place}, field {field}: empty. Fill it in, remove the row, or map no {field}."
+                )
+        return Record(
+            id=values.get("id", default_id),
+            source=self.source,
+            task=values.get("task", self.task or ""),
+            question=values["question"].strip(),
+            rationale=values.get("rationale", "").strip(),
+            answer=values["answer"].strip(),
+        )
+
+    def _matched(self, answer: str, place: str) -> dict[str, str]:
+        assert self.pattern is not None
+        found = list(re.finditer(self.pattern, answer))
+        if not found:
+            raise ConfigError(
+                f"{place}, field answer: nothing in it matches pattern {self.pattern!r}. "
+                f"Change the pattern of {self.setting} or the row."
+            )
+        return {name: text or "" for name, text in found[-1].groupdict().items()}
+
+
+def _compiled(pattern: str, setting: str) -> Mapping[str, int]:
+    try:
+        return re.compile(pattern).groupindex
+    except re.error as error:
+        raise ConfigError(f"{setting}: pattern {pattern!r} is no regex: {error}.") from error
+
+
+def _value(row: Mapping[str, Any], column: str, place: str, field: str) -> str:
+    if "{" not in column:
+        return _text(row, column, place, field)
+    text = "".join(
+        plain + ("" if name is None else _text(row, name, place, field))
+        for plain, name in _parts(column, field)
+    )
+    if len(text) > MAX_FIELD_BYTES:
+        raise ConfigError(
+            f"{place}, field {field}: its columns make more than {MAX_FIELD_BYTES} characters. "
+            "Shorten or remove the row."
+        )
+    return text
+
+
+def _parts(template: str, setting: str) -> list[tuple[str, str | None]]:
+    """(text, the column after it) of a template. Raises ConfigError for one that names none."""
+    try:
+        parsed = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ConfigError(
+            f"{setting}={template!r} is no template: {error}. Write columns as {{name}}."
+        ) from error
+    for _, name, form, conversion in parsed:
+        if name == "" or form or conversion:
+            raise ConfigError(
+                f"{setting}={template!r} must hold nothing but columns as {{name}} and text."
+            )
+    return [(plain, name) for plain, name, _, _ in parsed]
+
+
+def _text(row: Mapping[str, Any], name: str, place: str, field: str) -> str:
+    if name not in row:
+        raise ConfigError(
+            f"{place}, field {field}: no column {types.shown(name)} among "
+            f"{types.shown(sorted(row))}. Change the mapping or the row."
+        )
+    value = row[name]
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = "\n".join(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ConfigError(
+            f"{place}, field {field}: column {name!r} holds {type(value).__name__}, "
+            "not text or a number."
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{place}, field {field}: column {name!r} holds {value}, no number.")
+    text = str(value)
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{place}, field {field}: column {name!r} holds half a character (a lone surrogate). "
+            "Correct the row."
+        ) from error
+    if size > MAX_FIELD_BYTES:
+        raise ConfigError(
+            f"{place}, field {field}: column {name!r} is longer than {MAX_FIELD_BYTES} bytes. "
+            "Shorten or remove the row."
+        )
+    return text

@@ -1,0 +1,78 @@
+"""A plan's runs by arm with what each costs, and what they share: priced once for all tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kvdistill.config.compose import Config
+from kvdistill.config.estimate import Estimate
+from kvdistill.config.schema import typed
+from kvdistill.estimate import run_cost
+from kvdistill.estimate.run_cost import Cost
+from kvdistill.geometry import Geometry
+from kvdistill.plan import flops
+from kvdistill.plan.expand import Plan, Run
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs of one recipe."""
+
+    label: str
+    runs: Sequence[Run]
+    each: Cost
+
+    @property
+    def config(self) -> Config:
+        """Of its first run."""
+        return self.runs[0].config
+
+
+def grouped(plan: Plan, estimate: Estimate) -> list[Arm]:
+    """The plan's runs by recipe, each under the first label that asks for it."""
+    labels: dict[str, str] = {}
+    for name, question in plan.questions.items():
+        for label, seeds in question["arms"].items():
+            for identity in seeds.values():
+                labels.setdefault(identity, f"{label} ({name})")
+    for name, identity in plan.references.items():
+        labels.setdefault(identity, f"teacher {name}")
+    by_recipe: dict[str, list[Run]] = {}
+    for run in plan.runs.values():
+        by_recipe.setdefault(run.recipe, []).append(run)
+    return [
+        Arm(
+            labels[runs[0].identity], runs, run_cost.of_run(runs[0].config, runs[0].steps, estimate)
+        )
+        for runs in by_recipe.values()
+    ]
+
+
+def built(plan: Plan) -> Cost:
+    """Training the teachers that the project makes itself, and filling stores."""
+    found = Cost()
+    for node in plan.artifacts.values():
+        training = (node.recipe.get("model") or {}).get("build", {}).get("training")
+        if training:
+            budget = typed("budget", plan.config["budget"])
+            tokens = training["steps"] * training["batch_size"] * budget.seq_len
+            load = flops.Load.nominal(tokens, budget.seq_len)
+            found += Cost(teachers=flops.training(Geometry.of(node.recipe["model"]), load))
+    for config, teacher in stores(plan).values():
+        found += run_cost.of_store(config, teacher)
+    return found
+
+
+def stores(plan: Plan) -> dict[str, tuple[Config, Mapping[str, Any]]]:
+    """The plan's stores: name -> a run that reads it, and its teacher."""
+    return {
+        run.node.needs[f"kv.{role}"]: (run.config, teacher)
+        for run in plan.runs.values()
+        for role, teacher in run.config["teachers"].items()
+        if f"kv.{role}" in run.node.needs
+    }
+
+
+def gib(size: int) -> str:
+    """Bytes in GiB, MiB where small."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

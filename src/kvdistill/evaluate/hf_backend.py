@@ -1,0 +1,145 @@
+"""lm-eval's Hugging Face model, with what a comparison of arms needs and lm-eval leaves out.
+
+Non-finite logits are refused (lm-eval scores a NaN model 1.0 where the first choice is the true
+one), a generation that ran out of tokens is told from one that ended, and each row of a batch stops
+on its own.
+"""
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from lm_eval.models.huggingface import HFLM
+from torch import Tensor
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from kvdistill.errors import UserError
+from kvdistill.evaluate.cached_lm import Asking, Progress
+from kvdistill.evaluate.response_cache import Answers
+
+
+class NonFiniteLogitsError(ArithmeticError):
+    """The model gave NaN or infinity; `row` is the batch's first bad one."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"non-finite logits in row {row}")
+        self.row = row
+
+
+class Scorer(Asking, HFLM):
+    """One model for all tasks of a suite."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *,
+        batch_size: int, max_length: int | None, answers: Answers, progress: Progress | None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            pretrained=model, tokenizer=tokenizer, batch_size=batch_size, max_length=max_length
+        )
+        self.begin(answers, progress)
+        self._batch = torch.empty(0)
+
+    def _ask(self, kind: str) -> None:
+        try:
+            super()._ask(kind)
+        except NonFiniteLogitsError as error:
+            raise UserError(
+                f"task {self._task_of(error.row)}: the model gives non-finite logits (NaN or "
+                f"infinity), so nothing can be scored. Check its training and its dtype."
+            ) from error
+
+    def _model_call(self, inps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        self._batch = inps
+        logits = super()._model_call(inps, *args, **kwargs)
+        _refuse_non_finite(logits.flatten(1))
+        return logits
+
+    @torch.no_grad()
+    def _model_generate(
+        self, context: Tensor, max_length: int, stop: list[str], **generation: Any
+    ) -> Tensor:
+        self._batch = context
+        start = context.shape[1]
+        stops = _StopStrings(self.tokenizer, stop, start, len(context))
+        generation.pop("temperature", None)
+        out = self.model.generate(
+            input_ids=context,
+            max_length=max_length,
+            stopping_criteria=StoppingCriteriaList([stops]),
+            logits_processor=LogitsProcessorList([_FiniteLogits()]),
+            pad_token_id=self.tokenizer.pad_token_id,
+            use_cache=True,
+            **generation,
+        )
+        ended = torch.isin(out[:, start:], _end_tokens(self.model)).any(dim=1) | stops.done
+        self.truncated.extend((~ended).tolist())
+        return out
+
+    def _task_of(self, row: int) -> str:
+        """Whose prompt a row of the last batch is; only asked once something has gone wrong."""
+        ids = self._batch[row].tolist()
+        for request in self._asked:
+            prompt, rest = request.args
+            if isinstance(rest, dict):
+                text = self.tok_encode(prompt)
+                found = ids[-len(text) :] == text
+            else:
+                text = [*chain(*self._encode_pair(prompt, rest))][:-1]
+                found = ids[: len(text)] == text
+            if found:
+                return request.task_name or "?"
+        return " or ".join(sorted({request.task_name or "?" for request in self._asked}))
+
+
+@dataclass
+class _StopStrings(StoppingCriteria):
+    """Ends each row at its own stop string; lm-eval's waits until all rows met the same."""
+
+    tokenizer: PreTrainedTokenizerBase
+    strings: list[str]
+    start: int
+    rows: int
+
+    def __post_init__(self) -> None:
+        self.strings = [text for text in self.strings if text]
+        # Two tokens more than a stop string takes, as it may be cut into others when generated.
+        self.lookback = 2 + max(
+            (len(self.tokenizer.encode(text, add_special_tokens=False)) for text in self.strings),
+            default=0,
+        )
+        self.done = torch.zeros(self.rows, dtype=torch.bool)
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        tails = self.tokenizer.batch_decode(input_ids[:, self.start :][:, -self.lookback :])
+        met = [any(text in tail for text in self.strings) for tail in tails]
+        self.done = self.done.to(input_ids.device) | torch.tensor(met, device=input_ids.device)
+        return self.done
+
+
+class _FiniteLogits(LogitsProcessor):
+    """A logits processor that changes nothing and refuses what is not finite."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        _refuse_non_finite(scores)
+        return scores
+
+
+def _refuse_non_finite(rows: Tensor) -> None:
+    # A sum is finite only if all is, and costs no mask the size of the logits.
+    if not torch.isfinite(rows.sum(dtype=torch.float64)):
+        bad = ~torch.isfinite(rows).all(dim=1)
+        raise NonFiniteLogitsError(int(bad.nonzero()[0]))
+
+
+def _end_tokens(model: PreTrainedModel) -> Tensor:
+    ids = model.generation_config.eos_token_id
+    ids = ids if isinstance(ids, list) else [] if ids is None else [ids]
+    return torch.tensor(ids, dtype=torch.long, device=model.device)

@@ -1,0 +1,121 @@
+"""From lm-eval's samples to the project's rows: one item a document, one score a task."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lm_eval.api.task import Task
+
+from kvdistill.evaluate import aggregate
+from kvdistill.evaluate.cached_lm import Asking
+from kvdistill.evaluate.extract import INVALID
+from kvdistill.evaluate.item_texts import texts
+from kvdistill.evaluate.suite import Suite
+from kvdistill.evaluate.task_data import data_hash
+from kvdistill.records import Item, TaskScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What one model scored on one suite."""
+
+    items: list[Item]
+    tasks: dict[str, TaskScore]
+    macro: float | None
+    """Unweighted mean over the suite's tasks; None where one is missing."""
+    macro_by_subject: float | None
+    """The same, each task being the mean over its subjects."""
+    macro_normalised: float | None
+    """The same, each task being normalised by chance."""
+    spread: float | None
+    """Standard deviation of the score over the suite's tasks."""
+    gap: float | None
+    """Score on training questions minus held-out ones; None unless the suite has both tasks."""
+    missing: dict[str, str]
+    """Tasks without data, and why."""
+    data: dict[str, str]
+    """Sha256 of each task's rows."""
+
+
+def gathered(
+    suite: Suite, tasks: Mapping[str, Task], missing: dict[str, str],
+    samples: Mapping[str, list[dict[str, Any]]], asking: Asking,
+) -> Evaluation:  # fmt: skip
+    """Items and scores of every task that has data, and the macro averages where all have."""
+    by_task: dict[str, TaskScore] = {}
+    items: list[Item] = []
+    hashes: dict[str, str] = {}
+    for name in suite.scored:
+        keys = members(name, tasks)
+        if not keys:
+            continue
+        metric = next(iter(tasks[keys[0]].aggregation()))
+        scored = [
+            row
+            for key in keys
+            for row in _scored(name, key, tasks[key], metric, samples[key], asking)
+        ]
+        mine = [item for item, _ in scored]
+        by_task[name] = aggregate.task_score(metric, mine, {item.item: c for item, c in scored})
+        items += mine
+        hashes[name] = rows_hash(name, tasks)
+    return Evaluation(
+        items=items,
+        tasks=by_task,
+        macro=aggregate.macro(by_task, suite.tasks),
+        macro_by_subject=aggregate.macro(by_task, suite.tasks, "by_subject"),
+        macro_normalised=aggregate.macro(by_task, suite.tasks, "normalised"),
+        spread=aggregate.spread(by_task, suite.tasks),
+        gap=aggregate.generalisation_gap(by_task),
+        missing=missing,
+        data=hashes,
+    )
+
+
+def members(name: str, tasks: Mapping[str, Task]) -> list[str]:
+    """Keys of a suite's task: a group of lm-eval's is one, whose subjects are its members."""
+    return [key for key in tasks if key == name or key.startswith(f"{name}/")]
+
+
+def rows_hash(name: str, tasks: Mapping[str, Task]) -> str:
+    """Sha256 over the rows of a suite's task."""
+    return data_hash(doc for key in members(name, tasks) for doc in tasks[key].eval_docs)
+
+
+def item_id(key: str, doc: Mapping[str, Any], number: int) -> str:
+    """Our rows carry their id; one of lm-eval's own has its number, below its group's member."""
+    if ":" not in key:
+        return doc["id"]
+    _, _, member = key.partition("/")
+    return f"{member}/{number}".removeprefix("/")
+
+
+def _scored(
+    name: str, key: str, task: Task, metric: str, samples: list[dict[str, Any]], asking: Asking
+) -> Iterator[tuple[Item, float]]:
+    """One item a document, with its chance; the first filter decides, the second is the other."""
+    requests = {request.doc_id: request for request in task.instances}
+    primary, *others = dict.fromkeys(sample["filter"] for sample in samples)
+    alternative = {s["doc_id"]: s[metric] for s in samples if s["filter"] in others[:1]}
+    written = task.OUTPUT_TYPE == "generate_until"
+    for sample in samples:
+        if sample["filter"] != primary:
+            continue
+        item = Item(
+            task=name,
+            item=item_id(key, sample["doc"], sample["doc_id"]),
+            doc_hash=sample["doc_hash"],
+            prompt_hash=sample["prompt_hash"],
+            correct=float(sample[metric]),
+            unparsed=written and sample["filtered_resps"][0] == INVALID,
+            truncated=written and asking.was_truncated(requests[sample["doc_id"]]),
+            empty=written and not sample["resps"][0][0].strip(),
+            alternative=alternative.get(sample["doc_id"]),
+            **texts(key, task, sample),
+        )
+        yield item, _chance(sample, written)
+
+
+def _chance(sample: Mapping[str, Any], written: bool) -> float:
+    own = sample["doc"].get("chance")
+    return own if own is not None else 0.0 if written else 1 / len(sample["arguments"])

@@ -1,0 +1,53 @@
+"""How fast a model writes: equal work for every model, so that only the model can differ."""
+
+from collections.abc import Sequence
+from statistics import median
+from time import perf_counter
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kvdistill.evaluate.isolation import frozen
+
+
+def side_by_side(
+    models: Sequence[PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    new_tokens: int = 32,
+    repeats: int = 5,
+) -> list[float]:
+    """New tokens a second of each model in turn, so that a busy machine slows all; medians."""
+    rounds = [
+        [tokens_per_second(model, tokenizer, prompts, new_tokens, repeats=1) for model in models]
+        for _ in range(repeats)
+    ]
+    return [median(rates) for rates in zip(*rounds, strict=True)]
+
+
+def tokens_per_second(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    new_tokens: int = 32,
+    repeats: int = 3,
+) -> float:
+    """New tokens a second over a batch of `prompts`, exactly `new_tokens` each; median of runs."""
+    with frozen(model, tokenizer), torch.no_grad():
+        model.eval()
+        tokenizer.padding_side = "left"
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        batch = tokenizer(list(prompts), return_tensors="pt", padding=True)
+        ids, mask = batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device)
+        rates = []
+        for _ in range(repeats + 1):
+            began = perf_counter()
+            out = model.generate(  # type: ignore[operator]
+                input_ids=ids, attention_mask=mask,
+                min_new_tokens=new_tokens, max_new_tokens=new_tokens, do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+            )  # fmt: skip
+            written = len(prompts) * (out.shape[1] - ids.shape[1])
+            rates.append(written / (perf_counter() - began))
+    # The first run pays for what is set up once.
+    return median(rates[1:])

@@ -1,0 +1,125 @@
+"""lm-eval's vLLM model in the place of its Hugging Face one: `tasks.backend=vllm`.
+
+Imported only where it is asked for, as it needs the extra `vllm`. vLLM shows no logits, so what is
+refused is a log-probability that is not finite; a model that writes from NaN goes unseen.
+"""
+
+import gc
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy, deepcopy
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.vllm_causallms import VLLM
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kvdistill.errors import UserError
+from kvdistill.evaluate.cached_lm import Asking, Progress
+from kvdistill.evaluate.response_cache import Answers, request_key
+from kvdistill.evaluate.suite import Suite
+
+
+def engine(suite: Suite, dtype: torch.dtype) -> dict[str, Any]:
+    """What is set of lm-eval's VLLM beside the place of the weights; the rest is its default."""
+    return {
+        "dtype": str(dtype).removeprefix("torch."),
+        "max_length": suite.max_length,
+        # All at once: vLLM makes batches of its own, and is slow where it is handed small ones.
+        "batch_size": "auto",
+    }
+
+
+def facts(suite: Suite) -> dict[str, Any]:
+    """What of the engine can change an answer."""
+    return {"backend": "vllm", "version": version("vllm"), "max_length": suite.max_length}
+
+
+class Served(Asking, VLLM):
+    """One model for all tasks of a suite, read from a folder."""
+
+    spare = 1  # vLLM writes a token even where log-probabilities alone are asked for
+
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], answers: Answers, progress: Progress | None
+    ) -> None:
+        super().__init__(pretrained=str(folder), **settings)
+        self.begin(answers, progress)
+        self._keys: dict[str, str] = {}
+
+    def keep(self, kind: str, request: Sequence[Any], response: Any) -> None:
+        if kind == "loglikelihood" and not math.isfinite(response[0]):
+            (name, *_) = (each.task_name for each in self._asked if each.args == tuple(request))
+            raise UserError(
+                f"task {name}: the model gives a log-probability of {response[0]}, so nothing can "
+                "be scored. Check its training and its dtype."
+            )
+        super().keep(kind, request, response)
+
+    def _key(self, kind: str, request: Sequence[Any]) -> str:
+        # lm-eval reports a generation with vLLM's settings, not with those it was asked with.
+        return self._keys[request[0]] if kind == "generate_until" else super()._key(kind, request)
+
+    def _ask(self, kind: str) -> None:
+        if kind != "generate_until":
+            super()._ask(kind)
+            return
+        # One prompt may be asked with several settings; among like ones it names its request.
+        for _, alike in groupby(sorted(self._asked, key=_settings), _settings):
+            self._asked = list(alike)
+            self._keys = {each.args[0]: request_key(kind, each.args) for each in self._asked}
+            super()._ask(kind)
+
+    @staticmethod
+    def modify_gen_kwargs(*args: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str], int]:
+        # Greedy unless told otherwise: without a word vLLM draws at temperature 1.
+        found, until, most = VLLM.modify_gen_kwargs(*args, **kwargs)
+        return {"temperature": 0.0} | found, until, most
+
+    def _model_generate(
+        self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None
+    ) -> Any:
+        outputs = super()._model_generate(requests, generate, sampling_params)
+        if generate:
+            self.truncated.extend(each.outputs[0].finish_reason == "length" for each in outputs)
+        return outputs
+
+
+def _settings(request: Instance) -> str:
+    return repr(request.args[1])
+
+
+@contextmanager
+def served(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, suite: Suite,
+    answers: Answers, progress: Progress | None,
+) -> Iterator[Served]:  # fmt: skip
+    """Has vLLM open on these very weights, which leave the GPU to it meanwhile."""
+    place = model.device
+    with TemporaryDirectory() as name:
+        # Saving writes into the config, and so into the next key of this very model.
+        twin = copy(model)
+        twin.config = deepcopy(model.config)
+        twin.save_pretrained(name)
+        tokenizer.save_pretrained(name)
+        model.to("cpu")  # type: ignore[arg-type]  # wrongly stubbed
+        _free()
+        try:
+            found = Served(Path(name), engine(suite, model.dtype), answers, progress)
+            yield found
+            del found.model  # the engine ends with its last reference
+        finally:
+            _free()
+            model.to(place)  # type: ignore[arg-type]
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

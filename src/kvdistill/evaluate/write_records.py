@@ -1,0 +1,122 @@
+"""The records of a scored model: results.json and items.parquet."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kvdistill.config.build import build
+from kvdistill.data.build import REPORT
+from kvdistill.errors import ArtifactError
+from kvdistill.evaluate import aggregate
+from kvdistill.evaluate.harness import evaluate
+from kvdistill.evaluate.leak_check import own_rows
+from kvdistill.evaluate.results import Evaluation
+from kvdistill.evaluate.task_data import jsonl
+from kvdistill.evaluate.throughput import side_by_side
+from kvdistill.files import read_json, write_json
+from kvdistill.records import SCHEMA_VERSION, TaskScore
+
+PROMPTS = 8
+"""Questions of the test part that the speed of writing is measured on."""
+
+
+def write(
+    model: PreTrainedModel,
+    raw: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: Mapping[str, Any],
+    needs: Mapping[str, Path],
+    folder: Path,
+    ledger: Mapping[str, Any],
+    progress: Callable[[int, int], None],
+) -> None:
+    """Scores the model on the config's suite and writes what came of it into `folder`.
+
+    `raw` is the student before training (the model itself where nothing is trained).
+
+    Raises ArtifactError where the items are not those that were checked for leaks.
+    """
+    suite = build("tasks", config["tasks"])
+    began = time.monotonic()
+    artifacts = needs["split"].parent
+    found = evaluate(model, tokenizer, suite, own_rows(needs["split"]), progress, artifacts)
+    seconds = time.monotonic() - began
+    tasks = checked(found, needs["validation"])
+    pd.DataFrame([asdict(item) for item in found.items]).to_parquet(folder / "items.parquet")
+    write_json(
+        folder / "results.json",
+        {
+            "schema_version": SCHEMA_VERSION,
+            "suite": suite.name,
+            "tasks": {name: asdict(tasks[name]) for name in suite.tasks if name in tasks},
+            "beside": {name: asdict(tasks[name]) for name in suite.beside if name in tasks},
+            "macro": found.macro,
+            "macro_by_subject": found.macro_by_subject,
+            "macro_normalised": found.macro_normalised,
+            "macro_clean": aggregate.macro(tasks, suite.tasks, "clean"),
+            "missing": found.missing,
+            "data_sha256": found.data,
+            "generalisation": {"spread": found.spread, "gap": found.gap},
+            "efficiency": efficiency(model, raw, tokenizer, needs["split"], ledger)
+            | {"evaluate_s": seconds},
+        },
+    )
+
+
+def efficiency(
+    model: PreTrainedModel,
+    raw: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    split: Path,
+    ledger: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the student costs to use, and what it cost to train."""
+    raw.to(model.device)  # type: ignore[arg-type]  # wrongly stubbed
+    writes, raw_writes = side_by_side([model, raw], tokenizer, prompts(split))
+    found: dict[str, Any] = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "raw_parameters": sum(p.numel() for p in raw.parameters()),
+        "tokens_per_second": writes,
+        "raw_tokens_per_second": raw_writes,
+    }
+    if not ledger:
+        return found
+    converged = ledger["convergence"] or {}
+    return found | {
+        "steps": ledger["steps"],
+        "train_s": ledger["train_s"],
+        "train_tokens_per_second": ledger["real_tokens"] / ledger["train_s"],
+        "peak_bytes": ledger["peak_bytes"],
+        "converged_score": converged.get("score"),
+        "converged_step": converged.get("step"),
+        "converged_s": converged.get("train_s"),
+    }
+
+
+def checked(found: Evaluation, validation: Path) -> dict[str, TaskScore]:
+    """Every task's score, with that of the items that training has not seen."""
+    report = read_json(validation / REPORT)
+    for name, rows in found.data.items():
+        if report["tasks_sha256"].get(name) != rows:
+            raise ArtifactError(
+                f"the items of {name} are not those that were checked for leaks in {validation}. "
+                f"Put its data back, or delete {validation} and repeat the command."
+            )
+    return {
+        name: aggregate.cleaned(
+            score, [item for item in found.items if item.task == name], report["tainted"][name]
+        )
+        for name, score in found.tasks.items()
+    }
+
+
+def prompts(split: Path) -> list[str]:
+    """The same few questions for every model."""
+    rows = islice(jsonl(split / "test.jsonl"), PROMPTS)
+    return [f"Question: {row['question']}\nReasoning:" for row in rows]

@@ -1,0 +1,151 @@
+"""One job: builds the artefact, or does the run, whose frozen config.yaml lies in a folder.
+
+    python -m kvdistill.jobs.__main__ FOLDER
+    torchrun --nproc-per-node N -m kvdistill.jobs.__main__ FOLDER
+
+Reads nothing but that folder and the artefacts it names, so a YAML edited meanwhile changes
+nothing. Two jobs for one folder build it once: the second waits for the first's lease. Of several
+ranks, rank 0 holds the lease and writes; the others compute, and exit with the same code.
+"""
+
+import errno
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from filelock import SoftFileLease
+
+from kvdistill import manifest
+from kvdistill.console import say
+from kvdistill.errors import ConfigError, UserError
+from kvdistill.files import is_complete, remove_parts
+from kvdistill.jobs.failure_cause import cause
+from kvdistill.jobs.rendezvous import Failure, Ranks
+from kvdistill.plan.freeze import thaw
+from kvdistill.plan.world_size import world_size
+from kvdistill.preemption import Interrupted
+from kvdistill.stats import preregistration
+from kvdistill.status import Status, Warned
+
+NO_SPACE = errno.ENOSPC
+"""Exit code of a job that found no room to say what happened."""
+LEASE_S = 20.0
+"""Seconds without a heartbeat after which a holder counts as dead."""
+
+
+def main(folder: Path) -> int:
+    """The job's exit code: 0 done, 2 a bad setting, 1 anything else; status.json says why.
+
+    Where not even that can be written the code is NO_SPACE.
+    """
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # a cluster's job has its own answer
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    status = Status(folder)
+    try:
+        ranks = Ranks.of(os.environ)
+        if ranks.rank > 0:
+            return follow(folder, ranks)
+        ranks.meet(lambda failure: status.write("failed", error=failure[1]))
+    except UserError as error:
+        status.write("failed", error=str(error))
+        return 2
+    try:
+        with SoftFileLease(f"{folder}.lease", lease_duration=LEASE_S):
+            return lead(folder, ranks, status)
+    finally:
+        ranks.leave()
+
+
+def lead(folder: Path, ranks: Ranks, status: Status) -> int:
+    """What a process alone does, and rank 0 of several."""
+    if is_complete(folder):
+        ranks.tell("turn", "done")
+        return 0
+    ranks.tell("turn", "begin")
+    remove_parts(folder)
+    heard = Warned(status)
+    logging.getLogger("kvdistill").addHandler(heard)
+    try:
+        status.write("running", step=0, steps=0)
+        work(folder, ranks, status)
+    except Interrupted:
+        status.write("queued")
+        raise
+    except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
+        own = failure(error, folder)
+        code, line = ranks.fail(own)
+        try:
+            why = cause(error) if line == own[1] else "error"
+            status.write("failed", error=line, cause=why)
+            say(traceback.format_exc())
+        except OSError as second:  # a full disk takes neither
+            return NO_SPACE if second.errno == errno.ENOSPC else code
+        return code
+    finally:
+        logging.getLogger("kvdistill").removeHandler(heard)
+    status.write("done")
+    ranks.tell("finished", "")
+    return 0
+
+
+def follow(folder: Path, ranks: Ranks) -> int:
+    """What every other rank does: its part of the work, then waits for rank 0 to finish."""
+    ranks.meet(lambda _: None)
+    try:
+        if ranks.hear("turn") == "done":
+            return 0
+        work(folder, ranks, None)
+        ranks.hear("finished")
+    except Exception as error:  # noqa: BLE001 - the last frame
+        say(traceback.format_exc())
+        return ranks.fail(failure(error, folder))[0]
+    finally:
+        ranks.leave()
+    return 0
+
+
+def full(folder: Path) -> str:
+    """What is said where there is no room."""
+    return f"no space is left on the disk of {folder}. Make room and repeat the command"
+
+
+def failure(error: Exception, folder: Path) -> Failure:
+    """The exit code, and the one line that says why."""
+    if not isinstance(error, UserError) and os.strerror(NO_SPACE) in str(error):
+        return 1, full(folder)  # of the system, or of safetensors, which has a type of its own
+    line = " ".join(str(error).split()) or type(error).__name__
+    named = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
+    return (2 if isinstance(error, ConfigError) else 1), named
+
+
+def work(folder: Path, ranks: Ranks, status: Status | None) -> None:
+    """Does what the frozen config asks for; rank 0 then completes the folder with its manifest."""
+    began = time.monotonic()
+    node = thaw(folder)
+    ranks.expect(world_size(node.kind, node.recipe))
+    from kvdistill.jobs.builders import BUILDERS  # imports torch
+
+    ranks.connect()
+    artifacts = artifacts_folder(folder)
+    needs = {role: artifacts / name for role, name in node.needs.items()}
+    for need in needs.values():
+        manifest.verify(need)
+    progress = status.running if status is not None else lambda *_: None
+    facts = BUILDERS[node.kind](node.recipe, needs, folder, progress)
+    if status is not None:
+        facts |= {"wall_s": time.monotonic() - began, "ranks": ranks.size}
+        manifest.write(folder, node.kind, node.needs, facts | preregistration.recorded(folder))
+
+
+def artifacts_folder(folder: Path) -> Path:
+    """ROOT/artifacts, from an artefact's folder or from ROOT/runs/STUDY/runs/RUN."""
+    parent = folder.resolve().parent
+    return parent if parent.name == "artifacts" else parent.parents[2] / "artifacts"
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,107 @@
+"""What each kind of job does: from frozen recipe and needed artefacts to files in its folder.
+
+Each returns facts for the manifest, which the job writes last.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kvdistill import distributed
+from kvdistill.config.build import build
+from kvdistill.config.compose import Config
+from kvdistill.data.build import REPORT, LeakError, Settings
+from kvdistill.data.build import build as build_data
+from kvdistill.files import read_json, write_json
+from kvdistill.geometry import Geometry
+from kvdistill.models import load
+from kvdistill.train import build_store, calibrate
+from kvdistill.train.run import train
+
+Recipe = Mapping[str, Any]
+Needs = Mapping[str, Path]
+Progress = Callable[[int, int], None]
+
+
+def build_split(recipe: Recipe, _: Needs, folder: Path, __: Progress) -> dict[str, Any]:
+    """Train halves, val and test, with their validation report."""
+    data = recipe["data"]
+    source = build("data.source", data["source"])
+    rooms = {name: build(f"data.{name}", data[name]) for name in ("split", "leakage")}
+    with refused(folder):
+        report = build_data(source, Settings(**rooms), folder)
+    return {"files_sha256": report["files"]}
+
+
+def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) -> dict[str, Any]:
+    """The split checked against all that runs are scored on; what it left out is said again."""
+    from kvdistill.evaluate.leak_check import validate  # lm-eval is slow to import
+
+    with refused(folder):
+        report = validate(recipe, needs["split"])
+    report |= {"dropped": read_json(needs["split"] / REPORT)["dropped"]}
+    write_json(folder / REPORT, report)
+    return {"unchecked": report["missing"]}
+
+
+@contextmanager
+def refused(folder: Path) -> Iterator[None]:
+    """Leaves the report of a leak in the folder, which gets no manifest and so is no artefact."""
+    try:
+        yield
+    except LeakError as error:
+        write_json(folder / REPORT, error.report)
+        raise
+
+
+def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+    """A student or teacher that the project makes itself."""
+    node = recipe["model"]
+    out = folder / "model"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    maker = build("build", node["build"])
+    maker.build(Geometry.of(node), needs.get("split"), out, progress)
+    return {}
+
+
+def do_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Trains if the arm trains, on every rank; then rank 0 evaluates and writes the records."""
+    from kvdistill.evaluate import write_records  # lm-eval is slow to import
+    from kvdistill.report.model_card import complete
+    from kvdistill.report.run_figures import run_figures
+
+    config = dict(recipe)
+    facts = trained_on(config, needs, folder, progress) if config["trained"] else {}
+    if not distributed.leads():
+        return {}
+    trained = folder if config["trained"] else needs.get("student")
+    model = load.model(config["student"], "student", trained)
+    raw = load.model(config["student"], "student", needs.get("student"))
+    model.to(load.device(config["student"], "student"))  # type: ignore[arg-type]  # wrongly stubbed
+    tokenizer = load.tokenizer(config["student"], "student", trained)
+    write_records.write(model, raw, tokenizer, config, needs, folder, facts, progress)
+    complete(folder)
+    run_figures(folder)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return {"arm": config["arm"], "seed": config["seed"], "ledger": facts}
+
+
+def trained_on(config: Config, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Trains, with task metrics on the way where they are asked for; returns the ledger."""
+    from kvdistill.evaluate.in_training import scorer  # lm-eval is slow to import
+
+    score = scorer(config, needs) if config["train"]["eval_tasks"] else None
+    return train(config, needs, folder, progress, score)
+
+
+BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] = {
+    "split": build_split,
+    "validation": build_validation,
+    "model": build_model,
+    "calibration": calibrate.build,
+    "kv": build_store.build,
+    "run": do_run,
+}

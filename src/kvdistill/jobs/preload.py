@@ -1,0 +1,18 @@
+"""Imported once by the server that local jobs fork from: seconds that each would pay again."""
+
+import os
+
+# The check for a GPU must not open one here: a forked process could not use it.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it guesses so
+
+import deepspeed  # noqa: F401
+import matplotlib.pyplot  # noqa: F401
+
+import kvdistill.evaluate.write_records
+import kvdistill.jobs.builders
+import kvdistill.report.run_figures  # noqa: F401

@@ -1,0 +1,89 @@
+"""What each arm spent, beside each other: budget.{json,csv,md} of a study (STUDY.md A1, A2)."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kvdistill import manifest
+from kvdistill.config.schema import typed
+from kvdistill.files import is_complete, read_json, read_sealed, write_json, write_text
+from kvdistill.plan.budget import global_batch
+from kvdistill.plan.freeze import thaw
+from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
+
+REPORT = "validation_report.json"
+SPENT = (
+    "steps", "sequences", "planned_tokens", "real_tokens", "epochs", "student_flops",
+    "teacher_flops", "stored_bytes", "train_s",
+)  # fmt: skip
+"""Columns taken from a run's ledger; seconds are measured, the rest is counted."""
+DIVIDED = ("batch_size", "num_gpus", "grad_accum", "seq_len")
+SCHEDULE = ("lr", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm")
+COLUMNS = ("label", "seed", "run", "texts", *SPENT, "global_batch", *DIVIDED, *SCHEDULE)
+
+
+def write(root: Path, study: Path) -> list[str]:
+    """Writes the budget of every finished run, and what its data was checked against.
+
+    Returns warnings, a sentence each: of texts that were read too often.
+    """
+    plan = read_json(study / "plan.json")
+    labels: dict[str, str] = {}
+    for question in plan["questions"].values():
+        for label, seeds in question["arms"].items():
+            for identity in seeds.values():
+                labels.setdefault(identity, label)
+    rows = [
+        row(label, identity, root / plan["runs"][identity]["folder"], plan["runs"][identity])
+        for identity, label in labels.items()
+        if is_complete(root / plan["runs"][identity]["folder"])
+    ]
+    copy_validation(root, study, [root / entry["folder"] for entry in plan["runs"].values()])
+    write_json(study / "budget.json", {"schema_version": SCHEMA_VERSION, "arms": rows})
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    write_text(study / "budget.csv", table.to_csv(index=False))
+    write_text(study / "budget.md", str(table.to_markdown(index=False)) + "\n")
+    return [
+        f"{each['label']} (seed {each['seed']}) read its texts {each['epochs']:.1f} times, more "
+        f"than {MANY_EPOCHS}. Lower budget.total_tokens or give it more data."
+        for each in rows
+        if each["epochs"] > MANY_EPOCHS
+    ]
+
+
+def row(label: str, identity: str, folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """One run beside the others; an untrained one has spent nothing."""
+    spent: dict[str, Any] = dict.fromkeys(SPENT, 0)
+    named = {"label": label, "seed": entry["seed"], "run": identity, "texts": None}
+    if not entry["trained"]:
+        return named | spent
+    ledger = read_sealed(folder / "manifest.json")["ledger"]
+    recipe = thaw(folder).recipe
+    budget, train = recipe["budget"], recipe["train"]
+    return {
+        **named,
+        "texts": ledger["texts"],
+        **{key: ledger[key] for key in SPENT},
+        "global_batch": global_batch(typed("budget", budget)),
+        **{key: budget[key] for key in DIVIDED},
+        **{key: train[key] for key in SCHEDULE},
+    }
+
+
+def copy_validation(root: Path, study: Path, runs: Iterable[Path]) -> None:
+    """The report of the trained runs' data into the study; a refusal's before any other."""
+    trained = [node for node in map(thaw, runs) if node.recipe["trained"]]
+    # Many runs read one report; the last run's comes first.
+    names = dict.fromkeys(node.needs["validation"] for node in reversed(trained))
+    found = []
+    for made in (root / "artifacts" / name for name in names):
+        if (made / REPORT).is_file():
+            if is_complete(made):
+                manifest.verify(made)
+            found.append(made / REPORT)
+    if found:
+        leaks = [path for path in found if read_json(path)["verdict"] != "clean"]
+        shutil.copyfile((leaks or found)[0], study / REPORT)

@@ -1,0 +1,112 @@
+"""From records to the report's folder: one page, figures, tables, and the claims as files."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kvdistill.errors import ConfigError
+from kvdistill.files import write_json, write_text
+from kvdistill.records import SCHEMA_VERSION
+from kvdistill.report import sections
+from kvdistill.report import table as grids
+from kvdistill.report.figures.style import write as write_figure
+from kvdistill.report.format import task_names
+from kvdistill.report.render import page
+from kvdistill.stats.analysis import Analysis, analyse
+from kvdistill.stats.load import load, long_table
+from kvdistill.stats.seed_tests import LEGEND
+from kvdistill.stats.selftest import for_study
+from kvdistill.stats.settings import Settings
+from kvdistill.stats.settings import settings as read_settings
+from kvdistill.stats.study import Study
+from kvdistill.stats.verdicts import Verdict, judge, levels
+
+OWNED = ("figures", "tables")
+"""Folders inside the output that a rebuild replaces."""
+
+
+def build(
+    study_folders: Sequence[Path], output: Path, settings: Mapping[str, Any] | None = None
+) -> Path:
+    """Writes the report of one study, or of several joined, and returns its index.html.
+
+    The same records give the same bytes. `settings` is the resolved `stats` group.
+    """
+    if not study_folders:
+        raise ConfigError("study must name at least one study to report on.")
+    chosen = read_settings(settings)
+    study = load(study_folders)
+    analyses = analyse(study, chosen)
+    verdicts = judge(study, chosen)
+    measured = for_study(study, chosen) if chosen.selftest else None
+    found = sections.gather(study, analyses, verdicts, chosen, measured)
+    for name in OWNED:
+        shutil.rmtree(output / name, ignore_errors=True)
+    write_json(output / "verdicts.json", verdict_records(verdicts))
+    for drawn in found.figures():
+        write_figure(drawn, output / "figures")
+    for grid in found.grids():
+        grids.export(grid, output / "tables")
+    write_json(output / "significance.json", significance(study, analyses))
+    write_text(output / "significance.txt", "\n".join(found.lines) + f"\n\n{LEGEND}.\n")
+    if measured is not None:
+        write_json(output / "selftest.json", {"schema_version": SCHEMA_VERSION, **measured})
+    table = pa.Table.from_pandas(long_table(study), preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(None), output / "results.parquet")
+    write_text(output / "index.html", page(found))
+    return output / "index.html"
+
+
+def check_output(output: Path) -> None:
+    """Refuses a folder whose own `figures` or `tables`, of no report, would be replaced."""
+    for name in OWNED:
+        if (output / name).exists() and not (output / "verdicts.json").is_file():
+            raise ConfigError(
+                f"report.output={output} has a folder {name} that no report wrote, and that would "
+                f"be replaced. Choose another."
+            )
+
+
+def significance(study: Study, analyses: Mapping[str, Analysis]) -> dict[str, Any]:
+    """Every comparison with everything computed; shares in [0, 1], null where unknown."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.name,
+        "legend": LEGEND,
+        "tasks": task_names(study.tasks),
+        "questions": {
+            name: {
+                "baseline": analysis.baseline,
+                "comparisons": {
+                    label: {e: finite(asdict(d)) for e, d in comparison.differences.items()}
+                    for label, comparison in analysis.comparisons.items()
+                },
+            }
+            for name, analysis in analyses.items()
+        },
+    } | {"units": "shares, not points"}
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity: what is unbounded (degrees of freedom, say) is null."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def verdict_records(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """verdicts.json."""
+    listed = [json.loads(json.dumps(asdict(one), allow_nan=False)) for one in verdicts]
+    return {"schema_version": SCHEMA_VERSION, "levels": levels(verdicts), "claims": listed}
+
+
+__all__ = ["Settings", "build"]

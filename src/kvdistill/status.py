@@ -1,0 +1,82 @@
+"""status.json: how a job tells the world where it is."""
+
+import logging
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kvdistill.files import is_complete, read_json, write_json
+from kvdistill.records import SCHEMA_VERSION
+from kvdistill.redact import masked
+
+
+@dataclass
+class Status:
+    """Writes a folder's status.json, at most twice a second while running."""
+
+    folder: Path
+    started: float = field(default_factory=time.monotonic)
+    written: float = -1.0
+    first_step: int | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    kept: dict[str, Any] = field(default_factory=dict)
+    """Counts that outlive a process: how often the job was queued again, and tried again."""
+    warnings: list[str] = field(default_factory=list)
+    """What the job has warned of, in every status from then on."""
+
+    def __post_init__(self) -> None:
+        said = read(self.folder)
+        self.kept = {key: said[key] for key in ("requeues", "retries") if key in said}
+
+    def running(self, step: int, steps: int) -> None:
+        """Reports progress; `step` of `steps` are done."""
+        now = time.monotonic()
+        if self.first_step is None:
+            self.first_step, self.started = step, now
+        if now - self.written < 0.5 and step < steps:
+            return
+        self.written = now
+        rate = (step - self.first_step) / max(now - self.started, 1e-9)
+        self.write(
+            "running",
+            step=step,
+            steps=steps,
+            steps_per_s=rate,
+            eta_s=(steps - step) / rate if rate > 0 else None,
+        )
+
+    def write(self, state: str, **more: Any) -> None:
+        """Writes a state: queued, running, done or failed (with its one line as `error`)."""
+        said: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "state": state}
+        said["heartbeat"] = time.time()
+        if self.warnings:
+            said["warnings"] = self.warnings
+        told = {key: masked(each) if isinstance(each, str) else each for key, each in more.items()}
+        with self.lock:
+            write_json(self.folder / "status.json", said | self.kept | told)
+
+
+class Warned(logging.Handler):
+    """Puts the project's own warnings into a job's status, and into its log by stderr."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(logging.WARNING)
+        self.status = status
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging; an error is told by the status itself."""
+        line = masked(record.getMessage())
+        sys.stderr.write(f"{record.levelname.lower()}: {line}\n")
+        if record.levelno == logging.WARNING:
+            self.status.warnings.append(line)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The folder's state; done if its manifest stands, missing if nothing has been said."""
+    if is_complete(folder):
+        return {"state": "done"}
+    path = folder / "status.json"
+    return read_json(path) if path.is_file() else {"state": "missing"}

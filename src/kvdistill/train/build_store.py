@@ -1,0 +1,141 @@
+"""Builds one teacher's store: the student's texts are read once, in every style."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kvdistill import distributed
+from kvdistill.config.build import build as build_node
+from kvdistill.errors import ConfigError, UserError
+from kvdistill.files import write_json
+from kvdistill.geometry import Geometry
+from kvdistill.kv.base import Wanted
+from kvdistill.kv.online import Online
+from kvdistill.kv.rotary import rotaries
+from kvdistill.kv.shards import Coded, Ledger, Stored, signatures
+from kvdistill.kv.store import FACTS, INDEX
+from kvdistill.layers.from_config import mapped
+from kvdistill.models import load
+from kvdistill.plan.graph import ONLY
+from kvdistill.records import SCHEMA_VERSION
+from kvdistill.train import inputs
+from kvdistill.train.store_layout import Build, Read
+
+
+def build(
+    recipe: Mapping[str, Any],
+    needs: Mapping[str, Path],
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Writes shards, then the index; returns how much the store holds.
+
+    Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
+    Raises UserError, before anything is written, where the disk has no room for it.
+    """
+    node, role = recipe["teachers"][ONLY], f"teacher.{ONLY}"
+    spec: Stored = build_node("source.stored", recipe["source"]["stored"])
+    config = {**recipe, "style": recipe["source"]["stored"]["style"]}
+    sources = mapped(config, Geometry.of(node))
+    wanted = Wanted(
+        body=lambda: load.body(node, role, needs.get(role), max(s.high for s in sources)),
+        sources=sources,
+        press=build_node("compression", recipe["compression"]),
+        rotary=False,
+    )
+    made = Build(wanted, spec, Geometry.of(node).kv_width, Geometry.of(node).kv_heads)
+    prints = inputs.prints(config, ONLY, needs, wanted.sources)
+    ledger = Ledger(folder, prints) if distributed.leads() else None
+    shards = made.shards(list(made.texts(config, needs)))
+    stands = [ledger is not None and ledger.stands(number) for number in range(len(shards))]
+    standing = distributed.total(torch.tensor(stands, dtype=torch.long)).bool().tolist()
+    left = [texts for texts, stands in zip(shards, standing, strict=True) if not stands]
+    if ledger is not None:
+        check_room(folder, made, left)
+    source, pad = Online(wanted), inputs.tokeniser(node, role, needs).pad
+    done = 0
+    for number, texts in enumerate(shards):
+        if not standing[number]:
+            rows, tokens = made.gathered(source, texts, pad)
+            if ledger is not None:
+                ledger.add(number, Coded.of(rows, spec.dtype), tokens)
+        done += len(texts)
+        progress(done, sum(map(len, shards)))
+    if ledger is None:
+        return {}
+    finish(folder, made, shards, source.body, prints)
+    ledger.close()
+    return {
+        "texts": done,
+        "kept_tokens": sum(text.count for texts in shards for text in texts),
+        "teacher_tokens": sum(text.length for texts in shards for text in texts),
+        "stored_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+    }
+
+
+def check_room(folder: Path, made: Build, texts: Sequence[Sequence[Read]]) -> None:
+    """Raises UserError, with the numbers, where what is still to be written does not fit."""
+    tokens = sum(text.count for shard in texts for text in shard)
+    needed, free = tokens * made.token_bytes, shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder} needs {size(needed)} more, for {tokens:,} kept tokens of "
+            f"{made.token_bytes:,} bytes in {made.spec.dtype}, but the disk has {size(free)} free. "
+            f"Free some, or take source.stored.dtype=int8, a smaller compression.keep or fewer "
+            f"layers."
+        )
+
+
+def size(count: int) -> str:
+    """Bytes as they are spoken of."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
+
+
+def finish(
+    folder: Path,
+    made: Build,
+    shards: Sequence[Sequence[Read]],
+    body: nn.Module,
+    prints: Mapping[str, str],
+) -> None:
+    """Writes where each text lies, and what the store is made of."""
+    texts = [text for shard in shards for text in shard]
+    counts = [torch.tensor([text.count for text in shard]) for shard in shards]
+    index = {
+        "shard": torch.repeat_interleave(torch.tensor([len(shard) for shard in shards])),
+        "start": torch.cat([count.cumsum(0) - count for count in counts]),
+        "count": torch.cat(counts),
+        "signature": torch.cat([signed(text) for text in texts]),
+    }
+    unturned = None
+    try:
+        turns = rotaries(body, made.wanted.layers).values()
+        index["inv_freq"] = torch.stack([turn.inv_freq for turn in turns])
+        index["attention_scaling"] = torch.tensor([turn.attention_scaling for turn in turns])
+    except ConfigError as error:
+        unturned = str(error)  # said to the first run that turns keys: only it needs them
+    save_file(index, folder / INDEX)
+    facts = {
+        "schema_version": SCHEMA_VERSION,
+        "prints": dict(prints),
+        "heads": made.heads,
+        "groups": [
+            {"students": students, "layers": layers, "columns": list(columns)}
+            for students, layers, columns in made.groups
+        ],
+        "unturned": unturned,
+        "texts": [text.id for text in texts],
+    }
+    write_json(folder / FACTS, facts)
+
+
+def signed(text: Read) -> Int[Tensor, " 1"]:
+    """What tells a text that is read otherwise."""
+    ids = torch.from_numpy(text.tokens.ids)[None]
+    return signatures(ids, torch.ones_like(ids, dtype=torch.bool))

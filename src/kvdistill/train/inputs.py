@@ -1,0 +1,124 @@
+"""Models and texts of a run, opened from its config and the artefacts it needs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from kvdistill.alignment.base import Alignment
+from kvdistill.config.build import build
+from kvdistill.config.compose import Config
+from kvdistill.data import split
+from kvdistill.data.collate import Collator, Texts
+from kvdistill.data.sampler import evenly
+from kvdistill.data.tokenise import Tokeniser
+from kvdistill.files import read_json
+from kvdistill.kv.base import TeacherKV, Wanted
+from kvdistill.kv.online import Online
+from kvdistill.layers.base import Source
+from kvdistill.models import load
+from kvdistill.plan import identity
+from kvdistill.plan.graph import stored
+from kvdistill.plan.identity import digest
+from kvdistill.train.objective import Reader
+
+MANIFEST = "manifest.json"
+STORED_PARTS = ("train_student", "val")
+"""What a store holds: what is trained on, and what curves and agreement read."""
+
+Needs = Mapping[str, Path]
+"""Role -> folder of the artefact that a job reads."""
+
+
+def tokeniser(node: Mapping[str, Any], role: str, needs: Needs) -> Tokeniser:
+    """The tokenizer of the model in that role."""
+    return Tokeniser(load.tokenizer(node, role, needs.get(role)), role)
+
+
+def texts(
+    config: Config,
+    needs: Needs,
+    part: str,
+    alignment: Alignment | None,
+    most: int | None = None,
+) -> tuple[Texts, Collator]:
+    """A part of the split as the student and the teachers read it.
+
+    `most` texts of it, evenly spread, where only so many are wanted.
+    """
+    own = tokeniser(config["student"], "student", needs)
+    known = {told(own): own}
+    theirs = {}
+    for name, node in config["teachers"].items():
+        reader = tokeniser(node, f"teacher.{name}", needs)
+        theirs[name] = known.setdefault(told(reader), reader)
+    style = build("style", config["style"])
+    records = split.read(needs["split"]).parts()[part]
+    rendered = [text for record in records for text in style.render(record, own.tokenizer)]
+    if most is not None:
+        rendered = [rendered[row] for row in evenly(len(rendered), most)]
+    found = Texts(rendered, own, theirs, alignment, config["budget"]["seq_len"])
+    return found, Collator(own.pad, {name: reader.pad for name, reader in theirs.items()})
+
+
+def student(config: Config, needs: Needs) -> PreTrainedModel:
+    """The raw student, with its head."""
+    return load.model(config["student"], "student", needs.get("student"))
+
+
+def teacher(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
+    """Where a run takes that teacher's K and V from."""
+    found: TeacherKV = build("source", config["source"], wanted=wanted(config, name, needs, reader))
+    return found
+
+
+def itself(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
+    """The teacher as it is, whatever the source: what is calibrated on."""
+    return Online(wanted(config, name, needs, reader))
+
+
+def wanted(config: Config, name: str, needs: Needs, reader: Reader) -> Wanted:
+    """What every source is built from; loads no weights."""
+    node, role = config["teachers"][name], f"teacher.{name}"
+    store = needs.get(f"kv.{name}")
+    deepest = max(source.high for source in reader.sources)
+    return Wanted(
+        body=lambda: load.body(node, role, needs.get(role), deepest),
+        sources=reader.sources,
+        press=reader.compression,
+        rotary=reader.position.needs_rotary,
+        store=store,
+        prints={} if store is None else prints(config, name, needs, reader.sources),
+    )
+
+
+def prints(config: Config, name: str, needs: Needs, sources: Sequence[Source]) -> dict[str, str]:
+    """What a teacher's store is made of, each told by content: equal, or another store."""
+    node, role = config["teachers"][name], f"teacher.{name}"
+    files = read_json(needs[role] / MANIFEST)["files"] if role in needs else {}
+    split_files = read_json(needs["split"] / MANIFEST)["files"]
+    spec = stored(config["source"])
+    assert spec is not None
+    reads = {
+        "split": {part: split_files[f"{part}.jsonl"] for part in STORED_PARTS},
+        "style": spec["style"],
+        "seq_len": config["budget"]["seq_len"],
+        "student": told(tokeniser(config["student"], "student", needs)),
+    }
+    return {
+        "weights": digest({"recipe": identity.model(node), "files": files}),
+        "tokenizer": told(tokeniser(node, role, needs)),
+        "texts": digest(reads),
+        "layers": digest([[s.student, s.low, s.high, s.weight] for s in sources]),
+        "compression": digest(config["compression"]),
+        "dtype": str(spec["dtype"]),
+        "code version": str(identity.CAPTURE_VERSION),
+    }
+
+
+def told(tokeniser: Tokeniser) -> str:
+    """A tokenizer by content."""
+    return digest(
+        {"tokenizer": tokeniser.tokenizer.backend_tokenizer.to_str(), "eos": tokeniser.eos}
+    )

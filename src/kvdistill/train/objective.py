@@ -1,0 +1,239 @@
+"""The strategies of one run, built from its config and checked against the geometries."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from kvdistill.alignment.base import Alignment
+from kvdistill.compression.base import Compression
+from kvdistill.config.build import build
+from kvdistill.config.compose import Config
+from kvdistill.errors import ConfigError
+from kvdistill.fusion.base import Fusion
+from kvdistill.fusion.routing import Routing
+from kvdistill.geometry import Geometry
+from kvdistill.kv.calibration import Calibration, one_side, spread
+from kvdistill.kv.moments import Moments
+from kvdistill.layers.base import Source
+from kvdistill.layers.from_config import mapped
+from kvdistill.layers.select import select
+from kvdistill.loss.balance import Balance
+from kvdistill.loss.base import Distance
+from kvdistill.position.base import Position
+from kvdistill.projection.base import Projection, check_space
+from kvdistill.types import KV
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What reads and places one teacher's tokens: all that calibration needs, and no weights."""
+
+    compression: Compression
+    alignment: Alignment
+    position: Position
+    sources: list[Source]
+
+    @classmethod
+    def of(cls, config: Config, teacher: Geometry) -> "Reader":
+        """Built from the groups compression, alignment, position and layers."""
+        return cls(
+            compression=build("compression", config["compression"]),
+            alignment=build("alignment", config["alignment"]),
+            position=build("position", config["position"]),
+            sources=mapped(config, teacher),
+        )
+
+
+class Constants(nn.Module):
+    """Calibrated means and spreads of one teacher's target in each layer, fixed in training."""
+
+    def __init__(self, sources: Sequence[Source], student: Geometry, teacher: Geometry) -> None:
+        """Zero means and unit spreads until `set`."""
+        super().__init__()
+        for source in sources:
+            for name in ("keys", "values"):
+                where = f"{source.student}_{name}"
+                self.register_buffer(
+                    f"own_{where}", torch.zeros(student.kv_heads, student.head_dim)
+                )
+                self.register_buffer(f"spread_{where}", torch.ones(()))
+                for layer in source.teachers:
+                    shape = (teacher.kv_heads, teacher.head_dim)
+                    self.register_buffer(f"teacher{layer}_{where}", torch.zeros(shape))
+
+    def get(self, what: str, layer: int, name: str) -> Tensor:
+        """`what`: own, spread or teacherN; `name`: keys or values."""
+        found: Tensor = getattr(self, f"{what}_{layer}_{name}")
+        return found
+
+    def centred(self, kv: KV, what: str, layer: int) -> KV:
+        """The K and V less their calibrated mean."""
+        keys, values = (
+            x - self.get(what, layer, name)[None, :, None, :].to(x.dtype)
+            for x, name in ((kv.keys, "keys"), (kv.values, "values"))
+        )
+        return KV(keys, values, kv.mask)
+
+
+class Taught(nn.Module):
+    """One teacher's part of the module that is trained: its projection and its constants."""
+
+    def __init__(self, reader: Reader, projection: Projection, constants: Constants) -> None:
+        """The reader holds no weights and is no submodule."""
+        super().__init__()
+        self.reader = reader
+        self.projection: Projection = projection
+        self.constants = constants
+
+    @classmethod
+    def of(cls, config: Config, teacher: Geometry) -> "Taught":
+        """Built, not yet calibrated."""
+        reader, student = Reader.of(config, teacher), Geometry.of(config["student"])
+        projection = build(
+            "projection",
+            config["projection"],
+            student=student,
+            teacher=teacher,
+            sources=reader.sources,
+        )
+        return cls(reader, projection, Constants(reader.sources, student, teacher))
+
+    def calibrate(self, calibration: Calibration) -> dict[str, float]:
+        """Fits the projection and sets the constants; returns mean held-out R^2 of both kinds."""
+        sources = self.reader.sources
+        self.projection.fit(
+            {
+                (source.student, layer): (one_side(keys, source, i), one_side(values, source, i))
+                for source in sources
+                for keys, values in [calibration.fit[source.student]]
+                for i, layer in enumerate(source.teachers)
+            }
+        )
+        scores: dict[str, list[float]] = {"held_out_r2": [], "shuffled_r2": []}
+        for source in sources:
+            for index, name in enumerate(("keys", "values")):
+                weight = self.linear(source, name)
+                moments = calibration.fit[source.student][index]
+                self.set_constants(
+                    source, name, moments.x / moments.count, moments.y / moments.count
+                )
+                self.constants.get("spread", source.student, name).fill_(spread(moments, weight))
+                held_out = calibration.held_out[source.student][index]
+                shuffled = calibration.shuffled[source.student][index]
+                scores["held_out_r2"].append(self.explained(held_out, weight, source, name))
+                scores["shuffled_r2"].append(self.explained(shuffled, weight, source, name))
+        return {name: sum(values) / len(values) for name, values in scores.items()}
+
+    def explained(self, moments: Moments, weight: Tensor, source: Source, name: str) -> float:
+        """R^2 between the student's K or V and the target, in the space of comparison."""
+        if self.projection.in_student_space:
+            return moments.r2(weight)
+        own = self.constants.get("own", source.student, name)
+        project = partial(self.projection.own, pair=(source.student, source.low))
+        return moments.projected(weight).swapped.r2(matrix(project, own.shape, name))
+
+    def set_constants(self, source: Source, name: str, x: Tensor, y: Tensor) -> None:
+        """The means of the teacher's layers (side by side in x) and of the raw student (y)."""
+        own = self.constants.get("own", source.student, name)
+        own.copy_(y.view_as(own))
+        for layer, part in zip(source.teachers, x.chunk(len(source.teachers)), strict=True):
+            mean = self.constants.get(f"teacher{layer}", source.student, name)
+            mean.copy_(part.view_as(mean))
+
+    def linear(self, source: Source, name: str) -> Tensor:
+        """The whole map of a source, projections and interpolation, as one matrix.
+
+        Shape (teacher widths side by side, target width); read off by projecting unit vectors.
+        """
+        blocks = []
+        for layer in source.teachers:
+            mean = self.constants.get(f"teacher{layer}", source.student, name)
+            project = partial(self.projection.target, pair=(source.student, layer))
+            share = source.weight if layer != source.low else 1 - source.weight
+            blocks.append(share * matrix(project, mean.shape, name))
+        return torch.cat(blocks)
+
+
+@torch.no_grad()
+def matrix(project: Callable[[KV], KV], shape: Sequence[int], name: str) -> Tensor:
+    """A linear map of K or V as (width in, width out), by what it makes of unit vectors."""
+    heads, dim = shape
+    unit = torch.eye(heads * dim).view(1, heads * dim, heads, dim).transpose(1, 2)
+    mapped = project(KV(unit, unit, torch.ones(1, heads * dim, dtype=torch.bool)))
+    rows: Tensor = getattr(mapped, name)
+    return rows.transpose(1, 2).reshape(heads * dim, -1)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Numbers of the loss group and the kv group."""
+
+    ce: float
+    kv: float
+    entropy: float
+    keys: float
+    values: float
+
+    @classmethod
+    def of(cls, config: Config) -> "Weights":
+        """Raises ConfigError where nothing would be trained or matched."""
+        loss, kv = config["loss"], config["kv"]
+        if kv["keys"] + kv["values"] == 0:
+            raise ConfigError("kv.keys and kv.values are both 0, so nothing is matched. Raise one.")
+        if loss["ce_weight"] + loss["kv_weight"] == 0:
+            raise ConfigError(
+                "loss.ce_weight and loss.kv_weight are both 0, so nothing is trained. Raise one."
+            )
+        return cls(
+            loss["ce_weight"], loss["kv_weight"], loss["entropy_weight"], kv["keys"], kv["values"]
+        )
+
+
+class Rooms(nn.Module):
+    """Everything between the models and the loss."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ConfigError for what a room refuses."""
+        super().__init__()
+        teachers = {name: Geometry.of(node) for name, node in config["teachers"].items()}
+        student = Geometry.of(config["student"])
+        self.layers = select(config["layers"]["range"], student.layers)
+        self.taught = nn.ModuleDict({k: Taught.of(config, v) for k, v in teachers.items()})
+        check_space({name: part.projection for name, part in self.parts().items()})
+        self.fusion: Fusion = build(
+            "fusion",
+            config["fusion"],
+            student=student,
+            teachers=list(teachers),
+            layers=list(self.layers),
+        )
+        self.distance: Distance = build("loss.distance", config["loss"]["distance"])
+        self.balance: Balance = build("loss.balance", config["loss"]["balance"])
+        self.weights = Weights.of(config)
+
+    def parts(self) -> dict[str, Taught]:
+        """Each teacher's part by name, in the teachers' order."""
+        return dict(self.taught.items())  # type: ignore[arg-type]
+
+    @property
+    def first(self) -> Taught:
+        """The first teacher's part: where the student's own mean and space are read from."""
+        return next(iter(self.parts().values()))
+
+    def trained(self) -> list[Projection | Fusion]:
+        """The projections and the fusion that hold trained weights."""
+        rooms: list[Projection | Fusion] = [part.projection for part in self.parts().values()]
+        rooms.append(self.fusion)
+        return [room for room in rooms if room.trains and room.lr_scale > 0]
+
+    def routing(self) -> Routing:
+        """An empty record of the fusion's weights."""
+        return Routing(teachers=list(self.parts()), layers=self.layers)
+
+    def spread(self, layer: int, name: str) -> Tensor:
+        """The teachers' calibrated spreads, averaged: one scale a layer, whatever the weights."""
+        parts = self.parts().values()
+        return torch.stack([part.constants.get("spread", layer, name) for part in parts]).mean()

@@ -1,0 +1,95 @@
+"""Builds all of every arm but weights, so that a refusal comes before anything is queued.
+
+`python -m kvdistill.train.preflight`: configs on stdin; exit code 2 and one line on stderr. Where jobs
+run on this machine their server asks `refused` instead, and torch is imported once.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+
+import torch
+from transformers.trainer_utils import SchedulerType
+
+from kvdistill.config.build import check as fits
+from kvdistill.config.build import target, try_out
+from kvdistill.config.compose import Config
+from kvdistill.errors import ConfigError, UserError
+from kvdistill.models import load
+from kvdistill.plan.graph import stored
+from kvdistill.train.objective import Rooms, Weights
+from kvdistill.train.training_arguments import check_tracker
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError for what a part refuses of this config; allocates no weights."""
+    try_out("tasks", config["tasks"])
+    ranks = config["budget"]["num_gpus"] if config["trained"] else 1
+    if config["tasks"]["backend"] == "vllm" and ranks > 1:
+        raise ConfigError(
+            f"tasks.backend=vllm scores in a process of its own, but budget.num_gpus={ranks} makes "
+            "a run several. Train with tasks.backend=hf, then score it with stage=evaluate."
+        )
+    try_out("data.source", config["data"]["source"])
+    models = {"student": config["student"]}
+    models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
+    for path, node in models.items():
+        load.dtype(node, path)
+        for part in ("build", "pretrained"):
+            if part in node:
+                try_out(f"{path}.{part}", node[part])
+    if config["trained"]:
+        check_training(config)
+
+
+def check_training(config: Config) -> None:
+    """Raises ConfigError for what a room or the schedule refuses."""
+    try_out("style", config["style"])
+    check_source(config)
+    schedules = [each.value for each in SchedulerType]
+    if config["train"]["lr_scheduler_type"] not in schedules:
+        raise ConfigError(
+            f"train.lr_scheduler_type={config['train']['lr_scheduler_type']} is none of "
+            f"{', '.join(schedules)}. Choose one of them."
+        )
+    try_out("adapter", config["adapter"])
+    check_tracker(config["train"]["report_to"])
+    Weights.of(config)
+    if (spec := stored(config["source"])) is not None:
+        try_out("source.stored", spec)
+    if config["teachers"]:
+        with torch.device("meta"):
+            Rooms(config)
+
+
+def check_source(config: Config) -> None:
+    """Raises ConfigError for settings of a source, which is built from a teacher's weights."""
+    fits("source", config["source"])
+    least, texts = target("source", config["source"]).least_texts, config["budget"]["batch_size"]
+    if texts < least:
+        raise ConfigError(
+            f"budget.batch_size={texts} must be at least {least} for "
+            f"source={config['choices']['source']}, which reads other texts of the micro-batch."
+        )
+
+
+def refused(configs: Sequence[Config]) -> str | None:
+    """Why one of the configs cannot run; None if all can."""
+    try:
+        for config in configs:
+            check(config)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def main() -> int:
+    """The exit code."""
+    if why := refused(json.load(sys.stdin)):
+        sys.stderr.write(f"{why}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""What a run spent, and how soon it got where it ended: its ledger."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kvdistill.config.compose import Config
+from kvdistill.config.schema import Budget, typed
+from kvdistill.data.collate import Texts
+from kvdistill.data.sampler import evenly
+from kvdistill.files import read_sealed
+from kvdistill.geometry import Geometry
+from kvdistill.models.adapter import Adapter
+from kvdistill.plan import flops
+from kvdistill.plan.budget import global_batch, unified_steps
+from kvdistill.train.curves import Read
+from kvdistill.train.trainer import DistillTrainer
+
+ALIGNED_TEXTS = 256
+"""Texts that the alignment's rates are taken from."""
+SHARE = 0.9
+"""Of the final score: a run that has reached it has converged."""
+SCORES = ("macro", "exact_match")
+"""Columns of the validation lines that say how well a student does, the better one first."""
+
+
+def ledger(
+    trainer: DistillTrainer,
+    read: Read,
+    config: Config,
+    needs: Mapping[str, Path],
+    texts: Texts,
+    adapter: Adapter,
+) -> dict[str, Any]:
+    """Steps, texts, tokens, FLOPs, bytes and seconds of a trained run; memory is rank 0's."""
+    budget: Budget = typed("budget", config["budget"])
+    steps, curves = unified_steps(budget), trainer.curves
+    return {
+        "steps": steps,
+        "sequences": read.sequences,
+        "planned_tokens": steps * global_batch(budget) * budget.seq_len,
+        "real_tokens": read.loads["student"].tokens,
+        "texts": texts.digest,
+        "epochs": read.sequences / len(texts),
+        "truncated_texts": texts.truncated,
+        "unanswered_texts": texts.unanswered,
+        "alignment": {
+            name: found.rates()
+            for name, found in texts.aligned(evenly(len(texts), ALIGNED_TEXTS)).items()
+        },
+        **operations(trainer, read, config, needs, adapter),
+        "stored_bytes": sum(
+            read_sealed(needs[f"kv.{name}"] / "manifest.json")["stored_bytes"]
+            for name in config["teachers"]
+            if f"kv.{name}" in needs
+        ),
+        "train_s": curves.seconds,
+        "peak_bytes": curves.peak_bytes,
+        "convergence": convergence(curves.path),
+    }
+
+
+def operations(
+    trainer: DistillTrainer,
+    read: Read,
+    config: Config,
+    needs: Mapping[str, Path],
+    adapter: Adapter,
+) -> dict[str, int]:
+    """FLOPs on the tokens that were really read, the student's and the teachers' apart.
+
+    A stored teacher costs none here: its store's own forward is shared by every run that reads it.
+    """
+    loads, student = read.loads, Geometry.of(config["student"])
+    trained = flops.training(student, loads["student"], frozen=adapter.frozen)
+    if config["train"]["gradient_checkpointing"]:
+        trained += flops.recomputed(student, loads["student"])
+    parts = trainer.module.rooms.parts() if trainer.module.rooms else {}
+    taught = sum(
+        flops.capture(
+            Geometry.of(config["teachers"][name]),
+            loads[name],
+            max(layer for source in part.reader.sources for layer in source.teachers),
+        )
+        for name, part in parts.items()
+        if f"kv.{name}" not in needs
+    )
+    return {"student_flops": trained, "teacher_flops": taught}
+
+
+def convergence(path: Path) -> dict[str, Any] | None:
+    """When a validation score first reached its share of the last one; None where it is 0.
+
+    `step` and `train_s` are those of the validation line that had it, so as fine as validations.
+    """
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for score in SCORES:
+        known = [line for line in lines if line["split"] == "val" and score in line]
+        if len(known) > 1 and known[-1][score] > 0:
+            wanted = SHARE * known[-1][score]
+            first = next(line for line in known if line[score] >= wanted)
+            return {"score": score, "step": first["step"], "train_s": first["train_s"]}
+    return None

@@ -1,0 +1,98 @@
+"""What transformers' Trainer is told of a run."""
+
+import math
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from kvdistill.config.compose import Config
+from kvdistill.errors import ConfigError
+
+TRACKERS = ("none", "tensorboard", "wandb", "trackio", "mlflow")
+
+
+def check_tracker(name: str) -> None:
+    """Raises ConfigError for a tracker that transformers could not load."""
+    if name not in TRACKERS:
+        raise ConfigError(f"train.report_to={name} is no tracker. Choose one of {TRACKERS}.")
+    wanted = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
+    if name != "none" and not any(find_spec(package) for package in wanted):
+        raise ConfigError(
+            f"train.report_to={name} needs the package {name}, which is not installed. Install it "
+            f"(pip install {name}), or use report_to=none: curves.jsonl has the same numbers."
+        )
+
+
+def arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
+    """The library's arguments for a run, and the trackers' names and places for it."""
+    train, budget = config["train"], config["budget"]
+    tracker = train["report_to"]
+    check_tracker(tracker)
+    study = folder.resolve().parents[1].name
+    if tracker != "none":
+        places(study, folder)
+    return TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        max_steps=steps,
+        per_device_train_batch_size=budget["batch_size"],
+        gradient_accumulation_steps=budget["grad_accum"],
+        learning_rate=train["lr"],
+        weight_decay=train["weight_decay"],
+        warmup_steps=math.ceil(train["warmup_ratio"] * steps),
+        lr_scheduler_type=train["lr_scheduler_type"],
+        max_grad_norm=train["max_grad_norm"],
+        bf16=train["bf16"] and train["deepspeed"] is None,
+        deepspeed=divided(train),
+        logging_steps=train["logging_steps"],
+        logging_nan_inf_filter=False,  # a NaN is refused, never averaged away
+        eval_strategy="steps",
+        eval_steps=train["eval_steps"],
+        eval_on_start=True,
+        save_strategy="steps",
+        save_steps=train["save_steps"],
+        save_total_limit=None,  # rotated only once a checkpoint is sealed
+        seed=config["seed"],
+        report_to=tracker,
+        run_name=folder.name,
+        project=f"kvdistill-{study}",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        remove_unused_columns=False,
+        label_names=[],
+        dataloader_pin_memory=False,
+    )
+
+
+def places(study: str, folder: Path) -> None:
+    """Where the trackers write that read it from the environment; what a user set stays."""
+    named: dict[str, Any] = {
+        "TENSORBOARD_LOGGING_DIR": folder / "tensorboard",
+        "WANDB_PROJECT": f"kvdistill-{study}",
+        "MLFLOW_EXPERIMENT_NAME": f"kvdistill-{study}",
+    }
+    for name, value in named.items():
+        os.environ.setdefault(name, str(value))
+
+
+def divided(train: dict[str, Any]) -> dict[str, Any] | None:
+    """DeepSpeed's config of the student, with what the rest of `train` says; None for DDP.
+
+    Mixed precision stays autocast over float32 weights, as without DeepSpeed: its own bf16 mode
+    would train rounded weights, and another model would come of it.
+    """
+    if train["deepspeed"] is None:
+        return None
+    from kvdistill.models import zero3  # DeepSpeed is slow to import
+
+    zero3.join()
+    return {
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "torch_autocast": {"enabled": train["bf16"], "dtype": "bfloat16"},
+        **train["deepspeed"],
+    }
