@@ -7,14 +7,14 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from kvdistill.cli import main as main_module
+from kvdistill.cli.main import remember_overrides, run_command_line
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(_: DictConfig) -> None:
     """Without -m: one override list, which a sweep may still turn into many runs."""
-    main.ask([list(HydraConfig.get().overrides.task)])
+    remember_overrides([list(HydraConfig.get().overrides.task)])
 
 
 if __name__ == "__main__":
-    sys.exit(main.run(main, Path(__file__).resolve().parent))
+    sys.exit(run_command_line(main, Path(__file__).resolve().parent))

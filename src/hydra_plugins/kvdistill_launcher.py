@@ -22,7 +22,7 @@ ConfigStore.instance().store(
 
 
 class KVDistillLauncher(Launcher):
-    """Passes the override lists on; runs are planned, frozen and queued by kvdistill.cluster."""
+    """Passes the override lists on; runs are planned, frozen and queued by kvdistill.cli."""
 
     def setup(self, **_: Any) -> None:
         """Needs nothing of Hydra's context: the plan composes each arm itself."""
@@ -31,10 +31,11 @@ class KVDistillLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Runs them all. The results are on disk; what is returned says only that it ended."""
-        from kvdistill.cli import main
+        # Hydra imports every plugin, also for a command that only completes a word.
+        from kvdistill.cli.main import remember_overrides
 
         setup_globals()
-        main.ask([list(overrides) for overrides in job_overrides])
+        remember_overrides([list(overrides) for overrides in job_overrides])
         done = JobReturn(status=JobStatus.COMPLETED)
         done.return_value = None
         return [done for _ in job_overrides]

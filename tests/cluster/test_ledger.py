@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from kvdistill.plan.freeze import sealed
+from kvdistill.plan.frozen_recipe import seal_recipe
 
 
 def run(root: Path, name: str, check: str, verdict: str, trained: bool = True) -> Path:
     folder = root / "runs/s/runs" / name
     folder.mkdir(parents=True)
     frozen = {"kind": "run", "needs": {"validation": check}, "recipe": {"trained": trained}}
-    (folder / "config.yaml").write_text(sealed(frozen))
+    (folder / "config.yaml").write_text(seal_recipe(frozen))
     artifact = root / "artifacts" / check
     artifact.mkdir(parents=True, exist_ok=True)
     (artifact / "validation_report.json").write_text(json.dumps({"verdict": verdict, "of": check}))

@@ -35,12 +35,12 @@ def test_what_is_written_is_never_rewritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["flipped", "cut", "removed"])
 def test_a_config_that_is_not_as_written_is_named(tmp_path: Path, how: str, at: float) -> None:
     from kvdistill.errors import ArtifactError
-    from kvdistill.plan.freeze import thaw
+    from kvdistill.plan.frozen_recipe import read_recipe
 
     folder = run_folder(frozen(tmp_path))
     path = folder / "config.yaml"
     content = path.read_bytes()
-    assert thaw(folder).recipe["budget"]
+    assert read_recipe(folder).recipe["budget"]
     place = int(at * len(content))
     if how == "flipped":
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
@@ -49,7 +49,7 @@ def test_a_config_that_is_not_as_written_is_named(tmp_path: Path, how: str, at: 
     else:
         path.unlink()
     with pytest.raises(ArtifactError, match=rf"^{path} is (altered|missing).* the command"):
-        thaw(folder)
+        read_recipe(folder)
 
 
 def test_a_second_command_joins_the_study(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
-"""stage=doctor: the check list before a study starts (STUDY.md G.2). Computes nothing."""
+"""stage=doctor: the check list before a study starts. Computes nothing."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from kvdistill.cli import doctor_access, doctor_checks
+from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cli.doctor_checks import Finding
 from kvdistill.errors import UserError
 from kvdistill.plan.expand import expand
@@ -15,7 +15,7 @@ from kvdistill.plan.expand import expand
 NOT_OF_A_BASELINE = ("arm=", "sweep=", "seed=", "teachers=", "fusion=")
 
 
-def run(job_overrides: Sequence[Sequence[str]], sweeps: Path, console: Console) -> None:
+def doctor_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Prints a line a check. Raises UserError, so that the exit code says it, if one failed.
 
     A setting that is refused outright is raised as ever: there is no plan to examine.

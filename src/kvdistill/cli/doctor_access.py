@@ -1,6 +1,5 @@
 """The doctor's checks of what lies elsewhere: evaluation sets, weights, tokenizers, the cluster."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,7 +10,8 @@ from typing import Any
 import yaml
 
 from kvdistill.cli.doctor_checks import Finding
-from kvdistill.cluster import run_module
+from kvdistill.cluster.run_module import call_in_new_process
+from kvdistill.errors import UserError
 from kvdistill.plan import hub
 from kvdistill.plan.expand import Plan
 
@@ -122,11 +122,14 @@ def tokenizers(plan: Plan) -> Iterator[Finding]:
             yield Finding(f"tokenizer {name}", "not on this machine yet, so not looked at")
     if not there:
         return
-    done = run_module.ask("kvdistill.data.check_tokenizers", there, HF_HUB_OFFLINE="1")
-    if done.returncode != 0:
-        yield Finding("tokenizers", done.stderr.strip()[-300:], "Mend what it names.")
+    try:
+        faults = call_in_new_process(
+            "kvdistill.data.check_tokenizers", "find_faults", there, HF_HUB_OFFLINE="1"
+        )
+    except UserError as error:
+        yield Finding("tokenizers", str(error)[-300:], "Mend what it names.")
         return
-    for name, why in json.loads(done.stdout).items():
+    for name, why in faults.items():
         mend = "Use a byte-level fast tokenizer (tokenizer.json)." if why else ""
         yield Finding(f"tokenizer {name}", why or "its tokens spell their bytes", mend)
 

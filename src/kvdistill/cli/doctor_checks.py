@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from kvdistill.cluster.preflight import check_arms
 from kvdistill.errors import UserError
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.warnings import FEWEST_SEEDS
@@ -65,9 +66,7 @@ def built(plan: Plan) -> None:
 
     A branch without a commit is no fault of an arm: the weights' own line says it.
     """
-    from kvdistill.cli.run import check
-
-    check([assumed(run.config) for run in plan.runs.values()])
+    check_arms([assumed(run.config) for run in plan.runs.values()])
 
 
 def seeds(plan: Plan) -> Iterator[Finding]:

@@ -4,25 +4,26 @@ The results stand in a study of their own, `evaluated-SUITE`, as another suite's
 gaps in the study that the run comes from.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kvdistill.cli import run
+from kvdistill.cli.common import JobOverrides
+from kvdistill.cli.run import execute_plan
 from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
 from kvdistill.plan.expand import Plan
-from kvdistill.plan.find_runs import finished
-from kvdistill.plan.freeze import thaw
+from kvdistill.plan.find_runs import find_finished_run
+from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.pin import pin
 
 ARM = "evaluated"
 
 
-def run(job_overrides: Sequence[Sequence[str]], _: Path) -> None:
+def evaluate_command(job_overrides: JobOverrides, _: Path) -> None:
     """Plans the evaluation of one model and does it. Raises ConfigError for a bad request."""
     config = compose(list(job_overrides[0]))
-    base, student, label = asked(config)
+    base, student, label = read_request(config)
     as_is = pin(
         {**base, "arm": ARM, "trained": False, "student": student, "teachers": {}}
         | {key: config[key] for key in ("tasks", "stats", "cluster", "root", "report")}
@@ -30,16 +31,16 @@ def run(job_overrides: Sequence[Sequence[str]], _: Path) -> None:
     suite, backend = config["tasks"]["name"], config["tasks"].get("backend", "hf")
     label += f" ({backend})" if backend != "hf" else ""
     plan = Plan(Path(config["root"]), str(config["study"] or f"evaluated-{suite}"), config=as_is)
-    found = plan.add(as_is)
+    run = plan.add(as_is)
     plan.questions["evaluate"] = {
         "question": f"How do these models score on {suite}?",
-        "arms": {label: {str(as_is["seed"]): found.identity}},
+        "arms": {label: {str(as_is["seed"]): run.identity}},
     }
-    plan.details[found.identity] = found.recipe
-    run.carry_out(plan)
+    plan.details[run.identity] = run.recipe
+    execute_plan(plan)
 
 
-def asked(config: Config) -> tuple[Mapping[str, Any], dict[str, Any], str]:
+def read_request(config: Config) -> tuple[Mapping[str, Any], dict[str, Any], str]:
     """(config of its data, the model's node, its label) of what `evaluate` names."""
     node = config["evaluate"]
     if (node["run"] is None) == (node["model"] is None):
@@ -48,29 +49,33 @@ def asked(config: Config) -> tuple[Mapping[str, Any], dict[str, Any], str]:
             f"{node['run']} and {node['model']}. Name a finished run or a model."
         )
     if node["run"] is not None:
-        return of_run(Path(config["root"]), str(node["run"]))
+        return read_finished_run(Path(config["root"]), str(node["run"]))
     place = str(node["model"])
     if Path(place).exists():
-        return config, pretrained(node["dtype"], path=place, gguf_file=node["gguf_file"]), place
+        return (
+            config,
+            describe_pretrained(node["dtype"], path=place, gguf_file=node["gguf_file"]),
+            place,
+        )
     if node["revision"] is None:
         raise ConfigError(
             f"evaluate.model={place} is no local folder, so a hub repository, which "
             "evaluate.revision must pin to a commit. Give the commit hash the hub shows."
         )
-    return config, pretrained(node["dtype"], hub=place, revision=node["revision"]), place
+    return config, describe_pretrained(node["dtype"], hub=place, revision=node["revision"]), place
 
 
-def of_run(root: Path, name: str) -> tuple[Mapping[str, Any], dict[str, Any], str]:
+def read_finished_run(root: Path, name: str) -> tuple[Mapping[str, Any], dict[str, Any], str]:
     """The same of a finished run."""
-    folder = finished(root, name, "evaluate.run")
-    recipe = thaw(folder).recipe
+    folder = find_finished_run(root, name, "evaluate.run")
+    recipe = read_recipe(folder).recipe
     student = recipe["student"]
     if recipe["trained"]:
-        student = pretrained(student["dtype"], path=str(folder / "model"))
+        student = describe_pretrained(student["dtype"], path=str(folder / "model"))
     return recipe, student, f"{recipe['arm']} {folder.name}"
 
 
-def pretrained(dtype: str, **place: str | None) -> dict[str, Any]:
+def describe_pretrained(dtype: str, **place: str | None) -> dict[str, Any]:
     """A model's node; its geometry is whatever it has, as nothing is matched with it."""
     source = {key: value for key, value in place.items() if value is not None}
     return {

@@ -24,7 +24,7 @@ COMMANDS = {
 }
 
 
-def text(home: Path) -> str:
+def help_text(home: Path) -> str:
     """The whole page; `home` holds conf/ and sweeps/."""
     wide = max(map(len, COMMANDS))
     lines = [

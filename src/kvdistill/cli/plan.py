@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from rich.console import Console
 from rich.table import Column, Table
 
+from kvdistill.cli.common import JobOverrides, console
+from kvdistill.cli.plan_table import tabulate_plan
 from kvdistill.config.compose import Config
 from kvdistill.config.estimate import Estimate
 from kvdistill.config.schema import typed
@@ -14,15 +16,22 @@ from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import Arm, built, gib, grouped, stores
 from kvdistill.estimate.run_cost import Cost
 from kvdistill.estimate.warnings import effects, warnings
-from kvdistill.plan.expand import Plan
+from kvdistill.plan.expand import Plan, expand
 
 WEEK_H = 7 * 24
 STUDY_WEEKS = (3, 4)
 """What STUDY.md G.2 allows the whole study."""
 
 
-def show(plan: Plan, console: Console) -> None:
-    """Everything, table by table."""
+def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
+    """Says what a command would do and cost."""
+    plan = expand(job_overrides, sweeps)
+    console.print(tabulate_plan(plan))
+    show_costs(plan)
+
+
+def show_costs(plan: Plan) -> None:
+    """Every table and sentence about what the plan costs."""
     estimate = typed("estimate", plan.config["estimate"])
     arms = grouped(plan, estimate)
     console.print(counted(plan))

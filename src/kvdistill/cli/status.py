@@ -7,17 +7,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from kvdistill.cli.common import JobOverrides, compose_study_config, console, find_study_folder
 from kvdistill.cluster.run_states import ALIVE, Line, look
-from kvdistill.config.schema import Shown
+from kvdistill.config.schema import Shown, typed
 from kvdistill.records import SCHEMA_VERSION
 from kvdistill.sanitise import spelled
 
 
-def show(root: Path, study: Path, shown: Shown, console: Console) -> None:
+def status_command(job_overrides: JobOverrides, _: Path) -> None:
+    """Where every run of a study is."""
+    config = compose_study_config(job_overrides)
+    show_study(Path(config["root"]), find_study_folder(config), typed("status", config["status"]))
+
+
+def show_study(root: Path, study: Path, shown: Shown) -> None:
     """Prints the study's state once, or again and again until nothing is at work."""
     form = "plain" if shown.format == "table" and not sys.stdout.isatty() else shown.format
     if form != "table":

@@ -1,27 +1,36 @@
 """stage=why: which fields of its science make a run new, against the nearest finished one."""
 
-import glob
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from kvdistill.cli.common import JobOverrides, compose_study_config, console
 from kvdistill.config.compose import Config
-from kvdistill.errors import ConfigError
-from kvdistill.files import is_complete
-from kvdistill.plan.freeze import thaw
+from kvdistill.plan.expand import expand
+from kvdistill.plan.find_runs import read_finished_configs, read_planned_config
 from kvdistill.plan.identity import identity, science
 
 NOTHING = "-"
 
 
-def show(root: Path, config: Config, name: str, console: Console) -> None:
+def why_command(job_overrides: JobOverrides, sweeps: Path) -> None:
+    """Explains the run named by `run=ID`, or else the first that the command describes."""
+    config = compose_study_config(job_overrides)
+    root, name = Path(config["root"]), config["run"]
+    if name is not None:
+        explain_run(root, read_planned_config(root, str(name)), str(name))
+        return
+    run = next(iter(expand(job_overrides, sweeps).runs.values()))
+    explain_run(root, run.config, run.identity)
+
+
+def explain_run(root: Path, config: Config, name: str) -> None:
     """Prints the fields in which the config differs from the nearest finished run under root."""
     science_fields = flatten_config(science(config))
     nearest: tuple[int, str, dict[str, Any]] | None = None
-    for folder, recipe in finished(root):
+    for folder, recipe in read_finished_configs(root):
         if identity(recipe) == identity(config):
             console.print(f"{name} is no new run: {folder} is finished.", soft_wrap=True)
             return
@@ -39,20 +48,6 @@ def show(root: Path, config: Config, name: str, console: Console) -> None:
         table.add_row(key, *pair)
     console.print(f"{name} is new; the nearest finished run is {folder_name}", soft_wrap=True)
     console.print(table)
-
-
-def frozen(root: Path, name: str) -> Config:
-    """The config of a planned run. Raises ConfigError where there is none."""
-    for path in sorted(root.glob(f"runs/*/runs/*-{glob.escape(name)}/config.yaml")):
-        return dict(thaw(path.parent).recipe)
-    raise ConfigError(f"run={name} is no run below {root}/runs. stage=status lists them.")
-
-
-def finished(root: Path) -> Iterator[tuple[Path, Config]]:
-    """Every finished run of every study."""
-    for path in sorted(root.glob("runs/*/runs/*/config.yaml")):
-        if is_complete(path.parent):
-            yield path.parent, dict(thaw(path.parent).recipe)
 
 
 def flatten_config(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -8,13 +8,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
-from kvdistill.errors import UserError
+from kvdistill.jobs.__main__ import main as do_job
+from kvdistill.jobs.log import redirect_output
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["kvdistill.jobs.preload"])
@@ -23,8 +21,8 @@ GRACE_S = 20.0
 
 
 @dataclass
-class Gang:
-    """One process a rank; the failure of one ends them all."""
+class RankProcesses:
+    """The processes of one job, one a rank; the failure of one ends them all."""
 
     processes: Sequence[BaseProcess]
     failed_at: float | None = None
@@ -61,9 +59,9 @@ class Gang:
             process.join()
 
 
-def start(folder: Path, size: int) -> Gang:
-    """The processes of a job."""
-    port = free_port() if size > 1 else 0
+def start_job(folder: Path, size: int) -> RankProcesses:
+    """Starts the ranks of the job whose frozen config lies in a folder."""
+    port = find_free_port() if size > 1 else 0
     processes = []
     for rank in range(size):
         variables = {
@@ -71,54 +69,22 @@ def start(folder: Path, size: int) -> Gang:
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
         }  # fmt: skip
         environment = {key: str(value) for key, value in variables.items()} if size > 1 else {}
-        process = SERVER.Process(target=job, args=(folder, environment), name=folder.name)
+        process = SERVER.Process(target=run_job, args=(folder, environment), name=folder.name)
         process.start()
         processes.append(process)
-    return Gang(processes)
+    return RankProcesses(processes)
 
 
-def asked(module: str, function: str, given: Any) -> Any:
-    """What a function answers in a process of its own, which finds torch imported.
-
-    Raises UserError where it fails.
-    """
-    answer, given_back = SERVER.Pipe(duplex=False)
-    process = SERVER.Process(target=answered, args=(module, function, given, given_back))
-    process.start()
-    given_back.close()
-    try:
-        said, failed = answer.recv()
-    except EOFError:
-        said, failed = None, "it was killed"
-    process.join()
-    if failed:
-        raise UserError(f"{module} failed: {failed}")
-    return said
-
-
-def answered(module: str, function: str, given: Any, answer: Connection) -> None:
-    """Runs in the new process."""
-    try:
-        said, failed = getattr(import_module(module), function)(given), None
-    except Exception as error:  # noqa: BLE001 - the last frame
-        said, failed = None, f"{type(error).__name__}: {error}"
-    answer.send((said, failed))
-
-
-def job(folder: Path, environment: dict[str, str]) -> None:
+def run_job(folder: Path, environment: dict[str, str]) -> None:
     """Runs in the new process: what it prints goes to log.txt in the job's folder."""
-    from kvdistill.jobs.__main__ import main
-
     os.environ.update(environment)
     # Ctrl-C reaches the whole process group; the launching process then ends the jobs itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
-    sys.exit(main(folder))
+    redirect_output(folder)
+    sys.exit(do_job(folder))
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -6,7 +6,7 @@ from pathlib import Path
 from kvdistill import status
 from kvdistill.cluster import slurm_commands
 from kvdistill.files import is_complete
-from kvdistill.plan.freeze import thaw
+from kvdistill.plan.frozen_recipe import read_recipe
 
 NOT_STARTED = "not started, "
 """How the reason begins of a job that failed for want of another."""
@@ -23,7 +23,7 @@ def settle(folders: Mapping[str, Path]) -> dict[str, str]:
         if is_complete(folder):
             continue
         said = status.read(folder)
-        needs = thaw(folder).needs
+        needs = read_recipe(folder).needs
         broken = [need for need in needs.values() if need in lost]
         if said["state"] == "failed":
             lost[name] = said["error"]

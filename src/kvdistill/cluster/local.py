@@ -17,7 +17,7 @@ from kvdistill.config.cluster import Local
 from kvdistill.console import progress as bars_on_stderr
 from kvdistill.files import is_complete
 from kvdistill.jobs.__main__ import NO_SPACE, full
-from kvdistill.plan.freeze import thaw
+from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.graph import Node
 from kvdistill.plan.world_size import world_size
 
@@ -31,7 +31,7 @@ class Jobs:
 
     waiting: list[Node]
     folders: Mapping[str, Path]
-    running: dict[str, forkserver.Gang] = field(default_factory=dict)
+    running: dict[str, forkserver.RankProcesses] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """Name -> the one line that says why."""
     given_up: set[str] = field(default_factory=set)
@@ -59,7 +59,7 @@ class Jobs:
                 ranks = self.ranks(node.name)
                 if not self.running or self.taken + ranks <= slots:  # a wide job runs alone
                     self.waiting.remove(node)
-                    self.running[node.name] = forkserver.start(self.folders[node.name], ranks)
+                    self.running[node.name] = forkserver.start_job(self.folders[node.name], ranks)
 
     @property
     def taken(self) -> int:
@@ -68,7 +68,7 @@ class Jobs:
 
     def ranks(self, name: str) -> int:
         """Processes that a job asks for, as its frozen config says."""
-        frozen = thaw(self.folders[name])
+        frozen = read_recipe(self.folders[name])
         return world_size(frozen.kind, frozen.recipe)
 
     def reap(self) -> list[str]:
@@ -110,7 +110,7 @@ def died(folder: Path, code: int | None) -> str:
     return f"killed, exit code {code}; its log is log.txt"
 
 
-def prepare(widest: int, settings: Local) -> int:
+def prepare_environment(widest: int, settings: Local) -> int:
     """Puts what jobs find in their environment into this process's; returns how many may run.
 
     Before the first is started: their server keeps the environment that it began with.
@@ -121,13 +121,15 @@ def prepare(widest: int, settings: Local) -> int:
     return slots
 
 
-def run(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> dict[str, str]:
+def run_jobs(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> dict[str, str]:
     """Does all jobs and returns the failed ones with their reason.
 
     Ctrl-C, SIGTERM or a closed terminal stop them cleanly.
     """
     jobs = Jobs(list(nodes), folders)
-    slots = prepare(max((jobs.ranks(node.name) for node in jobs.waiting), default=1), settings)
+    slots = prepare_environment(
+        max((jobs.ranks(node.name) for node in jobs.waiting), default=1), settings
+    )
     heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup
     before = {number: signal.signal(number, signal.default_int_handler) for number in heard}
     try:

@@ -11,7 +11,7 @@ from kvdistill.cluster import job_failures, slurm_commands
 from kvdistill.console import say
 from kvdistill.errors import UserError
 from kvdistill.files import read_json
-from kvdistill.plan.freeze import thaw
+from kvdistill.plan.frozen_recipe import read_recipe
 
 SILENT_S = 120.0
 """A running job without a heartbeat for so long is called silent."""
@@ -127,7 +127,7 @@ def in_queue(state: str, job: slurm_commands.Queued, age: float | None) -> tuple
 
 def lost(folder: Path, root: Path, queued: Mapping[str, slurm_commands.Queued]) -> str:
     """Why a job that left the queue has no result: an artefact's failure, or what SLURM says."""
-    needs = thaw(folder).needs
+    needs = read_recipe(folder).needs
     for name in needs.values():
         place = root / "artifacts" / name
         said = status.read(place)

@@ -10,7 +10,11 @@ import submitit
 from submitit.core.utils import UncompletedJobError
 from submitit.helpers import Checkpointable, TorchDistributedEnvironment
 
-from kvdistill import preemption
+from kvdistill import preemption, status
+from kvdistill.cluster import job_failures
+from kvdistill.jobs.__main__ import main as do_job
+from kvdistill.jobs.log import redirect_output
+from kvdistill.status import Status
 
 
 class Work(Checkpointable):
@@ -47,16 +51,12 @@ class Work(Checkpointable):
             # Every rank sees all GPUs of its node and takes its own by its local rank.
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
         if place.global_rank == 0:
-            log_to(folder)
+            redirect_output(folder)
             count(folder, requeues=int(os.environ.get("SLURM_RESTART_COUNT", 0)))
-        from kvdistill.jobs.__main__ import main
-
-        return main(folder)
+        return do_job(folder)
 
     def heals(self, folder: Path, code: int) -> bool:
         """Whether a failure may be the node's, and was not tried too often; counts the try."""
-        from kvdistill import status
-
         said = status.read(folder)
         if code == 0 or said.get("cause") != "node":
             return False
@@ -72,7 +72,7 @@ class Report(Checkpointable):
 
     def __call__(self, root: str, study: str, stats: dict[str, Any], nodes: dict[str, str]) -> None:
         """`nodes`: name -> folder of the jobs that this report waited for."""
-        from kvdistill.cluster import job_failures
+        # pandas and matplotlib are slow to import, and no other job of the cluster needs them here.
         from kvdistill.report import study_report
 
         lost = job_failures.settle({name: Path(folder) for name, folder in nodes.items()})
@@ -83,8 +83,6 @@ class Report(Checkpointable):
 
 def count(folder: Path, **counts: int) -> None:
     """Keeps counts in the job's status, which every later process of the job takes over."""
-    from kvdistill.status import Status
-
     status = Status(folder)
     status.kept |= counts
     status.write("queued")
@@ -92,15 +90,5 @@ def count(folder: Path, **counts: int) -> None:
 
 def fail(folder: Path, error: UncompletedJobError) -> None:
     """Records that the job will not be queued again."""
-    from kvdistill.status import Status
-
     line = f"{error} Raise cluster.time_min or cluster.max_timeouts, then repeat the command."
     Status(folder).write("failed", error=" ".join(line.split()), cause="time")
-
-
-def log_to(folder: Path) -> None:
-    """Sends what this process prints to log.txt in the job's folder, where local jobs have it."""
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        os.dup2(log, stream.fileno())

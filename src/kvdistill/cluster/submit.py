@@ -7,14 +7,15 @@ from typing import Any
 
 from rich.console import Console
 
-from kvdistill import console, status
-from kvdistill.cli import fetch
+from kvdistill import status
 from kvdistill.cluster import job_failures, local, slurm_commands
 from kvdistill.config.cluster import Local, Slurm
 from kvdistill.config.schema import typed
+from kvdistill.console import progress as make_progress
 from kvdistill.files import is_complete
 from kvdistill.plan.expand import Plan
 from kvdistill.plan.graph import Node
+from kvdistill.plan.hub_models import check_hub_cache
 
 WAIT_S = 5.0
 """Seconds between two looks at jobs that are waited for."""
@@ -30,12 +31,12 @@ def submit(
     """
     settings = typed("cluster", plan.config["cluster"])
     if isinstance(settings, Local):
-        return local.run(nodes, folders, settings)
+        return local.run_jobs(nodes, folders, settings)
     missing = [node for node in nodes if not is_complete(folders[node.name])]
     if not missing:
         return {}
     if settings.offline:
-        fetch.check(run.config for run in plan.runs.values())
+        check_hub_cache(run.config for run in plan.runs.values())
     return send(plan, missing, folders, settings, console, report)
 
 
@@ -50,7 +51,7 @@ def send(
     """Submits to SLURM, says so, and waits if it is to."""
     from kvdistill.cluster.slurm import Submission  # submitit is slow to import
 
-    submission = Submission(plan.root, plan.study, settings, folders, special(plan))
+    submission = Submission(plan.root, plan.study, settings, folders, resources_by_node(plan))
     submission.submit(missing, plan.config["stats"] if report else None)
     sent, joined = len(submission.submitted), len(submission.ids) - len(submission.submitted)
     console.print(
@@ -61,7 +62,7 @@ def send(
     return wait(missing, folders, submission.ids) if settings.wait else None
 
 
-def special(plan: Plan) -> dict[str, Mapping[str, Any]]:
+def resources_by_node(plan: Plan) -> dict[str, Mapping[str, Any]]:
     """Name of a run's node -> what its arm asks of SLURM beyond the cluster's settings."""
     return {run.node.name: run.resources for run in plan.runs.values() if run.resources}
 
@@ -70,7 +71,7 @@ def wait(
     nodes: Sequence[Node], folders: Mapping[str, Path], ids: Mapping[str, str]
 ) -> dict[str, str]:
     """Stays until none of the jobs is queued any more; the failed ones with their reason."""
-    with console.progress() as progress:
+    with make_progress() as progress:
         bar = progress.add_task("all jobs", total=len(nodes))
         while not slurm_commands.queue().keys().isdisjoint(ids[node.name] for node in nodes):
             done = sum(is_complete(folders[node.name]) for node in nodes)

@@ -25,7 +25,7 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
 from kvdistill.jobs.failure_cause import cause
 from kvdistill.jobs.rendezvous import Failure, Ranks
-from kvdistill.plan.freeze import thaw
+from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.world_size import world_size
 from kvdistill.preemption import Interrupted
 from kvdistill.stats import preregistration
@@ -125,7 +125,7 @@ def failure(error: Exception, folder: Path) -> Failure:
 def work(folder: Path, ranks: Ranks, status: Status | None) -> None:
     """Does what the frozen config asks for; rank 0 then completes the folder with its manifest."""
     began = time.monotonic()
-    node = thaw(folder)
+    node = read_recipe(folder)
     ranks.expect(world_size(node.kind, node.recipe))
     from kvdistill.jobs.builders import BUILDERS  # imports torch
 

@@ -1,47 +1,65 @@
-"""report.runs=[A,B,...]: finished runs of any study beside each other, the first as baseline."""
+"""Runs below a root, whichever study they lie in: by name, by identity, finished or not."""
 
-from collections.abc import Sequence
+import glob
+from collections.abc import Iterator
 from pathlib import Path
 
+from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
-from kvdistill.files import is_complete, read_sealed, write_json
-from kvdistill.plan.freeze import thaw
-from kvdistill.records import SCHEMA_VERSION
+from kvdistill.files import is_complete
+from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.graph import Node
+
+LISTED = 12
+"""Finished runs that an error names."""
 
 
-def study_of(root: Path, names: Sequence[str]) -> Path:
-    """A study's folder whose one question is how these runs differ. Raises ConfigError."""
-    if len(set(names)) < 2:
-        raise ConfigError(f"report.runs={list(names)} must name at least two different runs.")
-    runs, arms = {}, {}
-    for name in names:
-        folder = finished(root, name, "report.runs")
-        recipe = thaw(folder).recipe
-        identity = folder.name.rpartition("-")[2]
-        runs[identity] = {
-            "folder": str(folder.relative_to(root)),
-            "arm": recipe["arm"],
-            "seed": recipe["seed"],
-            "recipe": identity,
-            "trained": recipe["trained"],
-            "steps": read_sealed(folder / "manifest.json").get("ledger", {}).get("steps", 0),
-        }
-        arms[f"{recipe['arm']} {folder.name}"] = {str(recipe["seed"]): identity}
-    study = root / "runs" / f"compared-{'-'.join(runs)}"
-    asked = {"question": "How far apart are these runs?", "arms": arms}
-    plan = {"study": study.name, "questions": {"runs": asked}, "references": {}, "runs": runs}
-    write_json(study / "plan.json", {"schema_version": SCHEMA_VERSION, **plan})
-    return study
+def find_run_folder(root: Path, study: str, name: str) -> Path:
+    """Where a run lies: in whichever study finished it first, else in this one."""
+    own = root / "runs" / study / "runs" / name
+    if is_complete(own):
+        return own
+    manifests = sorted(root.glob(f"runs/*/runs/{name}/manifest.json"))
+    return manifests[0].parent if manifests else own
 
 
-def finished(root: Path, name: str, setting: str) -> Path:
-    """The folder of a finished run of any study, by its name or identity. Raises ConfigError."""
-    folders = [f for f in root.glob("runs/*/runs/*") if f.is_dir() and is_complete(f)]
-    found = [f for f in folders if name in (f.name, f.name.rpartition("-")[2])]
-    if not found:
-        known = sorted(f.name for f in folders)
+def list_finished_runs(root: Path) -> list[Path]:
+    """The folders of every finished run of every study."""
+    return [folder for folder in sorted(root.glob("runs/*/runs/*")) if is_complete(folder)]
+
+
+def find_finished_run(root: Path, name: str, setting: str) -> Path:
+    """The folder of a finished run, by its name or identity.
+
+    Raises ConfigError, naming the setting that asked, where there is none.
+    """
+    folders = list_finished_runs(root)
+    matches = [f for f in folders if name in (f.name, f.name.rpartition("-")[2])]
+    if not matches:
+        known = sorted(folder.name for folder in folders)
         raise ConfigError(
-            f"{setting}={name} is no finished run below {root}/runs. "
-            f"Finished: {', '.join(known[:12]) or 'none'}{' ...' if len(known) > 12 else ''}."
+            f"{setting}={name} is no finished run below {root}/runs. Finished: "
+            f"{', '.join(known[:LISTED]) or 'none'}{' ...' if len(known) > LISTED else ''}."
         )
-    return found[0]
+    return matches[0]
+
+
+def read_finished_configs(root: Path) -> Iterator[tuple[Path, Config]]:
+    """Folder and frozen config of every finished run."""
+    for folder in list_finished_runs(root):
+        yield folder, dict(read_recipe(folder).recipe)
+
+
+def read_planned_config(root: Path, identity: str) -> Config:
+    """The frozen config of a planned run. Raises ConfigError where there is none."""
+    for path in sorted(root.glob(f"runs/*/runs/*-{glob.escape(identity)}/config.yaml")):
+        return dict(read_recipe(path.parent).recipe)
+    raise ConfigError(f"run={identity} is no run below {root}/runs. stage=status lists them.")
+
+
+def read_needs(root: Path, node: Node) -> Iterator[Node]:
+    """The frozen artefacts that a node needs, each after what it needs itself."""
+    for name in node.needs.values():
+        need = read_recipe(root / "artifacts" / name)
+        yield from read_needs(root, need)
+        yield need

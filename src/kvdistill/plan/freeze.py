@@ -1,17 +1,14 @@
 """The plan on disk: written once, before anything is queued; jobs read only their own folder."""
 
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock
 
-from kvdistill.errors import ArtifactError
-from kvdistill.files import is_complete, read_json, write_json, write_text
-from kvdistill.plan.expand import Plan, Run
-from kvdistill.plan.graph import Node
+from kvdistill.files import read_json, write_json
+from kvdistill.plan.expand import Plan
+from kvdistill.plan.find_runs import find_run_folder
+from kvdistill.plan.frozen_recipe import write_recipe
 from kvdistill.records import SCHEMA_VERSION
 
 
@@ -37,50 +34,10 @@ def freeze(plan: Plan) -> dict[str, Path]:
 def places(plan: Plan) -> dict[str, Path]:
     """The folder of each node by name."""
     folders = {name: plan.root / "artifacts" / name for name in plan.artifacts}
-    return folders | {run.node.name: home(plan, run) for run in plan.runs.values()}
-
-
-def home(plan: Plan, run: Run) -> Path:
-    """Where the run lies: in whichever study finished it first, else in this one."""
-    here = plan.root / "runs" / plan.study / "runs" / run.node.name
-    if is_complete(here):
-        return here
-    elsewhere = sorted(plan.root.glob(f"runs/*/runs/{run.node.name}/manifest.json"))
-    return elsewhere[0].parent if elsewhere else here
-
-
-def write_recipe(node: Node, folder: Path) -> None:
-    """config.yaml: what the node's job reads. Frozen once written, unless the job failed.
-
-    The same name means the same science; how a failed job was executed may be why it failed.
-    """
-    path, said = folder / "config.yaml", folder / "status.json"
-    failed = said.is_file() and read_json(said)["state"] == "failed" and not is_complete(folder)
-    if failed or not path.exists():
-        frozen = {"kind": node.kind, "needs": dict(node.needs), "recipe": dict(node.recipe)}
-        write_text(path, sealed(frozen))
-
-
-def sealed(frozen: Mapping[str, Any]) -> str:
-    """The text of a config.yaml; its last line is a hash of the others."""
-    text = yaml.safe_dump(dict(frozen), sort_keys=False, allow_unicode=True)
-    return f"{text}seal: {hashlib.sha256(text.encode()).hexdigest()}\n"
-
-
-def thaw(folder: Path) -> Node:
-    """The node that was frozen in a folder. Raises ArtifactError unless it is as written."""
-    path = folder / "config.yaml"
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{path} is missing. Repeat the command that makes it.") from error
-    text, _, seal = content.rpartition(b"seal: ")
-    if seal.decode(errors="replace") != hashlib.sha256(text).hexdigest() + "\n":
-        raise ArtifactError(
-            f"{path} is altered since it was written. Delete {path} and repeat the command."
-        )
-    frozen = yaml.safe_load(text)
-    return Node(frozen["kind"], folder.name, frozen["recipe"], frozen["needs"])
+    return folders | {
+        run.node.name: find_run_folder(plan.root, plan.study, run.node.name)
+        for run in plan.runs.values()
+    }
 
 
 def merged(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:

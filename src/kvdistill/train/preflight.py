@@ -1,11 +1,5 @@
-"""Builds all of every arm but weights, so that a refusal comes before anything is queued.
+"""Builds all of every arm but weights, so that a refusal comes before anything is queued."""
 
-`python -m kvdistill.train.preflight`: configs on stdin; exit code 2 and one line on stderr. Where jobs
-run on this machine their server asks `refused` instead, and torch is imported once.
-"""
-
-import json
-import sys
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +8,7 @@ from transformers.trainer_utils import SchedulerType
 from kvdistill.config.build import check as fits
 from kvdistill.config.build import target, try_out
 from kvdistill.config.compose import Config
-from kvdistill.errors import ConfigError, UserError
+from kvdistill.errors import ConfigError
 from kvdistill.models import load
 from kvdistill.plan.graph import stored
 from kvdistill.train.objective import Rooms, Weights
@@ -73,23 +67,7 @@ def check_source(config: Config) -> None:
         )
 
 
-def refused(configs: Sequence[Config]) -> str | None:
-    """Why one of the configs cannot run; None if all can."""
-    try:
-        for config in configs:
-            check(config)
-    except UserError as error:
-        return str(error)
-    return None
-
-
-def main() -> int:
-    """The exit code."""
-    if why := refused(json.load(sys.stdin)):
-        sys.stderr.write(f"{why}\n")
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def check_all(configs: Sequence[Config]) -> None:
+    """Raises ConfigError with the first thing that a part of one of the configs refuses."""
+    for config in configs:
+        check(config)

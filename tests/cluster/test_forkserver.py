@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvdistill.plan.freeze import sealed
+from kvdistill.plan.frozen_recipe import seal_recipe
 
 
 class Process(BaseProcess):
@@ -74,7 +74,7 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
         folders[name].mkdir()
         recipe = {"trained": True, "budget": {"num_gpus": ranks}}
         frozen = {"kind": "run", "needs": {}, "recipe": recipe}
-        (folders[name] / "config.yaml").write_text(sealed(frozen))
+        (folders[name] / "config.yaml").write_text(seal_recipe(frozen))
     jobs = Jobs([Node("run", name, {}, {}) for name in folders], folders)
     jobs.start(slots=3)
     assert started == {"one": 1, "two": 2}

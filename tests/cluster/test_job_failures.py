@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from kvdistill.plan.freeze import sealed
+from kvdistill.plan.frozen_recipe import seal_recipe
 
 
 def folder(place: Path, name: str, needs: dict[str, str] | None = None, **said: str) -> Path:
     made = place / name
     made.mkdir()
-    (made / "config.yaml").write_text(sealed({"kind": "run", "needs": needs or {}, "recipe": {}}))
+    (made / "config.yaml").write_text(seal_recipe({"kind": "run", "needs": needs or {}, "recipe": {}}))
     if said:
         (made / "status.json").write_text(json.dumps({"heartbeat": 0.0, **said}))
     return made

@@ -9,12 +9,12 @@ from kvdistill.redact import masked
 ENTRY = "launch.py"
 
 
-def retold(words: Sequence[str]) -> str:
+def retype_command(words: Sequence[str]) -> str:
     """A process's arguments as one line of a shell, but for `root=`: where it was put.
 
-    Empty for a process that is no call of launch.py.
+    Empty for a process that is no call of launch.py. Secrets are masked.
     """
     if not words or Path(words[0]).name != ENTRY:
         return ""
-    said = [word for word in words[1:] if not word.startswith("root=")]
-    return masked(shlex.join(["python", ENTRY, *said]))
+    typed = [word for word in words[1:] if not word.startswith("root=")]
+    return masked(shlex.join(["python", ENTRY, *typed]))

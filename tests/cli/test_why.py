@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kvdistill.plan.freeze import sealed
+from kvdistill.plan.frozen_recipe import seal_recipe
 
 pytestmark = pytest.mark.usefixtures("hydra")
 
@@ -16,7 +16,7 @@ def finished(root: Path, name: str, *overrides: str) -> None:
     folder = root / "runs/s/runs" / name
     folder.mkdir(parents=True)
     frozen = {"kind": "run", "needs": {}, "recipe": compose(overrides)}
-    (folder / "config.yaml").write_text(sealed(frozen))
+    (folder / "config.yaml").write_text(seal_recipe(frozen))
     (folder / "manifest.json").write_text("{}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kvdistill.files import read_json
-from kvdistill.plan.freeze import sealed
+from kvdistill.plan.frozen_recipe import seal_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def folder_of(root: Path, monkeypatch: pytest.MonkeyPatch, work: Any) -> Path:
 
     folder = root / "artifacts/thing-a"
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(sealed({"kind": "thing", "needs": {}, "recipe": {}}))
+    (folder / "config.yaml").write_text(seal_recipe({"kind": "thing", "needs": {}, "recipe": {}}))
     monkeypatch.setitem(builders.BUILDERS, "thing", work)
     return folder
 

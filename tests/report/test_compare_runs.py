@@ -4,7 +4,7 @@ import pytest
 
 from kvdistill.errors import ConfigError
 from kvdistill.plan.find_runs import finished, study_of
-from kvdistill.plan.freeze import sealed
+from kvdistill.plan.frozen_recipe import seal_recipe
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.load import load
 from kvdistill.stats.settings import Settings
@@ -19,7 +19,7 @@ def root(tmp_path):
         fake.write_study(tmp_path, {"q": {name: level}}, name=name, seeds=(7,), tasks=TASKS)
         for folder in (tmp_path / "runs" / name / "runs").iterdir():
             recipe = {"arm": name, "seed": 7, "trained": True}
-            text = sealed({"kind": "run", "needs": {}, "recipe": recipe})
+            text = seal_recipe({"kind": "run", "needs": {}, "recipe": recipe})
             (folder / "config.yaml").write_text(text, encoding="utf-8")
     return tmp_path
 

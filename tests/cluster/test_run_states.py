@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kvdistill.plan.freeze import sealed
+from kvdistill.plan.frozen_recipe import seal_recipe
 
 FROZEN = {"kind": "run", "needs": {"split": "split-1"}, "recipe": {}}
 
@@ -18,7 +18,7 @@ def study(root: Path, *, job: str | None = None, done: bool = False, **said: Any
     entry = {"folder": "runs/s/runs/seed1-abc", "arm": "sft", "seed": 1}
     plan = {"questions": {"q": {"arms": {"fusion=fixed": {"1": "abc"}}}}, "runs": {"abc": entry}}
     (root / "runs/s/plan.json").write_text(json.dumps(plan))
-    (run / "config.yaml").write_text(sealed(FROZEN))
+    (run / "config.yaml").write_text(seal_recipe(FROZEN))
     if said:
         (run / "status.json").write_text(json.dumps(said))
     if job:

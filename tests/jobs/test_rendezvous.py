@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kvdistill.plan.freeze import sealed
+from kvdistill.plan.frozen_recipe import seal_recipe
 
 ROOT = Path(__file__).parents[2]
 ALONE = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "h", "MASTER_PORT": "1"}
@@ -69,7 +69,7 @@ def folder(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
     found.mkdir(parents=True)
     recipe = {"trained": True, "budget": {"num_gpus": num_gpus}, "does": does}
     frozen = {"kind": "run", "needs": {}, "recipe": recipe}
-    (found / "config.yaml").write_text(sealed(frozen))
+    (found / "config.yaml").write_text(seal_recipe(frozen))
     return found
 
 

@@ -1,0 +1,35 @@
+"""The table that every command begins with: what will be done, what is reused, equal steps."""
+
+from rich.table import Table
+
+from kvdistill.files import is_complete
+from kvdistill.plan.expand import Plan, Run
+from kvdistill.plan.find_runs import find_run_folder
+
+
+def tabulate_plan(plan: Plan) -> Table:
+    """A row an artefact, a run of a question, and a reference, with its state."""
+    steps = sorted({run.steps for run in plan.runs.values() if run.config["trained"]})
+    title = f"study {plan.study}: {len(plan.runs)} runs"
+    if steps:
+        title += f", {' or '.join(map(str, steps))} unified steps each"
+    table = Table("what", "name", "state", title=title)
+    for name, node in plan.artifacts.items():
+        complete = is_complete(plan.root / "artifacts" / name)
+        table.add_row(node.kind, name, "reused" if complete else "to build")
+    for name, question in plan.questions.items():
+        for label, seeds in question["arms"].items():
+            for identity in dict.fromkeys(seeds.values()):
+                run = plan.runs[identity]
+                table.add_row(f"{name}: {label}", run.node.name, run_state(plan, run))
+    for teacher, identity in plan.references.items():
+        run = plan.runs[identity]
+        table.add_row(f"reference: {teacher}", run.node.name, run_state(plan, run))
+    return table
+
+
+def run_state(plan: Plan, run: Run) -> str:
+    """Whether a run is finished, in this study or another of its root."""
+    return (
+        "done" if is_complete(find_run_folder(plan.root, plan.study, run.node.name)) else "to run"
+    )

@@ -1,0 +1,29 @@
+"""stage=report: rebuilds the report of a study, or of several joined, from what lies on disk."""
+
+from pathlib import Path
+
+from kvdistill.cli.common import JobOverrides, console, find_study_folder
+from kvdistill.config.compose import compose
+from kvdistill.errors import ConfigError
+
+
+def report_command(job_overrides: JobOverrides, _: Path) -> None:
+    """Writes the report. Raises ConfigError where no study, or no finished run, is named."""
+    # pandas and matplotlib are slow to import, and the other stages need neither.
+    from kvdistill.report.compare_runs import make_comparison
+    from kvdistill.report.study_report import conclude
+
+    config = compose(list(job_overrides[0]))
+    named = config["study"] if isinstance(config["study"], list) else [config["study"]]
+    if config["report"]["runs"]:
+        names = list(map(str, config["report"]["runs"]))
+        studies = [make_comparison(Path(config["root"]), names)]
+    else:
+        studies = [find_study_folder({**config, "study": name}) for name in dict.fromkeys(named)]
+    if not studies:
+        raise ConfigError("study=[] names no study. Give at least one, as in study=[A,B].")
+    output = config["report"]["output"]
+    conclude(
+        Path(config["root"]), studies[0], config["stats"], console,
+        also=studies[1:], output=None if output is None else Path(output),
+    )  # fmt: skip

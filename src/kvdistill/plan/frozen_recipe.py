@@ -1,0 +1,46 @@
+"""config.yaml of a job's folder: the recipe that the job reads, sealed with a hash of itself."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kvdistill.errors import ArtifactError
+from kvdistill.files import is_complete, read_json, write_text
+from kvdistill.plan.graph import Node
+
+
+def write_recipe(node: Node, folder: Path) -> None:
+    """config.yaml: what the node's job reads. Frozen once written, unless the job failed.
+
+    The same name means the same science; how a failed job was executed may be why it failed.
+    """
+    path, status = folder / "config.yaml", folder / "status.json"
+    failed = status.is_file() and read_json(status)["state"] == "failed" and not is_complete(folder)
+    if failed or not path.exists():
+        frozen = {"kind": node.kind, "needs": dict(node.needs), "recipe": dict(node.recipe)}
+        write_text(path, seal_recipe(frozen))
+
+
+def seal_recipe(frozen: Mapping[str, Any]) -> str:
+    """The text of a config.yaml; its last line is a hash of the others."""
+    text = yaml.safe_dump(dict(frozen), sort_keys=False, allow_unicode=True)
+    return f"{text}seal: {hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def read_recipe(folder: Path) -> Node:
+    """The node that was frozen in a folder. Raises ArtifactError unless it is as written."""
+    path = folder / "config.yaml"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing. Repeat the command that makes it.") from error
+    text, _, seal = content.rpartition(b"seal: ")
+    if seal.decode(errors="replace") != hashlib.sha256(text).hexdigest() + "\n":
+        raise ArtifactError(
+            f"{path} is altered since it was written. Delete {path} and repeat the command."
+        )
+    frozen = yaml.safe_load(text)
+    return Node(frozen["kind"], folder.name, frozen["recipe"], frozen["needs"])
