@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -22,7 +22,7 @@ def node(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_a_choice_builds_and_says_what_it_is(file):
-    built = build(file.parent.name, node(file))
+    built = build_node(file.parent.name, node(file))
     assert {name: getattr(built, name) for name in node(file) if name != "_target_"} == {
         name: value for name, value in node(file).items() if name != "_target_"
     }
@@ -36,4 +36,4 @@ def test_right_is_keep_last_under_the_studys_name():
 def test_a_setting_that_cannot_be_is_refused_as_the_room_words_it():
     bad = node(CONF / "compression/r_kv.yaml") | {"keep": 1.5}
     with pytest.raises(ConfigError, match=r"compression\.keep is 1\.5 but must be a ratio"):
-        build("compression", bad)
+        build_node("compression", bad)

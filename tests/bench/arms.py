@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra import initialize_config_dir
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.config.compose import compose
 from kvdistill.data.sources.nano import Nano
 from tests.kv.stores import built
@@ -40,7 +40,7 @@ class Arm:
         from kvdistill.train.run import distiller, prepared
 
         self.needs = built(root, config)
-        self.module, *_ = distiller(config, self.needs, build("adapter", config["adapter"]))
+        self.module, *_ = distiller(config, self.needs, build_node("adapter", config["adapter"]))
         folder = Path(tempfile.mkdtemp(dir=root)) / "runs" / "run"
         folder.mkdir(parents=True)
         self.trainer, self.texts = prepared(

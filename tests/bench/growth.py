@@ -80,15 +80,15 @@ def teachers(sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
 
 def arms(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
     """A sweep of so many arms with three seeds, expanded and frozen."""
-    from kvdistill.plan.expand import expand
-    from kvdistill.plan.freeze import freeze
+    from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.freeze import freeze_plan
 
     def planned(size: int) -> None:
         weights = [round(0.01 * number, 2) for number in range(1, size + 1)]
         name = f"arms_{size}_{time.monotonic_ns()}"
         (root / f"{name}.yaml").write_text(SWEEP.format(weights=weights), encoding="utf-8")
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            freeze(expand([[f"sweep={name}", f"root={root / name}"]], root))
+            freeze_plan(expand_command([[f"sweep={name}", f"root={root / name}"]], root))
 
     work = [lambda size=size: planned(size) for size in sizes]
     return dict(zip(sizes, kv_core.medians(work, rounds), strict=True))
@@ -96,7 +96,7 @@ def arms(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
 
 def items(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
     """The raw nano student, on so many items of one task."""
-    from kvdistill.config.build import build
+    from kvdistill.config.build import build_node
     from kvdistill.evaluate.harness import evaluate
     from kvdistill.models import load
 
@@ -107,7 +107,11 @@ def items(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
     tokenizer = load.tokenizer(node, "student", folder)
     rows = {"test": needs["split"] / "train_teachers.jsonl"}  # the part with enough rows
     suite = replace(
-        build("tasks", config["tasks"]), tasks=["nano_arithmetic"], beside=(), limit=None, shots={}
+        build_node("tasks", config["tasks"]),
+        tasks=["nano_arithmetic"],
+        beside=(),
+        limit=None,
+        shots={},
     )
 
     def scored(size: int) -> None:

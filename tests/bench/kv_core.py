@@ -30,7 +30,7 @@ from hydra import initialize_config_dir
 from kvdistill.alignment.base import Spans
 from kvdistill.alignment.soft import Soft
 from kvdistill.compression.r_kv import RKV
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.config.compose import compose
 from kvdistill.data.collate import flattened
 from kvdistill.kv.base import Wanted
@@ -137,7 +137,7 @@ def distiller(teachers: Mapping[str, dict[str, Any]] = TEACHERS) -> Distiller:
             press=part.reader.compression,
             rotary=False,
         )
-        sources[name] = build("source", config["source"], wanted=wanted)
+        sources[name] = build_node("source", config["source"], wanted=wanted)
     student = model(STUDENT, "qwen2").train()
     return Distiller(student, rooms, sources, Weights.of(config))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.geometry import Geometry
 from kvdistill.models.layer_pruning import Pruned
 from tests.bench.arms import Arm, configured, write_rows
@@ -181,7 +181,8 @@ def plain(root: Path, config: dict[str, Any]) -> Path:
     node = config["teachers"]["a"]
     geometry = Geometry.of(node)
     whole = Pruned(
-        source=build("teachers.a.pretrained", node["pretrained"]), keep=list(range(geometry.layers))
+        source=build_node("teachers.a.pretrained", node["pretrained"]),
+        keep=list(range(geometry.layers)),
     )
     whole.build(geometry, None, root / "teacher", lambda *_: None)
     return root / "teacher"

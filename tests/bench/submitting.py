@@ -30,9 +30,9 @@ def main(arms: int, root: Path) -> None:
     from kvdistill.cluster import dry_run
     from kvdistill.cluster.slurm import Submission
     from kvdistill.cluster.submit import special
-    from kvdistill.config.schema import typed
+    from kvdistill.config.schema import read_group
     from kvdistill.plan import expand
-    from kvdistill.plan.freeze import freeze, places
+    from kvdistill.plan.freeze import freeze_plan, map_folders
 
     weights = [round(0.01 * number, 2) for number in range(1, arms + 1)]
     (root / "large.yaml").write_text(SWEEP.format(weights=weights))
@@ -60,22 +60,24 @@ def main(arms: int, root: Path) -> None:
     expand.compose = counted  # type: ignore[assignment]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         with timed("expand"):
-            plan = expand.expand([asked], root)
+            plan = expand.expand_command([asked], root)
         seconds["compose"], processor["compose"] = map(sum, zip(*composed, strict=True))
         for spent in (seconds, processor):
             spent["expand"] -= spent["compose"]
         nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]
-        settings = typed("cluster", plan.config["cluster"])
+        settings = read_group("cluster", plan.config["cluster"])
         with timed("check"):
             run.check([run.config for run in plan.runs.values()])
         with timed("dry run"):
             told = Console(file=io.StringIO())
-            dry_run.show(root, plan.study, settings, nodes, places(plan), special(plan), told)
+            dry_run.print_scripts(
+                root, plan.study, settings, nodes, map_folders(plan), special(plan), told
+            )
         with timed("freeze"):
-            folders = freeze(plan)
+            folders = freeze_plan(plan)
         submission = Submission(root, plan.study, settings, folders, special(plan))
         with timed("submit"):
-            submission.submit(nodes, plan.config["stats"])
+            submission.submit_missing(nodes, plan.config["stats"])
     said = {
         "seconds": seconds,
         "processor_s": processor,

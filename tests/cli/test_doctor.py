@@ -32,8 +32,10 @@ def examined(*overrides: str) -> tuple[list[Any], str]:
     seen: list[Any] = []
     error = ""
     with pytest.MonkeyPatch.context() as patch:
-        real = doctor.table
-        patch.setattr(doctor, "table", lambda findings: seen.extend(findings) or real(findings))
+        real = doctor.tabulate_findings
+        patch.setattr(
+            doctor, "tabulate_findings", lambda findings: seen.extend(findings) or real(findings)
+        )
         try:
             doctor.run([["stage=doctor", *overrides]], SWEEPS, Console(file=io.StringIO()))
         except UserError as caught:
@@ -42,9 +44,9 @@ def examined(*overrides: str) -> tuple[list[Any], str]:
 
 
 def plan(*overrides: str) -> Any:
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
-    return expand([["stage=doctor", *overrides]], SWEEPS)
+    return expand_command([["stage=doctor", *overrides]], SWEEPS)
 
 
 def test_a_nano_study_is_ready(tmp_path: Path) -> None:
@@ -77,23 +79,23 @@ def test_what_a_room_refuses_is_a_line_of_the_list(tmp_path: Path) -> None:
 
 
 def test_one_seed_is_a_problem() -> None:
-    from kvdistill.cli.doctor_checks import seeds
+    from kvdistill.cli.doctor_checks import check_seeds
 
-    (found,) = seeds(plan("sweep=baselines", "seed=42"))
+    (found,) = check_seeds(plan("sweep=baselines", "seed=42"))
     assert found.mend
     assert "42 alone" in found.found
-    assert not any(item.mend for item in seeds(plan("sweep=baselines")))
+    assert not any(item.mend for item in check_seeds(plan("sweep=baselines")))
 
 
 def test_local_copies_of_the_tasks_are_looked_for(tmp_path: Path) -> None:
-    from kvdistill.cli.doctor_access import tasks
+    from kvdistill.cli.doctor_access import check_tasks
 
     for place in ("gsm8k/main/test.jsonl", "math500/test.jsonl", "ceval/accountant/val.jsonl"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text("{}\n")
     found = {
         item.check.split()[1]: item
-        for item in tasks(plan("tasks=seven_subset", f"tasks.data_root={tmp_path}"))
+        for item in check_tasks(plan("tasks=seven_subset", f"tasks.data_root={tmp_path}"))
     }
     assert not found["gsm8k"].mend
     assert not found["math500"].mend
@@ -103,21 +105,21 @@ def test_local_copies_of_the_tasks_are_looked_for(tmp_path: Path) -> None:
 
 
 def test_a_fetched_benchmark_needs_no_network(no_network: Path) -> None:
-    from kvdistill.cli.doctor_access import tasks
+    from kvdistill.cli.doctor_access import check_tasks
 
     (no_network / "datasets--openai--gsm8k/refs").mkdir(parents=True)
     (no_network / "datasets--openai--gsm8k/refs/main").write_text("c" * 40)
-    found = {item.check.split()[1]: item for item in tasks(plan("tasks=seven_subset"))}
+    found = {item.check.split()[1]: item for item in check_tasks(plan("tasks=seven_subset"))}
     assert found["gsm8k"].found == "openai/gsm8k at cccccccc"
     assert found["math500"].mend
 
 
 def test_every_task_file_says_where_its_items_are() -> None:
-    from kvdistill.cli.doctor_access import TASKS, metadata
+    from kvdistill.cli.doctor_access import TASKS, read_task_metadata
 
     for path in TASKS.glob("*.yaml"):
         if not path.stem.endswith("_direct"):
-            where = metadata(path.stem)
+            where = read_task_metadata(path.stem)
             assert where is not None
             assert "split" in where
 
@@ -139,23 +141,23 @@ def test_a_tokenizer_that_hides_its_bytes_does_not_pair(tmp_path: Path) -> None:
 def test_slurm_is_asked_for_the_partition(
     partition: str | None, mend: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvdistill.cli.doctor_access import slurm
+    from kvdistill.cli.doctor_access import check_partition
 
     fake = tmp_path / "sinfo"
     fake.write_text("#!/bin/sh\necho 'gpu|up|4|gpu:a100:8'\necho 'old|down|1|(null)'\n")
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    found = slurm(partition)
+    found = check_partition(partition)
     assert bool(found.mend) == mend
     assert "gpu" in found.found or "Use one of gpu." in found.mend
 
 
 def test_no_slurm_here_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from kvdistill.cli.doctor_access import slurm
+    from kvdistill.cli.doctor_access import check_partition
 
     monkeypatch.setenv("PATH", str(tmp_path))
     assert shutil.which("sinfo") is None
-    assert "cluster=local" in slurm(None).mend
+    assert "cluster=local" in check_partition(None).mend
 
 
 def test_a_root_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +167,7 @@ def test_a_root_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPa
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(doctor_checks.tempfile, "NamedTemporaryFile", refuse)
-    (found,) = doctor_checks.paths(Path("/nowhere/below"), plan())
+    (found,) = doctor_checks.check_disk(Path("/nowhere/below"), plan())
     assert found.mend == "Give a root that can be written."
 
 
@@ -173,18 +175,18 @@ def test_a_root_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_p
     from kvdistill.cli import doctor_checks
 
     monkeypatch.setattr(doctor_checks.cost, "free_bytes", lambda _: 1)
-    (found,) = doctor_checks.paths(tmp_path, plan())
+    (found,) = doctor_checks.check_disk(tmp_path, plan())
     assert found.mend == "Give a root with more room."
 
 
 def test_figures_that_cannot_be_drawn_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.cli.doctor_checks import figures
+    from kvdistill.cli.doctor_checks import check_figures
     from kvdistill.report.figures import style
 
-    assert not next(iter(figures())).mend
+    assert not next(iter(check_figures())).mend
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no font")
 
     monkeypatch.setattr(style, "draw", fail)
-    assert next(iter(figures())).found == "RuntimeError: no font"
+    assert next(iter(check_figures())).found == "RuntimeError: no font"

@@ -34,7 +34,7 @@ def test_help_names_every_group_choice_and_question() -> None:
 def test_every_group_is_described_and_its_default_marked() -> None:
     from kvdistill.cli import help
 
-    found = help.groups(ROOT / "conf")
+    found = help.read_groups(ROOT / "conf")
     folders = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {"teacher"}
     assert {group for group in found if "/" not in group} == folders
     for group, (default, said) in found.items():

@@ -15,13 +15,13 @@ def package(place: Path, text: str) -> Path:
 
 
 def test_the_same_code_is_one_copy_and_an_edit_is_another(tmp_path: Path) -> None:
-    from kvdistill.cluster.code_snapshot import take
+    from kvdistill.cluster.code_snapshot import take_snapshot
 
     source = package(tmp_path, "a = 1\n")
-    first = take(tmp_path, source)
-    assert take(tmp_path, source) == first
+    first = take_snapshot(tmp_path, source)
+    assert take_snapshot(tmp_path, source) == first
     (source / "room/new.py").write_text("a = 2\n")
-    second = take(tmp_path, source)
+    second = take_snapshot(tmp_path, source)
     assert second != first
     assert (first / "kvdistill/room/new.py").read_text() == "a = 1\n"
     assert (second / "kvdistill/room/new.py").read_text() == "a = 2\n"
@@ -33,10 +33,10 @@ def test_the_same_code_is_one_copy_and_an_edit_is_another(tmp_path: Path) -> Non
 
 
 def test_a_process_on_the_copy_names_it_in_its_manifests(tmp_path: Path) -> None:
-    from kvdistill.cluster.code_snapshot import take
+    from kvdistill.cluster.code_snapshot import take_snapshot
     from kvdistill.manifest import git
 
-    code = take(tmp_path)
+    code = take_snapshot(tmp_path)
     script = "from kvdistill.cluster import manifest; print(manifest.origin())"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True,
@@ -47,15 +47,15 @@ def test_a_process_on_the_copy_names_it_in_its_manifests(tmp_path: Path) -> None
 
 
 def test_what_is_hidden_or_elsewhere_is_not_copied(tmp_path: Path) -> None:
-    from kvdistill.cluster.code_snapshot import take
+    from kvdistill.cluster.code_snapshot import take_snapshot
 
     source = package(tmp_path, "a = 1\n")
-    first = take(tmp_path, source)
+    first = take_snapshot(tmp_path, source)
     (tmp_path / "token").write_text("hf_secret")
     (source / ".env").write_text("HF_TOKEN=hf_secret")
     (source / ".git").mkdir()
     (source / ".git/credentials").write_text("hf_secret")
     (source / "room/link.py").symlink_to(tmp_path / "token")
-    assert take(tmp_path, source) == first
+    assert take_snapshot(tmp_path, source) == first
     copied = {p.name for p in first.rglob("*") if p.is_file()}
     assert copied == {"new.py", "tasks.yaml", "origin.json"}

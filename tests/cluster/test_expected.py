@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kvdistill.errors import ConfigError
-from kvdistill.plan.expand import Plan, Run
+from kvdistill.plan.expand import Plan, PlannedRun
 from kvdistill.plan.graph import Node
 from kvdistill.stats import preregistration
 from kvdistill.stats.hypotheses import digest
@@ -16,7 +16,7 @@ ALWAYS = {"name": "G", "arm": "a", "at_least": 50.0, "level": "ideal"}
 
 
 def plan(root: Path, *claims):
-    run = Run(Node("run", "seed0-abc", {}, {}), {}, "r", 1)
+    run = PlannedRun(Node("run", "seed0-abc", {}, {}), {}, "r", 1)
     asked = {"question": "?", "hypotheses": list(claims), "arms": {"a": {"0": "abc"}}}
     stats = {"hypotheses": [], "criteria": [ALWAYS]}
     return Plan(root, "s", {"abc": run}, questions={"q": asked}, config={"stats": stats})

@@ -58,7 +58,7 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from kvdistill.cluster import forkserver
-    from kvdistill.cluster.local import Jobs
+    from kvdistill.cluster.local import JobQueue
     from kvdistill.plan.graph import Node
 
     started = {}
@@ -75,7 +75,7 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
         recipe = {"trained": True, "budget": {"num_gpus": ranks}}
         frozen = {"kind": "run", "needs": {}, "recipe": recipe}
         (folders[name] / "config.yaml").write_text(seal_recipe(frozen))
-    jobs = Jobs([Node("run", name, {}, {}) for name in folders], folders)
+    jobs = JobQueue([Node("run", name, {}, {}) for name in folders], folders)
     jobs.start(slots=3)
     assert started == {"one": 1, "two": 2}
     jobs.running.clear()

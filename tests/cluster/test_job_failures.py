@@ -11,23 +11,27 @@ from kvdistill.plan.frozen_recipe import seal_recipe
 def folder(place: Path, name: str, needs: dict[str, str] | None = None, **said: str) -> Path:
     made = place / name
     made.mkdir()
-    (made / "config.yaml").write_text(seal_recipe({"kind": "run", "needs": needs or {}, "recipe": {}}))
+    (made / "config.yaml").write_text(
+        seal_recipe({"kind": "run", "needs": needs or {}, "recipe": {}})
+    )
     if said:
         (made / "status.json").write_text(json.dumps({"heartbeat": 0.0, **said}))
     return made
 
 
 def reasons(*folders: Path) -> dict[str, str]:
-    from kvdistill.cluster.job_failures import settle
+    from kvdistill.cluster.job_failures import collect_failures
 
-    return settle({made.name: made for made in folders})
+    return collect_failures({made.name: made for made in folders})
 
 
 @pytest.fixture(autouse=True)
 def _remembers(monkeypatch: pytest.MonkeyPatch) -> None:
     from kvdistill.cluster import slurm_commands
 
-    monkeypatch.setattr(slurm_commands, "ended", lambda identity: {"7": "TIMEOUT"}.get(identity))
+    monkeypatch.setattr(
+        slurm_commands, "read_final_state", lambda identity: {"7": "TIMEOUT"}.get(identity)
+    )
 
 
 def test_a_failed_artefacts_reason_reaches_all_that_waited_for_it(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ class Process:
 
 
 def jobs(tmp_path: Path, **needs: list[str]):
-    from kvdistill.cluster.local import Jobs
+    from kvdistill.cluster.local import JobQueue
     from kvdistill.plan.graph import Node
 
     kinds = {name: "run" if name.startswith("run") else "model" for name in needs}
     nodes = [
         Node(kinds[name], name, {}, {need: need for need in read}) for name, read in needs.items()
     ]
-    return Jobs(nodes, {name: tmp_path / name for name in needs})
+    return JobQueue(nodes, {name: tmp_path / name for name in needs})
 
 
 def test_what_only_failed_jobs_would_have_read_is_given_up(tmp_path: Path) -> None:
@@ -30,10 +30,10 @@ def test_what_only_failed_jobs_would_have_read_is_given_up(tmp_path: Path) -> No
     found.failed = {"check": "leaks", "run": "not started"}
     found.waiting = [node for node in found.waiting if node.name == "fit"]
     found.running = {"teacher": Process()}
-    found.give_up()
+    found.abandon_needless()
     assert found.waiting == []
     assert found.running["teacher"].ended
-    assert found.given_up == {"teacher"}
+    assert found.abandoned == {"teacher"}
 
 
 def test_what_another_run_reads_goes_on(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_what_another_run_reads_goes_on(tmp_path: Path) -> None:
     found.failed = {"check": "leaks", "run": "not started"}
     found.waiting = [node for node in found.waiting if node.name == "run_b"]
     found.running = {"teacher": Process()}
-    found.give_up()
+    found.abandon_needless()
     assert [node.name for node in found.waiting] == ["run_b"]
     assert not found.running["teacher"].ended
 
@@ -50,11 +50,11 @@ def test_what_was_asked_for_its_own_sake_goes_on(tmp_path: Path) -> None:
     found = jobs(tmp_path, one=[], check_one=["one"], two=[], check_two=["two"])
     found.failed = {"one": "empty", "check_one": "not started"}
     found.waiting = [node for node in found.waiting if node.name.endswith("two")]
-    found.give_up()
+    found.abandon_needless()
     assert [node.name for node in found.waiting] == ["two", "check_two"]
 
 
 def test_nothing_is_given_up_before_a_failure(tmp_path: Path) -> None:
     found = jobs(tmp_path, teacher=[], run=["teacher"])
-    found.give_up()
+    found.abandon_needless()
     assert len(found.waiting) == 2

@@ -32,11 +32,11 @@ def line(root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, **queue: tupl
     from kvdistill.cluster import run_states, slurm_commands
 
     queued = {
-        name.removeprefix("j"): slurm_commands.Queued(*state) for name, state in queue.items()
+        name.removeprefix("j"): slurm_commands.QueuedJob(*state) for name, state in queue.items()
     }
-    monkeypatch.setattr(slurm_commands, "queue", lambda: queued)
-    monkeypatch.setattr(slurm_commands, "ended", lambda _: None)
-    (found,) = run_states.look(root, place)
+    monkeypatch.setattr(slurm_commands, "read_queue", lambda: queued)
+    monkeypatch.setattr(slurm_commands, "read_final_state", lambda _: None)
+    (found,) = run_states.read_run_states(root, place)
     return found
 
 
@@ -83,7 +83,7 @@ def test_without_squeue_the_folders_speak(
 
     monkeypatch.setenv("PATH", "/nowhere")
     place = study(tmp_path, job="5", state="running", heartbeat=time.time())
-    (found,) = run_states.look(tmp_path, place)
+    (found,) = run_states.read_run_states(tmp_path, place)
     assert found.state == "running"
     assert "squeue is not on the path" in capsys.readouterr().err
 
@@ -94,10 +94,10 @@ def test_json_is_one_object_a_look(
     from rich.console import Console
 
     from kvdistill.cli import status
-    from kvdistill.config.schema import Shown
+    from kvdistill.config.schema import StatusSettings
 
     place = study(tmp_path, done=True)
-    status.show(tmp_path, place, Shown(watch=True, format="json", every_s=1.0), Console())
+    status.show(tmp_path, place, StatusSettings(watch=True, format="json", every_s=1.0), Console())
     said = json.loads(capsys.readouterr().out)
     assert said["study"] == "s"
     assert [run["state"] for run in said["runs"]] == ["done"]

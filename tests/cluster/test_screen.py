@@ -49,7 +49,7 @@ def test_every_console_of_the_project_is_this_one() -> None:
 def test_a_status_for_a_pipe_is_one_line_a_run(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kvdistill.cli.status import print_plain
+    from kvdistill.cli.status import print_lines
     from kvdistill.status import Status
 
     entry = {"folder": "runs/s/runs/seed0-a", "arm": "sft", "seed": 0}
@@ -59,7 +59,7 @@ def test_a_status_for_a_pipe_is_one_line_a_run(
     (study / "plan.json").write_text(json.dumps({"questions": arms, "runs": {"a": entry}}))
     (tmp_path / entry["folder"]).mkdir(parents=True)
     Status(tmp_path / entry["folder"]).write("failed", error=f"x\n{HOSTILE}")
-    print_plain(tmp_path, study, form)
+    print_lines(tmp_path, study, form)
     text = capsys.readouterr().out
     assert not any(letter in text for letter in ACTING), repr(text)
     assert text.count("\n") == 1

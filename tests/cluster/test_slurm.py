@@ -15,18 +15,24 @@ def script(folder: Path, code: Path = Path("/code"), **changed: object) -> str:
     """The text that sbatch would get, of settings with these changed."""
     import yaml
 
-    from kvdistill.cluster.dry_run import Printed
+    from kvdistill.cluster.dry_run import ScriptExecutor
     from kvdistill.cluster.slurm import make_executor
-    from kvdistill.cluster.slurm_arrays import asks
+    from kvdistill.cluster.slurm_arrays import request_resources
     from kvdistill.config import cluster
-    from kvdistill.config.schema import typed
+    from kvdistill.config.schema import read_group
 
     conf = Path(__file__).parents[2] / "conf/cluster/slurm.yaml"
     node = {**yaml.safe_load(conf.read_text(encoding="utf-8")), **changed}
-    cluster.check(node)
-    settings = typed("cluster", node)
+    cluster.check_cluster_settings(node)
+    settings = read_group("cluster", node)
     executor = make_executor(
-        folder, "kvdistill-study-run", settings, asks(settings, "run"), None, code, Printed
+        folder,
+        "kvdistill-study-run",
+        settings,
+        request_resources(settings, "run"),
+        None,
+        code,
+        ScriptExecutor,
     )
     return executor._make_submission_file_text(executor._submitit_command_str, "")
 

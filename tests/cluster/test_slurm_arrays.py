@@ -11,19 +11,21 @@ def settings(**changes: Any) -> Any:
     from dataclasses import replace
 
     from kvdistill.config.compose import compose
-    from kvdistill.config.schema import typed
+    from kvdistill.config.schema import read_group
 
-    return replace(typed("cluster", compose(["cluster=slurm"])["cluster"]), **changes)
+    return replace(read_group("cluster", compose(["cluster=slurm"])["cluster"]), **changes)
 
 
 pytestmark = pytest.mark.usefixtures("hydra")
 
 
 def arrays(nodes: list[Any], done: tuple[str, ...] = (), special: Any = None, **changes: Any):
-    from kvdistill.cluster.slurm_arrays import batches
+    from kvdistill.cluster.slurm_arrays import group_into_arrays
 
     todo = [node for node in nodes if node.name not in done]
-    found = list(batches(todo, settings(**changes), special or {}, {n.name for n in todo}))
+    found = list(
+        group_into_arrays(todo, settings(**changes), special or {}, {n.name for n in todo})
+    )
     return [([node.name for node in batch.nodes], list(batch.after)) for batch in found]
 
 
@@ -56,30 +58,30 @@ def test_an_arm_that_asks_for_more_is_an_array_of_its_own() -> None:
 
 
 def test_a_run_has_a_task_for_each_gpu_of_its_budget() -> None:
-    from kvdistill.cluster.slurm_arrays import asks
+    from kvdistill.cluster.slurm_arrays import request_resources
     from kvdistill.errors import ConfigError
 
-    wanted = asks(settings(nodes=2), "run", 8)
+    wanted = request_resources(settings(nodes=2), "run", 8)
     assert (wanted.tasks_per_node, wanted.gpus, wanted.resources.nodes) == (4, 1, 2)
-    assert asks(settings(nodes=2), "model").resources.nodes == 1
-    assert asks(settings(gpus=2), "model").gpus == 2
-    assert asks(settings(gpus=2), "report").gpus == 0
+    assert request_resources(settings(nodes=2), "model").resources.nodes == 1
+    assert request_resources(settings(gpus=2), "model").gpus == 2
+    assert request_resources(settings(gpus=2), "report").gpus == 0
     with pytest.raises(ConfigError, match=r"cluster.nodes=3 does not divide the 8 tasks"):
-        _ = asks(settings(nodes=3), "run", 8).tasks_per_node
+        _ = request_resources(settings(nodes=3), "run", 8).tasks_per_node
 
 
 def test_a_kinds_resources_win_over_the_clusters_and_an_arms_over_both() -> None:
-    from kvdistill.cluster.slurm_arrays import asks
+    from kvdistill.cluster.slurm_arrays import request_resources
 
     ours = settings(cpus=2, time_min=10, resources={"run": {"cpus": 4, "time_min": 20}})
-    assert asks(ours, "run", 1, {"cpus": 8}).resources.cpus == 8
-    assert asks(ours, "run", 1, {"cpus": 8}).resources.time_min == 20
-    assert asks(ours, "model").resources.cpus == 2
+    assert request_resources(ours, "run", 1, {"cpus": 8}).resources.cpus == 8
+    assert request_resources(ours, "run", 1, {"cpus": 8}).resources.time_min == 20
+    assert request_resources(ours, "model").resources.cpus == 2
 
 
 def test_a_report_waits_for_whole_arrays() -> None:
-    from kvdistill.cluster.slurm import after_all, dependency
+    from kvdistill.cluster.slurm import make_afterany_dependency, make_dependency
 
-    assert after_all(["7_0", "7_1", "8"]) == "afterany:7:8"
-    assert dependency("afterok", ["7_0", "8", "7_0"]) == "afterok:7_0:8"
-    assert dependency("afterok", []) is None
+    assert make_afterany_dependency(["7_0", "7_1", "8"]) == "afterany:7:8"
+    assert make_dependency("afterok", ["7_0", "8", "7_0"]) == "afterok:7_0:8"
+    assert make_dependency("afterok", []) is None

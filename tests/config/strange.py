@@ -74,19 +74,19 @@ def values() -> st.SearchStrategy[Any]:
 
 def literal(value: Any) -> str:
     """A value in the grammar of overrides, whatever it is."""
-    from kvdistill.plan.sweep import literal as known
+    from kvdistill.plan.sweep import format_literal as known
 
     return known(value)
 
 
 def known_paths() -> list[str]:
     """Every group and dotted key that some base has, and some that none has."""
-    from kvdistill.config.compose import compose, dotted, known_keys
+    from kvdistill.config.compose import compose, known_keys, walk_keys
 
     found = dict.fromkeys(known_keys())
     for base in BASES:
         items = [item for item in base if not item.startswith("sweep=")]
-        found |= dict.fromkeys(dotted(compose(items)))
+        found |= dict.fromkeys(walk_keys(compose(items)))
     left_out = ("stage", "root", "choices", "fixes", "report", "evaluate", "status", "run")
     return sorted(key for key in found if key.split(".")[0] not in left_out)
 
@@ -154,15 +154,15 @@ def planned(command: list[str]) -> None:
     from kvdistill.cli.plan import show
     from kvdistill.cli.run import planned as table
     from kvdistill.console import Screen
-    from kvdistill.plan.expand import expand
-    from kvdistill.plan.pin import assumed
+    from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.pin import assume_commits
     from kvdistill.stats import preregistration
     from kvdistill.stats.settings import settings
     from kvdistill.train.preflight import check
 
     screen = Screen(width=120)
     screen.file = io.StringIO()
-    plan = expand([[*command, "stage=plan"]], ROOT / "sweeps")
+    plan = expand_command([[*command, "stage=plan"]], ROOT / "sweeps")
     settings(plan.config["stats"])
     screen.print(table(plan))
     show(plan, screen)
@@ -171,7 +171,7 @@ def planned(command: list[str]) -> None:
     for run in plan.runs.values():
         if run.recipe not in checked:
             checked.add(run.recipe)
-            check(assumed(run.config))
+            check(assume_commits(run.config))
 
 
 def unclear(command: list[str], said: str) -> str:

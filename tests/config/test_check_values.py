@@ -48,7 +48,7 @@ def test_what_can_be_is_not(override: str) -> None:
 def test_an_infinite_number_of_a_strategy_is_refused_before_it_names_a_run() -> None:
     from kvdistill.config.compose import compose
     from kvdistill.errors import ConfigError
-    from kvdistill.plan.identity import identity
+    from kvdistill.plan.identity import run_identity
 
     with pytest.raises(ConfigError, match=r"projection\.penalty=inf must be a finite number"):
-        identity(compose(["projection.penalty=inf"]))
+        run_identity(compose(["projection.penalty=inf"]))

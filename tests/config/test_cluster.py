@@ -32,9 +32,9 @@ def test_a_wrong_setting_is_named(override: str, says: str) -> None:
 
 def test_the_cluster_is_no_part_of_a_run() -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.plan.identity import identity
+    from kvdistill.plan.identity import run_identity
 
     here = compose([])
     there = compose(["cluster=slurm", "cluster.partition=high", "cluster.resources.run={gpus:1}"])
     assert there["cluster"]["partition"] == "high"
-    assert identity(here) == identity(there)
+    assert run_identity(here) == run_identity(there)

@@ -30,9 +30,9 @@ def test_every_arm_is_what_hydra_makes_of_it_alone(remembering: bool) -> None:
 
     expected = [alone(overrides) for overrides in ARMS]
     if remembering:
-        compose_cache.compose_alike_once()
+        compose_cache.enable_compose_cache()
     for overrides, wanted in zip(ARMS, expected, strict=True):
-        config, choices = compose_cache.composed(overrides)
+        config, choices = compose_cache.compose_cached(overrides)
         assert (OmegaConf.to_container(config), choices) == wanted
 
 
@@ -40,11 +40,11 @@ def test_arms_that_differ_in_values_are_composed_once(monkeypatch: pytest.Monkey
     from kvdistill.config import compose_cache
 
     asked = []
-    real = compose_cache.base
+    real = compose_cache.compose_choices
     monkeypatch.setattr(
-        compose_cache, "base", lambda choices: asked.append(choices) or real(choices)
+        compose_cache, "compose_choices", lambda choices: asked.append(choices) or real(choices)
     )
-    compose_cache.compose_alike_once()
+    compose_cache.enable_compose_cache()
     for weight in range(20):
-        compose_cache.composed([f"loss.kv_weight={weight}", "fusion=staged"])
+        compose_cache.compose_cached([f"loss.kv_weight={weight}", "fusion=staged"])
     assert asked == [("fusion=staged",)]

@@ -65,17 +65,17 @@ def test_hydra_itself_is_left_alone(said: dict, names: str) -> None:
     from hydra import compose
     from omegaconf import OmegaConf
 
-    from kvdistill.config.hydra_guard import check
+    from kvdistill.config.hydra_guard import check_hydra_node
     from kvdistill.errors import ConfigError
 
     found = compose("config", return_hydra_config=True).hydra
-    check(OmegaConf.to_container(found, resolve=False))  # as the project has it
+    check_hydra_node(OmegaConf.to_container(found, resolve=False))  # as the project has it
     OmegaConf.set_struct(found, False)
     changed = OmegaConf.to_container(OmegaConf.merge(found, said), resolve=False)
     with pytest.raises(
         ConfigError, match=rf"^hydra\.{names} must stay as conf/config\.yaml has it"
     ):
-        check(changed)
+        check_hydra_node(changed)
 
 
 def test_an_environment_variable_reaches_no_config(tmp_path: Path) -> None:

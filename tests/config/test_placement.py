@@ -25,24 +25,24 @@ def test_a_placement_that_cannot_be_is_refused(override: str, says: str) -> None
 
 def test_placement_and_division_are_no_part_of_identity() -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.plan.identity import identity
+    from kvdistill.plan.identity import run_identity
 
-    base = identity(compose([]))
-    assert identity(compose(["teachers.a.placement.shard=zero3_offload"])) == base
+    base = run_identity(compose([]))
+    assert run_identity(compose(["teachers.a.placement.shard=zero3_offload"])) == base
     assert (
-        identity(compose(["budget.batch_size=8", "budget.num_gpus=4", "budget.grad_accum=2"]))
+        run_identity(compose(["budget.batch_size=8", "budget.num_gpus=4", "budget.grad_accum=2"]))
         == base
     )
-    assert identity(compose(["budget.batch_size=8", "budget.num_gpus=4"])) != base
+    assert run_identity(compose(["budget.batch_size=8", "budget.num_gpus=4"])) != base
 
 
 def test_what_reads_a_sharded_teacher_takes_all_ranks() -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.plan.graph import artifacts
+    from kvdistill.plan.graph import list_artifacts
     from kvdistill.plan.world_size import world_size
 
     config = compose(["source=store", "teachers.a.placement.shard=zero3", "budget.num_gpus=2"])
-    sizes = {role: world_size(node.kind, node.recipe) for role, node in artifacts(config)}
+    sizes = {role: world_size(node.kind, node.recipe) for role, node in list_artifacts(config)}
     assert {role for role, size in sizes.items() if size == 2} == {"calibration.a", "kv.a"}
     assert {"calibration.b", "kv.b", "split", "teacher.a"} <= sizes.keys()
 

@@ -42,9 +42,9 @@ import pytest
     ],
 )
 def test_a_value_fits_its_kind_or_not(value: Any, hint: Any, expected: bool) -> None:
-    from kvdistill.config.types import fits
+    from kvdistill.config.types import is_of_kind
 
-    assert fits(value, hint) is expected
+    assert is_of_kind(value, hint) is expected
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_a_value_fits_its_kind_or_not(value: Any, hint: Any, expected: bool) -> 
     ],
 )
 def test_a_kind_is_said_in_words(hint: Any, says: str) -> None:
-    from kvdistill.config.types import words
+    from kvdistill.config.types import describe_kind
 
-    assert words(hint) == says
+    assert describe_kind(hint) == says
 
 
 RANDOM = {"_target_": "kvdistill.compression.random.Random", "keep": 0.5, "seed": 0}
@@ -80,16 +80,16 @@ RANDOM = {"_target_": "kvdistill.compression.random.Random", "keep": 0.5, "seed"
     ],
 )
 def test_a_node_is_refused_by_the_path_of_its_setting(change: dict, says: str) -> None:
-    from kvdistill.config.build import build
+    from kvdistill.config.build import build_node
     from kvdistill.errors import ConfigError
 
-    build("compression", RANDOM)
+    build_node("compression", RANDOM)
     with pytest.raises(ConfigError, match=says):
-        build("compression", RANDOM | change)
+        build_node("compression", RANDOM | change)
 
 
 def test_a_node_inside_another_is_named_by_its_own_path() -> None:
-    from kvdistill.config.build import check
+    from kvdistill.config.build import check_node
     from kvdistill.errors import ConfigError
 
     node = {
@@ -99,4 +99,4 @@ def test_a_node_inside_another_is_named_by_its_own_path() -> None:
         "of": {"_target_": "kvdistill.compression.random.Random", "seed": 0.5},
     }
     with pytest.raises(ConfigError, match=r"^source\.of\.seed=0\.5 must be a whole number"):
-        check("source", node)
+        check_node("source", node)

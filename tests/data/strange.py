@@ -354,13 +354,13 @@ def quiet() -> Iterator[None]:
 def built(overrides: list[str], root: Path) -> Path:
     """The split of a command, built in this process; raises what its job would raise."""
     from kvdistill.jobs.builders import build_split
-    from kvdistill.plan.expand import expand
-    from kvdistill.plan.pin import assumed
+    from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.pin import assume_commits
     from kvdistill.train.preflight import check
 
-    plan = expand([[*overrides, "stage=plan"]], ROOT / "sweeps")
+    plan = expand_command([[*overrides, "stage=plan"]], ROOT / "sweeps")
     (run,) = [run for run in plan.runs.values() if run.config["trained"]]
-    check(assumed(run.config))
+    check(assume_commits(run.config))
     node = plan.artifacts[run.node.needs["split"]]
     folder = root / "artifacts" / node.name
     build_split(node.recipe, {}, folder, lambda *_: None)

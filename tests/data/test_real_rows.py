@@ -35,9 +35,9 @@ def composed():
 
 def test_gsm8k_train_from_a_local_copy_holds_none_of_its_test(tmp_path: Path) -> None:
     from kvdistill.jobs.builders import build_split, build_validation
-    from kvdistill.plan.graph import artifacts
+    from kvdistill.plan.graph import list_artifacts
 
-    nodes = dict(artifacts(composed()))
+    nodes = dict(list_artifacts(composed()))
     for kind in ("split", "validation"):
         (tmp_path / kind).mkdir()
     build_split(nodes["split"].recipe, {}, tmp_path / "split", lambda *_: None)

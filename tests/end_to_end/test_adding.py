@@ -109,11 +109,12 @@ def test_it_is_decided_anew_at_every_layer(
 def test_another_strategy_is_another_run(
     add: Callable[[str, str, str], str], composed: Callable[..., Any]
 ) -> None:
-    from kvdistill.plan.identity import identity
+    from kvdistill.plan.identity import run_identity
 
     found = add("largest", LARGEST, LARGEST_YAML)
     keys = [
-        identity(composed(found, f"compression={choice}")) for choice in ("largest", "keep_last")
+        run_identity(composed(found, f"compression={choice}"))
+        for choice in ("largest", "keep_last")
     ]
     assert keys[0] != keys[1]
 

@@ -10,23 +10,23 @@ pytestmark = pytest.mark.usefixtures("hydra")
 
 
 def made(*overrides: str) -> Any:
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
-    return expand([["stage=plan", *overrides]], SWEEPS)
+    return expand_command([["stage=plan", *overrides]], SWEEPS)
 
 
 def estimate(plan: Any) -> Any:
-    from kvdistill.config.schema import typed
+    from kvdistill.config.schema import read_group
 
-    return typed("estimate", plan.config["estimate"])
+    return read_group("estimate", plan.config["estimate"])
 
 
 def lines(*overrides: str) -> list[str]:
-    from kvdistill.estimate.plan_cost import grouped
-    from kvdistill.estimate.warnings import warnings
+    from kvdistill.estimate.plan_cost import group_by_recipe
+    from kvdistill.estimate.warnings import list_warnings
 
     plan = made(*overrides)
-    return list(warnings(plan, grouped(plan, estimate(plan)), estimate(plan)))
+    return list(list_warnings(plan, group_by_recipe(plan, estimate(plan)), estimate(plan)))
 
 
 def cost_of(*overrides: str) -> Any:
@@ -34,7 +34,7 @@ def cost_of(*overrides: str) -> Any:
 
     plan = made("references=false", *overrides)
     (run,) = plan.runs.values()
-    return run_cost.of_run(run.config, run.steps, estimate(plan))
+    return run_cost.estimate_run(run.config, run.steps, estimate(plan))
 
 
 def test_a_billion_tokens_of_the_study_cost_six_operations_a_weight_and_more() -> None:
@@ -56,17 +56,17 @@ def test_arms_of_one_axis_are_told_apart_in_a_narrow_table(tmp_path: Path) -> No
 
     from rich.console import Console
 
-    from kvdistill.cli.plan import costs
-    from kvdistill.estimate.plan_cost import grouped
-    from kvdistill.plan.expand import expand
+    from kvdistill.cli.plan import tabulate_costs
+    from kvdistill.estimate.plan_cost import group_by_recipe
+    from kvdistill.plan.expand import expand_command
 
     (tmp_path / "short.yaml").write_text(
         "question: Q?\narms: {keep: {arm: single_teacher}}\n"
         "axes: {compression.keep: [0.25, 0.75]}\nseeds: [42]\n"
     )
-    plan = expand([["stage=plan", "sweep=short"]], tmp_path)
+    plan = expand_command([["stage=plan", "sweep=short"]], tmp_path)
     shown = io.StringIO()
-    table = costs(grouped(plan, estimate(plan)), estimate(plan))
+    table = tabulate_costs(group_by_recipe(plan, estimate(plan)), estimate(plan))
     Console(file=shown, width=100).print(table)
     told = "".join(line.split("│")[1].strip() for line in shown.getvalue().splitlines()
                    if line.startswith("│"))  # fmt: skip
@@ -93,46 +93,46 @@ def test_hours_are_operations_over_rate() -> None:
 
 
 def test_a_store_holds_both_kinds_of_every_layer_read() -> None:
-    from kvdistill.estimate.run_cost import store_bytes
+    from kvdistill.estimate.run_cost import estimate_store_bytes
 
     (run,) = made("references=false", "scale=paper", "arm=single_teacher").runs.values()
     tokens = 15_000 * 2 * 512  # rows, both styles, full length
     (teacher,) = run.config["teachers"].values()
-    assert store_bytes(run.config, teacher) == 2 * tokens // 2 * 28 * 512 * 2
+    assert estimate_store_bytes(run.config, teacher) == 2 * tokens // 2 * 28 * 512 * 2
 
 
 def test_a_store_is_filled_once_for_all_runs_that_read_it() -> None:
-    from kvdistill.estimate.plan_cost import built, grouped, stores
+    from kvdistill.estimate.plan_cost import artifact_cost, group_by_recipe, list_stores
 
     online, read = (
         made("scale=paper", "arm=single_teacher", "references=false", f"source={source}")
         for source in ("online", "store")
     )
-    assert len(stores(read)) == 1
-    assert not stores(online)
-    (live,), (cheap,) = (grouped(plan, estimate(plan)) for plan in (online, read))
-    assert cheap.each.teachers == 0
-    assert cheap.each.student == live.each.student
-    steps_read = live.each.tokens / (30_000 * 512)
-    assert built(read).teachers * steps_read == pytest.approx(live.each.teachers)
+    assert len(list_stores(read)) == 1
+    assert not list_stores(online)
+    (live,), (cheap,) = (group_by_recipe(plan, estimate(plan)) for plan in (online, read))
+    assert cheap.run_cost.teachers == 0
+    assert cheap.run_cost.student == live.run_cost.student
+    steps_read = live.run_cost.tokens / (30_000 * 512)
+    assert artifact_cost(read).teachers * steps_read == pytest.approx(live.run_cost.teachers)
     many = made("scale=paper", "sweep=treatments", "references=false", "source=store")
-    assert len(stores(many)) == 2
+    assert len(list_stores(many)) == 2
 
 
 def test_stores_that_do_not_fit_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     from kvdistill.estimate import run_cost
 
     assert not any("do not fit" in line for line in lines("source=store"))
-    monkeypatch.setattr(run_cost, "free_bytes", lambda _: 1)
+    monkeypatch.setattr(run_cost, "read_free_bytes", lambda _: 1)
     assert any("of KV stores do not fit into the" in line for line in lines("source=store"))
 
 
 def test_the_nano_students_half_is_counted() -> None:
-    from kvdistill.estimate.run_cost import epochs, texts
+    from kvdistill.estimate.run_cost import count_epochs, count_texts
 
     (run,) = made("references=false").runs.values()
-    assert texts(run.config) == round(7 * 800 * 0.35) * 2
-    assert epochs(run.config, 300) == pytest.approx(300 * 64 / 3920)
+    assert count_texts(run.config) == round(7 * 800 * 0.35) * 2
+    assert count_epochs(run.config, 300) == pytest.approx(300 * 64 / 3920)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_the_nano_students_half_is_counted() -> None:
     [([3.0, 2.0, 2.0], 2, 4), ([5.0], 3, 5), ([1.0, 1.0], 1, 2), ([], 2, 0)],
 )
 def test_jobs_fill_the_slots_longest_first(hours: list[float], at_once: int, wall: float) -> None:
-    from kvdistill.estimate.run_cost import wall_hours
+    from kvdistill.estimate.run_cost import estimate_wall_hours
 
-    assert wall_hours(hours, at_once) == wall
+    assert estimate_wall_hours(hours, at_once) == wall
 
 
 def test_what_could_be_found_shrinks_with_seeds_and_items() -> None:
@@ -191,9 +191,9 @@ def test_what_is_doubtful_is_said(overrides: list[str], says: str) -> None:
 
 
 def test_runs_are_counted_before_and_after_sharing() -> None:
-    from kvdistill.cli.plan import counted
+    from kvdistill.cli.plan import count_runs
 
-    found = counted(made("sweep=treatments"))
+    found = count_runs(made("sweep=treatments"))
     assert found.startswith(
         "Questions: 1. Runs: 12, 12 after sharing. Teachers evaluated as they are: 2."
     )

@@ -62,14 +62,14 @@ def test_a_run_of_several_ranks_is_refused():
 @pytest.mark.usefixtures("hydra")
 def test_it_is_science_and_its_absence_forks_no_run_nor_the_check_of_the_data():
     from kvdistill.config.compose import compose
-    from kvdistill.plan.graph import artifacts
-    from kvdistill.plan.identity import identity
+    from kvdistill.plan.graph import list_artifacts
+    from kvdistill.plan.identity import run_identity
 
     plain, served = compose([]), compose(["tasks.backend=vllm"])
-    assert identity(plain) != identity(served)
+    assert run_identity(plain) != run_identity(served)
     older = {**plain, "tasks": {k: v for k, v in plain["tasks"].items() if k != "backend"}}
-    assert identity(older) == identity(plain)
-    checks = [dict(artifacts(each))["validation"].name for each in (plain, served, older)]
+    assert run_identity(older) == run_identity(plain)
+    checks = [dict(list_artifacts(each))["validation"].name for each in (plain, served, older)]
     assert len(set(checks)) == 1
 
 

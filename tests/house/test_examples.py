@@ -46,7 +46,7 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("hydra")
 def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -> None:
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
     from kvdistill.report.build import build
     from tests.house.test_sweeps import sound
     from tests.stats import fake
@@ -54,11 +54,11 @@ def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -
     sweeps = tmp_path / "sweeps"
     shutil.copytree(ROOT / "sweeps", sweeps)
     (sweeps / "ablation_keep.yaml").write_text(example("sweeps/ablation_keep.yaml"))
-    plan = expand([["sweep=ablation_keep"]], sweeps)
+    plan = expand_command([["sweep=ablation_keep"]], sweeps)
     question = plan.questions["ablation_keep"]
     assert len(question["arms"]) == 3
     sound(question, list(question["arms"]))
-    baselines = expand([["sweep=baselines"]], sweeps).questions["baselines"]["arms"]
+    baselines = expand_command([["sweep=baselines"]], sweeps).questions["baselines"]["arms"]
     assert question["arms"]["keep compression.keep=0.5"] == baselines["single_teacher"]
 
     levels = dict(zip(question["arms"], (-0.2, 0.0, 0.1), strict=True))
@@ -75,14 +75,14 @@ def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -
 
 def test_the_teacher_is_read_pinned_and_fits(outside: Path) -> None:
     from kvdistill.errors import ConfigError
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
     from kvdistill.train.preflight import check
 
     with pytest.raises(ConfigError, match="my-teacher does not exist"):
-        expand([["teachers=with_own"]], outside)
+        expand_command([["teachers=with_own"]], outside)
     (outside / "my-teacher").mkdir()
     (outside / "my-teacher/config.json").write_text("{}")
-    plan = expand([["teachers=with_own"]], outside)
+    plan = expand_command([["teachers=with_own"]], outside)
     assert list(plan.references) == ["nano-small", "my-teacher"]
     (run,) = [run for run in plan.runs.values() if run.config["trained"]]
     assert run.config["teachers"]["b"]["pretrained"]["sha256"]
@@ -92,7 +92,7 @@ def test_the_teacher_is_read_pinned_and_fits(outside: Path) -> None:
 def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
     outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvdistill.config.build import build
+    from kvdistill.config.build import build_node
     from kvdistill.config.compose import compose
     from kvdistill.data.build import Settings
     from kvdistill.data.build import build as build_data
@@ -101,16 +101,16 @@ def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
 
     config = compose(["data=mine", "tasks=mine"])
     settings: dict[str, Any] = {
-        name: build(f"data.{name}", config["data"][name]) for name in ("split", "leakage")
+        name: build_node(f"data.{name}", config["data"][name]) for name in ("split", "leakage")
     }
-    source = build("data.source", config["data"]["source"])
+    source = build_node("data.source", config["data"]["source"])
     assert source.records()[0].question == "Ann has 2 pens and buys 4.\nGive a number."
     build_data(source, Settings(**settings), outside / "split")
     tasks = outside / "tasks"
     shutil.copytree(harness.TASKS, tasks)
     (tasks / "mine.yaml").write_text(example("src/kvdistill/evaluate/tasks/mine.yaml"))
     monkeypatch.setattr(harness, "TASKS", tasks)
-    suite = build("tasks", config["tasks"])
+    suite = build_node("tasks", config["tasks"])
     parts = {part: outside / "split" / f"{part}.jsonl" for part in ("test",)}
     found, missing = harness.load_tasks(suite, parts)
     written = (outside / "split/test.jsonl").read_text(encoding="utf-8").splitlines()

@@ -42,17 +42,17 @@ def given(scale: str, sweep: str, folder: Path) -> list[str]:
     ],
 )
 def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_path: Path) -> None:
-    from kvdistill.plan.expand import expand
-    from kvdistill.plan.identity import digest
-    from kvdistill.plan.pin import assumed
+    from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.identity import hash_science
+    from kvdistill.plan.pin import assume_commits
     from kvdistill.train.preflight import check
 
     asked = [f"sweep={sweep}", f"scale={scale}", "stage=plan", *given(scale, sweep, tmp_path)]
-    plan = expand([asked], FOLDER)
+    plan = expand_command([asked], FOLDER)
     trained = [run.config for run in plan.runs.values() if run.config["trained"]]
     assert len({run.steps for run in plan.runs.values() if run.config["trained"]}) == 1
-    for config in {digest({**c, "seed": 0, "arm": ""}): c for c in trained}.values():
-        check(assumed(config))
+    for config in {hash_science({**c, "seed": 0, "arm": ""}): c for c in trained}.values():
+        check(assume_commits(config))
     (question,) = plan.questions.values()
     sound(question, [*question["arms"], *(f"teacher {name}" for name in plan.references)])
 
@@ -82,9 +82,9 @@ def test_everything_is_every_question_of_the_study() -> None:
 
 @pytest.mark.usefixtures("hydra")
 def test_everything_shares_what_two_questions_have_in_common() -> None:
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
-    plan = expand([["sweep=everything"]], FOLDER)
+    plan = expand_command([["sweep=everything"]], FOLDER)
     asked = [list(q["arms"].values()) for q in plan.questions.values()]
     before = sum(len(set(seeds.values())) for arms in asked for seeds in arms)
     planned = {run for arms in asked for seeds in arms for run in seeds.values()}
@@ -101,7 +101,7 @@ def test_everything_shares_what_two_questions_have_in_common() -> None:
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("group", SINGLE)
 def test_every_plain_choice_composes_and_plans(group: str, tmp_path: Path) -> None:
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
     for path in sorted((CONF / group).glob("*.yaml")):
         rows = tmp_path / "rows.jsonl"
@@ -115,7 +115,7 @@ def test_every_plain_choice_composes_and_plans(group: str, tmp_path: Path) -> No
             "smollm2_half": ["scale=smollm", *small],
             "smollm": small if group == "scale" else [],
         }.get(path.stem, [])
-        assert expand([[f"{group}={path.stem}", "stage=plan", *more]], FOLDER).runs
+        assert expand_command([[f"{group}={path.stem}", "stage=plan", *more]], FOLDER).runs
 
 
 def test_every_scale_has_every_role() -> None:

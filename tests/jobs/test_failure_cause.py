@@ -7,9 +7,9 @@ import torch
 
 
 def told(error: BaseException) -> str:
-    from kvdistill.jobs.failure_cause import cause
+    from kvdistill.jobs.failure_cause import classify_failure
 
-    return cause(error)
+    return classify_failure(error)
 
 
 def test_what_a_user_set_wrong_is_config() -> None:

@@ -75,9 +75,9 @@ def test_a_full_disk_ends_a_job_with_a_code_of_its_own(
         patch.setattr(Status, "write", full)
         assert job.main(folder) == job.NO_SPACE
     assert not (folder / "manifest.json").exists()
-    assert "no space is left on the disk" in local.died(folder, job.NO_SPACE)
+    assert "no space is left on the disk" in local.explain_killed_job(folder, job.NO_SPACE)
     assert job.main(folder) == 1
-    assert read_json(folder / "status.json")["error"] == job.full(folder)
+    assert read_json(folder / "status.json")["error"] == job.describe_full_disk(folder)
 
 
 def test_safetensors_own_word_for_a_full_disk_is_understood(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_safetensors_own_word_for_a_full_disk_is_understood(tmp_path: Path) -> N
     error = SafetensorError(
         "Error while serializing: I/O error: No space left on device (os error 28)"
     )
-    assert job.failure(error, tmp_path) == (1, job.full(tmp_path))
-    assert job.failure(ValueError("No space"), tmp_path) == (1, "ValueError: No space")
+    assert job.describe_failure(error, tmp_path) == (1, job.describe_full_disk(tmp_path))
+    assert job.describe_failure(ValueError("No space"), tmp_path) == (1, "ValueError: No space")
 
 
 def test_a_failed_write_leaves_the_old_text_and_nothing_else(

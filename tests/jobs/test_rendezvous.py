@@ -145,9 +145,9 @@ def test_another_number_of_ranks_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_process_without_the_variables_is_alone() -> None:
     from kvdistill.jobs.rendezvous import Ranks
 
-    alone = Ranks.of({"PATH": "/"})
+    alone = Ranks.from_environment({"PATH": "/"})
     assert (alone.rank, alone.size) == (0, 1)
-    assert Ranks.of(ALONE).size == 2
+    assert Ranks.from_environment(ALONE).size == 2
 
 
 @pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "MASTER_PORT"])
@@ -156,7 +156,7 @@ def test_a_missing_variable_is_named(variable: str) -> None:
     from kvdistill.jobs.rendezvous import Ranks
 
     with pytest.raises(ConfigError, match=f"^{variable} must be set"):
-        Ranks.of({key: value for key, value in ALONE.items() if key != variable})
+        Ranks.from_environment({key: value for key, value in ALONE.items() if key != variable})
 
 
 def test_only_what_is_trained_takes_all_gpus() -> None:

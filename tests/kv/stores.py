@@ -21,11 +21,11 @@ BUILT = ("split", "model", "calibration", "kv")
 def built(root: Path, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> dict[str, Path]:
     """Role -> folder of what the run needs, built below root/artifacts if it is missing."""
     from kvdistill.files import is_complete
-    from kvdistill.plan.freeze import write_recipe
-    from kvdistill.plan.graph import artifacts
+    from kvdistill.plan.frozen_recipe import write_recipe
+    from kvdistill.plan.graph import list_artifacts
 
     found = {}
-    for role, node in artifacts(config):
+    for role, node in list_artifacts(config):
         if node.kind not in kinds:
             continue
         folder = found[role] = root / "artifacts" / node.name
@@ -47,7 +47,7 @@ def work(folder: Path) -> None:
     from kvdistill.jobs.rendezvous import Ranks
     from kvdistill.status import Status
 
-    job.work(folder, Ranks(), Status(folder))
+    job.build_folder(folder, Ranks(), Status(folder))
 
 
 class Made:
@@ -80,7 +80,7 @@ class Made:
 
     def distiller(self, config: dict[str, Any]) -> Any:
         """The calibrated module of a run."""
-        from kvdistill.config.build import build
+        from kvdistill.config.build import build_node
         from kvdistill.train.run import distiller
 
-        return distiller(config, self.folders(config), build("adapter", config["adapter"]))[0]
+        return distiller(config, self.folders(config), build_node("adapter", config["adapter"]))[0]

@@ -151,9 +151,9 @@ def opened(made, folder=None, **changes):
     reader = Reader.of(config, Geometry.of(config["teachers"]["a"]))
     wanted = inputs.wanted(config, "a", made.folders(config), reader)
     wanted = dataclasses.replace(wanted, store=folder or wanted.store, **changes)
-    from kvdistill.config.build import build
+    from kvdistill.config.build import build_node
 
-    stored = build("source.stored", config["source"]["stored"])
+    stored = build_node("source.stored", config["source"]["stored"])
     return Store(wanted, stored=stored), wanted, config
 
 
@@ -235,13 +235,13 @@ def test_an_altered_shard_is_named_before_a_run_reads_it(made, tmp_path):
 @pytest.fixture
 def unbuilt(made, monkeypatch):
     """A node of a store of many shards, its folder not yet built; and what builds it."""
-    from kvdistill.plan.freeze import write_recipe
-    from kvdistill.plan.graph import artifacts
+    from kvdistill.plan.frozen_recipe import write_recipe
+    from kvdistill.plan.graph import list_artifacts
     from kvdistill.train import store_layout
 
     config = made.config("source=store")
     made.folders(config, kinds=("split", "model"))
-    node = dict(artifacts(config))["kv.a"]
+    node = dict(list_artifacts(config))["kv.a"]
     monkeypatch.setattr(store_layout, "SHARD_BYTES", 60_000)
 
     def make(name: str) -> Path:

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.data.sources.nano import Nano as Source
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
@@ -23,7 +23,7 @@ def split(tmp_path):
 
 
 def made(node, split, out):
-    recipe = build("student.build", node["build"])
+    recipe = build_node("student.build", node["build"])
     recipe.build(Geometry.of(node), split, out, lambda *_: None)
     return Pretrained(path=str(out))
 

@@ -11,7 +11,7 @@ from hydra import compose
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.data.prompt_style import Style
 from kvdistill.data.sources.nano import Nano as Source
 from kvdistill.errors import ConfigError
@@ -206,7 +206,7 @@ def test_every_yaml_states_a_geometry_that_its_recipe_can_make(hydra, teachers):
     config = compose("config", overrides=["scale=nano", f"teachers={teachers}"])
     tokenizer = train_tokenizer(["a"], 258, 1)
     for node in [config.student, *config.teachers.values()]:
-        recipe = build("student.build", node.build)
+        recipe = build_node("student.build", node.build)
         geometry = Geometry(**node.geometry)
         with torch.device("meta"):
             model = recipe.initialise(geometry, tokenizer)

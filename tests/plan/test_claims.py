@@ -2,11 +2,11 @@ import pytest
 
 
 def test_the_teacher_of_an_arm_is_named_whatever_the_scale() -> None:
-    from kvdistill.plan.claims import resolved
+    from kvdistill.plan.claims import resolve_claims
 
     node = {"name": "near", "arm": "learnable", "baseline": "the teacher of single"}
     teachers = {"learnable": ["a", "b"], "single": ["nano-small"]}
-    found = resolved({"criteria": [node], "primary": {"arm": "x"}}, teachers, "treatments")
+    found = resolve_claims({"criteria": [node], "primary": {"arm": "x"}}, teachers, "treatments")
     assert found["criteria"] == [{**node, "baseline": "teacher nano-small"}]
     assert found["primary"] == {"arm": "x"}
     assert node["baseline"] == "the teacher of single"
@@ -15,19 +15,19 @@ def test_the_teacher_of_an_arm_is_named_whatever_the_scale() -> None:
 @pytest.mark.parametrize(("label", "has"), [("learnable", "a, b"), ("nosuch", "none")])
 def test_an_arm_without_exactly_one_teacher_is_refused(label: str, has: str) -> None:
     from kvdistill.errors import ConfigError
-    from kvdistill.plan.claims import resolved
+    from kvdistill.plan.claims import resolve_claims
 
     node = {"name": "near", "arm": f"the teacher of {label}"}
     says = rf"^treatments\.hypotheses\.arm=the teacher of {label}: .* and has {has}\."
     with pytest.raises(ConfigError, match=says):
-        resolved({"hypotheses": [node]}, {"learnable": ["a", "b"]}, "treatments")
+        resolve_claims({"hypotheses": [node]}, {"learnable": ["a", "b"]}, "treatments")
 
 
 @pytest.mark.usefixtures("hydra")
 def test_a_plan_holds_the_name(sweeps) -> None:
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
-    plan = expand([["sweep=treatments"]], sweeps)
+    plan = expand_command([["sweep=treatments"]], sweeps)
     names = {claim.get("baseline") for claim in plan.questions["treatments"]["criteria"]}
     assert "teacher nano-small" in names
     assert set(plan.references) >= {"nano-small"}

@@ -7,9 +7,9 @@ pytestmark = pytest.mark.usefixtures("hydra")
 
 
 def plan(*jobs: list[str]):
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
-    return expand(jobs, SWEEPS)
+    return expand_command(jobs, SWEEPS)
 
 
 def test_one_command_is_one_run_and_its_teachers_as_references() -> None:
@@ -89,6 +89,6 @@ def test_an_unknown_sweep_lists_the_known() -> None:
     ],
 )
 def test_sweep_values_are_written_in_hydras_grammar(value: object, text: str) -> None:
-    from kvdistill.plan.sweep import literal
+    from kvdistill.plan.sweep import format_literal
 
-    assert literal(value) == text
+    assert format_literal(value) == text

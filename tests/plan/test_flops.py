@@ -11,9 +11,9 @@ BATCH, SEQ = 3, 11
 
 
 def load() -> Any:
-    from kvdistill.plan.flops import Load
+    from kvdistill.plan.flops import TokenLoad
 
-    return Load.nominal(BATCH * SEQ, SEQ)
+    return TokenLoad.nominal(BATCH * SEQ, SEQ)
 
 
 def geometry(node: dict[str, Any]) -> Any:
@@ -40,29 +40,29 @@ def counted(node: dict[str, Any], *, backward: bool = False, checkpoint: bool = 
 
 @pytest.mark.parametrize("node", [STUDENT, *TEACHERS.values()])
 def test_a_forward_costs_what_torch_counts(node: dict[str, Any]) -> None:
-    from kvdistill.plan.flops import forward
+    from kvdistill.plan.flops import forward_flops
 
-    assert forward(geometry(node), load()) == counted(node)
+    assert forward_flops(geometry(node), load()) == counted(node)
 
 
 def test_a_training_step_costs_what_torch_counts() -> None:
-    from kvdistill.plan.flops import training
+    from kvdistill.plan.flops import training_flops
 
-    assert training(geometry(STUDENT), load()) == counted(STUDENT, backward=True)
+    assert training_flops(geometry(STUDENT), load()) == counted(STUDENT, backward=True)
 
 
 # The name that every transformers 5 has.
 @pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*:FutureWarning")
 def test_checkpointing_costs_one_forward_more_less_the_head() -> None:
-    from kvdistill.plan.flops import forward, recomputed, training
+    from kvdistill.plan.flops import forward_flops, recomputation_flops, training_flops
 
     shape = geometry(STUDENT)
     head = 2 * BATCH * SEQ * shape.hidden_size * shape.vocab_size
-    assert recomputed(shape, load()) == forward(shape, load()) - head
+    assert recomputation_flops(shape, load()) == forward_flops(shape, load()) - head
     # torch stops a recomputed block early, before the last product of its MLP.
-    least = training(shape, load()) + recomputed(shape, load()) // 2
+    least = training_flops(shape, load()) + recomputation_flops(shape, load()) // 2
     found = counted(STUDENT, backward=True, checkpoint=True)
-    assert least < found <= training(shape, load()) + recomputed(shape, load())
+    assert least < found <= training_flops(shape, load()) + recomputation_flops(shape, load())
 
 
 @pytest.mark.parametrize("deepest", [0, 2, 5])
@@ -70,20 +70,20 @@ def test_a_cut_teacher_costs_what_torch_counts(deepest: int) -> None:
     import torch
 
     from kvdistill.models.capture import cut
-    from kvdistill.plan.flops import capture
+    from kvdistill.plan.flops import capture_flops
 
     net = model(TEACHERS["a"], "llama").eval()
     net.set_attn_implementation("eager")
     body = cut(net, deepest)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         body(input_ids=torch.zeros(BATCH, SEQ, dtype=torch.long), use_cache=False)
-    assert capture(geometry(TEACHERS["a"]), load(), deepest) == counter.get_total_flops()
+    assert capture_flops(geometry(TEACHERS["a"]), load(), deepest) == counter.get_total_flops()
 
 
 def test_weights_without_gradient_cost_a_third_less() -> None:
-    from kvdistill.plan.flops import mixing, products, training
+    from kvdistill.plan.flops import attention_flops, product_flops, training_flops
 
     shape = geometry(STUDENT)
-    saved = training(shape, load()) - training(shape, load(), frozen=True)
-    assert saved == products(shape, load())
-    assert mixing(shape, load(), 2) == 4 * BATCH * SEQ * SEQ * 16 * 2
+    saved = training_flops(shape, load()) - training_flops(shape, load(), frozen=True)
+    assert saved == product_flops(shape, load())
+    assert attention_flops(shape, load(), 2) == 4 * BATCH * SEQ * SEQ * 16 * 2

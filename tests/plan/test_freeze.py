@@ -9,10 +9,10 @@ pytestmark = pytest.mark.usefixtures("hydra")
 
 
 def frozen(root: Path, *overrides: str) -> dict[str, Path]:
-    from kvdistill.plan.expand import expand
-    from kvdistill.plan.freeze import freeze
+    from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.freeze import freeze_plan
 
-    return freeze(expand([[f"root={root}", *overrides]], SWEEPS))
+    return freeze_plan(expand_command([[f"root={root}", *overrides]], SWEEPS))
 
 
 def test_every_job_finds_its_recipe_in_its_own_folder(tmp_path: Path) -> None:
@@ -60,13 +60,13 @@ def test_a_second_command_joins_the_study(tmp_path: Path) -> None:
 
 
 def test_the_study_keeps_what_was_typed_each_once(tmp_path: Path) -> None:
-    from kvdistill.plan.expand import expand
-    from kvdistill.plan.freeze import freeze
+    from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.freeze import freeze_plan
 
     for command in ("one", "two", "one", ""):
-        plan = expand([[f"root={tmp_path}"]], SWEEPS)
+        plan = expand_command([[f"root={tmp_path}"]], SWEEPS)
         plan.command = command
-        freeze(plan)
+        freeze_plan(plan)
     assert json.loads((tmp_path / "runs/nano/plan.json").read_text())["commands"] == ["one", "two"]
 
 

@@ -9,9 +9,9 @@ pytestmark = pytest.mark.usefixtures("hydra")
 
 def nodes(*overrides: str):
     from kvdistill.config.compose import compose
-    from kvdistill.plan.graph import artifacts
+    from kvdistill.plan.graph import list_artifacts
 
-    return dict(artifacts(compose(list(overrides))))
+    return dict(list_artifacts(compose(list(overrides))))
 
 
 def test_every_run_needs_its_split_checked_before_anything_else() -> None:

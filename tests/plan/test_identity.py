@@ -9,9 +9,9 @@ pytestmark = pytest.mark.usefixtures("hydra")
 
 def key(*overrides: str) -> str:
     from kvdistill.config.compose import compose
-    from kvdistill.plan.identity import identity
+    from kvdistill.plan.identity import run_identity
 
-    return identity(compose(list(overrides)))
+    return run_identity(compose(list(overrides)))
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_the_raw_student_has_no_seed_and_no_budget() -> None:
 
 def test_a_recipe_is_shared_by_its_seeds() -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.plan.identity import recipe
+    from kvdistill.plan.identity import recipe_identity
 
-    assert recipe(compose(["seed=1"])) == recipe(compose(["seed=2"]))
-    assert recipe(compose(["seed=1"])) != recipe(compose(["seed=1", "kv=k"]))
+    assert recipe_identity(compose(["seed=1"])) == recipe_identity(compose(["seed=2"]))
+    assert recipe_identity(compose(["seed=1"])) != recipe_identity(compose(["seed=1", "kv=k"]))
 
 
 def test_an_option_at_its_introduction_default_forks_no_run(
@@ -88,12 +88,12 @@ def test_an_option_at_its_introduction_default_forks_no_run(
     from kvdistill.plan import identity
 
     config = compose([])
-    before = identity.identity(config)
+    before = identity.run_identity(config)
     monkeypatch.setitem(identity.INTRODUCED, "loss.fresh", None)
     config["loss"]["fresh"] = None
-    assert identity.identity(config) == before
+    assert identity.run_identity(config) == before
     config["loss"]["fresh"] = 1.0
-    assert identity.identity(config) != before
+    assert identity.run_identity(config) != before
 
 
 def test_another_process_finds_the_same_identity() -> None:
@@ -116,19 +116,19 @@ def test_another_process_finds_the_same_identity() -> None:
 
 @pytest.mark.parametrize("value", [object(), {1, 2}])
 def test_what_cannot_be_written_the_same_everywhere_raises(value: object) -> None:
-    from kvdistill.plan.identity import canonical
+    from kvdistill.plan.identity import canonicalise
 
     with pytest.raises(TypeError, match=r"a\.b=.* has no canonical form"):
-        canonical({"a": {"b": value}})
+        canonicalise({"a": {"b": value}})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_number_that_is_not_finite_is_the_users_to_mend(value: float) -> None:
     from kvdistill.errors import ConfigError
-    from kvdistill.plan.identity import canonical
+    from kvdistill.plan.identity import canonicalise
 
     with pytest.raises(ConfigError, match=r"a\.b=.* must be a finite number"):
-        canonical({"a": {"b": value}})
+        canonicalise({"a": {"b": value}})
 
 
 def test_one_token_and_all_of_them_differ() -> None:
@@ -140,13 +140,13 @@ def test_a_whole_number_and_its_float_are_one_weight() -> None:
 
 
 def test_a_local_file_is_told_by_its_content(tmp_path) -> None:
-    from kvdistill.plan.identity import by_content
-    from kvdistill.plan.pin import pin
+    from kvdistill.plan.identity import identify_by_content
+    from kvdistill.plan.pin import pin_config
 
     def pinned(name: str, text: str) -> object:
         path = tmp_path / name
         path.write_text(text)
-        return by_content(pin({"_target_": "kvdistill.x", "path": str(path)}))
+        return identify_by_content(pin_config({"_target_": "kvdistill.x", "path": str(path)}))
 
     assert pinned("a", "one") == pinned("b", "one")
     assert pinned("a", "one") != pinned("a", "two")
@@ -154,22 +154,22 @@ def test_a_local_file_is_told_by_its_content(tmp_path) -> None:
 
 def test_a_missing_path_is_refused_by_name() -> None:
     from kvdistill.errors import ConfigError
-    from kvdistill.plan.pin import pin
+    from kvdistill.plan.pin import pin_config
 
     with pytest.raises(ConfigError, match=r"data\.source\.path=/nowhere does not exist"):
-        pin({"data": {"source": {"_target_": "kvdistill.x", "path": "/nowhere"}}})
+        pin_config({"data": {"source": {"_target_": "kvdistill.x", "path": "/nowhere"}}})
 
 
 def test_a_folder_of_local_copies_is_told_by_its_content(tmp_path) -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.plan.identity import identity
-    from kvdistill.plan.pin import pin
+    from kvdistill.plan.identity import run_identity
+    from kvdistill.plan.pin import pin_config
 
     def named(folder: str, text: str) -> str:
         (tmp_path / folder / "gsm8k").mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / "gsm8k/train.jsonl").write_text(text)
         config = compose(["data=multi_reasoning", f"data.root={tmp_path / folder}"])
-        return identity(pin(config))
+        return run_identity(pin_config(config))
 
     assert named("a", "one") == named("b", "one")
     assert named("a", "one") != named("a", "two")
@@ -178,7 +178,7 @@ def test_a_folder_of_local_copies_is_told_by_its_content(tmp_path) -> None:
 def test_a_missing_folder_of_copies_is_refused_by_name() -> None:
     from kvdistill.config.compose import compose
     from kvdistill.errors import ConfigError
-    from kvdistill.plan.pin import pin
+    from kvdistill.plan.pin import pin_config
 
     with pytest.raises(ConfigError, match=r"data\.source\.root=/nowhere does not exist"):
-        pin(compose(["data=multi_reasoning", "data.root=/nowhere"]))
+        pin_config(compose(["data=multi_reasoning", "data.root=/nowhere"]))

@@ -47,11 +47,11 @@ def test_the_hub_is_asked_first_and_once(no_network: Path, monkeypatch: pytest.M
 
 
 def test_without_a_network_the_cache_says_what_was_fetched(no_network: Path) -> None:
-    from kvdistill.plan.pin import pin
+    from kvdistill.plan.pin import pin_config
 
     fetched(no_network, "models--one--model")
     fetched(no_network, "datasets--one--rows", LATER)
-    assert pin({"m": NODE, "d": {"hub": "one/rows", "revision": "main"}}) == {
+    assert pin_config({"m": NODE, "d": {"hub": "one/rows", "revision": "main"}}) == {
         "m": {**NODE, "revision": COMMIT},
         "d": {"hub": "one/rows", "revision": LATER},
     }
@@ -69,7 +69,7 @@ def test_what_was_fetched_can_be_planned_without_a_network(
     from rich.console import Console
 
     from kvdistill.cli.fetch import fetch
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
     from kvdistill.plan.hub import Repo
 
     class Hub:
@@ -83,11 +83,11 @@ def test_what_was_fetched_can_be_planned_without_a_network(
         online.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: "")
         done = subprocess.CompletedProcess([], 0, "", "")
         online.setattr(subprocess, "run", lambda *_, **__: done)
-        plan = expand([asked], sweeps)
+        plan = expand_command([asked], sweeps)
         fetch(plan, Console(file=io.StringIO()))
     assert plan.commits[Repo("Qwen/Qwen2.5-7B", "model", "main")] == COMMIT
     assert plan.commits[Repo("openai/gsm8k", "dataset", "main")] == LATER
-    assert set(expand([asked], sweeps).runs) == set(plan.runs)
+    assert set(expand_command([asked], sweeps).runs) == set(plan.runs)
 
 
 def test_a_branch_without_a_commit_is_refused_with_the_way_out(no_network: Path) -> None:
@@ -120,34 +120,34 @@ def test_a_plan_never_asks_the_hub(monkeypatch: pytest.MonkeyPatch, no_network: 
 
 
 def test_a_commit_needs_no_hub(no_network: Path) -> None:
-    from kvdistill.plan.pin import pin
+    from kvdistill.plan.pin import pin_config
 
     node = {**NODE, "revision": COMMIT}
-    assert pin({"m": node}) == {"m": node}
+    assert pin_config({"m": node}) == {"m": node}
 
 
 def test_a_folder_of_copies_needs_no_hub(no_network: Path) -> None:
-    from kvdistill.plan.pin import pin
+    from kvdistill.plan.pin import pin_config
 
     parts = {"one": {"hub": "one/rows", "revision": "main"}}
     node = {"_target_": "kvdistill.x", "root": str(no_network), "parts": parts}
-    assert pin({"source": node})["source"]["parts"] == parts
+    assert pin_config({"source": node})["source"]["parts"] == parts
 
 
 @pytest.mark.usefixtures("hydra")
 def test_another_commit_is_another_run(no_network: Path) -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.plan.identity import identity
-    from kvdistill.plan.pin import pin
+    from kvdistill.plan.identity import run_identity
+    from kvdistill.plan.pin import pin_config
 
     copies = [f"data.root={no_network / 'datasets'}"]
     for name in ("Qwen--Qwen2.5-1.5B", "Qwen--Qwen2.5-7B", "meta-llama--Llama-3.1-8B"):
         fetched(no_network, f"models--{name}")
     (no_network / "datasets").mkdir()
     config = compose(["scale=paper", *copies])
-    before = identity(pin(config))
+    before = run_identity(pin_config(config))
     (no_network / "models--Qwen--Qwen2.5-7B/refs/main").write_text(LATER)
-    assert identity(pin(config)) != before
+    assert run_identity(pin_config(config)) != before
     assert re.fullmatch("[0-9a-f]{12}", before)
 
 

@@ -17,10 +17,10 @@ seeds: [1, 2]
 
 
 def labels(folder: Path, extra: str) -> list[str]:
-    from kvdistill.plan.sweep import read
+    from kvdistill.plan.sweep import read_sweep
 
     (folder / "s.yaml").write_text(FILE + extra)
-    return [label for _, label, _ in read("s", folder).runs()]
+    return [label for _, label, _ in read_sweep("s", folder).runs()]
 
 
 def test_without_rules_a_sweep_is_the_whole_product(tmp_path: Path) -> None:
@@ -58,26 +58,26 @@ def test_a_rule_that_can_match_nothing_is_refused(tmp_path: Path, extra: str, sa
 
 @pytest.mark.usefixtures("hydra")
 def test_several_sweeps_are_one_study_of_several_questions() -> None:
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
     sweeps = Path(__file__).parents[2] / "sweeps"
-    both = expand([["sweep=[baselines,controls]"]], sweeps)
+    both = expand_command([["sweep=[baselines,controls]"]], sweeps)
     assert list(both.questions) == ["baselines", "controls"]
     assert set(both.runs) == {
         run
         for name in ("baselines", "controls")
-        for run in expand([[f"sweep={name}"]], sweeps).runs
+        for run in expand_command([[f"sweep={name}"]], sweeps).runs
     }
 
 
 @pytest.mark.usefixtures("hydra")
 def test_an_arms_resources_reach_its_runs_and_no_identity(tmp_path: Path) -> None:
     from kvdistill.errors import ConfigError
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
     def plan(extra: str):
         (tmp_path / "s.yaml").write_text(FILE + extra)
-        return expand([["sweep=s"]], tmp_path)
+        return expand_command([["sweep=s"]], tmp_path)
 
     bare, asked = plan(""), plan("resources: {two: {mem_gb: 4, gpus: 1}}")
     assert set(bare.runs) == set(asked.runs)
@@ -92,14 +92,14 @@ def test_an_arms_resources_reach_its_runs_and_no_identity(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["../s", "/etc/hosts", "a/b", "..", "", "s\n"])
 def test_a_sweep_is_a_plain_name(name: str, tmp_path: Path) -> None:
     from kvdistill.errors import ConfigError
-    from kvdistill.plan.sweep import load
+    from kvdistill.plan.sweep import load_sweep_file
 
     folder = tmp_path / "sweeps"
     (folder / "a").mkdir(parents=True)
     for place in (tmp_path / "s.yaml", folder / "s\n.yaml", folder / "a/b.yaml", folder / ".yaml"):
         place.write_text(FILE)
     with pytest.raises(ConfigError, match=r"is no file of"):
-        load(name, folder)
+        load_sweep_file(name, folder)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_a_sweep_is_a_plain_name(name: str, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_sweep_says_nothing_that_only_a_command_may(line: str, tmp_path: Path) -> None:
     from kvdistill.errors import ConfigError
-    from kvdistill.plan.sweep import read
+    from kvdistill.plan.sweep import read_sweep
 
     (tmp_path / "s.yaml").write_text(f"arms: {{a: {{{line}}}}}\n")
     with pytest.raises(ConfigError, match=r"s\.yaml: .* is no setting of a sweep"):
-        read("s", tmp_path)
+        read_sweep("s", tmp_path)
     (tmp_path / "s.yaml").write_text("arms: {a: {}}\nresources: {a: {setup: [touch x]}}\n")
     with pytest.raises(ConfigError, match=r"s\.yaml: resources\.a\.setup is shell"):
-        read("s", tmp_path)
+        read_sweep("s", tmp_path)

@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.layers.base import LayerMap, Source
@@ -51,7 +51,7 @@ def test_a_choice_begins_with_a_sentence(file):
 @pytest.mark.parametrize("choice", choices("projection"))
 def test_a_projection_builds_with_its_settings(choice):
     node = composed("projection", choice)
-    built = build(
+    built = build_node(
         "projection",
         node,
         student=geometry(),
@@ -66,7 +66,7 @@ def test_a_projection_builds_with_its_settings(choice):
 def test_a_fusion_builds_with_its_settings(choice):
     named = ["fusion.teacher=b"] if choice == "best_single" else []
     node = composed("fusion", choice, *named)
-    build("fusion", node, student=geometry(), teachers=["a", "b"], layers=[0, 3])
+    build_node("fusion", node, student=geometry(), teachers=["a", "b"], layers=[0, 3])
 
 
 def test_the_stages_of_staged_are_the_choices_of_those_names():
@@ -82,12 +82,12 @@ def test_a_loss_has_its_weights_and_a_distance(choice):
     node = composed("loss", choice)
     weights = {name: node[name] for name in ("ce_weight", "kv_weight", "entropy_weight")}
     assert weights == {"ce_weight": 0.5, "kv_weight": 1.0, "entropy_weight": 0.01}
-    assert isinstance(build("loss.distance", node["distance"]), Distance)
+    assert isinstance(build_node("loss.distance", node["distance"]), Distance)
 
 
 @pytest.mark.parametrize("choice", choices("loss/balance"))
 def test_a_balance_builds(choice):
-    build("loss.balance", composed("loss/balance", choice)["balance"])
+    build_node("loss.balance", composed("loss/balance", choice)["balance"])
 
 
 @pytest.mark.parametrize("choice", choices("layers/map"))
@@ -97,7 +97,7 @@ def test_a_balance_builds(choice):
 )
 def test_a_range_and_a_map_give_sources(choice, layers, expected):
     node = composed("layers", layers, f"layers/map={choice}")
-    layer_map = build("layers.map", node["map"])
+    layer_map = build_node("layers.map", node["map"])
     assert isinstance(layer_map, LayerMap)
     selected = select(node["range"], 28)
     assert selected == tuple(expected)
@@ -106,7 +106,7 @@ def test_a_range_and_a_map_give_sources(choice, layers, expected):
 
 def test_anchors_given_on_the_command_line_replace_those_of_the_file():
     node = composed("layers", "all", "layers/map=anchors", "layers.map.anchors={0:0,3:6}")
-    assert build("layers.map", node["map"]).pairs == {0: 0, 3: 6}
+    assert build_node("layers.map", node["map"]).pairs == {0: 0, 3: 6}
 
 
 def test_the_proportional_map_is_the_default():
@@ -125,4 +125,4 @@ def test_what_of_a_cache_is_matched(choice, weights):
 def test_what_a_room_refuses_comes_out_as_it_says_it():
     node = composed("fusion", "fixed", "fusion.weights=[0.5,0.4]")
     with pytest.raises(ConfigError, match=r"fusion\.weights=\[0\.5, 0\.4\] .* sum to 1, not 0\.9"):
-        build("fusion", node, student=geometry(), teachers=["a", "b"], layers=[0])
+        build_node("fusion", node, student=geometry(), teachers=["a", "b"], layers=[0])

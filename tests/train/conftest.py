@@ -148,19 +148,19 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
     def make(*overrides: str, teachers: tuple[str, ...] = ("a", "b")) -> Any:
         import torch
 
-        from kvdistill.config.build import build
+        from kvdistill.config.build import build_node
         from kvdistill.train.module import Distiller
         from kvdistill.train.objective import Rooms, Weights
 
         config = composed(*overrides, teachers=teachers)
         torch.manual_seed(config["seed"])
-        student = build("adapter", config["adapter"]).wrap(model(STUDENT, "qwen2", seed=9))
+        student = build_node("adapter", config["adapter"]).wrap(model(STUDENT, "qwen2", seed=9))
         if not teachers:
             return Distiller(student, None, {}, Weights.of(config))
         rooms, sources = Rooms(config), {}
         for name, part in rooms.parts().items():
             part.calibrate(calibration(part.reader.sources, TEACHERS[name]))
-            sources[name] = build("source", config["source"], wanted=wanted(name, part.reader))
+            sources[name] = build_node("source", config["source"], wanted=wanted(name, part.reader))
         return Distiller(student, rooms, sources, Weights.of(config))
 
     return make

@@ -22,7 +22,7 @@ SETTINGS = {"compression": "kava", "fusion": "similarity"}
 @contextmanager
 def two(rank: int, folder: Path) -> Iterator[None]:
     """One of two ranks that talk by gloo and meet in a file of `folder`."""
-    from kvdistill.jobs.rendezvous import settle
+    from kvdistill.jobs.rendezvous import wait_for_collective_threads
 
     torch.set_num_threads(1)
     # What a launcher would have set: accelerate and DeepSpeed read it.
@@ -36,14 +36,14 @@ def two(rank: int, folder: Path) -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
-        settle()
+        wait_for_collective_threads()
 
 
 def build(
     config: dict, names: Sequence[str] = ("a", "b"), wanting: Callable[..., Any] = wanted
 ) -> torch.nn.Module:
     """The calibrated module of a composed config; the same in every process."""
-    from kvdistill.config.build import build as make
+    from kvdistill.config.build import build_node as make
     from kvdistill.train.module import Distiller
     from kvdistill.train.objective import Rooms, Weights
 

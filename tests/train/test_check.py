@@ -38,11 +38,11 @@ def test_a_bad_setting_is_refused(overrides: list[str], says: str) -> None:
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("anchors", ["{0:0,3:4}", "'0:0, 3:4'"])
 def test_anchors_are_read_alike_from_the_command_line_and_from_json(anchors: str) -> None:
-    from kvdistill.config.build import build
+    from kvdistill.config.build import build_node
     from kvdistill.config.compose import compose
     from kvdistill.train.preflight import check
 
     config = compose(["layers/map=anchors", f"layers.map.anchors={anchors}"])
     for each in (config, json.loads(json.dumps(config))):
         check(each)
-        assert build("layers.map", each["layers"]["map"]).pairs == {0: 0, 3: 4}
+        assert build_node("layers.map", each["layers"]["map"]).pairs == {0: 0, 3: 4}

@@ -71,9 +71,9 @@ def test_an_override_that_undoes_a_control_is_refused(
 
 @pytest.mark.usefixtures("hydra")
 def test_a_control_is_another_run_on_the_same_calibration() -> None:
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
-    plan = expand([["sweep=controls"]], ROOT / "sweeps")
+    plan = expand_command([["sweep=controls"]], ROOT / "sweeps")
     arms = plan.questions["controls"]["arms"]
     first = {label: plan.runs[seeds["42"]] for label, seeds in arms.items()}
     assert len({run.identity for run in first.values()}) == len(first) == 6
@@ -87,10 +87,10 @@ def test_a_control_is_another_run_on_the_same_calibration() -> None:
 
 @pytest.mark.usefixtures("hydra")
 def test_aa_is_the_recipe_of_multi_teacher_with_other_seeds() -> None:
-    from kvdistill.plan.expand import expand
+    from kvdistill.plan.expand import expand_command
 
-    plan = expand([["arm=multi_teacher"]], ROOT / "sweeps")
-    again = expand([["sweep=aa"]], ROOT / "sweeps")
+    plan = expand_command([["arm=multi_teacher"]], ROOT / "sweeps")
+    again = expand_command([["sweep=aa"]], ROOT / "sweeps")
     (one,) = (run for run in plan.runs.values() if run.config["trained"])
     more = [run for run in again.runs.values() if run.config["trained"]]
     assert {run.recipe for run in more} == {one.recipe}

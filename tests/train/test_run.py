@@ -40,8 +40,8 @@ def test_every_arm_reads_in_the_same_order_however_the_batch_is_divided(group: s
 
 def test_grouping_is_another_run_and_no_grouping_is_the_run_it_was() -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.plan.identity import identity, science
+    from kvdistill.plan.identity import run_identity, science_of
 
     plain, grouped = compose([]), compose(["train.group_by_length=true"])
-    assert identity(plain) != identity(grouped)
-    assert "group_by_length" not in science(plain)["train"]
+    assert run_identity(plain) != run_identity(grouped)
+    assert "group_by_length" not in science_of(plain)["train"]

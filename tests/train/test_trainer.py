@@ -127,7 +127,7 @@ def test_bf16_trains_like_float32_with_float32_weights(trained: Make) -> None:
 def test_lora_trains_updates_alone_and_is_merged_away(trained: Make, composed: Make) -> None:
     import torch
 
-    from kvdistill.config.build import build
+    from kvdistill.config.build import build_node
     from kvdistill.train.module import parameters_of
     from tests.train.conftest import STUDENT, batch, model
 
@@ -140,7 +140,9 @@ def test_lora_trains_updates_alone_and_is_merged_away(trained: Make, composed: M
     kept = {n: p for n, p in student.named_parameters() if "lora_" not in n}
     for (name, p), q in zip(kept.items(), raw.parameters(), strict=True):
         assert torch.equal(p, q.double()), name
-    merged = build("adapter", composed("adapter=lora", "adapter.rank=2")["adapter"]).merged(student)
+    merged = build_node("adapter", composed("adapter=lora", "adapter.rank=2")["adapter"]).merged(
+        student
+    )
     assert parameters_of(merged) == parameters_of(raw)
     assert type(merged) is type(raw)
     torch.testing.assert_close(merged(input_ids=tokens.ids, use_cache=False).logits, before)
@@ -157,11 +159,11 @@ def test_lora_trains_updates_alone_and_is_merged_away(trained: Make, composed: M
     ],
 )
 def test_lora_refuses_what_cannot_teach(composed: Make, overrides: list[str], says: str) -> None:
-    from kvdistill.config.build import build
+    from kvdistill.config.build import build_node
     from kvdistill.errors import ConfigError
 
     with pytest.raises(ConfigError, match=says):
-        build("adapter", composed("adapter=lora", *overrides)["adapter"])
+        build_node("adapter", composed("adapter=lora", *overrides)["adapter"])
 
 
 def test_a_tracker_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

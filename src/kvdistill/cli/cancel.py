@@ -29,17 +29,17 @@ def cancel_jobs(root: Path, study: Path) -> list[str]:
 
     An artefact that another study's queued run needs is left alone.
     """
-    queued = slurm_commands.queue()
+    queued = slurm_commands.read_queue()
     entries = read_json(study / "plan.json")["runs"].values()
     runs = [root / entry["folder"] for entry in entries]
     spared = list_needs_of_other_studies(root, set(runs), queued)
     needs = {need.name for folder in runs for need in read_needs(root, read_recipe(folder))}
     folders = [*runs, *(root / "artifacts" / name for name in sorted(needs - spared))]
     folders = [folder for folder in folders if not is_complete(folder)]
-    ids = slurm_commands.joined(folders, queued)
-    report = slurm_commands.recorded(study / "slurm" / REPORT).get("job_id")
+    ids = slurm_commands.find_queued_jobs(folders, queued)
+    report = slurm_commands.read_job_record(study / "slurm" / REPORT).get("job_id")
     ended = [*ids.values(), *([report] if report in queued else [])]
-    slurm_commands.cancel(ended)
+    slurm_commands.cancel_slurm_jobs(ended)
     wait_until_gone(ended)
     for folder in folders:
         if folder.name in ids and not is_complete(folder):
@@ -50,7 +50,7 @@ def cancel_jobs(root: Path, study: Path) -> list[str]:
 def wait_until_gone(ids: list[str]) -> None:
     """Waits until the jobs have left the queue: a running one still speaks while it ends."""
     end = time.monotonic() + CANCELLED_S
-    while not slurm_commands.queue().keys().isdisjoint(ids):
+    while not slurm_commands.read_queue().keys().isdisjoint(ids):
         if time.monotonic() > end:
             raise UserError(
                 f"{len(ids)} jobs were cancelled, but still run after {CANCELLED_S:.0f} s."
@@ -59,14 +59,16 @@ def wait_until_gone(ids: list[str]) -> None:
 
 
 def list_needs_of_other_studies(
-    root: Path, own: set[Path], queued: dict[str, slurm_commands.Queued]
+    root: Path, own: set[Path], queued: dict[str, slurm_commands.QueuedJob]
 ) -> set[str]:
     """Names of the artefacts that queued runs of other studies read."""
     others = [path.parent for path in root.glob(f"runs/*/runs/*/{slurm_commands.RECORD}")]
-    waiting = slurm_commands.joined((folder for folder in others if folder not in own), queued)
+    queued_names = slurm_commands.find_queued_jobs(
+        (folder for folder in others if folder not in own), queued
+    )
     return {
         need.name
         for folder in others
-        if folder.name in waiting
+        if folder.name in queued_names
         for need in read_needs(root, read_recipe(folder))
     }

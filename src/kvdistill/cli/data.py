@@ -12,7 +12,7 @@ from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.cluster.submit import submit
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete, read_json
-from kvdistill.plan.expand import Plan, expand
+from kvdistill.plan.expand import Plan, expand_command
 from kvdistill.plan.frozen_recipe import write_recipe
 from kvdistill.plan.graph import Node
 
@@ -25,7 +25,7 @@ def data_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     Raises UserError, with one line, for a leak, for data that is no split and, where it only
     checks again, for a file altered since it was built.
     """
-    plan = expand(job_overrides, sweeps)
+    plan = expand_command(job_overrides, sweeps)
     runs = [run for run in plan.runs.values() if run.config["trained"]] or plan.runs.values()
     names = {run.node.needs[kind] for run in runs for kind in ("split", "validation")}
     nodes = [node for name, node in plan.artifacts.items() if name in names]

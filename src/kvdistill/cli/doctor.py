@@ -10,7 +10,7 @@ from kvdistill.cli import doctor_access, doctor_checks
 from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cli.doctor_checks import Finding
 from kvdistill.errors import UserError
-from kvdistill.plan.expand import expand
+from kvdistill.plan.expand import expand_command
 
 NOT_OF_A_BASELINE = ("arm=", "sweep=", "seed=", "teachers=", "fusion=")
 
@@ -20,28 +20,28 @@ def doctor_command(job_overrides: JobOverrides, sweeps: Path) -> None:
 
     A setting that is refused outright is raised as ever: there is no plan to examine.
     """
-    plan = expand(job_overrides, sweeps)
+    plan = expand_command(job_overrides, sweeps)
     rest = [item for item in job_overrides[0] if not item.startswith(NOT_OF_A_BASELINE)]
     findings = [
-        *doctor_checks.baselines(rest, sweeps),
-        *doctor_checks.arms(plan),
-        *doctor_checks.seeds(plan),
-        *doctor_access.tasks(plan),
-        *doctor_access.weights(plan),
-        *doctor_access.tokenizers(plan),
-        *doctor_access.cluster(plan),
-        *doctor_checks.paths(plan.root, plan),
-        *doctor_checks.figures(),
+        *doctor_checks.check_baselines(rest, sweeps),
+        *doctor_checks.check_arm_builds(plan),
+        *doctor_checks.check_seeds(plan),
+        *doctor_access.check_tasks(plan),
+        *doctor_access.check_weights(plan),
+        *doctor_access.check_tokenizers(plan),
+        *doctor_access.check_cluster(plan),
+        *doctor_checks.check_disk(plan.root, plan),
+        *doctor_checks.check_figures(),
     ]
-    console.print(table(findings))
+    console.print(tabulate_findings(findings))
     if failed := [item for item in findings if item.mend]:
         raise UserError(f"{len(failed)} of {len(findings)} checks found a problem.")
 
 
-def table(findings: Sequence[Finding]) -> Table:
+def tabulate_findings(findings: Sequence[Finding]) -> Table:
     """A row a finding."""
-    shown = Table("check", "", "what was found", "how to mend it", title="before the study starts")
+    table = Table("check", "", "what was found", "how to mend it", title="before the study starts")
     for item in findings:
         state = Text("problem", "red") if item.mend else Text("ok", "green")
-        shown.add_row(item.check, state, item.found, item.mend)
-    return shown
+        table.add_row(item.check, state, item.found, item.mend)
+    return table

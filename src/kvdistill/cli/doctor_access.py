@@ -19,14 +19,14 @@ TASKS = Path(__file__).parents[1] / "evaluate" / "tasks"
 SINFO = ("sinfo", "--noheader", "--format=%R|%a|%D|%G")
 
 
-def tasks(plan: Plan) -> Iterator[Finding]:
+def check_tasks(plan: Plan) -> Iterator[Finding]:
     """Whether each evaluation set lies where it will be read, or the hub has it."""
     for name in (*plan.config["tasks"]["tasks"], *plan.config["tasks"]["beside"]):
         check = f"task {name}"
         if name.startswith("builtin:"):
             yield Finding(check, "lm-eval's own; not looked at")
             continue
-        where = metadata(name)
+        where = read_task_metadata(name)
         if where is None:
             yield Finding(
                 check, f"no {name}.yaml among the tasks", "Add its file or use another suite."
@@ -34,50 +34,52 @@ def tasks(plan: Plan) -> Iterator[Finding]:
         elif "repo" not in where:
             yield Finding(check, "drawn from the split")
         else:
-            yield reached(check, where, plan.config["tasks"]["data_root"])
+            yield check_benchmark(check, where, plan.config["tasks"]["data_root"])
 
 
-def metadata(task: str) -> Mapping[str, Any] | None:
+def read_task_metadata(task: str) -> Mapping[str, Any] | None:
     """Where a task's file says that its items come from; None without a file."""
     path = TASKS / f"{task}.yaml"
     if not path.is_file():
         return None
-    found: Mapping[str, Any] = yaml.load(path.read_text("utf-8"), Loader=Plain)["metadata"]
-    return found
+    metadata: Mapping[str, Any] = yaml.load(path.read_text("utf-8"), Loader=TaskLoader)["metadata"]
+    return metadata
 
 
-class Plain(yaml.SafeLoader):
+class TaskLoader(yaml.SafeLoader):
     """Reads lm-eval's YAML without the functions it names."""
 
 
-Plain.add_multi_constructor("!", lambda *_: None)
+TaskLoader.add_multi_constructor("!", lambda *_: None)
 
 
-def reached(check: str, where: Mapping[str, Any], data_root: str | None) -> Finding:
+def check_benchmark(check: str, where: Mapping[str, Any], data_root: str | None) -> Finding:
     """One benchmark's rows: below data_root, or on the hub."""
     repo, split = where["repo"], where["split"]
     if data_root is not None:
         folder = Path(data_root) / where["folder"]
         parts = list(where.get("subjects") or [where.get("config", "default")])
-        whole = (folder / f"{split}.jsonl").is_file()
-        lost = [p for p in parts if not whole and not (folder / p / f"{split}.jsonl").is_file()]
-        if lost:
+        one_file = (folder / f"{split}.jsonl").is_file()
+        missing_parts = [
+            p for p in parts if not one_file and not (folder / p / f"{split}.jsonl").is_file()
+        ]
+        if missing_parts:
             return Finding(
-                check, f"{folder}: no {split}.jsonl for {', '.join(lost[:3])}",
+                check, f"{folder}: no {split}.jsonl for {', '.join(missing_parts[:3])}",
                 f"Put a copy of {repo} there, or leave out tasks.data_root.",
             )  # fmt: skip
         return Finding(check, str(folder))
-    found = hub.resolve(hub.Repo(repo, "dataset", "main"), online=True)
-    if found.commit is None:
+    resolution = hub.resolve_commit(hub.Repo(repo, "dataset", "main"), online=True)
+    if resolution.commit is None:
         return Finding(
-            check, f"{repo}: {found.why}",
+            check, f"{repo}: {resolution.why}",
             "Fetch it where there is a network (stage=fetch), accept its terms if it is gated, or "
             "give tasks.data_root.",
         )  # fmt: skip
-    return Finding(check, f"{repo} at {found.commit[:8]}")
+    return Finding(check, f"{repo} at {resolution.commit[:8]}")
 
 
-def models(plan: Plan) -> dict[str, Mapping[str, Any]]:
+def models_by_name(plan: Plan) -> dict[str, Mapping[str, Any]]:
     """Every student and teacher of the plan, by name."""
     nodes = [
         node
@@ -87,9 +89,9 @@ def models(plan: Plan) -> dict[str, Mapping[str, Any]]:
     return {node["name"]: node for node in nodes}
 
 
-def weights(plan: Plan) -> Iterator[Finding]:
+def check_weights(plan: Plan) -> Iterator[Finding]:
     """Whether weights are at hand: made by the project, on disk, or on the hub and allowed."""
-    for name, node in models(plan).items():
+    for name, node in models_by_name(plan).items():
         check = f"weights {name}"
         if "build" in node:
             yield Finding(check, "made by the project")
@@ -99,8 +101,8 @@ def weights(plan: Plan) -> Iterator[Finding]:
             yield Finding(check, f"{source['path']}")  # a missing one was refused by the plan
             continue
         repo = hub.Repo(source["hub"], "model", source["revision"])
-        found = hub.resolve(repo, online=True)
-        why = found.why if found.commit is None else hub.refused(repo)
+        resolution = hub.resolve_commit(repo, online=True)
+        why = resolution.why if resolution.commit is None else hub.explain_refusal(repo)
         if why:
             yield Finding(
                 check, f"{repo.name}: {why}",
@@ -108,23 +110,23 @@ def weights(plan: Plan) -> Iterator[Finding]:
                 "and run `hf auth login` if it is gated; or give a local path.",
             )  # fmt: skip
         else:
-            yield Finding(check, f"{repo.name} at {str(found.commit)[:8]}")
+            yield Finding(check, f"{repo.name} at {str(resolution.commit)[:8]}")
 
 
-def tokenizers(plan: Plan) -> Iterator[Finding]:
+def check_tokenizers(plan: Plan) -> Iterator[Finding]:
     """Whether tokenizers at hand say their tokens' bytes, so that any two of them pair."""
-    known = models(plan)
-    there = {name: node["pretrained"] for name, node in known.items() if at_hand(node)}
+    known = models_by_name(plan)
+    local_nodes = {name: node["pretrained"] for name, node in known.items() if is_on_disk(node)}
     for name, node in known.items():
         if "build" in node:
             yield Finding(f"tokenizer {name}", "made by the project, byte by byte")
-        elif name not in there:
+        elif name not in local_nodes:
             yield Finding(f"tokenizer {name}", "not on this machine yet, so not looked at")
-    if not there:
+    if not local_nodes:
         return
     try:
         faults = call_in_new_process(
-            "kvdistill.data.check_tokenizers", "find_faults", there, HF_HUB_OFFLINE="1"
+            "kvdistill.data.check_tokenizers", "find_faults", local_nodes, HF_HUB_OFFLINE="1"
         )
     except UserError as error:
         yield Finding("tokenizers", str(error)[-300:], "Mend what it names.")
@@ -134,56 +136,58 @@ def tokenizers(plan: Plan) -> Iterator[Finding]:
         yield Finding(f"tokenizer {name}", why or "its tokens spell their bytes", mend)
 
 
-def at_hand(node: Mapping[str, Any]) -> bool:
+def is_on_disk(node: Mapping[str, Any]) -> bool:
     """Whether a pretrained model lies on this machine."""
     source = node.get("pretrained") or {}
     if source.get("hub"):
-        return hub.at_hand(hub.Repo(source["hub"], "model", source["revision"]))
+        return hub.is_cached(hub.Repo(source["hub"], "model", source["revision"]))
     return bool(source.get("path"))
 
 
-def cluster(plan: Plan) -> Iterator[Finding]:
+def check_cluster(plan: Plan) -> Iterator[Finding]:
     """Whether the place where runs go has what they ask for."""
-    asked = max(run.config["budget"]["num_gpus"] for run in plan.runs.values())
+    num_gpus = max(run.config["budget"]["num_gpus"] for run in plan.runs.values())
     if plan.config["cluster"]["name"] == "slurm":
-        yield slurm(plan.config["cluster"].get("partition"))
+        yield check_partition(plan.config["cluster"].get("partition"))
         return
-    there, cores = gpus(), len(os.sched_getaffinity(0))
-    needed = asked if asked > 1 or any_sharded(plan) else 0
-    if there < needed:
+    gpus_here, cores = count_gpus(), len(os.sched_getaffinity(0))
+    needed = num_gpus if num_gpus > 1 or needs_sharding(plan) else 0
+    if gpus_here < needed:
         yield Finding(
-            "cluster", f"runs ask for {needed} GPUs and this machine has {there}",
+            "cluster", f"runs ask for {needed} GPUs and this machine has {gpus_here}",
             "Use cluster=slurm, or divide the same batch otherwise: budget.num_gpus=1 and more "
             "budget.grad_accum.",
         )  # fmt: skip
     else:
-        yield Finding("cluster", f"this machine: {cores} cores, {there} GPUs")
+        yield Finding("cluster", f"this machine: {cores} cores, {gpus_here} GPUs")
 
 
-def any_sharded(plan: Plan) -> bool:
+def needs_sharding(plan: Plan) -> bool:
     """Whether a model is placed over several GPUs."""
-    return any(n.get("placement", {}).get("shard", "none") != "none" for n in models(plan).values())
+    return any(
+        n.get("placement", {}).get("shard", "none") != "none" for n in models_by_name(plan).values()
+    )
 
 
-def gpus() -> int:
+def count_gpus() -> int:
     """GPUs that the driver lists."""
     if shutil.which("nvidia-smi") is None:
         return 0
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return sum(line.startswith("GPU ") for line in done.stdout.splitlines())
+    process = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return sum(line.startswith("GPU ") for line in process.stdout.splitlines())
 
 
-def slurm(partition: str | None) -> Finding:
+def check_partition(partition: str | None) -> Finding:
     """What sinfo says."""
     try:
-        done = subprocess.run(SINFO, capture_output=True, text=True, check=False, timeout=30)
+        process = subprocess.run(SINFO, capture_output=True, text=True, check=False, timeout=30)
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         return Finding(
             "cluster", f"sinfo: {error}", "Submit from a login node, or use cluster=local."
         )
-    if done.returncode != 0:
-        return Finding("cluster", " ".join(done.stderr.split()), "Ask whoever runs the cluster.")
-    rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 3]
+    if process.returncode != 0:
+        return Finding("cluster", " ".join(process.stderr.split()), "Ask whoever runs the cluster.")
+    rows = [line.split("|") for line in process.stdout.splitlines() if line.count("|") == 3]
     up = {name: f"{nodes} nodes, {gres}" for name, state, nodes, gres in rows if state == "up"}
     if partition is not None and partition not in up:
         return Finding(

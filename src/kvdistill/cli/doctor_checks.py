@@ -13,8 +13,8 @@ from kvdistill.estimate import run_cost
 from kvdistill.estimate.warnings import FEWEST_SEEDS
 from kvdistill.geometry import Geometry
 from kvdistill.plan import memory
-from kvdistill.plan.expand import Plan, expand
-from kvdistill.plan.pin import assumed
+from kvdistill.plan.expand import Plan, expand_command
+from kvdistill.plan.pin import assume_commits
 
 RUN_BYTES = 4 + 2 * 12
 """A weight's share of a run's folder: the exported model, and two checkpoints of the weight with
@@ -31,21 +31,21 @@ class Finding:
     """Empty: nothing to mend."""
 
 
-def baselines(rest: Sequence[str], sweeps: Path) -> Iterator[Finding]:
+def check_baselines(rest: Sequence[str], sweeps: Path) -> Iterator[Finding]:
     """Whether every baseline composes and its rooms build."""
     try:
-        plan = expand([["sweep=baselines", *rest]], sweeps)
-        built(plan)
+        plan = expand_command([["sweep=baselines", *rest]], sweeps)
+        build_rooms(plan)
     except UserError as error:
         yield Finding("baselines", str(error), "Correct the setting that it names.")
         return
     yield Finding("baselines", f"{', '.join(plan.questions['baselines']['arms'])} can be run")
 
 
-def arms(plan: Plan) -> Iterator[Finding]:
+def check_arm_builds(plan: Plan) -> Iterator[Finding]:
     """Whether the arms asked for build, at equal steps."""
     try:
-        built(plan)
+        build_rooms(plan)
     except UserError as error:
         yield Finding("arms", str(error), "Correct the setting that it names.")
         return
@@ -57,19 +57,19 @@ def arms(plan: Plan) -> Iterator[Finding]:
         )  # fmt: skip
         return
     count = len({run.recipe for run in plan.runs.values()})
-    said = f", {steps.pop()} steps each" if steps else ""
-    yield Finding("arms", f"{count} recipes build, as {len(plan.runs)} runs{said}")
+    steps_each = f", {steps.pop()} steps each" if steps else ""
+    yield Finding("arms", f"{count} recipes build, as {len(plan.runs)} runs{steps_each}")
 
 
-def built(plan: Plan) -> None:
+def build_rooms(plan: Plan) -> None:
     """Builds every distinct arm's rooms on meta tensors, in a child that may import torch.
 
     A branch without a commit is no fault of an arm: the weights' own line says it.
     """
-    check_arms([assumed(run.config) for run in plan.runs.values()])
+    check_arms([assume_commits(run.config) for run in plan.runs.values()])
 
 
-def seeds(plan: Plan) -> Iterator[Finding]:
+def check_seeds(plan: Plan) -> Iterator[Finding]:
     """Whether every trained arm of a question has the same seeds, and enough of them."""
     for name, question in plan.questions.items():
         trained = {
@@ -82,42 +82,44 @@ def seeds(plan: Plan) -> Iterator[Finding]:
         if len(set(trained.values())) > 1:
             yield Finding("seeds", f"{name}: arms have different seeds", "Use one list of seeds.")
         elif len(min(trained.values(), key=len)) < FEWEST_SEEDS:
-            told = ", ".join(sorted(next(iter(trained.values()))))
+            seed_list = ", ".join(sorted(next(iter(trained.values()))))
             yield Finding(
-                "seeds", f"{name}: {told} alone", "Add seed=42,43,44 with -m, or name a sweep."
+                "seeds", f"{name}: {seed_list} alone", "Add seed=42,43,44 with -m, or name a sweep."
             )
         else:
             yield Finding("seeds", f"{name}: {', '.join(sorted(next(iter(trained.values()))))}")
 
 
-def paths(root: Path, plan: Plan) -> Iterator[Finding]:
+def check_disk(root: Path, plan: Plan) -> Iterator[Finding]:
     """Whether logs, checkpoints and results can be written, and have room."""
-    there = next(path for path in (root, *root.resolve().parents) if path.is_dir())
+    existing_folder = next(path for path in (root, *root.resolve().parents) if path.is_dir())
     try:
-        with tempfile.NamedTemporaryFile(dir=there):
+        with tempfile.NamedTemporaryFile(dir=existing_folder):
             pass
     except OSError as error:
         yield Finding("paths", f"root={root}: {error}", "Give a root that can be written.")
         return
     runs = [run.config for run in plan.runs.values() if run.config["trained"]]
-    needed = sum(memory.weights(Geometry.of(config["student"])) * RUN_BYTES for config in runs)
-    free = run_cost.free_bytes(root)
-    found = f"root={root}: {free / 2**30:.1f} GiB free, runs and checkpoints need about "
-    found += f"{needed / 2**30:.1f} GiB"
-    yield Finding("paths", found, "" if needed < free else "Give a root with more room.")
+    needed = sum(
+        memory.count_weights(Geometry.of(config["student"])) * RUN_BYTES for config in runs
+    )
+    free = run_cost.read_free_bytes(root)
+    line = f"root={root}: {free / 2**30:.1f} GiB free, runs and checkpoints need about "
+    line += f"{needed / 2**30:.1f} GiB"
+    yield Finding("paths", line, "" if needed < free else "Give a root with more room.")
 
 
-def axes(figure: Figure) -> None:
+def draw_axes(figure: Figure) -> None:
     """The least of a figure."""
     figure.add_subplot()
 
 
-def figures() -> Iterator[Finding]:
+def check_figures() -> Iterator[Finding]:
     """Whether a figure can be drawn here."""
     from kvdistill.report.figures.style import draw
 
     try:
-        drawn = draw("probe", "probe", "Axes.", axes, (2, 1))
+        drawn = draw("probe", "probe", "Axes.", draw_axes, (2, 1))
     except Exception as error:  # noqa: BLE001 - whatever it is, the report would meet it too
         yield Finding("figures", f"{type(error).__name__}: {error}", "Reinstall matplotlib.")
         return

@@ -15,7 +15,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.plan.expand import Plan
 from kvdistill.plan.find_runs import find_finished_run
 from kvdistill.plan.frozen_recipe import read_recipe
-from kvdistill.plan.pin import pin
+from kvdistill.plan.pin import pin_config
 
 ARM = "evaluated"
 
@@ -24,7 +24,7 @@ def evaluate_command(job_overrides: JobOverrides, _: Path) -> None:
     """Plans the evaluation of one model and does it. Raises ConfigError for a bad request."""
     config = compose(list(job_overrides[0]))
     base, student, label = read_request(config)
-    as_is = pin(
+    as_is = pin_config(
         {**base, "arm": ARM, "trained": False, "student": student, "teachers": {}}
         | {key: config[key] for key in ("tasks", "stats", "cluster", "root", "report")}
     )

@@ -11,10 +11,10 @@ from typing import Any
 
 from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cluster.run_module import call_in_new_process
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.errors import UserError
-from kvdistill.plan.expand import Plan, expand
-from kvdistill.plan.hub import remember
+from kvdistill.plan.expand import Plan, expand_command
+from kvdistill.plan.hub import remember_commit
 from kvdistill.plan.hub_models import list_hub_models
 
 IGNORED_FILES = ["original/*", "*.pth", "*.msgpack", "*.h5", "*.ot", "*.onnx"]
@@ -23,7 +23,7 @@ IGNORED_FILES = ["original/*", "*.pth", "*.msgpack", "*.h5", "*.ot", "*.onnx"]
 
 def fetch_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Downloads what the command's runs need. Raises UserError for what is not to be had."""
-    fetch_plan(expand(job_overrides, sweeps))
+    fetch_plan(expand_command(job_overrides, sweeps))
 
 
 def fetch_plan(plan: Plan) -> None:
@@ -45,7 +45,7 @@ def fetch_plan(plan: Plan) -> None:
     for line in call_in_new_process(__name__, "read_data_and_tasks", nodes):
         console.print(line, soft_wrap=True)
     for repo, commit in plan.commits.items():
-        remember(repo, commit)
+        remember_commit(repo, commit)
 
 
 def keep_distinct(values: Iterable[Any]) -> list[Any]:
@@ -71,10 +71,10 @@ def read_data_and_tasks(nodes: Mapping[str, Any]) -> list[str]:
 
     lines = []
     for node in nodes["data"]:
-        rows = build("data.source", node["source"]).records()
+        rows = build_node("data.source", node["source"]).records()
         lines.append(f"data {node['source']['_target_']}: {len(rows)} rows")
     for node in nodes["tasks"]:
-        suite = build("tasks", node)
+        suite = build_node("tasks", node)
         public = [n for n in suite.scored if n.startswith(PREFIX) or names_repository(n, TASKS)]
         tasks, missing = load_tasks(suite, {})
         for name in public:

@@ -33,41 +33,41 @@ def help_text(home: Path) -> str:
     ]
     lines += [f"  {command:{wide}}  {said}" for command, said in COMMANDS.items()]
     lines += ["", "Settings: group=choice, or group.key=value for one setting (* is the default)."]
-    for group, (default, said) in groups(home / "conf").items():
+    for group, (default, said) in read_groups(home / "conf").items():
         lines += ["", f"{group}: {said}" if said else group]
-        lines += choices(home / "conf" / group, default)
+        lines += describe_choices(home / "conf" / group, default)
     lines += ["", "Keys:"]
-    lines += [f"  {key:11} {said}" for key, said in keys(home / "conf")]
+    lines += [f"  {key:11} {said}" for key, said in read_keys(home / "conf")]
     lines += ["", "Questions (sweep=NAME):"]
-    lines += choices(home / "sweeps", "")
+    lines += describe_choices(home / "sweeps", "")
     return "\n".join(lines) + "\n"
 
 
-def groups(conf: Path) -> dict[str, tuple[str, str]]:
+def read_groups(conf: Path) -> dict[str, tuple[str, str]]:
     """Group -> (default choice, its comment), subgroups after the group that holds them."""
-    found: dict[str, tuple[str, str]] = {}
+    descriptions: dict[str, tuple[str, str]] = {}
     pattern = r"^  - (\w+): (\w+)(?:  # (.*))?$"
-    for group, default, said in re.findall(
+    for group, default, comment in re.findall(
         pattern, (conf / "config.yaml").read_text("utf-8"), re.M
     ):
-        found[group] = (default, said)
+        descriptions[group] = (default, comment)
         for inner in sorted(path for path in (conf / group).iterdir() if path.is_dir()):
             chosen = yaml.safe_load((conf / group / f"{default}.yaml").read_text("utf-8"))
             below = {k: v for item in chosen.get("defaults", []) if isinstance(item, dict)
                      for k, v in item.items()}  # fmt: skip
-            found[f"{group}/{inner.name}"] = (below.get(inner.name, ""), "")
-    return found
+            descriptions[f"{group}/{inner.name}"] = (below.get(inner.name, ""), "")
+    return descriptions
 
 
-def choices(folder: Path, default: str) -> Iterator[str]:
+def describe_choices(folder: Path, default: str) -> Iterator[str]:
     """A line a file: its name and its first sentence."""
     for path in sorted(folder.glob("*.yaml")):
         first, second, *_ = [*path.read_text("utf-8").splitlines(), ""]
-        said = (second if first.startswith("# @package") else first).removeprefix("# ")
+        sentence = (second if first.startswith("# @package") else first).removeprefix("# ")
         mark = "*" if path.stem == default else " "
-        yield f"  {mark} {path.stem:22} {said}"
+        yield f"  {mark} {path.stem:22} {sentence}"
 
 
-def keys(conf: Path) -> Iterator[tuple[str, str]]:
+def read_keys(conf: Path) -> Iterator[tuple[str, str]]:
     """The plain keys of config.yaml with their comments."""
     yield from re.findall(r"^(\w+): \S+  # (.*)$", (conf / "config.yaml").read_text("utf-8"), re.M)

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from kvdistill.cli.common import JobOverrides
 from kvdistill.cli.help import help_text
 from kvdistill.config import compose_cache, hydra_guard
-from kvdistill.config.compose import compose, explain
+from kvdistill.config.compose import compose, explain_error
 from kvdistill.console import Screen, labelled, say
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.stats.settings import settings
@@ -89,19 +89,19 @@ def run_command_line(main: Callable[[], None], home: Path) -> int:
 def let_hydra_read(main: Callable[[], None], home: Path) -> None:
     """Hydra reads the command line; what it cannot read is a ConfigError."""
     try:
-        with hydra_guard.fixed():
+        with hydra_guard.guard_hydra_config():
             main()
     except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
         with initialize_config_dir(str(home / "conf"), version_base="1.3"):
             # Hydra does not say which override it could not read.
             if isinstance(error, TypeError) or "group override must be" in str(error):
                 compose_cache.check_command(sys.argv[1:])
-            raise ConfigError(explain(error)) from error
+            raise ConfigError(explain_error(error)) from error
 
 
 def execute_stage(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Does the stage that the command names. Raises UserError with one line."""
-    compose_cache.compose_alike_once()
+    compose_cache.enable_compose_cache()
     first = [item for item in job_overrides[0] if not item.startswith(("sweep=", "seed="))]
     config = compose(first)
     stage = config["stage"]

@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from kvdistill.files import is_complete
-from kvdistill.plan.expand import Plan, Run
+from kvdistill.plan.expand import Plan, PlannedRun
 from kvdistill.plan.find_runs import find_run_folder
 
 
@@ -28,7 +28,7 @@ def tabulate_plan(plan: Plan) -> Table:
     return table
 
 
-def run_state(plan: Plan, run: Run) -> str:
+def run_state(plan: Plan, run: PlannedRun) -> str:
     """Whether a run is finished, in this study or another of its root."""
     return (
         "done" if is_complete(find_run_folder(plan.root, plan.study, run.node.name)) else "to run"

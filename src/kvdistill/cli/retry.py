@@ -9,7 +9,7 @@ from kvdistill.config import trust
 from kvdistill.config.compose import Config
 from kvdistill.errors import UserError
 from kvdistill.files import read_json
-from kvdistill.plan.expand import Plan, Run
+from kvdistill.plan.expand import Plan, PlannedRun
 from kvdistill.plan.find_runs import read_needs
 from kvdistill.plan.frozen_recipe import read_recipe
 
@@ -35,7 +35,7 @@ def plan_failed_runs(root: Path, study: Path, config: Config) -> Plan:
     """
     plan = Plan(root, study.name, config=config)
     entries = read_json(study / "plan.json")["runs"]
-    for line in run_states.look(root, study):
+    for line in run_states.read_run_states(root, study):
         if line.state not in BROKEN:
             continue
         entry = entries[line.run]
@@ -43,9 +43,9 @@ def plan_failed_runs(root: Path, study: Path, config: Config) -> Plan:
         needs = list(read_needs(root, node))
         for frozen in (node, *needs):
             # The folder may have come from elsewhere: what it may run is asked again.
-            trust.check_node(frozen.name, frozen.recipe, config["trust"])
+            trust.check_trusted_node(frozen.name, frozen.recipe, config["trust"])
         plan.artifacts |= {need.name: need for need in needs}
-        plan.runs[line.run] = Run(node, dict(node.recipe), entry["recipe"], entry["steps"])
+        plan.runs[line.run] = PlannedRun(node, dict(node.recipe), entry["recipe"], entry["steps"])
     if not plan.runs:
         raise UserError(f"study={study.name} has no failed run. stage=status shows all.")
     return plan

@@ -8,13 +8,13 @@ from kvdistill.cli.common import JobOverrides, console, describe_failures
 from kvdistill.cli.plan_table import tabulate_plan
 from kvdistill.cluster.preflight import check_arms
 from kvdistill.cluster.submit import resources_by_node, submit
-from kvdistill.config.schema import typed
+from kvdistill.config.schema import read_group
 from kvdistill.errors import UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.command_line import retype_command
-from kvdistill.plan.expand import Plan, expand
+from kvdistill.plan.expand import Plan, expand_command
 from kvdistill.plan.find_runs import find_run_folder
-from kvdistill.plan.freeze import freeze, places
+from kvdistill.plan.freeze import freeze_plan, map_folders
 from kvdistill.plan.graph import Node
 from kvdistill.stats import preregistration
 
@@ -24,7 +24,7 @@ def run_command(job_overrides: JobOverrides, sweeps: Path) -> None:
 
     Raises UserError, after the report, where a run failed.
     """
-    execute_plan(expand(job_overrides, sweeps))
+    execute_plan(expand_command(job_overrides, sweeps))
 
 
 def execute_plan(plan: Plan) -> None:
@@ -51,7 +51,7 @@ def execute_plan(plan: Plan) -> None:
 
 def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
     """Does these jobs of the plan, then reports; raises UserError if any failed."""
-    folders = freeze(plan)
+    folders = freeze_plan(plan)
     preregistration.register(plan, folders)
     failed = submit(plan, nodes, folders, console, report=True)
     if failed is None:
@@ -71,7 +71,7 @@ def print_dry_run(plan: Plan, nodes: Sequence[Node]) -> None:
     """cluster.dry_run=true: prints what would be submitted; writes nothing."""
     from kvdistill.cluster import dry_run  # submitit is slow to import
 
-    settings = typed("cluster", plan.config["cluster"])
-    dry_run.show(
-        plan.root, plan.study, settings, nodes, places(plan), resources_by_node(plan), console
+    settings = read_group("cluster", plan.config["cluster"])
+    dry_run.print_scripts(
+        plan.root, plan.study, settings, nodes, map_folders(plan), resources_by_node(plan), console
     )

@@ -10,14 +10,14 @@ from kvdistill.cluster.preflight import check_arms
 from kvdistill.cluster.submit import submit
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import read_sealed
-from kvdistill.plan.expand import expand
+from kvdistill.plan.expand import expand_command
 from kvdistill.plan.frozen_recipe import write_recipe
 from kvdistill.plan.graph import ONLY, Node
 
 
 def teachers_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Builds the stores and what those need. Raises ConfigError where no run reads a store."""
-    plan = expand(job_overrides, sweeps)
+    plan = expand_command(job_overrides, sweeps)
     stores = [node for node in plan.artifacts.values() if node.kind == "kv"]
     if not stores:
         raise ConfigError(

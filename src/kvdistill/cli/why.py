@@ -8,9 +8,9 @@ from rich.table import Table
 
 from kvdistill.cli.common import JobOverrides, compose_study_config, console
 from kvdistill.config.compose import Config
-from kvdistill.plan.expand import expand
+from kvdistill.plan.expand import expand_command
 from kvdistill.plan.find_runs import read_finished_configs, read_planned_config
-from kvdistill.plan.identity import identity, science
+from kvdistill.plan.identity import run_identity, science_of
 
 NOTHING = "-"
 
@@ -22,19 +22,19 @@ def why_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     if name is not None:
         explain_run(root, read_planned_config(root, str(name)), str(name))
         return
-    run = next(iter(expand(job_overrides, sweeps).runs.values()))
+    run = next(iter(expand_command(job_overrides, sweeps).runs.values()))
     explain_run(root, run.config, run.identity)
 
 
 def explain_run(root: Path, config: Config, name: str) -> None:
     """Prints the fields in which the config differs from the nearest finished run under root."""
-    science_fields = flatten_config(science(config))
+    science_fields = flatten_config(science_of(config))
     nearest: tuple[int, str, dict[str, Any]] | None = None
     for folder, recipe in read_finished_configs(root):
-        if identity(recipe) == identity(config):
+        if run_identity(recipe) == run_identity(config):
             console.print(f"{name} is no new run: {folder} is finished.", soft_wrap=True)
             return
-        other = flatten_config(science(recipe))
+        other = flatten_config(science_of(recipe))
         distance = len(list_differences(science_fields, other))
         if nearest is None or distance < nearest[0]:
             nearest = distance, str(folder), other

@@ -16,42 +16,42 @@ from kvdistill.files import write_json
 PACKAGE = Path(kvdistill.__file__).parent
 
 
-def sources(package: Path = PACKAGE) -> list[Path]:
+def list_source_files(package: Path = PACKAGE) -> list[Path]:
     """Every file of the package but what Python wrote itself, in a fixed order.
 
     New files count before git knows them: a job must not miss the strategy it is to try. Hidden
     files and links are no code: they may hold, or lead to, a token.
     """
-    found = (p for p in package.rglob("*") if p.is_file() and not p.is_symlink())
-    names = ((path.relative_to(package).parts, path) for path in found)
+    files = (p for p in package.rglob("*") if p.is_file() and not p.is_symlink())
+    names = ((path.relative_to(package).parts, path) for path in files)
     return sorted(
         path for parts, path in names
         if "__pycache__" not in parts and not any(part.startswith(".") for part in parts)
     )  # fmt: skip
 
 
-def name(package: Path = PACKAGE) -> str:
+def hash_package(package: Path = PACKAGE) -> str:
     """Twelve hex digits of the package's content."""
     digest = hashlib.sha256()
-    for path in sources(package):
+    for path in list_source_files(package):
         digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
-def take(root: Path, package: Path = PACKAGE) -> Path:
+def take_snapshot(root: Path, package: Path = PACKAGE) -> Path:
     """ROOT/code/HASH, for a job's PYTHONPATH; copied if it is not there yet."""
-    folder = (root / "code" / name(package)).resolve()
+    folder = (root / "code" / hash_package(package)).resolve()
     if folder.is_dir():
         return folder
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    for path in sources(package):
-        copy = beside / package.name / path.relative_to(package)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    for path in list_source_files(package):
+        copy = partial / package.name / path.relative_to(package)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    write_json(beside / manifest.ORIGIN, {**manifest.origin(), "code": folder.name})
+    write_json(partial / manifest.ORIGIN, {**manifest.origin(), "code": folder.name})
     try:
-        beside.rename(folder)
+        partial.rename(folder)
     except OSError:  # another submission was first, with the same content
-        shutil.rmtree(beside)
+        shutil.rmtree(partial)
     return folder

@@ -8,15 +8,15 @@ import submitit
 from rich.console import Console
 
 from kvdistill.cluster import code_snapshot, slurm_commands
-from kvdistill.cluster.slurm import REPORT, after_all, dependency, make_executor
-from kvdistill.cluster.slurm_arrays import asks, batches
+from kvdistill.cluster.slurm import REPORT, make_afterany_dependency, make_dependency, make_executor
+from kvdistill.cluster.slurm_arrays import group_into_arrays, request_resources
 from kvdistill.config.cluster import Slurm
 from kvdistill.errors import UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
 
 
-class Printed(submitit.SlurmExecutor):
+class ScriptExecutor(submitit.SlurmExecutor):
     """Writes scripts also where there is no srun."""
 
     @classmethod
@@ -25,48 +25,50 @@ class Printed(submitit.SlurmExecutor):
         return 2
 
 
-def show(
+def print_scripts(
     root: Path, study: str, settings: Slurm, nodes: Sequence[Node], folders: Mapping[str, Path],
     special: Mapping[str, Mapping[str, Any]], console: Console,
 ) -> None:  # fmt: skip
     """Prints one script an array, with made-up job ids 1, 2, ..., then the report's."""
     unfinished = [node for node in nodes if not is_complete(folders[node.name])]
-    ids = slurm_commands.joined((folders[node.name] for node in unfinished), queue(console))
+    ids = slurm_commands.find_queued_jobs(
+        (folders[node.name] for node in unfinished), read_queue_if_any(console)
+    )
     todo = [node for node in unfinished if node.name not in ids]
-    code = root.resolve() / "code" / code_snapshot.name()
+    code = root.resolve() / "code" / code_snapshot.hash_package()
     place = root.resolve() / "runs" / study / "slurm"
     number = 0
-    for batch in batches(todo, settings, special, {node.name for node in unfinished}):
+    for batch in group_into_arrays(todo, settings, special, {node.name for node in unfinished}):
         number += 1
         kind, size = batch.nodes[0].kind, len(batch.nodes)
-        after = dependency("afterok", [ids[name] for name in batch.after])
+        after = make_dependency("afterok", [ids[name] for name in batch.after])
         executor = make_executor(
-            place, f"kvdistill-{study}-{kind}", settings, batch.asks, after, code, Printed
+            place, f"kvdistill-{study}-{kind}", settings, batch.request, after, code, ScriptExecutor
         )
         if size > 1:
             executor.parameters["map_count"] = size
         for index, node in enumerate(batch.nodes):
             ids[node.name] = f"{number}_{index}" if size > 1 else str(number)
-        script(console, executor, f"job {number}: {', '.join(n.name for n in batch.nodes)}")
+        print_script(console, executor, f"job {number}: {', '.join(n.name for n in batch.nodes)}")
     if unfinished:
-        after = after_all([ids[node.name] for node in unfinished])
+        after = make_afterany_dependency([ids[node.name] for node in unfinished])
         executor = make_executor(
-            place, f"kvdistill-{study}-{REPORT}", settings, asks(settings, REPORT), after, code,
-            Printed,
+            place, f"kvdistill-{study}-{REPORT}", settings, request_resources(settings, REPORT), after, code,
+            ScriptExecutor,
         )  # fmt: skip
-        script(console, executor, f"job {number + 1}: report")
+        print_script(console, executor, f"job {number + 1}: report")
 
 
-def queue(console: Console) -> dict[str, slurm_commands.Queued]:
+def read_queue_if_any(console: Console) -> dict[str, slurm_commands.QueuedJob]:
     """What is queued already; nothing, said aloud, where SLURM cannot be asked."""
     try:
-        return slurm_commands.queue()
+        return slurm_commands.read_queue()
     except UserError:
         console.print("note: no SLURM here; jobs already queued would be joined, not repeated")
         return {}
 
 
-def script(console: Console, executor: submitit.SlurmExecutor, title: str) -> None:
+def print_script(console: Console, executor: submitit.SlurmExecutor, title: str) -> None:
     """A title, and the text that sbatch would get."""
     text = executor._make_submission_file_text(executor._submitit_command_str, "")
     console.rule(title, align="left", characters="-")

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 
-def common(threads: int) -> dict[str, str]:
+def common_environment(threads: int) -> dict[str, str]:
     """Threads, and silence of the libraries."""
     return {
         "OMP_NUM_THREADS": str(threads),
@@ -15,12 +15,12 @@ def common(threads: int) -> dict[str, str]:
     }
 
 
-def for_job(code: Path, threads: int, offline: bool) -> dict[str, str]:
+def slurm_environment(code: Path, threads: int, offline: bool) -> dict[str, str]:
     """Of a SLURM job: also the snapshot's code before any other, and no network if so set."""
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    others = [str(Path(entry).resolve()) for entry in given if entry]
-    found = common(threads) | {
-        "PYTHONPATH": os.pathsep.join([str(code), *others]),
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    python_path = [str(Path(entry).resolve()) for entry in entries if entry]
+    variables = common_environment(threads) | {
+        "PYTHONPATH": os.pathsep.join([str(code), *python_path]),
         "PYTHONSAFEPATH": "1",  # the folder a job starts in is no place to import from
     }
-    return found | ({"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"} if offline else {})
+    return variables | ({"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"} if offline else {})

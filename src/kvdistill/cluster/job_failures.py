@@ -12,40 +12,42 @@ NOT_STARTED = "not started, "
 """How the reason begins of a job that failed for want of another."""
 
 
-def settle(folders: Mapping[str, Path]) -> dict[str, str]:
+def collect_failures(folders: Mapping[str, Path]) -> dict[str, str]:
     """Why each of these ended jobs has no result, by name; artefacts come before their readers.
 
     A job that said so itself is believed; one whose artefact failed has that reason; one killed
     without a word has what SLURM says of it.
     """
-    lost: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for name, folder in folders.items():
         if is_complete(folder):
             continue
-        said = status.read(folder)
+        job_status = status.read(folder)
         needs = read_recipe(folder).needs
-        broken = [need for need in needs.values() if need in lost]
-        if said["state"] == "failed":
-            lost[name] = said["error"]
+        failed_needs = [need for need in needs.values() if need in reasons]
+        if job_status["state"] == "failed":
+            reasons[name] = job_status["error"]
             continue
-        if broken:
-            lost[name] = because(broken[0], lost[broken[0]])
+        if failed_needs:
+            reasons[name] = blame_artifact(failed_needs[0], reasons[failed_needs[0]])
         else:
-            lost[name] = vanished(folder)
-        status.Status(folder).write("failed", error=lost[name], cause="lost")
-    return lost
+            reasons[name] = explain_lost_job(folder)
+        status.Status(folder).write("failed", error=reasons[name], cause="lost")
+    return reasons
 
 
-def because(artifact: str, why: str) -> str:
+def blame_artifact(artifact: str, why: str) -> str:
     """The reason of what would have read an artefact."""
     return f"{NOT_STARTED}{artifact} failed: {why.removeprefix(NOT_STARTED)}"
 
 
-def vanished(folder: Path) -> str:
+def explain_lost_job(folder: Path) -> str:
     """The reason of a job that ended without a word."""
-    identity = slurm_commands.recorded(folder).get("job_id")
+    identity = slurm_commands.read_job_record(folder).get("job_id")
     if identity is None:
         return "never submitted. Repeat the command."
-    how = slurm_commands.ended(identity)
-    told = f" as SLURM's {how}" if how else ""
-    return f"job {identity} ended without a word{told}; its log is log.txt. Repeat the command."
+    final_state = slurm_commands.read_final_state(identity)
+    slurm_state = f" as SLURM's {final_state}" if final_state else ""
+    return (
+        f"job {identity} ended without a word{slurm_state}; its log is log.txt. Repeat the command."
+    )

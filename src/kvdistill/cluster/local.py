@@ -11,12 +11,12 @@ from rich.progress import Progress
 
 from kvdistill import status
 from kvdistill.cluster import forkserver
-from kvdistill.cluster.environment import common
-from kvdistill.cluster.job_failures import because
+from kvdistill.cluster.environment import common_environment
+from kvdistill.cluster.job_failures import blame_artifact
 from kvdistill.config.cluster import Local
 from kvdistill.console import progress as bars_on_stderr
 from kvdistill.files import is_complete
-from kvdistill.jobs.__main__ import NO_SPACE, full
+from kvdistill.jobs.__main__ import NO_SPACE, describe_full_disk
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.graph import Node
 from kvdistill.plan.world_size import world_size
@@ -26,7 +26,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
-class Jobs:
+class JobQueue:
     """The jobs still to do, those running, and how each ended."""
 
     waiting: list[Node]
@@ -34,16 +34,16 @@ class Jobs:
     running: dict[str, forkserver.RankProcesses] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """Name -> the one line that says why."""
-    given_up: set[str] = field(default_factory=set)
+    abandoned: set[str] = field(default_factory=set)
     """Artefacts ended unfinished, since what would have read them failed."""
 
     def __post_init__(self) -> None:
         read = {need for node in self.waiting for need in node.needs.values()}
-        self.asked = {node.name for node in self.waiting} - read
+        self.final_names = {node.name for node in self.waiting} - read
         """What no other job reads: done for its own sake."""
-        self.waiting = [node for node in self.waiting if not self.done(node.name)]
+        self.waiting = [node for node in self.waiting if not self.is_done(node.name)]
 
-    def done(self, name: str) -> bool:
+    def is_done(self, name: str) -> bool:
         """Whether the artefact or run stands on disk."""
         return is_complete(self.folders[name])
 
@@ -53,20 +53,22 @@ class Jobs:
             broken = [need for need in node.needs.values() if need in self.failed]
             if broken:
                 self.waiting.remove(node)
-                self.failed[node.name] = because(broken[0], self.failed[broken[0]])
+                self.failed[node.name] = blame_artifact(broken[0], self.failed[broken[0]])
                 status.Status(self.folders[node.name]).write("failed", error=self.failed[node.name])
-            elif self.taken < slots and all(map(self.done, node.needs.values())):
-                ranks = self.ranks(node.name)
-                if not self.running or self.taken + ranks <= slots:  # a wide job runs alone
+            elif self.processes_running < slots and all(map(self.is_done, node.needs.values())):
+                ranks = self.count_ranks(node.name)
+                if (
+                    not self.running or self.processes_running + ranks <= slots
+                ):  # a wide job runs alone
                     self.waiting.remove(node)
                     self.running[node.name] = forkserver.start_job(self.folders[node.name], ranks)
 
     @property
-    def taken(self) -> int:
+    def processes_running(self) -> int:
         """Processes at work."""
         return sum(job.size for job in self.running.values())
 
-    def ranks(self, name: str) -> int:
+    def count_ranks(self, name: str) -> int:
         """Processes that a job asks for, as its frozen config says."""
         frozen = read_recipe(self.folders[name])
         return world_size(frozen.kind, frozen.recipe)
@@ -76,23 +78,23 @@ class Jobs:
         ended = [name for name, job in self.running.items() if not job.is_alive()]
         for name in ended:
             code = self.running.pop(name).exitcode
-            if not self.done(name) and name not in self.given_up:
-                said = status.read(self.folders[name]).get("error")
-                self.failed[name] = said or died(self.folders[name], code)
+            if not self.is_done(name) and name not in self.abandoned:
+                error = status.read(self.folders[name]).get("error")
+                self.failed[name] = error or explain_killed_job(self.folders[name], code)
         return ended
 
-    def give_up(self) -> None:
+    def abandon_needless(self) -> None:
         """After a failure, drops and ends what only failed jobs would have read."""
         if not self.failed:
             return
         read: set[str] = set()
         for node in reversed(self.waiting):
-            if node.name in read | self.asked:
+            if node.name in read | self.final_names:
                 read |= set(node.needs.values())
-        self.waiting = [node for node in self.waiting if node.name in read | self.asked]
+        self.waiting = [node for node in self.waiting if node.name in read | self.final_names]
         for name, job in self.running.items():
-            if name not in read | self.asked:
-                self.given_up.add(name)
+            if name not in read | self.final_names:
+                self.abandoned.add(name)
                 job.terminate()
 
     def stop(self) -> None:
@@ -103,10 +105,10 @@ class Jobs:
             job.join()
 
 
-def died(folder: Path, code: int | None) -> str:
+def explain_killed_job(folder: Path, code: int | None) -> str:
     """What is said of a job that could not say it itself."""
     if code == NO_SPACE:
-        return full(folder)
+        return describe_full_disk(folder)
     return f"killed, exit code {code}; its log is log.txt"
 
 
@@ -117,7 +119,7 @@ def prepare_environment(widest: int, settings: Local) -> int:
     """
     cores = len(os.sched_getaffinity(0))
     slots = settings.max_parallel or cores
-    os.environ.update(common(settings.threads or max(1, cores // max(slots, widest))))
+    os.environ.update(common_environment(settings.threads or max(1, cores // max(slots, widest))))
     return slots
 
 
@@ -126,36 +128,40 @@ def run_jobs(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local
 
     Ctrl-C, SIGTERM or a closed terminal stop them cleanly.
     """
-    jobs = Jobs(list(nodes), folders)
+    jobs = JobQueue(list(nodes), folders)
     slots = prepare_environment(
-        max((jobs.ranks(node.name) for node in jobs.waiting), default=1), settings
+        max((jobs.count_ranks(node.name) for node in jobs.waiting), default=1), settings
     )
-    heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup
-    before = {number: signal.signal(number, signal.default_int_handler) for number in heard}
+    handled_signals = [
+        number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN
+    ]  # nohup
+    old_handlers = {
+        number: signal.signal(number, signal.default_int_handler) for number in handled_signals
+    }
     try:
         with bars_on_stderr() as progress:
             total = progress.add_task("all jobs", total=len(jobs.waiting))
             bars: dict[str, object] = {}
             while jobs.waiting or jobs.running:
                 jobs.start(slots)
-                jobs.give_up()
-                show(progress, jobs, bars)
+                jobs.abandon_needless()
+                update_bars(progress, jobs, bars)
                 for name in jobs.reap():
                     progress.remove_task(bars.pop(name))  # type: ignore[arg-type]
                     progress.advance(total)
                 time.sleep(POLL_S)
     finally:
         jobs.stop()
-        for number, handler in before.items():
+        for number, handler in old_handlers.items():
             signal.signal(number, handler)
     return jobs.failed
 
 
-def show(progress: Progress, jobs: Jobs, bars: dict[str, object]) -> None:
+def update_bars(progress: Progress, jobs: JobQueue, bars: dict[str, object]) -> None:
     """One bar a running job, from its own status.json."""
     for name in jobs.running:
         if name not in bars:
             bars[name] = progress.add_task(name, total=None)
-        said = status.read(jobs.folders[name])
-        if said.get("steps"):
-            progress.update(bars[name], completed=said["step"], total=said["steps"])  # type: ignore[arg-type]
+        job_status = status.read(jobs.folders[name])
+        if job_status.get("steps"):
+            progress.update(bars[name], completed=job_status["step"], total=job_status["steps"])  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ ALIVE = ("queued", "starting", "running", "silent")
 
 
 @dataclass(frozen=True)
-class Line:
+class RunState:
     """One run; None where there is nothing to say."""
 
     run: str
@@ -40,7 +40,7 @@ class Line:
     why: str = ""
 
 
-def look(root: Path, study: Path) -> Iterator[Line]:
+def read_run_states(root: Path, study: Path) -> Iterator[RunState]:
     """Every run of the plan, in its order."""
     plan = read_json(study / "plan.json")
     labels = {
@@ -50,71 +50,73 @@ def look(root: Path, study: Path) -> Iterator[Line]:
         for identity in seeds.values()
     } | {identity: f"reference {name}" for name, identity in plan.get("references", {}).items()}
     entries = plan["runs"]
-    queued = queue([root / entry["folder"] for entry in entries.values()])
+    queued = read_queue_if_submitted([root / entry["folder"] for entry in entries.values()])
     for identity, entry in entries.items():
         folder = root / entry["folder"]
         label = labels.get(identity, entry["arm"])
-        yield line(identity, label, int(entry["seed"]), folder, root, queued)
+        yield read_run_state(identity, label, int(entry["seed"]), folder, root, queued)
 
 
-def queue(folders: Sequence[Path]) -> Mapping[str, slurm_commands.Queued] | None:
+def read_queue_if_submitted(
+    folders: Sequence[Path],
+) -> Mapping[str, slurm_commands.QueuedJob] | None:
     """What is queued; None where no run went to SLURM, or it cannot be asked from here."""
-    if not any(slurm_commands.recorded(folder) for folder in folders):
+    if not any(slurm_commands.read_job_record(folder) for folder in folders):
         return None
     try:
-        return slurm_commands.queue()
+        return slurm_commands.read_queue()
     except UserError as error:
         say(f"note: {error} Shown is what the run folders say.")
         return None
 
 
-def line(
+def read_run_state(
     identity: str, label: str, seed: int, folder: Path, root: Path,
-    queued: Mapping[str, slurm_commands.Queued] | None,
-) -> Line:  # fmt: skip
+    queued: Mapping[str, slurm_commands.QueuedJob] | None,
+) -> RunState:  # fmt: skip
     """One run, as its folder and the queue say it."""
-    said = status.read(folder)
-    job = slurm_commands.recorded(folder).get("job_id")
-    age = time.time() - said["heartbeat"] if "heartbeat" in said else None
-    state, why = state_of(folder, root, said, job, age, queued)
-    return Line(
+    job_status = status.read(folder)
+    job = slurm_commands.read_job_record(folder).get("job_id")
+    age = time.time() - job_status["heartbeat"] if "heartbeat" in job_status else None
+    state, why = decide_state(folder, root, job_status, job, age, queued)
+    return RunState(
         run=identity,
         label=label,
         seed=seed,
         state=state,
-        step=said.get("step"),
-        steps=said.get("steps"),
-        steps_per_s=said.get("steps_per_s"),
-        eta_s=said.get("eta_s"),
+        step=job_status.get("step"),
+        steps=job_status.get("steps"),
+        steps_per_s=job_status.get("steps_per_s"),
+        eta_s=job_status.get("eta_s"),
         heartbeat_s=age,
-        requeues=said.get("requeues", 0),
-        retries=said.get("retries", 0),
+        requeues=job_status.get("requeues", 0),
+        retries=job_status.get("retries", 0),
         job=job,
         why=why,
     )
 
 
-def state_of(
-    folder: Path, root: Path, said: Mapping[str, Any], job: str | None, age: float | None,
-    queued: Mapping[str, slurm_commands.Queued] | None,
+def decide_state(
+    folder: Path, root: Path, job_status: Mapping[str, Any], job: str | None, age: float | None,
+    queued: Mapping[str, slurm_commands.QueuedJob] | None,
 ) -> tuple[str, str]:  # fmt: skip
     """The state and, where there is one, its reason."""
-    state = said["state"]
+    state = job_status["state"]
     if state == "done":
         return "done", ""
     if queued is not None and job is not None and job in queued:
-        return in_queue(state, queued[job], age)
+        return state_in_queue(state, queued[job], age)
     if state == "failed":
-        return "failed", said["error"]
+        return "failed", job_status["error"]
     if state == "missing":
         return "planned", ""
     if queued is not None and job is not None:
-        return "lost", lost(folder, root, queued)
+        return "lost", explain_lost_run(folder, root, queued)
     silent = state == "running" and age is not None and age > SILENT_S
     return ("silent", f"no heartbeat for {age:.0f} s") if silent else (state, "")
 
 
-def in_queue(state: str, job: slurm_commands.Queued, age: float | None) -> tuple[str, str]:
+def state_in_queue(state: str, job: slurm_commands.QueuedJob, age: float | None) -> tuple[str, str]:
     """Of a job that has not ended."""
     if job.state != "RUNNING":
         return "queued", "" if job.reason == "None" else f"{job.state.lower()}: {job.reason}"
@@ -125,15 +127,17 @@ def in_queue(state: str, job: slurm_commands.Queued, age: float | None) -> tuple
     return "running", ""
 
 
-def lost(folder: Path, root: Path, queued: Mapping[str, slurm_commands.Queued]) -> str:
+def explain_lost_run(
+    folder: Path, root: Path, queued: Mapping[str, slurm_commands.QueuedJob]
+) -> str:
     """Why a job that left the queue has no result: an artefact's failure, or what SLURM says."""
     needs = read_recipe(folder).needs
     for name in needs.values():
-        place = root / "artifacts" / name
-        said = status.read(place)
-        if said["state"] == "failed":
-            return job_failures.because(name, said["error"])
-        job = slurm_commands.recorded(place).get("job_id")
-        if said["state"] != "done" and job is not None and job not in queued:
-            return job_failures.because(name, job_failures.vanished(place))
-    return job_failures.vanished(folder)
+        artifact = root / "artifacts" / name
+        artifact_status = status.read(artifact)
+        if artifact_status["state"] == "failed":
+            return job_failures.blame_artifact(name, artifact_status["error"])
+        job = slurm_commands.read_job_record(artifact).get("job_id")
+        if artifact_status["state"] != "done" and job is not None and job not in queued:
+            return job_failures.blame_artifact(name, job_failures.explain_lost_job(artifact))
+    return job_failures.explain_lost_job(folder)

@@ -17,9 +17,14 @@ from filelock import FileLock
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from kvdistill.cluster import code_snapshot, slurm_commands
-from kvdistill.cluster.environment import for_job
-from kvdistill.cluster.slurm_arrays import Asks, Batch, asks, batches
-from kvdistill.cluster.slurm_job import Report, Work
+from kvdistill.cluster.environment import slurm_environment
+from kvdistill.cluster.slurm_arrays import (
+    JobArray,
+    JobRequest,
+    group_into_arrays,
+    request_resources,
+)
+from kvdistill.cluster.slurm_job import SlurmJob, SlurmReportJob
 from kvdistill.config.cluster import Slurm
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete
@@ -38,7 +43,7 @@ class Submission:
     study: str
     settings: Slurm
     folders: Mapping[str, Path]
-    special: Mapping[str, Mapping[str, Any]]
+    resources_by_node: Mapping[str, Mapping[str, Any]]
     """Node name -> its arm's own resources."""
     ids: dict[str, str] = field(default_factory=dict)
     """Node name -> id of the job that does it, submitted now or found in the queue."""
@@ -49,76 +54,82 @@ class Submission:
         """runs/STUDY, absolute: jobs start in it knowing nothing of this process."""
         return (self.root / "runs" / self.study).resolve()
 
-    def submit(self, nodes: Sequence[Node], report: Mapping[str, Any] | None) -> None:
+    def submit_missing(self, nodes: Sequence[Node], report: Mapping[str, Any] | None) -> None:
         """Submits what neither stands nor is queued. `report`: the stats settings of the report.
 
         One command at a time under a root, so that two asking for the same submit it once.
         """
         with FileLock(self.root / ".submit.lock"):
-            queued = slurm_commands.queue()
+            queued = slurm_commands.read_queue()
             unfinished = [node for node in nodes if not is_complete(self.folders[node.name])]
-            self.ids |= slurm_commands.joined((self.folders[n.name] for n in unfinished), queued)
+            self.ids |= slurm_commands.find_queued_jobs(
+                (self.folders[n.name] for n in unfinished), queued
+            )
             todo = [node for node in unfinished if node.name not in self.ids]
-            code = code_snapshot.take(self.root) if todo else None
-            for batch in self.batches(unfinished, todo):
+            code = code_snapshot.take_snapshot(self.root) if todo else None
+            for batch in self.list_arrays(unfinished, todo):
                 assert code is not None
-                self.send(batch, code)
+                self.submit_array(batch, code)
             if report is not None and self.ids:
-                self.send_report(unfinished, report, queued)
+                self.submit_report(unfinished, report, queued)
 
-    def batches(self, unfinished: Sequence[Node], todo: Sequence[Node]) -> list[Batch]:
+    def list_arrays(self, unfinished: Sequence[Node], todo: Sequence[Node]) -> list[JobArray]:
         """The arrays to submit, in order."""
         awaited = {node.name for node in unfinished}
-        return list(batches(todo, self.settings, self.special, awaited))
+        return list(group_into_arrays(todo, self.settings, self.resources_by_node, awaited))
 
-    def send(self, batch: Batch, code: Path) -> None:
+    def submit_array(self, batch: JobArray, code: Path) -> None:
         """Submits one array and records its ids in the jobs' folders."""
-        after = dependency("afterok", [self.ids[name] for name in batch.after])
-        executor = self.executor(batch.nodes[0].kind, batch.asks, after, code)
+        after = make_dependency("afterok", [self.ids[name] for name in batch.after])
+        executor = self.make_executor_for(batch.nodes[0].kind, batch.request, after, code)
         folders = [self.folders[node.name].resolve() for node in batch.nodes]
         for folder in folders:
-            fresh(folder).write("queued")
-        work = Work(self.settings.max_retries)
+            reset_status(folder).write("queued")
+        work = SlurmJob(self.settings.max_retries)
         try:
             jobs = executor.map_array(work, [str(folder) for folder in folders])
         except (FailedJobError, FailedSubmissionError) as error:
             line = f"sbatch refused {batch.nodes[0].name}: {' '.join(str(error).split())}"
             for folder in folders:
-                fresh(folder).write("failed", error=line, cause="config")
+                reset_status(folder).write("failed", error=line, cause="config")
             raise UserError(line) from error
         for node, folder, job in zip(batch.nodes, folders, jobs, strict=True):
             self.ids[node.name] = job.job_id
             self.submitted.append(node.name)
             facts = {"study": self.study, "log": str(job.paths.stdout), "code": code.name}
-            slurm_commands.record(folder, job.job_id, submitted=time.time(), **facts)
+            slurm_commands.write_job_record(folder, job.job_id, submitted=time.time(), **facts)
 
-    def send_report(
+    def submit_report(
         self, nodes: Sequence[Node], stats: Mapping[str, Any], queued: Mapping[str, Any]
     ) -> None:
         """Submits the report, after all these jobs whatever becomes of them."""
         place = self.study_folder / "slurm" / REPORT
-        if not self.submitted and slurm_commands.recorded(place).get("job_id") in queued:
+        if not self.submitted and slurm_commands.read_job_record(place).get("job_id") in queued:
             return
-        asked = asks(self.settings, REPORT)
-        code = code_snapshot.take(self.root)
-        after = after_all([self.ids[node.name] for node in nodes])
-        executor = self.executor(REPORT, asked, after, code)
+        request = request_resources(self.settings, REPORT)
+        code = code_snapshot.take_snapshot(self.root)
+        after = make_afterany_dependency([self.ids[node.name] for node in nodes])
+        executor = self.make_executor_for(REPORT, request, after, code)
         names = {node.name: str(self.folders[node.name].resolve()) for node in nodes}
         job = executor.submit(
-            Report(), str(self.root.resolve()), str(self.study_folder), dict(stats), names
+            SlurmReportJob(), str(self.root.resolve()), str(self.study_folder), dict(stats), names
         )
-        slurm_commands.record(place, job.job_id, log=str(job.paths.stdout), submitted=time.time())
+        slurm_commands.write_job_record(
+            place, job.job_id, log=str(job.paths.stdout), submitted=time.time()
+        )
 
-    def executor(self, kind: str, asked: Asks, after: str | None, code: Path) -> submitit.Executor:
+    def make_executor_for(
+        self, kind: str, request: JobRequest, after: str | None, code: Path
+    ) -> submitit.Executor:
         """Submitit's executor for jobs of one kind."""
         folder = self.study_folder / "slurm"
         return make_executor(
-            folder, f"kvdistill-{self.study}-{kind}", self.settings, asked, after, code
+            folder, f"kvdistill-{self.study}-{kind}", self.settings, request, after, code
         )
 
 
 def make_executor(
-    folder: Path, name: str, settings: Slurm, asked: Asks, after: str | None, code: Path,
+    folder: Path, name: str, settings: Slurm, request: JobRequest, after: str | None, code: Path,
     kind: type[submitit.SlurmExecutor] = submitit.SlurmExecutor,
 ) -> submitit.SlurmExecutor:  # fmt: skip
     """An executor that writes this script; every value of it is quoted by submitit or here.
@@ -130,59 +141,59 @@ def make_executor(
             f"root: {str(folder)!r} must be printable and without %, which SLURM replaces in the "
             f"names of its logs. Use another root."
         )
-    ask = asked.resources
+    resources = request.resources
     python = settings.python or sys.executable
     executor = kind(
         folder=folder,
         max_num_timeout=settings.max_timeouts,
         python=shlex.join([*settings.container, python]),
     )
-    threads = settings.threads or ask.cpus
-    exports = for_job(code, threads, settings.offline)
+    threads = settings.threads or resources.cpus
+    exports = slurm_environment(code, threads, settings.offline)
     executor.update_parameters(
         job_name=name,
-        time=ask.time_min,
-        nodes=ask.nodes,
-        ntasks_per_node=asked.tasks_per_node,
-        cpus_per_task=ask.cpus,
-        signal_delay_s=min(settings.signal_s, ask.time_min * 60 // 3),
+        time=resources.time_min,
+        nodes=resources.nodes,
+        ntasks_per_node=request.tasks_per_node,
+        cpus_per_task=resources.cpus,
+        signal_delay_s=min(settings.signal_s, resources.time_min * 60 // 3),
         array_parallelism=settings.array_throttle,
         stderr_to_stdout=True,
         dependency=after,
         wckey=None,
         # Since SLURM 22.05 srun does not take a task's cpus from the batch job.
-        srun_args=[f"--cpus-per-task={ask.cpus}", "--kill-on-bad-exit=1"],
-        setup=[*ask.setup, *(f"export {key}={shlex.quote(exports[key])}" for key in exports)],
+        srun_args=[f"--cpus-per-task={resources.cpus}", "--kill-on-bad-exit=1"],
+        setup=[*resources.setup, *(f"export {key}={shlex.quote(exports[key])}" for key in exports)],
         additional_parameters={
             "requeue": True,
             "kill-on-invalid-dep": "yes",
-            **dict(option(given) for given in ask.sbatch),
+            **dict(parse_sbatch_option(given) for given in resources.sbatch),
         },
-        **{name: getattr(ask, name) for name in OPTIONS},
-        **({"mem": f"{int(ask.mem_gb * 1024)}MB"} if ask.mem_gb else {}),
-        **({"gpus_per_node": asked.gpus * asked.tasks_per_node} if asked.gpus else {}),
+        **{name: getattr(resources, name) for name in OPTIONS},
+        **({"mem": f"{int(resources.mem_gb * 1024)}MB"} if resources.mem_gb else {}),
+        **({"gpus_per_node": request.gpus * request.tasks_per_node} if request.gpus else {}),
     )
     return executor
 
 
-def after_all(ids: Sequence[str]) -> str | None:
+def make_afterany_dependency(ids: Sequence[str]) -> str | None:
     """After whole arrays, whatever becomes of them: one id for each, however many its tasks."""
-    return dependency("afterany", [identity.partition("_")[0] for identity in ids])
+    return make_dependency("afterany", [identity.partition("_")[0] for identity in ids])
 
 
-def fresh(folder: Path) -> Status:
+def reset_status(folder: Path) -> Status:
     """The status of a job submitted anew: nothing is counted yet."""
     status = Status(folder)
     status.kept.clear()
     return status
 
 
-def option(given: str) -> tuple[str, str | bool]:
+def parse_sbatch_option(given: str) -> tuple[str, str | bool]:
     """--NAME=VALUE or --NAME, as submitit takes it."""
     name, _, value = given.removeprefix("--").partition("=")
     return name, value or True
 
 
-def dependency(kind: str, ids: Sequence[str]) -> str | None:
+def make_dependency(kind: str, ids: Sequence[str]) -> str | None:
     """SLURM's way to say "after these"; None for nothing to wait for."""
     return f"{kind}:{':'.join(dict.fromkeys(ids))}" if ids else None

@@ -15,7 +15,7 @@ NO_GPU = ("split", "validation", "report")
 
 
 @dataclass(frozen=True)
-class Asks:
+class JobRequest:
     """What one job asks of SLURM."""
 
     resources: Resources
@@ -40,18 +40,18 @@ class Asks:
 
 
 @dataclass(frozen=True)
-class Batch:
+class JobArray:
     """Jobs of one array."""
 
     nodes: Sequence[Node]
-    asks: Asks
+    request: JobRequest
     after: Sequence[str]
     """Names of the artefacts that all of them wait for."""
 
 
-def asks(
+def request_resources(
     settings: Slurm, kind: str, tasks: int = 1, special: Mapping[str, Any] = MappingProxyType({})
-) -> Asks:
+) -> JobRequest:
     """What a job asks: the cluster's settings, those of its kind, those of its arm; later wins.
 
     `cluster.nodes` and `cluster.gpus` speak of those that have a use for them.
@@ -61,29 +61,31 @@ def asks(
         plain["nodes"] = 1
     if kind in NO_GPU:
         plain["gpus"] = 0
-    return Asks(Resources(**{**plain, **(settings.resources.get(kind) or {}), **special}), tasks)
+    return JobRequest(
+        Resources(**{**plain, **(settings.resources.get(kind) or {}), **special}), tasks
+    )
 
 
-def batches(
+def group_into_arrays(
     nodes: Sequence[Node],
     settings: Slurm,
     special: Mapping[str, Mapping[str, Any]],
     awaited: set[str],
-) -> Iterator[Batch]:
+) -> Iterator[JobArray]:
     """The arrays, each after those it waits for.
 
     Nodes come after what they need. `special` maps a node's name to its arm's resources; `awaited`
     are the artefacts that do not stand yet.
     """
     groups: dict[tuple[Any, ...], list[Node]] = {}
-    found: dict[tuple[Any, ...], tuple[Asks, list[str]]] = {}
+    requests: dict[tuple[Any, ...], tuple[JobRequest, list[str]]] = {}
     for node in nodes:
         tasks = world_size(node.kind, node.recipe)
-        wanted = asks(settings, node.kind, tasks, special.get(node.name, {}))
+        request = request_resources(settings, node.kind, tasks, special.get(node.name, {}))
         after = sorted(set(node.needs.values()) & awaited)
-        key = (node.kind, repr(asdict(wanted)), *after)
+        key = (node.kind, repr(asdict(request)), *after)
         groups.setdefault(key, []).append(node)
-        found[key] = (wanted, after)
+        requests[key] = (request, after)
     for key, members in groups.items():
         for first in range(0, len(members), settings.max_array):
-            yield Batch(members[first : first + settings.max_array], *found[key])
+            yield JobArray(members[first : first + settings.max_array], *requests[key])

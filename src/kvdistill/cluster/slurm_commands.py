@@ -15,7 +15,7 @@ RECORD = "job.json"
 
 
 @dataclass(frozen=True)
-class Queued:
+class QueuedJob:
     """A job that has not ended."""
 
     state: str
@@ -23,65 +23,67 @@ class Queued:
     reason: str
 
 
-def call(*command: str) -> str:
+def call_slurm(*command: str) -> str:
     """What a command prints. Raises UserError with its complaint."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise UserError(
             f"cluster=slurm needs SLURM's commands, and {command[0]} is not on the path. "
             "Submit from a login node, or use cluster=local."
         ) from error
-    if done.returncode != 0:
-        raise UserError(f"{command[0]} failed: {' '.join(done.stderr.split())}")
-    return done.stdout
+    if process.returncode != 0:
+        raise UserError(f"{command[0]} failed: {' '.join(process.stderr.split())}")
+    return process.stdout
 
 
-def queue() -> dict[str, Queued]:
+def read_queue() -> dict[str, QueuedJob]:
     """Job id (of an array's task: ARRAY_TASK) -> its state, of all jobs of this user."""
-    text = call("squeue", "--noheader", "--array", "--format=%i|%T|%r", f"--user={os.getuid()}")
+    text = call_slurm(
+        "squeue", "--noheader", "--array", "--format=%i|%T|%r", f"--user={os.getuid()}"
+    )
     rows = (line.strip().split("|", 2) for line in text.splitlines() if line.strip())
-    return {identity: Queued(state, reason) for identity, state, reason in rows}
+    return {identity: QueuedJob(state, reason) for identity, state, reason in rows}
 
 
-def ended(identity: str) -> str | None:
+def read_final_state(identity: str) -> str | None:
     """How a job ended that is no longer queued (TIMEOUT, NODE_FAIL, ...); None if SLURM forgot.
 
     Asks the accounting, and where there is none the controller, which remembers for a while.
     """
     try:
-        text = call("sacct", "-j", identity, "-X", "--noheader", "--parsable2", "-o", "State")
+        text = call_slurm("sacct", "-j", identity, "-X", "--noheader", "--parsable2", "-o", "State")
     except UserError:
         text = ""
     if text.strip():
         return text.split()[0]
     try:
-        text = call("scontrol", "--oneliner", "show", "job", identity)
+        text = call_slurm("scontrol", "--oneliner", "show", "job", identity)
     except UserError:
         return None
     fields = dict(part.split("=", 1) for part in text.split() if "=" in part)
     return fields.get("JobState")
 
 
-def cancel(identities: Sequence[str]) -> None:
+def cancel_slurm_jobs(identities: Sequence[str]) -> None:
     """Ends jobs, waiting or running."""
     if identities:
-        call("scancel", *identities)
+        call_slurm("scancel", *identities)
 
 
-def record(folder: Path, identity: str, **facts: Any) -> None:
+def write_job_record(folder: Path, identity: str, **facts: Any) -> None:
     """Writes beside a job's config which SLURM job does it."""
     write_json(folder / RECORD, {"schema_version": SCHEMA_VERSION, "job_id": identity, **facts})
 
 
-def recorded(folder: Path) -> dict[str, Any]:
+def read_job_record(folder: Path) -> dict[str, Any]:
     """What was recorded; nothing for a folder never submitted."""
     path = folder / RECORD
-    found: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return found
+    facts: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return facts
 
 
-def joined(folders: Iterable[Path], queued: dict[str, Queued]) -> dict[str, str]:
+def find_queued_jobs(folders: Iterable[Path], queued: dict[str, QueuedJob]) -> dict[str, str]:
     """Folder name -> id of the job that is queued or running for it."""
-    ids = {folder.name: recorded(folder).get("job_id") for folder in folders}
+    ids = {folder.name: read_job_record(folder).get("job_id") for folder in folders}
     return {name: identity for name, identity in ids.items() if identity in queued}

@@ -17,7 +17,7 @@ from kvdistill.jobs.log import redirect_output
 from kvdistill.status import Status
 
 
-class Work(Checkpointable):
+class SlurmJob(Checkpointable):
     """Builds the artefact, or does the run, of a folder; the job's exit code is the work's.
 
     Told to make room, it saves and queues itself again through submitit's own handler.
@@ -29,45 +29,45 @@ class Work(Checkpointable):
     def __call__(self, folder: str) -> None:
         """Exits with 0 done, 2 a bad setting, 1 anything else."""
         place = submitit.JobEnvironment()
-        told = signal.Signals[f"SIG{place.USR_SIG}"]
-        queue_again = signal.getsignal(told)
-        assert callable(queue_again)
-        preemption.listen(told)
+        preemption_signal = signal.Signals[f"SIG{place.USR_SIG}"]
+        requeue = signal.getsignal(preemption_signal)
+        assert callable(requeue)
+        preemption.listen(preemption_signal)
         try:
-            code = self.work(Path(folder), place)
+            code = self.do_work(Path(folder), place)
         except preemption.Interrupted:
             code = None
-        if code is None or self.heals(Path(folder), code):
+        if code is None or self.may_retry(Path(folder), code):
             try:
-                queue_again(told, None)  # rank 0 does, and exits
+                requeue(preemption_signal, None)  # rank 0 does, and exits
             except UncompletedJobError as error:
-                fail(Path(folder), error)
+                record_timeout(Path(folder), error)
                 raise
         sys.exit(code or 0)
 
-    def work(self, folder: Path, place: submitit.JobEnvironment) -> int:
+    def do_work(self, folder: Path, place: submitit.JobEnvironment) -> int:
         """The job itself; its exit code."""
         if place.num_tasks > 1:
             # Every rank sees all GPUs of its node and takes its own by its local rank.
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
         if place.global_rank == 0:
             redirect_output(folder)
-            count(folder, requeues=int(os.environ.get("SLURM_RESTART_COUNT", 0)))
+            record_counts(folder, requeues=int(os.environ.get("SLURM_RESTART_COUNT", 0)))
         return do_job(folder)
 
-    def heals(self, folder: Path, code: int) -> bool:
+    def may_retry(self, folder: Path, code: int) -> bool:
         """Whether a failure may be the node's, and was not tried too often; counts the try."""
-        said = status.read(folder)
-        if code == 0 or said.get("cause") != "node":
+        job_status = status.read(folder)
+        if code == 0 or job_status.get("cause") != "node":
             return False
-        tried = said.get("retries", 0)
+        tried = job_status.get("retries", 0)
         if tried < self.max_retries and submitit.JobEnvironment().global_rank == 0:
-            print(f"{said['error']}: trying again", flush=True)  # noqa: T201 - the job's log
-            count(folder, retries=tried + 1)
+            print(f"{job_status['error']}: trying again", flush=True)  # noqa: T201 - the job's log
+            record_counts(folder, retries=tried + 1)
         return bool(tried < self.max_retries)
 
 
-class Report(Checkpointable):
+class SlurmReportJob(Checkpointable):
     """Writes a study's report once all its jobs have ended, whatever became of them."""
 
     def __call__(self, root: str, study: str, stats: dict[str, Any], nodes: dict[str, str]) -> None:
@@ -75,20 +75,20 @@ class Report(Checkpointable):
         # pandas and matplotlib are slow to import, and no other job of the cluster needs them here.
         from kvdistill.report import study_report
 
-        lost = job_failures.settle({name: Path(folder) for name, folder in nodes.items()})
+        lost = job_failures.collect_failures({name: Path(folder) for name, folder in nodes.items()})
         study_report.conclude(Path(root), Path(study), stats)
         for name, why in lost.items():
             print(f"missing: {name}: {why}", flush=True)  # noqa: T201 - a job's log
 
 
-def count(folder: Path, **counts: int) -> None:
+def record_counts(folder: Path, **counts: int) -> None:
     """Keeps counts in the job's status, which every later process of the job takes over."""
     status = Status(folder)
     status.kept |= counts
     status.write("queued")
 
 
-def fail(folder: Path, error: UncompletedJobError) -> None:
+def record_timeout(folder: Path, error: UncompletedJobError) -> None:
     """Records that the job will not be queued again."""
     line = f"{error} Raise cluster.time_min or cluster.max_timeouts, then repeat the command."
     Status(folder).write("failed", error=" ".join(line.split()), cause="time")

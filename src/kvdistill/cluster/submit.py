@@ -10,7 +10,7 @@ from rich.console import Console
 from kvdistill import status
 from kvdistill.cluster import job_failures, local, slurm_commands
 from kvdistill.config.cluster import Local, Slurm
-from kvdistill.config.schema import typed
+from kvdistill.config.schema import read_group
 from kvdistill.console import progress as make_progress
 from kvdistill.files import is_complete
 from kvdistill.plan.expand import Plan
@@ -29,7 +29,7 @@ def submit(
     `nodes` come after what they need. With `report`, a cluster also writes the study's report
     once all have ended.
     """
-    settings = typed("cluster", plan.config["cluster"])
+    settings = read_group("cluster", plan.config["cluster"])
     if isinstance(settings, Local):
         return local.run_jobs(nodes, folders, settings)
     missing = [node for node in nodes if not is_complete(folders[node.name])]
@@ -37,10 +37,10 @@ def submit(
         return {}
     if settings.offline:
         check_hub_cache(run.config for run in plan.runs.values())
-    return send(plan, missing, folders, settings, console, report)
+    return submit_to_slurm(plan, missing, folders, settings, console, report)
 
 
-def send(
+def submit_to_slurm(
     plan: Plan,
     missing: Sequence[Node],
     folders: Mapping[str, Path],
@@ -52,14 +52,14 @@ def send(
     from kvdistill.cluster.slurm import Submission  # submitit is slow to import
 
     submission = Submission(plan.root, plan.study, settings, folders, resources_by_node(plan))
-    submission.submit(missing, plan.config["stats"] if report else None)
+    submission.submit_missing(missing, plan.config["stats"] if report else None)
     sent, joined = len(submission.submitted), len(submission.ids) - len(submission.submitted)
     console.print(
         f"submitted {sent} jobs, joined {joined} already queued; "
         f"python launch.py stage=status study={plan.study} shows them",
         soft_wrap=True,
     )
-    return wait(missing, folders, submission.ids) if settings.wait else None
+    return wait_for_jobs(missing, folders, submission.ids) if settings.wait else None
 
 
 def resources_by_node(plan: Plan) -> dict[str, Mapping[str, Any]]:
@@ -67,15 +67,15 @@ def resources_by_node(plan: Plan) -> dict[str, Mapping[str, Any]]:
     return {run.node.name: run.resources for run in plan.runs.values() if run.resources}
 
 
-def wait(
+def wait_for_jobs(
     nodes: Sequence[Node], folders: Mapping[str, Path], ids: Mapping[str, str]
 ) -> dict[str, str]:
     """Stays until none of the jobs is queued any more; the failed ones with their reason."""
     with make_progress() as progress:
         bar = progress.add_task("all jobs", total=len(nodes))
-        while not slurm_commands.queue().keys().isdisjoint(ids[node.name] for node in nodes):
+        while not slurm_commands.read_queue().keys().isdisjoint(ids[node.name] for node in nodes):
             done = sum(is_complete(folders[node.name]) for node in nodes)
             running = [n.name for n in nodes if status.read(folders[n.name])["state"] == "running"]
             progress.update(bar, completed=done, description=f"{len(running)} running")
             time.sleep(WAIT_S)
-    return job_failures.settle({node.name: folders[node.name] for node in nodes})
+    return job_failures.collect_failures({node.name: folders[node.name] for node in nodes})

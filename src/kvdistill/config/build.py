@@ -14,13 +14,13 @@ WAYS = {"_target_", "_partial_"}
 """What a node may say of how it is built; Hydra's other words would pass settings unchecked."""
 
 
-def build(path: str, node: Mapping[str, Any], **runtime: Any) -> Any:
+def build_node(path: str, node: Mapping[str, Any], **runtime: Any) -> Any:
     """Instantiates the node found at `path`; `runtime` are facts that no YAML can know.
 
     Raises ConfigError for a target that is no class of this package, a setting that the target has
     not or of another kind, and for what the target refuses.
     """
-    check(path, node)
+    check_node(path, node)
     try:
         built = instantiate(dict(node), _convert_="object")
         return built(**runtime) if node.get("_partial_") else built
@@ -38,67 +38,67 @@ _fine: set[str] = set()
 """Nodes that were built before, and where: the arms of one command have most of theirs alike."""
 
 
-def try_out(path: str, node: Mapping[str, Any]) -> None:
+def try_build(path: str, node: Mapping[str, Any]) -> None:
     """Raises what `build` raises; the same node is tried once."""
     if (known := f"{path}={node!r}") not in _fine:
-        build(path, node)
+        build_node(path, node)
         _fine.add(known)
 
 
-def check(path: str, node: Mapping[str, Any]) -> None:
+def check_node(path: str, node: Mapping[str, Any]) -> None:
     """Raises ConfigError for a bad target or setting of a node or of one inside it.
 
     A bad target is refused before any target is imported.
     """
-    check_plain(path, node)
-    found = list(nodes(path, node))
-    for where, each in found:
+    check_no_interpolation(path, node)
+    targets = list(walk_targets(path, node))
+    for where, each in targets:
         if not str(each["_target_"]).startswith("kvdistill."):
             raise ConfigError(
                 f"{where}._target_ must lie inside kvdistill., got "
-                f"{types.shown(each['_target_'])}. "
+                f"{types.format_value(each['_target_'])}. "
                 f"Put the strategy in a module of the package."
             )
         if unknown := [key for key in each if str(key).startswith("_") and key not in WAYS]:
             raise ConfigError(f"{where}.{unknown[0]} is no setting. Give settings by their names.")
-    for where, each in found:
-        types.check(where, each, target(where, each))
+    for where, each in targets:
+        types.check_arguments(where, each, resolve_target(where, each))
 
 
-def check_plain(path: str, node: Any) -> None:
+def check_no_interpolation(path: str, node: Any) -> None:
     """Refuses text that Hydra would still replace, by an environment variable for one."""
-    for where, value in types.leaves(path, node):
+    for where, value in types.walk_leaves(path, node):
         if isinstance(value, str) and "${" in value:
             raise ConfigError(
-                f"{where}={types.shown(value)} must not hold ${{ once it is resolved. Leave it out."
+                f"{where}={types.format_value(value)} must not hold ${{ once it is resolved. Leave it out."
             )
 
 
-def target(path: str, node: Mapping[str, Any]) -> Any:
+def resolve_target(path: str, node: Mapping[str, Any]) -> Any:
     """The class that a node is built by: one that a module of this package defines itself.
 
     What a module has only imported is another's, and a function may do anything.
     """
     name = str(node["_target_"])
     try:
-        found = get_object(name)
+        target = get_object(name)
     except (ImportError, ValueError) as error:
         raise ConfigError(f"{path}._target_: {str(error).splitlines()[0]}") from error
-    if not inspect.isclass(found) or f"{found.__module__}.{found.__qualname__}" != name:
+    if not inspect.isclass(target) or f"{target.__module__}.{target.__qualname__}" != name:
         raise ConfigError(
-            f"{path}._target_={types.cut(name)} is no class that a module of kvdistill defines. "
+            f"{path}._target_={types.shorten(name)} is no class that a module of kvdistill defines. "
             f"Name one as module and class."
         )
-    return found
+    return target
 
 
-def nodes(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def walk_targets(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(path, node) of every node with a `_target_`, nested ones too."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield path, node
         for key, value in node.items():
-            yield from nodes(f"{path}.{key}", value)
+            yield from walk_targets(f"{path}.{key}", value)
     elif isinstance(node, list | tuple):
         for place, value in enumerate(node):
-            yield from nodes(f"{path}[{place}]", value)
+            yield from walk_targets(f"{path}[{place}]", value)

@@ -60,34 +60,36 @@ def check_size(path: str, node: Any, depth: int = 0) -> None:
     elif isinstance(node, str):
         if any(0xD800 <= ord(letter) <= 0xDFFF or letter == "\0" for letter in node):
             raise ConfigError(
-                f"{path}={types.shown(node)} holds what no file can. Use other characters."
+                f"{path}={types.format_value(node)} holds what no file can. Use other characters."
             )
     elif isinstance(node, int) and abs(node) > LARGEST:
         raise ConfigError(f"{path} must be from -2**63 to 2**63 - 1. Use a smaller number.")
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check_presence(config: Mapping[str, Any]) -> None:
     """Raises ConfigError for what is missing, or of another kind than the plan reads."""
     for path, kind in READ.items():
-        value = found(config, path)
-        if not types.fits(value, kind):
-            raise ConfigError(f"{path}={types.shown(value)} must be {types.words(kind)}.")
+        value = require_path(config, path)
+        if not types.is_of_kind(value, kind):
+            raise ConfigError(
+                f"{path}={types.format_value(value)} must be {types.describe_kind(kind)}."
+            )
     for path in ROOMS:
-        node = found(config, path)
+        node = require_path(config, path)
         if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
-            raise ConfigError(f"{path} must be one of its choices, got {types.shown(node)}.")
+            raise ConfigError(f"{path} must be one of its choices, got {types.format_value(node)}.")
     if not config["style"]["templates"]:
         raise ConfigError("style.templates is empty. Choose style=cot, direct or mixed.")
     check_model("student", config["student"])
     for name, node in config["teachers"].items():
         check_model(f"teachers.{name}", node)
     for path in BUILT:
-        build.try_out(path, found(config, path))
+        build.try_build(path, require_path(config, path))
 
 
 def check_finite(config: Mapping[str, Any]) -> None:
     """Refuses an infinite number, or one that is none, wherever it stands."""
-    for path, value in types.leaves("", config):
+    for path, value in types.walk_leaves("", config):
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{path}={value} must be a finite number.")
 
@@ -96,18 +98,20 @@ def check_model(path: str, node: Any) -> None:
     """Of a student or teacher, all but its geometry."""
     if not isinstance(node, Mapping):
         raise ConfigError(
-            f"{path} must be a model's node, got {types.shown(node)}. Choose a model."
+            f"{path} must be a model's node, got {types.format_value(node)}. Choose a model."
         )
     for key, value in node.items():
         if key not in MODEL:
-            raise ConfigError(f"{path}.{key} is no setting.{types.nearest(path, key, list(MODEL))}")
-        if not types.fits(value, MODEL[key]):
             raise ConfigError(
-                f"{path}.{key}={types.shown(value)} must be {types.words(MODEL[key])}."
+                f"{path}.{key} is no setting.{types.suggest_key(path, key, list(MODEL))}"
+            )
+        if not types.is_of_kind(value, MODEL[key]):
+            raise ConfigError(
+                f"{path}.{key}={types.format_value(value)} must be {types.describe_kind(MODEL[key])}."
             )
     for key in MODEL:
-        wanted = key not in OPTIONAL or (key == "reads_split" and "build" in node)
-        if key not in node and wanted:
+        required = key not in OPTIONAL or (key == "reads_split" and "build" in node)
+        if key not in node and required:
             raise ConfigError(f"{path}.{key} must be given. Do not remove it.")
     if node["dtype"] not in DTYPES:
         raise ConfigError(
@@ -117,20 +121,20 @@ def check_model(path: str, node: Any) -> None:
         raise ConfigError(f"{path}.build or {path}.pretrained: give exactly one of the two.")
     training: Any = (node.get("build") or {}).get("training")
     for key in ("steps", "batch_size") if training is not None else ():
-        value = found(training, key, f"{path}.build.training.{key}")
-        if not types.fits(value, int):
+        value = require_path(training, key, f"{path}.build.training.{key}")
+        if not types.is_of_kind(value, int):
             raise ConfigError(
-                f"{path}.build.training.{key}={types.shown(value)} must be a whole number."
+                f"{path}.build.training.{key}={types.format_value(value)} must be a whole number."
             )
-    for told in node.get("reads_as") or ():
-        found(node, told, f"{path}.reads_as names {told}, which")
+    for path_read in node.get("reads_as") or ():
+        require_path(node, path_read, f"{path}.reads_as names {path_read}, which")
 
 
-def found(config: Mapping[str, Any], path: str, said: str = "") -> Any:
+def require_path(config: Mapping[str, Any], path: str, subject: str = "") -> Any:
     """The value at a dotted path; where there is none, a ConfigError that begins as said."""
     node: Any = config
     for key in path.split("."):
         if not isinstance(node, Mapping) or key not in node:
-            raise ConfigError(f"{said or path} must be given. Do not remove it.")
+            raise ConfigError(f"{subject or path} must be given. Do not remove it.")
         node = node[key]
     return node

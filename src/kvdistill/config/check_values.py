@@ -25,7 +25,7 @@ DEEPEST, WIDEST = 1_000, 10_000_000
 """Layers, and any other size, of a decoder."""
 
 
-def check_whole(config: Mapping[str, Any]) -> None:
+def check_groups(config: Mapping[str, Any]) -> None:
     """Raises ConfigError for a group taken away; every other check reads them all."""
     for group in GROUPS:
         if not isinstance(config.get(group), Mapping):
@@ -33,19 +33,21 @@ def check_whole(config: Mapping[str, Any]) -> None:
     for group, known in CLOSED.items():
         for key in config[group]:
             if key not in known:
-                raise ConfigError(f"{group}.{key} is no setting.{types.nearest(group, key, known)}")
+                raise ConfigError(
+                    f"{group}.{key} is no setting.{types.suggest_key(group, key, known)}"
+                )
         for key in known:
             if key not in config[group]:
                 raise ConfigError(f"{group}.{key} must be given. Do not remove it.")
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check_values(config: Mapping[str, Any]) -> None:
     """Raises ConfigError for names, numbers and geometries that no run could have."""
     check_names(config)
     weight, warmup = config["loss"]["entropy_weight"], config["train"]["warmup_ratio"]
-    if not types.fits(weight, float) or not math.isfinite(weight):
+    if not types.is_of_kind(weight, float) or not math.isfinite(weight):
         raise ConfigError(
-            f"loss.entropy_weight must be a finite number, got {types.shown(weight)}."
+            f"loss.entropy_weight must be a finite number, got {types.format_value(weight)}."
         )
     if warmup > 1:
         raise ConfigError(f"train.warmup_ratio must be from 0 to 1, got {warmup}.")
@@ -66,22 +68,26 @@ def check_names(config: Mapping[str, Any]) -> None:
     for name in study if isinstance(study, list) else [study]:
         if name is not None and not re.fullmatch(r"\w[\w.+-]*", str(name)):
             raise ConfigError(
-                f"study={types.shown(name)} must be a folder's name: letters, digits, _ . + -. "
+                f"study={types.format_value(name)} must be a folder's name: letters, digits, _ . + -. "
                 f"Use root=FOLDER to put studies elsewhere."
             )
     if not isinstance(root, str) or not root:
-        raise ConfigError(f"root={types.shown(root)} must be a folder. Use root=. for this one.")
+        raise ConfigError(
+            f"root={types.format_value(root)} must be a folder. Use root=. for this one."
+        )
     if not root.isprintable():
-        raise ConfigError(f"root={types.shown(root)} must be printable text on one line.")
+        raise ConfigError(f"root={types.format_value(root)} must be printable text on one line.")
     if not isinstance(config["references"], bool):
-        raise ConfigError(f"references={types.shown(config['references'])} must be true or false.")
+        raise ConfigError(
+            f"references={types.format_value(config['references'])} must be true or false."
+        )
 
 
 def check_geometry(path: str, node: Any) -> None:
     """Refuses a shape that no decoder has."""
     if not isinstance(node, Mapping):
-        raise ConfigError(f"{path} must state the model's shape, got {types.shown(node)}.")
-    types.check(path, node, Geometry)
+        raise ConfigError(f"{path} must state the model's shape, got {types.format_value(node)}.")
+    types.check_arguments(path, node, Geometry)
     missing = [f.name for f in fields(Geometry) if f.default is MISSING and f.name not in node]
     if missing:
         raise ConfigError(f"{path}.{missing[0]} must be given: the model's shape is stated whole.")
@@ -106,4 +112,4 @@ def check_added(overrides: Sequence[str], known: Sequence[str]) -> None:
     for item in overrides:
         name = item.split("=", 1)[0].lstrip("+")
         if item.startswith("+") and re.fullmatch(r"\w+", name) and name not in known:
-            raise ConfigError(f"{name} is no setting.{types.nearest('', name, known)}")
+            raise ConfigError(f"{name} is no setting.{types.suggest_key('', name, known)}")

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from kvdistill.config import types
-from kvdistill.config.structured import structured
+from kvdistill.config.structured import to_dataclass
 from kvdistill.errors import ConfigError
 
 
@@ -79,22 +79,22 @@ ONE_LINE = ("partition", "account", "qos", "constraint", "sbatch", "container", 
 NOT_NEGATIVE = ("gpus", "max_retries")
 
 
-def texts(value: Any) -> list[str]:
+def list_texts(value: Any) -> list[str]:
     """The texts of a setting: itself, those of a list, or none."""
     return [str(each) for each in value] if isinstance(value, list) else [str(value or "")]
 
 
-def kind(node: Mapping[str, Any]) -> type:
+def cluster_type(node: Mapping[str, Any]) -> type:
     """The type of a cluster node. Raises ConfigError for an unknown name."""
     name = node.get("name")
     if not isinstance(name, str) or name not in KINDS:
         raise ConfigError(
-            f"cluster.name={types.cut(str(name))} is no cluster. Choose one of {', '.join(KINDS)}."
+            f"cluster.name={types.shorten(str(name))} is no cluster. Choose one of {', '.join(KINDS)}."
         )
     return KINDS[name]
 
 
-def check(node: Mapping[str, Any], path: str = "cluster") -> None:
+def check_cluster_settings(node: Mapping[str, Any], path: str = "cluster") -> None:
     """Refuses numbers out of bounds, and resources of a kind that are none."""
     for names, least in ((POSITIVE, 1), (NOT_NEGATIVE, 0)):
         for name in names:
@@ -107,7 +107,7 @@ def check(node: Mapping[str, Any], path: str = "cluster") -> None:
     if node.get("mem_gb") is not None and node["mem_gb"] <= 0:
         raise ConfigError(f"{path}.mem_gb must be positive, got {node['mem_gb']}.")
     for name in ONE_LINE:
-        if any(not text.isprintable() for text in texts(node.get(name))):
+        if any(not text.isprintable() for text in list_texts(node.get(name))):
             raise ConfigError(
                 f"{path}.{name}={node[name]!r} must be printable text on one line: it becomes a "
                 f"line of the job's script."
@@ -117,10 +117,10 @@ def check(node: Mapping[str, Any], path: str = "cluster") -> None:
             raise ConfigError(f"{path}.sbatch: {option!r} must read --NAME=VALUE or --NAME.")
     for name, special in (node.get("resources") or {}).items():
         if special is not None:
-            checked_resources(special, f"{path}.resources.{name}")
+            read_resources(special, f"{path}.resources.{name}")
 
 
-def checked_resources(node: Any, path: str) -> dict[str, Any]:
+def read_resources(node: Any, path: str) -> dict[str, Any]:
     """Some fields of Resources, with their types. Raises ConfigError naming a wrong one."""
     known = {field.name for field in fields(Resources)}
     if not isinstance(node, Mapping) or set(node) - known:
@@ -128,7 +128,7 @@ def checked_resources(node: Any, path: str) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: {wrong} is no resource. Use some of {', '.join(sorted(known))}."
         )
-    plain = structured(Resources, node, path, OmegaConf.to_container)
-    found = {str(name): plain[name] for name in node}
-    check(found, path)
-    return found
+    plain = to_dataclass(Resources, node, path, OmegaConf.to_container)
+    resources = {str(name): plain[name] for name in node}
+    check_cluster_settings(resources, path)
+    return resources

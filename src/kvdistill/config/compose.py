@@ -33,17 +33,17 @@ def compose(overrides: Sequence[str]) -> Config:
     Needs Hydra to be initialised (by `hydra.main` or `initialize_config_dir`).
     """
     try:
-        with hydra_guard.no_environment():
-            composed, choices = compose_cache.composed(overrides)
+        with hydra_guard.refuse_environment():
+            composed, choices = compose_cache.compose_cached(overrides)
             config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(explain(error)) from error
+        raise ConfigError(explain_error(error)) from error
     if any(item.startswith("+") for item in overrides):  # what is known costs as much again
         check_values.check_added(overrides, list(known_keys()))
-    return checked(cast("Config", config), choices)
+    return check_config(cast("Config", config), choices)
 
 
-def checked(config: Config, choices: Mapping[str, Any]) -> Config:
+def check_config(config: Config, choices: Mapping[str, Any]) -> Config:
     """The config with Hydra's choices in it, after every check that needs no torch."""
     config["choices"] = {
         group: choice
@@ -51,15 +51,15 @@ def checked(config: Config, choices: Mapping[str, Any]) -> Config:
         if not group.startswith("hydra/") and "@" not in group
     }
     check_shape.check_size("", config)
-    build.check_plain("", config)
+    build.check_no_interpolation("", config)
     if held := next(redact.holders(config), None):
-        raise ConfigError(hydra_guard.told(held))
-    check_values.check_whole(config)
-    check_shape.check(config)
-    trust.check(config, config["trust"])
-    schema.normalise(config)
+        raise ConfigError(hydra_guard.describe_secret(held))
+    check_values.check_groups(config)
+    check_shape.check_presence(config)
+    trust.check_trust(config, config["trust"])
+    schema.normalise_groups(config)
     check_arm(config)
-    check_values.check(config)
+    check_values.check_values(config)
     check_shape.check_finite(config)
     return config
 
@@ -69,7 +69,7 @@ def check_arm(config: Mapping[str, Any]) -> None:
     for path, fixed in config["fixes"].items():
         got = config["choices"].get(path) if path in config["choices"] else None
         if got is None:
-            got = schema.lookup(config, path)
+            got = schema.lookup_path(config, path)
         if got != fixed:
             raise ConfigError(
                 f"{path}={got} contradicts arm={config['arm']}, which fixes {path}={fixed}. "
@@ -77,29 +77,29 @@ def check_arm(config: Mapping[str, Any]) -> None:
             )
 
 
-def explain(error: Exception) -> str:
+def explain_error(error: Exception) -> str:
     """Hydra's or OmegaConf's complaint as one line that names the setting and the way out."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         key = error.override.partition("=")[0]
         return f"{key} cannot be read: {text.splitlines()[0]}. Quote what Hydra reads as its own."
-    if found := re.match(r"ConfigError raised while resolving interpolation: (.*)", text):
-        return f"{getattr(error, 'full_key', None) or 'the config'}: {found[1]}"
+    if match := re.match(r"ConfigError raised while resolving interpolation: (.*)", text):
+        return f"{getattr(error, 'full_key', None) or 'the config'}: {match[1]}"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} must be given: add {error.full_key}=VALUE."
-    if found := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"{found[1]} must be given: add {found[1]}=VALUE."
-    if found := re.match(r"Interpolation key '([^']+)' not found", text):
+    if match := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"{match[1]} must be given: add {match[1]}=VALUE."
+    if match := re.match(r"Interpolation key '([^']+)' not found", text):
         return (
-            f"{getattr(error, 'full_key', None) or 'the config'} takes its value from {found[1]}, "
+            f"{getattr(error, 'full_key', None) or 'the config'} takes its value from {match[1]}, "
             f"which nothing here sets. Choose a scale that sets it, or leave this choice."
         )
-    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
-        group, choice = found.groups()
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, choice = match.groups()
         options = GlobalHydra.instance().config_loader().get_group_options(group)
         return f"{group}={choice} is no choice of {group}. Choose one of {', '.join(options)}."
-    if found := re.search(r"Could not override '([^']+)'", text):
-        key = found[1].split("@")[0]
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match[1].split("@")[0]
         known = list(known_keys())
         if key in known:
             return f"{key} is no setting here: the chosen groups leave it out. Drop it."
@@ -118,13 +118,13 @@ def known_keys() -> Iterator[str]:
     yield from ("layers/map", "loss/balance")
     plain = OmegaConf.to_container(hydra_compose("config"), resolve=False)
     assert isinstance(plain, dict)
-    yield from dotted(plain)
+    yield from walk_keys(plain)
 
 
-def dotted(node: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+def walk_keys(node: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
     """The dotted paths of a nested mapping, inner ones too."""
     for key, value in node.items():
         path = f"{prefix}{key}"
         yield path
         if isinstance(value, Mapping):
-            yield from dotted(value, f"{path}.")
+            yield from walk_keys(value, f"{path}.")

@@ -23,18 +23,18 @@ from kvdistill.errors import ConfigError
 
 LONGEST = 200
 """Characters of a choice, or of a list of them; no file has a name that is much longer."""
-Base = tuple[Any, dict[str, Any]]
+Composed = tuple[Any, dict[str, Any]]
 """What Hydra composed of some choices, unresolved, and all choices as it took them."""
 
 
-class Memory(CachingConfigRepository):
+class CachedRepository(CachingConfigRepository):
     """conf/ as Hydra reads it, each file parsed once; Hydra would copy it and begin again."""
 
     def __init__(self, repository: Any) -> None:
         super().__init__(repository)
-        self.bases: dict[tuple[str, ...], Base] = {}
+        self.bases: dict[tuple[str, ...], Composed] = {}
 
-    def __deepcopy__(self, _: Any) -> "Memory":
+    def __deepcopy__(self, _: Any) -> "CachedRepository":
         return self
 
     def initialize_sources(self, config_search_path: Any) -> None:
@@ -43,29 +43,31 @@ class Memory(CachingConfigRepository):
         super().initialize_sources(config_search_path)
 
 
-def compose_alike_once() -> None:
+def enable_compose_cache() -> None:
     """Remembers from now on, for this initialisation of Hydra."""
-    found = loader()
-    if not isinstance(found.repository, Memory):
-        found.repository = cast("ConfigRepository", Memory(found.repository))
+    config_loader = get_config_loader()
+    if not isinstance(config_loader.repository, CachedRepository):
+        config_loader.repository = cast(
+            "ConfigRepository", CachedRepository(config_loader.repository)
+        )
 
 
-def composed(overrides: Sequence[str]) -> Base:
+def compose_cached(overrides: Sequence[str]) -> Composed:
     """The config of these overrides. Raises what Hydra raises."""
-    found = loader()
-    parsed = OverridesParser.create(config_loader=found).parse_overrides(list(overrides))
-    check_choices(parsed, found.repository)
-    values = Overrides(found.repository, parsed).config_overrides
+    config_loader = get_config_loader()
+    parsed = OverridesParser.create(config_loader=config_loader).parse_overrides(list(overrides))
+    check_choices(parsed, config_loader.repository)
+    values = Overrides(config_loader.repository, parsed).config_overrides
     values = [value for value in values if not value.is_hydra_override()]
     plain = {id(value) for value in values}
     choices = tuple(str(each.input_line) for each in parsed if id(each) not in plain)
-    repository = cast("Any", found.repository)
-    bases = repository.bases if isinstance(repository, Memory) else {}
+    repository = cast("Any", config_loader.repository)
+    bases = repository.bases if isinstance(repository, CachedRepository) else {}
     if choices not in bases:
-        bases[choices] = base(choices)
-    config, taken = copy.deepcopy(bases[choices])
+        bases[choices] = compose_choices(choices)
+    config, group_choices = copy.deepcopy(bases[choices])
     ConfigLoaderImpl._apply_overrides_to_config(values, config)
-    return config, taken
+    return config, group_choices
 
 
 def check_choices(overrides: Sequence[Override], repository: Any) -> None:
@@ -76,10 +78,10 @@ def check_choices(overrides: Sequence[Override], repository: Any) -> None:
             continue
         value = each.value()
         texts = value if isinstance(value, list) else [value]
-        said = str(each.input_line).partition("=")[2]
-        if not all(isinstance(text, str) for text in texts) or len(said) > LONGEST:
+        text = str(each.input_line).partition("=")[2]
+        if not all(isinstance(text, str) for text in texts) or len(text) > LONGEST:
             raise ConfigError(
-                f"{group}={types.cut(said)} is no choice of {group}. --help lists them."
+                f"{group}={types.shorten(text)} is no choice of {group}. --help lists them."
             )
 
 
@@ -90,10 +92,10 @@ def check_command(words: Sequence[str]) -> None:
     for each in parser.parse_overrides(given):
         values = each.sweep_string_iterator() if each.is_sweep_override() else []
         swept = parser.parse_overrides([f"{each.key_or_group}={value}" for value in values])
-        check_choices(swept or [each], loader().repository)
+        check_choices(swept or [each], get_config_loader().repository)
 
 
-def base(choices: Sequence[str]) -> Base:
+def compose_choices(choices: Sequence[str]) -> Composed:
     """What Hydra composes of choices alone."""
     config = hydra_compose("config", list(choices), return_hydra_config=True)
     if config.get("trust"):
@@ -105,8 +107,8 @@ def base(choices: Sequence[str]) -> Base:
     return config, dict(hydra.runtime.choices)
 
 
-def loader() -> ConfigLoaderImpl:
+def get_config_loader() -> ConfigLoaderImpl:
     """Hydra's own."""
-    found = GlobalHydra.instance().config_loader()
-    assert isinstance(found, ConfigLoaderImpl)
-    return found
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    return loader

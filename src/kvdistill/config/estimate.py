@@ -49,7 +49,7 @@ class Estimate:
         return self.gpus[self.kind]
 
 
-def check(node: Mapping[str, Any]) -> None:
+def check_estimate(node: Mapping[str, Any]) -> None:
     """Raises ConfigError for shares out of (0, 1], peaks of 0 and an unknown kind."""
     for key in ("utilisation", "evaluation_utilisation", "disagreement"):
         if not 0 < node[key] <= 1:

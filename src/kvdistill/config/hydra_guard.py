@@ -42,13 +42,13 @@ FIXED: Mapping[str, Any] = {
 
 
 @contextmanager
-def fixed() -> Iterator[None]:
+def guard_hydra_config() -> Iterator[None]:
     """While this lasts, whatever config Hydra loads is checked before Hydra uses it."""
     load = ConfigLoaderImpl.load_configuration
 
     def checked(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
         config = load(self, *args, **kwargs)
-        check(OmegaConf.to_container(config.hydra, resolve=False))
+        check_hydra_node(OmegaConf.to_container(config.hydra, resolve=False))
         return config
 
     ConfigLoaderImpl.load_configuration = checked  # type: ignore[method-assign]
@@ -59,7 +59,7 @@ def fixed() -> Iterator[None]:
 
 
 @contextmanager
-def no_environment() -> Iterator[None]:
+def refuse_environment() -> Iterator[None]:
     """While this lasts, a config that asks for an environment variable is refused.
 
     It would be frozen with every run, and be another run elsewhere.
@@ -78,16 +78,16 @@ def no_environment() -> Iterator[None]:
         OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
 
 
-def check(node: Any) -> None:
+def check_hydra_node(node: Any) -> None:
     """Raises ConfigError for a setting of Hydra's that is not its own, and for a secret."""
-    for path, wanted in FIXED.items():
-        found = node
+    for path, expected in FIXED.items():
+        actual = node
         for key in path.split("."):
-            found = found[key]
-        if found != wanted:
+            actual = actual[key]
+        if actual != expected:
             raise ConfigError(
                 f"hydra.{path} must stay as conf/config.yaml has it, got "
-                f"{redact.masked(repr(found))}. Take it out of the chosen files."
+                f"{redact.masked(repr(actual))}. Take it out of the chosen files."
             )
     check_secrets(node["overrides"]["task"])
 
@@ -96,13 +96,13 @@ def check_shell(cluster: Any, choices: Sequence[str]) -> None:
     """Refuses what jobs run as shell, unless a file of conf/cluster or the command says it."""
     if not isinstance(cluster, Mapping):
         return
-    said = {key: cluster[key] for key in SHELL if cluster.get(key)}
-    if not any(said.get("resources", {}).values()):
-        said.pop("resources", None)
-    if said:
+    shell_settings = {key: cluster[key] for key in SHELL if cluster.get(key)}
+    if not any(shell_settings.get("resources", {}).values()):
+        shell_settings.pop("resources", None)
+    if shell_settings:
         chosen = [item for item in choices if re.match(r"\+*cluster=", item)]
         alone = hydra_compose("config", chosen).cluster
-        for key, value in said.items():
+        for key, value in shell_settings.items():
             if value != alone.get(key):
                 raise ConfigError(
                     f"cluster.{key}={value} becomes part of the jobs' scripts, but a file "
@@ -114,10 +114,10 @@ def check_secrets(overrides: list[str]) -> None:
     """Refuses an override with a token or password in it, which Hydra and plans would keep."""
     for item in overrides:
         if redact.masked(item) != item:
-            raise ConfigError(told(redact.masked(item.split("=", 1)[0])))
+            raise ConfigError(describe_secret(redact.masked(item.split("=", 1)[0])))
 
 
-def told(path: str) -> str:
+def describe_secret(path: str) -> str:
     """What is said of a secret, which is not repeated."""
     return (
         f"{path} holds a token or password, which would be kept with every run. Leave it out: "

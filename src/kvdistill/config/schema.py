@@ -10,7 +10,7 @@ from typing import Any
 
 from kvdistill.config import cluster, estimate, placement, types
 from kvdistill.config.estimate import Estimate
-from kvdistill.config.structured import structured
+from kvdistill.config.structured import to_dataclass
 from kvdistill.errors import ConfigError
 
 
@@ -64,7 +64,7 @@ class KVWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class StatusSettings:
     """How stage=status shows a study."""
 
     watch: bool
@@ -77,7 +77,7 @@ PLAIN: dict[str, type] = {
     "train": Train,
     "kv": KVWeights,
     "estimate": Estimate,
-    "status": Shown,
+    "status": StatusSettings,
 }
 
 SEEDS = 2**32
@@ -101,44 +101,44 @@ NOT_NEGATIVE = (
 )  # fmt: skip
 
 
-def typed(group: str, node: Mapping[str, Any]) -> Any:
+def read_group(group: str, node: Mapping[str, Any]) -> Any:
     """The node of a plain group as its dataclass. Raises ConfigError naming the key."""
-    kind = cluster.kind(node) if group == "cluster" else PLAIN[group]
-    return structured(kind, node, group)
+    kind = cluster.cluster_type(node) if group == "cluster" else PLAIN[group]
+    return to_dataclass(kind, node, group)
 
 
-def normalise(config: dict[str, Any]) -> None:
+def normalise_groups(config: dict[str, Any]) -> None:
     """Gives the plain groups their types in place: 1 and 1.0 are one weight, so one run.
 
     Raises ConfigError for wrong types and for numbers out of bounds.
     """
     for group in (*PLAIN, "cluster"):
-        config[group] = asdict(typed(group, config[group]))
+        config[group] = asdict(read_group(group, config[group]))
     loss = config["loss"]
     for key in WEIGHTS:
         if isinstance(loss[key], int) and not isinstance(loss[key], bool):
             loss[key] = float(loss[key])
-    check(config)
+    check_bounds(config)
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check_bounds(config: Mapping[str, Any]) -> None:
     """Refuses numbers out of bounds in the plain groups and keys."""
     for paths, least, words in ((POSITIVE, 1e-300, "positive"), (NOT_NEGATIVE, 0, "0 or more")):
         for path in paths:
-            value = lookup(config, path)
+            value = lookup_path(config, path)
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"{path} must be a number, got {types.shown(value)}.")
+                raise ConfigError(f"{path} must be a number, got {types.format_value(value)}.")
             if not least <= value < float("inf"):
                 raise ConfigError(f"{path} must be {words}, got {value}.")
     check_seed(config)
-    estimate.check(config["estimate"])
-    cluster.check(config["cluster"])
+    estimate.check_estimate(config["estimate"])
+    cluster.check_cluster_settings(config["cluster"])
     if config["status"]["format"] not in FORMATS:
         raise ConfigError(
             f"status.format={config['status']['format']} is no format. "
             f"Choose one of {', '.join(FORMATS)}."
         )
-    placement.check(config)
+    placement.check_placements(config)
     check_deepspeed(config)
     if config["budget"]["seq_len"] < 2:
         raise ConfigError("budget.seq_len must be at least 2 tokens to predict one, got 1.")
@@ -152,7 +152,7 @@ def check_deepspeed(config: Mapping[str, Any]) -> None:
     zero = given.get("zero_optimization") or {}
     if not isinstance(zero, Mapping):
         raise ConfigError(
-            f"train.deepspeed.zero_optimization={types.shown(zero)} must be a mapping. Use "
+            f"train.deepspeed.zero_optimization={types.format_value(zero)} must be a mapping. Use "
             "train=zero2."
         )
     stage = zero.get("stage", 0)
@@ -182,11 +182,11 @@ def check_seed(config: Mapping[str, Any]) -> None:
     seed = config["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
         raise ConfigError(
-            f"seed must be a whole number of 0 or more, below 2**32, got {types.shown(seed)}."
+            f"seed must be a whole number of 0 or more, below 2**32, got {types.format_value(seed)}."
         )
 
 
-def lookup(config: Mapping[str, Any], path: str) -> Any:
+def lookup_path(config: Mapping[str, Any], path: str) -> Any:
     """The value at a dotted path. Raises KeyError."""
     for key in path.split("."):
         config = config[key]

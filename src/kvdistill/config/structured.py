@@ -14,7 +14,7 @@ _whole: dict[tuple[type, str, str], Any] = {}
 """What was made of a node before: the arms of one command have most of their groups alike."""
 
 
-def structured(
+def to_dataclass(
     kind: type,
     node: Mapping[str, Any],
     path: str,
@@ -25,24 +25,26 @@ def structured(
     Raises ConfigError naming the key below `path`.
     """
     if convert is not OmegaConf.to_object:
-        return made(kind, node, path, convert)
+        return merge_into_dataclass(kind, node, path, convert)
     alike = (kind, path, repr(node))  # tells 1, 1.0 and True apart, as equality does not
     if alike not in _whole:
-        _whole[alike] = made(kind, node, path, convert)
+        _whole[alike] = merge_into_dataclass(kind, node, path, convert)
     return copy.deepcopy(_whole[alike])
 
 
-def made(kind: type, node: Mapping[str, Any], path: str, convert: Callable[[Any], Any]) -> Any:
+def merge_into_dataclass(
+    kind: type, node: Mapping[str, Any], path: str, convert: Callable[[Any], Any]
+) -> Any:
     """The node, typed. Raises as `structured`."""
     try:
         found = convert(OmegaConf.merge(OmegaConf.structured(kind), dict(node)))
     except (OmegaConfBaseException, OverflowError) as error:
-        key = f"{path}.{told}" if (told := getattr(error, "full_key", None)) else path
-        raise ConfigError(f"{key}: {types.cut(str(error).splitlines()[0])}.") from error
+        key = f"{path}.{full_key}" if (full_key := getattr(error, "full_key", None)) else path
+        raise ConfigError(f"{key}: {types.shorten(str(error).splitlines()[0])}.") from error
     if isinstance(found, kind):  # OmegaConf looks at no item of a mapping that it merges
         for name, hint in get_type_hints(kind).items():
-            if not types.fits(value := getattr(found, name), hint):
+            if not types.is_of_kind(value := getattr(found, name), hint):
                 raise ConfigError(
-                    f"{path}.{name}={types.shown(value)} must be {types.words(hint)}."
+                    f"{path}.{name}={types.format_value(value)} must be {types.describe_kind(hint)}."
                 )
     return found

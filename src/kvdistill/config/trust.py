@@ -12,16 +12,16 @@ from kvdistill.errors import ConfigError
 NEEDS = {"trust_remote_code": "runs code of its repository", "pickle": "reads pickled weights"}
 
 
-def check(config: Mapping[str, Any], trusted: Any) -> None:
+def check_trust(config: Mapping[str, Any], trusted: Any) -> None:
     """Raises ConfigError for a model of the config that brings code and is not trusted."""
     if not isinstance(trusted, list) or not all(isinstance(name, str) for name in trusted):
         raise ConfigError(f"trust={trusted!r} must be a list of models, each a path or repository.")
-    check_node("student", config["student"], trusted)
+    check_trusted_node("student", config["student"], trusted)
     for name, node in config["teachers"].items():
-        check_node(f"teachers.{name}", node, trusted)
+        check_trusted_node(f"teachers.{name}", node, trusted)
 
 
-def check_node(path: str, node: Any, trusted: Sequence[str]) -> None:
+def check_trusted_node(path: str, node: Any, trusted: Sequence[str]) -> None:
     """Of one model, and of a model that it is made from."""
     if not isinstance(node, Mapping):
         return
@@ -33,4 +33,4 @@ def check_node(path: str, node: Any, trusted: Sequence[str]) -> None:
                 f"command: trust=[{source}]."
             )
     for key, inner in node.items():
-        check_node(f"{path}.{key}", inner, trusted)
+        check_trusted_node(f"{path}.{key}", inner, trusted)

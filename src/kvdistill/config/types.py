@@ -17,7 +17,7 @@ LONGEST = 120
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-def check(path: str, node: Mapping[str, Any], target: Any) -> None:
+def check_arguments(path: str, node: Mapping[str, Any], target: Any) -> None:
     """Raises ConfigError naming the setting: one that the target has not, or of another kind."""
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     known = list(inspect.signature(target).parameters)
@@ -26,46 +26,46 @@ def check(path: str, node: Mapping[str, Any], target: Any) -> None:
             continue
         if key not in known:
             raise ConfigError(
-                f"{path}.{key} is no setting of {target.__name__}.{nearest(path, key, known)}"
+                f"{path}.{key} is no setting of {target.__name__}.{suggest_key(path, key, known)}"
             )
         hint = hints.get(key, Any)
-        if not fits(value, hint):
-            raise ConfigError(f"{path}.{key}={shown(value)} must be {words(hint)}.")
+        if not is_of_kind(value, hint):
+            raise ConfigError(f"{path}.{key}={format_value(value)} must be {describe_kind(hint)}.")
 
 
-def leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
+def walk_leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
     """Every value of a node that is no mapping and no list, with its path."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from leaves(f"{path}.{key}".lstrip("."), value)
+            yield from walk_leaves(f"{path}.{key}".lstrip("."), value)
     elif isinstance(node, list | tuple):
         for place, value in enumerate(node):
-            yield from leaves(f"{path}[{place}]", value)
+            yield from walk_leaves(f"{path}[{place}]", value)
     else:
         yield path, node
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """The value as an error repeats it: a long one is cut, so that what must hold is still read."""
-    return cut(repr(value))
+    return shorten(repr(value))
 
 
-def cut(text: str) -> str:
+def shorten(text: str) -> str:
     """The text's beginning where it is long."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def nearest(path: str, key: str, known: Sequence[str]) -> str:
+def suggest_key(path: str, key: str, known: Sequence[str]) -> str:
     """The way out of a misspelt key, as the end of an error."""
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f" Did you mean {f'{path}.{close[0]}'.lstrip('.')}?" if close else " Drop it."
 
 
-def fits(value: Any, hint: Any) -> bool:
+def is_of_kind(value: Any, hint: Any) -> bool:
     """Whether a value as YAML gives it is of that kind; a whole number is a number too."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return any(fits(value, part) for part in parts)
+        return any(is_of_kind(value, part) for part in parts)
     if origin is typing.Literal:
         return value in parts
     if hint in (None, types.NoneType):
@@ -82,18 +82,20 @@ def fits(value: Any, hint: Any) -> bool:
     if issubclass(kind, Mapping):
         key, item = parts or (Any, Any)
         return isinstance(value, Mapping) and all(
-            fits(k, key) and fits(v, item) for k, v in value.items()
+            is_of_kind(k, key) and is_of_kind(v, item) for k, v in value.items()
         )
     if issubclass(kind, Sequence):
-        return isinstance(value, list | tuple) and all(fits(v, *parts[:1] or (Any,)) for v in value)
+        return isinstance(value, list | tuple) and all(
+            is_of_kind(v, *parts[:1] or (Any,)) for v in value
+        )
     return True
 
 
-def words(hint: Any) -> str:
+def describe_kind(hint: Any) -> str:
     """The kind in words, as an error says it."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(words(part) for part in parts)
+        return " or ".join(describe_kind(part) for part in parts)
     if origin is typing.Literal:
         return " or ".join(map(str, parts))
     if hint in (None, types.NoneType):
@@ -101,7 +103,7 @@ def words(hint: Any) -> str:
     if hint in WORDS:
         return WORDS[hint]
     if inspect.isclass(origin) and issubclass(origin, Mapping):
-        return f"a mapping to {words(parts[1])}" if parts else "a mapping"
+        return f"a mapping to {describe_kind(parts[1])}" if parts else "a mapping"
     if inspect.isclass(origin) and issubclass(origin, Sequence):
-        return f"a list, each {words(parts[0])}"
+        return f"a list, each {describe_kind(parts[0])}"
     return "another value"

@@ -130,8 +130,8 @@ def _parts(template: str, setting: str) -> list[tuple[str, str | None]]:
 def _text(row: Mapping[str, Any], name: str, place: str, field: str) -> str:
     if name not in row:
         raise ConfigError(
-            f"{place}, field {field}: no column {types.shown(name)} among "
-            f"{types.shown(sorted(row))}. Change the mapping or the row."
+            f"{place}, field {field}: no column {types.format_value(name)} among "
+            f"{types.format_value(sorted(row))}. Change the mapping or the row."
         )
     value = row[name]
     if isinstance(value, list) and all(isinstance(each, str) for each in value):

@@ -6,21 +6,21 @@ from typing import Any
 
 from kvdistill.config.compose import Config
 from kvdistill.config.estimate import Estimate
-from kvdistill.config.schema import typed
+from kvdistill.config.schema import read_group
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.run_cost import Cost
 from kvdistill.geometry import Geometry
 from kvdistill.plan import flops
-from kvdistill.plan.expand import Plan, Run
+from kvdistill.plan.expand import Plan, PlannedRun
 
 
 @dataclass(frozen=True)
-class Arm:
+class PricedArm:
     """Runs of one recipe."""
 
     label: str
-    runs: Sequence[Run]
-    each: Cost
+    runs: Sequence[PlannedRun]
+    run_cost: Cost
 
     @property
     def config(self) -> Config:
@@ -28,7 +28,7 @@ class Arm:
         return self.runs[0].config
 
 
-def grouped(plan: Plan, estimate: Estimate) -> list[Arm]:
+def group_by_recipe(plan: Plan, estimate: Estimate) -> list[PricedArm]:
     """The plan's runs by recipe, each under the first label that asks for it."""
     labels: dict[str, str] = {}
     for name, question in plan.questions.items():
@@ -37,33 +37,35 @@ def grouped(plan: Plan, estimate: Estimate) -> list[Arm]:
                 labels.setdefault(identity, f"{label} ({name})")
     for name, identity in plan.references.items():
         labels.setdefault(identity, f"teacher {name}")
-    by_recipe: dict[str, list[Run]] = {}
+    by_recipe: dict[str, list[PlannedRun]] = {}
     for run in plan.runs.values():
         by_recipe.setdefault(run.recipe, []).append(run)
     return [
-        Arm(
-            labels[runs[0].identity], runs, run_cost.of_run(runs[0].config, runs[0].steps, estimate)
+        PricedArm(
+            labels[runs[0].identity],
+            runs,
+            run_cost.estimate_run(runs[0].config, runs[0].steps, estimate),
         )
         for runs in by_recipe.values()
     ]
 
 
-def built(plan: Plan) -> Cost:
+def artifact_cost(plan: Plan) -> Cost:
     """Training the teachers that the project makes itself, and filling stores."""
-    found = Cost()
+    cost = Cost()
     for node in plan.artifacts.values():
         training = (node.recipe.get("model") or {}).get("build", {}).get("training")
         if training:
-            budget = typed("budget", plan.config["budget"])
+            budget = read_group("budget", plan.config["budget"])
             tokens = training["steps"] * training["batch_size"] * budget.seq_len
-            load = flops.Load.nominal(tokens, budget.seq_len)
-            found += Cost(teachers=flops.training(Geometry.of(node.recipe["model"]), load))
-    for config, teacher in stores(plan).values():
-        found += run_cost.of_store(config, teacher)
-    return found
+            load = flops.TokenLoad.nominal(tokens, budget.seq_len)
+            cost += Cost(teachers=flops.training_flops(Geometry.of(node.recipe["model"]), load))
+    for config, teacher in list_stores(plan).values():
+        cost += run_cost.estimate_store(config, teacher)
+    return cost
 
 
-def stores(plan: Plan) -> dict[str, tuple[Config, Mapping[str, Any]]]:
+def list_stores(plan: Plan) -> dict[str, tuple[Config, Mapping[str, Any]]]:
     """The plan's stores: name -> a run that reads it, and its teacher."""
     return {
         run.node.needs[f"kv.{role}"]: (run.config, teacher)
@@ -73,6 +75,6 @@ def stores(plan: Plan) -> dict[str, tuple[Config, Mapping[str, Any]]]:
     }
 
 
-def gib(size: int) -> str:
+def format_bytes(size: int) -> str:
     """Bytes in GiB, MiB where small."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill.config import types
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.config.estimate import Estimate, Gpu
-from kvdistill.config.schema import typed
+from kvdistill.config.schema import read_group
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.layers.from_config import mapped
 from kvdistill.plan import flops, memory
 from kvdistill.plan.budget import global_batch
-from kvdistill.plan.graph import stored
+from kvdistill.plan.graph import find_store_spec
 
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
@@ -52,63 +52,63 @@ class Cost:
         return trained + self.evaluation / (rate * estimate.evaluation_utilisation)
 
 
-def of_run(config: Config, steps: int, estimate: Estimate) -> Cost:
+def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     """One run: training, if it trains, and scoring. What it reads from a store is paid there."""
     student = Geometry.of(config["student"])
-    items = sum(item_counts(config, estimate).values())
-    scored = flops.forward(student, flops.Load(items * estimate.tokens_per_item, 0))
+    items = sum(count_items(config, estimate).values())
+    scored = flops.forward_flops(student, flops.TokenLoad(items * estimate.tokens_per_item, 0))
     if not config["trained"]:
         return Cost(evaluation=scored)
-    budget = typed("budget", config["budget"])
+    budget = read_group("budget", config["budget"])
     tokens = steps * global_batch(budget) * budget.seq_len
-    load = flops.Load.nominal(tokens, budget.seq_len)
-    trained = flops.training(student, load)
+    load = flops.TokenLoad.nominal(tokens, budget.seq_len)
+    trained = flops.training_flops(student, load)
     if config["train"]["gradient_checkpointing"]:
-        trained += flops.recomputed(student, load)
-    live = [] if stored(config["source"]) else config["teachers"].values()
-    taught = sum(capture(config, node, load) for node in live)
+        trained += flops.recomputation_flops(student, load)
+    live = [] if find_store_spec(config["source"]) else config["teachers"].values()
+    taught = sum(count_capture_flops(config, node, load) for node in live)
     return Cost(tokens, trained, taught, scored)
 
 
-def memory_of(config: Config) -> dict[str, int]:
+def estimate_memory(config: Config) -> dict[str, int]:
     """Bytes on a rank's GPU, by model."""
-    budget, train = typed("budget", config["budget"]), config["train"]
-    batch = memory.Batch(budget.batch_size, budget.seq_len)
-    found = {
-        "student": memory.student(
+    budget, train = read_group("budget", config["budget"]), config["train"]
+    batch = memory.RankBatch(budget.batch_size, budget.seq_len)
+    bytes_by_model = {
+        "student": memory.student_bytes(
             Geometry.of(config["student"]), WEIGHT_BYTES[config["student"]["dtype"]], batch,
             compute_bytes=2 if train["bf16"] else 4, checkpointing=train["gradient_checkpointing"],
         )
     }  # fmt: skip
-    for node in () if stored(config["source"]) else config["teachers"].values():
-        read = layers_read(config, node)
-        found[node["name"]] = memory.teacher(
+    for node in () if find_store_spec(config["source"]) else config["teachers"].values():
+        read = list_layers_read(config, node)
+        bytes_by_model[node["name"]] = memory.teacher_bytes(
             Geometry.of(node), WEIGHT_BYTES[node["dtype"]], batch,
             deepest=max(read), read=len(read),
             shard=(node.get("placement") or {}).get("shard", "none"), ranks=budget.num_gpus,
         )  # fmt: skip
-    return found
+    return bytes_by_model
 
 
-def of_store(config: Config, teacher: Mapping[str, Any]) -> Cost:
+def estimate_store(config: Config, teacher: Mapping[str, Any]) -> Cost:
     """Filling one teacher's store: it reads each of the student's texts once."""
     seq_len = config["budget"]["seq_len"]
-    load = flops.Load.nominal(texts(config) * seq_len, seq_len)
-    return Cost(teachers=capture(config, teacher, load))
+    load = flops.TokenLoad.nominal(count_texts(config) * seq_len, seq_len)
+    return Cost(teachers=count_capture_flops(config, teacher, load))
 
 
-def capture(config: Config, teacher: Mapping[str, Any], load: flops.Load) -> int:
+def count_capture_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:
     """A teacher's forward up to the deepest layer that a step needs."""
-    return flops.capture(Geometry.of(teacher), load, max(layers_read(config, teacher)))
+    return flops.capture_flops(Geometry.of(teacher), load, max(list_layers_read(config, teacher)))
 
 
-def layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
+def list_layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
     """The teacher's layers whose K and V a step needs, from 0."""
     sources = mapped(config, Geometry.of(teacher))
     return sorted({layer for source in sources for layer in source.teachers})
 
 
-def item_counts(config: Config, estimate: Estimate) -> dict[str, int]:
+def count_items(config: Config, estimate: Estimate) -> dict[str, int]:
     """Items of the tasks in the macro average; a task of unknown size is left out."""
     limit = config["tasks"]["limit"]
     known = {
@@ -119,44 +119,44 @@ def item_counts(config: Config, estimate: Estimate) -> dict[str, int]:
     return {task: min((limit or {}).get(task, count), count) for task, count in known.items()}
 
 
-def texts(config: Config) -> int:
+def count_texts(config: Config) -> int:
     """Distinct texts of the student's half: its rows in every style.
 
     Where the split sets no cap the source is counted, before near copies are dropped.
     """
-    split = build("data.split", config["data"]["split"])
+    split = build_node("data.split", config["data"]["split"])
     rows = split.max_student_rows
     if rows is None:
         share = split.ratios[0] / (2 if split.teacher_separate else 1)
-        rows = round(len(build("data.source", config["data"]["source"]).records()) * share)
+        rows = round(len(build_node("data.source", config["data"]["source"]).records()) * share)
     return int(rows) * len(config["style"]["templates"])
 
 
-def epochs(config: Config, steps: int) -> float:
+def count_epochs(config: Config, steps: int) -> float:
     """How often training reads each text."""
-    return steps * global_batch(typed("budget", config["budget"])) / texts(config)
+    return steps * global_batch(read_group("budget", config["budget"])) / count_texts(config)
 
 
-def store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
+def estimate_store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
     """A teacher's K and V over the student's texts, each at its full length."""
-    tokens = texts(config) * config["budget"]["seq_len"]
+    tokens = count_texts(config) * config["budget"]["seq_len"]
     keep = config["compression"].get("keep", 1.0)
-    if not types.fits(keep, int | float):
-        raise ConfigError(f"compression.keep={types.shown(keep)} must be a number.")
+    if not types.is_of_kind(keep, int | float):
+        raise ConfigError(f"compression.keep={types.format_value(keep)} must be a number.")
     share = keep if isinstance(keep, float) else min(1.0, keep / config["budget"]["seq_len"])
-    spec = stored(config["source"])
+    spec = find_store_spec(config["source"])
     each = BYTES[spec["dtype"] if spec else "bfloat16"]
-    layers = len(layers_read(config, teacher))
+    layers = len(list_layers_read(config, teacher))
     return round(2 * tokens * share * layers * Geometry.of(teacher).kv_width * each)
 
 
-def free_bytes(root: Path) -> int:
+def read_free_bytes(root: Path) -> int:
     """Room where artefacts will lie."""
-    there = next(path for path in (root, *root.resolve().parents) if path.is_dir())
-    return shutil.disk_usage(there).free
+    existing_folder = next(path for path in (root, *root.resolve().parents) if path.is_dir())
+    return shutil.disk_usage(existing_folder).free
 
 
-def wall_hours(hours: Iterable[float], at_once: int) -> float:
+def estimate_wall_hours(hours: Iterable[float], at_once: int) -> float:
     """How long jobs of these lengths take, so many at a time: the longest first."""
     slots = [0.0] * max(at_once, 1)
     for each in sorted(hours, reverse=True):

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from kvdistill.config.estimate import Estimate
-from kvdistill.config.schema import typed
+from kvdistill.config.schema import read_group
 from kvdistill.estimate import run_cost
-from kvdistill.estimate.plan_cost import Arm, gib, stores
+from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.expand import Plan
 from kvdistill.stats.power import detectable
@@ -15,12 +15,12 @@ LARGEST_DEVIATION = 0.01
 """Of the steps' tokens from budget.total_tokens (STUDY.md A1)."""
 
 
-def warnings(plan: Plan, arms: Sequence[Arm], estimate: Estimate) -> Iterator[str]:
+def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> Iterator[str]:
     """What a reviewer, or the machine, would object to."""
     trained = [arm for arm in arms if arm.config["trained"]]
     if len({arm.runs[0].steps for arm in trained}) > 1:
         yield "arms train for different numbers of steps, so their scores do not compare."
-    yield from dict.fromkeys(one for arm in trained for one in doubts(arm, estimate))
+    yield from dict.fromkeys(one for arm in trained for one in warn_of_arm(arm, estimate))
     for name, question in plan.questions.items():
         few = [
             label for label, seeds in question["arms"].items()
@@ -31,11 +31,11 @@ def warnings(plan: Plan, arms: Sequence[Arm], estimate: Estimate) -> Iterator[st
                 f"{name}: {', '.join(few)} with fewer than {FEWEST_SEEDS} seeds; no claim about a "
                 f"recipe will be made. Add seed=42,43,44."
             )
-    free = run_cost.free_bytes(plan.root)
-    size = sum(run_cost.store_bytes(*each) for each in stores(plan).values())
+    free = run_cost.read_free_bytes(plan.root)
+    size = sum(run_cost.estimate_store_bytes(*each) for each in list_stores(plan).values())
     if size > free:
         yield (
-            f"{gib(size)} of KV stores do not fit into the {gib(free)} free at "
+            f"{format_bytes(size)} of KV stores do not fit into the {format_bytes(free)} free at "
             f"root={plan.root}: use source=online, a smaller compression.keep, or another root."
         )
     if plan.unresolved:
@@ -46,46 +46,46 @@ def warnings(plan: Plan, arms: Sequence[Arm], estimate: Estimate) -> Iterator[st
         )
 
 
-def doubts(arm: Arm, estimate: Estimate) -> Iterator[str]:
+def warn_of_arm(arm: PricedArm, estimate: Estimate) -> Iterator[str]:
     """Of one arm's budget and memory."""
-    budget, steps = typed("budget", arm.config["budget"]), arm.runs[0].steps
+    budget, steps = read_group("budget", arm.config["budget"]), arm.runs[0].steps
     tokens = steps * global_batch(budget) * budget.seq_len
     if abs(tokens / budget.total_tokens - 1) > LARGEST_DEVIATION:
         yield (
             f"{steps} steps are {tokens} tokens, {abs(tokens / budget.total_tokens - 1):.1%} off "
             f"budget.total_tokens={budget.total_tokens}; the limit is {LARGEST_DEVIATION:.0%}."
         )
-    needed = sum(run_cost.memory_of(arm.config).values()) / 2**30
-    there = estimate.gpu.memory_gib
-    if there is not None and needed > there:
+    needed = sum(run_cost.estimate_memory(arm.config).values()) / 2**30
+    gpu_memory_gib = estimate.gpu.memory_gib
+    if gpu_memory_gib is not None and needed > gpu_memory_gib:
         names = ", ".join(node["name"] for node in arm.config["teachers"].values()) or "no teacher"
         yield (
-            f"with {names} a rank needs about {needed:.0f} GiB, and {estimate.kind} has {there:g}: "
+            f"with {names} a rank needs about {needed:.0f} GiB, and {estimate.kind} has {gpu_memory_gib:g}: "
             f"use a smaller budget.batch_size with more budget.grad_accum, "
             f"placement.shard=zero3 or zero3_offload for the teachers, or source=store."
         )
-    if (times := run_cost.epochs(arm.config, steps)) > estimate.max_epochs:
+    if (times := run_cost.count_epochs(arm.config, steps)) > estimate.max_epochs:
         yield (
-            f"training reads each of the {run_cost.texts(arm.config)} texts {times:.0f} times (style "
+            f"training reads each of the {run_cost.count_texts(arm.config)} texts {times:.0f} times (style "
             f"{arm.config['choices']['style']}), above {estimate.max_epochs:g}: expect "
             f"overfitting, or lower budget.total_tokens."
         )
 
 
-def effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
+def describe_effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
     """The smallest true difference of macro averages that would be found 8 times in 10."""
-    counts = run_cost.item_counts(plan.config, estimate)
+    counts = run_cost.count_items(plan.config, estimate)
     if unknown := [task for task in plan.config["tasks"]["tasks"] if task not in counts]:
         yield f"Detectable differences are not known: estimate.items lacks {', '.join(unknown)}."
         return
     seeds = {len(s) for q in plan.questions.values() for s in q["arms"].values()}
     for number in sorted(seeds):
         effect = minimum_effect(number, estimate, counts)
-        said = (
+        smallest_effect = (
             "none is, from one seed" if effect is None else f"{effect:.1f} points of macro average"
         )
         yield (
-            f"Detectable with {number} seeds: {said} (80 % power, 95 % intervals; one arm's spread "
+            f"Detectable with {number} seeds: {smallest_effect} (80 % power, 95 % intervals; one arm's spread "
             f"over seeds {estimate.seed_sd:g} points, {estimate.disagreement:.0%} of items differ)."
         )
 

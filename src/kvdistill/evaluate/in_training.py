@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.evaluate.harness import evaluate, load_tasks
 from kvdistill.evaluate.isolation import quiet
 from kvdistill.evaluate.leak_check import drawn_from
@@ -28,7 +28,9 @@ GENERAL = "test_questions"
 def scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> Score:
     """Scores a student: split -> {macro, each task}; it is left as it was, random states too."""
     tokenizer = load.tokenizer(config["student"], "student", needs.get("student"))
-    suite = small(build("tasks", config["tasks"]), needs["split"], config["train"]["eval_items"])
+    suite = small(
+        build_node("tasks", config["tasks"]), needs["split"], config["train"]["eval_items"]
+    )
 
     def score(student: PreTrainedModel) -> dict[str, dict[str, float]]:
         found = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from lm_eval.api.task import Task
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.data import split as splitting
 from kvdistill.data.build import LeakError, Settings, documents
 from kvdistill.data.build import validate as compare
@@ -36,9 +36,9 @@ def validate(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
     Raises LeakError with the report of a leak, ArtifactError for files that are no split, and
     UserError where no task has data.
     """
-    suite: Suite = build("tasks", recipe["tasks"])
+    suite: Suite = build_node("tasks", recipe["tasks"])
     settings = Settings(
-        **{room: build(f"data.{room}", recipe["data"][room]) for room in ("split", "leakage")}
+        **{room: build_node(f"data.{room}", recipe["data"][room]) for room in ("split", "leakage")}
     )
     with quiet():
         tasks, missing = load_tasks(suite, own_rows(split))
@@ -67,7 +67,7 @@ def calibration(recipe: Mapping[str, Any], split: Path) -> Iterator[Documents]:
     wanted = recipe["calibration_rows"]
     if wanted is None:
         return
-    texts = len(build("style", recipe["style"]).templates)
+    texts = len(build_node("style", recipe["style"]).templates)
     rows = splitting.read(split).train_teachers
     # As train/calibrate.py counts: rendered texts, a quarter more to judge the fit on.
     chosen = evenly(len(rows) * texts, wanted + max(wanted // 4, 2))

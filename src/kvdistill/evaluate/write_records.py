@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.data.build import REPORT
 from kvdistill.errors import ArtifactError
 from kvdistill.evaluate import aggregate
@@ -42,7 +42,7 @@ def write(
 
     Raises ArtifactError where the items are not those that were checked for leaks.
     """
-    suite = build("tasks", config["tasks"])
+    suite = build_node("tasks", config["tasks"])
     began = time.monotonic()
     artifacts = needs["split"].parent
     found = evaluate(model, tokenizer, suite, own_rows(needs["split"]), progress, artifacts)

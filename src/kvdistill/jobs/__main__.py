@@ -23,7 +23,7 @@ from kvdistill import manifest
 from kvdistill.console import say
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
-from kvdistill.jobs.failure_cause import cause
+from kvdistill.jobs.failure_cause import classify_failure
 from kvdistill.jobs.rendezvous import Failure, Ranks
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.world_size import world_size
@@ -46,91 +46,93 @@ def main(folder: Path) -> int:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     status = Status(folder)
     try:
-        ranks = Ranks.of(os.environ)
+        ranks = Ranks.from_environment(os.environ)
         if ranks.rank > 0:
-            return follow(folder, ranks)
+            return run_other_rank(folder, ranks)
         ranks.meet(lambda failure: status.write("failed", error=failure[1]))
     except UserError as error:
         status.write("failed", error=str(error))
         return 2
     try:
         with SoftFileLease(f"{folder}.lease", lease_duration=LEASE_S):
-            return lead(folder, ranks, status)
+            return run_rank_zero(folder, ranks, status)
     finally:
         ranks.leave()
 
 
-def lead(folder: Path, ranks: Ranks, status: Status) -> int:
+def run_rank_zero(folder: Path, ranks: Ranks, status: Status) -> int:
     """What a process alone does, and rank 0 of several."""
     if is_complete(folder):
-        ranks.tell("turn", "done")
+        ranks.send("turn", "done")
         return 0
-    ranks.tell("turn", "begin")
+    ranks.send("turn", "begin")
     remove_parts(folder)
-    heard = Warned(status)
-    logging.getLogger("kvdistill").addHandler(heard)
+    warning_handler = Warned(status)
+    logging.getLogger("kvdistill").addHandler(warning_handler)
     try:
         status.write("running", step=0, steps=0)
-        work(folder, ranks, status)
+        build_folder(folder, ranks, status)
     except Interrupted:
         status.write("queued")
         raise
     except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
-        own = failure(error, folder)
-        code, line = ranks.fail(own)
+        own_failure = describe_failure(error, folder)
+        code, line = ranks.report_failure(own_failure)
         try:
-            why = cause(error) if line == own[1] else "error"
+            why = classify_failure(error) if line == own_failure[1] else "error"
             status.write("failed", error=line, cause=why)
             say(traceback.format_exc())
         except OSError as second:  # a full disk takes neither
             return NO_SPACE if second.errno == errno.ENOSPC else code
         return code
     finally:
-        logging.getLogger("kvdistill").removeHandler(heard)
+        logging.getLogger("kvdistill").removeHandler(warning_handler)
     status.write("done")
-    ranks.tell("finished", "")
+    ranks.send("finished", "")
     return 0
 
 
-def follow(folder: Path, ranks: Ranks) -> int:
+def run_other_rank(folder: Path, ranks: Ranks) -> int:
     """What every other rank does: its part of the work, then waits for rank 0 to finish."""
     ranks.meet(lambda _: None)
     try:
-        if ranks.hear("turn") == "done":
+        if ranks.receive("turn") == "done":
             return 0
-        work(folder, ranks, None)
-        ranks.hear("finished")
+        build_folder(folder, ranks, None)
+        ranks.receive("finished")
     except Exception as error:  # noqa: BLE001 - the last frame
         say(traceback.format_exc())
-        return ranks.fail(failure(error, folder))[0]
+        return ranks.report_failure(describe_failure(error, folder))[0]
     finally:
         ranks.leave()
     return 0
 
 
-def full(folder: Path) -> str:
+def describe_full_disk(folder: Path) -> str:
     """What is said where there is no room."""
     return f"no space is left on the disk of {folder}. Make room and repeat the command"
 
 
-def failure(error: Exception, folder: Path) -> Failure:
+def describe_failure(error: Exception, folder: Path) -> Failure:
     """The exit code, and the one line that says why."""
     if not isinstance(error, UserError) and os.strerror(NO_SPACE) in str(error):
-        return 1, full(folder)  # of the system, or of safetensors, which has a type of its own
+        return 1, describe_full_disk(
+            folder
+        )  # of the system, or of safetensors, which has a type of its own
     line = " ".join(str(error).split()) or type(error).__name__
-    named = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
-    return (2 if isinstance(error, ConfigError) else 1), named
+    typed_line = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
+    return (2 if isinstance(error, ConfigError) else 1), typed_line
 
 
-def work(folder: Path, ranks: Ranks, status: Status | None) -> None:
+def build_folder(folder: Path, ranks: Ranks, status: Status | None) -> None:
     """Does what the frozen config asks for; rank 0 then completes the folder with its manifest."""
     began = time.monotonic()
     node = read_recipe(folder)
-    ranks.expect(world_size(node.kind, node.recipe))
+    ranks.check_world_size(world_size(node.kind, node.recipe))
     from kvdistill.jobs.builders import BUILDERS  # imports torch
 
     ranks.connect()
-    artifacts = artifacts_folder(folder)
+    artifacts = find_artifacts_folder(folder)
     needs = {role: artifacts / name for role, name in node.needs.items()}
     for need in needs.values():
         manifest.verify(need)
@@ -141,7 +143,7 @@ def work(folder: Path, ranks: Ranks, status: Status | None) -> None:
         manifest.write(folder, node.kind, node.needs, facts | preregistration.recorded(folder))
 
 
-def artifacts_folder(folder: Path) -> Path:
+def find_artifacts_folder(folder: Path) -> Path:
     """ROOT/artifacts, from an artefact's folder or from ROOT/runs/STUDY/runs/RUN."""
     parent = folder.resolve().parent
     return parent if parent.name == "artifacts" else parent.parents[2] / "artifacts"

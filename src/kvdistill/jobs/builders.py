@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill import distributed
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.data.build import REPORT, LeakError, Settings
 from kvdistill.data.build import build as build_data
@@ -28,9 +28,9 @@ Progress = Callable[[int, int], None]
 def build_split(recipe: Recipe, _: Needs, folder: Path, __: Progress) -> dict[str, Any]:
     """Train halves, val and test, with their validation report."""
     data = recipe["data"]
-    source = build("data.source", data["source"])
-    rooms = {name: build(f"data.{name}", data[name]) for name in ("split", "leakage")}
-    with refused(folder):
+    source = build_node("data.source", data["source"])
+    rooms = {name: build_node(f"data.{name}", data[name]) for name in ("split", "leakage")}
+    with keep_leak_report(folder):
         report = build_data(source, Settings(**rooms), folder)
     return {"files_sha256": report["files"]}
 
@@ -39,7 +39,7 @@ def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) ->
     """The split checked against all that runs are scored on; what it left out is said again."""
     from kvdistill.evaluate.leak_check import validate  # lm-eval is slow to import
 
-    with refused(folder):
+    with keep_leak_report(folder):
         report = validate(recipe, needs["split"])
     report |= {"dropped": read_json(needs["split"] / REPORT)["dropped"]}
     write_json(folder / REPORT, report)
@@ -47,7 +47,7 @@ def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) ->
 
 
 @contextmanager
-def refused(folder: Path) -> Iterator[None]:
+def keep_leak_report(folder: Path) -> Iterator[None]:
     """Leaves the report of a leak in the folder, which gets no manifest and so is no artefact."""
     try:
         yield
@@ -62,19 +62,19 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
     out = folder / "model"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    maker = build("build", node["build"])
+    maker = build_node("build", node["build"])
     maker.build(Geometry.of(node), needs.get("split"), out, progress)
     return {}
 
 
-def do_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
     """Trains if the arm trains, on every rank; then rank 0 evaluates and writes the records."""
     from kvdistill.evaluate import write_records  # lm-eval is slow to import
     from kvdistill.report.model_card import complete
     from kvdistill.report.run_figures import run_figures
 
     config = dict(recipe)
-    facts = trained_on(config, needs, folder, progress) if config["trained"] else {}
+    facts = train_run(config, needs, folder, progress) if config["trained"] else {}
     if not distributed.leads():
         return {}
     trained = folder if config["trained"] else needs.get("student")
@@ -89,7 +89,7 @@ def do_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> di
     return {"arm": config["arm"], "seed": config["seed"], "ledger": facts}
 
 
-def trained_on(config: Config, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+def train_run(config: Config, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
     """Trains, with task metrics on the way where they are asked for; returns the ledger."""
     from kvdistill.evaluate.in_training import scorer  # lm-eval is slow to import
 
@@ -103,5 +103,5 @@ BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] =
     "model": build_model,
     "calibration": calibrate.build,
     "kv": build_store.build,
-    "run": do_run,
+    "run": build_run,
 }

@@ -19,7 +19,7 @@ MEMORY_TYPES = {"MemoryError", "OutOfMemoryError"}
 MEMORY_WORDS = re.compile(r"out of memory|can't allocate memory|Cannot allocate memory")
 
 
-def cause(error: BaseException) -> str:
+def classify_failure(error: BaseException) -> str:
     """config, memory, node or error.
 
     `node`: the same job may succeed elsewhere. `memory` and `config` fail the same way each time.

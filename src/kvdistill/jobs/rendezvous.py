@@ -43,7 +43,7 @@ class Ranks:
     watcher: threading.Thread | None = None
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> "Ranks":
+    def from_environment(cls, environment: Mapping[str, str]) -> "Ranks":
         """Raises ConfigError where only some of the variables are set, or are no numbers."""
         if "RANK" not in environment and "WORLD_SIZE" not in environment:
             return cls()
@@ -59,12 +59,12 @@ class Ranks:
             raise ConfigError(f"RANK, WORLD_SIZE and LOCAL_RANK must be numbers: {error}") from None
         return cls(rank, size, local)
 
-    def expect(self, wanted: int) -> None:
+    def check_world_size(self, world_size: int) -> None:
         """Raises ConfigError where the job wants another number of processes."""
-        if self.size != wanted:
+        if self.size != world_size:
             raise ConfigError(
-                f"budget.num_gpus gives this job {wanted} process{'es' if wanted > 1 else ''}, but "
-                f"WORLD_SIZE is {self.size}. Start {wanted}, or divide the batch otherwise: "
+                f"budget.num_gpus gives this job {world_size} process{'es' if world_size > 1 else ''}, but "
+                f"WORLD_SIZE is {self.size}. Start {world_size}, or divide the batch otherwise: "
                 f"batch_size x num_gpus x grad_accum must stay."
             )
 
@@ -79,7 +79,7 @@ class Ranks:
 
         self.store, _, _ = next(rendezvous("env://", timeout=MEETING))
         self.watcher = threading.Thread(
-            target=self.watch, args=(self.store.clone(), failed), daemon=True
+            target=self.watch_for_failure, args=(self.store.clone(), failed), daemon=True
         )
         self.watcher.start()
 
@@ -101,14 +101,14 @@ class Ranks:
             timeout=COLLECTIVE,
         )
 
-    def watch(self, store: Any, failed: Callable[[Failure], None]) -> None:
+    def watch_for_failure(self, store: Any, failed: Callable[[Failure], None]) -> None:
         """Records another rank's failure, and ends this one if it hangs in a collective."""
         failure: Failure | None = None
         while failure is None:
             if self.ended.wait(POLL_S):
                 return
             try:
-                failure = said(store)
+                failure = read_failure(store)
             except RuntimeError:
                 failure = (1, "rank 0 is gone")
         failed(failure)
@@ -118,18 +118,18 @@ class Ranks:
             failed(failure)
             os._exit(failure[0])
 
-    def tell(self, key: str, value: str) -> None:
+    def send(self, key: str, value: str) -> None:
         """Lets the other ranks read it."""
         if self.store is not None:
             self.store.set(key, value)
 
-    def hear(self, key: str) -> str:
+    def receive(self, key: str) -> str:
         """What another rank tells under the key, whenever it does."""
         while not self.store.check([key]):
             time.sleep(POLL_S)
         return str(self.store.get(key).decode())
 
-    def fail(self, failure: Failure) -> Failure:
+    def report_failure(self, failure: Failure) -> Failure:
         """Tells a failure; returns the first one told, which is the cause of the others.
 
         A launcher ends all ranks when the first exits, so that one waits till rank 0 recorded it.
@@ -153,7 +153,7 @@ class Ranks:
         if self.watcher is not None:
             # A thread that is within the store when the interpreter ends would abort the process.
             self.watcher.join(GRACE_S)
-        settle()
+        wait_for_collective_threads()
         try:
             self.store.set(f"left{self.rank}", "")
             if self.rank == 0:
@@ -163,7 +163,7 @@ class Ranks:
             pass  # one that was killed cannot say so
 
 
-def settle() -> None:
+def wait_for_collective_threads() -> None:
     """Lets the threads of the collectives let go of their last tensors.
 
     Each takes the GIL for that; one that does while the interpreter ends aborts the process. To
@@ -172,7 +172,7 @@ def settle() -> None:
     time.sleep(POLL_S)
 
 
-def said(store: Any) -> Failure | None:
+def read_failure(store: Any) -> Failure | None:
     """The failure that some rank told. Raises RuntimeError where the store is gone."""
     if not store.check(["failed"]):
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.geometry import Geometry
 from kvdistill.layers.base import Source
 from kvdistill.layers.select import select
@@ -12,7 +12,7 @@ from kvdistill.layers.select import select
 def mapped(config: Mapping[str, Any], teacher: Geometry) -> list[Source]:
     """The sources of the student layers that `layers` names, in a teacher of this geometry."""
     depth = Geometry.of(config["student"]).layers
-    found: list[Source] = build("layers.map", config["layers"]["map"])(
+    found: list[Source] = build_node("layers.map", config["layers"]["map"])(
         select(config["layers"]["range"], depth),
         student_layers=depth,
         teacher_layers=teacher.layers,

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvdistill import distributed
 from kvdistill.config import placement
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.capture import cut
@@ -33,7 +33,7 @@ def pretrained(node: Mapping[str, Any], role: str, folder: Path | None) -> Pretr
     """Where its weights lie: `folder` for one that the project built."""
     if folder is not None:
         return Pretrained(path=str(folder / "model"))
-    found: Pretrained = build(f"{role}.pretrained", node["pretrained"])
+    found: Pretrained = build_node(f"{role}.pretrained", node["pretrained"])
     return found
 
 
@@ -59,7 +59,7 @@ def body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: int) 
     def load() -> nn.Module:
         return cut(source.body(kind, deepest + 1), deepest).eval().requires_grad_(False)
 
-    how = placement.read(node, role).shard
+    how = placement.read_placement(node, role).shard
     if how == "none":
         return load().to(placed)
     if kind == torch.float16 and placed.type == "cpu":
@@ -74,7 +74,7 @@ def body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: int) 
 
 def device(node: Mapping[str, Any], role: str) -> torch.device:
     """Where this process computes with the model. Raises ConfigError for a GPU that is missing."""
-    wanted = placement.read(node, role).device
+    wanted = placement.read_placement(node, role).device
     found = distributed.local_device()
     if wanted == "cuda" and found.type != "cuda":
         raise ConfigError(

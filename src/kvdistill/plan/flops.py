@@ -16,7 +16,7 @@ from kvdistill.geometry import Geometry
 
 
 @dataclass(frozen=True)
-class Load:
+class TokenLoad:
     """What is read: texts summed up."""
 
     tokens: int
@@ -24,7 +24,7 @@ class Load:
     """Of tokens of one text with each other: the sum of squared lengths."""
 
     @classmethod
-    def nominal(cls, tokens: int, seq_len: int) -> "Load":
+    def nominal(cls, tokens: int, seq_len: int) -> "TokenLoad":
         """Every text as long as it may be: what a plan costs. Real texts are shorter."""
         return cls(tokens, tokens * seq_len)
 
@@ -39,44 +39,44 @@ def mlp_weights(geometry: Geometry) -> int:
     return 3 * geometry.hidden_size * geometry.intermediate_size
 
 
-def products(geometry: Geometry, load: Load) -> int:
+def product_flops(geometry: Geometry, load: TokenLoad) -> int:
     """A forward's products with weights, the head among them."""
     layer = attention_weights(geometry) + mlp_weights(geometry)
     head = geometry.hidden_size * geometry.vocab_size
     return 2 * load.tokens * (geometry.layers * layer + head)
 
 
-def mixing(geometry: Geometry, load: Load, layers: int) -> int:
+def attention_flops(geometry: Geometry, load: TokenLoad, layers: int) -> int:
     """A forward's products of queries with keys, and of their weights with values."""
     return 4 * load.pairs * geometry.heads * geometry.head_dim * layers
 
 
-def forward(geometry: Geometry, load: Load) -> int:
+def forward_flops(geometry: Geometry, load: TokenLoad) -> int:
     """A whole forward, logits at every token."""
-    return products(geometry, load) + mixing(geometry, load, geometry.layers)
+    return product_flops(geometry, load) + attention_flops(geometry, load, geometry.layers)
 
 
-def training(geometry: Geometry, load: Load, *, frozen: bool = False) -> int:
+def training_flops(geometry: Geometry, load: TokenLoad, *, frozen: bool = False) -> int:
     """Forward and backward of the student: 3 forwards, nothing recomputed.
 
     `frozen`: its weights get no gradient (LoRA), only what passes through them; the adapters
     themselves are left out.
     """
-    weights = products(geometry, load)
-    return (2 if frozen else 3) * weights + 3 * mixing(geometry, load, geometry.layers)
+    weights = product_flops(geometry, load)
+    return (2 if frozen else 3) * weights + 3 * attention_flops(geometry, load, geometry.layers)
 
 
-def recomputed(geometry: Geometry, load: Load) -> int:
+def recomputation_flops(geometry: Geometry, load: TokenLoad) -> int:
     """What gradient checkpointing adds to `training`: every layer's forward again."""
     head = 2 * load.tokens * geometry.hidden_size * geometry.vocab_size
-    return forward(geometry, load) - head
+    return forward_flops(geometry, load) - head
 
 
-def capture(geometry: Geometry, load: Load, deepest: int) -> int:
+def capture_flops(geometry: Geometry, load: TokenLoad, deepest: int) -> int:
     """A teacher's forward up to layer `deepest` (from 0), whose K and V are the last needed.
 
     As models/capture.py cuts it: that layer's attention runs, its MLP does not, and no logits.
     """
     layers = deepest + 1
     weights = layers * attention_weights(geometry) + deepest * mlp_weights(geometry)
-    return 2 * load.tokens * weights + mixing(geometry, load, layers)
+    return 2 * load.tokens * weights + attention_flops(geometry, load, layers)

@@ -12,13 +12,13 @@ from kvdistill.plan.frozen_recipe import write_recipe
 from kvdistill.records import SCHEMA_VERSION
 
 
-def freeze(plan: Plan) -> dict[str, Path]:
+def freeze_plan(plan: Plan) -> dict[str, Path]:
     """Writes every recipe and merges plan.json; returns the folder of each node by name.
 
     A run finished in another study of the same root keeps its folder there. What is already
     written is never rewritten: the same name means the same science.
     """
-    folders = places(plan)
+    folders = map_folders(plan)
     study = plan.root / "runs" / plan.study
     study.mkdir(parents=True, exist_ok=True)
     (plan.root / "artifacts").mkdir(exist_ok=True)
@@ -27,11 +27,11 @@ def freeze(plan: Plan) -> dict[str, Path]:
             write_recipe(node, folders[node.name])
         for run in plan.runs.values():
             write_recipe(run.node, folders[run.node.name])
-        write_json(study / "plan.json", merged(plan, study / "plan.json", folders))
+        write_json(study / "plan.json", merge_plan(plan, study / "plan.json", folders))
     return folders
 
 
-def places(plan: Plan) -> dict[str, Path]:
+def map_folders(plan: Plan) -> dict[str, Path]:
     """The folder of each node by name."""
     folders = {name: plan.root / "artifacts" / name for name in plan.artifacts}
     return folders | {
@@ -40,18 +40,20 @@ def places(plan: Plan) -> dict[str, Path]:
     }
 
 
-def merged(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
+def merge_plan(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
     """The study's plan.json with this plan's questions and runs added."""
     old = read_json(path) if path.exists() else {}
     questions = old.get("questions", {})
-    for name, asked in plan.questions.items():
+    for name, question in plan.questions.items():
         # What is asked and expected stands as it reads now; the manifests hold what it was.
-        kept = {**asked, "arms": questions.get(name, {}).get("arms", {})}
-        questions[name] = kept
-        for label, seeds in asked["arms"].items():
+        merged_question = {**question, "arms": questions.get(name, {}).get("arms", {})}
+        questions[name] = merged_question
+        for label, seeds in question["arms"].items():
             for seed, identity in seeds.items():
-                arm = free_label(kept["arms"], label, seed, identity, plan.details[identity])
-                kept["arms"].setdefault(arm, {})[seed] = identity
+                arm = find_free_label(
+                    merged_question["arms"], label, seed, identity, plan.details[identity]
+                )
+                merged_question["arms"].setdefault(arm, {})[seed] = identity
     runs = old.get("runs", {}) | {
         run.identity: {
             "folder": str(folders[run.node.name].relative_to(plan.root)),
@@ -74,7 +76,7 @@ def merged(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
     }
 
 
-def free_label(
+def find_free_label(
     arms: dict[str, dict[str, str]], label: str, seed: str, identity: str, detail: str
 ) -> str:
     """The label, with what sets this run apart where an earlier command used it for another."""

@@ -8,13 +8,13 @@ from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.plan.identity import (
     CAPTURE_VERSION,
-    by_content,
-    data,
-    digest,
-    identity,
-    model,
-    tasks,
-    tokenizer,
+    data_science,
+    hash_science,
+    identify_by_content,
+    model_science,
+    run_identity,
+    tasks_science,
+    tokenizer_science,
     without,
 )
 
@@ -36,54 +36,58 @@ class Node:
     """Role -> name of the artefact it reads."""
 
 
-def artifact(kind: str, recipe: Mapping[str, Any], needs: Mapping[str, str], science: Any) -> Node:
+def make_artifact(
+    kind: str, recipe: Mapping[str, Any], needs: Mapping[str, str], science: Any
+) -> Node:
     """A node named by its own science and that of what it reads."""
-    key = digest({"kind": kind, "science": science, "needs": dict(needs)})
+    key = hash_science({"kind": kind, "science": science, "needs": dict(needs)})
     return Node(kind, f"{kind}-{key}", recipe, needs)
 
 
-def artifacts(config: Config) -> Iterator[tuple[str, Node]]:
+def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
     """Every artefact a run reads, with its role, each after what it needs itself."""
-    split = artifact("split", {"data": config["data"]}, {}, data(config))
+    split = make_artifact("split", {"data": config["data"]}, {}, data_science(config))
     yield "split", split
-    yield "validation", validation(config, split)
-    built: dict[str, Node] = {}
-    for role, node in models(config):
+    yield "validation", make_validation_node(config, split)
+    models_by_role: dict[str, Node] = {}
+    for role, node in list_models(config):
         if "build" in node:
             needs = {"split": split.name} if node["reads_split"] else {}
-            built[role] = artifact("model", {"model": dict(node)}, needs, model(node))
-            yield role, built[role]
+            models_by_role[role] = make_artifact(
+                "model", {"model": dict(node)}, needs, model_science(node)
+            )
+            yield role, models_by_role[role]
     if not config["trained"]:
         return
     for name, teacher in config["teachers"].items():
         # Named alike whatever the set calls it, so that two sets share it.
         recipe = {key: config[key] for key in CALIBRATION} | {"teachers": {ONLY: teacher}}
         needs = {"split": split.name} | {
-            role: built[of].name
+            role: models_by_role[of].name
             for role, of in (("student", "student"), (f"teacher.{ONLY}", f"teacher.{name}"))
-            if of in built
+            if of in models_by_role
         }
-        science = by_content(recipe) | {
-            "student": model(config["student"]),
-            "teachers": model(teacher),
+        science = identify_by_content(recipe) | {
+            "student": model_science(config["student"]),
+            "teachers": model_science(teacher),
             "train": config["train"]["calibration_rows"],
             "budget": config["budget"]["seq_len"],
         }
-        yield f"calibration.{name}", artifact("calibration", recipe, needs, science)
-        if (spec := stored(config["source"])) is not None:
-            yield f"kv.{name}", store(config, teacher, spec, needs)
+        yield f"calibration.{name}", make_artifact("calibration", recipe, needs, science)
+        if (spec := find_store_spec(config["source"])) is not None:
+            yield f"kv.{name}", make_store_node(config, teacher, spec, needs)
 
 
-def stored(source: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def find_store_spec(source: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What the source, or one that it wraps, wants stored; None where it reads no store."""
     if "stored" in source:
-        found: Mapping[str, Any] = source["stored"]
-        return found
-    inner = [stored(node) for node in source.values() if isinstance(node, Mapping)]
+        spec: Mapping[str, Any] = source["stored"]
+        return spec
+    inner = [find_store_spec(node) for node in source.values() if isinstance(node, Mapping)]
     return next((spec for spec in inner if spec is not None), None)
 
 
-def store(
+def make_store_node(
     config: Config, teacher: Mapping[str, Any], spec: Mapping[str, Any], needs: Mapping[str, str]
 ) -> Node:
     """One teacher's K and V for every run that captures alike; named by no weight of the student.
@@ -97,41 +101,41 @@ def store(
         "source": {"stored": spec},
         "budget": {key: config["budget"][key] for key in ("seq_len", "num_gpus")},
     }
-    named = {role: name for role, name in needs.items() if role != "student"}
+    needs_but_student = {role: name for role, name in needs.items() if role != "student"}
     science = {
         "version": CAPTURE_VERSION,
         "student": {
-            "reads": tokenizer(config["student"]),
+            "reads": tokenizer_science(config["student"]),
             "layers": config["student"]["geometry"]["layers"],
         },
-        "teacher": model(teacher),
+        "teacher": model_science(teacher),
         "compression": config["compression"],
         "layers": config["layers"],
         "seq_len": config["budget"]["seq_len"],
         "stored": spec,
     }
-    return replace(artifact("kv", recipe, named, science), needs=needs)
+    return replace(make_artifact("kv", recipe, needs_but_student, science), needs=needs)
 
 
-def check_style(style: Mapping[str, Any], kept: Any) -> None:
+def check_style(style: Mapping[str, Any], stored_style: Any) -> None:
     """Raises ConfigError naming the first template that a store would not hold."""
-    whole = isinstance(kept, Mapping) and set(style) <= set(kept)
-    if not whole or not isinstance(kept["templates"], Mapping):
+    whole = isinstance(stored_style, Mapping) and set(style) <= set(stored_style)
+    if not whole or not isinstance(stored_style["templates"], Mapping):
         raise ConfigError(
             "source.stored.style must be a choice of style. Choose it, as "
             "style@source.stored.style=mixed, or use source=online."
         )
     for name, template in style["templates"].items():
-        if kept["templates"].get(name) != template:
+        if stored_style["templates"].get(name) != template:
             raise ConfigError(
                 f"style.templates.{name} is not stored as it stands: source.stored.style has "
-                f"{', '.join(kept['templates'])}. Choose it there too, as "
+                f"{', '.join(stored_style['templates'])}. Choose it there too, as "
                 f"style@source.stored.style=..., or use source=online."
             )
     for key in ("chat", "mask_prompt"):
-        if style[key] != kept[key]:
+        if style[key] != stored_style[key]:
             raise ConfigError(
-                f"style.{key}={style[key]} but source.stored.style.{key}={kept[key]}, so other "
+                f"style.{key}={style[key]} but source.stored.style.{key}={stored_style[key]}, so other "
                 f"texts would be stored than are read. Make them equal."
             )
 
@@ -142,29 +146,29 @@ CALIBRATION = (
 )  # fmt: skip
 
 
-def validation(config: Config, split: Node) -> Node:
+def make_validation_node(config: Config, split: Node) -> Node:
     """The check of the split against what runs are scored on, and calibrated on if trained."""
-    asked = without(config["tasks"], {"backend"})  # whoever answers, the items are the same
+    tasks_node = without(config["tasks"], {"backend"})  # whoever answers, the items are the same
     recipe = {
         "data": {key: config["data"][key] for key in ("split", "leakage")},
-        "tasks": asked,
+        "tasks": tasks_node,
         "style": config["style"] if config["trained"] else None,
         "calibration_rows": config["train"]["calibration_rows"] if config["trained"] else None,
     }
-    science = recipe | {"tasks": tasks({"tasks": asked})}
-    return artifact("validation", recipe, {"split": split.name}, science)
+    science = recipe | {"tasks": tasks_science({"tasks": tasks_node})}
+    return make_artifact("validation", recipe, {"split": split.name}, science)
 
 
-def models(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def list_models(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(role, config node) of the student and each teacher."""
     yield "student", config["student"]
     for name, node in config["teachers"].items():
         yield f"teacher.{name}", node
 
 
-def run(config: Config, named: Sequence[tuple[str, Node]]) -> Node:
+def make_run_node(config: Config, artifacts: Sequence[tuple[str, Node]]) -> Node:
     """A run's node; `named` are the artefacts it reads, by role."""
-    key = identity(config)
+    key = run_identity(config)
     name = f"seed{config['seed']}-{key}" if config["trained"] else f"untrained-{key}"
     frozen = without(config, {"cluster", "estimate"})
-    return Node("run", name, frozen, {role: node.name for role, node in named})
+    return Node("run", name, frozen, {role: node.name for role, node in artifacts})

@@ -19,30 +19,30 @@ class Repo:
     revision: str
 
     @property
-    def pinned(self) -> bool:
+    def is_pinned(self) -> bool:
         """Whether the revision is a commit already, which no one can move."""
         return re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None
 
 
 @dataclass(frozen=True)
-class Found:
+class Resolution:
     """The commit, or why there is none."""
 
     commit: str | None
     why: str = ""
 
 
-def resolve(repo: Repo, *, online: bool) -> Found:
+def resolve_commit(repo: Repo, *, online: bool) -> Resolution:
     """Asks the hub, and where it does not answer, or must not be asked, the local cache's refs."""
-    if repo.pinned:
-        return Found(repo.revision)
-    told = asked(repo) if online else Found(None, "a plan asks no network")
-    if told.commit is None and (commit := cached(repo)) is not None:
-        return Found(commit)
-    return told
+    if repo.is_pinned:
+        return Resolution(repo.revision)
+    resolution = ask_hub(repo) if online else Resolution(None, "a plan asks no network")
+    if resolution.commit is None and (commit := read_cached_commit(repo)) is not None:
+        return Resolution(commit)
+    return resolution
 
 
-def asked(repo: Repo) -> Found:
+def ask_hub(repo: Repo) -> Resolution:
     """What the hub says."""
     import huggingface_hub  # needs a quarter of a second, and only hub weights need it
 
@@ -52,27 +52,27 @@ def asked(repo: Repo) -> Found:
         )
     except Exception as error:  # noqa: BLE001 - no network, no such repository, no access: told
         line = (str(error).splitlines() or [""])[0].rstrip(".")
-        return Found(None, f"{type(error).__name__}: {line}")
-    return Found(info.sha)
+        return Resolution(None, f"{type(error).__name__}: {line}")
+    return Resolution(info.sha)
 
 
-def remember(repo: Repo, commit: str) -> None:
+def remember_commit(repo: Repo, commit: str) -> None:
     """Notes in the local cache what the branch names, as the hub's client does for a branch.
 
     What is downloaded by commit leaves no such note, and without one an offline machine could not
     tell which of its commits the branch means.
     """
-    if not repo.pinned:
-        write_text(reference(repo), commit)
+    if not repo.is_pinned:
+        write_text(cache_reference(repo), commit)
 
 
-def cached(repo: Repo) -> str | None:
+def read_cached_commit(repo: Repo) -> str | None:
     """The commit that the branch named when the local cache last fetched it."""
-    ref = reference(repo)
+    ref = cache_reference(repo)
     return ref.read_text(encoding="utf-8").strip() if ref.is_file() else None
 
 
-def reference(repo: Repo) -> Path:
+def cache_reference(repo: Repo) -> Path:
     """The local cache's note of a branch."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
@@ -81,7 +81,7 @@ def reference(repo: Repo) -> Path:
     return Path(constants.HF_HUB_CACHE) / folder / "refs" / repo.revision
 
 
-def refused(repo: Repo) -> str:
+def explain_refusal(repo: Repo) -> str:
     """Why this user may not download what the hub names; empty where it may, or cannot be asked."""
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
@@ -95,11 +95,11 @@ def refused(repo: Repo) -> str:
     return ""
 
 
-def at_hand(repo: Repo) -> bool:
+def is_cached(repo: Repo) -> bool:
     """Whether the local cache holds the repository's config at its commit."""
     import huggingface_hub
 
-    found = cached(repo) if not repo.pinned else repo.revision
-    return found is not None and isinstance(
-        huggingface_hub.try_to_load_from_cache(repo.name, "config.json", revision=found), str
+    commit = read_cached_commit(repo) if not repo.is_pinned else repo.revision
+    return commit is not None and isinstance(
+        huggingface_hub.try_to_load_from_cache(repo.name, "config.json", revision=commit), str
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvdistill.config.compose import Config
-from kvdistill.config.schema import Budget, lookup
+from kvdistill.config.schema import Budget, lookup_path
 from kvdistill.errors import ConfigError
 from kvdistill.plan.budget import global_batch
 
@@ -47,62 +47,64 @@ DATA_EXECUTION = {"validate_only", "root"}
 """`data.root` reaches the source, where it is told by content."""
 
 
-def science(config: Config) -> dict[str, Any]:
+def science_of(config: Config) -> dict[str, Any]:
     """The part of a resolved config that can change its results."""
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "version": IDENTITY_VERSION,
-        "student": model(config["student"]),
-        "data": data(config),
-        "tasks": tasks(config),
+        "student": model_science(config["student"]),
+        "data": data_science(config),
+        "tasks": tasks_science(config),
     }
     if config["trained"]:
         budget = Budget(**config["budget"])
-        found |= {room: config[room] for room in ROOMS}
-        found["seed"] = config["seed"]
-        found["teachers"] = [model(node) for node in config["teachers"].values()]
-        found["train"] = without(config["train"], TRAIN_EXECUTION)
-        found["budget"] = {
+        fields |= {room: config[room] for room in ROOMS}
+        fields["seed"] = config["seed"]
+        fields["teachers"] = [model_science(node) for node in config["teachers"].values()]
+        fields["train"] = without(config["train"], TRAIN_EXECUTION)
+        fields["budget"] = {
             "total_tokens": budget.total_tokens,
             "seq_len": budget.seq_len,
             "global_batch": global_batch(budget),
         }
-    return prune(found)
+    return leave_out_defaults(fields)
 
 
-def identity(config: Config) -> str:
+def run_identity(config: Config) -> str:
     """Twelve hex digits that name the run."""
-    return digest(science(config))
+    return hash_science(science_of(config))
 
 
-def recipe(config: Config) -> str:
+def recipe_identity(config: Config) -> str:
     """The identity without the seed: runs of one recipe are replicates of each other."""
-    return digest({key: value for key, value in science(config).items() if key != "seed"})
+    return hash_science({key: value for key, value in science_of(config).items() if key != "seed"})
 
 
-def model(node: Mapping[str, Any]) -> Any:
+def model_science(node: Mapping[str, Any]) -> Any:
     """What of a student's or teacher's node can change its weights or outputs."""
-    return by_content(without(node, MODEL_EXECUTION))
+    return identify_by_content(without(node, MODEL_EXECUTION))
 
 
-def tokenizer(node: Mapping[str, Any]) -> Any:
+def tokenizer_science(node: Mapping[str, Any]) -> Any:
     """What of a model's node can change how it reads a text.
 
     Its YAML names the fields (`reads_as`); without that it is whatever makes its weights.
     """
-    told = node.get("reads_as")
-    if told is None:
-        return by_content({key: node[key] for key in ("build", "pretrained") if key in node})
-    return by_content({path: lookup(node, path) for path in told})
+    paths = node.get("reads_as")
+    if paths is None:
+        return identify_by_content(
+            {key: node[key] for key in ("build", "pretrained") if key in node}
+        )
+    return identify_by_content({path: lookup_path(node, path) for path in paths})
 
 
-def data(config: Config) -> Any:
+def data_science(config: Config) -> Any:
     """What of the data can change a split."""
-    return by_content(without(config["data"], DATA_EXECUTION))
+    return identify_by_content(without(config["data"], DATA_EXECUTION))
 
 
-def tasks(config: Config) -> Any:
+def tasks_science(config: Config) -> Any:
     """What of the suite can change a score."""
-    return by_content(without(config["tasks"], TASKS_EXECUTION))
+    return identify_by_content(without(config["tasks"], TASKS_EXECUTION))
 
 
 def without(node: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
@@ -110,43 +112,43 @@ def without(node: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     return {key: value for key, value in node.items() if key not in keys}
 
 
-def by_content(node: Any) -> Any:
+def identify_by_content(node: Any) -> Any:
     """Local files are told by their sha256 (put beside the path when the plan was made)."""
     if isinstance(node, Mapping):
-        told = {"path", "root"} if node.get("sha256") is not None else set()
-        return {k: by_content(v) for k, v in node.items() if k not in told}
+        location_keys = {"path", "root"} if node.get("sha256") is not None else set()
+        return {k: identify_by_content(v) for k, v in node.items() if k not in location_keys}
     if isinstance(node, list):
-        return [by_content(value) for value in node]
+        return [identify_by_content(value) for value in node]
     return node
 
 
-def prune(node: Any, prefix: str = "") -> Any:
+def leave_out_defaults(node: Any, prefix: str = "") -> Any:
     """Leaves out every field that equals its introduction default."""
     if not isinstance(node, dict):
         return node
     return {
-        key: prune(value, f"{prefix}{key}.")
+        key: leave_out_defaults(value, f"{prefix}{key}.")
         for key, value in node.items()
         if f"{prefix}{key}" not in INTRODUCED or INTRODUCED[f"{prefix}{key}"] != value
     }
 
 
-def digest(value: Any) -> str:
+def hash_science(value: Any) -> str:
     """First twelve hex digits of the sha256 of the canonical JSON."""
-    text = json.dumps(canonical(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(canonicalise(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def canonical(value: Any, path: str = "") -> Any:
+def canonicalise(value: Any, path: str = "") -> Any:
     """The value itself, checked. Raises TypeError on what another process might write otherwise.
 
     And ConfigError for an infinite number or none.
     """
     if isinstance(value, Mapping):
         # A YAML key may be a number (layers.map.anchors); as text it sorts the same everywhere.
-        return {str(key): canonical(item, f"{path}.{key}") for key, item in value.items()}
+        return {str(key): canonicalise(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, list):
-        return [canonical(item, f"{path}[{i}]") for i, item in enumerate(value)]
+        return [canonicalise(item, f"{path}[{i}]") for i, item in enumerate(value)]
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float) and math.isfinite(value):

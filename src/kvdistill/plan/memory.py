@@ -18,7 +18,7 @@ LOSS_BYTES = 8
 
 
 @dataclass(frozen=True)
-class Batch:
+class RankBatch:
     """What a rank reads at once."""
 
     texts: int
@@ -30,19 +30,19 @@ class Batch:
         return self.texts * self.seq_len
 
 
-def layer_weights(geometry: Geometry) -> int:
+def count_layer_weights(geometry: Geometry) -> int:
     """Weights of one layer."""
     return attention_weights(geometry) + mlp_weights(geometry)
 
 
-def weights(geometry: Geometry) -> int:
+def count_weights(geometry: Geometry) -> int:
     """Weights of the whole model with its embeddings."""
     tables = 1 if geometry.tied_embeddings else 2
     embeddings = tables * geometry.vocab_size * geometry.hidden_size
-    return geometry.layers * layer_weights(geometry) + embeddings
+    return geometry.layers * count_layer_weights(geometry) + embeddings
 
 
-def inner(geometry: Geometry) -> int:
+def count_activations(geometry: Geometry) -> int:
     """Numbers a layer makes of a token: two norms, q, k, v, the mixed values, the gated MLP."""
     queries = geometry.heads * geometry.head_dim
     return (
@@ -53,24 +53,29 @@ def inner(geometry: Geometry) -> int:
     )
 
 
-def student(
-    geometry: Geometry, weight_bytes: int, batch: Batch, *, compute_bytes: int, checkpointing: bool
+def student_bytes(
+    geometry: Geometry,
+    weight_bytes: int,
+    batch: RankBatch,
+    *,
+    compute_bytes: int,
+    checkpointing: bool,
 ) -> int:
     """Bytes of the trained model: weights, gradients, moments, activations and logits.
 
     `checkpointing` keeps each layer's input and one layer's inner numbers, else all of them.
     """
-    whole = inner(geometry) + geometry.hidden_size
-    kept = geometry.layers * geometry.hidden_size + whole
-    activations = kept if checkpointing else geometry.layers * whole
+    per_layer = count_activations(geometry) + geometry.hidden_size
+    checkpointed = geometry.layers * geometry.hidden_size + per_layer
+    activations = checkpointed if checkpointing else geometry.layers * per_layer
     logits = geometry.vocab_size * (compute_bytes + LOSS_BYTES)
-    return weights(geometry) * (2 * weight_bytes + MOMENTS_BYTES) + batch.tokens * (
+    return count_weights(geometry) * (2 * weight_bytes + MOMENTS_BYTES) + batch.tokens * (
         activations * compute_bytes + logits
     )
 
 
-def teacher(
-    geometry: Geometry, weight_bytes: int, batch: Batch, *, deepest: int, read: int, shard: str,
+def teacher_bytes(
+    geometry: Geometry, weight_bytes: int, batch: RankBatch, *, deepest: int, read: int, shard: str,
     ranks: int,
 ) -> int:  # fmt: skip
     """Bytes of a frozen body up to layer `deepest`, one layer's pass, and `read` layers' K and V.
@@ -78,8 +83,10 @@ def teacher(
     `shard`: none, zero3 (a part on each of `ranks`), zero3_offload (the parts in the CPU's memory).
     """
     embeddings = geometry.vocab_size * geometry.hidden_size
-    body = (deepest + 1) * layer_weights(geometry) + embeddings
-    gathered = max(layer_weights(geometry), embeddings)
-    held = {"none": body, "zero3": -(-body // ranks) + gathered, "zero3_offload": gathered}[shard]
-    made = inner(geometry) + geometry.hidden_size + 2 * read * geometry.kv_width
-    return weight_bytes * (held + batch.tokens * made)
+    body = (deepest + 1) * count_layer_weights(geometry) + embeddings
+    gathered = max(count_layer_weights(geometry), embeddings)
+    weights_held = {"none": body, "zero3": -(-body // ranks) + gathered, "zero3_offload": gathered}[
+        shard
+    ]
+    activations = count_activations(geometry) + geometry.hidden_size + 2 * read * geometry.kv_width
+    return weight_bytes * (weights_held + batch.tokens * activations)

@@ -11,7 +11,7 @@ from typing import Any
 from kvdistill.config import types
 from kvdistill.errors import ConfigError
 from kvdistill.files import sha256
-from kvdistill.plan.hub import Found, Repo, resolve
+from kvdistill.plan.hub import Repo, Resolution, resolve_commit
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Pins:
     strict: bool = True
     """False (a plan): asks no network, and what stays a branch is listed, not refused."""
     hashes: dict[str, str] = field(default_factory=dict)
-    commits: dict[Repo, Found] = field(default_factory=dict)
+    commits: dict[Repo, Resolution] = field(default_factory=dict)
     unresolved: dict[str, str] = field(default_factory=dict)
     """Repository at branch -> why it has no commit."""
 
@@ -35,76 +35,76 @@ class Pins:
         if not isinstance(node, Mapping):
             return node
         if isinstance(node.get("hub"), str):
-            return self.committed(node, path)
+            return self.pin_commit(node, path)
         key = "root" if "root" in node else "path"
         if "_target_" not in node or not isinstance(node.get(key), str):
-            return self.inside(node, path)
+            return self.pin_children(node, path)
         # Below a root of local copies nothing is read from the hub.
-        pinned = dict(node) if key == "root" else self.inside(node, path)
-        return pinned | {"sha256": self.hashed(node[key], f"{path}{key}")}
+        pinned = dict(node) if key == "root" else self.pin_children(node, path)
+        return pinned | {"sha256": self.hash_path(node[key], f"{path}{key}")}
 
-    def inside(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
+    def pin_children(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
         """The node with its own nodes pinned."""
         return {key: self(value, f"{path}{key}.") for key, value in node.items()}
 
-    def hashed(self, local: str, path: str) -> str:
+    def hash_path(self, local: str, path: str) -> str:
         """Sha256 of a local file or folder."""
         if local not in self.hashes:
-            check_place(local, path)
+            check_local_path(local, path)
             self.hashes[local] = sha256(Path(local))
         return self.hashes[local]
 
-    def known(self) -> dict[Repo, str]:
+    def resolved_commits(self) -> dict[Repo, str]:
         """Every repository that has a commit, with it."""
         return {repo: found.commit for repo, found in self.commits.items() if found.commit}
 
-    def committed(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
+    def pin_commit(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
         """The node with its branch replaced by a commit. A data set names no `_target_`."""
         kind = "model" if "_target_" in node else "dataset"
         repo = Repo(node["hub"], kind, str(node.get("revision") or "main"))
         if repo not in self.commits:
-            self.commits[repo] = resolve(repo, online=self.strict)
-        found = self.commits[repo]
-        if found.commit is not None:
-            return {**node, "revision": found.commit}
+            self.commits[repo] = resolve_commit(repo, online=self.strict)
+        resolution = self.commits[repo]
+        if resolution.commit is not None:
+            return {**node, "revision": resolution.commit}
         if self.strict:
             raise ConfigError(
                 f"{path}revision={repo.revision} of {repo.name} must become a commit before "
-                f"anything runs, and the hub does not say which: {found.why}. Give the commit "
+                f"anything runs, and the hub does not say which: {resolution.why}. Give the commit "
                 f"itself, or fetch {repo.name} into the local cache where there is a network."
             )
-        self.unresolved[f"{repo.name}@{repo.revision}"] = found.why
+        self.unresolved[f"{repo.name}@{repo.revision}"] = resolution.why
         return dict(node)
 
 
-def check_place(local: str, path: str) -> None:
+def check_local_path(local: str, path: str) -> None:
     """Refuses what is neither a file nor a folder: a pipe would be waited for."""
     place = Path(local)
     try:
-        there, readable = place.exists(), place.is_file() or place.is_dir()
+        exists, readable = place.exists(), place.is_file() or place.is_dir()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}={types.shown(local)} is no name that a file can have."
+            f"{path}={types.format_value(local)} is no name that a file can have."
         ) from error
-    if not there:
+    if not exists:
         raise ConfigError(f"{path}={local} does not exist. Give an existing file or folder.")
     if not readable:
         raise ConfigError(f"{path}={local} is a device or a pipe. Give a file or folder.")
 
 
-def pin(node: Any) -> Any:
+def pin_config(node: Any) -> Any:
     """A config pinned on its own."""
     return Pins()(node)
 
 
-def assumed(node: Any) -> Any:
+def assume_commits(node: Any) -> Any:
     """The config as if every branch had a commit, for checks that read nothing from the hub."""
     if isinstance(node, list):
-        return [assumed(value) for value in node]
+        return [assume_commits(value) for value in node]
     if not isinstance(node, Mapping):
         return node
-    found = {key: assumed(value) for key, value in node.items()}
-    if isinstance(found.get("hub"), str):
-        repo = Repo(found["hub"], "model", str(found.get("revision") or "main"))
-        found["revision"] = repo.revision if repo.pinned else "0" * 40
-    return found
+    assumed = {key: assume_commits(value) for key, value in node.items()}
+    if isinstance(assumed.get("hub"), str):
+        repo = Repo(assumed["hub"], "model", str(assumed.get("revision") or "main"))
+        assumed["revision"] = repo.revision if repo.is_pinned else "0" * 40
+    return assumed

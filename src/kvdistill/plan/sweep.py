@@ -41,23 +41,23 @@ class Sweep:
         for arm, fixed in self.arms.items():
             for point in itertools.product(*self.axes.values()):
                 moved = dict(zip(self.axes, point, strict=True))
-                if self.asks({"arm": arm, **moved}):
+                if self.includes({"arm": arm, **moved}):
                     label = " ".join([arm, *(f"{key}={value}" for key, value in moved.items())])
-                    yield arm, label, [override(k, v) for k, v in {**fixed, **moved}.items()]
+                    yield arm, label, [format_override(k, v) for k, v in {**fixed, **moved}.items()]
 
-    def asks(self, point: Mapping[str, Any]) -> bool:
+    def includes(self, point: Mapping[str, Any]) -> bool:
         """Whether the rules leave this point in."""
-        wanted = not self.only or any(matches(rule, point) for rule in self.only)
-        return wanted and not any(matches(rule, point) for rule in self.exclude)
+        included = not self.only or any(matches_rule(rule, point) for rule in self.only)
+        return included and not any(matches_rule(rule, point) for rule in self.exclude)
 
 
-def unfolded(names: Iterable[str], folder: Path) -> list[str]:
+def unfold_sweeps(names: Iterable[str], folder: Path) -> list[str]:
     """The names, each once; in the place of a file that lists `sweeps` stand those it lists."""
-    listed = [load(name, folder).get("sweeps", [name]) for name in names]
+    listed = [load_sweep_file(name, folder).get("sweeps", [name]) for name in names]
     return list(dict.fromkeys(itertools.chain.from_iterable(listed)))
 
 
-def load(name: str, folder: Path) -> dict[str, Any]:
+def load_sweep_file(name: str, folder: Path) -> dict[str, Any]:
     """The YAML of that name. Raises ConfigError naming the file."""
     path = folder / f"{name}.yaml"
     if not re.fullmatch(r"\w[\w-]*", name) or not path.is_file():
@@ -72,9 +72,9 @@ def load(name: str, folder: Path) -> dict[str, Any]:
     return node
 
 
-def read(name: str, folder: Path) -> Sweep:
+def read_sweep(name: str, folder: Path) -> Sweep:
     """The sweep of that name. Raises ConfigError naming the file and the key."""
-    node, path = load(name, folder), folder / f"{name}.yaml"
+    node, path = load_sweep_file(name, folder), folder / f"{name}.yaml"
     if not isinstance(node.get("arms"), dict) or not node["arms"]:
         raise ConfigError(f"{path}: arms must map at least one label to its overrides.")
     if unknown := set(node) - KEYS:
@@ -98,7 +98,7 @@ def read(name: str, folder: Path) -> Sweep:
     return sweep
 
 
-def matches(rule: Rule, point: Mapping[str, Any]) -> bool:
+def matches_rule(rule: Rule, point: Mapping[str, Any]) -> bool:
     """Whether the point has, for every key of the rule, its value or one of its values."""
     return all(
         point[key] == wanted or (isinstance(wanted, list) and point[key] in wanted)
@@ -113,25 +113,23 @@ def check_rules(path: Path, node: Mapping[str, Any]) -> None:
         for rule in node.get(key) or []:
             if not isinstance(rule, dict) or not rule or set(rule) - set(known):
                 raise ConfigError(f"{path}: {key}: {rule} must map some of {sorted(known)}.")
-            for name, wanted in rule.items():
-                values = (
-                    wanted if wanted not in known[name] and isinstance(wanted, list) else [wanted]
-                )
-                if lost := [value for value in values if value not in known[name]]:
+            for name, value in rule.items():
+                values = value if value not in known[name] and isinstance(value, list) else [value]
+                if unknown_values := [value for value in values if value not in known[name]]:
                     raise ConfigError(
-                        f"{path}: {key}: {name}={lost[0]} is no value of {name}. "
+                        f"{path}: {key}: {name}={unknown_values[0]} is no value of {name}. "
                         f"Use some of {known[name]}."
                     )
-    if strays := set(node.get("resources") or {}) - set(node["arms"]):
+    if unknown_arms := set(node.get("resources") or {}) - set(node["arms"]):
         raise ConfigError(
-            f"{path}: resources.{strays.pop()} is no arm. Use {sorted(node['arms'])}."
+            f"{path}: resources.{unknown_arms.pop()} is no arm. Use {sorted(node['arms'])}."
         )
 
 
 def check_commands(path: Path, node: Mapping[str, Any]) -> None:
     """Refuses what only the command itself may say."""
-    for arm, asked in (node.get("resources") or {}).items():
-        if isinstance(asked, Mapping) and "setup" in asked:
+    for arm, resources in (node.get("resources") or {}).items():
+        if isinstance(resources, Mapping) and "setup" in resources:
             raise ConfigError(f"{path}: resources.{arm}.setup is shell. Give it as cluster.setup.")
     for keys in (*node["arms"].values(), node.get("axes") or {}):
         for key in keys or {}:
@@ -139,21 +137,21 @@ def check_commands(path: Path, node: Mapping[str, Any]) -> None:
                 raise ConfigError(f"{path}: {key} is no setting of a sweep. Give it as override.")
 
 
-def override(key: str, value: Any) -> str:
+def format_override(key: str, value: Any) -> str:
     """`key=value` in Hydra's override grammar."""
-    return f"{key}={literal(value)}"
+    return f"{key}={format_literal(value)}"
 
 
-def literal(value: Any) -> str:
+def format_literal(value: Any) -> str:
     """A YAML value in Hydra's override grammar; any string is quoted unless it is a plain word."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{literal(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{format_literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(literal(item) for item in value) + "]"
+        return "[" + ",".join(format_literal(item) for item in value) + "]"
     if isinstance(value, str) and not value.replace("_", "").replace("-", "").isalnum():
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{escaped}'"

@@ -13,6 +13,7 @@ def world_size(kind: str, recipe: Mapping[str, Any]) -> int:
     else:
         teachers = recipe.get("teachers", {})
         together = any(
-            placement.read(n, f"teachers.{t}").shard != "none" for t, n in teachers.items()
+            placement.read_placement(n, f"teachers.{t}").shard != "none"
+            for t, n in teachers.items()
         )
     return int(recipe["budget"]["num_gpus"]) if together else 1

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from kvdistill import manifest
-from kvdistill.config.schema import typed
+from kvdistill.config.schema import read_group
 from kvdistill.files import is_complete, read_json, read_sealed, write_json, write_text
 from kvdistill.plan.budget import global_batch
-from kvdistill.plan.freeze import thaw
+from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 
 REPORT = "validation_report.json"
@@ -61,13 +61,13 @@ def row(label: str, identity: str, folder: Path, entry: Mapping[str, Any]) -> di
     if not entry["trained"]:
         return named | spent
     ledger = read_sealed(folder / "manifest.json")["ledger"]
-    recipe = thaw(folder).recipe
+    recipe = read_recipe(folder).recipe
     budget, train = recipe["budget"], recipe["train"]
     return {
         **named,
         "texts": ledger["texts"],
         **{key: ledger[key] for key in SPENT},
-        "global_batch": global_batch(typed("budget", budget)),
+        "global_batch": global_batch(read_group("budget", budget)),
         **{key: budget[key] for key in DIVIDED},
         **{key: train[key] for key in SCHEDULE},
     }
@@ -75,7 +75,7 @@ def row(label: str, identity: str, folder: Path, entry: Mapping[str, Any]) -> di
 
 def copy_validation(root: Path, study: Path, runs: Iterable[Path]) -> None:
     """The report of the trained runs' data into the study; a refusal's before any other."""
-    trained = [node for node in map(thaw, runs) if node.recipe["trained"]]
+    trained = [node for node in map(read_recipe, runs) if node.recipe["trained"]]
     # Many runs read one report; the last run's comes first.
     names = dict.fromkeys(node.needs["validation"] for node in reversed(trained))
     found = []

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from kvdistill.plan.sweep import literal
+from kvdistill.plan.sweep import format_literal
 from kvdistill.report.table import Grid, Value
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
@@ -59,7 +59,7 @@ def rebuilt(study: Study, settings: Settings) -> str:
         value, plain = getattr(settings, field.name), getattr(Settings(), field.name)
         if value != plain and (value or plain):  # a list without items is a tuple without
             changed[field.name] = value
-    chosen = [f"stats.{name}={literal(value)}" for name, value in changed.items()]
+    chosen = [f"stats.{name}={format_literal(value)}" for name, value in changed.items()]
     return shlex.join(["python", "launch.py", "stage=report", f"study={told}", *chosen])
 
 

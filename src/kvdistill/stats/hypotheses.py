@@ -58,8 +58,10 @@ def claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
             raise ConfigError(f"{where}.{key} is no key of a claim. Use {', '.join(known)}.")
     for key in ("name", "arm"):
         if not node.get(key):
-            raise ConfigError(f"{where}: a claim needs {key}, got {types.shown(dict(node))}.")
-    types.check(where, node, Claim)
+            raise ConfigError(
+                f"{where}: a claim needs {key}, got {types.format_value(dict(node))}."
+            )
+    types.check_arguments(where, node, Claim)
     try:
         return Claim(**node)
     except ConfigError as error:

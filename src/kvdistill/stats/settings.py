@@ -68,5 +68,5 @@ def settings(node: Mapping[str, Any] | None) -> Settings:
     for key in node or {}:
         if key not in known:
             raise ConfigError(f"stats.{key} is no setting. Choose one of {', '.join(known)}.")
-    types.check("stats", node or {}, Settings)
+    types.check_arguments("stats", node or {}, Settings)
     return Settings(**(node or {}))

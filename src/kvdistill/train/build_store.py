@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kvdistill import distributed
-from kvdistill.config.build import build as build_node
+from kvdistill.config.build import build_node as build_node
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import write_json
 from kvdistill.geometry import Geometry

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kvdistill import distributed
 from kvdistill.files import read_json, write_json, write_text
-from kvdistill.plan.flops import Load
+from kvdistill.plan.flops import TokenLoad
 from kvdistill.train.objective import Rooms
 from kvdistill.train.step import Terms
 from kvdistill.types import Batch, Tokens
@@ -28,7 +28,7 @@ class Read:
     """What a run has read so far."""
 
     sequences: int
-    loads: Mapping[str, Load]
+    loads: Mapping[str, TokenLoad]
     """`student` and each teacher by name."""
 
 
@@ -47,7 +47,7 @@ class Curves:
         self.noted: dict[str, float] = {}
         self.sequences = 0
         """Read by this rank."""
-        self.loads: dict[str, Load] = {}
+        self.loads: dict[str, TokenLoad] = {}
         """What this rank's student and each teacher read so far."""
         self.before = 0.0
         self.since: float | None = None
@@ -87,9 +87,9 @@ class Curves:
     def count(self, reader: str, tokens: Tokens) -> None:
         """Adds what one model reads of a batch to its load, padding left out."""
         lengths = tokens.mask.sum(dim=1)
-        before = self.loads.get(reader, Load(0, 0))
+        before = self.loads.get(reader, TokenLoad(0, 0))
         more = int(lengths.sum()), int((lengths * lengths).sum())
-        self.loads[reader] = Load(before.tokens + more[0], before.pairs + more[1])
+        self.loads[reader] = TokenLoad(before.tokens + more[0], before.pairs + more[1])
 
     def read(self) -> Read:
         """What was read over all ranks, each of which must call this."""
@@ -98,7 +98,7 @@ class Curves:
             flat += [load.tokens, load.pairs]
         sequences, *rest = distributed.total(torch.tensor(flat)).tolist()
         pairs = zip(rest[::2], rest[1::2], strict=True)
-        return Read(sequences, {k: Load(*p) for k, p in zip(self.loads, pairs, strict=True)})
+        return Read(sequences, {k: TokenLoad(*p) for k, p in zip(self.loads, pairs, strict=True)})
 
     def note(self, **found: float) -> None:
         """Keeps numbers measured at one step for the next training line."""
@@ -170,7 +170,7 @@ class Curves:
         self.sums = {name: torch.tensor(value) for name, value in sums.items()}
         self.steps = state.get("steps", 0.0)
         self.noted, self.sequences = dict(state.get("noted", {})), state.get("sequences", 0)
-        self.loads = {name: Load(**load) for name, load in state.get("loads", {}).items()}
+        self.loads = {name: TokenLoad(**load) for name, load in state.get("loads", {}).items()}
         self.peak_before = state.get("peak_bytes", 0)
         self.before, self.since = state.get("seconds", 0.0), None
         if not distributed.leads():

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from kvdistill.alignment.base import Alignment
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.data import split
 from kvdistill.data.collate import Collator, Texts
@@ -19,8 +19,8 @@ from kvdistill.kv.online import Online
 from kvdistill.layers.base import Source
 from kvdistill.models import load
 from kvdistill.plan import identity
-from kvdistill.plan.graph import stored
-from kvdistill.plan.identity import digest
+from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.identity import hash_science
 from kvdistill.train.objective import Reader
 
 MANIFEST = "manifest.json"
@@ -53,7 +53,7 @@ def texts(
     for name, node in config["teachers"].items():
         reader = tokeniser(node, f"teacher.{name}", needs)
         theirs[name] = known.setdefault(told(reader), reader)
-    style = build("style", config["style"])
+    style = build_node("style", config["style"])
     records = split.read(needs["split"]).parts()[part]
     rendered = [text for record in records for text in style.render(record, own.tokenizer)]
     if most is not None:
@@ -69,7 +69,9 @@ def student(config: Config, needs: Needs) -> PreTrainedModel:
 
 def teacher(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
     """Where a run takes that teacher's K and V from."""
-    found: TeacherKV = build("source", config["source"], wanted=wanted(config, name, needs, reader))
+    found: TeacherKV = build_node(
+        "source", config["source"], wanted=wanted(config, name, needs, reader)
+    )
     return found
 
 
@@ -98,7 +100,7 @@ def prints(config: Config, name: str, needs: Needs, sources: Sequence[Source]) -
     node, role = config["teachers"][name], f"teacher.{name}"
     files = read_json(needs[role] / MANIFEST)["files"] if role in needs else {}
     split_files = read_json(needs["split"] / MANIFEST)["files"]
-    spec = stored(config["source"])
+    spec = find_store_spec(config["source"])
     assert spec is not None
     reads = {
         "split": {part: split_files[f"{part}.jsonl"] for part in STORED_PARTS},
@@ -107,11 +109,11 @@ def prints(config: Config, name: str, needs: Needs, sources: Sequence[Source]) -
         "student": told(tokeniser(config["student"], "student", needs)),
     }
     return {
-        "weights": digest({"recipe": identity.model(node), "files": files}),
+        "weights": hash_science({"recipe": identity.model_science(node), "files": files}),
         "tokenizer": told(tokeniser(node, role, needs)),
-        "texts": digest(reads),
-        "layers": digest([[s.student, s.low, s.high, s.weight] for s in sources]),
-        "compression": digest(config["compression"]),
+        "texts": hash_science(reads),
+        "layers": hash_science([[s.student, s.low, s.high, s.weight] for s in sources]),
+        "compression": hash_science(config["compression"]),
         "dtype": str(spec["dtype"]),
         "code version": str(identity.CAPTURE_VERSION),
     }
@@ -119,6 +121,6 @@ def prints(config: Config, name: str, needs: Needs, sources: Sequence[Source]) -
 
 def told(tokeniser: Tokeniser) -> str:
     """A tokenizer by content."""
-    return digest(
+    return hash_science(
         {"tokenizer": tokeniser.tokenizer.backend_tokenizer.to_str(), "eos": tokeniser.eos}
     )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kvdistill.alignment.base import Alignment
 from kvdistill.compression.base import Compression
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.fusion.base import Fusion
@@ -40,9 +40,9 @@ class Reader:
     def of(cls, config: Config, teacher: Geometry) -> "Reader":
         """Built from the groups compression, alignment, position and layers."""
         return cls(
-            compression=build("compression", config["compression"]),
-            alignment=build("alignment", config["alignment"]),
-            position=build("position", config["position"]),
+            compression=build_node("compression", config["compression"]),
+            alignment=build_node("alignment", config["alignment"]),
+            position=build_node("position", config["position"]),
             sources=mapped(config, teacher),
         )
 
@@ -92,7 +92,7 @@ class Taught(nn.Module):
     def of(cls, config: Config, teacher: Geometry) -> "Taught":
         """Built, not yet calibrated."""
         reader, student = Reader.of(config, teacher), Geometry.of(config["student"])
-        projection = build(
+        projection = build_node(
             "projection",
             config["projection"],
             student=student,
@@ -203,15 +203,15 @@ class Rooms(nn.Module):
         self.layers = select(config["layers"]["range"], student.layers)
         self.taught = nn.ModuleDict({k: Taught.of(config, v) for k, v in teachers.items()})
         check_space({name: part.projection for name, part in self.parts().items()})
-        self.fusion: Fusion = build(
+        self.fusion: Fusion = build_node(
             "fusion",
             config["fusion"],
             student=student,
             teachers=list(teachers),
             layers=list(self.layers),
         )
-        self.distance: Distance = build("loss.distance", config["loss"]["distance"])
-        self.balance: Balance = build("loss.balance", config["loss"]["balance"])
+        self.distance: Distance = build_node("loss.distance", config["loss"]["distance"])
+        self.balance: Balance = build_node("loss.balance", config["loss"]["balance"])
         self.weights = Weights.of(config)
 
     def parts(self) -> dict[str, Taught]:

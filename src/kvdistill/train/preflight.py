@@ -5,40 +5,40 @@ from collections.abc import Sequence
 import torch
 from transformers.trainer_utils import SchedulerType
 
-from kvdistill.config.build import check as fits
-from kvdistill.config.build import target, try_out
+from kvdistill.config.build import check_node as fits
+from kvdistill.config.build import resolve_target, try_build
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.models import load
-from kvdistill.plan.graph import stored
+from kvdistill.plan.graph import find_store_spec
 from kvdistill.train.objective import Rooms, Weights
 from kvdistill.train.training_arguments import check_tracker
 
 
 def check(config: Config) -> None:
     """Raises ConfigError for what a part refuses of this config; allocates no weights."""
-    try_out("tasks", config["tasks"])
+    try_build("tasks", config["tasks"])
     ranks = config["budget"]["num_gpus"] if config["trained"] else 1
     if config["tasks"]["backend"] == "vllm" and ranks > 1:
         raise ConfigError(
             f"tasks.backend=vllm scores in a process of its own, but budget.num_gpus={ranks} makes "
             "a run several. Train with tasks.backend=hf, then score it with stage=evaluate."
         )
-    try_out("data.source", config["data"]["source"])
+    try_build("data.source", config["data"]["source"])
     models = {"student": config["student"]}
     models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
     for path, node in models.items():
         load.dtype(node, path)
         for part in ("build", "pretrained"):
             if part in node:
-                try_out(f"{path}.{part}", node[part])
+                try_build(f"{path}.{part}", node[part])
     if config["trained"]:
         check_training(config)
 
 
 def check_training(config: Config) -> None:
     """Raises ConfigError for what a room or the schedule refuses."""
-    try_out("style", config["style"])
+    try_build("style", config["style"])
     check_source(config)
     schedules = [each.value for each in SchedulerType]
     if config["train"]["lr_scheduler_type"] not in schedules:
@@ -46,11 +46,11 @@ def check_training(config: Config) -> None:
             f"train.lr_scheduler_type={config['train']['lr_scheduler_type']} is none of "
             f"{', '.join(schedules)}. Choose one of them."
         )
-    try_out("adapter", config["adapter"])
+    try_build("adapter", config["adapter"])
     check_tracker(config["train"]["report_to"])
     Weights.of(config)
-    if (spec := stored(config["source"])) is not None:
-        try_out("source.stored", spec)
+    if (spec := find_store_spec(config["source"])) is not None:
+        try_build("source.stored", spec)
     if config["teachers"]:
         with torch.device("meta"):
             Rooms(config)
@@ -59,7 +59,10 @@ def check_training(config: Config) -> None:
 def check_source(config: Config) -> None:
     """Raises ConfigError for settings of a source, which is built from a teacher's weights."""
     fits("source", config["source"])
-    least, texts = target("source", config["source"]).least_texts, config["budget"]["batch_size"]
+    least, texts = (
+        resolve_target("source", config["source"]).least_texts,
+        config["budget"]["batch_size"],
+    )
     if texts < least:
         raise ConfigError(
             f"budget.batch_size={texts} must be at least {least} for "

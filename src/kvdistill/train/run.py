@@ -9,9 +9,9 @@ import torch
 from transformers import PreTrainedModel
 
 from kvdistill import distributed, preemption
-from kvdistill.config.build import build
+from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
-from kvdistill.config.schema import Budget, typed
+from kvdistill.config.schema import Budget, read_group
 from kvdistill.data.collate import Texts
 from kvdistill.data.sampler import Stream
 from kvdistill.errors import UserError
@@ -46,8 +46,8 @@ def train(
     student on the way.
     """
     torch.manual_seed(config["seed"])
-    budget: Budget = typed("budget", config["budget"])
-    adapter: Adapter = build("adapter", config["adapter"])
+    budget: Budget = read_group("budget", config["budget"])
+    adapter: Adapter = build_node("adapter", config["adapter"])
     module, fits, began = distiller(config, needs, adapter)
     if config["train"]["gradient_checkpointing"]:
         module.checkpoint_activations()
@@ -85,7 +85,7 @@ def prepared(
     score: Score | None,
 ) -> tuple[DistillTrainer, Texts]:
     """The trainer on its texts, nothing trained yet."""
-    budget: Budget = typed("budget", config["budget"])
+    budget: Budget = read_group("budget", config["budget"])
     steps = unified_steps(budget)
     alignment = module.rooms.first.reader.alignment if module.rooms else None
     texts, collate = inputs.texts(config, needs, "train_student", alignment)
@@ -115,7 +115,7 @@ def stream(config: Config, texts: Texts, steps: int) -> Stream:
 
     Texts of like length are grouped by their bytes, so alike for all arms and tokenizers.
     """
-    batch = global_batch(typed("budget", config["budget"]))
+    batch = global_batch(read_group("budget", config["budget"]))
     lengths = texts.lengths if config["train"]["group_by_length"] else None
     return Stream(len(texts), steps * batch, config["seed"], lengths=lengths, batch_size=batch)
 

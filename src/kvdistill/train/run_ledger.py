@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill.config.compose import Config
-from kvdistill.config.schema import Budget, typed
+from kvdistill.config.schema import Budget, read_group
 from kvdistill.data.collate import Texts
 from kvdistill.data.sampler import evenly
 from kvdistill.files import read_sealed
@@ -34,7 +34,7 @@ def ledger(
     adapter: Adapter,
 ) -> dict[str, Any]:
     """Steps, texts, tokens, FLOPs, bytes and seconds of a trained run; memory is rank 0's."""
-    budget: Budget = typed("budget", config["budget"])
+    budget: Budget = read_group("budget", config["budget"])
     steps, curves = unified_steps(budget), trainer.curves
     return {
         "steps": steps,
@@ -73,12 +73,12 @@ def operations(
     A stored teacher costs none here: its store's own forward is shared by every run that reads it.
     """
     loads, student = read.loads, Geometry.of(config["student"])
-    trained = flops.training(student, loads["student"], frozen=adapter.frozen)
+    trained = flops.training_flops(student, loads["student"], frozen=adapter.frozen)
     if config["train"]["gradient_checkpointing"]:
-        trained += flops.recomputed(student, loads["student"])
+        trained += flops.recomputation_flops(student, loads["student"])
     parts = trainer.module.rooms.parts() if trainer.module.rooms else {}
     taught = sum(
-        flops.capture(
+        flops.capture_flops(
             Geometry.of(config["teachers"][name]),
             loads[name],
             max(layer for source in part.reader.sources for layer in source.teachers),

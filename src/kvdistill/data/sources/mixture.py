@@ -170,7 +170,7 @@ def _why(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, StopIteration):  # the reader's own iteration has ended
         return "a file of it is empty"
-    return types.cut(" ".join(str(error).split()).rstrip(".") or type(error).__name__)
+    return types.shorten(" ".join(str(error).split()).rstrip(".") or type(error).__name__)
 
 
 def _reader(name: str, part: Part) -> FieldMap:
@@ -205,7 +205,7 @@ def _part(name: str, spec: Mapping[str, Any]) -> Part:
             f"{sorted(field for field, needed in known.items() if needed)} and may have "
             f"{sorted(field for field, needed in known.items() if not needed)}."
         )
-    types.check(f"data.source.parts.{name}", spec, Part)
+    types.check_arguments(f"data.source.parts.{name}", spec, Part)
     part = Part(**spec)
     if part.weight <= 0:
         raise ConfigError(
