@@ -37,14 +37,14 @@ def merge_into_dataclass(
 ) -> Any:
     """The node, typed. Raises as `structured`."""
     try:
-        found = convert(OmegaConf.merge(OmegaConf.structured(kind), dict(node)))
+        merged = convert(OmegaConf.merge(OmegaConf.structured(kind), dict(node)))
     except (OmegaConfBaseException, OverflowError) as error:
         key = f"{path}.{full_key}" if (full_key := getattr(error, "full_key", None)) else path
         raise ConfigError(f"{key}: {types.shorten(str(error).splitlines()[0])}.") from error
-    if isinstance(found, kind):  # OmegaConf looks at no item of a mapping that it merges
+    if isinstance(merged, kind):  # OmegaConf looks at no item of a mapping that it merges
         for name, hint in get_type_hints(kind).items():
-            if not types.is_of_kind(value := getattr(found, name), hint):
+            if not types.is_of_kind(value := getattr(merged, name), hint):
                 raise ConfigError(
                     f"{path}.{name}={types.format_value(value)} must be {types.describe_kind(hint)}."
                 )
-    return found
+    return merged
