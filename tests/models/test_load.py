@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from tests.models.sharding import KINDS, body, saved
+from tests.models.zero3_ranks import KINDS, body, saved
 from tests.train.conftest import TEACHERS, model, tokens
 
 

@@ -176,13 +176,13 @@ def planted(config: dict, folder: Path, names: tuple[str, ...], rank: int) -> st
     """What resuming says of a checkpoint whose state acts when it is unpickled; seal and all."""
     from kvdistill.errors import UserError
     from kvdistill.train import checkpoint
-    from tests.models.test_safe_weights import Acts
+    from tests.models.pickles import PickleBomb
 
     newest = checkpoint.numbered(folder / "checkpoints")[-1]
     if rank == 0:
         (state,) = newest.glob("global_step*/*_model_states.pt")
         with state.open("wb") as file:
-            pickle.dump(Acts(folder / "ran"), file, protocol=2)
+            pickle.dump(PickleBomb(folder / "ran"), file, protocol=2)
         (newest / checkpoint.CHECKSUMS).unlink()
         checkpoint.seal(newest, {})
     distributed.barrier()

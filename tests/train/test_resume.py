@@ -186,14 +186,14 @@ def test_what_would_run_when_a_checkpoint_is_read_does_not(
     import pickle
 
     from kvdistill.train import checkpoint
-    from tests.models.test_safe_weights import Acts
+    from tests.models.pickles import PickleBomb
 
     with pytest.raises(KeyboardInterrupt):
         trained(teachers=(), name="hostile", stop=3)
     found = checkpoint.newest(tmp_path / "hostile/checkpoints", {}).folder
     assert found is not None
     with (found / name).open("wb") as file:
-        pickle.dump(Acts(tmp_path / "ran"), file, protocol=2)
+        pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
     (found / checkpoint.CHECKSUMS).unlink()
     checkpoint.seal(found, {})  # so that only how it is read protects
     with pytest.raises(pickle.UnpicklingError):

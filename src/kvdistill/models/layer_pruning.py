@@ -1,10 +1,12 @@
-"""A student cut from a larger model: some of its layers, nothing else changed."""
+"""Layer pruning: a student is some layers of a larger model, nothing else changed."""
 
 import copy
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,3 +64,35 @@ class Pruned:
             elif int(found[2]) in places:
                 kept[f"{found[1]}{places[int(found[2])]}{found[3]}"] = value
         return kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """`Pruned` of a teacher that the project trains itself.
+
+    The teacher is trained again here, to the same bits as in its own folder.
+    """
+
+    parent: Mapping[str, Any]
+    """The teacher's config node, its `build` already an object."""
+    keep: list[int]
+    """Numbers of the parent's layers, in order."""
+
+    def build(
+        self,
+        geometry: Geometry,
+        split: Path,
+        out: Path,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Writes the pruned model and its parent's tokenizer as a Hugging Face folder.
+
+        Raises ConfigError for a layer that the parent does not have.
+        """
+        with TemporaryDirectory() as parent_folder:
+            self.parent["build"].build(
+                Geometry.of(self.parent), split, Path(parent_folder), progress
+            )
+            Pruned(source=Pretrained(path=parent_folder), keep=self.keep).build(
+                geometry, split, out, lambda *_: None
+            )

@@ -40,7 +40,7 @@ def test_plain_text_tables_titles_and_rules_do_nothing() -> None:
 
 
 def test_every_console_of_the_project_is_this_one() -> None:
-    source = Path(__file__).parents[2] / "src"
+    source = Path(__file__).parents[1] / "src"
     makers = [p.name for p in source.rglob("*.py") if " Console(" in p.read_text(encoding="utf-8")]
     assert makers == []
 
@@ -69,14 +69,14 @@ def test_a_status_for_a_pipe_is_one_line_a_run(
 def test_no_secret_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kvdistill.cli.main import complain
+    from kvdistill.cli.main import print_error
     from kvdistill.console import say
     from kvdistill.status import Status
 
     monkeypatch.setenv("HF_TOKEN", "a-secret-of-mine")
     line = "GET https://me:word@hub/x with a-secret-of-mine failed"
     say(line)
-    assert complain(line, 1) == 1
+    assert print_error(line, 1) == 1
     Status(tmp_path).write("failed", error=line)
     said = capsys.readouterr().err + (tmp_path / "status.json").read_text()
     assert said.count("https://***@hub/x with ***") == 3

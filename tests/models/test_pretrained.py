@@ -1,23 +1,13 @@
 """Weights are read from safetensors; a pickle is refused unless it is allowed by name."""
 
-import os
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.models.pickles import PickleBomb
 from tests.train.conftest import TEACHERS, model
-
-
-class Acts:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (str(self.path),)
 
 
 def saved(folder: Path) -> dict:
@@ -34,7 +24,7 @@ def test_a_pickle_is_refused_and_not_read(tmp_path: Path) -> None:
     saved(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     with (tmp_path / "pytorch_model.bin").open("wb") as file:
-        pickle.dump(Acts(tmp_path / "ran"), file, protocol=2)
+        pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
     source = Pretrained(path=str(tmp_path))
     for read in (lambda: source.model(torch.float32), lambda: source.body(torch.float32, 1)):
         with pytest.raises(ConfigError, match=r"^pretrained: .* has no safetensors"):
@@ -47,7 +37,7 @@ def test_what_lies_beside_safetensors_is_not_looked_at(tmp_path: Path) -> None:
 
     saved(tmp_path)
     with (tmp_path / "pytorch_model.bin").open("wb") as file:
-        pickle.dump(Acts(tmp_path / "ran"), file, protocol=2)
+        pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
     Pretrained(path=str(tmp_path)).model(torch.float32)
     assert not (tmp_path / "ran").exists()
 
@@ -62,7 +52,7 @@ def test_allowed_by_name_it_is_read_without_running_it(tmp_path: Path) -> None:
     for name, value in found.state_dict().items():
         assert torch.equal(value, weights[name])
     with (tmp_path / "pytorch_model.bin").open("wb") as file:
-        pickle.dump(Acts(tmp_path / "ran"), file, protocol=2)
+        pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
     with pytest.raises(Exception, match=r"[Ww]eights"):
         Pretrained(path=str(tmp_path), pickle=True).model(torch.float32)
     assert not (tmp_path / "ran").exists()

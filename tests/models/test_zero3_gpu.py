@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.models.sharding import LAYERS, apart, body, captured, saved
+from tests.models.zero3_ranks import LAYERS, apart, body, captured, saved
 
 pytestmark = pytest.mark.gpu
 CASES = [("a", "float32"), ("b", "float32"), ("a", "bfloat16"), ("b", "bfloat16")]
@@ -28,14 +28,14 @@ def _gpus() -> None:
 def work(rank: int, folder: str) -> None:
     """One of two NCCL ranks: K and V of every case, whole and in parts; a mean over both."""
     import torch
-    from torch import distributed
+    from torch import distributed as dist
 
     from kvdistill import distributed
 
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     torch.cuda.set_device(rank)
-    store = distributed.FileStore(str(Path(folder) / "store"), 2)
-    distributed.init_process_group("nccl", store=store, rank=rank, world_size=2)
+    store = dist.FileStore(str(Path(folder) / "store"), 2)
+    dist.init_process_group("nccl", store=store, rank=rank, world_size=2)
     seen: dict[Any, Any] = {"mean": float(distributed.mean(torch.tensor([float(rank)])))}
     for name, dtype in CASES:
         plain = captured(body(Path(folder), name, dtype, "none", LAYERS[-1]), rank)
@@ -43,7 +43,7 @@ def work(rank: int, folder: str) -> None:
             parts = captured(body(Path(folder), name, dtype, shard, LAYERS[-1]), rank)
             seen[name, dtype, shard] = apart(plain, parts)
     torch.save(seen, Path(folder) / f"seen{rank}.pt")
-    distributed.destroy_process_group()
+    dist.destroy_process_group()
 
 
 @pytest.mark.timeout(600)

@@ -7,9 +7,9 @@ import sys
 
 SCRIPT = """
 import os, signal, subprocess, sys, time
-from kvdistill import interrupt
+from kvdistill import preemption
 
-interrupt.listen(signal.SIGUSR2)
+preemption.listen(signal.SIGUSR2)
 wait = "import time; print('up', flush=True); time.sleep(30)"
 executed = subprocess.Popen([sys.executable, "-c", wait], stdout=subprocess.PIPE, text=True)
 executed.stdout.readline()
@@ -19,12 +19,12 @@ if forked == 0:
     os._exit(0)
 said = []
 try:
-    with interrupt.deferred():
+    with preemption.deferred():
         print("ready", flush=True)
-        while not interrupt.asked():
+        while not preemption.asked():
             time.sleep(0.01)
         said.append("flag")
-except interrupt.Interrupted:
+except preemption.Interrupted:
     said.append("raised on leaving")
 time.sleep(0.3)
 said.append(f"executed {executed.poll()} forked {os.waitpid(forked, os.WNOHANG)[0]}")
@@ -34,7 +34,7 @@ try:
     print("again", flush=True)
     time.sleep(20)
     print("never asked")
-except interrupt.Interrupted:
+except preemption.Interrupted:
     print("raised at once")
 """
 

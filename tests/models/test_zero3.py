@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.models.sharding import CASES
+from tests.models.zero3_ranks import CASES
 from tests.train.test_division import same_lines, training
 
 Make = Callable[..., Any]
@@ -19,7 +19,7 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from hydra import initialize_config_dir
 
-    from tests.models import sharding
+    from tests.models import zero3_ranks
     from tests.train import ranks
     from tests.train.conftest import composed_config
 
@@ -27,10 +27,10 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(__file__).parents[2]
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
         config = training(composed_config("fusion=similarity", "compression=kava"))
-    sharding.saved(folder)
-    torch.multiprocessing.spawn(sharding.work, args=(config, str(folder)), nprocs=2)
+    zero3_ranks.saved(folder)
+    torch.multiprocessing.spawn(zero3_ranks.work, args=(config, str(folder)), nprocs=2)
     whole = ranks.division(
-        config, folder / "plain", ("a", "b"), 1, 8, 1, sharding.wanting(folder, "none")
+        config, folder / "plain", ("a", "b"), 1, 8, 1, zero3_ranks.wanting(folder, "none")
     )
     torch.save(whole, folder / "whole.pt")
     return folder

@@ -1,0 +1,122 @@
+"""A student cut from a pretrained model, and one cut from a nano teacher."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.train.conftest import STUDENT, model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A five-layer Llama with a tokenizer, as a Hugging Face folder."""
+    from kvdistill.models.nano_tokenizer import train_tokenizer
+
+    source = tmp_path / "source"
+    model(STUDENT | {"layers": 5, "vocab_size": 300}, "llama").save_pretrained(source)
+    train_tokenizer(["one two three"], 300, 1).save_pretrained(source)
+    return source
+
+
+def pruned(folder: Path, keep: list[int]) -> Any:
+    from kvdistill.geometry import Geometry
+    from kvdistill.models.layer_pruning import Pruned
+    from kvdistill.models.pretrained import Pretrained
+
+    out = folder.parent / "out"
+    recipe = Pruned(source=Pretrained(path=str(folder)), keep=keep)
+    recipe.build(Geometry(**STUDENT), None, out, lambda *_: None)
+    return Pretrained(path=str(out))
+
+
+def test_the_kept_layers_are_those_of_the_source_and_the_rest_is_unchanged(folder: Path) -> None:
+    import torch
+
+    from kvdistill.models.pretrained import Pretrained
+
+    whole = Pretrained(path=str(folder)).model(torch.float32)
+    half = pruned(folder, [0, 2, 4]).model(torch.float32)
+    assert half.config.num_hidden_layers == 3
+    theirs, ours = whole.state_dict(), half.state_dict()
+    for name, value in ours.items():
+        if ".layers." in name:
+            number = int(name.split(".")[2])
+            name = name.replace(f".layers.{number}.", f".layers.{2 * number}.")
+        assert torch.equal(theirs[name], value), name
+
+
+def test_it_generates_with_a_cache_of_its_own_depth(folder: Path) -> None:
+    import torch
+
+    half = pruned(folder, [1, 3]).model(torch.float32)
+    out = half.generate(torch.tensor([[5, 6]]), max_new_tokens=3, do_sample=False, pad_token_id=0)
+    assert out.shape[1] <= 5
+
+
+def test_a_layer_outside_the_source_is_refused_by_name(folder: Path) -> None:
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"student\.build\.keep=\[0, 5\] must name layers 0 to 4"):
+        pruned(folder, [0, 5])
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    """A split with the teachers' half alone."""
+    from kvdistill.data.sources.nano import Nano
+
+    lines = [json.dumps(vars(record)) for record in Nano(rows=6, seed=0).records()]
+    (tmp_path / "train_teachers.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def nano_config(hydra: None) -> dict[str, Any]:
+    """A nano teacher and the student cut from it, both trained for two steps."""
+    from kvdistill.config.compose import compose
+
+    quick = ["student.build.parent.build.training.steps=2", "teachers.a.build.training.steps=2"]
+    return compose(["student=nano_third", "teachers=single", *quick])
+
+
+def build_model(node: dict[str, Any], split: Path, out: Path) -> Any:
+    """Where the weights of a config node lie, once its recipe has built them."""
+    from kvdistill.config.build import build_node
+    from kvdistill.geometry import Geometry
+    from kvdistill.models.pretrained import Pretrained
+
+    recipe = build_node("student.build", node["build"])
+    recipe.build(Geometry.of(node), split, out, lambda *_: None)
+    return Pretrained(path=str(out))
+
+
+def test_its_layers_and_tokenizer_are_its_teachers_own(
+    nano_config: dict[str, Any], split: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    from kvdistill.data.sources.nano import Nano
+
+    teacher = build_model(nano_config["teachers"]["a"], split, tmp_path / "teacher")
+    student = build_model(nano_config["student"], split, tmp_path / "student")
+    theirs, ours = (each.model(torch.float32).state_dict() for each in (teacher, student))
+    for name, value in ours.items():
+        if ".layers." in name:
+            number = int(name.split(".")[2])
+            name = name.replace(f".layers.{number}.", f".layers.{3 * number}.")
+        assert torch.equal(theirs[name], value), name
+    assert teacher.tokenizer().get_vocab() == student.tokenizer().get_vocab()
+    text = next(iter(Nano(rows=1, seed=0).records())).question
+    assert teacher.tokenizer()(text) == student.tokenizer()(text)
+
+
+def test_a_layer_outside_its_parent_is_refused(
+    nano_config: dict[str, Any], split: Path, tmp_path: Path
+) -> None:
+    from kvdistill.errors import ConfigError
+
+    nano_config["student"]["build"]["keep"] = [0, 6]
+    with pytest.raises(ConfigError, match=r"student\.build\.keep=\[0, 6\] must name layers 0 to 5"):
+        build_model(nano_config["student"], split, tmp_path)
