@@ -12,9 +12,9 @@ ACTING = ("\x1b", "\x07", "\u202e", "\r", "\x9b")
 
 
 def shown(*renderables: object, **settings: object) -> str:
-    from kvdistill.console import Screen
+    from kvdistill.console import SafeConsole
 
-    screen = Screen(width=300)
+    screen = SafeConsole(width=300)
     screen.file = io.StringIO()
     for each in renderables:
         screen.print(each, **settings)
@@ -26,12 +26,12 @@ def test_plain_text_tables_titles_and_rules_do_nothing() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from kvdistill.console import labelled
+    from kvdistill.console import label_message
 
     table = Table(HOSTILE, title=HOSTILE, caption=HOSTILE)
     table.add_row(HOSTILE)
     table.add_row(Text(HOSTILE))
-    for each in (HOSTILE, table, Rule(HOSTILE), labelled("error", "red", HOSTILE)):
+    for each in (HOSTILE, table, Rule(HOSTILE), label_message("error", "red", HOSTILE)):
         text = shown(each)
         assert not any(letter in text for letter in ACTING), repr(text)
         assert "[red]a[/]" in text
@@ -50,7 +50,7 @@ def test_a_status_for_a_pipe_is_one_line_a_run(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from kvdistill.cli.status import print_lines
-    from kvdistill.status import Status
+    from kvdistill.status import StatusWriter
 
     entry = {"folder": "runs/s/runs/seed0-a", "arm": "sft", "seed": 0}
     arms = {"q": {"arms": {f"fusion=\n{HOSTILE}\tz": {"0": "a"}}}}
@@ -58,7 +58,7 @@ def test_a_status_for_a_pipe_is_one_line_a_run(
     study.mkdir(parents=True)
     (study / "plan.json").write_text(json.dumps({"questions": arms, "runs": {"a": entry}}))
     (tmp_path / entry["folder"]).mkdir(parents=True)
-    Status(tmp_path / entry["folder"]).write("failed", error=f"x\n{HOSTILE}")
+    StatusWriter(tmp_path / entry["folder"]).write("failed", error=f"x\n{HOSTILE}")
     print_lines(tmp_path, study, form)
     text = capsys.readouterr().out
     assert not any(letter in text for letter in ACTING), repr(text)
@@ -70,14 +70,14 @@ def test_no_secret_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from kvdistill.cli.main import print_error
-    from kvdistill.console import say
-    from kvdistill.status import Status
+    from kvdistill.console import write_stderr
+    from kvdistill.status import StatusWriter
 
     monkeypatch.setenv("HF_TOKEN", "a-secret-of-mine")
     line = "GET https://me:word@hub/x with a-secret-of-mine failed"
-    say(line)
+    write_stderr(line)
     assert print_error(line, 1) == 1
-    Status(tmp_path).write("failed", error=line)
+    StatusWriter(tmp_path).write("failed", error=line)
     said = capsys.readouterr().err + (tmp_path / "status.json").read_text()
     assert said.count("https://***@hub/x with ***") == 3
     assert "a-secret-of-mine" not in said

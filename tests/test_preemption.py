@@ -56,6 +56,6 @@ def test_training_is_asked_anything_else_is_ended_and_helpers_hear_nothing() -> 
 
 
 def test_an_interruption_is_no_failure_that_code_may_swallow() -> None:
-    from kvdistill.preemption import Interrupted
+    from kvdistill.preemption import Preempted
 
-    assert not issubclass(Interrupted, Exception)
+    assert not issubclass(Preempted, Exception)

@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 from rich.text import Text
 
-from kvdistill.redact import masked
-from kvdistill.sanitise import spelled
+from kvdistill.redact import redact_secrets
+from kvdistill.sanitise import escape_hidden
 
 
-class Screen(Console):
+class SafeConsole(Console):
     """A console for text of any origin."""
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
@@ -30,23 +30,23 @@ class Screen(Console):
             if segment.control:
                 yield segment
             else:
-                yield Segment(spelled(segment.text), segment.style)
+                yield Segment(escape_hidden(segment.text), segment.style)
 
 
-def labelled(word: str, style: str, text: str) -> Text:
+def label_message(word: str, style: str, text: str) -> Text:
     """`word: text`, the word in a colour; without secrets."""
-    return Text.assemble((f"{word}:", style), " ", masked(text))
+    return Text.assemble((f"{word}:", style), " ", redact_secrets(text))
 
 
-def say(text: str) -> None:
+def write_stderr(text: str) -> None:
     """A line on stderr where no console is at hand."""
-    sys.stderr.write(f"{spelled(masked(text))}\n")
+    sys.stderr.write(f"{escape_hidden(redact_secrets(text))}\n")
 
 
-def progress() -> Progress:
+def make_progress() -> Progress:
     """Bars on stderr."""
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(),
     )  # fmt: skip
-    return Progress(*columns, console=Screen(stderr=True))
+    return Progress(*columns, console=SafeConsole(stderr=True))

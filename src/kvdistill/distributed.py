@@ -4,24 +4,24 @@ import torch
 from torch import Tensor, distributed
 
 
-def together() -> bool:
+def is_distributed() -> bool:
     """Whether this process is one of several, already met (`jobs/rendezvous.py`)."""
     return distributed.is_available() and distributed.is_initialized()
 
 
-def rank() -> int:
+def get_rank() -> int:
     """This process's number among them."""
-    return distributed.get_rank() if together() else 0
+    return distributed.get_rank() if is_distributed() else 0
 
 
-def leads() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that writes."""
-    return rank() == 0
+    return get_rank() == 0
 
 
-def total(x: Tensor) -> Tensor:
+def all_reduce_sum(x: Tensor) -> Tensor:
     """Summed over ranks, all of which must call this; on the device of `x`."""
-    if not together():
+    if not is_distributed():
         return x
     # NCCL moves tensors of its own GPU only.
     nccl = distributed.get_backend() == "nccl"
@@ -30,12 +30,12 @@ def total(x: Tensor) -> Tensor:
     return moved.to(x.device)
 
 
-def mean(x: Tensor) -> Tensor:
+def all_reduce_mean(x: Tensor) -> Tensor:
     """Averaged over ranks, all of which must call this."""
-    return total(x) / distributed.get_world_size() if together() else x
+    return all_reduce_sum(x) / distributed.get_world_size() if is_distributed() else x
 
 
-def local_device() -> torch.device:
+def get_local_device() -> torch.device:
     """Where this process computes: its own GPU, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())

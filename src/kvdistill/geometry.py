@@ -20,7 +20,7 @@ class Geometry:
     tied_embeddings: bool = True
 
     @classmethod
-    def of(cls, node: Mapping[str, Any]) -> "Geometry":
+    def from_node(cls, node: Mapping[str, Any]) -> "Geometry":
         """What a student's or teacher's YAML states."""
         return cls(**node["geometry"])
 

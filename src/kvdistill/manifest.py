@@ -11,18 +11,20 @@ from typing import Any
 from kvdistill.files import check_hashes, hashes, read_json, read_sealed, write_sealed
 from kvdistill.records import SCHEMA_VERSION
 
-BOOKKEEPING = {
+UNHASHED_FILES = {
     "config.yaml", "hypotheses.json", "status.json", "log.txt", "job.json", "manifest.json",
 }  # fmt: skip
-ORIGIN = "origin.json"
+ORIGIN_FILE = "origin.json"
 """Beside a copy of the package that jobs run from: where it was copied from."""
-PACKAGES = (
+RECORDED_PACKAGES = (
     "torch", "transformers", "tokenizers", "datasets", "hydra-core", "omegaconf", "lm-eval",
     "accelerate", "numpy", "scipy",
 )  # fmt: skip
 
 
-def write(folder: Path, kind: str, needs: Mapping[str, str], facts: dict[str, Any]) -> None:
+def write_manifest(
+    folder: Path, kind: str, needs: Mapping[str, str], facts: dict[str, Any]
+) -> None:
     """Completes a folder: what it is, what it read, what made it, and a hash of every file."""
     write_sealed(
         folder / "manifest.json",
@@ -32,50 +34,50 @@ def write(folder: Path, kind: str, needs: Mapping[str, str], facts: dict[str, An
             "name": folder.name,
             "needs": dict(needs),
             **facts,
-            "provenance": provenance(),
-            "files": hashes(folder, but=BOOKKEEPING),
+            "provenance": collect_provenance(),
+            "files": hashes(folder, but=UNHASHED_FILES),
         },
     )
 
 
-def verify(folder: Path) -> dict[str, Any]:
+def verify_artifact(folder: Path) -> dict[str, Any]:
     """The manifest of a complete artefact. Raises ArtifactError naming a file that changed."""
     manifest = read_sealed(folder / "manifest.json")
     check_hashes(folder, manifest["files"])
     return manifest
 
 
-def provenance() -> dict[str, Any]:
+def collect_provenance() -> dict[str, Any]:
     """Code, versions and machine: recorded, never hashed into an identity."""
     return {
-        **origin(),
+        **read_code_origin(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in RECORDED_PACKAGES},
         "machine": platform.platform(),
         "processor": platform.machine(),
         "command": [Path(sys.argv[0]).name],
     }
 
 
-def origin() -> dict[str, Any]:
+def read_code_origin() -> dict[str, Any]:
     """Commit and whether files differ from it; of a copy, what was so when it was copied."""
-    copied = Path(__file__).parents[2] / ORIGIN
-    if copied.is_file():
-        found: dict[str, Any] = read_json(copied)
-        return found
+    origin_path = Path(__file__).parents[2] / ORIGIN_FILE
+    if origin_path.is_file():
+        origin: dict[str, Any] = read_json(origin_path)
+        return origin
     return {
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "git_commit": run_git("rev-parse", "HEAD"),
+        "git_dirty": bool(run_git("status", "--porcelain", "--untracked-files=no")),
     }
 
 
-def git(*arguments: str) -> str | None:
+def run_git(*arguments: str) -> str | None:
     """What git says of the code's own checkout; None where the code is not in one."""
-    done = subprocess.run(
+    process = subprocess.run(
         ["git", *arguments],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.stdout.strip() if done.returncode == 0 else None
+    return process.stdout.strip() if process.returncode == 0 else None

@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interrupted(BaseException):
+class Preempted(BaseException):
     """The work was put aside, to be continued. No Exception: nobody must take it for a failure."""
 
 
-_asked = threading.Event()
-_deferred = threading.Event()
+_requested = threading.Event()
+_deferring = threading.Event()
 
 
-def listen(signum: signal.Signals) -> None:
+def install_handler(signum: signal.Signals) -> None:
     """Lets the signal ask this process, and no helper of it.
 
     The signal is blocked, and helpers inherit that: whether forked or executed, they outlive it.
@@ -29,48 +29,48 @@ def listen(signum: signal.Signals) -> None:
     """
     process = os.getpid()
 
-    def answer(_: int, __: FrameType | None) -> None:
+    def on_signal(_: int, __: FrameType | None) -> None:
         if os.getpid() == process:
-            ask()
+            request()
 
-    def wait() -> None:
+    def wait_for_signal() -> None:
         while True:
             signal.sigwait({signum})
             _thread.interrupt_main(signum)
 
-    _asked.clear()
-    signal.signal(signum, answer)
+    _requested.clear()
+    signal.signal(signum, on_signal)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
-    threading.Thread(target=wait, name="interrupt", daemon=True).start()
+    threading.Thread(target=wait_for_signal, name="interrupt", daemon=True).start()
 
 
-def ask() -> None:
+def request() -> None:
     """Sets the flag, and unless training is on raises Interrupted here and now."""
-    _asked.set()
-    if not _deferred.is_set():
-        raise Interrupted
+    _requested.set()
+    if not _deferring.is_set():
+        raise Preempted
 
 
-def asked() -> bool:
+def is_requested() -> bool:
     """Whether this process was asked to make room."""
-    return _asked.is_set()
+    return _requested.is_set()
 
 
-def agree() -> None:
+def mark_requested() -> None:
     """Another rank was asked, so this one is too. For inside `deferred`."""
-    _asked.set()
+    _requested.set()
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
+def defer() -> Iterator[None]:
     """Inside, a request only sets the flag; whoever runs here looks at it where he can save.
 
     Raises Interrupted on leaving, where one came.
     """
-    _deferred.set()
+    _deferring.set()
     try:
         yield
     finally:
-        _deferred.clear()
-    if _asked.is_set():
-        raise Interrupted
+        _deferring.clear()
+    if _requested.is_set():
+        raise Preempted

@@ -1,23 +1,23 @@
 """Text that others wrote, made readable: nothing in it may hide or reorder what follows."""
 
-LONGEST = 600
+MAX_LENGTH = 600
 
 
-def spelled(text: str) -> str:
+def escape_hidden(text: str) -> str:
     """The text with every hiding or reordering character spelled out."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        letter if harmless(letter) else f"\u2039U+{ord(letter):04X}\u203a" for letter in text
+        letter if is_visible(letter) else f"\u2039U+{ord(letter):04X}\u203a" for letter in text
     )
 
 
-def visible(text: str) -> str:
+def escape_and_truncate(text: str) -> str:
     """The same, cut to a readable length."""
-    return spelled(text if len(text) <= LONGEST else text[:LONGEST] + " \u2026")
+    return escape_hidden(text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + " \u2026")
 
 
-def harmless(letter: str) -> bool:
+def is_visible(letter: str) -> bool:
     """False for C0/C1 controls, bidi marks, zero-width characters, surrogates, separators."""
     code = ord(letter)
     if letter in "\n\t":
@@ -34,10 +34,10 @@ def harmless(letter: str) -> bool:
     return not hidden
 
 
-def short(label: str, most: int = 34) -> str:
+def shorten_label(label: str, max_length: int = 34) -> str:
     """A label that fits a legend: its middle left out."""
-    clean = spelled(label)
-    if len(clean) <= most:
-        return clean
-    half = (most - 1) // 2
-    return f"{clean[:half]}\u2026{clean[-half:]}"
+    escaped = escape_hidden(label)
+    if len(escaped) <= max_length:
+        return escaped
+    half = (max_length - 1) // 2
+    return f"{escaped[:half]}\u2026{escaped[-half:]}"

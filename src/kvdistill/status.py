@@ -10,35 +10,35 @@ from typing import Any
 
 from kvdistill.files import is_complete, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
-from kvdistill.redact import masked
+from kvdistill.redact import redact_secrets
 
 
 @dataclass
-class Status:
+class StatusWriter:
     """Writes a folder's status.json, at most twice a second while running."""
 
     folder: Path
     started: float = field(default_factory=time.monotonic)
-    written: float = -1.0
+    last_written: float = -1.0
     first_step: int | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
-    kept: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
     """Counts that outlive a process: how often the job was queued again, and tried again."""
     warnings: list[str] = field(default_factory=list)
     """What the job has warned of, in every status from then on."""
 
     def __post_init__(self) -> None:
-        said = read(self.folder)
-        self.kept = {key: said[key] for key in ("requeues", "retries") if key in said}
+        previous = read_status(self.folder)
+        self.counts = {key: previous[key] for key in ("requeues", "retries") if key in previous}
 
-    def running(self, step: int, steps: int) -> None:
+    def write_progress(self, step: int, steps: int) -> None:
         """Reports progress; `step` of `steps` are done."""
         now = time.monotonic()
         if self.first_step is None:
             self.first_step, self.started = step, now
-        if now - self.written < 0.5 and step < steps:
+        if now - self.last_written < 0.5 and step < steps:
             return
-        self.written = now
+        self.last_written = now
         rate = (step - self.first_step) / max(now - self.started, 1e-9)
         self.write(
             "running",
@@ -50,31 +50,34 @@ class Status:
 
     def write(self, state: str, **more: Any) -> None:
         """Writes a state: queued, running, done or failed (with its one line as `error`)."""
-        said: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "state": state}
-        said["heartbeat"] = time.time()
+        entry: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "state": state}
+        entry["heartbeat"] = time.time()
         if self.warnings:
-            said["warnings"] = self.warnings
-        told = {key: masked(each) if isinstance(each, str) else each for key, each in more.items()}
+            entry["warnings"] = self.warnings
+        details = {
+            key: redact_secrets(each) if isinstance(each, str) else each
+            for key, each in more.items()
+        }
         with self.lock:
-            write_json(self.folder / "status.json", said | self.kept | told)
+            write_json(self.folder / "status.json", entry | self.counts | details)
 
 
-class Warned(logging.Handler):
+class WarningHandler(logging.Handler):
     """Puts the project's own warnings into a job's status, and into its log by stderr."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: StatusWriter) -> None:
         super().__init__(logging.WARNING)
         self.status = status
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging; an error is told by the status itself."""
-        line = masked(record.getMessage())
+        line = redact_secrets(record.getMessage())
         sys.stderr.write(f"{record.levelname.lower()}: {line}\n")
         if record.levelno == logging.WARNING:
             self.status.warnings.append(line)
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read_status(folder: Path) -> dict[str, Any]:
     """The folder's state; done if its manifest stands, missing if nothing has been said."""
     if is_complete(folder):
         return {"state": "done"}

@@ -103,8 +103,8 @@ def items(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
     config = configured(f"root={root}", "tasks=nano7", "arm=sft")
     needs = built(root, config, ("split", "model"))
     node, folder = config["student"], needs["student"]
-    student = load.model(node, "student", folder)
-    tokenizer = load.tokenizer(node, "student", folder)
+    student = load.load_model(node, "student", folder)
+    tokenizer = load.load_tokenizer(node, "student", folder)
     rows = {"test": needs["split"] / "train_teachers.jsonl"}  # the part with enough rows
     suite = replace(
         build_node("tasks", config["tasks"]),

@@ -179,7 +179,7 @@ def lay_out(root: Path, size: Size) -> tuple[int, dict[str, Any]]:
 def plain(root: Path, config: dict[str, Any]) -> Path:
     """The teacher's weights as a folder that peers can load."""
     node = config["teachers"]["a"]
-    geometry = Geometry.of(node)
+    geometry = Geometry.from_node(node)
     whole = Pruned(
         source=build_node("teachers.a.pretrained", node["pretrained"]),
         keep=list(range(geometry.layers)),

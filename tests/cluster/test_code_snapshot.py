@@ -34,16 +34,16 @@ def test_the_same_code_is_one_copy_and_an_edit_is_another(tmp_path: Path) -> Non
 
 def test_a_process_on_the_copy_names_it_in_its_manifests(tmp_path: Path) -> None:
     from kvdistill.cluster.code_snapshot import take_snapshot
-    from kvdistill.manifest import git
+    from kvdistill.manifest import run_git
 
     code = take_snapshot(tmp_path)
-    script = "from kvdistill.cluster import manifest; print(manifest.origin())"
+    script = "from kvdistill import manifest; print(manifest.origin())"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True,
         env={"PYTHONPATH": str(code)},
     )  # fmt: skip
     assert code.name in done.stdout
-    assert str(git("rev-parse", "HEAD")) in done.stdout
+    assert str(run_git("rev-parse", "HEAD")) in done.stdout
 
 
 def test_what_is_hidden_or_elsewhere_is_not_copied(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from hypothesis import strategies as st
 
@@ -151,21 +152,22 @@ def tried(command: list[str], root: Path) -> Outcome:
 
 def planned(command: list[str]) -> None:
     """All that comes before anything is written."""
-    from kvdistill.cli.plan import show
-    from kvdistill.cli.run import planned as table
-    from kvdistill.console import Screen
+    from kvdistill.cli import plan as plan_stage
+    from kvdistill.cli.plan_table import tabulate_plan
+    from kvdistill.console import SafeConsole
     from kvdistill.plan.expand import expand_command
     from kvdistill.plan.pin import assume_commits
     from kvdistill.stats import preregistration
     from kvdistill.stats.settings import settings
     from kvdistill.train.preflight import check
 
-    screen = Screen(width=120)
+    screen = SafeConsole(width=120)
     screen.file = io.StringIO()
     plan = expand_command([[*command, "stage=plan"]], ROOT / "sweeps")
     settings(plan.config["stats"])
-    screen.print(table(plan))
-    show(plan, screen)
+    screen.print(tabulate_plan(plan))
+    with mock.patch.object(plan_stage, "console", screen):
+        plan_stage.show_costs(plan)
     preregistration.claims(plan)
     checked = set()
     for run in plan.runs.values():

@@ -153,7 +153,7 @@ def test_a_secret_is_refused_and_not_repeated(
 
 
 def test_what_is_a_secret_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.redact import masked
+    from kvdistill.redact import redact_secrets
 
     monkeypatch.setenv("SOME_TOKEN", "short")
     monkeypatch.setenv("PGPASSWORD", "correct-horse")
@@ -165,5 +165,5 @@ def test_what_is_a_secret_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> No
         "nano-cross_large sk-learn me@host": None,
     }
     for text, expected in told.items():
-        assert masked(text) == (expected or text)
-    assert json.loads(masked(json.dumps({"a": "hf_" + "a" * 34}))) == {"a": "***"}
+        assert redact_secrets(text) == (expected or text)
+    assert json.loads(redact_secrets(json.dumps({"a": "hf_" + "a" * 34}))) == {"a": "***"}

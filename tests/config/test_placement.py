@@ -51,10 +51,10 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     import torch
 
     from kvdistill.errors import ConfigError
-    from kvdistill.models.load import device
+    from kvdistill.models.load import choose_device
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     node = {"placement": {"device": "cuda", "shard": "none"}}
     with pytest.raises(ConfigError, match=r"^teacher.a.placement.device=cuda, but this machine"):
-        device(node, "teacher.a")
-    assert device({}, "student").type == "cpu"
+        choose_device(node, "teacher.a")
+    assert choose_device({}, "student").type == "cpu"

@@ -65,14 +65,14 @@ def test_a_full_disk_ends_a_job_with_a_code_of_its_own(
 ) -> None:
     from kvdistill.cluster import local
     from kvdistill.jobs import __main__ as job
-    from kvdistill.status import Status
+    from kvdistill.status import StatusWriter
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     folder = folder_of(tmp_path, monkeypatch, full)
     with monkeypatch.context() as patch:
-        patch.setattr(Status, "write", full)
+        patch.setattr(StatusWriter, "write", full)
         assert job.main(folder) == job.NO_SPACE
     assert not (folder / "manifest.json").exists()
     assert "no space is left on the disk" in local.explain_killed_job(folder, job.NO_SPACE)

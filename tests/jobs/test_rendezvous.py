@@ -15,8 +15,8 @@ ALONE = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "h", 
 JOB = """
 import os, sys, time, types
 from pathlib import Path
-from kvdistill.cluster import job, ranks
-ranks.GRACE_S = 3.0
+from kvdistill.jobs import __main__ as job, rendezvous
+rendezvous.GRACE_S = 3.0
 def build(recipe, needs, folder, progress):
     import torch
     rank = int(os.environ["RANK"])
@@ -43,14 +43,14 @@ ENDING = """
 import os, sys, tempfile
 import torch
 from torch import distributed
-from kvdistill.jobs.rendezvous import settle
+from kvdistill.jobs.rendezvous import wait_for_collective_threads
 def end(rank, meeting):
     sys.setswitchinterval(1000.0)  # only who waits for the GIL when this thread waits gets it
     store = distributed.FileStore(meeting, 2)
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     for work in [distributed.all_reduce(torch.ones(9), async_op=True) for _ in range(3)]:
         work.wait()
-    settle()
+    wait_for_collective_threads()
 codes = []
 for again in range(10):
     meeting = tempfile.mktemp()
@@ -75,9 +75,9 @@ def folder(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
 
 def start(where: Path, size: int = 2) -> list[int]:
     """Exit codes of the ranks, started as torchrun would."""
-    from kvdistill.cluster.forkserver import free_port
+    from kvdistill.cluster.forkserver import find_free_port
 
-    port = str(free_port())
+    port = str(find_free_port())
     jobs = [
         subprocess.Popen(
             [sys.executable, "-c", JOB, str(where)],
@@ -93,9 +93,9 @@ def start(where: Path, size: int = 2) -> list[int]:
 
 
 def status(where: Path) -> dict:
-    from kvdistill.status import read
+    from kvdistill.status import read_status
 
-    return read(where)
+    return read_status(where)
 
 
 def test_the_ranks_compute_together_and_rank_0_writes(tmp_path: Path) -> None:

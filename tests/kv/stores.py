@@ -45,9 +45,9 @@ def work(folder: Path) -> None:
 
     from kvdistill.jobs import __main__ as job
     from kvdistill.jobs.rendezvous import Ranks
-    from kvdistill.status import Status
+    from kvdistill.status import StatusWriter
 
-    job.build_folder(folder, Ranks(), Status(folder))
+    job.build_folder(folder, Ranks(), StatusWriter(folder))
 
 
 class Made:

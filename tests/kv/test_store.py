@@ -134,7 +134,7 @@ def test_the_teacher_is_never_loaded_where_a_store_is_read(made, monkeypatch):
     def no_body(*_, **__):
         raise AssertionError("a teacher's body is loaded")
 
-    monkeypatch.setattr(load, "body", no_body)
+    monkeypatch.setattr(load, "load_body", no_body)
     assert made.distiller(config)(batch)[1].kv.isfinite()
     with pytest.raises(AssertionError, match="body is loaded"):
         made.distiller(made.config())
@@ -148,7 +148,7 @@ def opened(made, folder=None, **changes):
     from kvdistill.train.objective import Reader
 
     config = made.config("source=store")
-    reader = Reader.of(config, Geometry.of(config["teachers"]["a"]))
+    reader = Reader.of(config, Geometry.from_node(config["teachers"]["a"]))
     wanted = inputs.wanted(config, "a", made.folders(config), reader)
     wanted = dataclasses.replace(wanted, store=folder or wanted.store, **changes)
     from kvdistill.config.build import build_node
@@ -176,7 +176,7 @@ def test_a_fingerprint_names_what_was_changed(made):
     def prints(*overrides):
         config = made.config("source=store", *overrides)
         needs = made.folders(config, kinds=("split", "model"))
-        sources = Reader.of(config, Geometry.of(config["teachers"]["a"])).sources
+        sources = Reader.of(config, Geometry.from_node(config["teachers"]["a"])).sources
         return inputs.prints(config, "a", needs, sources)
 
     def differing(*overrides):
@@ -223,13 +223,13 @@ def test_an_altered_shard_is_named_before_a_run_reads_it(made, tmp_path):
 
     folder = made.folders(made.config("source=store"))["kv.a"]
     copied = Path(shutil.copytree(folder, tmp_path / folder.name))
-    assert manifest.verify(copied)["kept_tokens"] > 0
+    assert manifest.verify_artifact(copied)["kept_tokens"] > 0
     path = copied / "shard-00000.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(ArtifactError, match=r"shard-00000.safetensors is altered since it was"):
-        manifest.verify(copied)
+        manifest.verify_artifact(copied)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from transformers import (
 
 from kvdistill.errors import ConfigError
 from kvdistill.kv.rotary import rotaries
-from kvdistill.models.capture import Capture, cut
+from kvdistill.models.capture import Capture, truncate_decoder
 from kvdistill.types import Tokens
 
 # transformers renames these methods; the lowest supported version still has the old names only.
@@ -83,7 +83,7 @@ def captured(model, layers, read, **kwargs):
     capture = Capture(model, layers, **kwargs)
     with capture:
         forward(model, read)
-    return capture.take(read)
+    return capture.pop_layers(read)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -168,9 +168,9 @@ def test_recomputation_leaves_nothing_behind():
     capture = Capture(model, [0, 1, 2])
     with capture:
         forward(model, tokens())
-    capture.take(tokens())[2].kv.keys.sum().backward()  # recomputes, so the hooks fire again
+    capture.pop_layers(tokens())[2].kv.keys.sum().backward()  # recomputes, so the hooks fire again
     with pytest.raises(RuntimeError, match="did not run inside"):
-        capture.take(tokens())
+        capture.pop_layers(tokens())
 
 
 def test_a_forward_outside_the_context_is_not_recorded():
@@ -178,7 +178,7 @@ def test_a_forward_outside_the_context_is_not_recorded():
     capture = Capture(model, [0])
     forward(model, tokens())
     with pytest.raises(RuntimeError, match=r"layers \[0\] did not run inside"):
-        capture.take(tokens())
+        capture.pop_layers(tokens())
 
 
 class Student(torch.nn.Module):
@@ -191,7 +191,7 @@ class Student(torch.nn.Module):
     def forward(self, read):
         with self.capture:
             forward(self.model.model, read)
-        layers = self.capture.take(read).values()
+        layers = self.capture.pop_layers(read).values()
         return sum((x.kv.keys + x.kv.values).square().mean() for x in layers)
 
 
@@ -219,7 +219,7 @@ def test_a_failed_forward_leaves_nothing_to_take():
     with pytest.raises(RuntimeError, match="shapes"), capture:
         forward(model, tokens())
     with pytest.raises(RuntimeError, match="did not run inside"):
-        capture.take(tokens())
+        capture.pop_layers(tokens())
 
 
 def test_reentrant_checkpointing_is_refused_by_name():
@@ -268,7 +268,7 @@ def test_bf16_autocast_gives_finite_keys_with_gradient():
     capture = Capture(model, [1], rotaries=rotaries(model, [1]))
     with torch.autocast("cpu", dtype=torch.bfloat16), capture:
         forward(model, tokens())
-    layer = capture.take(tokens())[1]
+    layer = capture.pop_layers(tokens())[1]
     assert layer.kv.values.dtype == layer.rotated_queries.dtype == torch.bfloat16
     assert layer.kv.keys.isfinite().all()
     layer.kv.keys.float().sum().backward()
@@ -280,11 +280,11 @@ def test_a_cut_teacher_gives_the_same_kv_without_the_layers_above(name):
     whole, read = build(name).eval(), tokens()
     with torch.no_grad():
         expected = captured(whole, [0, 1], read)
-        body = cut(build(name), 1).eval()
+        body = truncate_decoder(build(name), 1).eval()
         capture = Capture(body, [0, 1])
         with capture:
             out = forward(body, read)
-    for at, layer in capture.take(read).items():
+    for at, layer in capture.pop_layers(read).items():
         torch.testing.assert_close(layer.kv.keys, expected[at].kv.keys)
         torch.testing.assert_close(layer.kv.values, expected[at].kv.values)
     assert len(body.layers) == 2
@@ -298,7 +298,7 @@ def test_a_cut_teacher_gives_the_same_kv_without_the_layers_above(name):
 def test_cutting_leaves_a_shared_config_alone():
     model = build("qwen2")
     config = model.config
-    body = cut(model, 0)
+    body = truncate_decoder(model, 0)
     assert (config.num_hidden_layers, len(config.layer_types)) == (3, 3)
     assert (body.config.num_hidden_layers, len(body.config.layer_types)) == (1, 1)
 
@@ -308,7 +308,7 @@ def test_a_layer_outside_the_model_is_refused(layer):
     with pytest.raises(ConfigError, match=f"layer {layer}, but the model has 0 to 2"):
         Capture(build("llama"), [layer])
     with pytest.raises(ConfigError, match=f"teacher layer {layer}, but it has 0 to 2"):
-        cut(build("llama"), layer)
+        truncate_decoder(build("llama"), layer)
 
 
 def test_fused_projections_are_refused_by_name():

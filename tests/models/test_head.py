@@ -9,13 +9,13 @@ from tests.train.conftest import STUDENT, batch, model
 def test_chosen_tokens_get_the_scores_of_the_whole_forward(kind: str) -> None:
     import torch
 
-    from kvdistill.models.head import Head
+    from kvdistill.models.head import LMHead
 
     student, tokens = model(STUDENT, kind), batch(names=()).student
     whole = student(input_ids=tokens.ids, attention_mask=tokens.mask.long()).logits
     seen: list[int] = []
     student.lm_head.register_forward_hook(lambda *parts: seen.append(parts[1][0].shape[1]))
-    scores = Head(student)(tokens, tokens.predicting)
+    scores = LMHead(student)(tokens, tokens.predicting)
     torch.testing.assert_close(scores, whole[tokens.predicting])
     assert seen == [int(tokens.predicting.sum())] < [tokens.ids.numel()]
 
@@ -24,7 +24,7 @@ def test_gradients_are_those_of_the_masked_loss() -> None:
     import torch
     from torch.nn import functional as F
 
-    from kvdistill.models.head import Head
+    from kvdistill.models.head import LMHead
 
     student, tokens = model(STUDENT, "qwen2"), batch(names=()).student
     labels = tokens.ids.masked_fill(~(tokens.answer & tokens.mask), -100)[:, 1:]
@@ -32,17 +32,17 @@ def test_gradients_are_those_of_the_masked_loss() -> None:
     F.cross_entropy(whole.flatten(0, 1), labels.flatten(), reduction="sum").backward()
     wanted = {name: p.grad.clone() for name, p in student.named_parameters()}
     student.zero_grad()
-    scores = Head(student)(tokens, tokens.predicting)
+    scores = LMHead(student)(tokens, tokens.predicting)
     F.cross_entropy(scores, tokens.ids[tokens.predicted], reduction="sum").backward()
     for name, parameter in student.named_parameters():
         torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_elsewhere_the_model_scores_every_token() -> None:
-    from kvdistill.models.head import Head
+    from kvdistill.models.head import LMHead
 
     student, tokens = model(STUDENT, "qwen2"), batch(names=()).student
-    head = Head(student)
+    head = LMHead(student)
     head(tokens, tokens.predicting)
     out = student(input_ids=tokens.ids, attention_mask=tokens.mask.long())
     assert out.logits.shape[:2] == tokens.ids.shape
@@ -51,27 +51,27 @@ def test_elsewhere_the_model_scores_every_token() -> None:
 def test_a_text_without_an_answer_asks_for_nothing() -> None:
     import torch
 
-    from kvdistill.models.head import Head
+    from kvdistill.models.head import LMHead
 
     student, tokens = model(STUDENT, "qwen2"), batch(names=()).student
-    scores = Head(student)(tokens, torch.zeros_like(tokens.mask))
+    scores = LMHead(student)(tokens, torch.zeros_like(tokens.mask))
     assert len(scores) == 0
     scores.sum().backward()
 
 
 def test_a_model_without_a_head_is_refused() -> None:
     from kvdistill.errors import ConfigError
-    from kvdistill.models.head import Head
+    from kvdistill.models.head import LMHead
 
     with pytest.raises(ConfigError, match="without an output layer"):
-        Head(model(STUDENT, "qwen2").get_decoder())
+        LMHead(model(STUDENT, "qwen2").get_decoder())
 
 
 def test_a_model_that_scores_past_its_head_is_refused() -> None:
-    from kvdistill.models.head import Head
+    from kvdistill.models.head import LMHead
 
     student, tokens = model(STUDENT, "qwen2"), batch(names=()).student
-    head = Head(student)
+    head = LMHead(student)
     student.lm_head = type(student.lm_head)(STUDENT["hidden_size"], STUDENT["vocab_size"])
     with pytest.raises(RuntimeError, match="does not score through its head"):
         head(tokens, tokens.predicting)

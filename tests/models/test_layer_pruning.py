@@ -36,7 +36,7 @@ def test_the_kept_layers_are_those_of_the_source_and_the_rest_is_unchanged(folde
 
     from kvdistill.models.pretrained import Pretrained
 
-    whole = Pretrained(path=str(folder)).model(torch.float32)
+    whole = Pretrained(path=str(folder)).load_model(torch.float32)
     half = pruned(folder, [0, 2, 4]).model(torch.float32)
     assert half.config.num_hidden_layers == 3
     theirs, ours = whole.state_dict(), half.state_dict()
@@ -88,7 +88,7 @@ def build_model(node: dict[str, Any], split: Path, out: Path) -> Any:
     from kvdistill.models.pretrained import Pretrained
 
     recipe = build_node("student.build", node["build"])
-    recipe.build(Geometry.of(node), split, out, lambda *_: None)
+    recipe.build(Geometry.from_node(node), split, out, lambda *_: None)
     return Pretrained(path=str(out))
 
 

@@ -16,10 +16,16 @@ from kvdistill.data.prompt_style import Style
 from kvdistill.data.sources.nano import Nano as Source
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
-from kvdistill.models.geometry import check
+from kvdistill.models.geometry import verify_geometry
 from kvdistill.models.nano import Nano
 from kvdistill.models.nano_tokenizer import train_tokenizer
-from kvdistill.models.nano_training import Training, answer_loss, encode, schedule, shuffled
+from kvdistill.models.nano_training import (
+    Training,
+    answer_loss,
+    compute_lr_factor,
+    encode_text,
+    iterate_batches,
+)
 
 GEOMETRY = Geometry(
     layers=2, hidden_size=16, intermediate_size=24, heads=2, kv_heads=1, head_dim=8, vocab_size=320
@@ -73,7 +79,7 @@ def test_the_folder_loads_as_the_stated_geometry(recipe, split, tmp_path):
     weights = made(recipe, split, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    check(GEOMETRY, model.config, "student.geometry")
+    verify_geometry(GEOMETRY, model.config, "student.geometry")
     assert model.config.model_type == recipe.architecture
     assert model.config.eos_token_id == tokenizer.eos_token_id
     assert tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
@@ -148,7 +154,7 @@ def test_training_lowers_the_loss(split, tmp_path):
         made(replace(RECIPE, training=training), split, tmp_path / name)
         model = AutoModelForCausalLM.from_pretrained(tmp_path / name)
         tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
-        rows = [encode(tokenizer, text.prompt, text.answer) for text in texts]
+        rows = [encode_text(tokenizer, text.prompt, text.answer) for text in texts]
         with torch.no_grad():
             losses.append(answer_loss(model, rows).item())
     assert losses[1] < losses[0] - 0.5
@@ -174,14 +180,14 @@ def test_the_loss_is_the_mean_over_answer_tokens_one_by_one():
 
 def test_an_answer_starts_at_the_first_token_that_holds_none_of_the_prompt():
     tokenizer = train_tokenizer(["Q: a\nA: b"], 270, 1)
-    ids, start = encode(tokenizer, "Q: a\nA:", " b")
+    ids, start = encode_text(tokenizer, "Q: a\nA:", " b")
     assert ids[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(ids[start:-1]) == " b"
 
 
 def test_four_batches_of_like_length_are_cut_from_four_batches_of_rows():
     rows = [([0] * (number % 7 + 1), number) for number in range(24)]
-    batches = shuffled(rows, 2, 0)
+    batches = iterate_batches(rows, 2, 0)
     epoch = [next(batches) for _ in range(12)]
     assert sorted(number for batch in epoch for _, number in batch) == list(range(24))
     for four in (epoch[:4], epoch[4:8], epoch[8:]):
@@ -193,12 +199,12 @@ def test_four_batches_of_like_length_are_cut_from_four_batches_of_rows():
 
 
 def test_the_rate_warms_up_over_a_tenth_and_never_reaches_zero():
-    rates = [schedule(step, 20) for step in range(20)]
+    rates = [compute_lr_factor(step, 20) for step in range(20)]
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[11] == pytest.approx(0.5)
     assert all(after < before for before, after in itertools.pairwise(rates[2:]))
     assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 17 / 18)))
-    assert schedule(0, 1) == 1.0
+    assert compute_lr_factor(0, 1) == 1.0
 
 
 @pytest.mark.parametrize("teachers", ["four", "mixed_size"])
@@ -210,7 +216,7 @@ def test_every_yaml_states_a_geometry_that_its_recipe_can_make(hydra, teachers):
         geometry = Geometry(**node.geometry)
         with torch.device("meta"):
             model = recipe.initialise(geometry, tokenizer)
-        check(geometry, model.config, node.name)
+        verify_geometry(geometry, model.config, node.name)
         assert node.reads_split is True
         size = sum(weight.numel() for weight in model.parameters())
         low, high = (190_000, 230_000) if node is config.student else (650_000, 2_500_000)

@@ -26,7 +26,10 @@ def test_a_pickle_is_refused_and_not_read(tmp_path: Path) -> None:
     with (tmp_path / "pytorch_model.bin").open("wb") as file:
         pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
     source = Pretrained(path=str(tmp_path))
-    for read in (lambda: source.model(torch.float32), lambda: source.body(torch.float32, 1)):
+    for read in (
+        lambda: source.load_model(torch.float32),
+        lambda: source.load_body(torch.float32, 1),
+    ):
         with pytest.raises(ConfigError, match=r"^pretrained: .* has no safetensors"):
             read()
     assert not (tmp_path / "ran").exists()
@@ -38,7 +41,7 @@ def test_what_lies_beside_safetensors_is_not_looked_at(tmp_path: Path) -> None:
     saved(tmp_path)
     with (tmp_path / "pytorch_model.bin").open("wb") as file:
         pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
-    Pretrained(path=str(tmp_path)).model(torch.float32)
+    Pretrained(path=str(tmp_path)).load_model(torch.float32)
     assert not (tmp_path / "ran").exists()
 
 
@@ -48,11 +51,11 @@ def test_allowed_by_name_it_is_read_without_running_it(tmp_path: Path) -> None:
     weights = saved(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save(weights, tmp_path / "pytorch_model.bin")
-    found = Pretrained(path=str(tmp_path), pickle=True).model(torch.float32)
+    found = Pretrained(path=str(tmp_path), pickle=True).load_model(torch.float32)
     for name, value in found.state_dict().items():
         assert torch.equal(value, weights[name])
     with (tmp_path / "pytorch_model.bin").open("wb") as file:
         pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
     with pytest.raises(Exception, match=r"[Ww]eights"):
-        Pretrained(path=str(tmp_path), pickle=True).model(torch.float32)
+        Pretrained(path=str(tmp_path), pickle=True).load_model(torch.float32)
     assert not (tmp_path / "ran").exists()

@@ -8,14 +8,14 @@ import torch
 from kvdistill.data.prompt_style import Style
 from kvdistill.data.sources.nano import Nano as Source
 from kvdistill.geometry import Geometry
-from kvdistill.models.geometry import check
+from kvdistill.models.geometry import verify_geometry
 from kvdistill.models.nano import Nano
 from kvdistill.models.nano_training import (
     Training,
     answer_loss,
-    encode,
+    encode_text,
     make_optimizers,
-    rendered,
+    render_split,
 )
 from kvdistill.models.pretrained import Pretrained
 from kvdistill.models.tuned import Tuned
@@ -55,11 +55,11 @@ def tuned(source, split, name, seed=1):
 
 def test_the_copy_answers_the_teachers_half_better_and_reads_it_alike(source, split):
     copy = tuned(source, split, "copy")
-    texts = rendered(split, STYLE)
-    rows = [encode(copy.tokenizer(), text.prompt, text.answer) for text in texts]
-    assert rows == [encode(source.tokenizer(), text.prompt, text.answer) for text in texts]
-    before, after = (each.model(torch.float32).eval() for each in (source, copy))
-    check(GEOMETRY, after.config, "geometry")
+    texts = render_split(split, STYLE)
+    rows = [encode_text(copy.load_tokenizer(), text.prompt, text.answer) for text in texts]
+    assert rows == [encode_text(source.tokenizer(), text.prompt, text.answer) for text in texts]
+    before, after = (each.load_model(torch.float32).eval() for each in (source, copy))
+    verify_geometry(GEOMETRY, after.config, "geometry")
     with torch.no_grad():
         assert answer_loss(after, rows) < answer_loss(before, rows) - 1.0  # nats
     changed, kept = after.state_dict(), before.state_dict()
@@ -68,7 +68,7 @@ def test_the_copy_answers_the_teachers_half_better_and_reads_it_alike(source, sp
 
 def test_the_same_recipe_twice_is_the_same_bits_and_another_seed_is_not(source, split):
     first, second, other = (
-        tuned(source, split, name, seed).model(torch.float32).state_dict()
+        tuned(source, split, name, seed).load_model(torch.float32).state_dict()
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -36,7 +36,7 @@ def work(rank: int, folder: str) -> None:
     torch.cuda.set_device(rank)
     store = dist.FileStore(str(Path(folder) / "store"), 2)
     dist.init_process_group("nccl", store=store, rank=rank, world_size=2)
-    seen: dict[Any, Any] = {"mean": float(distributed.mean(torch.tensor([float(rank)])))}
+    seen: dict[Any, Any] = {"mean": float(distributed.all_reduce_mean(torch.tensor([float(rank)])))}
     for name, dtype in CASES:
         plain = captured(body(Path(folder), name, dtype, "none", LAYERS[-1]), rank)
         for shard in ("zero3", "zero3_offload"):

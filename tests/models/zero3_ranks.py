@@ -36,21 +36,21 @@ def body(folder: Path, name: str, dtype: str, shard: str, deepest: int) -> Any:
     """The teacher as the placement has it."""
     from kvdistill.models import load
 
-    return load.body(node(name, dtype, shard), f"teacher.{name}", folder / name, deepest)
+    return load.load_body(node(name, dtype, shard), f"teacher.{name}", folder / name, deepest)
 
 
 def captured(found: Any, rank: int) -> dict[int, Any]:
     """K, V and rotated queries and keys of texts that no other rank reads, of another shape."""
     from kvdistill.kv.rotary import rotaries
     from kvdistill.models.capture import Capture
-    from kvdistill.models.load import computes_on
+    from kvdistill.models.load import get_compute_device
     from kvdistill.types import moved
 
-    read = moved(tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), computes_on(found))
+    read = moved(tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), get_compute_device(found))
     capture = Capture(found, LAYERS, rotaries=rotaries(found, LAYERS))
     with torch.no_grad(), capture:
         found(input_ids=read.ids, attention_mask=read.mask.long(), use_cache=False)
-    return capture.take(read)
+    return capture.pop_layers(read)
 
 
 def apart(one: dict[int, Any], other: dict[int, Any]) -> float:

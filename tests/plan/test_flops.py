@@ -69,12 +69,12 @@ def test_checkpointing_costs_one_forward_more_less_the_head() -> None:
 def test_a_cut_teacher_costs_what_torch_counts(deepest: int) -> None:
     import torch
 
-    from kvdistill.models.capture import cut
+    from kvdistill.models.capture import truncate_decoder
     from kvdistill.plan.flops import capture_flops
 
     net = model(TEACHERS["a"], "llama").eval()
     net.set_attn_implementation("eager")
-    body = cut(net, deepest)
+    body = truncate_decoder(net, deepest)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         body(input_ids=torch.zeros(BATCH, SEQ, dtype=torch.long), use_cache=False)
     assert capture_flops(geometry(TEACHERS["a"]), load(), deepest) == counter.get_total_flops()

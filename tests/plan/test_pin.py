@@ -62,13 +62,9 @@ def test_what_was_fetched_can_be_planned_without_a_network(
     no_network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A download by commit alone would leave an offline machine without the branch's meaning."""
-    import io
-    import subprocess
-
     import huggingface_hub
-    from rich.console import Console
 
-    from kvdistill.cli.fetch import fetch
+    from kvdistill.cli import fetch
     from kvdistill.plan.expand import expand_command
     from kvdistill.plan.hub import Repo
 
@@ -77,17 +73,16 @@ def test_what_was_fetched_can_be_planned_without_a_network(
             return SimpleNamespace(sha=COMMIT if "Qwen" in name else LATER)
 
     sweeps = Path(__file__).parents[2] / "sweeps"
-    asked = ["scale=paper", "arm=single_teacher", "references=false"]
+    overrides = ["scale=paper", "arm=single_teacher", "references=false"]
     with monkeypatch.context() as online:
         online.setattr(huggingface_hub, "HfApi", Hub)
         online.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: "")
-        done = subprocess.CompletedProcess([], 0, "", "")
-        online.setattr(subprocess, "run", lambda *_, **__: done)
-        plan = expand_command([asked], sweeps)
-        fetch(plan, Console(file=io.StringIO()))
+        online.setattr(fetch, "call_in_new_process", lambda *_: [])
+        plan = expand_command([overrides], sweeps)
+        fetch.fetch_plan(plan)
     assert plan.commits[Repo("Qwen/Qwen2.5-7B", "model", "main")] == COMMIT
     assert plan.commits[Repo("openai/gsm8k", "dataset", "main")] == LATER
-    assert set(expand_command([asked], sweeps).runs) == set(plan.runs)
+    assert set(expand_command([overrides], sweeps).runs) == set(plan.runs)
 
 
 def test_a_branch_without_a_commit_is_refused_with_the_way_out(no_network: Path) -> None:
@@ -157,7 +152,7 @@ def test_weights_are_loaded_at_a_commit_only() -> None:
 
     with pytest.raises(ConfigError, match=r"revision must pin one/model to a commit, got main"):
         Pretrained(hub="one/model", revision="main")
-    assert Pretrained(hub="one/model", revision=COMMIT).source["revision"] == COMMIT
+    assert Pretrained(hub="one/model", revision=COMMIT).load_kwargs["revision"] == COMMIT
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from kvdistill.errors import UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.find_runs import read_needs
 from kvdistill.plan.frozen_recipe import read_recipe
-from kvdistill.status import Status
+from kvdistill.status import StatusWriter
 
 CANCELLED_S = 120.0
 """Seconds in which cancelled jobs must have left the queue."""
@@ -43,7 +43,9 @@ def cancel_jobs(root: Path, study: Path) -> list[str]:
     wait_until_gone(ended)
     for folder in folders:
         if folder.name in ids and not is_complete(folder):
-            Status(folder).write("failed", error="cancelled by stage=cancel", cause="cancelled")
+            StatusWriter(folder).write(
+                "failed", error="cancelled by stage=cancel", cause="cancelled"
+            )
     return ended
 
 

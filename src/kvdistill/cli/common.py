@@ -6,13 +6,13 @@ from pathlib import Path
 
 from kvdistill.cluster.job_failures import NOT_STARTED
 from kvdistill.config.compose import Config, compose
-from kvdistill.console import Screen
+from kvdistill.console import SafeConsole
 from kvdistill.errors import ConfigError
 
 JobOverrides = Sequence[Sequence[str]]
 """The command's override lists as Hydra read them: one without -m, one a job with it."""
 
-console = Screen(width=None if sys.stdout.isatty() else 120)
+console = SafeConsole(width=None if sys.stdout.isatty() else 120)
 
 
 def compose_study_config(job_overrides: JobOverrides) -> Config:

@@ -80,7 +80,7 @@ def recheck_splits(nodes: Sequence[Node], folders: Mapping[str, Path]) -> list[s
 def name_altered_file(split: Path) -> Iterator[str]:
     """The line that names a file changed since the split was built, if there is one."""
     try:
-        manifest.verify(split)
+        manifest.verify_artifact(split)
     except ArtifactError as error:
         yield str(error)
 

@@ -101,7 +101,7 @@ def check_disk(root: Path, plan: Plan) -> Iterator[Finding]:
         return
     runs = [run.config for run in plan.runs.values() if run.config["trained"]]
     needed = sum(
-        memory.count_weights(Geometry.of(config["student"])) * RUN_BYTES for config in runs
+        memory.count_weights(Geometry.from_node(config["student"])) * RUN_BYTES for config in runs
     )
     free = run_cost.read_free_bytes(root)
     line = f"root={root}: {free / 2**30:.1f} GiB free, runs and checkpoints need about "

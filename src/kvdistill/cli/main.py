@@ -18,7 +18,7 @@ from kvdistill.cli.common import JobOverrides
 from kvdistill.cli.help import help_text
 from kvdistill.config import compose_cache, hydra_guard
 from kvdistill.config.compose import compose, explain_error
-from kvdistill.console import Screen, labelled, say
+from kvdistill.console import SafeConsole, label_message, write_stderr
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.stats.settings import settings
 
@@ -73,7 +73,7 @@ def run_command_line(main: Callable[[], None], home: Path) -> int:
         return print_error("Interrupted. Repeat the command to continue.", 130)
     except Exception as error:  # noqa: BLE001 - the last frame: everything becomes an exit code
         if full_error:
-            say(traceback.format_exc())
+            write_stderr(traceback.format_exc())
         if isinstance(error, UserError):
             return print_error(str(error), 2 if isinstance(error, ConfigError) else 1)
         if getattr(error, "errno", None) == errno.ENOSPC:
@@ -125,5 +125,5 @@ def execute_stage(job_overrides: JobOverrides, sweeps: Path) -> None:
 def print_error(message: str, code: int) -> int:
     """One line on stderr, and the exit code back."""
     line = " ".join(message.split())
-    Screen(stderr=True).print(labelled("error", "red", line), soft_wrap=True)
+    SafeConsole(stderr=True).print(label_message("error", "red", line), soft_wrap=True)
     return code

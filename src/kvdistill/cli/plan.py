@@ -11,7 +11,7 @@ from kvdistill.cli.plan_table import tabulate_plan
 from kvdistill.config.compose import Config
 from kvdistill.config.estimate import Estimate
 from kvdistill.config.schema import read_group
-from kvdistill.console import labelled
+from kvdistill.console import label_message
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import (
     PricedArm,
@@ -49,7 +49,7 @@ def show_costs(plan: Plan) -> None:
     for line in describe_costs(plan, arms, total, estimate):
         console.print(line)
     for line in list_warnings(plan, arms, estimate):
-        console.print(labelled("warning", "yellow", line))
+        console.print(label_message("warning", "yellow", line))
 
 
 def count_runs(plan: Plan) -> str:
@@ -63,7 +63,8 @@ def count_runs(plan: Plan) -> str:
     kinds = [node.kind for node in plan.artifacts.values()]
     artifacts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     return (
-        f"Questions: {len(plan.questions)}. Runs: {len(identities)}, {len(set(identities))} after sharing. "
+        f"Questions: {len(plan.questions)}. Runs: {len(identities)}, {len(set(identities))} after "
+        f"sharing. "
         f"Teachers evaluated as they are: {len(plan.runs) - len(set(identities))}. "
         f"Shared artefacts: {artifacts}."
     )
@@ -163,7 +164,8 @@ def describe_costs(
         low, high = STUDY_WEEKS
         verdict = "within" if weeks <= high else "beyond"
         yield (
-            f"The study reckons with {low} to {high} weeks (STUDY.md G.2): on {largest_num_gpus(plan)} x "
+            f"The study reckons with {low} to {high} weeks (STUDY.md G.2): on "
+            f"{largest_num_gpus(plan)} x "
             f"{estimate.kind} without a pause it is {weeks:.1f} weeks, {verdict} that."
         )
     yield from describe_stores(plan, arms)
@@ -175,7 +177,10 @@ def describe_stores(plan: Plan, arms: Sequence[PricedArm]) -> Iterator[str]:
     free = format_bytes(run_cost.read_free_bytes(plan.root))
     if stores_by_name := list_stores(plan):
         total_bytes = sum(run_cost.estimate_store_bytes(*each) for each in stores_by_name.values())
-        yield f"{len(stores_by_name)} KV stores hold at most {format_bytes(total_bytes)}; {free} are free."
+        yield (
+            f"{len(stores_by_name)} KV stores hold at most {format_bytes(total_bytes)}; "
+            f"{free} are free."
+        )
         return
     sizes: dict[str, int] = {}
     for arm in arms:

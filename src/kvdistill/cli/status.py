@@ -14,7 +14,7 @@ from kvdistill.cli.common import JobOverrides, compose_study_config, console, fi
 from kvdistill.cluster.run_states import ALIVE, RunState, read_run_states
 from kvdistill.config.schema import StatusSettings, read_group
 from kvdistill.records import SCHEMA_VERSION
-from kvdistill.sanitise import spelled
+from kvdistill.sanitise import escape_hidden
 
 
 def status_command(job_overrides: JobOverrides, _: Path) -> None:
@@ -36,28 +36,28 @@ def show_study(root: Path, study: Path, settings: StatusSettings) -> None:
             time.sleep(settings.every_s)
             lines = print_lines(root, study, output_format)
         return
-    found = list(read_run_states(root, study))
-    with Live(tabulate_runs(study.name, found), console=console) as live:
-        while settings.watch and any(line.state in ALIVE for line in found):
+    lines = list(read_run_states(root, study))
+    with Live(tabulate_runs(study.name, lines), console=console) as live:
+        while settings.watch and any(line.state in ALIVE for line in lines):
             time.sleep(settings.every_s)
-            found = list(read_run_states(root, study))
-            live.update(tabulate_runs(study.name, found))
+            lines = list(read_run_states(root, study))
+            live.update(tabulate_runs(study.name, lines))
 
 
 def print_lines(root: Path, study: Path, output_format: str) -> list[RunState]:
     """One line a run, tab-separated; or one JSON object a look."""
-    found = list(read_run_states(root, study))
+    lines = list(read_run_states(root, study))
     if output_format == "json":
         header = {"schema_version": SCHEMA_VERSION, "study": study.name, "at": time.time()}
-        text = json.dumps(header | {"runs": [asdict(line) for line in found]}, allow_nan=False)
+        text = json.dumps(header | {"runs": [asdict(line) for line in lines]}, allow_nan=False)
     else:
         text = "\n".join(
-            "\t".join(" ".join(spelled(cell).split()) for cell in format_cells(line))
-            for line in found
+            "\t".join(" ".join(escape_hidden(cell).split()) for cell in format_cells(line))
+            for line in lines
         )
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-    return found
+    return lines
 
 
 def format_cells(line: RunState) -> list[str]:

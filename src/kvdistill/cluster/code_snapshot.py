@@ -49,7 +49,7 @@ def take_snapshot(root: Path, package: Path = PACKAGE) -> Path:
         copy = partial / package.name / path.relative_to(package)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    write_json(partial / manifest.ORIGIN, {**manifest.origin(), "code": folder.name})
+    write_json(partial / manifest.ORIGIN_FILE, {**manifest.read_code_origin(), "code": folder.name})
     try:
         partial.rename(folder)
     except OSError:  # another submission was first, with the same content

@@ -22,7 +22,7 @@ def collect_failures(folders: Mapping[str, Path]) -> dict[str, str]:
     for name, folder in folders.items():
         if is_complete(folder):
             continue
-        job_status = status.read(folder)
+        job_status = status.read_status(folder)
         needs = read_recipe(folder).needs
         failed_needs = [need for need in needs.values() if need in reasons]
         if job_status["state"] == "failed":
@@ -32,7 +32,7 @@ def collect_failures(folders: Mapping[str, Path]) -> dict[str, str]:
             reasons[name] = blame_artifact(failed_needs[0], reasons[failed_needs[0]])
         else:
             reasons[name] = explain_lost_job(folder)
-        status.Status(folder).write("failed", error=reasons[name], cause="lost")
+        status.StatusWriter(folder).write("failed", error=reasons[name], cause="lost")
     return reasons
 
 

@@ -14,7 +14,7 @@ from kvdistill.cluster import forkserver
 from kvdistill.cluster.environment import common_environment
 from kvdistill.cluster.job_failures import blame_artifact
 from kvdistill.config.cluster import Local
-from kvdistill.console import progress as bars_on_stderr
+from kvdistill.console import make_progress as bars_on_stderr
 from kvdistill.files import is_complete
 from kvdistill.jobs.__main__ import NO_SPACE, describe_full_disk
 from kvdistill.plan.frozen_recipe import read_recipe
@@ -54,7 +54,9 @@ class JobQueue:
             if broken:
                 self.waiting.remove(node)
                 self.failed[node.name] = blame_artifact(broken[0], self.failed[broken[0]])
-                status.Status(self.folders[node.name]).write("failed", error=self.failed[node.name])
+                status.StatusWriter(self.folders[node.name]).write(
+                    "failed", error=self.failed[node.name]
+                )
             elif self.processes_running < slots and all(map(self.is_done, node.needs.values())):
                 ranks = self.count_ranks(node.name)
                 if (
@@ -79,7 +81,7 @@ class JobQueue:
         for name in ended:
             code = self.running.pop(name).exitcode
             if not self.is_done(name) and name not in self.abandoned:
-                error = status.read(self.folders[name]).get("error")
+                error = status.read_status(self.folders[name]).get("error")
                 self.failed[name] = error or explain_killed_job(self.folders[name], code)
         return ended
 
@@ -162,6 +164,6 @@ def update_bars(progress: Progress, jobs: JobQueue, bars: dict[str, object]) -> 
     for name in jobs.running:
         if name not in bars:
             bars[name] = progress.add_task(name, total=None)
-        job_status = status.read(jobs.folders[name])
+        job_status = status.read_status(jobs.folders[name])
         if job_status.get("steps"):
             progress.update(bars[name], completed=job_status["step"], total=job_status["steps"])  # type: ignore[arg-type]

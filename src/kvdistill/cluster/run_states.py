@@ -8,7 +8,7 @@ from typing import Any
 
 from kvdistill import status
 from kvdistill.cluster import job_failures, slurm_commands
-from kvdistill.console import say
+from kvdistill.console import write_stderr
 from kvdistill.errors import UserError
 from kvdistill.files import read_json
 from kvdistill.plan.frozen_recipe import read_recipe
@@ -66,7 +66,7 @@ def read_queue_if_submitted(
     try:
         return slurm_commands.read_queue()
     except UserError as error:
-        say(f"note: {error} Shown is what the run folders say.")
+        write_stderr(f"note: {error} Shown is what the run folders say.")
         return None
 
 
@@ -75,7 +75,7 @@ def read_run_state(
     queued: Mapping[str, slurm_commands.QueuedJob] | None,
 ) -> RunState:  # fmt: skip
     """One run, as its folder and the queue say it."""
-    job_status = status.read(folder)
+    job_status = status.read_status(folder)
     job = slurm_commands.read_job_record(folder).get("job_id")
     age = time.time() - job_status["heartbeat"] if "heartbeat" in job_status else None
     state, why = decide_state(folder, root, job_status, job, age, queued)
@@ -134,7 +134,7 @@ def explain_lost_run(
     needs = read_recipe(folder).needs
     for name in needs.values():
         artifact = root / "artifacts" / name
-        artifact_status = status.read(artifact)
+        artifact_status = status.read_status(artifact)
         if artifact_status["state"] == "failed":
             return job_failures.blame_artifact(name, artifact_status["error"])
         job = slurm_commands.read_job_record(artifact).get("job_id")

@@ -29,7 +29,7 @@ from kvdistill.config.cluster import Slurm
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
-from kvdistill.status import Status
+from kvdistill.status import StatusWriter
 
 OPTIONS = ("partition", "account", "qos", "constraint")
 REPORT = "report"
@@ -181,10 +181,10 @@ def make_afterany_dependency(ids: Sequence[str]) -> str | None:
     return make_dependency("afterany", [identity.partition("_")[0] for identity in ids])
 
 
-def reset_status(folder: Path) -> Status:
+def reset_status(folder: Path) -> StatusWriter:
     """The status of a job submitted anew: nothing is counted yet."""
-    status = Status(folder)
-    status.kept.clear()
+    status = StatusWriter(folder)
+    status.counts.clear()
     return status
 
 

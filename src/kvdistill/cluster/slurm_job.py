@@ -14,7 +14,7 @@ from kvdistill import preemption, status
 from kvdistill.cluster import job_failures
 from kvdistill.jobs.__main__ import main as do_job
 from kvdistill.jobs.log import redirect_output
-from kvdistill.status import Status
+from kvdistill.status import StatusWriter
 
 
 class SlurmJob(Checkpointable):
@@ -32,10 +32,10 @@ class SlurmJob(Checkpointable):
         preemption_signal = signal.Signals[f"SIG{place.USR_SIG}"]
         requeue = signal.getsignal(preemption_signal)
         assert callable(requeue)
-        preemption.listen(preemption_signal)
+        preemption.install_handler(preemption_signal)
         try:
             code = self.do_work(Path(folder), place)
-        except preemption.Interrupted:
+        except preemption.Preempted:
             code = None
         if code is None or self.may_retry(Path(folder), code):
             try:
@@ -57,7 +57,7 @@ class SlurmJob(Checkpointable):
 
     def may_retry(self, folder: Path, code: int) -> bool:
         """Whether a failure may be the node's, and was not tried too often; counts the try."""
-        job_status = status.read(folder)
+        job_status = status.read_status(folder)
         if code == 0 or job_status.get("cause") != "node":
             return False
         tried = job_status.get("retries", 0)
@@ -83,12 +83,12 @@ class SlurmReportJob(Checkpointable):
 
 def record_counts(folder: Path, **counts: int) -> None:
     """Keeps counts in the job's status, which every later process of the job takes over."""
-    status = Status(folder)
-    status.kept |= counts
+    status = StatusWriter(folder)
+    status.counts |= counts
     status.write("queued")
 
 
 def record_timeout(folder: Path, error: UncompletedJobError) -> None:
     """Records that the job will not be queued again."""
     line = f"{error} Raise cluster.time_min or cluster.max_timeouts, then repeat the command."
-    Status(folder).write("failed", error=" ".join(line.split()), cause="time")
+    StatusWriter(folder).write("failed", error=" ".join(line.split()), cause="time")

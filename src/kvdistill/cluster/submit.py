@@ -11,7 +11,7 @@ from kvdistill import status
 from kvdistill.cluster import job_failures, local, slurm_commands
 from kvdistill.config.cluster import Local, Slurm
 from kvdistill.config.schema import read_group
-from kvdistill.console import progress as make_progress
+from kvdistill.console import make_progress as make_progress
 from kvdistill.files import is_complete
 from kvdistill.plan.expand import Plan
 from kvdistill.plan.graph import Node
@@ -75,7 +75,9 @@ def wait_for_jobs(
         bar = progress.add_task("all jobs", total=len(nodes))
         while not slurm_commands.read_queue().keys().isdisjoint(ids[node.name] for node in nodes):
             done = sum(is_complete(folders[node.name]) for node in nodes)
-            running = [n.name for n in nodes if status.read(folders[n.name])["state"] == "running"]
+            running = [
+                n.name for n in nodes if status.read_status(folders[n.name])["state"] == "running"
+            ]
             progress.update(bar, completed=done, description=f"{len(running)} running")
             time.sleep(WAIT_S)
     return job_failures.collect_failures({node.name: folders[node.name] for node in nodes})

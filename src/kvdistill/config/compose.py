@@ -52,7 +52,7 @@ def check_config(config: Config, choices: Mapping[str, Any]) -> Config:
     }
     check_shape.check_size("", config)
     build.check_no_interpolation("", config)
-    if held := next(redact.holders(config), None):
+    if held := next(redact.find_secret_paths(config), None):
         raise ConfigError(hydra_guard.describe_secret(held))
     check_values.check_groups(config)
     check_shape.check_presence(config)

@@ -87,7 +87,7 @@ def check_hydra_node(node: Any) -> None:
         if actual != expected:
             raise ConfigError(
                 f"hydra.{path} must stay as conf/config.yaml has it, got "
-                f"{redact.masked(repr(actual))}. Take it out of the chosen files."
+                f"{redact.redact_secrets(repr(actual))}. Take it out of the chosen files."
             )
     check_secrets(node["overrides"]["task"])
 
@@ -113,8 +113,8 @@ def check_shell(cluster: Any, choices: Sequence[str]) -> None:
 def check_secrets(overrides: list[str]) -> None:
     """Refuses an override with a token or password in it, which Hydra and plans would keep."""
     for item in overrides:
-        if redact.masked(item) != item:
-            raise ConfigError(describe_secret(redact.masked(item.split("=", 1)[0])))
+        if redact.redact_secrets(item) != item:
+            raise ConfigError(describe_secret(redact.redact_secrets(item.split("=", 1)[0])))
 
 
 def describe_secret(path: str) -> str:

@@ -59,7 +59,9 @@ def artifact_cost(plan: Plan) -> Cost:
             budget = read_group("budget", plan.config["budget"])
             tokens = training["steps"] * training["batch_size"] * budget.seq_len
             load = flops.TokenLoad.nominal(tokens, budget.seq_len)
-            cost += Cost(teachers=flops.training_flops(Geometry.of(node.recipe["model"]), load))
+            cost += Cost(
+                teachers=flops.training_flops(Geometry.from_node(node.recipe["model"]), load)
+            )
     for config, teacher in list_stores(plan).values():
         cost += run_cost.estimate_store(config, teacher)
     return cost

@@ -54,7 +54,7 @@ class Cost:
 
 def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     """One run: training, if it trains, and scoring. What it reads from a store is paid there."""
-    student = Geometry.of(config["student"])
+    student = Geometry.from_node(config["student"])
     items = sum(count_items(config, estimate).values())
     scored = flops.forward_flops(student, flops.TokenLoad(items * estimate.tokens_per_item, 0))
     if not config["trained"]:
@@ -76,14 +76,14 @@ def estimate_memory(config: Config) -> dict[str, int]:
     batch = memory.RankBatch(budget.batch_size, budget.seq_len)
     bytes_by_model = {
         "student": memory.student_bytes(
-            Geometry.of(config["student"]), WEIGHT_BYTES[config["student"]["dtype"]], batch,
+            Geometry.from_node(config["student"]), WEIGHT_BYTES[config["student"]["dtype"]], batch,
             compute_bytes=2 if train["bf16"] else 4, checkpointing=train["gradient_checkpointing"],
         )
     }  # fmt: skip
     for node in () if find_store_spec(config["source"]) else config["teachers"].values():
         read = list_layers_read(config, node)
         bytes_by_model[node["name"]] = memory.teacher_bytes(
-            Geometry.of(node), WEIGHT_BYTES[node["dtype"]], batch,
+            Geometry.from_node(node), WEIGHT_BYTES[node["dtype"]], batch,
             deepest=max(read), read=len(read),
             shard=(node.get("placement") or {}).get("shard", "none"), ranks=budget.num_gpus,
         )  # fmt: skip
@@ -99,12 +99,14 @@ def estimate_store(config: Config, teacher: Mapping[str, Any]) -> Cost:
 
 def count_capture_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:
     """A teacher's forward up to the deepest layer that a step needs."""
-    return flops.capture_flops(Geometry.of(teacher), load, max(list_layers_read(config, teacher)))
+    return flops.capture_flops(
+        Geometry.from_node(teacher), load, max(list_layers_read(config, teacher))
+    )
 
 
 def list_layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
     """The teacher's layers whose K and V a step needs, from 0."""
-    sources = mapped(config, Geometry.of(teacher))
+    sources = mapped(config, Geometry.from_node(teacher))
     return sorted({layer for source in sources for layer in source.teachers})
 
 
@@ -147,7 +149,7 @@ def estimate_store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
     spec = find_store_spec(config["source"])
     each = BYTES[spec["dtype"] if spec else "bfloat16"]
     layers = len(list_layers_read(config, teacher))
-    return round(2 * tokens * share * layers * Geometry.of(teacher).kv_width * each)
+    return round(2 * tokens * share * layers * Geometry.from_node(teacher).kv_width * each)
 
 
 def read_free_bytes(root: Path) -> int:

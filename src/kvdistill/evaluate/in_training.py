@@ -27,7 +27,7 @@ GENERAL = "test_questions"
 
 def scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> Score:
     """Scores a student: split -> {macro, each task}; it is left as it was, random states too."""
-    tokenizer = load.tokenizer(config["student"], "student", needs.get("student"))
+    tokenizer = load.load_tokenizer(config["student"], "student", needs.get("student"))
     suite = small(
         build_node("tasks", config["tasks"]), needs["split"], config["train"]["eval_items"]
     )

@@ -20,16 +20,16 @@ from pathlib import Path
 from filelock import SoftFileLease
 
 from kvdistill import manifest
-from kvdistill.console import say
+from kvdistill.console import write_stderr
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
 from kvdistill.jobs.failure_cause import classify_failure
 from kvdistill.jobs.rendezvous import Failure, Ranks
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.world_size import world_size
-from kvdistill.preemption import Interrupted
+from kvdistill.preemption import Preempted
 from kvdistill.stats import preregistration
-from kvdistill.status import Status, Warned
+from kvdistill.status import StatusWriter, WarningHandler
 
 NO_SPACE = errno.ENOSPC
 """Exit code of a job that found no room to say what happened."""
@@ -44,7 +44,7 @@ def main(folder: Path) -> int:
     """
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # a cluster's job has its own answer
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    status = Status(folder)
+    status = StatusWriter(folder)
     try:
         ranks = Ranks.from_environment(os.environ)
         if ranks.rank > 0:
@@ -60,19 +60,19 @@ def main(folder: Path) -> int:
         ranks.leave()
 
 
-def run_rank_zero(folder: Path, ranks: Ranks, status: Status) -> int:
+def run_rank_zero(folder: Path, ranks: Ranks, status: StatusWriter) -> int:
     """What a process alone does, and rank 0 of several."""
     if is_complete(folder):
         ranks.send("turn", "done")
         return 0
     ranks.send("turn", "begin")
     remove_parts(folder)
-    warning_handler = Warned(status)
+    warning_handler = WarningHandler(status)
     logging.getLogger("kvdistill").addHandler(warning_handler)
     try:
         status.write("running", step=0, steps=0)
         build_folder(folder, ranks, status)
-    except Interrupted:
+    except Preempted:
         status.write("queued")
         raise
     except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
@@ -81,7 +81,7 @@ def run_rank_zero(folder: Path, ranks: Ranks, status: Status) -> int:
         try:
             why = classify_failure(error) if line == own_failure[1] else "error"
             status.write("failed", error=line, cause=why)
-            say(traceback.format_exc())
+            write_stderr(traceback.format_exc())
         except OSError as second:  # a full disk takes neither
             return NO_SPACE if second.errno == errno.ENOSPC else code
         return code
@@ -101,7 +101,7 @@ def run_other_rank(folder: Path, ranks: Ranks) -> int:
         build_folder(folder, ranks, None)
         ranks.receive("finished")
     except Exception as error:  # noqa: BLE001 - the last frame
-        say(traceback.format_exc())
+        write_stderr(traceback.format_exc())
         return ranks.report_failure(describe_failure(error, folder))[0]
     finally:
         ranks.leave()
@@ -124,7 +124,7 @@ def describe_failure(error: Exception, folder: Path) -> Failure:
     return (2 if isinstance(error, ConfigError) else 1), typed_line
 
 
-def build_folder(folder: Path, ranks: Ranks, status: Status | None) -> None:
+def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None) -> None:
     """Does what the frozen config asks for; rank 0 then completes the folder with its manifest."""
     began = time.monotonic()
     node = read_recipe(folder)
@@ -135,12 +135,14 @@ def build_folder(folder: Path, ranks: Ranks, status: Status | None) -> None:
     artifacts = find_artifacts_folder(folder)
     needs = {role: artifacts / name for role, name in node.needs.items()}
     for need in needs.values():
-        manifest.verify(need)
-    progress = status.running if status is not None else lambda *_: None
+        manifest.verify_artifact(need)
+    progress = status.write_progress if status is not None else lambda *_: None
     facts = BUILDERS[node.kind](node.recipe, needs, folder, progress)
     if status is not None:
         facts |= {"wall_s": time.monotonic() - began, "ranks": ranks.size}
-        manifest.write(folder, node.kind, node.needs, facts | preregistration.recorded(folder))
+        manifest.write_manifest(
+            folder, node.kind, node.needs, facts | preregistration.recorded(folder)
+        )
 
 
 def find_artifacts_folder(folder: Path) -> Path:

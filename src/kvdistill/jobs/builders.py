@@ -63,7 +63,7 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     maker = build_node("build", node["build"])
-    maker.build(Geometry.of(node), needs.get("split"), out, progress)
+    maker.build(Geometry.from_node(node), needs.get("split"), out, progress)
     return {}
 
 
@@ -75,13 +75,13 @@ def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) ->
 
     config = dict(recipe)
     facts = train_run(config, needs, folder, progress) if config["trained"] else {}
-    if not distributed.leads():
+    if not distributed.is_rank_zero():
         return {}
     trained = folder if config["trained"] else needs.get("student")
-    model = load.model(config["student"], "student", trained)
-    raw = load.model(config["student"], "student", needs.get("student"))
-    model.to(load.device(config["student"], "student"))  # type: ignore[arg-type]  # wrongly stubbed
-    tokenizer = load.tokenizer(config["student"], "student", trained)
+    model = load.load_model(config["student"], "student", trained)
+    raw = load.load_model(config["student"], "student", needs.get("student"))
+    model.to(load.choose_device(config["student"], "student"))  # type: ignore[arg-type]  # wrongly stubbed
+    tokenizer = load.load_tokenizer(config["student"], "student", trained)
     write_records.write(model, raw, tokenizer, config, needs, folder, facts, progress)
     complete(folder)
     run_figures(folder)

@@ -6,8 +6,8 @@ import torch
 
 from kvdistill.kv.base import Kept, TeacherKV, Wanted, masked
 from kvdistill.kv.rotary import STILL, rotaries
-from kvdistill.models.capture import Capture, cut
-from kvdistill.models.load import computes_on
+from kvdistill.models.capture import Capture, truncate_decoder
+from kvdistill.models.load import get_compute_device
 from kvdistill.types import Layer, Tokens, moved
 
 
@@ -17,8 +17,8 @@ class Online(TeacherKV):
     def __init__(self, wanted: Wanted) -> None:
         """Loads the body and takes it over: cuts, freezes and hooks it."""
         self.wanted, layers = wanted, wanted.layers
-        self.body = cut(wanted.body(), max(layers)).eval().requires_grad_(False)
-        self.device = computes_on(self.body)
+        self.body = truncate_decoder(wanted.body(), max(layers)).eval().requires_grad_(False)
+        self.device = get_compute_device(self.body)
         attention = wanted.press.needs_attention
         turning = attention or wanted.rotary
         self.rotaries = rotaries(self.body, layers) if turning else dict.fromkeys(layers, STILL)
@@ -35,5 +35,5 @@ class Online(TeacherKV):
         here: Tokens = moved(tokens, self.device)
         with self.capture:
             self.body(input_ids=here.ids, attention_mask=here.mask.long(), use_cache=False)
-        found: dict[int, Layer] = moved(self.capture.take(here), tokens.ids.device)
+        found: dict[int, Layer] = moved(self.capture.pop_layers(here), tokens.ids.device)
         return found

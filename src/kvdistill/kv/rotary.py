@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
-from kvdistill.models.capture import decoder
+from kvdistill.models.capture import find_decoder
 
 STATIC = ("default", "linear", "llama3", "yarn")
 """Scalings whose frequencies do not depend on the text's length."""
@@ -64,7 +64,7 @@ def rotaries(model: nn.Module, layers: Sequence[int]) -> dict[int, Rotary]:
     Raises ConfigError for a layer without rotary embedding and for kinds that this operator
     cannot reproduce (frequencies that depend on the length, interleaved pairs).
     """
-    body = decoder(model)
+    body = find_decoder(model)
     return {layer: _of(body, layer) for layer in layers}
 
 

@@ -11,7 +11,7 @@ from kvdistill.layers.select import select
 
 def mapped(config: Mapping[str, Any], teacher: Geometry) -> list[Source]:
     """The sources of the student layers that `layers` names, in a teacher of this geometry."""
-    depth = Geometry.of(config["student"]).layers
+    depth = Geometry.from_node(config["student"]).layers
     found: list[Source] = build_node("layers.map", config["layers"]["map"])(
         select(config["layers"]["range"], depth),
         student_layers=depth,

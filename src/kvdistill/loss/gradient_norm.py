@@ -42,7 +42,9 @@ class GradientNorm(Balance):
         step: int,
     ) -> Float[Tensor, ""]:
         if step % self.every == 0:
-            ours, theirs = distributed.mean(torch.stack([norm(ce, shared), norm(kv, shared)]))
+            ours, theirs = distributed.all_reduce_mean(
+                torch.stack([norm(ce, shared), norm(kv, shared)])
+            )
             # A batch that no teacher covers pulls on nothing, and says nothing of the ratio.
             if theirs > 0:
                 now = self.ratio * ours / theirs

@@ -17,5 +17,5 @@ class Adapter(ABC):
         """What is trained: called once, before K and V are hooked."""
 
     @abstractmethod
-    def merged(self, trained: nn.Module) -> PreTrainedModel:
+    def merge(self, trained: nn.Module) -> PreTrainedModel:
         """The trained student alone, with as many parameters as before; takes `trained` over."""

@@ -16,58 +16,58 @@ import torch
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
-from kvdistill.models.geometry import shorten
+from kvdistill.models.geometry import truncate_config
 from kvdistill.types import KV, Layer, Tokens
 
-PARTS = {"keys": "k", "values": "v", "queries": "q"}
+PREFIXES = {"keys": "k", "values": "v", "queries": "q"}
 
 
 @runtime_checkable
-class Rotates(Protocol):
+class SupportsRotate(Protocol):
     """What turns a layer's queries and keys by their positions: `kvdistill.kv.rotary.Rotary`."""
 
     def rotate(self, keys: Tensor, positions: Tensor) -> Tensor:
         """`keys` is (batch, heads, seq, dim), `positions` (batch, seq)."""
 
 
-class _Seen(NamedTuple):
+class _HookOutput(NamedTuple):
     output: Tensor
     seq_outside_heads: bool
     """Whether the memory of a 4-d input runs through its second axis more slowly than its third."""
 
 
-def decoder(model: nn.Module) -> Any:
+def find_decoder(model: nn.Module) -> Any:
     """The stack of decoder layers of a causal LM, of a PEFT-wrapped one, or of a body."""
-    found = getattr(model, "get_decoder", lambda: model)()
-    if not isinstance(getattr(found, "layers", None), nn.ModuleList):
+    decoder = getattr(model, "get_decoder", lambda: model)()
+    if not isinstance(getattr(decoder, "layers", None), nn.ModuleList):
         raise ConfigError(
             f"{type(model).__name__} has no list of decoder layers to capture K and V from. "
             f"Use a decoder-only model of the Llama or Qwen kind."
         )
-    return found
+    return decoder
 
 
-def cut(model: nn.Module, deepest: int) -> nn.Module:
+def truncate_decoder(model: nn.Module, deepest: int) -> nn.Module:
     """The body of `model` up to layer `deepest`: a forward of it stops there, without logits.
 
     Upper layers, the last layer's MLP and the final norm are dropped: nothing reads what they make.
     Do it before ZeRO-3 partitions the weights.
     """
-    body = decoder(model)
-    count = len(body.layers)
+    decoder = find_decoder(model)
+    count = len(decoder.layers)
     if not 0 <= deepest < count:
         raise ConfigError(f"layers asks for teacher layer {deepest}, but it has 0 to {count - 1}.")
-    if count == deepest + 1 and isinstance(body.norm, nn.Identity):
-        return body  # cut before it was sharded
-    body.layers = body.layers[: deepest + 1]
-    body.norm = nn.Identity()
-    if hasattr(getattr(body.layers[-1], "mlp", None), "down_proj"):  # a mixture of experts stays
-        body.layers[-1].mlp = nn.Identity()
-    config = copy.deepcopy(body.config)
-    shorten(config, deepest + 1)
+    if count == deepest + 1 and isinstance(decoder.norm, nn.Identity):
+        return decoder  # cut before it was sharded
+    decoder.layers = decoder.layers[: deepest + 1]
+    decoder.norm = nn.Identity()
+    if hasattr(getattr(decoder.layers[-1], "mlp", None), "down_proj"):  # a mixture of experts stays
+        decoder.layers[-1].mlp = nn.Identity()
+    config = copy.deepcopy(decoder.config)
+    truncate_config(config, deepest + 1)
     config.use_cache = False
-    body.config = config
-    return body
+    decoder.config = config
+    return decoder
 
 
 class Capture:
@@ -85,27 +85,29 @@ class Capture:
         model: nn.Module,
         layers: Sequence[int],
         *,
-        rotaries: Mapping[int, Rotates] | None = None,
+        rotaries: Mapping[int, SupportsRotate] | None = None,
     ) -> None:
         """`rotaries` by layer: given only when queries and keys are wanted after rotation."""
-        self._decoder = decoder(model)
+        self._decoder = find_decoder(model)
         self._layers = tuple(layers)
         self._rotaries = rotaries
-        self._seen: dict[tuple[int, str], _Seen] = {}
-        self._recording = self._wants_grad = False
+        self._outputs: dict[tuple[int, str], _HookOutput] = {}
+        self._recording = self._needs_grad = False
         self._dims = {}
         parts = ("keys", "values", "queries") if rotaries is not None else ("keys", "values")
         for layer in self._layers:
-            attention = _attention(self._decoder, layer)
+            attention = _get_attention(self._decoder, layer)
             self._dims[layer] = int(attention.head_dim)
             for part in parts:
-                _tap(attention, part, layer).register_forward_hook(partial(self._see, layer, part))
+                _get_hooked_module(attention, part, layer).register_forward_hook(
+                    partial(self._record, layer, part)
+                )
 
     def __enter__(self) -> "Capture":
-        _refuse_reentrant(self._decoder)
-        self._seen.clear()
+        _check_checkpointing(self._decoder)
+        self._outputs.clear()
         self._recording = True
-        self._wants_grad = self._decoder.training and torch.is_grad_enabled()
+        self._needs_grad = self._decoder.training and torch.is_grad_enabled()
         return self
 
     def __exit__(
@@ -116,33 +118,35 @@ class Capture:
     ) -> None:
         self._recording = False
         if kind is not None:
-            self._seen.clear()
+            self._outputs.clear()
 
-    def take(self, tokens: Tokens) -> dict[int, Layer]:
+    def pop_layers(self, tokens: Tokens) -> dict[int, Layer]:
         """What the forward over `tokens` left behind, by layer; nothing is held afterwards.
 
         Raises ConfigError if a student in training would learn nothing from a layer.
         """
-        seen, self._seen = self._seen, {}
-        missing = [layer for layer in self._layers if (layer, "keys") not in seen]
+        outputs, self._outputs = self._outputs, {}
+        missing = [layer for layer in self._layers if (layer, "keys") not in outputs]
         if missing:
             raise RuntimeError(f"layers {missing} did not run inside `with capture`.")
-        return {layer: self._layer(layer, seen, tokens) for layer in self._layers}
+        return {layer: self._build_layer(layer, outputs, tokens) for layer in self._layers}
 
-    def _see(
+    def _record(
         self, layer: int, part: str, module: nn.Module, args: tuple[Tensor], output: Tensor
     ) -> None:
         if self._recording:
-            x = args[0]
-            outside = x.dim() == 4 and x.stride(1) > x.stride(2)
+            hidden = args[0]
+            seq_outside_heads = hidden.dim() == 4 and hidden.stride(1) > hidden.stride(2)
             # By layer, not appended: a hook may fire more than once a step.
-            self._seen[layer, part] = _Seen(output, outside)
+            self._outputs[layer, part] = _HookOutput(output, seq_outside_heads)
 
-    def _layer(self, layer: int, seen: Mapping[tuple[int, str], _Seen], tokens: Tokens) -> Layer:
+    def _build_layer(
+        self, layer: int, outputs: Mapping[tuple[int, str], _HookOutput], tokens: Tokens
+    ) -> Layer:
         seq, dim = tokens.ids.shape[1], self._dims[layer]
-        keys = _heads_first(seen[layer, "keys"], seq, dim)
-        values = _heads_first(seen[layer, "values"], seq, dim)
-        if self._wants_grad and not (keys.requires_grad and values.requires_grad):
+        keys = _to_heads_first(outputs[layer, "keys"], seq, dim)
+        values = _to_heads_first(outputs[layer, "values"], seq, dim)
+        if self._needs_grad and not (keys.requires_grad and values.requires_grad):
             raise ConfigError(
                 f"layers includes student layer {layer}, whose K or V depends on no trainable "
                 f"weight, so the KV loss could not teach it. Leave it out of layers.range or "
@@ -153,33 +157,33 @@ class Capture:
             return Layer(kv, tokens)
         # Right-padded texts: a token's position is its index.
         positions = torch.arange(seq, device=keys.device).expand(len(keys), seq)
-        turn = self._rotaries[layer].rotate
-        queries = _heads_first(seen[layer, "queries"], seq, dim)
+        rotate = self._rotaries[layer].rotate
+        queries = _to_heads_first(outputs[layer, "queries"], seq, dim)
         return Layer(
             kv,
             tokens,
-            turn(queries.detach(), positions).to(queries.dtype),
-            turn(keys.detach(), positions).to(keys.dtype),
+            rotate(queries.detach(), positions).to(queries.dtype),
+            rotate(keys.detach(), positions).to(keys.dtype),
         )
 
 
-def _attention(body: Any, layer: int) -> Any:
-    count = len(body.layers)
+def _get_attention(decoder: Any, layer: int) -> Any:
+    count = len(decoder.layers)
     if not 0 <= layer < count:
         raise ConfigError(f"layers asks for layer {layer}, but the model has 0 to {count - 1}.")
-    block = body.layers[layer]
+    block = decoder.layers[layer]
     attention = getattr(block, "self_attn", None)
     if attention is None:
         raise ConfigError(
-            f"layer {layer} of {type(body).__name__} is a {type(block).__name__} without "
+            f"layer {layer} of {type(decoder).__name__} is a {type(block).__name__} without "
             f"self-attention, so it has no K and V. Leave it out of layers.range."
         )
     return attention
 
 
-def _tap(attention: nn.Module, part: str, layer: int) -> nn.Module:
+def _get_hooked_module(attention: nn.Module, part: str, layer: int) -> nn.Module:
     """The last module that shapes this part before the rotary embedding."""
-    name = PARTS[part]
+    name = PREFIXES[part]
     projection = getattr(attention, f"{name}_proj", None)
     if projection is None or getattr(attention, "is_kv_shared_layer", False):
         raise ConfigError(
@@ -189,19 +193,19 @@ def _tap(attention: nn.Module, part: str, layer: int) -> nn.Module:
     return getattr(attention, f"{name}_norm", None) or projection
 
 
-def _heads_first(seen: _Seen, seq: int, dim: int) -> Tensor:
+def _to_heads_first(hooked: _HookOutput, seq: int, dim: int) -> Tensor:
     """As (batch, heads, seq, dim), whichever layout the module works in."""
-    x = seen.output
+    x = hooked.output
     if x.dim() == 3:
         return x.unflatten(-1, (-1, dim)).transpose(1, 2)
     # Qwen3 norms (batch, seq, heads, dim), Gemma 3 (batch, heads, seq, dim). Where both axes are
     # equally long only the memory order of the norm's input, a view of the projection, tells.
     square = x.shape[1] == x.shape[2]
-    return x.transpose(1, 2) if (seen.seq_outside_heads if square else x.shape[1] == seq) else x
+    return x.transpose(1, 2) if (hooked.seq_outside_heads if square else x.shape[1] == seq) else x
 
 
-def _refuse_reentrant(body: Any) -> None:
-    for module in (body, *body.layers):
+def _check_checkpointing(decoder: Any) -> None:
+    for module in (decoder, *decoder.layers):
         function = getattr(module, "_gradient_checkpointing_func", None)
         if not (getattr(module, "gradient_checkpointing", False) and module.training):
             continue

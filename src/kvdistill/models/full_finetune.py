@@ -17,6 +17,6 @@ class Whole(Adapter):
     def wrap(self, student: PreTrainedModel) -> nn.Module:
         return student
 
-    def merged(self, trained: nn.Module) -> PreTrainedModel:
+    def merge(self, trained: nn.Module) -> PreTrainedModel:
         assert isinstance(trained, PreTrainedModel)
         return trained

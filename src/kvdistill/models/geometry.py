@@ -10,7 +10,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 
 
-def read(config: Any) -> Geometry:
+def read_geometry(config: Any) -> Geometry:
     """The geometry of a transformers config; of its text part if it has several."""
     config = config.get_text_config()
     heads = config.num_attention_heads
@@ -26,7 +26,7 @@ def read(config: Any) -> Geometry:
     )
 
 
-def shorten(config: Any, layers: int) -> None:
+def truncate_config(config: Any, layers: int) -> None:
     """Makes a transformers config, in place, that of the model's first `layers` layers."""
     config = config.get_text_config()
     config.num_hidden_layers = layers
@@ -34,14 +34,14 @@ def shorten(config: Any, layers: int) -> None:
         config.layer_types = list(config.layer_types[:layers])
 
 
-def check(stated: Geometry, config: Any, setting: str) -> None:
+def verify_geometry(stated: Geometry, config: Any, setting: str) -> None:
     """Raises ConfigError naming each field of `setting` (a config path) that the weights deny."""
-    actual = read(config)
-    wrong = [
+    actual = read_geometry(config)
+    mismatches = [
         f"{setting}.{field.name} is {getattr(stated, field.name)!r} but the model has "
         f"{getattr(actual, field.name)!r}"
         for field in fields(Geometry)
         if getattr(stated, field.name) != getattr(actual, field.name)
     ]
-    if wrong:
-        raise ConfigError(f"{'; '.join(wrong)}. Correct the YAML or point to the right model.")
+    if mismatches:
+        raise ConfigError(f"{'; '.join(mismatches)}. Correct the YAML or point to the right model.")

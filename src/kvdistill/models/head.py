@@ -15,40 +15,40 @@ from kvdistill.errors import ConfigError
 from kvdistill.types import Tokens
 
 
-class Head:
+class LMHead:
     """Build it once, after PEFT has wrapped the model; elsewhere the model scores every token."""
 
     def __init__(self, model: Any) -> None:
         """Raises ConfigError for a model without an output layer of its own."""
         self._model = model
-        self._rows: Tensor | None = None
+        self._positions: Tensor | None = None
         head = model.get_output_embeddings()
         if not isinstance(head, nn.Module):
             raise ConfigError(
                 f"student is a {type(model).__name__} without an output layer, so nothing scores "
                 f"its next token. Use a causal language model."
             )
-        head.register_forward_pre_hook(self._pick)
+        head.register_forward_pre_hook(self._select_positions)
 
     def __call__(
-        self, tokens: Tokens, at: Bool[Tensor, "batch seq"]
+        self, tokens: Tokens, chosen: Bool[Tensor, "batch seq"]
     ) -> Float[Tensor, "chosen vocab"]:
         """The model's next-token scores at these tokens, text after text; runs its forward."""
-        self._rows = at.flatten().nonzero().flatten()
+        self._positions = chosen.flatten().nonzero().flatten()
         try:
-            out = self._model(
+            outputs = self._model(
                 input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False
             )
         finally:
-            rows, self._rows = self._rows, None
-        scores: Tensor = out.logits
-        if scores.shape[:2] != (1, len(rows)):
+            positions, self._positions = self._positions, None
+        logits: Tensor = outputs.logits
+        if logits.shape[:2] != (1, len(positions)):
             raise RuntimeError(f"{type(self._model).__name__} does not score through its head.")
-        return scores[0]
+        return logits[0]
 
-    def _pick(self, _: nn.Module, args: tuple[Tensor, ...]) -> Tensor | None:
-        if self._rows is None:
+    def _select_positions(self, _: nn.Module, args: tuple[Tensor, ...]) -> Tensor | None:
+        if self._positions is None:
             return None
         hidden = args[0]
         flat = hidden.reshape(-1, hidden.shape[-1])
-        return torch.index_select(flat, 0, self._rows)[None]
+        return torch.index_select(flat, 0, self._positions)[None]

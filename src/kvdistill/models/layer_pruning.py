@@ -16,7 +16,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.pretrained import Pretrained
 
-LAYER = re.compile(r"^(.*\blayers\.)(\d+)(\..*)$")
+LAYER_NAME = re.compile(r"^(.*\blayers\.)(\d+)(\..*)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Pruned:
         progress: Callable[[int, int], None],
     ) -> None:
         """Writes the pruned model and its tokenizer as a Hugging Face folder."""
-        model = self.source.model(torch.float32)
+        model = self.source.load_model(torch.float32)
         count = model.config.num_hidden_layers
         if not self.keep or not all(0 <= index < count for index in self.keep):
             raise ConfigError(
@@ -48,21 +48,21 @@ class Pruned:
         # Weights read from GGUF are plain numbers by now, but their config still says quantised.
         config.__dict__.pop("quantization_config", None)
         student = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        student.load_state_dict(self.renumbered(model.state_dict()))
+        student.load_state_dict(self.renumber_layers(model.state_dict()))
         student.save_pretrained(out)
-        self.source.tokenizer().save_pretrained(out)
+        self.source.load_tokenizer().save_pretrained(out)
         progress(1, 1)
 
-    def renumbered(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def renumber_layers(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The kept layers' weights under their new numbers, and everything outside the layers."""
-        places = {index: place for place, index in enumerate(self.keep)}
+        new_numbers = {index: new_number for new_number, index in enumerate(self.keep)}
         kept = {}
         for name, value in state.items():
-            found = LAYER.match(name)
-            if found is None:
+            match = LAYER_NAME.match(name)
+            if match is None:
                 kept[name] = value
-            elif int(found[2]) in places:
-                kept[f"{found[1]}{places[int(found[2])]}{found[3]}"] = value
+            elif int(match[2]) in new_numbers:
+                kept[f"{match[1]}{new_numbers[int(match[2])]}{match[3]}"] = value
         return kept
 
 
@@ -91,7 +91,7 @@ class Cut:
         """
         with TemporaryDirectory() as parent_folder:
             self.parent["build"].build(
-                Geometry.of(self.parent), split, Path(parent_folder), progress
+                Geometry.from_node(self.parent), split, Path(parent_folder), progress
             )
             Pruned(source=Pretrained(path=parent_folder), keep=self.keep).build(
                 geometry, split, out, lambda *_: None

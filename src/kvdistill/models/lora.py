@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from kvdistill.errors import ConfigError
 from kvdistill.models.adapter import Adapter
 
-MAKES_KV = {"k_proj", "v_proj"}
+KV_PROJECTIONS = {"k_proj", "v_proj"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Lora(Adapter):
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"adapter.dropout must be in [0, 1), got {self.dropout}.")
-        if not set(self.targets) >= MAKES_KV:
+        if not set(self.targets) >= KV_PROJECTIONS:
             raise ConfigError(
                 f"adapter.targets={list(self.targets)} must have k_proj and v_proj, which make the "
                 f"compared K and V. Add them."
@@ -49,16 +49,16 @@ class Lora(Adapter):
     def wrap(self, student: PreTrainedModel) -> nn.Module:
         from peft import LoraConfig, get_peft_model  # an optional package
 
-        wanted = LoraConfig(
+        config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
             target_modules=list(self.targets),
             task_type="CAUSAL_LM",
         )
-        return get_peft_model(student, wanted)
+        return get_peft_model(student, config)
 
-    def merged(self, trained: nn.Module) -> PreTrainedModel:
-        wrapped: Any = trained
-        found: PreTrainedModel = wrapped.merge_and_unload(safe_merge=True)
-        return found.requires_grad_(True)
+    def merge(self, trained: nn.Module) -> PreTrainedModel:
+        peft_model: Any = trained
+        student: PreTrainedModel = peft_model.merge_and_unload(safe_merge=True)
+        return student.requires_grad_(True)

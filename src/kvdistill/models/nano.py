@@ -17,7 +17,7 @@ from kvdistill.data.prompt_style import Style
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.nano_tokenizer import train_tokenizer
-from kvdistill.models.nano_training import Training, encode, one_thread, rendered
+from kvdistill.models.nano_training import Training, encode_text, one_thread, render_split
 
 ARCHITECTURES = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -61,29 +61,29 @@ class Nano:
 
         Raises ConfigError for a geometry that no model can have.
         """
-        texts = rendered(split, self.style)
+        texts = render_split(split, self.style)
         tokenizer = train_tokenizer(
             (text.text for text in texts), geometry.vocab_size, self.max_digits
         )
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = self.initialise(geometry, tokenizer)
+            model = self.initialise_model(geometry, tokenizer)
             if self.training is not None:
-                rows = [encode(tokenizer, text.prompt, text.answer) for text in texts]
-                self.training.run(model, rows, self.seed, progress)
+                rows = [encode_text(tokenizer, text.prompt, text.answer) for text in texts]
+                self.training.train_model(model, rows, self.seed, progress)
         model.save_pretrained(out)
         tokenizer.save_pretrained(out)
 
-    def initialise(
+    def initialise_model(
         self, geometry: Geometry, tokenizer: Tokenizer
     ) -> Qwen2ForCausalLM | LlamaForCausalLM:
         """The untrained model, drawn from the global generator. Raises ConfigError as `build`."""
-        whole = (
+        remainders = (
             geometry.hidden_size % geometry.heads,  # Llama's config asks for it
             geometry.heads % geometry.kv_heads,
             geometry.head_dim % 2,  # the rotary embedding turns pairs
         )
-        if any(whole):
+        if any(remainders):
             raise ConfigError(
                 f"{geometry} cannot be built: heads must divide hidden_size, kv_heads must divide "
                 f"heads, and head_dim must be even. Correct the geometry of the YAML."

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 EOS = "<|endoftext|>"
 PAD = "<|pad|>"
 
-WORDS = (
+PRETOKEN_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,{max_digits}}}"
     r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -24,12 +24,12 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A lossless tokenizer of at most `vocab_size` tokens with an EOS and a padding token."""
     tokenizer = Tokenizer(models.BPE())
-    cut = Regex(WORDS.format(max_digits=max_digits))
+    pretoken = Regex(PRETOKEN_PATTERN.format(max_digits=max_digits))
     # With NFC and Qwen2's cut, the class that transformers loads for Qwen2 reads alike.
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(cut, "isolated"),
+            pre_tokenizers.Split(pretoken, "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

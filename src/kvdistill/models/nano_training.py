@@ -21,7 +21,7 @@ from kvdistill.data.prompt_style import Style, Text
 from kvdistill.data.split import read_part
 from kvdistill.errors import ConfigError
 
-Row = tuple[list[int], int]
+EncodedText = tuple[list[int], int]
 """Token ids of a text, and the index of its answer's first token."""
 
 
@@ -43,23 +43,23 @@ class Training:
                     f"Use build.training=null for an untrained model."
                 )
 
-    def run(
+    def train_model(
         self,
         model: PreTrainedModel,
-        rows: list[Row],
+        rows: list[EncodedText],
         seed: int,
         progress: Callable[[int, int], None],
     ) -> None:
         """Trains in place; `progress` is told (steps done, steps) after each."""
         optimizers = make_optimizers(model, self.lr, muon=self.muon)
-        batches = shuffled(rows, self.batch_size, seed)
+        batches = iterate_batches(rows, self.batch_size, seed)
         model.train()
         for step in range(self.steps):
             answer_loss(model, next(batches)).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = self.lr * schedule(step, self.steps)
+                    group["lr"] = self.lr * compute_lr_factor(step, self.steps)
                 optimizer.step()
                 optimizer.zero_grad()
             progress(step + 1, self.steps)
@@ -71,15 +71,15 @@ def make_optimizers(model: PreTrainedModel, lr: float, *, muon: bool) -> list[Op
     adamw = partial(AdamW, lr=lr, weight_decay=0.01, betas=(0.9, 0.98))
     if not muon:
         return [adamw(model.parameters())]
-    inner = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
-    known = {id(weight) for weight in inner}
-    outer = [weight for weight in model.parameters() if id(weight) not in known]
+    matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+    matrix_ids = {id(weight) for weight in matrices}
+    others = [weight for weight in model.parameters() if id(weight) not in matrix_ids]
     # One learning rate serves both: Muon's update is scaled to the size of AdamW's.
-    matrices = Muon(inner, lr=lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    return [matrices, adamw(outer)]
+    muon_optimizer = Muon(matrices, lr=lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return [muon_optimizer, adamw(others)]
 
 
-def schedule(step: int, steps: int) -> float:
+def compute_lr_factor(step: int, steps: int) -> float:
     """Share of the peak learning rate at a step, in (0, 1]."""
     warmup = max(1, steps // 10)
     if step < warmup:
@@ -87,24 +87,26 @@ def schedule(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
-def rendered(split: Path, style: Style) -> list[Text]:
+def render_split(split: Path, style: Style) -> list[Text]:
     """The teachers' half of a split's training records, in a style."""
     records = read_part(split, "train_teachers")
     return [text for record in records for text in style.render(record)]
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> Row:
+def encode_text(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> EncodedText:
     """A text as token ids with EOS, and where its answer begins.
 
     Prompt and answer are read as one text, as the models will read it; a token that holds bytes
     of both counts as the prompt's.
     """
-    read = tokenizer(prompt + answer, return_offsets_mapping=True)
-    start = sum(begin < len(prompt) for begin, _ in read["offset_mapping"])
-    return [*read["input_ids"], tokenizer.eos_token_id], start
+    encoding = tokenizer(prompt + answer, return_offsets_mapping=True)
+    start = sum(begin < len(prompt) for begin, _ in encoding["offset_mapping"])
+    return [*encoding["input_ids"], tokenizer.eos_token_id], start
 
 
-def shuffled(rows: list[Row], batch_size: int, seed: int) -> Iterator[list[Row]]:
+def iterate_batches(
+    rows: list[EncodedText], batch_size: int, seed: int
+) -> Iterator[list[EncodedText]]:
     """Full batches for ever, every pass over the rows in an order of its own.
 
     Each four batches in a row are cut from rows sorted by length: less padding to compute.
@@ -114,22 +116,24 @@ def shuffled(rows: list[Row], batch_size: int, seed: int) -> Iterator[list[Row]]
     while True:
         while len(queue) < 4 * batch_size:
             queue += torch.randperm(len(rows), generator=generator).tolist()
-        near = sorted(queue[: 4 * batch_size], key=lambda index: len(rows[index][0]))
+        by_length = sorted(queue[: 4 * batch_size], key=lambda index: len(rows[index][0]))
         del queue[: 4 * batch_size]
-        for part in torch.randperm(4, generator=generator).tolist():
-            yield [rows[index] for index in near[part * batch_size : (part + 1) * batch_size]]
+        for place in torch.randperm(4, generator=generator).tolist():
+            yield [
+                rows[index] for index in by_length[place * batch_size : (place + 1) * batch_size]
+            ]
 
 
-def answer_loss(model: PreTrainedModel, batch: list[Row]) -> Tensor:
+def answer_loss(model: PreTrainedModel, batch: list[EncodedText]) -> Tensor:
     """Mean cross-entropy over the answers' tokens, EOS among them."""
     longest = max(len(ids) for ids, _ in batch)
     # Padding lies on the right, where a causal model cannot look: no attention mask is needed.
     ids = torch.tensor([row + [0] * (longest - len(row)) for row, _ in batch])
-    counted = torch.tensor(
+    is_answer = torch.tensor(
         [[begin <= at < len(row) for at in range(longest)] for row, begin in batch]
     )
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-    return F.cross_entropy(model.lm_head(hidden[counted[:, 1:]]), ids[:, 1:][counted[:, 1:]])
+    return F.cross_entropy(model.lm_head(hidden[is_answer[:, 1:]]), ids[:, 1:][is_answer[:, 1:]])
 
 
 @contextmanager

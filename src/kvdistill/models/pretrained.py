@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from kvdistill.errors import ConfigError
-from kvdistill.models.geometry import shorten
+from kvdistill.models.geometry import truncate_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Pretrained:
             )
 
     @property
-    def source(self) -> dict[str, Any]:
+    def load_kwargs(self) -> dict[str, Any]:
         """The arguments of `from_pretrained`."""
         return {
             "pretrained_model_name_or_path": self.path or self.hub,
@@ -60,12 +60,12 @@ class Pretrained:
         } | ({"gguf_file": self.gguf_file} if self.gguf_file else {})
 
     @property
-    def weights(self) -> dict[str, Any]:
+    def weight_kwargs(self) -> dict[str, Any]:
         """The same where weights are read: a GGUF file has its own form."""
-        return self.source | ({} if self.gguf_file else {"use_safetensors": not self.pickle})
+        return self.load_kwargs | ({} if self.gguf_file else {"use_safetensors": not self.pickle})
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
+    def explain_missing_weights(self) -> Iterator[None]:
         """Says what to do where there are no weights in the form that is read."""
         try:
             yield
@@ -78,22 +78,22 @@ class Pretrained:
                 f"name it in trust."
             ) from error
 
-    def model(self, dtype: torch.dtype) -> PreTrainedModel:
+    def load_model(self, dtype: torch.dtype) -> PreTrainedModel:
         """The whole model, with its head."""
-        with self.explained():
-            return AutoModelForCausalLM.from_pretrained(**self.weights, dtype=dtype)
+        with self.explain_missing_weights():
+            return AutoModelForCausalLM.from_pretrained(**self.weight_kwargs, dtype=dtype)
 
-    def config(self) -> Any:
+    def load_config(self) -> Any:
         """The model's own config."""
-        return AutoConfig.from_pretrained(**self.source)
+        return AutoConfig.from_pretrained(**self.load_kwargs)
 
-    def body(self, dtype: torch.dtype, layers: int) -> PreTrainedModel:
+    def load_body(self, dtype: torch.dtype, layers: int) -> PreTrainedModel:
         """The decoder's first `layers` layers, without head; the others are never read."""
-        config = self.config()
-        shorten(config, layers)
-        with self.explained():
-            return AutoModel.from_pretrained(**self.weights, config=config, dtype=dtype)
+        config = self.load_config()
+        truncate_config(config, layers)
+        with self.explain_missing_weights():
+            return AutoModel.from_pretrained(**self.weight_kwargs, config=config, dtype=dtype)
 
-    def tokenizer(self) -> PreTrainedTokenizerBase:
+    def load_tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer."""
-        return AutoTokenizer.from_pretrained(**self.source)
+        return AutoTokenizer.from_pretrained(**self.load_kwargs)

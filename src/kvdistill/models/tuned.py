@@ -10,7 +10,7 @@ import torch
 from kvdistill.data.prompt_style import Style
 from kvdistill.geometry import Geometry
 from kvdistill.models.layer_pruning import Pruned
-from kvdistill.models.nano_training import Training, encode, one_thread, rendered
+from kvdistill.models.nano_training import Training, encode_text, one_thread, render_split
 from kvdistill.models.pretrained import Pretrained
 
 
@@ -32,14 +32,17 @@ class Tuned:
         progress: Callable[[int, int], None],
     ) -> None:
         """Writes the tuned model and its source's tokenizer as a Hugging Face folder."""
-        with TemporaryDirectory() as whole:
+        with TemporaryDirectory() as copy_folder:
             # Every layer kept: a copy that can be saved, whatever file the source is read from.
             copy = Pruned(source=self.source, keep=list(range(geometry.layers)))
-            copy.build(geometry, None, Path(whole), lambda *_: None)
-            plain = Pretrained(path=whole)
-            model, tokenizer = plain.model(torch.float32), plain.tokenizer()
-        rows = [encode(tokenizer, text.prompt, text.answer) for text in rendered(split, self.style)]
+            copy.build(geometry, None, Path(copy_folder), lambda *_: None)
+            pretrained = Pretrained(path=copy_folder)
+            model, tokenizer = pretrained.load_model(torch.float32), pretrained.load_tokenizer()
+        rows = [
+            encode_text(tokenizer, text.prompt, text.answer)
+            for text in render_split(split, self.style)
+        ]
         with one_thread():
-            self.training.run(model, rows, self.seed, progress)
+            self.training.train_model(model, rows, self.seed, progress)
         model.save_pretrained(out)
         tokenizer.save_pretrained(out)

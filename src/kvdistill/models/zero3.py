@@ -31,38 +31,40 @@ if not torch.cuda.is_available():
     # Else the first group on a CPU compiles an extension for minutes; gloo does the same.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
-FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-PRECISION = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+FORCE_WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+PRECISION_SECTIONS = {torch.bfloat16: "bf16", torch.float16: "fp16"}
 
-STATES = (ZeroStageEnum, fragment_address, LossScaler)
+SAFE_GLOBALS = (ZeroStageEnum, fragment_address, LossScaler)
 """What an optimiser's state under ZeRO holds beside tensors and plain values."""
 
 
 @contextmanager
-def only_tensors(checkpoint: Path) -> Iterator[None]:
+def force_weights_only(checkpoint: Path) -> Iterator[None]:
     """While this lasts, whatever is unpickled by torch is tensors, plain values and STATES.
 
     DeepSpeed asks for anything at all; torch has a variable that overrules whoever asks. Raises
     UserError, which names the checkpoint, for what is none of these; nothing of it is run.
     """
-    before = os.environ.get(FORCED)
-    os.environ[FORCED] = "1"
+    before = os.environ.get(FORCE_WEIGHTS_ONLY)
+    os.environ[FORCE_WEIGHTS_ONLY] = "1"
     try:
-        with torch.serialization.safe_globals(list(STATES)):
+        with torch.serialization.safe_globals(list(SAFE_GLOBALS)):
             yield
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
+        refused = re.search(r"GLOBAL (\S+)", str(error))
         raise UserError(
-            f"{checkpoint} is not read: its state asks for {found[1] if found else 'code'}, and "
+            f"{checkpoint} is not read: its state asks for {refused[1] if refused else 'code'}, and "
             f"only tensors and plain values are unpickled. Delete it to resume from the one before."
         ) from error
     finally:
-        os.environ.pop(FORCED)
+        os.environ.pop(FORCE_WEIGHTS_ONLY)
         if before is not None:
-            os.environ[FORCED] = before
+            os.environ[FORCE_WEIGHTS_ONLY] = before
 
 
-def settings(dtype: torch.dtype, hidden_size: int, *, offload: bool) -> dict[str, Any]:
+def build_deepspeed_config(
+    dtype: torch.dtype, hidden_size: int, *, offload: bool
+) -> dict[str, Any]:
     """DeepSpeed's config of a frozen model; `offload` keeps its parts in the CPU's memory."""
     # Vectors stay whole: gathering them costs more than it saves. Matrices are partitioned.
     zero: dict[str, Any] = {"stage": 3, "stage3_param_persistence_threshold": 4 * hidden_size}
@@ -71,37 +73,40 @@ def settings(dtype: torch.dtype, hidden_size: int, *, offload: bool) -> dict[str
     return {
         "train_micro_batch_size_per_gpu": 1,  # asked for; nothing is trained
         "zero_optimization": zero,
-        **{name: {"enabled": dtype == kind} for kind, name in PRECISION.items()},
+        **{
+            name: {"enabled": dtype == section_dtype}
+            for section_dtype, name in PRECISION_SECTIONS.items()
+        },
     }
 
 
-def shard(
-    load: Callable[[], nn.Module], dtype: torch.dtype, hidden_size: int, *, offload: bool
+def shard_model(
+    load_model: Callable[[], nn.Module], dtype: torch.dtype, hidden_size: int, *, offload: bool
 ) -> nn.Module:
     """The model that `load` gives, partitioned while it loads; every rank must call this.
 
     Calling it gathers what it needs. Its engine lives as long as it does.
     """
-    config = settings(dtype, hidden_size, offload=offload)
-    with grouped(), partitioning(config):
-        model = load().eval().requires_grad_(False)
+    config = build_deepspeed_config(dtype, hidden_size, offload=offload)
+    with ensure_process_group(), partition_while_loading(config):
+        model = load_model().eval().requires_grad_(False)
         engine, *_ = deepspeed.initialize(model=model, config=config)
     engine.eval()
-    kinds = {parameter.dtype for parameter in model.parameters()}
-    if kinds != {dtype}:
-        raise AssertionError(f"a teacher of {dtype} became {kinds} under DeepSpeed")
+    dtypes = {parameter.dtype for parameter in model.parameters()}
+    if dtypes != {dtype}:
+        raise AssertionError(f"a teacher of {dtype} became {dtypes} under DeepSpeed")
     # Past nn.Module's own bookkeeping, which would take the engine for a part of the model.
     model.__dict__["engine"] = engine
     return model
 
 
-def join() -> None:
+def init_deepspeed() -> None:
     """DeepSpeed's collectives are those of the ranks that have met."""
     deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
 
 
 @contextmanager
-def partitioning(config: dict[str, Any]) -> Iterator[None]:
+def partition_while_loading(config: dict[str, Any]) -> Iterator[None]:
     """While this lasts, from_pretrained partitions what it loads; never the student."""
     alive = HfDeepSpeedConfig(config)
     try:
@@ -111,13 +116,13 @@ def partitioning(config: dict[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def grouped() -> Iterator[None]:
+def ensure_process_group() -> Iterator[None]:
     """DeepSpeed's collectives, over the ranks that have met; a process alone is a group of one."""
     alone = "LOCAL_RANK" not in os.environ
     if not distributed.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
-    join()
+    init_deepspeed()
     os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it
     try:
         yield

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvdistill.redact import masked
+from kvdistill.redact import redact_secrets
 
 ENTRY = "launch.py"
 
@@ -17,4 +17,4 @@ def retype_command(words: Sequence[str]) -> str:
     if not words or Path(words[0]).name != ENTRY:
         return ""
     typed = [word for word in words[1:] if not word.startswith("root=")]
-    return masked(shlex.join(["python", ENTRY, *typed]))
+    return redact_secrets(shlex.join(["python", ENTRY, *typed]))

@@ -82,7 +82,7 @@ def copy_validation(root: Path, study: Path, runs: Iterable[Path]) -> None:
     for made in (root / "artifacts" / name for name in names):
         if (made / REPORT).is_file():
             if is_complete(made):
-                manifest.verify(made)
+                manifest.verify_artifact(made)
             found.append(made / REPORT)
     if found:
         leaks = [path for path in found if read_json(path)["verdict"] != "clean"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from kvdistill.sanitise import visible
+from kvdistill.sanitise import escape_and_truncate
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.compare import match, mean_answers, not_paired
 from kvdistill.stats.study import MACRO, Run
@@ -108,7 +108,9 @@ def texts(run: Run, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], dict[
     table = pq.read_table(path, columns=["task", "item", *there], filters=[("item", "in", ids)])
     rows: list[dict[str, Any]] = table.to_pylist()
     return {
-        (row["task"], row["item"]): {name: visible(str(row[name] or "")) for name in there}
+        (row["task"], row["item"]): {
+            name: escape_and_truncate(str(row[name] or "")) for name in there
+        }
         for row in rows
         if (row["task"], row["item"]) in wanted and row[there[0]] is not None
     }

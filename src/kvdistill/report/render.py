@@ -13,7 +13,7 @@ from kvdistill.report import format
 from kvdistill.report.figures.style import Drawn
 from kvdistill.report.page_data import Content
 from kvdistill.report.table import Grid, file_name
-from kvdistill.sanitise import spelled
+from kvdistill.sanitise import escape_hidden
 from kvdistill.stats.hypotheses import WITHDRAWN
 from kvdistill.stats.seed_tests import LEGEND
 
@@ -27,7 +27,7 @@ def page(content: Content) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        svg=svg, slug=file_name, clean=spelled, bound=format.bound, measured=format.measured,
+        svg=svg, slug=file_name, clean=escape_hidden, bound=format.bound, measured=format.measured,
         signed=format.signed, json=inline_json, share=lambda v: f"{100 * v:.1f}",
     )  # fmt: skip
     return environment.from_string(asset("index.html.j2")).render(
@@ -69,7 +69,7 @@ def digest(text: str) -> str:
 def svg(drawn: Drawn) -> Markup:
     """The figure, named for screen readers. Its texts were escaped by the SVG writer."""
     label = Markup('<svg role="img" aria-label="{}" ').format(
-        spelled(f"{drawn.title}. {drawn.description}")
+        escape_hidden(f"{drawn.title}. {drawn.description}")
     )
     return Markup(drawn.svg.replace("<svg ", str(label), 1))
 

@@ -7,7 +7,7 @@ from typing import Any
 from filelock import FileLock
 from rich.console import Console
 
-from kvdistill.console import Screen, labelled
+from kvdistill.console import SafeConsole, label_message
 from kvdistill.report import budget_table
 from kvdistill.report.build import build, check_output
 from kvdistill.report.terminal import tables
@@ -43,11 +43,11 @@ def conclude(
     with FileLock(study / ".report.lock"):
         warnings = [warning for one in studies for warning in budget_table.write(root, one)]
         index = build(studies, output or joined, stats)
-    shown = console or Screen(width=120)
+    shown = console or SafeConsole(width=120)
     for one in studies:
         for part in tables(one):
             shown.print(part)
     for warning in warnings:
-        shown.print(labelled("warning", "yellow", warning), soft_wrap=True)
+        shown.print(label_message("warning", "yellow", warning), soft_wrap=True)
     shown.print(f"report: {index}", soft_wrap=True)
     return index

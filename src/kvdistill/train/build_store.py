@@ -42,19 +42,19 @@ def build(
     node, role = recipe["teachers"][ONLY], f"teacher.{ONLY}"
     spec: Stored = build_node("source.stored", recipe["source"]["stored"])
     config = {**recipe, "style": recipe["source"]["stored"]["style"]}
-    sources = mapped(config, Geometry.of(node))
+    sources = mapped(config, Geometry.from_node(node))
     wanted = Wanted(
-        body=lambda: load.body(node, role, needs.get(role), max(s.high for s in sources)),
+        body=lambda: load.load_body(node, role, needs.get(role), max(s.high for s in sources)),
         sources=sources,
         press=build_node("compression", recipe["compression"]),
         rotary=False,
     )
-    made = Build(wanted, spec, Geometry.of(node).kv_width, Geometry.of(node).kv_heads)
+    made = Build(wanted, spec, Geometry.from_node(node).kv_width, Geometry.from_node(node).kv_heads)
     prints = inputs.prints(config, ONLY, needs, wanted.sources)
-    ledger = Ledger(folder, prints) if distributed.leads() else None
+    ledger = Ledger(folder, prints) if distributed.is_rank_zero() else None
     shards = made.shards(list(made.texts(config, needs)))
     stands = [ledger is not None and ledger.stands(number) for number in range(len(shards))]
-    standing = distributed.total(torch.tensor(stands, dtype=torch.long)).bool().tolist()
+    standing = distributed.all_reduce_sum(torch.tensor(stands, dtype=torch.long)).bool().tolist()
     left = [texts for texts, stands in zip(shards, standing, strict=True) if not stands]
     if ledger is not None:
         check_room(folder, made, left)

@@ -41,7 +41,7 @@ def build(
     Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
     """
     config = dict(recipe)
-    reader = Reader.of(config, Geometry.of(config["teachers"][ONLY]))
+    reader = Reader.of(config, Geometry.from_node(config["teachers"][ONLY]))
     texts, collate = inputs.texts(config, needs, "train_teachers", reader.alignment)
     wanted = config["train"]["calibration_rows"]
     judged = max(wanted // 4, 2)
@@ -51,7 +51,7 @@ def build(
     for done, (part, chunk) in enumerate(chunks):
         measure(collate([texts[row] for row in chunk]), part)
         progress(done + 1, len(chunks))
-    if distributed.leads():
+    if distributed.is_rank_zero():
         Calibration(**measure.moments).save(folder)
     return {"texts": len(rows), "fit_tokens": measure.tokens}
 
@@ -62,7 +62,7 @@ class Measure:
     def __init__(self, config: Config, needs: Mapping[str, Path], reader: Reader) -> None:
         self.reader = reader
         self.teacher = inputs.itself(config, ONLY, needs, reader)
-        self.device = distributed.local_device()
+        self.device = distributed.get_local_device()
         self.student = inputs.student(config, needs).eval().to(self.device)
         layers = [source.student for source in reader.sources]
         self.capture = Capture(self.student, layers)
@@ -78,7 +78,7 @@ class Measure:
         tokens = batch.student
         with self.capture:
             self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
-        own = self.capture.take(tokens)
+        own = self.capture.pop_layers(tokens)
         position, turns = self.reader.position, self.teacher.rotaries
         others, paired = partners(batch.ids)
         for source, theirs in [

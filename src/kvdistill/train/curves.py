@@ -96,7 +96,7 @@ class Curves:
         flat = [self.sequences]
         for load in self.loads.values():
             flat += [load.tokens, load.pairs]
-        sequences, *rest = distributed.total(torch.tensor(flat)).tolist()
+        sequences, *rest = distributed.all_reduce_sum(torch.tensor(flat)).tolist()
         pairs = zip(rest[::2], rest[1::2], strict=True)
         return Read(sequences, {k: TokenLoad(*p) for k, p in zip(self.loads, pairs, strict=True)})
 
@@ -106,7 +106,7 @@ class Curves:
 
     def write_train(self, step: int, extra: dict[str, float]) -> dict[str, float]:
         """One line, the means since the last one over ranks; all of them must call this."""
-        sums = distributed.mean(torch.stack(list(self.sums.values())))
+        sums = distributed.all_reduce_mean(torch.stack(list(self.sums.values())))
         means = {name: float(x) / self.steps for name, x in zip(self.sums, sums, strict=True)}
         means |= self.noted
         self.write({"step": step, "split": "train", **means, **extra})
@@ -118,7 +118,7 @@ class Curves:
 
         A number that is none is refused.
         """
-        if not distributed.leads():
+        if not distributed.is_rank_zero():
             return
         text = json.dumps(line | {"train_s": self.seconds}, allow_nan=False)
         with self.path.open("a", encoding="utf-8") as file:
@@ -143,13 +143,13 @@ class Curves:
 
     def save(self, checkpoint: Path) -> None:
         """The lines so far and what each rank has summed up since, into a checkpoint."""
-        if distributed.leads():
+        if distributed.is_rank_zero():
             written = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
             write_text(checkpoint / LINES, written)
         sums = {name: float(value) for name, value in self.sums.items()}
         loads = {reader: asdict(load) for reader, load in self.loads.items()}
         write_json(
-            checkpoint / STATE.format(rank=distributed.rank()),
+            checkpoint / STATE.format(rank=distributed.get_rank()),
             {
                 "sums": sums,
                 "steps": self.steps,
@@ -165,7 +165,7 @@ class Curves:
         """Back to where a checkpoint was; None: to the beginning."""
         state: Mapping[str, Any] = {}
         if checkpoint:
-            state = read_json(checkpoint / STATE.format(rank=distributed.rank()))
+            state = read_json(checkpoint / STATE.format(rank=distributed.get_rank()))
         sums: Mapping[str, float] = state.get("sums", {})
         self.sums = {name: torch.tensor(value) for name, value in sums.items()}
         self.steps = state.get("steps", 0.0)
@@ -173,7 +173,7 @@ class Curves:
         self.loads = {name: TokenLoad(**load) for name, load in state.get("loads", {}).items()}
         self.peak_before = state.get("peak_bytes", 0)
         self.before, self.since = state.get("seconds", 0.0), None
-        if not distributed.leads():
+        if not distributed.is_rank_zero():
             return
         if checkpoint:
             write_text(self.path, (checkpoint / LINES).read_text(encoding="utf-8"))

@@ -33,7 +33,7 @@ Needs = Mapping[str, Path]
 
 def tokeniser(node: Mapping[str, Any], role: str, needs: Needs) -> Tokeniser:
     """The tokenizer of the model in that role."""
-    return Tokeniser(load.tokenizer(node, role, needs.get(role)), role)
+    return Tokeniser(load.load_tokenizer(node, role, needs.get(role)), role)
 
 
 def texts(
@@ -64,7 +64,7 @@ def texts(
 
 def student(config: Config, needs: Needs) -> PreTrainedModel:
     """The raw student, with its head."""
-    return load.model(config["student"], "student", needs.get("student"))
+    return load.load_model(config["student"], "student", needs.get("student"))
 
 
 def teacher(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
@@ -86,7 +86,7 @@ def wanted(config: Config, name: str, needs: Needs, reader: Reader) -> Wanted:
     store = needs.get(f"kv.{name}")
     deepest = max(source.high for source in reader.sources)
     return Wanted(
-        body=lambda: load.body(node, role, needs.get(role), deepest),
+        body=lambda: load.load_body(node, role, needs.get(role), deepest),
         sources=reader.sources,
         press=reader.compression,
         rotary=reader.position.needs_rotary,

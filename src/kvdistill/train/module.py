@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 
 from kvdistill.kv.base import TeacherKV
 from kvdistill.kv.rotary import STILL, rotaries
-from kvdistill.models.capture import Capture, decoder
-from kvdistill.models.head import Head
+from kvdistill.models.capture import Capture, find_decoder
+from kvdistill.models.head import LMHead
 from kvdistill.train.objective import Rooms, Weights
 from kvdistill.train.step import Terms, compared, cross_entropy, distil
 from kvdistill.types import KV, Batch
@@ -37,7 +37,7 @@ class Distiller(nn.Module):
         """
         super().__init__()
         self.student: Any = student
-        self._head = Head(student)
+        self._head = LMHead(student)
         self.rooms = rooms
         self.weights = weights
         self._teachers = teachers
@@ -61,7 +61,7 @@ class Distiller(nn.Module):
             return self._head(tokens, tokens.predicting), None
         with self._capture:
             scores = self._head(tokens, tokens.predicting)
-        own = self._capture.take(tokens)
+        own = self._capture.pop_layers(tokens)
         terms = distil(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
         return scores, terms
 
@@ -71,7 +71,7 @@ class Distiller(nn.Module):
         tokens = batch.student
         with self._capture:
             self._head(tokens, torch.zeros_like(tokens.mask))
-        own = self._capture.take(tokens)
+        own = self._capture.pop_layers(tokens)
         found = compared(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
         for layer, mine, target, _ in found:
             yield layer, mine, target
@@ -93,7 +93,7 @@ class Distiller(nn.Module):
 
         Of every layer where nothing is compared.
         """
-        body = decoder(self.student)
+        body = find_decoder(self.student)
         layers = self.rooms.layers if self.rooms else range(len(body.layers))
         attentions = [body.layers[at].self_attn for at in layers]
         projections = [part for a in attentions for part in (a.k_proj, a.v_proj)]

@@ -91,7 +91,7 @@ class Taught(nn.Module):
     @classmethod
     def of(cls, config: Config, teacher: Geometry) -> "Taught":
         """Built, not yet calibrated."""
-        reader, student = Reader.of(config, teacher), Geometry.of(config["student"])
+        reader, student = Reader.of(config, teacher), Geometry.from_node(config["student"])
         projection = build_node(
             "projection",
             config["projection"],
@@ -198,8 +198,8 @@ class Rooms(nn.Module):
     def __init__(self, config: Config) -> None:
         """Raises ConfigError for what a room refuses."""
         super().__init__()
-        teachers = {name: Geometry.of(node) for name, node in config["teachers"].items()}
-        student = Geometry.of(config["student"])
+        teachers = {name: Geometry.from_node(node) for name, node in config["teachers"].items()}
+        student = Geometry.from_node(config["student"])
         self.layers = select(config["layers"]["range"], student.layers)
         self.taught = nn.ModuleDict({k: Taught.of(config, v) for k, v in teachers.items()})
         check_space({name: part.projection for name, part in self.parts().items()})

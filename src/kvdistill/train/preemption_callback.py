@@ -13,6 +13,6 @@ class Interruption(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Every rank must come here at the same step."""
-        if distributed.total(torch.tensor(float(preemption.asked()))) > 0:
-            preemption.agree()
+        if distributed.all_reduce_sum(torch.tensor(float(preemption.is_requested()))) > 0:
+            preemption.mark_requested()
             control.should_save = control.should_training_stop = True

@@ -28,7 +28,7 @@ def check(config: Config) -> None:
     models = {"student": config["student"]}
     models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
     for path, node in models.items():
-        load.dtype(node, path)
+        load.read_dtype(node, path)
         for part in ("build", "pretrained"):
             if part in node:
                 try_build(f"{path}.{part}", node[part])

@@ -56,15 +56,15 @@ def train(
     for fault in found.faults:
         log.warning(fault)
     trainer.curves.load(found.folder)
-    with preemption.deferred():
+    with preemption.defer():
         trainer.fit(found.folder)
     read = trainer.curves.read()
     check(trainer.state.global_step, read.sequences, budget)
     agreed = held_out(module, trainer.validation.batches) if module.rooms else None
-    student = adapter.merged(module.student)
-    if distributed.leads():
+    student = adapter.merge(module.student)
+    if distributed.is_rank_zero():
         save(student, config, needs, folder / "model")
-    if distributed.leads() and trainer.routing is not None:
+    if distributed.is_rank_zero() and trainer.routing is not None:
         routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.table()}
         write_json(folder / "routing.json", routing)
     return {

@@ -72,14 +72,14 @@ def operations(
 
     A stored teacher costs none here: its store's own forward is shared by every run that reads it.
     """
-    loads, student = read.loads, Geometry.of(config["student"])
+    loads, student = read.loads, Geometry.from_node(config["student"])
     trained = flops.training_flops(student, loads["student"], frozen=adapter.frozen)
     if config["train"]["gradient_checkpointing"]:
         trained += flops.recomputation_flops(student, loads["student"])
     parts = trainer.module.rooms.parts() if trainer.module.rooms else {}
     taught = sum(
         flops.capture_flops(
-            Geometry.of(config["teachers"][name]),
+            Geometry.from_node(config["teachers"][name]),
             loads[name],
             max(layer for source in part.reader.sources for layer in source.teachers),
         )

@@ -92,9 +92,9 @@ class DistillTrainer(Trainer):
         """As transformers reads its own checkpoints; DeepSpeed would unpickle anything."""
         if checkpoint is None or not self.is_deepspeed_enabled:
             return nullcontext()
-        from kvdistill.models.zero3 import only_tensors
+        from kvdistill.models.zero3 import force_weights_only
 
-        return only_tensors(checkpoint)
+        return force_weights_only(checkpoint)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
         return self.stream
@@ -149,7 +149,9 @@ class DistillTrainer(Trainer):
         whole = {"ce": ce * self.current_gradient_accumulation_steps}
         if terms is not None:
             whole["kv"] = terms.kv
-        norms = distributed.mean(torch.stack([norm(term, shared) for term in whole.values()]))
+        norms = distributed.all_reduce_mean(
+            torch.stack([norm(term, shared) for term in whole.values()])
+        )
         named = zip(whole, norms, strict=True)
         self.curves.note(**{f"grad_norm_{term}": float(value) for term, value in named})
 
@@ -159,7 +161,8 @@ class DistillTrainer(Trainer):
         log.error("rows of the step: %s", ", ".join(rows))
         raise UserError(
             f"{what} at step {step}, first in the {where} "
-            f"({nonfinite.rows(rows)}). Lower train.lr or look at these rows; the last checkpoint is "
+            f"({nonfinite.rows(rows)}). Lower train.lr or look at these rows; the last checkpoint "
+            f"is "
             f"kept."
         )
 
@@ -224,7 +227,7 @@ class DistillTrainer(Trainer):
             raise UserError(f"the validation loss is {found['loss']} after step {step}.")
         last = step == self.state.max_steps
         number = step // int(self.args.eval_steps or 1)
-        scores = self.validation.tasks(module, number, last) if distributed.leads() else {}
+        scores = self.validation.tasks(module, number, last) if distributed.is_rank_zero() else {}
         module.train(training)
         self.curves.run(running=True)
         self.curves.write({"step": step, "split": "val", **found, **scores.get("val", {})})

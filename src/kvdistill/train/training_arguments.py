@@ -88,7 +88,7 @@ def divided(train: dict[str, Any]) -> dict[str, Any] | None:
         return None
     from kvdistill.models import zero3  # DeepSpeed is slow to import
 
-    zero3.join()
+    zero3.init_deepspeed()
     return {
         "train_micro_batch_size_per_gpu": "auto",
         "gradient_accumulation_steps": "auto",

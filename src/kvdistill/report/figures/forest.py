@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from kvdistill.report.figures.style import FAINT, GRID, INK, Drawn, Look, draw
 from kvdistill.report.format import DASH, signed
 from kvdistill.report.table import Grid, Value
-from kvdistill.sanitise import short
+from kvdistill.sanitise import shorten_label
 from kvdistill.stats.compare import Difference
 
 
@@ -67,11 +67,11 @@ def forest(
             )
         axes.axvline(0, color=INK, linewidth=0.9)
         axes.set_yticks(
-            range(len(shown)), [short((names or {}).get(label, label)) for label in shown]
+            range(len(shown)), [shorten_label((names or {}).get(label, label)) for label in shown]
         )
         axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"points above {short(baseline)}")
+        axes.set_xlabel(f"points above {shorten_label(baseline)}")
         handles = [
             Line2D([], [], color=FAINT, linewidth=2.2, label="new seeds and items"),
             Line2D(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from kvdistill.report.figures.style import INK, SEQUENTIAL, Drawn, Look, draw
 from kvdistill.report.format import DASH
 from kvdistill.report.table import Grid, Value
-from kvdistill.sanitise import short
+from kvdistill.sanitise import shorten_label
 
 
 def heatmap(
@@ -35,8 +35,8 @@ def heatmap(
         )
         sns.heatmap(
             values, ax=axes, cmap=SEQUENTIAL, vmin=low, vmax=high, annot=texts, fmt="",
-            xticklabels=[short(column) for column in columns],
-            yticklabels=[short(row) for row in rows],
+            xticklabels=[shorten_label(column) for column in columns],
+            yticklabels=[shorten_label(row) for row in rows],
             linewidths=1, linecolor="white",
             annot_kws={"fontsize": 8.5}, cbar_kws={"label": label, "pad": 0.015},
             mask=~np.isfinite(values),
@@ -87,7 +87,7 @@ def columns(
                     markerfacecolor="white",
                     markeredgewidth=0.8,
                 )
-        names = [short(label, 24) for label in labels]
+        names = [shorten_label(label, 24) for label in labels]
         tilted = max(map(len, names)) > 14
         axes.set_xticks(
             range(len(names)), names, rotation=20 * tilted, ha="right" if tilted else "center"

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from kvdistill.report.figures.style import FAINT, GRID, INK, Drawn, Look, draw
 from kvdistill.report.table import Grid, Value
-from kvdistill.sanitise import short
+from kvdistill.sanitise import shorten_label
 from kvdistill.stats.summary import Table
 
 MOST_ARMS = 12
@@ -42,7 +42,12 @@ def bars(
             there = [j for j, cell in enumerate(cells) if cell.mean is not None]
             if not there:  # its place stays empty, and the legend says why
                 axes.bar(
-                    0, 0, 0, facecolor="none", edgecolor=FAINT, label=f"{short(label)}: missing"
+                    0,
+                    0,
+                    0,
+                    facecolor="none",
+                    edgecolor=FAINT,
+                    label=f"{shorten_label(label)}: missing",
                 )
                 continue
             at = np.array(there) + (i - (len(arms) - 1) / 2) * width
@@ -56,7 +61,7 @@ def bars(
                 edgecolor="white",
                 linewidth=0.4,
                 error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": min(2.5, 8 * width)},
-                label=short(label),
+                label=shorten_label(label),
             )
         axes.set_xticks(range(len(table.endpoints)), [names[e] for e in table.endpoints])
         axes.axvline(len(table.endpoints) - 1.5, color=FAINT, linewidth=0.7, linestyle=":")
@@ -103,7 +108,7 @@ def radar(
                 linestyle=look.dash,
                 marker=look.marker,
                 markersize=4,
-                label=short(label),
+                label=shorten_label(label),
             )
         axes.set_xticks(angles, [names[task] for task in tasks])
         axes.tick_params(axis="x", pad=9)

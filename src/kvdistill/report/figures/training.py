@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kvdistill.report.figures.style import COLOURS, INK, Drawn, Look, draw
-from kvdistill.sanitise import short
+from kvdistill.sanitise import shorten_label
 
 SPLITS = {"train": "training", "val": "validation"}
 METRICS = ("macro", "exact_match")
@@ -86,7 +86,7 @@ def lines(
                 linewidth=1.7 if last else 1.2,
                 marker=look.marker if len(x) < 30 and last else None,
                 markersize=3.5,
-                label=SPLITS[split] if alone else short(one.label) if last else None,
+                label=SPLITS[split] if alone else shorten_label(one.label) if last else None,
             )
 
 
@@ -175,7 +175,7 @@ def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) 
                 [],
                 color=looks[c.label].colour,
                 marker=looks[c.label].marker,
-                label=short(c.label),
+                label=shorten_label(c.label),
             )
             for c in curves
         ]
@@ -236,7 +236,7 @@ def gap(curves: Sequence[Curves], looks: Mapping[str, Look], column: str | None)
                         factor * difference,
                         color=look.colour,
                         linestyle=look.dash,
-                        label=short(one.label),
+                        label=shorten_label(one.label),
                     )
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.set_title(title)
