@@ -26,10 +26,10 @@ seeds: [42, 43, 44]
 
 def main(arms: int, root: Path) -> None:
     """Plans, checks, prints, freezes and submits, the jobs held so that none starts."""
-    from kvdistill.cli import run
     from kvdistill.cluster import dry_run
     from kvdistill.cluster.slurm import Submission
-    from kvdistill.cluster.submit import special
+    from kvdistill.cluster.preflight import check_arms
+    from kvdistill.cluster.submit import resources_by_node
     from kvdistill.config.schema import read_group
     from kvdistill.plan import expand
     from kvdistill.plan.freeze import freeze_plan, map_folders
@@ -67,15 +67,15 @@ def main(arms: int, root: Path) -> None:
         nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]
         settings = read_group("cluster", plan.config["cluster"])
         with timed("check"):
-            run.check([run.config for run in plan.runs.values()])
+            check_arms([run.config for run in plan.runs.values()])
         with timed("dry run"):
             told = Console(file=io.StringIO())
             dry_run.print_scripts(
-                root, plan.study, settings, nodes, map_folders(plan), special(plan), told
+                root, plan.study, settings, nodes, map_folders(plan), resources_by_node(plan), told
             )
         with timed("freeze"):
             folders = freeze_plan(plan)
-        submission = Submission(root, plan.study, settings, folders, special(plan))
+        submission = Submission(root, plan.study, settings, folders, resources_by_node(plan))
         with timed("submit"):
             submission.submit_missing(nodes, plan.config["stats"])
     said = {

@@ -1,13 +1,11 @@
 """The check list: every line says ok or how to mend it, and the exit code says it too."""
 
-import io
 import shutil
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
 SWEEPS = ROOT / "sweeps"
@@ -37,7 +35,7 @@ def examined(*overrides: str) -> tuple[list[Any], str]:
             doctor, "tabulate_findings", lambda findings: seen.extend(findings) or real(findings)
         )
         try:
-            doctor.run([["stage=doctor", *overrides]], SWEEPS, Console(file=io.StringIO()))
+            doctor.doctor_command([["stage=doctor", *overrides]], SWEEPS)
         except UserError as caught:
             error = str(caught)
     return seen, error
@@ -128,13 +126,13 @@ def test_a_tokenizer_that_hides_its_bytes_does_not_pair(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    from kvdistill.data.check_tokenizers import fault
+    from kvdistill.data.check_tokenizers import find_faults
 
     plain = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1, "[EOS]": 2}, unk_token="[UNK]"))
     plain.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="[EOS]").save_pretrained(tmp_path)
     node = {"_target_": "kvdistill.models.pretrained.Pretrained", "path": str(tmp_path)}
-    assert fault("teachers.a", node).startswith("teachers.a")
+    assert find_faults({"teachers.a": node})["teachers.a"].startswith("teachers.a")
 
 
 @pytest.mark.parametrize(("partition", "mend"), [("gpu", False), (None, False), ("no", True)])
@@ -147,9 +145,9 @@ def test_slurm_is_asked_for_the_partition(
     fake.write_text("#!/bin/sh\necho 'gpu|up|4|gpu:a100:8'\necho 'old|down|1|(null)'\n")
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    found = check_partition(partition)
-    assert bool(found.mend) == mend
-    assert "gpu" in found.found or "Use one of gpu." in found.mend
+    finding = check_partition(partition)
+    assert bool(finding.mend) == mend
+    assert "gpu" in finding.found or "Use one of gpu." in finding.mend
 
 
 def test_no_slurm_here_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -174,7 +172,7 @@ def test_a_root_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPa
 def test_a_root_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from kvdistill.cli import doctor_checks
 
-    monkeypatch.setattr(doctor_checks.cost, "free_bytes", lambda _: 1)
+    monkeypatch.setattr(doctor_checks.run_cost, "read_free_bytes", lambda _: 1)
     (found,) = doctor_checks.check_disk(tmp_path, plan())
     assert found.mend == "Give a root with more room."
 

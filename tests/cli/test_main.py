@@ -19,10 +19,10 @@ def test_it_is_one_line_and_exit_code_one(error, says, monkeypatch, capsys, tmp_
     def read(*_):
         raise error
 
-    monkeypatch.setattr(main, "read", read)
+    monkeypatch.setattr(main, "let_hydra_read", read)
     monkeypatch.setattr("sys.argv", ["launch.py"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    assert main.run(lambda: None, tmp_path) == 1
-    said = capsys.readouterr().err
-    assert says in said
-    assert said.count("\n") == 1
+    assert main.run_command_line(lambda: None, tmp_path) == 1
+    line = capsys.readouterr().err
+    assert says in line
+    assert line.count("\n") == 1

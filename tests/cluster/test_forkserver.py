@@ -1,7 +1,5 @@
 """The ranks of a job on one machine, without starting any."""
 
-import subprocess
-import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -27,31 +25,31 @@ class Process(BaseProcess):
 
 
 def test_a_gang_lives_as_long_as_any_rank() -> None:
-    from kvdistill.cluster.forkserver import Gang
+    from kvdistill.cluster.forkserver import RankProcesses
 
-    gang = Gang([Process(0), Process(None)])
-    assert gang.is_alive()
-    assert gang.size == 2
-    gang.processes[1].exitcode = 0
-    assert not gang.is_alive()
-    assert gang.exitcode == 0
+    ranks = RankProcesses([Process(0), Process(None)])
+    assert ranks.is_alive()
+    assert ranks.size == 2
+    ranks.processes[1].exitcode = 0
+    assert not ranks.is_alive()
+    assert ranks.exitcode == 0
 
 
 def test_the_code_of_the_rank_that_failed_is_the_gangs() -> None:
-    from kvdistill.cluster.forkserver import Gang
+    from kvdistill.cluster.forkserver import RankProcesses
 
-    assert Gang([Process(0), Process(2)]).exitcode == 2
+    assert RankProcesses([Process(0), Process(2)]).exitcode == 2
 
 
 def test_a_rank_that_outlives_a_failed_one_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     from kvdistill.cluster import forkserver
 
-    found = forkserver.Gang([Process(None), Process(1)])
-    found.is_alive()
-    assert not found.processes[0].killed
+    ranks = forkserver.RankProcesses([Process(None), Process(1)])
+    ranks.is_alive()
+    assert not ranks.processes[0].killed
     monkeypatch.setattr(forkserver, "GRACE_S", -1.0)
-    found.is_alive()
-    assert found.processes[0].killed
+    ranks.is_alive()
+    assert ranks.processes[0].killed
 
 
 def test_a_wide_job_waits_for_free_slots_or_runs_alone(
@@ -63,11 +61,11 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
 
     started = {}
 
-    def start(folder: Path, size: int) -> forkserver.Gang:
+    def start(folder: Path, size: int) -> forkserver.RankProcesses:
         started[folder.name] = size
-        return forkserver.Gang([Process() for _ in range(size)])
+        return forkserver.RankProcesses([Process() for _ in range(size)])
 
-    monkeypatch.setattr(forkserver, "start", start)
+    monkeypatch.setattr(forkserver, "start_job", start)
     folders = {}
     for name, ranks in (("one", 1), ("wide", 4), ("two", 2)):
         folders[name] = tmp_path / name
@@ -81,22 +79,3 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
     jobs.running.clear()
     jobs.start(slots=3)
     assert started == {"one": 1, "two": 2, "wide": 4}
-
-
-def test_the_server_answers_and_says_what_failed() -> None:
-    """With a server that has nothing to import first."""
-    code = (
-        "from kvdistill.cluster import gang\n"
-        "from kvdistill.errors import UserError\n"
-        "gang.SERVER.set_forkserver_preload([])\n"
-        "if __name__ == '__main__':\n"
-        "    print(gang.asked('json', 'dumps', {'a': [1]}))\n"
-        "    for name, given in (('open', 'nowhere'), ('_exit', 3)):\n"
-        "        try: gang.asked('os', name, given)\n"
-        "        except UserError as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    said = done.stdout.splitlines()
-    assert said[0] == '{"a": [1]}'
-    assert said[1].startswith("os failed: TypeError: ")
-    assert said[2] == "os failed: it was killed"

@@ -91,13 +91,11 @@ def test_without_squeue_the_folders_speak(
 def test_json_is_one_object_a_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from rich.console import Console
-
     from kvdistill.cli import status
     from kvdistill.config.schema import StatusSettings
 
     place = study(tmp_path, done=True)
-    status.show(tmp_path, place, StatusSettings(watch=True, format="json", every_s=1.0), Console())
+    status.show_study(tmp_path, place, StatusSettings(watch=True, format="json", every_s=1.0))
     said = json.loads(capsys.readouterr().out)
     assert said["study"] == "s"
     assert [run["state"] for run in said["runs"]] == ["done"]

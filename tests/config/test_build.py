@@ -47,7 +47,7 @@ def test_an_unknown_field_names_the_path() -> None:
     [
         "kvdistill.cluster.run_module.subprocess.run",
         "kvdistill.cluster.run_module.os.system",
-        "kvdistill.cluster.run_module.ask",
+        "kvdistill.cluster.run_module.call_in_new_process",
         "kvdistill.files.write_text",
         "kvdistill.config.build.ConfigError",
         "kvdistill.files",

@@ -1,4 +1,6 @@
-"""How the house reads, in figures: names, comments, sizes. `python -m tests.house.measure [FOLDER]`.
+"""How the house reads, in figures: names, comments, sizes.
+
+`python -m tests.house.measure [FOLDER] [-v]`; -v lists the names that are defined twice.
 
 Counted over the syntax tree, so that text, strategies' YAML and comments count for nothing unless
 they are named. The bounds that hold are in test_measure.py.
@@ -47,7 +49,8 @@ def defined_twice(trees: dict[Path, ast.Module]) -> dict[str, list[str]]:
 
 def functions(trees: dict[Path, ast.Module]) -> list[Function]:
     """Every function and method."""
-    return [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, Function)]
+    nodes = (node for tree in trees.values() for node in ast.walk(tree))
+    return [node for node in nodes if isinstance(node, Function)]
 
 
 def is_participle(name: str) -> bool:

@@ -100,8 +100,8 @@ def test_another_process_finds_the_same_identity() -> None:
     from kvdistill.config.compose import compose
 
     code = (
-        "import json, sys; from kvdistill.plan.identity import identity; "
-        "print(identity(json.load(sys.stdin)))"
+        "import json, sys; from kvdistill.plan.identity import run_identity; "
+        "print(run_identity(json.load(sys.stdin)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -3,8 +3,9 @@
 import pytest
 
 from kvdistill.errors import ConfigError
-from kvdistill.plan.find_runs import finished, study_of
+from kvdistill.plan.find_runs import find_finished_run
 from kvdistill.plan.frozen_recipe import seal_recipe
+from kvdistill.report.compare_runs import make_comparison
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.load import load
 from kvdistill.stats.settings import Settings
@@ -30,7 +31,7 @@ def identities(root):
 
 def test_two_runs_of_two_studies_are_compared_item_by_item(root):
     one, other = identities(root)
-    study = load([study_of(root, [one, other])])
+    study = load([make_comparison(root, [one, other])])
     (analysis,) = analyse(study, Settings(resamples=999)).values()
     assert analysis.baseline.startswith("a ")
     (comparison,) = analysis.comparisons.values()
@@ -43,13 +44,14 @@ def test_two_runs_of_two_studies_are_compared_item_by_item(root):
 
 def test_a_run_is_found_by_its_folder_or_its_identity(root):
     one, _ = identities(root)
-    assert finished(root, one, "report.runs") == finished(root, f"seed7-{one}", "report.runs")
+    by_identity = find_finished_run(root, one, "report.runs")
+    assert by_identity == find_finished_run(root, f"seed7-{one}", "report.runs")
 
 
 def test_what_is_no_finished_run_is_refused_with_those_that_are(root):
     one, _ = identities(root)
     with pytest.raises(ConfigError, match=rf"report.runs=zzz is no finished run .*seed7-{one}"):
-        study_of(root, [one, "zzz"])
+        make_comparison(root, [one, "zzz"])
     with pytest.raises(ConfigError, match="at least two different runs"):
-        study_of(root, [one, one])
+        make_comparison(root, [one, one])
     assert not list((root / "runs").glob("compared-*"))

@@ -26,7 +26,7 @@ from kvdistill.plan.expand import Plan, expand_command
 
 WEEK_H = 7 * 24
 STUDY_WEEKS = (3, 4)
-"""What STUDY.md G.2 allows the whole study."""
+"""What the study is planned to take on its GPUs, at most and at least."""
 
 
 def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
@@ -164,7 +164,7 @@ def describe_costs(
         low, high = STUDY_WEEKS
         verdict = "within" if weeks <= high else "beyond"
         yield (
-            f"The study reckons with {low} to {high} weeks (STUDY.md G.2): on "
+            f"The study reckons with {low} to {high} weeks of GPUs: on "
             f"{largest_num_gpus(plan)} x "
             f"{estimate.kind} without a pause it is {weeks:.1f} weeks, {verdict} that."
         )

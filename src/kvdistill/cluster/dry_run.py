@@ -53,8 +53,8 @@ def print_scripts(
     if unfinished:
         after = make_afterany_dependency([ids[node.name] for node in unfinished])
         executor = make_executor(
-            place, f"kvdistill-{study}-{REPORT}", settings, request_resources(settings, REPORT), after, code,
-            ScriptExecutor,
+            place, f"kvdistill-{study}-{REPORT}", settings, request_resources(settings, REPORT),
+            after, code, ScriptExecutor,
         )  # fmt: skip
         print_script(console, executor, f"job {number + 1}: report")
 

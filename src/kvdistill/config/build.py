@@ -70,7 +70,8 @@ def check_no_interpolation(path: str, node: Any) -> None:
     for where, value in types.walk_leaves(path, node):
         if isinstance(value, str) and "${" in value:
             raise ConfigError(
-                f"{where}={types.format_value(value)} must not hold ${{ once it is resolved. Leave it out."
+                f"{where}={types.format_value(value)} must not hold "
+                f"${{ once it is resolved. Leave it out."
             )
 
 
@@ -86,7 +87,8 @@ def resolve_target(path: str, node: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{path}._target_: {str(error).splitlines()[0]}") from error
     if not inspect.isclass(target) or f"{target.__module__}.{target.__qualname__}" != name:
         raise ConfigError(
-            f"{path}._target_={types.shorten(name)} is no class that a module of kvdistill defines. "
+            f"{path}._target_={types.shorten(name)} is no class that a module of kvdistill "
+            f"defines. "
             f"Name one as module and class."
         )
     return target

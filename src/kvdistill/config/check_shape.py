@@ -107,7 +107,8 @@ def check_model(path: str, node: Any) -> None:
             )
         if not types.is_of_kind(value, MODEL[key]):
             raise ConfigError(
-                f"{path}.{key}={types.format_value(value)} must be {types.describe_kind(MODEL[key])}."
+                f"{path}.{key}={types.format_value(value)} must be "
+                f"{types.describe_kind(MODEL[key])}."
             )
     for key in MODEL:
         required = key not in OPTIONAL or (key == "reads_split" and "build" in node)

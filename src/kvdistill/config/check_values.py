@@ -68,7 +68,8 @@ def check_names(config: Mapping[str, Any]) -> None:
     for name in study if isinstance(study, list) else [study]:
         if name is not None and not re.fullmatch(r"\w[\w.+-]*", str(name)):
             raise ConfigError(
-                f"study={types.format_value(name)} must be a folder's name: letters, digits, _ . + -. "
+                f"study={types.format_value(name)} must be a folder's name: letters, digits, _ . "
+                f"+ -. "
                 f"Use root=FOLDER to put studies elsewhere."
             )
     if not isinstance(root, str) or not root:

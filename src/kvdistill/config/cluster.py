@@ -89,7 +89,8 @@ def cluster_type(node: Mapping[str, Any]) -> type:
     name = node.get("name")
     if not isinstance(name, str) or name not in KINDS:
         raise ConfigError(
-            f"cluster.name={types.shorten(str(name))} is no cluster. Choose one of {', '.join(KINDS)}."
+            f"cluster.name={types.shorten(str(name))} is no cluster. Choose one of "
+            f"{', '.join(KINDS)}."
         )
     return KINDS[name]
 

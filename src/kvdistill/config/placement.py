@@ -28,12 +28,14 @@ def read_placement(node: Mapping[str, Any], role: str) -> Placement:
     for key, choices in (("device", DEVICES), ("shard", SHARDS)):
         if getattr(placement, key) not in choices:
             raise ConfigError(
-                f"{role}.placement.{key}={getattr(placement, key)} is none of {', '.join(choices)}. "
+                f"{role}.placement.{key}={getattr(placement, key)} is none of "
+                f"{', '.join(choices)}. "
                 f"Choose one of them."
             )
     if placement.shard != "none" and placement.device == "cpu":
         raise ConfigError(
-            f"{role}.placement.device=cpu with shard={placement.shard}: sharded weights compute where "
+            f"{role}.placement.device=cpu with shard={placement.shard}: sharded weights compute "
+            f"where "
             f"their rank does. Use device=auto, or shard=zero3_offload to keep them in the CPU's "
             f"memory."
         )

@@ -182,7 +182,8 @@ def check_seed(config: Mapping[str, Any]) -> None:
     seed = config["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
         raise ConfigError(
-            f"seed must be a whole number of 0 or more, below 2**32, got {types.format_value(seed)}."
+            f"seed must be a whole number of 0 or more, below 2**32, got "
+            f"{types.format_value(seed)}."
         )
 
 

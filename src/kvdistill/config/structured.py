@@ -45,6 +45,7 @@ def merge_into_dataclass(
         for name, hint in get_type_hints(kind).items():
             if not types.is_of_kind(value := getattr(merged, name), hint):
                 raise ConfigError(
-                    f"{path}.{name}={types.format_value(value)} must be {types.describe_kind(hint)}."
+                    f"{path}.{name}={types.format_value(value)} must be "
+                    f"{types.describe_kind(hint)}."
                 )
     return merged

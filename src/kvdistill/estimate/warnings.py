@@ -12,7 +12,7 @@ from kvdistill.stats.power import detectable
 
 FEWEST_SEEDS = 3
 LARGEST_DEVIATION = 0.01
-"""Of the steps' tokens from budget.total_tokens (STUDY.md A1)."""
+"""Of the steps' tokens from budget.total_tokens."""
 
 
 def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> Iterator[str]:
@@ -60,13 +60,15 @@ def warn_of_arm(arm: PricedArm, estimate: Estimate) -> Iterator[str]:
     if gpu_memory_gib is not None and needed > gpu_memory_gib:
         names = ", ".join(node["name"] for node in arm.config["teachers"].values()) or "no teacher"
         yield (
-            f"with {names} a rank needs about {needed:.0f} GiB, and {estimate.kind} has {gpu_memory_gib:g}: "
+            f"with {names} a rank needs about {needed:.0f} GiB, and {estimate.kind} has "
+            f"{gpu_memory_gib:g}: "
             f"use a smaller budget.batch_size with more budget.grad_accum, "
             f"placement.shard=zero3 or zero3_offload for the teachers, or source=store."
         )
     if (times := run_cost.count_epochs(arm.config, steps)) > estimate.max_epochs:
         yield (
-            f"training reads each of the {run_cost.count_texts(arm.config)} texts {times:.0f} times (style "
+            f"training reads each of the {run_cost.count_texts(arm.config)} texts {times:.0f} "
+            f"times (style "
             f"{arm.config['choices']['style']}), above {estimate.max_epochs:g}: expect "
             f"overfitting, or lower budget.total_tokens."
         )
@@ -85,7 +87,8 @@ def describe_effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
             "none is, from one seed" if effect is None else f"{effect:.1f} points of macro average"
         )
         yield (
-            f"Detectable with {number} seeds: {smallest_effect} (80 % power, 95 % intervals; one arm's spread "
+            f"Detectable with {number} seeds: {smallest_effect} (80 % power, 95 % intervals; one "
+            f"arm's spread "
             f"over seeds {estimate.seed_sd:g} points, {estimate.disagreement:.0%} of items differ)."
         )
 

@@ -63,7 +63,8 @@ class Ranks:
         """Raises ConfigError where the job wants another number of processes."""
         if self.size != world_size:
             raise ConfigError(
-                f"budget.num_gpus gives this job {world_size} process{'es' if world_size > 1 else ''}, but "
+                f"budget.num_gpus gives this job {world_size} "
+                f"process{'es' if world_size > 1 else ''}, but "
                 f"WORLD_SIZE is {self.size}. Start {world_size}, or divide the batch otherwise: "
                 f"batch_size x num_gpus x grad_accum must stay."
             )

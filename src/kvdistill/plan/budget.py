@@ -1,4 +1,4 @@
-"""The unified budget: one number of optimiser steps for every trained arm (STUDY.md A1)."""
+"""The unified budget: one number of optimiser steps for every trained arm."""
 
 from kvdistill.config.schema import Budget
 from kvdistill.errors import ConfigError

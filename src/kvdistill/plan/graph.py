@@ -135,7 +135,8 @@ def check_style(style: Mapping[str, Any], stored_style: Any) -> None:
     for key in ("chat", "mask_prompt"):
         if style[key] != stored_style[key]:
             raise ConfigError(
-                f"style.{key}={style[key]} but source.stored.style.{key}={stored_style[key]}, so other "
+                f"style.{key}={style[key]} but source.stored.style.{key}={stored_style[key]}, so "
+                f"other "
                 f"texts would be stored than are read. Make them equal."
             )
 

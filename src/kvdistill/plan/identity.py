@@ -32,6 +32,17 @@ INTRODUCED: dict[str, Any] = {
 A field equal to it is left out, so that a new option forks no finished run.
 """
 
+MOVED = {
+    "kvdistill.models.full_finetune.Whole": "kvdistill.models.whole.Whole",
+    "kvdistill.models.layer_pruning.Pruned": "kvdistill.models.pruned.Pruned",
+    "kvdistill.models.layer_pruning.Cut": "kvdistill.models.cut.Cut",
+    "kvdistill.data.prompt_style.Style": "kvdistill.data.styles.Style",
+}
+"""Class of a `_target_` -> where it stood when it was introduced.
+
+A class that only moves is the same science, so its first path stays in every identity.
+"""
+
 ROOMS = (
     "style", "source", "compression", "alignment", "projection", "layers", "position", "kv",
     "fusion", "loss", "adapter",
@@ -149,7 +160,9 @@ def canonicalise(value: Any, path: str = "") -> Any:
         return {str(key): canonicalise(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, list):
         return [canonicalise(item, f"{path}[{i}]") for i, item in enumerate(value)]
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return MOVED.get(value, value)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return {"float": value.hex()}  # so that keep=1 (a token) and keep=1.0 (all) differ
