@@ -27,15 +27,15 @@ class Tokens:
     """True on the tokens of the answer: what cross-entropy is counted on."""
 
     @property
-    def predicted(self) -> Bool[Tensor, "batch seq"]:
+    def label_mask(self) -> Bool[Tensor, "batch seq"]:
         """True on the answer tokens that have a token before them."""
         found = self.answer & self.mask
         return found & (torch.arange(found.shape[1], device=found.device) > 0)
 
     @property
-    def predicting(self) -> Bool[Tensor, "batch seq"]:
+    def logit_mask(self) -> Bool[Tensor, "batch seq"]:
         """True on the tokens before those: from their scores the answer is predicted."""
-        return self.predicted.roll(-1, dims=1)
+        return self.label_mask.roll(-1, dims=1)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Links:
     that one `embedding_bag` applies them without a dense student_seq x teacher_seq matrix.
     """
 
-    teacher: Int[Tensor, " links"]
+    teacher_rows: Int[Tensor, " links"]
     """Row that is read, ascending within a student token's links. As collated, the flat position
     `sample * teacher_seq + token`."""
     weight: Float[Tensor, " links"]
@@ -76,25 +76,25 @@ class Links:
     teacher_seq: int
 
     @property
-    def counts(self) -> Int[Tensor, " rows"]:
+    def link_counts(self) -> Int[Tensor, " rows"]:
         """Number of links of each row."""
-        return torch.diff(self.offsets, append=self.offsets.new_tensor([len(self.teacher)]))
+        return torch.diff(self.offsets, append=self.offsets.new_tensor([len(self.teacher_rows)]))
 
     @property
     def mask(self) -> Bool[Tensor, "batch student_seq"]:
         """True on the student tokens that have a teacher token."""
-        return (self.counts > 0).view(-1, self.student_seq)
+        return (self.link_counts > 0).view(-1, self.student_seq)
 
-    def through(self, rows: Int[Tensor, "batch teacher_seq"]) -> "Links":
+    def map_to_rows(self, rows: Int[Tensor, "batch teacher_seq"]) -> "Links":
         """The links to the rows that stand for the teacher's tokens; -1 drops a token.
 
         What is left of each student token's links is renormalised.
         """
-        found = rows.reshape(-1)[self.teacher]
+        found = rows.reshape(-1)[self.teacher_rows]
         stays = found >= 0
         if bool(stays.all()):
             return replace(self, teacher=found)
-        own = torch.repeat_interleave(self.counts)[stays]
+        own = torch.repeat_interleave(self.link_counts)[stays]
         weight = self.weight[stays]
         total = weight.new_zeros(len(self.offsets)).index_add_(0, own, weight)
         counts = torch.bincount(own, minlength=len(self.offsets))
@@ -105,26 +105,32 @@ class Links:
             offsets=counts.cumsum(0) - counts,
         )
 
-    def only(self, tokens: Int[Tensor, "batch some"], real: Bool[Tensor, "batch some"]) -> "Links":
+    def select_tokens(
+        self, tokens: Int[Tensor, "batch some"], real: Bool[Tensor, "batch some"]
+    ) -> "Links":
         """The links of these student tokens, ascending; all others must have none.
 
         Where `real` is False there is no token: a row without links.
         """
         batch, some = tokens.shape
         first = torch.arange(batch, device=tokens.device)[:, None] * self.student_seq
-        counts = (self.counts[first + tokens] * real).flatten()
+        counts = (self.link_counts[first + tokens] * real).flatten()
         return replace(self, offsets=counts.cumsum(0) - counts, student_seq=some)
 
     def apply(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "batch student_seq width"]:
         """Weighted sum of the rows under each student token; zero where there is none."""
         found = F.embedding_bag(
-            self.teacher, x, self.offsets, mode="sum", per_sample_weights=self.weight.to(x.dtype)
+            self.teacher_rows,
+            x,
+            self.offsets,
+            mode="sum",
+            per_sample_weights=self.weight.to(x.dtype),
         )
         return found.view(-1, self.student_seq, x.shape[1])
 
 
 @dataclass(frozen=True)
-class Reading:
+class TeacherInputs:
     """A batch as one teacher reads it, and the links from the student's tokens to its tokens."""
 
     tokens: Tokens
@@ -136,24 +142,27 @@ class Batch:
     """The same texts as the student and as each teacher read them."""
 
     student: Tokens
-    teachers: dict[str, Reading]
+    teachers: dict[str, TeacherInputs]
     ids: list[str]
     """Row ids, in order; named when something goes wrong and used to prove equal batches."""
     tasks: list[str]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """The same batch on a device, as tensors move."""
-        found: Batch = moved(self, device, non_blocking)
+        found: Batch = move_to_device(self, device, non_blocking)
         return found
 
 
-def moved(value: Any, device: torch.device | str, non_blocking: bool = False) -> Any:
+def move_to_device(value: Any, device: torch.device | str, non_blocking: bool = False) -> Any:
     """The value with every tensor in it on the device; dicts and dataclasses are walked."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=non_blocking)
     if isinstance(value, dict):
-        return {key: moved(item, device, non_blocking) for key, item in value.items()}
+        return {key: move_to_device(item, device, non_blocking) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: moved(getattr(value, f.name), device, non_blocking) for f in fields(value)}
+        parts = {
+            f.name: move_to_device(getattr(value, f.name), device, non_blocking)
+            for f in fields(value)
+        }
         return replace(value, **parts)
     return value

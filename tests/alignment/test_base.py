@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from kvdistill.alignment.base import Spans, overlaps
+from kvdistill.alignment.base import Spans, find_overlaps
 from kvdistill.errors import UserError
 from tests.alignment.spans import any_spans, covering, spans
 
@@ -22,19 +22,19 @@ def test_a_loop_over_all_pairs_of_tokens_agrees(student, teacher):
             shared = min(student.ends[i], teacher.ends[j]) - low
             if shared > 0:
                 expected.append((i, j, shared))
-    assert list(zip(*overlaps(student, teacher), strict=True)) == expected
+    assert list(zip(*find_overlaps(student, teacher), strict=True)) == expected
 
 
 @settings(deadline=None, derandomize=True)
 @given(student=covering(), teacher=covering())
 def test_bytes_shared_are_the_bytes_of_the_text(student, teacher):
-    assert overlaps(student, teacher)[2].sum() == 24
+    assert find_overlaps(student, teacher)[2].sum() == 24
 
 
 @settings(deadline=None, derandomize=True)
 @given(student=any_spans(), teacher=any_spans())
 def test_pairs_form_a_staircase(student, teacher):
-    i, j, _ = overlaps(student, teacher)
+    i, j, _ = find_overlaps(student, teacher)
     assert (np.diff(i) >= 0).all()
     assert (np.diff(j) >= 0).all()
     assert (np.diff(i) + np.diff(j) > 0).all()
@@ -63,7 +63,7 @@ def long(seq, width):
 def test_memory_grows_with_the_sum_of_lengths_not_their_product():
     student, teacher = long(8192, 4), long(8192, 5)
     tracemalloc.start()
-    overlaps(student, teacher)
+    find_overlaps(student, teacher)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 8192 * 1024  # the dense matrix alone is 8192 x 8192 bytes and more
@@ -75,7 +75,7 @@ def test_time_is_linear():
         best = float("inf")
         for _ in range(20):
             start = time.process_time()
-            overlaps(student, teacher)
+            find_overlaps(student, teacher)
             best = min(best, time.process_time() - start)
         return best
 

@@ -16,7 +16,7 @@ def links(dense):
     counts = filled.sum(1)
     row, column = filled.nonzero(as_tuple=True)
     return Links(
-        teacher=row // STUDENT * TEACHER + column,
+        teacher_rows=row // STUDENT * TEACHER + column,
         weight=dense.flatten(0, 1)[filled],
         offsets=counts.cumsum(0) - counts,
         student_seq=STUDENT,
@@ -59,7 +59,7 @@ def test_kept_tokens_share_a_row_anew_and_a_row_without_any_is_masked(seed, shar
     dense, x, kept = drawn(seed, share)
     left = dense * kept[:, None]
     left = left / left.sum(-1, keepdim=True).clamp(min=1e-9)
-    found = links(dense).through(rows_of(kept))
+    found = links(dense).map_to_rows(rows_of(kept))
     torch.testing.assert_close(found.apply(x), by_matrix(left, x))
     assert torch.equal(found.mask, left.sum(-1) > 0)
 
@@ -72,23 +72,23 @@ def test_gathered_rows_give_what_they_give_where_they_lie(seed, share):
     order = order[kept.flatten()[order]]
     rows = torch.full((BATCH * TEACHER,), -1)
     rows[order] = torch.arange(len(order))
-    gathered = links(dense).through(rows.view(BATCH, TEACHER))
-    where = links(dense).through(rows_of(kept))
+    gathered = links(dense).map_to_rows(rows.view(BATCH, TEACHER))
+    where = links(dense).map_to_rows(rows_of(kept))
     assert torch.equal(gathered.apply(x[order]), where.apply(x))
 
 
 def test_keeping_every_token_changes_nothing():
     dense, _, _ = drawn(0)
     whole = links(dense)
-    same = whole.through(rows_of(torch.ones(BATCH, TEACHER, dtype=torch.bool)))
-    assert torch.equal(same.teacher, whole.teacher)
+    same = whole.map_to_rows(rows_of(torch.ones(BATCH, TEACHER, dtype=torch.bool)))
+    assert torch.equal(same.teacher_rows, whole.teacher_rows)
     assert same.weight is whole.weight
     assert same.offsets is whole.offsets
 
 
 def test_nan_under_a_token_without_links_changes_nothing():
     dense, x, kept = drawn(1)
-    found = links(dense).through(rows_of(kept))
+    found = links(dense).map_to_rows(rows_of(kept))
     spoilt = x.masked_fill(~kept.view(-1, 1), float("nan"))
     assert torch.equal(found.apply(spoilt), found.apply(x))
 

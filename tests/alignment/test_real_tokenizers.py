@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from kvdistill.alignment.report import Report, report
+from kvdistill.alignment.report import AlignmentReport, measure_alignment
 from kvdistill.alignment.soft import Soft
 from kvdistill.alignment.soft_causal import SoftCausal
 from kvdistill.alignment.sync import Sync
@@ -81,7 +81,7 @@ def covers(spans, text):
 @pytest.mark.parametrize("task", ROWS)
 def test_bytes_covered_are_the_bytes_of_the_text(readers, task):
     texts = rows(task)
-    total = Report()
+    total = AlignmentReport()
     for text, ours, theirs in zip(texts, *(reader(texts) for reader in readers), strict=True):
         assert covers(ours.spans, text.text)
         assert covers(theirs.spans, text.text)
@@ -89,17 +89,17 @@ def test_bytes_covered_are_the_bytes_of_the_text(readers, task):
         sums = np.bincount(links.student, weights=links.weight, minlength=len(ours.ids))
         np.testing.assert_allclose(sums[:-1], 1, atol=1e-6)
         assert sums[-1] == 0  # EOS covers no byte
-        total += report(ours.spans, theirs.spans, links, text.text.encode())
+        total += measure_alignment(ours.spans, theirs.spans, links, text.text.encode())
     assert total.all.coverage == total.digits.coverage == 1
 
 
 def test_arithmetic_leaks_the_future_under_soft_and_not_otherwise(readers):
     texts = rows("gsm8k")
-    totals = {kind: Report() for kind in (Soft, SoftCausal, Sync)}
+    totals = {kind: AlignmentReport() for kind in (Soft, SoftCausal, Sync)}
     for text, ours, theirs in zip(texts, *(reader(texts) for reader in readers), strict=True):
         for kind in totals:
             links = kind()(ours.spans, theirs.spans)
-            totals[kind] += report(ours.spans, theirs.spans, links, text.text.encode())
+            totals[kind] += measure_alignment(ours.spans, theirs.spans, links, text.text.encode())
     soft, causal, sync = totals.values()
     # One splits every digit, the other packs three.
     assert 0.10 < soft.all.leak < 0.16

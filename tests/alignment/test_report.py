@@ -2,7 +2,7 @@
 
 from hypothesis import given, settings
 
-from kvdistill.alignment.report import Counts, Report, report
+from kvdistill.alignment.report import AlignmentCounts, AlignmentReport, measure_alignment
 from kvdistill.alignment.soft import Soft
 from kvdistill.alignment.soft_causal import SoftCausal
 from kvdistill.alignment.sync import Sync
@@ -15,25 +15,25 @@ TEXT = b"is 201."
 
 def counts(alignment):
     student, teacher = spans(*STUDENT), spans(*TEACHER)
-    return report(student, teacher, alignment(student, teacher), TEXT)
+    return measure_alignment(student, teacher, alignment(student, teacher), TEXT)
 
 
 def test_split_digits_leak_under_soft():
     found = counts(Soft())
-    assert found.all == Counts(tokens=5, matched=5, leaking=2)
-    assert found.digits == Counts(tokens=3, matched=3, leaking=2)
+    assert found.all == AlignmentCounts(tokens=5, matched=5, leaking=2)
+    assert found.digits == AlignmentCounts(tokens=3, matched=3, leaking=2)
     assert found.digits.leak == 2 / 3
 
 
 def test_soft_causal_trades_the_leak_for_coverage():
     found = counts(SoftCausal())
-    assert found.all == Counts(tokens=5, matched=3, leaking=0)
+    assert found.all == AlignmentCounts(tokens=5, matched=3, leaking=0)
     assert found.digits.coverage == 1 / 3
 
 
 def test_rates_are_shares_of_the_tokens_digits_apart() -> None:
-    counts = Counts(tokens=8, matched=6, leaking=2)
-    rates = Report(all=counts, digits=Counts(tokens=2, matched=1)).rates()
+    counts = AlignmentCounts(tokens=8, matched=6, leaking=2)
+    rates = AlignmentReport(all=counts, digits=AlignmentCounts(tokens=2, matched=1)).compute_rates()
     assert rates == {
         "tokens": 8, "coverage": 0.75, "leak": 0.25,
         "digit_tokens": 2, "digit_coverage": 0.5, "digit_leak": 0.0,
@@ -41,19 +41,24 @@ def test_rates_are_shares_of_the_tokens_digits_apart() -> None:
 
 
 def test_reports_of_texts_add_up():
-    assert (counts(Soft()) + counts(SoftCausal())).all == Counts(tokens=10, matched=8, leaking=2)
+    assert (counts(Soft()) + counts(SoftCausal())).all == AlignmentCounts(
+        tokens=10, matched=8, leaking=2
+    )
 
 
 def test_a_text_without_digits_has_no_digit_coverage():
     student = spans("a")
-    found = report(student, student, Soft()(student, student), b"a")
+    found = measure_alignment(student, student, Soft()(student, student), b"a")
     assert found.digits.coverage is None
     assert found.all.coverage == 1.0
-    assert Report().all.leak is None
+    assert AlignmentReport().all.leak is None
 
 
 @settings(deadline=None, derandomize=True)
 @given(student=any_spans(), teacher=any_spans())
 def test_only_soft_may_leak(student, teacher):
     for alignment in (SoftCausal(), Sync()):
-        assert report(student, teacher, alignment(student, teacher), b"7" * 24).all.leaking == 0
+        assert (
+            measure_alignment(student, teacher, alignment(student, teacher), b"7" * 24).all.leaking
+            == 0
+        )

@@ -33,11 +33,11 @@ from kvdistill.compression.r_kv import RKV
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import compose
 from kvdistill.data.collate import flattened
-from kvdistill.kv.base import Wanted
+from kvdistill.kv.base import TeacherRequest
 from kvdistill.train.module import Distiller
 from kvdistill.train.objective import Rooms, Weights
 from kvdistill.train.step import aligned, cross_entropy
-from kvdistill.types import KV, Batch, Layer, Links, Reading, Tokens
+from kvdistill.types import KV, Batch, Layer, Links, TeacherInputs, Tokens
 from tests.compression.peak import Peak
 from tests.train.conftest import calibration, model
 
@@ -85,7 +85,7 @@ def step(rounds: int) -> dict[str, float]:
 
     def bare() -> None:
         tokens = batch.student
-        scores = module._head(tokens, tokens.predicting)
+        scores = module._head(tokens, tokens.logit_mask)
         (0.5 * cross_entropy(scores, tokens) / SEQ).backward()
         module.zero_grad(set_to_none=True)
         for name, source in module._teachers.items():
@@ -96,7 +96,7 @@ def step(rounds: int) -> dict[str, float]:
             linked(spans["student"], spans[name])
 
     read = {
-        name: source.read(batch.teachers[name].tokens, batch.ids)
+        name: source.read_kv(batch.teachers[name].tokens, batch.ids)
         for name, source in module._teachers.items()
     }
 
@@ -104,7 +104,7 @@ def step(rounds: int) -> dict[str, float]:
         for name, taught in module.rooms.parts().items():
             turns, links = module._teachers[name].rotaries, batch.teachers[name].links
             for kept in read[name]:
-                through = links.through(kept.rows)
+                through = links.map_to_rows(kept.row_of_token)
                 list(aligned(kept, through, taught.reader.position, turns))
 
     times = medians([distilled, bare, built, applied], rounds)
@@ -131,11 +131,11 @@ def distiller(teachers: Mapping[str, dict[str, Any]] = TEACHERS) -> Distiller:
         shape = teachers[name]
         part.calibrate(calibration(part.reader.sources, shape, own=own))
         assert part.reader.sources[-1].high == shape["layers"] - 1
-        wanted = Wanted(
-            body=partial(model, shape, "llama" if name == "b" else "qwen2", seed=3),
-            sources=part.reader.sources,
-            press=part.reader.compression,
-            rotary=False,
+        wanted = TeacherRequest(
+            load_body=partial(model, shape, "llama" if name == "b" else "qwen2", seed=3),
+            layer_pairs=part.reader.sources,
+            compression=part.reader.compression,
+            needs_rotary=False,
         )
         sources[name] = build_node("source", config["source"], wanted=wanted)
     student = model(STUDENT, "qwen2").train()
@@ -160,7 +160,7 @@ def texts(
         who: [cuts(generator, seq, 4 * seq) for _ in range(count)] for who in ("student", *names)
     }
     readings = {
-        name: Reading(tokens(generator, count, seq), linked(spans["student"], spans[name]))
+        name: TeacherInputs(tokens(generator, count, seq), linked(spans["student"], spans[name]))
         for name in names
     }
     ids = [f"row{i}:cot" for i in range(count)]

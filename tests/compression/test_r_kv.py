@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvdistill.compression import heads
-from kvdistill.compression.r_kv import RKV, redundancy
+from kvdistill.compression.r_kv import RKV, score_redundancy
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV, Layer, Tokens
 from tests.compression.layers import DIM, GROUP, HEADS, kept, layer
@@ -113,7 +113,7 @@ def test_a_row_without_a_near_copy_spares_column_0_as_in_the_authors_code():
     half = math.sqrt(0.5)
     # Nothing exceeds 0.99: column 0 counts for nothing; column 1 keeps rows 0 and 2.
     expected = softmax([0.0, 2 * half / 3, half / 3])
-    torch.testing.assert_close(redundancy(keys, mask, 0.99)[0, 0], torch.tensor(expected))
+    torch.testing.assert_close(score_redundancy(keys, mask, 0.99)[0, 0], torch.tensor(expected))
 
 
 def test_the_window_always_stays_and_a_small_budget_keeps_its_end():
@@ -133,7 +133,7 @@ def test_padding_never_wins_a_slot(pad):
 def test_blocks_of_any_size_give_the_same_score(limit, n):
     one, whole = layer([n, 20, 11]), RKV().score(layer([n, 20, 11]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heads, "LIMIT", limit)
+        patch.setattr(heads, "MAX_ELEMENTS", limit)
         torch.testing.assert_close(RKV().score(one), whole)
 
 

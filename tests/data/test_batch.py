@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kvdistill.alignment.base import Alignment, TextLinks
-from kvdistill.alignment.report import Report, report
+from kvdistill.alignment.report import AlignmentReport, measure_alignment
 from kvdistill.data.collate import Collator, Texts
 from kvdistill.data.prompt_style import Text
 from kvdistill.data.tokenise import Tokeniser
@@ -83,12 +83,12 @@ def test_links_point_at_flat_teacher_positions(texts):
         assert links.teacher_seq == reading.tokens.ids.shape[1]
         assert links.student_seq == batch.student.ids.shape[1]
         assert links.weight.dtype == torch.float32
-        ends = [*links.offsets.tolist()[1:], len(links.teacher)]
+        ends = [*links.offsets.tolist()[1:], len(links.teacher_rows)]
         for sample, place in enumerate([1, 0, 3]):
             own = texts[place].teachers[name][1]
             for token in range(links.student_seq):
                 row = sample * links.student_seq + token
-                flat = links.teacher[links.offsets[row] : ends[row]].tolist()
+                flat = links.teacher_rows[links.offsets[row] : ends[row]].tolist()
                 expected = own.teacher[own.student == token]
                 assert flat == [sample * links.teacher_seq + j for j in expected]
 
@@ -161,10 +161,10 @@ def test_a_teachers_alignment_is_reported_over_the_texts_asked_for(texts):
     found = texts.aligned([0, 1])
     assert found.keys() == TEACHERS.keys()
     for name, total in found.items():
-        by_hand = Report()
+        by_hand = AlignmentReport()
         for row in (0, 1):
             own, (theirs, links) = texts[row].student, texts[row].teachers[name]
-            by_hand += report(own.spans, theirs.spans, links, TEXTS[row].text.encode())
+            by_hand += measure_alignment(own.spans, theirs.spans, links, TEXTS[row].text.encode())
         assert total == by_hand
         assert 0 < total.digits.tokens < total.all.tokens
     assert texts.aligned([0])["a"] != found["a"]

@@ -98,7 +98,7 @@ def test_it_is_decided_anew_at_every_layer(
         ((source, found),) = aligned(
             kept, links.through(kept.rows), reader.position, teacher.rotaries
         )
-        expected = reader.compression([layers[at] for at in source.teachers])
+        expected = reader.compression([layers[at] for at in source.teacher_layers])
         assert torch.equal(kept.rows >= 0, expected)
         covered = expected.flatten()[links.teacher].long()
         rows = torch.repeat_interleave(links.counts)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvdistill.fusion.base import Fusion, entropy, imbalance, renormalised
+from kvdistill.fusion.base import Fusion, compute_entropy, compute_imbalance, normalise_over_valid
 from kvdistill.fusion.best_single import BestSingle
 from kvdistill.fusion.fixed import Fixed
 from kvdistill.fusion.learnable import Learnable
@@ -156,7 +156,9 @@ def test_samples_do_not_see_each_other(kind, build, scene):
 )
 def test_renormalising_is_the_literal_softmax_over_the_valid(logits, shut):
     valid = [not closed for closed in shut[: len(logits)]]
-    weights = renormalised(torch.tensor(logits)[:, None, None], torch.tensor(valid)[:, None, None])
+    weights = normalise_over_valid(
+        torch.tensor(logits)[:, None, None], torch.tensor(valid)[:, None, None]
+    )
     top = max((x for x, v in zip(logits, valid, strict=True) if v), default=0)
     powers = [math.exp(x - top) if v else 0.0 for x, v in zip(logits, valid, strict=True)]
     expected = [p / sum(powers) if any(valid) else 0.0 for p in powers]
@@ -165,14 +167,14 @@ def test_renormalising_is_the_literal_softmax_over_the_valid(logits, shut):
 
 def test_weights_are_single_precision_whatever_the_logits_are():
     logits = torch.tensor([[[1.0]], [[0.0]]], dtype=torch.bfloat16)
-    weights = renormalised(logits, torch.ones(2, 1, 1, dtype=torch.bool))
+    weights = normalise_over_valid(logits, torch.ones(2, 1, 1, dtype=torch.bool))
     torch.testing.assert_close(weights, logits.float().softmax(dim=0))
 
 
 def test_a_nan_logit_is_not_taken_for_a_teacher_shut_out(build, scene):
     class Broken(Fixed):
         def logits(self, own, targets, layer, progress):
-            return super().logits(own, targets, layer, progress) * torch.nan
+            return super().compute_logits(own, targets, layer, progress) * torch.nan
 
     own, targets = scene(cover=1)
     assert build(Broken, weights=None)(own, targets, 0, 0.0)[1].isnan().all()
@@ -182,18 +184,22 @@ def test_entropy_by_eye():
     weights = torch.tensor([[[0.5, 1.0, 0.0]], [[0.5, 0.0, 0.0]]])
     mask = torch.tensor([[True, True, False]])
     # log 2 at the first token, 0 at the second; the third is masked.
-    assert entropy(weights, mask).item() == pytest.approx(math.log(2) / 2)
+    assert compute_entropy(weights, mask).item() == pytest.approx(math.log(2) / 2)
 
 
 def test_entropy_of_a_sample_with_no_token_is_zero():
-    assert entropy(torch.zeros(2, 1, 3), torch.zeros(1, 3, dtype=torch.bool)).tolist() == [0]
+    assert compute_entropy(torch.zeros(2, 1, 3), torch.zeros(1, 3, dtype=torch.bool)).tolist() == [
+        0
+    ]
 
 
 def test_entropy_has_a_finite_gradient_where_a_weight_is_zero():
     logits = torch.tensor([[[0.3, 0.0]], [[-torch.inf, 0.0]]], requires_grad=True)
     mask = torch.tensor([[True, False]])
     valid = torch.tensor([[[True, False]], [[False, False]]])
-    (slope,) = torch.autograd.grad(entropy(renormalised(logits, valid), mask).sum(), logits)
+    (slope,) = torch.autograd.grad(
+        compute_entropy(normalise_over_valid(logits, valid), mask).sum(), logits
+    )
     assert torch.equal(slope, torch.zeros_like(slope))
 
 
@@ -204,11 +210,11 @@ def test_a_positive_entropy_weight_rewards_spread_and_a_negative_one_sharpens(we
     mask = torch.ones(1, 1, dtype=torch.bool)
 
     def gap(logits):
-        weights = renormalised(logits, mask.expand(2, 1, 1))
+        weights = normalise_over_valid(logits, mask.expand(2, 1, 1))
         return weights, (weights[0] - weights[1]).item()
 
     weights, before = gap(logits)
-    (slope,) = torch.autograd.grad(-weight * entropy(weights, mask).sum(), logits)
+    (slope,) = torch.autograd.grad(-weight * compute_entropy(weights, mask).sum(), logits)
     _, after = gap(logits - slope)
     assert (after < before) == spreads
     assert after != before
@@ -219,4 +225,4 @@ def test_imbalance_is_zero_for_equal_use_and_teachers_less_one_for_a_monopoly():
     weights = torch.tensor(
         [[[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]]
     )
-    assert imbalance(weights, mask).tolist() == [0, 1, 0]
+    assert compute_imbalance(weights, mask).tolist() == [0, 1, 0]

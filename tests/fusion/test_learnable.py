@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kvdistill.errors import ConfigError
-from kvdistill.fusion.base import imbalance
+from kvdistill.fusion.base import compute_imbalance
 from kvdistill.fusion.learnable import Learnable
 
 FIELDS = {
@@ -91,7 +91,9 @@ def test_the_penalty_is_the_weighted_imbalance(build, scene):
     own, targets = scene()
     fusion = build(Learnable, **FIELDS | {"balance_weight": 0.3})
     fused, weights = fusion(own, targets, 0, 0.0)
-    torch.testing.assert_close(fusion.penalty(weights, 0.0), 0.3 * imbalance(weights, fused.mask))
+    torch.testing.assert_close(
+        fusion.penalty(weights, 0.0), 0.3 * compute_imbalance(weights, fused.mask)
+    )
     assert build(Learnable, **FIELDS).penalty(weights, 0.0).tolist() == [0, 0]
 
 

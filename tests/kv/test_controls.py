@@ -6,14 +6,14 @@ import torch
 from kvdistill.compression.full import Full
 from kvdistill.compression.keep_last import KeepLast
 from kvdistill.errors import UserError
-from kvdistill.kv.base import TeacherKV, Wanted, masked
+from kvdistill.kv.base import TeacherKV, TeacherRequest, compress_layers
 from kvdistill.kv.random import Random
 from kvdistill.kv.shuffled import Shuffled
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 from kvdistill.types import KV, Layer
 
 IDS = ["a:cot", "b:cot", "c:direct"]
-SOURCES = [Source(0, 1, 1, 0.0), Source(1, 1, 4, 0.5)]
+SOURCES = [LayerPair(0, 1, 1, 0.0), LayerPair(1, 1, 4, 0.5)]
 
 
 class Fake(TeacherKV):
@@ -24,7 +24,7 @@ class Fake(TeacherKV):
 
     def read(self, tokens, ids):
         layers = {at: self.layer(tokens, at) for at in (1, 4)}
-        return masked(layers, self.wanted.sources, self.wanted.press)
+        return compress_layers(layers, self.wanted.sources, self.wanted.press)
 
     def layer(self, tokens, at):
         generator = torch.Generator().manual_seed(at)
@@ -37,7 +37,12 @@ class Fake(TeacherKV):
 
 
 def wanted(press=None):
-    return Wanted(body=torch.nn.Identity, sources=SOURCES, press=press or Full(), rotary=False)
+    return TeacherRequest(
+        load_body=torch.nn.Identity,
+        layer_pairs=SOURCES,
+        compression=press or Full(),
+        needs_rotary=False,
+    )
 
 
 def make(kind, press=None, **fields):
@@ -67,34 +72,34 @@ def tokens(lengths=(5, 3, 4), more=0):
 
 
 def test_each_text_faces_the_next_one_where_both_have_a_token():
-    (read,), true = make(Shuffled).read(tokens(), IDS), plain(tokens())
-    assert (read.rows >= 0).sum(dim=1).tolist() == [3, 3, 4]  # of 5 and 3, 3 and 4, 4 and 5
+    (read,), true = make(Shuffled).read_kv(tokens(), IDS), plain(tokens())
+    assert (read.row_of_token >= 0).sum(dim=1).tolist() == [3, 3, 4]  # of 5 and 3, 3 and 4, 4 and 5
     for row, other in ((0, 1), (1, 2), (2, 0)):
         for token in range(3):
             assert torch.equal(at(read, row, token), at(true, other, token))
     assert at(read, 0, 3) is None
-    assert list(read.sources) == SOURCES
+    assert list(read.layer_pairs) == SOURCES
 
 
 def test_the_student_is_compared_where_the_true_teacher_kept_a_token():
     press = KeepLast(keep=2)
-    (read,), true = make(Shuffled, press).read(tokens(), IDS), plain(tokens(), press)
-    assert torch.equal(read.rows >= 0, true.rows >= 0)
+    (read,), true = make(Shuffled, press).read_kv(tokens(), IDS), plain(tokens(), press)
+    assert torch.equal(read.row_of_token >= 0, true.row_of_token >= 0)
     assert torch.equal(at(read, 0, 3), at(true, 1, 1))
     assert torch.equal(at(read, 0, 4), at(true, 1, 2))
-    assert torch.equal(read.tokens[read.rows[0, 3:]], torch.tensor([1, 2]))
+    assert torch.equal(read.positions[read.row_of_token[0, 3:]], torch.tensor([1, 2]))
 
 
 def test_another_style_of_the_same_row_is_no_other_text():
-    (read,) = make(Shuffled).read(tokens(), ["a:cot", "a:direct", "b:cot"])
+    (read,) = make(Shuffled).read_kv(tokens(), ["a:cot", "a:direct", "b:cot"])
     assert torch.equal(at(read, 0, 0), at(plain(tokens()), 2, 0))
-    (alone,) = make(Shuffled).read(tokens(), ["a:x", "a:y", "a:z"])
-    assert (alone.rows < 0).all()
+    (alone,) = make(Shuffled).read_kv(tokens(), ["a:x", "a:y", "a:z"])
+    assert (alone.row_of_token < 0).all()
 
 
 def test_a_micro_batch_of_one_text_cannot_be_shuffled():
     with pytest.raises(UserError, match=r"source=shuffled needs another text .*batch_size to"):
-        make(Shuffled).read(tokens((5,)), ["a"])
+        make(Shuffled).read_kv(tokens((5,)), ["a"])
 
 
 def first(kept):
@@ -104,7 +109,7 @@ def first(kept):
 
 def test_noise_has_the_texts_mean_and_covariance():
     long = tokens((80, 79))
-    drawn = torch.cat([first(make(Random, seed=seed).read(long, IDS)[0]) for seed in range(150)])
+    drawn = torch.cat([first(make(Random, seed=seed).read_kv(long, IDS)[0]) for seed in range(150)])
     true = first(plain(long))
     torch.testing.assert_close(drawn.mean(dim=0), true.mean(dim=0), atol=0.05, rtol=0)
     torch.testing.assert_close(drawn.T.cov(), true.T.cov(correction=0), atol=0.1, rtol=0)
@@ -112,9 +117,9 @@ def test_noise_has_the_texts_mean_and_covariance():
 
 def test_noise_is_made_of_the_kept_tokens_alone():
     long, press = tokens((80, 79)), KeepLast(keep=3)
-    (read,), true = make(Random, press, seed=0).read(long, IDS), plain(long, press)
-    assert torch.equal(read.rows >= 0, true.rows >= 0)
-    assert torch.equal(read.tokens[read.rows[0, 77:]], torch.tensor([77, 78, 79]))
+    (read,), true = make(Random, press, seed=0).read_kv(long, IDS), plain(long, press)
+    assert torch.equal(read.row_of_token >= 0, true.row_of_token >= 0)
+    assert torch.equal(read.positions[read.row_of_token[0, 77:]], torch.tensor([77, 78, 79]))
     # Three rows about their mean span a plane; so must what they are mixed to.
     apart = first(true) - first(true).mean(dim=0)
     noise = first(read) - first(true).mean(dim=0)
@@ -124,14 +129,14 @@ def test_noise_is_made_of_the_kept_tokens_alone():
 
 def test_noise_tells_nothing_of_the_token_it_stands_for():
     long = tokens((80, 79))
-    drawn, true = first(make(Random, seed=0).read(long, IDS)[0]), first(plain(long))
+    drawn, true = first(make(Random, seed=0).read_kv(long, IDS)[0]), first(plain(long))
     both = [(x - x.mean(dim=0)).flatten() for x in (drawn, true)]
     assert torch.cosine_similarity(*both, dim=0).abs() < 0.15
 
 
 def test_noise_of_a_text_is_the_same_in_any_batch_and_at_any_padding():
     source = make(Random, seed=3)
-    (alone,), (whole,) = source.read(tokens((5,)), ["z"]), source.read(tokens(more=4), IDS)
+    (alone,), (whole,) = source.read_kv(tokens((5,)), ["z"]), source.read_kv(tokens(more=4), IDS)
     torch.testing.assert_close(first(whole), first(alone))
-    (other,) = make(Random, seed=4).read(tokens((5,)), ["z"])
+    (other,) = make(Random, seed=4).read_kv(tokens((5,)), ["z"])
     assert not torch.allclose(first(other), first(alone))

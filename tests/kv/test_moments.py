@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kvdistill.errors import UserError
-from kvdistill.kv.moments import Agreement, Moments
+from kvdistill.kv.moments import Moments, RunningR2
 
 
 def rows(count=200, teacher=6, student=4, seed=0, noise=0.1):
@@ -34,13 +34,13 @@ def test_covariances_are_numpys():
 
 def test_swapped_exchanges_the_two_sides():
     x, y = rows()
-    torch.testing.assert_close(gathered(x, y).swapped.cov_xy, gathered(y, x).cov_xy)
+    torch.testing.assert_close(gathered(x, y).reverse.cov_xy, gathered(y, x).cov_xy)
 
 
 def test_projected_moments_are_those_of_the_mapped_rows():
     x, y = rows()
     w = torch.arange(18, dtype=torch.float64).view(6, 3)
-    ours, theirs = gathered(x, y).projected(w), gathered(x @ w, y)
+    ours, theirs = gathered(x, y).project_teacher(w), gathered(x @ w, y)
     for part in ("count", "x", "y", "xx", "xy", "yy"):
         torch.testing.assert_close(getattr(ours, part), getattr(theirs, part))
 
@@ -55,7 +55,7 @@ def test_ridge_is_the_minimum_of_its_penalised_loss():
     def loss(w):
         return (y - x @ w).square().sum() / len(x) + strength * w.square().sum()
 
-    ours = gathered(x, y, chunks=1).ridge(penalty)
+    ours = gathered(x, y, chunks=1).fit_ridge(penalty)
     (slope,) = torch.autograd.grad(loss(w + ours), w)
     assert slope.abs().max() < 1e-9
     # The same as ordinary least squares on rows extended by the penalty.
@@ -66,31 +66,36 @@ def test_ridge_is_the_minimum_of_its_penalised_loss():
 
 def test_the_penalty_has_no_unit():
     x, y = rows(count=40)
-    torch.testing.assert_close(gathered(1000 * x, y).ridge(0.1) * 1000, gathered(x, y).ridge(0.1))
+    torch.testing.assert_close(
+        gathered(1000 * x, y).fit_ridge(0.1) * 1000, gathered(x, y).fit_ridge(0.1)
+    )
 
 
 def test_a_constant_of_qwens_size_does_not_disturb_the_fit():
     x, y = rows(count=400)
     torch.testing.assert_close(
-        gathered(x + 600, y - 900).ridge(1e-3), gathered(x, y).ridge(1e-3), rtol=1e-6, atol=1e-8
+        gathered(x + 600, y - 900).fit_ridge(1e-3),
+        gathered(x, y).fit_ridge(1e-3),
+        rtol=1e-6,
+        atol=1e-8,
     )
 
 
 def test_rows_that_do_not_vary_cannot_be_fitted():
     with pytest.raises(UserError, match="0 calibration tokens"):
-        Moments.empty(3, 2).ridge(0.1)
+        Moments.empty(3, 2).fit_ridge(0.1)
     with pytest.raises(UserError, match="5 calibration tokens that do not vary"):
-        gathered(torch.ones(5, 3), torch.ones(5, 2), chunks=1).ridge(0.1)
+        gathered(torch.ones(5, 3), torch.ones(5, 2), chunks=1).fit_ridge(0.1)
 
 
 def test_r2_is_the_literal_share_of_explained_variance():
     x, y = rows(noise=2.0)
     moments = gathered(x, y)
-    w = moments.ridge(0.01) + 0.1
+    w = moments.fit_ridge(0.01) + 0.1
     x, y = x - x.mean(0), y - y.mean(0)
     literal = 1 - (y - x @ w).square().sum() / y.square().sum()
-    assert moments.r2(w) == pytest.approx(float(literal))
-    assert moments.r2(torch.zeros(6, 4)) == pytest.approx(0)
+    assert moments.r2_score(w) == pytest.approx(float(literal))
+    assert moments.r2_score(torch.zeros(6, 4)) == pytest.approx(0)
 
 
 def kv(seed, batch=3, heads=2, seq=7, dim=4):
@@ -101,7 +106,7 @@ def test_agreement_is_one_for_itself_zero_for_the_mean_and_ignores_what_is_maske
     target, mask = kv(0) + 3, torch.ones(3, 7, dtype=torch.bool)
     mask[1, 4:] = False
     hidden = target.masked_fill(~mask[:, None, :, None], torch.nan)
-    same, mean = Agreement(), Agreement()
+    same, mean = RunningR2(), RunningR2()
     same.add(hidden, hidden, mask)
     centre = target.transpose(1, 2)[mask].mean(0)
     mean.add(centre[None, :, None].expand_as(target), hidden, mask)
@@ -111,7 +116,7 @@ def test_agreement_is_one_for_itself_zero_for_the_mean_and_ignores_what_is_maske
 
 def test_agreement_over_batches_is_the_literal_value_over_all_of_them():
     own, target, mask = kv(1), kv(2), kv(3)[:, 0, :, 0] < 0.5
-    agreement = Agreement()
+    agreement = RunningR2()
     for i in range(3):
         agreement.add(own[i : i + 1], target[i : i + 1], mask[i : i + 1])
     a, b = (part.transpose(1, 2)[mask].double() for part in (own, target))
@@ -122,7 +127,7 @@ def test_agreement_over_batches_is_the_literal_value_over_all_of_them():
 def test_a_shared_constant_buys_a_cosine_but_no_agreement():
     own, target = kv(1) + 100, kv(2) + 100
     cosine = torch.nn.functional.cosine_similarity(own, target, dim=-1)
-    agreement = Agreement()
+    agreement = RunningR2()
     agreement.add(own, target, torch.ones(3, 7, dtype=torch.bool))
     assert cosine.mean() > 0.999
     assert agreement.r2 < 0
@@ -130,4 +135,4 @@ def test_a_shared_constant_buys_a_cosine_but_no_agreement():
 
 def test_agreement_over_no_tokens_is_refused():
     with pytest.raises(ValueError, match="two tokens"):
-        _ = Agreement().r2
+        _ = RunningR2().r2

@@ -17,7 +17,7 @@ from transformers import (
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from kvdistill.errors import ConfigError
-from kvdistill.kv.rotary import Rotary, rotaries
+from kvdistill.kv.rotary import Rotary, read_rotaries
 
 SIZES = {
     "hidden_size": 256,
@@ -65,7 +65,7 @@ def build(config):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_rotation_is_the_models_own_and_back_again(name):
     model = build(CONFIGS[name])
-    rotary = rotaries(model, [1])[1]
+    rotary = read_rotaries(model, [1])[1]
     keys, positions = random(2, 2, 1024, 128), torch.arange(1024).expand(2, -1)
     cos, sin = model.model.rotary_emb(keys, positions)
     theirs = apply_rotary_pos_emb(keys, keys, cos, sin)[1]
@@ -75,7 +75,7 @@ def test_rotation_is_the_models_own_and_back_again(name):
 
 
 def test_yarn_scales_the_keys_and_the_inverse_undoes_it():
-    rotary = rotaries(build(CONFIGS["yarn"]), [0])[0]
+    rotary = read_rotaries(build(CONFIGS["yarn"]), [0])[0]
     assert rotary.attention_scaling == pytest.approx(0.1 * math.log(4) + 1)
     keys, positions = random(1, 1, 3, 128), torch.arange(3)[None]
     norms = rotary.rotate(keys, positions).norm() / keys.norm()
@@ -128,7 +128,7 @@ def test_unrotate_inverts_rotate_and_only_distances_matter(position, half, extra
 
 
 def test_half_precision_is_rotated_in_fp32():
-    rotary = rotaries(build(CONFIGS["qwen2"]), [0])[0]
+    rotary = read_rotaries(build(CONFIGS["qwen2"]), [0])[0]
     keys, positions = random(1, 1, 64, 128).bfloat16(), torch.arange(64)[None] + 60_000
     turned = rotary.rotate(keys, positions)
     assert turned.dtype == torch.float32
@@ -139,13 +139,13 @@ def test_gemma_layers_have_their_own_frequencies():
     config = Gemma3TextConfig(
         **SIZES, head_dim=32, layer_types=["sliding_attention", "full_attention"]
     )
-    found = rotaries(build(config), [0, 1])
+    found = read_rotaries(build(config), [0, 1])
     assert not torch.allclose(found[0].inv_freq, found[1].inv_freq)
 
 
 def test_interleaved_pairs_are_refused_by_name():
     with pytest.raises(ConfigError, match="CohereModel does not turn its keys by the half-split"):
-        rotaries(build(CohereConfig(**SIZES)), [0])
+        read_rotaries(build(CohereConfig(**SIZES)), [0])
 
 
 def test_frequencies_that_depend_on_the_text_are_refused_by_name():
@@ -154,11 +154,11 @@ def test_frequencies_that_depend_on_the_text_are_refused_by_name():
     with pytest.raises(
         ConfigError, match=r"'dynamic'.*supported are default, linear, llama3, yarn"
     ):
-        rotaries(model, [0])
+        read_rotaries(model, [0])
 
 
 def test_a_layer_without_rotary_embedding_is_refused_by_name():
     model = build(SmolLM3Config(**SIZES, no_rope_layers=[1, 0]))
-    rotaries(model, [0])
+    read_rotaries(model, [0])
     with pytest.raises(ConfigError, match="layer 1 of SmolLM3Model has no rotary embedding"):
-        rotaries(model, [1])
+        read_rotaries(model, [1])

@@ -81,7 +81,7 @@ def bound(module, batch, monkeypatch):
     |mean (r + d)^2 - mean r^2| <= mean (2 |r| e + e^2) for |d| <= e, where e is the error of a row
     through alignment (weights sum to 1), the projection's absolute values and interpolation.
     """
-    from kvdistill.kv.shards import Coded
+    from kvdistill.kv.shards import QuantisedRows
 
     wide = copy.deepcopy(module.rooms)
     for taught in wide.parts().values():
@@ -93,7 +93,7 @@ def bound(module, batch, monkeypatch):
     real = list(module.pairs(batch))
     module.rooms, rooms = wide, module.rooms
     with monkeypatch.context() as patch:
-        patch.setattr(Coded, "numbers", Coded.error)
+        patch.setattr(QuantisedRows, "numbers", QuantisedRows.bound_error)
         errors = {layer: error for layer, _, error in module.pairs(batch)}
     module.rooms = rooms
     total = []
@@ -111,15 +111,15 @@ def bound(module, batch, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
 def test_a_number_is_off_by_no_more_than_its_stated_error_beside_a_huge_constant(dtype):
-    from kvdistill.kv.shards import Coded
+    from kvdistill.kv.shards import QuantisedRows
 
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(300, 7, generator=generator) + 900 * torch.arange(7)
     rows[:, 3] = 5  # does not vary
-    coded, at = Coded.of(rows, dtype), torch.tensor([4, 4, 299, *range(100)])
-    off = (coded.numbers(at).double() - rows[at].double()).abs()
-    assert (off <= coded.error(at)).all()
-    share = (off / coded.error(at))[:, 1:3].max()
+    coded, at = QuantisedRows.quantise(rows, dtype), torch.tensor([4, 4, 299, *range(100)])
+    off = (coded.dequantise(at).double() - rows[at].double()).abs()
+    assert (off <= coded.bound_error(at)).all()
+    share = (off / coded.bound_error(at))[:, 1:3].max()
     assert 0.5 < share <= 1  # the bound is no wish
     raw = (rows.bfloat16().float() - rows).abs()
     assert off[:, 4:].max() < 0.05 < raw[:, 4:].max()
@@ -150,7 +150,7 @@ def opened(made, folder=None, **changes):
     config = made.config("source=store")
     reader = Reader.of(config, Geometry.from_node(config["teachers"]["a"]))
     wanted = inputs.wanted(config, "a", made.folders(config), reader)
-    wanted = dataclasses.replace(wanted, store=folder or wanted.store, **changes)
+    wanted = dataclasses.replace(wanted, store=folder or wanted.store_folder, **changes)
     from kvdistill.config.build import build_node
 
     stored = build_node("source.stored", config["source"]["stored"])
@@ -165,7 +165,7 @@ def test_a_store_of_anything_else_is_refused_by_name(made, what):
 
     _, wanted, _ = opened(made)
     with pytest.raises(ArtifactError, match=rf"kv-\w+ holds K and V of another {what} \("):
-        opened(made, prints={**wanted.prints, what: "other"})
+        opened(made, prints={**wanted.fingerprints, what: "other"})
 
 
 def test_a_fingerprint_names_what_was_changed(made):
@@ -199,22 +199,22 @@ def test_a_text_that_is_not_stored_or_is_read_otherwise_is_refused(made):
     store, _, config = opened(made)
     (batch,) = made.batches(config, "val", [ROWS])
     tokens = batch.teachers["a"].tokens
-    assert store.read(tokens, batch.ids)
+    assert store.read_kv(tokens, batch.ids)
     with pytest.raises(ArtifactError, match=r"text nowhere:cot is not in .*kv-"):
-        store.read(tokens, [*batch.ids[:-1], "nowhere:cot"])
+        store.read_kv(tokens, [*batch.ids[:-1], "nowhere:cot"])
     tokens.ids[3, 1] += 1
     with pytest.raises(ArtifactError, match=f"text {batch.ids[3]} has other teacher tokens"):
-        store.read(tokens, batch.ids)
+        store.read_kv(tokens, batch.ids)
 
 
 def test_padding_and_company_do_not_change_what_is_read(made):
     store, _, config = opened(made)
     alone, both = made.batches(config, "val", [[5], [5, 9, 20]])
-    one, more = (store.read(b.teachers["a"].tokens, b.ids)[0] for b in (alone, both))
-    rows = one.rows[0][one.rows[0] >= 0]
-    others = more.rows[0][more.rows[0] >= 0]
-    assert torch.equal(one.flat[rows], more.flat[others])
-    assert torch.equal(one.tokens[rows], more.tokens[others])
+    one, more = (store.read_kv(b.teachers["a"].tokens, b.ids)[0] for b in (alone, both))
+    rows = one.row_of_token[0][one.row_of_token[0] >= 0]
+    others = more.row_of_token[0][more.row_of_token[0] >= 0]
+    assert torch.equal(one.flat_kv[rows], more.flat_kv[others])
+    assert torch.equal(one.positions[rows], more.positions[others])
 
 
 def test_an_altered_shard_is_named_before_a_run_reads_it(made, tmp_path):
@@ -284,7 +284,7 @@ def test_a_killed_build_continues_to_the_same_files(unbuilt, monkeypatch, instan
         if instant == "after a shard":  # which stands, but nothing says so
             patch.setattr(shards, "write_json", dying(shards.write_json, "before"))
         else:
-            patch.setattr(shards.Coded, "save", dying(shards.Coded.save, "before"))
+            patch.setattr(shards.QuantisedRows, "save", dying(shards.QuantisedRows.save, "before"))
         with pytest.raises(KeyboardInterrupt):
             work(killed)
     assert not (killed / "manifest.json").exists()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvdistill.errors import ConfigError
-from kvdistill.layers.base import LayerMap, Source
+from kvdistill.layers.base import LayerMap, LayerPair
 from kvdistill.layers.last import Last
 from kvdistill.layers.nearest import Nearest
 from kvdistill.layers.proportional import Proportional
@@ -22,13 +22,13 @@ class At(LayerMap):
 
 
 def test_a_fractional_position_lies_between_two_layers():
-    assert At(where=2.25)((5,), student_layers=8, teacher_layers=4) == [Source(5, 2, 3, 0.25)]
+    assert At(where=2.25)((5,), student_layers=8, teacher_layers=4) == [LayerPair(5, 2, 3, 0.25)]
 
 
 def test_a_whole_position_reads_one_layer():
     (source,) = At(where=3.0)((5,), student_layers=8, teacher_layers=4)
-    assert source == Source(5, 3, 3, 0.0)
-    assert source.teachers == (3,)
+    assert source == LayerPair(5, 3, 3, 0.0)
+    assert source.teacher_layers == (3,)
 
 
 @pytest.mark.parametrize("where", [-1.0, -0.5, 3.5, 4.0])
@@ -46,7 +46,7 @@ def test_sources_stay_inside_the_teacher_in_order_and_weights_in_bounds(
     if isinstance(layer_map, Last) and teachers < students:
         return
     sources = layer_map(tuple(range(students)), student_layers=students, teacher_layers=teachers)
-    assert [source.student for source in sources] == list(range(students))
+    assert [source.student_layer for source in sources] == list(range(students))
     for source in sources:
         assert 0 <= source.low <= source.high <= teachers - 1
         assert 0 <= source.weight < 1

@@ -3,14 +3,14 @@
 import pytest
 
 from kvdistill.errors import ConfigError
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 from kvdistill.layers.last import Last
 
 
 def test_the_students_layers_read_the_teachers_last_ones():
     assert Last()((0, 2), student_layers=3, teacher_layers=7) == [
-        Source(0, 4, 4, 0.0),
-        Source(2, 6, 6, 0.0),
+        LayerPair(0, 4, 4, 0.0),
+        LayerPair(2, 6, 6, 0.0),
     ]
 
 

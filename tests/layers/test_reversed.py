@@ -15,4 +15,4 @@ def test_it_mirrors_the_proportional_map():
     shape = {"student_layers": 5, "teacher_layers": 8}
     ours, theirs = Reversed(), Proportional()
     for layer in range(5):
-        assert ours.position(layer, **shape) == theirs.position(4 - layer, **shape)
+        assert ours.map_layer(layer, **shape) == theirs.map_layer(4 - layer, **shape)

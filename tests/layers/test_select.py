@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvdistill.errors import ConfigError
-from kvdistill.layers.select import select
+from kvdistill.layers.select import select_layers
 
 
 @pytest.mark.parametrize(
@@ -29,25 +29,25 @@ from kvdistill.layers.select import select
     ],
 )
 def test_a_range_names_its_layers(text, layers, start, stop):
-    assert select(text, layers) == tuple(range(start, stop))
+    assert select_layers(text, layers) == tuple(range(start, stop))
 
 
 @pytest.mark.parametrize("text", ["0-29", "12-12", "13-12", "30-31"])
 def test_a_range_outside_the_student_is_refused_with_its_depth(text):
     with pytest.raises(ConfigError, match=rf"layers\.range={text} .* 28 layers"):
-        select(text, 28)
+        select_layers(text, 28)
 
 
 @pytest.mark.parametrize("text", ["12/28-0/28", "0/28-29/28", "3/28-3/28"])
 def test_fractions_that_do_not_rise_to_at_most_one_are_refused(text):
     with pytest.raises(ConfigError, match=rf"layers\.range={text} must rise.*28 layers"):
-        select(text, 28)
+        select_layers(text, 28)
 
 
 @pytest.mark.parametrize("text", ["", "first", "12", "-3-4", "0-12/28", "0/0-1/2", "0.0-0.5", 7])
 def test_anything_else_is_refused_with_the_forms_there_are(text):
     with pytest.raises(ConfigError, match=r"layers\.range=.*28 layers.*half-open"):
-        select(text, 28)
+        select_layers(text, 28)
 
 
 @settings(deadline=None, derandomize=True)
@@ -60,7 +60,7 @@ def test_fractions_are_never_empty_and_stay_inside_any_student(layers, depth, cu
     low, high = sorted(min(cut, depth) for cut in cuts)
     if low == high:
         return
-    selected = select(f"{low}/{depth}-{high}/{depth}", layers)
+    selected = select_layers(f"{low}/{depth}-{high}/{depth}", layers)
     assert selected == tuple(range(selected[0], selected[-1] + 1))
     assert selected[0] >= 0
     assert selected[-1] < layers
@@ -69,5 +69,5 @@ def test_fractions_are_never_empty_and_stay_inside_any_student(layers, depth, cu
 @settings(deadline=None, derandomize=True)
 @given(layers=st.integers(2, 100), cut=st.integers(1, 27))
 def test_neighbouring_fractions_meet_without_a_gap(layers, cut):
-    low, high = select(f"0/28-{cut}/28", layers), select(f"{cut}/28-28/28", layers)
+    low, high = select_layers(f"0/28-{cut}/28", layers), select_layers(f"{cut}/28-28/28", layers)
     assert set(low) | set(high) == set(range(layers))

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from kvdistill.errors import ConfigError
-from kvdistill.kv.rotary import rotaries
+from kvdistill.kv.rotary import read_rotaries
 from kvdistill.models.capture import Capture, truncate_decoder
 from kvdistill.types import Tokens
 
@@ -94,7 +94,7 @@ def test_rotated_captured_keys_and_values_are_the_cache(name, seq):
     with torch.no_grad():
         cache = model(input_ids=read.ids, use_cache=True).past_key_values
         layers = captured(model, [0, 1, 2], read)
-    turn = rotaries(model, [0, 1, 2])
+    turn = read_rotaries(model, [0, 1, 2])
     positions = torch.arange(seq).expand(2, seq)
     for at, layer in layers.items():
         torch.testing.assert_close(layer.kv.values, cache.layers[at].values)
@@ -120,7 +120,7 @@ def test_rotated_queries_and_keys_give_the_models_own_attention(name):
     model.set_attn_implementation("eager")
     with torch.no_grad():
         weights = forward(model, read, output_attentions=True).attentions[1]
-        layer = captured(model, [1], read, rotaries=rotaries(model, [1]))[1]
+        layer = captured(model, [1], read, rotaries=read_rotaries(model, [1]))[1]
     scaling = model.model.layers[1].self_attn.scaling
     keys = layer.rotated_keys.repeat_interleave(2, dim=1)
     scores = layer.rotated_queries @ keys.transpose(-1, -2) * scaling
@@ -265,7 +265,7 @@ def test_lora_wrapped_projections_are_captured_with_their_update():
 
 def test_bf16_autocast_gives_finite_keys_with_gradient():
     model = build("qwen2").train()
-    capture = Capture(model, [1], rotaries=rotaries(model, [1]))
+    capture = Capture(model, [1], rotaries=read_rotaries(model, [1]))
     with torch.autocast("cpu", dtype=torch.bfloat16), capture:
         forward(model, tokens())
     layer = capture.pop_layers(tokens())[1]

@@ -41,13 +41,13 @@ def body(folder: Path, name: str, dtype: str, shard: str, deepest: int) -> Any:
 
 def captured(found: Any, rank: int) -> dict[int, Any]:
     """K, V and rotated queries and keys of texts that no other rank reads, of another shape."""
-    from kvdistill.kv.rotary import rotaries
+    from kvdistill.kv.rotary import read_rotaries
     from kvdistill.models.capture import Capture
     from kvdistill.models.load import get_compute_device
-    from kvdistill.types import moved
+    from kvdistill.types import move_to_device
 
-    read = moved(tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), get_compute_device(found))
-    capture = Capture(found, LAYERS, rotaries=rotaries(found, LAYERS))
+    read = move_to_device(tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), get_compute_device(found))
+    capture = Capture(found, LAYERS, rotaries=read_rotaries(found, LAYERS))
     with torch.no_grad(), capture:
         found(input_ids=read.ids, attention_mask=read.mask.long(), use_cache=False)
     return capture.pop_layers(read)

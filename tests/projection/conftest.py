@@ -5,10 +5,10 @@ import torch
 
 from kvdistill.geometry import Geometry
 from kvdistill.kv.moments import Moments
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 from kvdistill.types import KV
 
-SOURCES = [Source(0, 0, 0, 0.0), Source(1, 2, 3, 0.25)]
+SOURCES = [LayerPair(0, 0, 0, 0.0), LayerPair(1, 2, 3, 0.25)]
 PAIRS = [(0, 0), (1, 2), (1, 3)]
 
 

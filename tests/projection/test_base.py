@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kvdistill.errors import ConfigError
-from kvdistill.layers.base import Source
-from kvdistill.projection.base import across_heads, check_space, pairs
+from kvdistill.layers.base import LayerPair
+from kvdistill.projection.base import check_shared_space, list_map_ids, map_across_heads
 from kvdistill.projection.identity import Identity
 from kvdistill.projection.linear import Linear
 from kvdistill.projection.procrustes import Procrustes
@@ -139,14 +139,18 @@ def test_it_builds_on_the_meta_device(name, geometry, sources):
 
 def test_teachers_in_spaces_of_their_own_are_not_fused(fitted):
     apart, together = fitted("student_side")[0], fitted("ridge")[0]
-    check_space({"a": apart})
-    check_space({"a": together, "b": together})
+    check_shared_space({"a": apart})
+    check_shared_space({"a": together, "b": together})
     with pytest.raises(ConfigError, match=r"student_side .* one teacher, got a, b\. Use arm="):
-        check_space({"a": apart, "b": apart})
+        check_shared_space({"a": apart, "b": apart})
 
 
 def test_pairs_are_in_order_with_both_neighbours():
-    assert pairs([Source(3, 5, 6, 0.5), Source(4, 7, 7, 0.0)]) == [(3, 5), (3, 6), (4, 7)]
+    assert list_map_ids([LayerPair(3, 5, 6, 0.5), LayerPair(4, 7, 7, 0.0)]) == [
+        (3, 5),
+        (3, 6),
+        (4, 7),
+    ]
 
 
 @pytest.mark.parametrize("heads", [2, 4, 8])
@@ -155,7 +159,7 @@ def test_a_map_across_heads_is_the_literal_sum_over_all_heads_of_a_token(heads, 
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, heads, 3, 5, generator=generator)
     weight = torch.randn(heads * 5, out_heads * 4, generator=generator)
-    out = across_heads(x, weight, out_heads)
+    out = map_across_heads(x, weight, out_heads)
     for b in range(2):
         for s in range(3):
             for g in range(out_heads):

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from kvdistill.geometry import Geometry
-from kvdistill.kv.moments import Agreement, Moments
-from kvdistill.layers.base import Source
+from kvdistill.kv.moments import Moments, RunningR2
+from kvdistill.layers.base import LayerPair
 from kvdistill.loss.gram import Gram
 from kvdistill.loss.mse import MSE
 from kvdistill.loss.smooth_l1 import SmoothL1
@@ -23,7 +23,7 @@ from kvdistill.projection.ridge import Ridge
 from kvdistill.projection.student_side import StudentSide
 from kvdistill.types import KV
 
-PAIR, SOURCES = (0, 0), [Source(0, 0, 0, 0.0)]
+PAIR, SOURCES = (0, 0), [LayerPair(0, 0, 0, 0.0)]
 PROJECTIONS = {
     "identity": Identity,
     "ridge": partial(Ridge, penalty=1e-3),
@@ -93,7 +93,7 @@ class World:
             optimiser.step()
 
     def held_out(self):
-        agreement = Agreement()
+        agreement = RunningR2()
         agreement.add(*self.pair(99), FULL)
         return agreement.r2
 
@@ -132,7 +132,7 @@ def test_the_earlier_objective_looks_perfect_on_unrelated_inputs_but_for_r2():
         (1 - cosine(*pair(step % 4 + 1))).backward()
         optimiser.step()
     own, target = pair(99)
-    agreement = Agreement()
+    agreement = RunningR2()
     agreement.add(own, target, FULL)
     assert cosine(own, target) > 0.99
     assert agreement.r2 <= 0.05

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from kvdistill.config.build import build_node
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
-from kvdistill.layers.base import LayerMap, Source
-from kvdistill.layers.select import select
+from kvdistill.layers.base import LayerMap, LayerPair
+from kvdistill.layers.select import select_layers
 from kvdistill.loss.base import Distance
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -56,7 +56,7 @@ def test_a_projection_builds_with_its_settings(choice):
         node,
         student=geometry(),
         teacher=geometry(),
-        sources=[Source(0, 0, 0, 0.0)],
+        sources=[LayerPair(0, 0, 0, 0.0)],
     )
     for name in node.keys() - {"_target_", "_partial_"}:
         assert getattr(built, name) == node[name]
@@ -99,7 +99,7 @@ def test_a_range_and_a_map_give_sources(choice, layers, expected):
     node = composed("layers", layers, f"layers/map={choice}")
     layer_map = build_node("layers.map", node["map"])
     assert isinstance(layer_map, LayerMap)
-    selected = select(node["range"], 28)
+    selected = select_layers(node["range"], 28)
     assert selected == tuple(expected)
     assert len(layer_map(selected, student_layers=28, teacher_layers=56)) == len(selected)
 

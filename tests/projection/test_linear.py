@@ -15,7 +15,7 @@ def linear(geometry, sources, moments):
         projection = Linear(
             student=geometry(),
             teacher=geometry(kv_heads=3),
-            sources=sources,
+            layer_pairs=sources,
             penalty=1e-3,
             lr_scale=lr_scale,
         )
@@ -27,10 +27,14 @@ def linear(geometry, sources, moments):
 
 @pytest.mark.parametrize("lr_scale", [0.0, 0.1])
 def test_it_starts_as_the_ridge_fit(linear, geometry, sources, moments, layer, pairs, lr_scale):
-    ridge = Ridge(student=geometry(), teacher=geometry(kv_heads=3), sources=sources, penalty=1e-3)
+    ridge = Ridge(
+        student=geometry(), teacher=geometry(kv_heads=3), layer_pairs=sources, penalty=1e-3
+    )
     ridge.fit(moments())
     for pair in pairs:
-        ours, theirs = (p.target(layer(3, fill=0.0), pair) for p in (linear(lr_scale), ridge))
+        ours, theirs = (
+            p.project_teacher(layer(3, fill=0.0), pair) for p in (linear(lr_scale), ridge)
+        )
         torch.testing.assert_close(ours.keys, theirs.keys)
         torch.testing.assert_close(ours.values, theirs.values)
 

@@ -14,8 +14,10 @@ def solve(geometry, sources):
     def make(x, y):
         moments = Moments.empty(x.shape[1], y.shape[1])
         moments.add(x, y)
-        projection = Procrustes(student=geometry(), teacher=geometry(kv_heads=3), sources=sources)
-        return projection.solve(moments)
+        projection = Procrustes(
+            student=geometry(), teacher=geometry(kv_heads=3), layer_pairs=sources
+        )
+        return projection.solve_map(moments)
 
     return make
 

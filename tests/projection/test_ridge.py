@@ -12,7 +12,7 @@ from kvdistill.projection.ridge import Ridge
 def ridge(geometry, sources, moments):
     def make(penalty=1e-3, **seen):
         projection = Ridge(
-            student=geometry(), teacher=geometry(kv_heads=3), sources=sources, penalty=penalty
+            student=geometry(), teacher=geometry(kv_heads=3), layer_pairs=sources, penalty=penalty
         )
         projection.fit(moments(**seen))
         return projection
@@ -26,7 +26,7 @@ def test_a_linear_law_is_recovered_on_held_out_rows(ridge, rows, pairs):
         for part, law in (("keys", 2 * i), ("values", 2 * i + 1)):
             held_out = Moments.empty(12, 8)
             held_out.add(*rows(law=law, seed=1))
-            assert held_out.r2(getattr(projection, part)[i]) > 0.99, pair
+            assert held_out.r2_score(getattr(projection, part)[i]) > 0.99, pair
 
 
 def test_the_target_is_the_map_of_its_pair(ridge, layer, moments, pairs):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from kvdistill.kv.moments import Agreement, Moments
-from kvdistill.layers.base import Source
+from kvdistill.kv.moments import Moments, RunningR2
+from kvdistill.layers.base import LayerPair
 from kvdistill.projection.student_side import StudentSide
 from kvdistill.types import KV
 
@@ -15,7 +15,7 @@ def build(geometry):
         return StudentSide(
             student=geometry(),
             teacher=geometry(kv_heads=3),
-            sources=sources,
+            layer_pairs=sources,
             penalty=1e-4,
             lr_scale=lr_scale,
         )
@@ -33,7 +33,7 @@ def test_the_fit_predicts_the_interpolated_teacher_from_the_student(build):
     generator = torch.Generator().manual_seed(0)
     y = torch.randn(500, 8, generator=generator)
     low, high = (y @ torch.randn(8, 12, generator=generator) for _ in range(2))
-    projection, moments = build([Source(1, 2, 3, 0.25)]), {}
+    projection, moments = build([LayerPair(1, 2, 3, 0.25)]), {}
     for layer, x in ((2, low), (3, high)):
         part = Moments.empty(12, 8)
         part.add(x, y)
@@ -41,7 +41,7 @@ def test_the_fit_predicts_the_interpolated_teacher_from_the_student(build):
     projection.fit(moments)
     own = projection.own(as_kv(y, 2), (1, 2))
     target = as_kv(0.75 * low + 0.25 * high, 3)
-    agreement = Agreement()
+    agreement = RunningR2()
     agreement.add(own.keys, target.keys, own.mask)
     assert agreement.r2 > 0.999
 

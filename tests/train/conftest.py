@@ -84,7 +84,7 @@ def batch(
     from kvdistill.alignment.base import Spans
     from kvdistill.alignment.soft import Soft
     from kvdistill.data.collate import flattened
-    from kvdistill.types import Batch, Reading
+    from kvdistill.types import Batch, TeacherInputs
 
     def spans(count: int) -> Spans:
         edges = np.round(np.linspace(0, 60, count + 1)).astype(np.int64)
@@ -97,7 +97,7 @@ def batch(
         short = [length - 1 - number for length in lengths]
         theirs = max(short) + more
         links = [Soft()(spans(a), spans(b)) for a, b in zip(lengths, short, strict=True)]
-        teachers[name] = Reading(
+        teachers[name] = TeacherInputs(
             tokens(short, theirs, seed=seed + 100 * (number + 1), pad=pad),
             flattened(links, own, theirs),
         )
@@ -131,13 +131,13 @@ def calibration(sources: Any, teacher: dict[str, Any], seed: int = 0, own: int =
 
 def wanted(name: str, reader: Any) -> Any:
     """What a run wants of the teacher of that name: a random body, read on first use."""
-    from kvdistill.kv.base import Wanted
+    from kvdistill.kv.base import TeacherRequest
 
-    return Wanted(
-        body=partial(model, TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
-        sources=reader.sources,
-        press=reader.compression,
-        rotary=reader.position.needs_rotary,
+    return TeacherRequest(
+        load_body=partial(model, TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
+        layer_pairs=reader.sources,
+        compression=reader.compression,
+        needs_rotary=reader.position.needs_rotary,
     )
 
 

@@ -24,7 +24,7 @@ def collate(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
     """A batch of rows, whatever the rows it comes with."""
     import torch
 
-    from kvdistill.types import Batch, Links, Reading, Tokens
+    from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 
     def join(parts: list[Any]) -> Any:
         return Tokens(
@@ -37,15 +37,17 @@ def collate(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
     def chained(parts: list[Links]) -> Links:
         done, count = [], 0
         for row, part in enumerate(parts):
-            done.append((part.teacher + row * part.teacher_seq, part.weight, part.offsets + count))
-            count += len(part.teacher)
+            done.append(
+                (part.teacher_rows + row * part.teacher_seq, part.weight, part.offsets + count)
+            )
+            count += len(part.teacher_rows)
         columns = [torch.cat(column) for column in zip(*done, strict=True)]
         return Links(*columns, parts[0].student_seq, parts[0].teacher_seq)
 
     def make(rows: list[int]) -> Any:
         each = [batch(names, lengths=(4 + row % 5,), more=8 - row % 5, seed=row) for row in rows]
         readings = {
-            name: Reading(
+            name: TeacherInputs(
                 join([one.teachers[name].tokens for one in each]),
                 chained([one.teachers[name].links for one in each]),
             )

@@ -25,7 +25,7 @@ def test_the_factor_is_part_of_a_checkpoint(trained: Make) -> None:
 def test_balanced_terms_pull_equally_on_the_mapped_weights(distiller: Make) -> None:
     import torch
 
-    from kvdistill.loss.gradient_norm import norm
+    from kvdistill.loss.gradient_norm import measure_gradient_norm
 
     module = distiller(*BALANCED, "layers.range=1-3")
     ce, terms = module(batch())
@@ -34,7 +34,9 @@ def test_balanced_terms_pull_equally_on_the_mapped_weights(distiller: Make) -> N
     names = {own[id(p)].removeprefix("model.layers.").rsplit(".", 1)[0] for p in mapped}
     assert names == {f"{n}.self_attn.{part}_proj" for n in (1, 2) for part in "kv"}
     factor = module.rooms.balance(ce, terms.kv, mapped, 0)
-    torch.testing.assert_close(norm(factor * terms.kv, mapped), norm(ce, mapped))
+    torch.testing.assert_close(
+        measure_gradient_norm(factor * terms.kv, mapped), measure_gradient_norm(ce, mapped)
+    )
 
 
 def test_curves_tell_raw_and_weighted_terms_by_layer(trained: Make) -> None:

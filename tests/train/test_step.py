@@ -139,7 +139,7 @@ def only(both: Any, row: int) -> Any:
     """One sample of a batch whose texts are equally long."""
     import torch
 
-    from kvdistill.types import Batch, Links, Reading, Tokens
+    from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 
     def cut(tokens: Any) -> Any:
         return Tokens(*(x[row : row + 1] for x in (tokens.ids, tokens.mask, tokens.answer)))
@@ -150,7 +150,7 @@ def only(both: Any, row: int) -> Any:
         rows = torch.repeat_interleave(links.counts) // links.student_seq == row
         size = links.student_seq
         offsets = links.offsets[row * size : (row + 1) * size]
-        teachers[name] = Reading(
+        teachers[name] = TeacherInputs(
             cut(reading.tokens),
             Links(
                 links.teacher[rows] - row * links.teacher_seq,
@@ -166,11 +166,11 @@ def only(both: Any, row: int) -> Any:
 def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
     import torch
 
-    from kvdistill.kv.base import Wanted
+    from kvdistill.kv.base import TeacherRequest
     from kvdistill.kv.online import Online
     from kvdistill.train.module import Distiller
     from kvdistill.train.objective import Rooms, Weights
-    from kvdistill.types import Reading
+    from kvdistill.types import TeacherInputs
     from tests.train.conftest import model
 
     config = composed("projection=identity", "compression=full", teachers=("a",))
@@ -185,10 +185,10 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
         flat.nonzero().flatten(), torch.ones(int(flat.sum())), counts.cumsum(0) - counts,
         own.ids.shape[1], own.ids.shape[1],
     )  # fmt: skip
-    itself.teachers["a"] = Reading(own, links)
+    itself.teachers["a"] = TeacherInputs(own, links)
     reader = rooms.first.reader
     body = lambda: model(STUDENT, "qwen2")  # noqa: E731
-    teacher = Online(Wanted(body, reader.sources, reader.compression, rotary=False))
+    teacher = Online(TeacherRequest(body, reader.sources, reader.compression, needs_rotary=False))
     module = Distiller(student, rooms, {"a": teacher}, Weights.of(config))
     terms = module(itself)[1]
     assert float(terms.kv.detach()) == 0

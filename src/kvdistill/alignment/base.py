@@ -53,16 +53,16 @@ class Alignment(ABC):
         """The links of one text; a student token without a match has none and is masked."""
 
 
-Pairs = tuple[Int[np.ndarray, " links"], Int[np.ndarray, " links"], Int[np.ndarray, " links"]]
+Overlaps = tuple[Int[np.ndarray, " links"], Int[np.ndarray, " links"], Int[np.ndarray, " links"]]
 
 
-def overlaps(student: Spans, teacher: Spans) -> Pairs:
+def find_overlaps(student: Spans, teacher: Spans) -> Overlaps:
     """(student token, teacher token, bytes shared) of every overlapping pair, in order.
 
     Time linear in the text: each byte looks up its two tokens, and a pair is a run of bytes.
     """
     size = max((int(s.ends[-1]) for s in (student, teacher) if len(s.ends)), default=0)
-    above, below = _owner(student, size), _owner(teacher, size)
+    above, below = _assign_bytes(student, size), _assign_bytes(teacher, size)
     covered = (above >= 0) & (below >= 0)
     above, below = above[covered], below[covered]
     new = np.ones(len(above), dtype=bool)
@@ -71,7 +71,7 @@ def overlaps(student: Spans, teacher: Spans) -> Pairs:
     return above[first], below[first], np.diff(first, append=len(above))
 
 
-def normalised(
+def normalise_weights(
     student: Int[np.ndarray, " links"],
     teacher: Int[np.ndarray, " links"],
     shared: Int[np.ndarray, " links"],
@@ -81,7 +81,7 @@ def normalised(
     return TextLinks(student, teacher, (shared / total[student]).astype(np.float32))
 
 
-def _owner(spans: Spans, size: int) -> Int[np.ndarray, " bytes"]:
+def _assign_bytes(spans: Spans, size: int) -> Int[np.ndarray, " bytes"]:
     """The token that covers each byte; -1 where none does."""
     width = spans.ends - spans.starts
     owner = np.full(size, -1)

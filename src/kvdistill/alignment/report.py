@@ -14,7 +14,7 @@ DIGITS = np.frombuffer(b"0123456789", dtype=np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
+class AlignmentCounts:
     """Student tokens with text; special tokens are not counted."""
 
     tokens: int = 0
@@ -23,8 +23,8 @@ class Counts:
     leaking: int = 0
     """Of the matched: linked to a teacher token that ends later, so has read further."""
 
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
+    def __add__(self, other: "AlignmentCounts") -> "AlignmentCounts":
+        return AlignmentCounts(
             tokens=self.tokens + other.tokens,
             matched=self.matched + other.matched,
             leaking=self.leaking + other.leaking,
@@ -42,13 +42,13 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class AlignmentReport:
     """Counts over all tokens and over those that hold a digit; sums over texts by `+`."""
 
-    all: Counts = Counts()
-    digits: Counts = Counts()
+    all: AlignmentCounts = AlignmentCounts()
+    digits: AlignmentCounts = AlignmentCounts()
 
-    def rates(self) -> dict[str, int | float | None]:
+    def compute_rates(self) -> dict[str, int | float | None]:
         """Tokens counted, and the shares matched and leaking, digits apart."""
         return {
             "tokens": self.all.tokens,
@@ -59,11 +59,13 @@ class Report:
             "digit_leak": self.digits.leak,
         }
 
-    def __add__(self, other: "Report") -> "Report":
-        return Report(all=self.all + other.all, digits=self.digits + other.digits)
+    def __add__(self, other: "AlignmentReport") -> "AlignmentReport":
+        return AlignmentReport(all=self.all + other.all, digits=self.digits + other.digits)
 
 
-def report(student: Spans, teacher: Spans, links: TextLinks, text: bytes) -> Report:
+def measure_alignment(
+    student: Spans, teacher: Spans, links: TextLinks, text: bytes
+) -> AlignmentReport:
     """The counts of one text, given in UTF-8."""
     has_text = student.ends > student.starts
     matched, leaking = np.zeros((2, len(has_text)), dtype=bool)
@@ -74,11 +76,11 @@ def report(student: Spans, teacher: Spans, links: TextLinks, text: bytes) -> Rep
     before = np.append(0, np.isin(np.frombuffer(text, dtype=np.uint8), DIGITS).cumsum())
     digit = before[student.ends] > before[student.starts]
 
-    def counts(among: np.ndarray) -> Counts:
-        return Counts(
+    def counts(among: np.ndarray) -> AlignmentCounts:
+        return AlignmentCounts(
             tokens=int(among.sum()),
             matched=int((among & matched).sum()),
             leaking=int((among & leaking).sum()),
         )
 
-    return Report(all=counts(has_text), digits=counts(has_text & digit))
+    return AlignmentReport(all=counts(has_text), digits=counts(has_text & digit))

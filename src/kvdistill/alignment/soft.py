@@ -6,7 +6,7 @@ Bytes, not characters: the pieces of a byte-split character share one character 
 
 from dataclasses import dataclass
 
-from kvdistill.alignment.base import Alignment, Spans, TextLinks, normalised, overlaps
+from kvdistill.alignment.base import Alignment, Spans, TextLinks, find_overlaps, normalise_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,4 +15,4 @@ class Soft(Alignment):
 
     def __call__(self, student: Spans, teacher: Spans) -> TextLinks:
         """Rows sum to 1; a token without bytes has none."""
-        return normalised(*overlaps(student, teacher))
+        return normalise_weights(*find_overlaps(student, teacher))

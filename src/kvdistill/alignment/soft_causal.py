@@ -6,7 +6,7 @@ that encodes bytes it has not read: those links are dropped and the row renormal
 
 from dataclasses import dataclass
 
-from kvdistill.alignment.base import Alignment, Spans, TextLinks, normalised, overlaps
+from kvdistill.alignment.base import Alignment, Spans, TextLinks, find_overlaps, normalise_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,6 @@ class SoftCausal(Alignment):
 
     def __call__(self, student: Spans, teacher: Spans) -> TextLinks:
         """Rows sum to 1; a token whose every teacher token ends later has none."""
-        i, j, shared = overlaps(student, teacher)
+        i, j, shared = find_overlaps(student, teacher)
         past = teacher.ends[j] <= student.ends[i]
-        return normalised(i[past], j[past], shared[past])
+        return normalise_weights(i[past], j[past], shared[past])

@@ -24,7 +24,7 @@ class Compression(ABC):
 
     needs_attention: ClassVar[bool] = False
     """Whether `score` reads rotated queries and keys, so that capture must hook them."""
-    alike: ClassVar[bool] = False
+    layer_independent: ClassVar[bool] = False
     """Whether `score` is the same for every layer of a teacher: then one decision serves all."""
 
     keep: float | int = 1.0
@@ -42,7 +42,7 @@ class Compression(ABC):
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
         """The higher, the longer it is kept. Values under the mask are ignored."""
 
-    def budget(self, mask: Bool[Tensor, "batch seq"]) -> Tensor:
+    def count_kept(self, mask: Bool[Tensor, "batch seq"]) -> Tensor:
         """Tokens to keep of each sample, at least one: shape (batch,)."""
         real = mask.sum(dim=1)
         wanted = (
@@ -53,14 +53,16 @@ class Compression(ABC):
 
     def __call__(self, layers: Sequence[Layer]) -> Bool[Tensor, "batch seq"]:
         """The kept tokens for a student layer that reads these (one or two) source layers."""
-        return self.best([self.exact(layer) for layer in layers], layers[0].tokens.mask)
+        return self.keep_best(
+            [self.score_in_float32(layer) for layer in layers], layers[0].tokens.mask
+        )
 
-    def exact(self, layer: Layer) -> Float[Tensor, "batch seq"]:
+    def score_in_float32(self, layer: Layer) -> Float[Tensor, "batch seq"]:
         """The score in float32, also under autocast: in half precision keys look all alike."""
         with torch.autocast(layer.tokens.mask.device.type, enabled=False):
             return self.score(layer).float()
 
-    def best(
+    def keep_best(
         self, scores: Sequence[Float[Tensor, "batch seq"]], mask: Bool[Tensor, "batch seq"]
     ) -> Bool[Tensor, "batch seq"]:
         """The kept tokens by the mean of the source layers' scores."""
@@ -71,4 +73,4 @@ class Compression(ABC):
         rank = torch.empty_like(order).scatter_(
             1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
         )
-        return mask & (rank < self.budget(mask)[:, None])
+        return mask & (rank < self.count_kept(mask)[:, None])

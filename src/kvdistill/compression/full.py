@@ -15,7 +15,7 @@ from kvdistill.types import Layer
 class Full(Compression):
     """Keeps all."""
 
-    alike: ClassVar[bool] = True
+    layer_independent: ClassVar[bool] = True
 
     keep: float = field(default=1.0, init=False)
 

@@ -5,32 +5,34 @@ from collections.abc import Iterator
 from jaxtyping import Float
 from torch import Tensor
 
-LIMIT = 2**19
+MAX_ELEMENTS = 2**19
 """Elements of the largest temporary: 2 MiB in float32."""
 
 EPS = 1e-8
 
 
-def blocks(batch: int, heads: int, seq: int) -> Iterator[tuple[slice, slice]]:
+def iterate_blocks(batch: int, heads: int, seq: int) -> Iterator[tuple[slice, slice]]:
     """Slices of samples and KV heads whose seq x seq scores fit, or single heads if none do."""
-    fit = max(1, LIMIT // seq**2)
+    fit = max(1, MAX_ELEMENTS // seq**2)
     samples, some = max(1, fit // heads), min(heads, fit)
     for b in range(0, batch, samples):
         for h in range(0, heads, some):
             yield slice(b, b + samples), slice(h, h + some)
 
 
-def rows(heads: int, seq: int) -> int:
+def count_rows_that_fit(heads: int, seq: int) -> int:
     """How many rows of `seq` scores fit for so many heads."""
-    return max(1, LIMIT // (heads * seq))
+    return max(1, MAX_ELEMENTS // (heads * seq))
 
 
-def unit(keys: Float[Tensor, "batch heads seq dim"]) -> Float[Tensor, "batch heads seq dim"]:
+def normalise_keys(
+    keys: Float[Tensor, "batch heads seq dim"],
+) -> Float[Tensor, "batch heads seq dim"]:
     """Keys of length 1; zero stays zero."""
     return keys / (keys.norm(dim=-1, keepdim=True) + EPS)
 
 
-def logits(
+def compute_attention_logits(
     queries: Float[Tensor, "batch query_heads rows dim"],
     keys: Float[Tensor, "batch heads seq dim"],
 ) -> Float[Tensor, "batch heads group rows seq"]:

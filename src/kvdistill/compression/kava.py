@@ -13,7 +13,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kvdistill.compression.base import Compression
-from kvdistill.compression.heads import blocks, logits, rows, unit
+from kvdistill.compression.heads import (
+    compute_attention_logits,
+    count_rows_that_fit,
+    iterate_blocks,
+    normalise_keys,
+)
 from kvdistill.errors import ConfigError
 from kvdistill.types import Layer
 
@@ -43,16 +48,16 @@ class Kava(Compression):
         at = answer.int().argsort(dim=1, descending=True, stable=True)[:, : int(count.max())]
         heads, group = keys.shape[1], queries.shape[1] // keys.shape[1]
         score = torch.zeros(mask.shape, device=mask.device)
-        for b, h in blocks(*keys.shape[:3]):
+        for b, h in iterate_blocks(*keys.shape[:3]):
             k = keys[b, h].float().masked_fill(~mask[b, None, :, None], 0)
             q = queries[b, h.start * group : h.stop * group]
-            gain = self.balance * importance(q, k, at[b], count[b], mask[b])
-            rest = (1 - self.balance) * distinctness(k, mask[b])
+            gain = self.balance * score_answer_attention(q, k, at[b], count[b], mask[b])
+            rest = (1 - self.balance) * score_distinctness(k, mask[b])
             score[b] += (gain + rest).sum(dim=1) / heads
         return score
 
 
-def importance(
+def score_answer_attention(
     queries: Float[Tensor, "batch query_heads seq dim"],
     keys: Float[Tensor, "batch heads seq dim"],
     at: Int[Tensor, "batch answer_rows"],
@@ -64,22 +69,26 @@ def importance(
     query_heads = queries.shape[1]
     total = keys.new_zeros(batch, heads, query_heads // heads, seq)
     index = torch.arange(seq, device=keys.device)
-    step = rows(batch * query_heads, seq)
+    step = count_rows_that_fit(batch * query_heads, seq)
     for start in range(0, at.shape[1], step):
         row = at[:, start : start + step]
         q = queries.gather(2, row[:, None, :, None].expand(-1, query_heads, -1, dim)).float()
         shut = (index > row[..., None]) | ~mask[:, None]
-        weights = logits(q, keys).masked_fill(shut[:, None, None], -torch.inf).softmax(dim=-1)
+        weights = (
+            compute_attention_logits(q, keys)
+            .masked_fill(shut[:, None, None], -torch.inf)
+            .softmax(dim=-1)
+        )
         none = torch.arange(start, start + row.shape[1], device=row.device) >= count[:, None]
         total += weights.masked_fill(none[:, None, None, :, None], 0).sum(dim=-2)
     return total.amax(dim=2) / count.clamp(min=1)[:, None, None]
 
 
-def distinctness(
+def score_distinctness(
     keys: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"]
 ) -> Float[Tensor, "batch heads seq"]:
     """Softmax over tokens of minus the mean cosine with the others; pads of `keys` are zero."""
-    k = unit(keys)
+    k = normalise_keys(keys)
     # The sum over others of k_i . k_j is k_i . (sum of all) less k_i . k_i: no seq x seq matrix.
     others = (k * k.sum(dim=2, keepdim=True)).sum(dim=-1) - k.square().sum(dim=-1)
     mean = others / mask.sum(dim=1)[:, None, None]

@@ -15,7 +15,7 @@ from kvdistill.types import Layer
 class KeepFirst(Compression):
     """Keeps the beginning of the text."""
 
-    alike: ClassVar[bool] = True
+    layer_independent: ClassVar[bool] = True
 
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
         """Minus the position."""

@@ -15,7 +15,7 @@ from kvdistill.types import Layer
 class KeepLast(Compression):
     """Keeps the end of the text."""
 
-    alike: ClassVar[bool] = True
+    layer_independent: ClassVar[bool] = True
 
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
         """The position."""

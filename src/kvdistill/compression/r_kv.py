@@ -14,7 +14,12 @@ from torch import Tensor
 from torch.nn.functional import max_pool1d
 
 from kvdistill.compression.base import Compression
-from kvdistill.compression.heads import blocks, logits, rows, unit
+from kvdistill.compression.heads import (
+    compute_attention_logits,
+    count_rows_that_fit,
+    iterate_blocks,
+    normalise_keys,
+)
 from kvdistill.errors import ConfigError
 from kvdistill.types import Layer
 
@@ -49,20 +54,20 @@ class RKV(Compression):
         assert layer.rotated_keys is not None
         keys, mask = layer.rotated_keys, layer.tokens.mask
         real, index = mask.sum(dim=1, keepdim=True), torch.arange(mask.shape[1], device=mask.device)
-        last = _last(layer.rotated_queries, real, self.window)
+        last = _gather_last_queries(layer.rotated_queries, real, self.window)
         before = index < real - self.window
         heads, group = keys.shape[1], last.shape[1] // keys.shape[1]
         score = torch.zeros(mask.shape, device=mask.device)
-        for b, h in blocks(*keys.shape[:3]):
+        for b, h in iterate_blocks(*keys.shape[:3]):
             k = keys[b, h].float().masked_fill(~mask[b, None, :, None], 0)
             q = last[b, h.start * group : h.stop * group].float()
-            gain = self.balance * importance(q, k, before[b], self.kernel)
-            loss = (1 - self.balance) * redundancy(k, mask[b], self.threshold)
+            gain = self.balance * score_window_attention(q, k, before[b], self.kernel)
+            loss = (1 - self.balance) * score_redundancy(k, mask[b], self.threshold)
             score[b] += (gain - loss).sum(dim=1) / heads
         return torch.where(before, score, 2 + index / len(index))
 
 
-def _last(
+def _gather_last_queries(
     queries: Float[Tensor, "batch heads seq dim"], real: Int[Tensor, "batch 1"], window: int
 ) -> Float[Tensor, "batch heads window dim"]:
     """The queries of each sample's last real tokens; of its first again if it has fewer."""
@@ -71,7 +76,7 @@ def _last(
     return queries.gather(2, at[:, None, :, None].expand(shape))
 
 
-def importance(
+def score_window_attention(
     queries: Float[Tensor, "batch query_heads window dim"],
     keys: Float[Tensor, "batch heads seq dim"],
     among: Bool[Tensor, "batch seq"],
@@ -80,20 +85,24 @@ def importance(
     """Attention of these queries to the keys `among`, mean over queries, max over neighbours."""
     shut = ~among[:, None, None]
     # Finite, so that a text no longer than the window, where nothing is open, gives no NaN.
-    scores = logits(queries, keys).amax(dim=2).masked_fill(shut, torch.finfo(torch.float32).min)
+    scores = (
+        compute_attention_logits(queries, keys)
+        .amax(dim=2)
+        .masked_fill(shut, torch.finfo(torch.float32).min)
+    )
     weights = scores.softmax(dim=-1).mean(dim=2)
     return max_pool1d(weights, kernel, stride=1, padding=kernel // 2)
 
 
-def redundancy(
+def score_redundancy(
     keys: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"], threshold: float
 ) -> Float[Tensor, "batch heads seq"]:
     """Softmax over tokens of a key's mean cosine with the others. Keys are zero under the mask."""
     batch, heads, seq, _ = keys.shape
-    k = unit(keys)
+    k = normalise_keys(keys)
     total = keys.new_zeros(batch, heads, seq)
     index = torch.arange(seq, dtype=torch.int32, device=keys.device)
-    step = rows(batch * heads, seq)
+    step = count_rows_that_fit(batch * heads, seq)
     for start in range(0, seq, step):
         cosine = k[:, :, start : start + step] @ k.transpose(-1, -2)
         cosine.diagonal(start, -2, -1).zero_()

@@ -19,7 +19,7 @@ from kvdistill.types import Layer
 class Random(Compression):
     """Keeps a draw without replacement, the same at every layer."""
 
-    alike: ClassVar[bool] = True
+    layer_independent: ClassVar[bool] = True
 
     seed: int = 0
 
@@ -27,12 +27,12 @@ class Random(Compression):
         """Uniform in [0, 1)."""
         ids, mask = layer.tokens.ids.long(), layer.tokens.mask
         index = torch.arange(mask.shape[1], device=mask.device)
-        text = (_mix(ids * 65_537 + index) * mask).sum(dim=1, keepdim=True)
-        drawn = _mix(_mix(text + self.seed) + index)
+        text = (_scramble_bits(ids * 65_537 + index) * mask).sum(dim=1, keepdim=True)
+        drawn = _scramble_bits(_scramble_bits(text + self.seed) + index)
         return (drawn >> 40 & 0xFFFFFF).float() / 2**24
 
 
-def _mix(x: Tensor) -> Tensor:
+def _scramble_bits(x: Tensor) -> Tensor:
     """Scrambles 64 bits: the finaliser of SplitMix64, with the wrap-around of int64."""
     x = x * -7046029254386353131
     x = (x ^ (x >> 30 & 0x3FFFFFFFF)) * -4658895280553007687

@@ -15,12 +15,12 @@ from kvdistill.types import Layer
 class Uniform(Compression):
     """Keeps m of n tokens at equal distances, the last among them."""
 
-    alike: ClassVar[bool] = True
+    layer_independent: ClassVar[bool] = True
 
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
         """1 where the count of kept tokens, m / n a token, reaches the next whole number."""
         mask = layer.tokens.mask
-        kept, real = self.budget(mask)[:, None], mask.sum(dim=1, keepdim=True).clamp(min=1)
+        kept, real = self.count_kept(mask)[:, None], mask.sum(dim=1, keepdim=True).clamp(min=1)
         index = torch.arange(mask.shape[1], device=mask.device)[None]
         # In integers: rounding would lose or double a token.
         return ((index + 1) * kept // real > index * kept // real).float()

@@ -14,11 +14,11 @@ import torch
 from torch.utils.data import Dataset
 
 from kvdistill.alignment.base import Alignment, TextLinks
-from kvdistill.alignment.report import Report, report
+from kvdistill.alignment.report import AlignmentReport, measure_alignment
 from kvdistill.data.prompt_style import Text
 from kvdistill.data.tokenise import Tokenised, Tokeniser
 from kvdistill.errors import ConfigError
-from kvdistill.types import Batch, Links, Reading, Tokens
+from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ class Texts(Dataset[Example]):
         """Every text as that teacher reads it, in order."""
         return self._teachers[teacher]
 
-    def aligned(self, rows: Sequence[int]) -> dict[str, Report]:
+    def aligned(self, rows: Sequence[int]) -> dict[str, AlignmentReport]:
         """How much of these texts each teacher's alignment covers, and how much of it leaks."""
         return {
             name: sum(
                 (
-                    report(
+                    measure_alignment(
                         self._student[row].spans,
                         reads[row].spans,
                         self._linked(name, row),
@@ -106,7 +106,7 @@ class Texts(Dataset[Example]):
                     )
                     for row in rows
                 ),
-                start=Report(),
+                start=AlignmentReport(),
             )
             for name, reads in self._teachers.items()
         }
@@ -173,9 +173,11 @@ def padded(reads: Sequence[Tokenised], pad: int) -> Tokens:
     return Tokens(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(answer))
 
 
-def _reading(reads: Sequence[tuple[Tokenised, TextLinks]], student: Tokens, pad: int) -> Reading:
+def _reading(
+    reads: Sequence[tuple[Tokenised, TextLinks]], student: Tokens, pad: int
+) -> TeacherInputs:
     tokens = padded([read for read, _ in reads], pad)
-    return Reading(
+    return TeacherInputs(
         tokens,
         flattened([links for _, links in reads], student.ids.shape[1], tokens.ids.shape[1]),
     )
@@ -187,7 +189,7 @@ def flattened(links: Sequence[TextLinks], student_seq: int, teacher_seq: int) ->
     teacher = [each.teacher + sample * teacher_seq for sample, each in enumerate(links)]
     flat = np.bincount(np.concatenate(student), minlength=len(links) * student_seq)
     return Links(
-        teacher=torch.from_numpy(np.concatenate(teacher).astype(np.int64)),
+        teacher_rows=torch.from_numpy(np.concatenate(teacher).astype(np.int64)),
         weight=torch.from_numpy(np.concatenate([each.weight for each in links]).astype(np.float32)),
         offsets=torch.from_numpy((np.cumsum(flat) - flat).astype(np.int64)),
         student_seq=student_seq,

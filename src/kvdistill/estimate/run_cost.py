@@ -17,7 +17,7 @@ from kvdistill.config.estimate import Estimate, Gpu
 from kvdistill.config.schema import read_group
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
-from kvdistill.layers.from_config import mapped
+from kvdistill.layers.from_config import pair_layers
 from kvdistill.plan import flops, memory
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
@@ -106,8 +106,8 @@ def count_capture_flops(config: Config, teacher: Mapping[str, Any], load: flops.
 
 def list_layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
     """The teacher's layers whose K and V a step needs, from 0."""
-    sources = mapped(config, Geometry.from_node(teacher))
-    return sorted({layer for source in sources for layer in source.teachers})
+    sources = pair_layers(config, Geometry.from_node(teacher))
+    return sorted({layer for source in sources for layer in source.teacher_layers})
 
 
 def count_items(config: Config, estimate: Estimate) -> dict[str, int]:

@@ -29,7 +29,9 @@ class Fusion(nn.Module, ABC):
         super().__init__()
 
     @abstractmethod
-    def logits(self, own: KV, targets: Sequence[KV], layer: int, progress: float) -> Weights:
+    def compute_logits(
+        self, own: KV, targets: Sequence[KV], layer: int, progress: float
+    ) -> Weights:
         """Log-weights up to a constant; `own` is detached and centred, `progress` is in [0, 1].
 
         Minus infinity shuts a teacher out: a token that only such teachers cover is masked.
@@ -39,24 +41,26 @@ class Fusion(nn.Module, ABC):
         self, own: KV, targets: Sequence[KV], layer: int, progress: float
     ) -> tuple[KV, Weights]:
         """The fused target and the weights; a token that no teacher covers is masked, weights 0."""
-        logits = self.logits(own, targets, layer, progress)
+        logits = self.compute_logits(own, targets, layer, progress)
         valid = torch.stack([target.mask for target in targets]) & own.mask & ~logits.isneginf()
-        weights = renormalised(logits, valid)
-        return fused(targets, weights, valid), weights
+        weights = normalise_over_valid(logits, valid)
+        return fuse_targets(targets, weights, valid), weights
 
-    def penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
+    def compute_penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
         """What this fusion adds to each sample's loss in one layer, already weighted; none."""
         return weights.new_zeros(weights.shape[1])
 
 
-def renormalised(logits: Weights, valid: Bool[Tensor, "teachers batch seq"]) -> Weights:
+def normalise_over_valid(logits: Weights, valid: Bool[Tensor, "teachers batch seq"]) -> Weights:
     """Softmax over the valid teachers of each token, in float32; zero where none is."""
     # A row with no valid teacher would be NaN: give it finite logits, then zero it.
     shut = logits.float().masked_fill(~valid, -torch.inf).masked_fill(~valid.any(dim=0), 0.0)
     return shut.softmax(dim=0) * valid
 
 
-def fused(targets: Sequence[KV], weights: Weights, valid: Bool[Tensor, "teachers batch seq"]) -> KV:
+def fuse_targets(
+    targets: Sequence[KV], weights: Weights, valid: Bool[Tensor, "teachers batch seq"]
+) -> KV:
     """Weighted sum of the targets; nothing under a teacher's mask reaches it, NaN included."""
     keys, values = (
         sum(
@@ -68,7 +72,7 @@ def fused(targets: Sequence[KV], weights: Weights, valid: Bool[Tensor, "teachers
     return KV(keys, values, valid.any(dim=0))
 
 
-def entropy(weights: Weights, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
+def compute_entropy(weights: Weights, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
     """H(w) = -sum_t w_t log w_t in nats, a mean over each sample's tokens; 0 for one with none.
 
     In [0, log teachers]. Subtracted from the loss it rewards spread, added it sharpens. A weight
@@ -76,20 +80,20 @@ def entropy(weights: Weights, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, 
     """
     shut = weights <= 0
     surprise = -weights.masked_fill(shut, 1).log()
-    return _token_mean((weights * surprise).sum(dim=0), mask)
+    return _average_over_tokens((weights * surprise).sum(dim=0), mask)
 
 
-def imbalance(weights: Weights, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
+def compute_imbalance(weights: Weights, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
     """How unequally teachers are used: T sum_t mean_t^2 - 1, of each sample's mean weights.
 
     0 where all T teachers count equally over a sample or it has no token, T - 1 where one takes
     all. Per sample and not per batch, so that it does not change with accumulation.
     """
-    means = torch.stack([_token_mean(w, mask) for w in weights])
+    means = torch.stack([_average_over_tokens(w, mask) for w in weights])
     return (len(weights) * means.square().sum(dim=0) - 1) * mask.any(dim=1)
 
 
-def _token_mean(
+def _average_over_tokens(
     x: Float[Tensor, "batch seq"], mask: Bool[Tensor, "batch seq"]
 ) -> Float[Tensor, " batch"]:
     return x.masked_fill(~mask, 0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)

@@ -33,5 +33,7 @@ class BestSingle(Fusion):
         others = torch.tensor([name != teacher for name in teachers])
         self.register_buffer("shut", torch.zeros(len(teachers)).masked_fill(others, -torch.inf))
 
-    def logits(self, own: KV, targets: Sequence[KV], layer: int, progress: float) -> Weights:
+    def compute_logits(
+        self, own: KV, targets: Sequence[KV], layer: int, progress: float
+    ) -> Weights:
         return self.shut[:, None, None].expand(-1, *own.mask.shape)

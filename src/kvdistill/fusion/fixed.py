@@ -39,5 +39,7 @@ class Fixed(Fusion):
             )
         self.register_buffer("weights", torch.tensor(given, dtype=torch.float32))
 
-    def logits(self, own: KV, targets: Sequence[KV], layer: int, progress: float) -> Weights:
+    def compute_logits(
+        self, own: KV, targets: Sequence[KV], layer: int, progress: float
+    ) -> Weights:
         return self.weights.log()[:, None, None].expand(-1, *own.mask.shape)

@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
-from kvdistill.fusion.base import Fusion, Weights, imbalance
+from kvdistill.fusion.base import Fusion, Weights, compute_imbalance
 from kvdistill.geometry import Geometry
 from kvdistill.types import KV
 
 _ROUTERS = ("mlp", "linear")
-_FAR = 1e4
+_DROPPED_OFFSET = 1e4
 """Taken from a dropped teacher's logit: it still counts where it is the only one valid."""
 
 
@@ -55,25 +55,27 @@ class Learnable(Fusion):
         self.teacher_dropout = teacher_dropout
         self.routers = nn.ModuleDict(
             {
-                str(layer): _build(router, 2 * student.kv_width, hidden, len(teachers))
+                str(layer): _build_router(router, 2 * student.kv_width, hidden, len(teachers))
                 for layer in layers
             }
         )
 
-    def logits(self, own: KV, targets: Sequence[KV], layer: int, progress: float) -> Weights:
-        seen = _rows(own)
+    def compute_logits(
+        self, own: KV, targets: Sequence[KV], layer: int, progress: float
+    ) -> Weights:
+        seen = _build_router_inputs(own)
         logits = self.routers[str(layer)](seen).float().permute(2, 0, 1)
         if not (self.training and self.teacher_dropout):
             return logits
         teachers, batch, _ = logits.shape
         dropped = torch.rand(teachers, batch, 1, device=logits.device) < self.teacher_dropout
-        return logits - _FAR * dropped
+        return logits - _DROPPED_OFFSET * dropped
 
-    def penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
-        return self.balance_weight * imbalance(weights, weights.sum(dim=0) > 0)
+    def compute_penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
+        return self.balance_weight * compute_imbalance(weights, weights.sum(dim=0) > 0)
 
 
-def _rows(own: KV) -> Float[Tensor, "batch seq width"]:
+def _build_router_inputs(own: KV) -> Float[Tensor, "batch seq width"]:
     """Keys and values of a token side by side, each scaled to unit spread over its width."""
     parts = (
         part.detach().masked_fill(~own.mask[:, None, :, None], 0).transpose(1, 2).flatten(2).float()
@@ -82,7 +84,7 @@ def _rows(own: KV) -> Float[Tensor, "batch seq width"]:
     return torch.cat([nn.functional.layer_norm(part, part.shape[2:]) for part in parts], dim=2)
 
 
-def _build(router: str, width: int, hidden: int, teachers: int) -> nn.Module:
+def _build_router(router: str, width: int, hidden: int, teachers: int) -> nn.Module:
     last = nn.Linear(width if router == "linear" else hidden, teachers)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

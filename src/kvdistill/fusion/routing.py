@@ -16,7 +16,9 @@ class Routing:
         self.sums: dict[str, Float[Tensor, "layers teachers"]] = {}
         self.counts: dict[str, Float[Tensor, " layers"]] = {}
 
-    def add(self, weights: Float[Tensor, "layers teachers batch"], tasks: Sequence[str]) -> None:
+    def add_batch(
+        self, weights: Float[Tensor, "layers teachers batch"], tasks: Sequence[str]
+    ) -> None:
         """Counts a batch in; `tasks` are its samples' in order."""
         weights = weights.detach().double().cpu()
         covered = (weights.sum(dim=1) > 0).double()
@@ -25,7 +27,7 @@ class Routing:
             self.sums[task] = self.sums.get(task, nothing[0]) + weights[:, :, index]
             self.counts[task] = self.counts.get(task, nothing[1]) + covered[:, index]
 
-    def table(self) -> dict[str, dict[str, dict[str, float]]]:
+    def to_table(self) -> dict[str, dict[str, dict[str, float]]]:
         """Task -> teacher -> layer -> mean weight; a layer without a valid token is left out."""
         return {
             task: {

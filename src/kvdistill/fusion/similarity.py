@@ -49,14 +49,18 @@ class Similarity(Fusion):
         self._measure, self.temperature, self.per = _METRICS[metric], temperature, per
 
     @torch.no_grad()
-    def logits(self, own: KV, targets: Sequence[KV], layer: int, progress: float) -> Weights:
-        similarity = torch.stack([self._similarity(own, target) for target in targets])
+    def compute_logits(
+        self, own: KV, targets: Sequence[KV], layer: int, progress: float
+    ) -> Weights:
+        similarity = torch.stack([self._compare(own, target) for target in targets])
         return similarity / self.temperature
 
-    def _similarity(self, own: KV, target: KV) -> Float[Tensor, "batch seq"]:
+    def _compare(self, own: KV, target: KV) -> Float[Tensor, "batch seq"]:
         mask = own.mask & target.mask
-        keys = self._measure(_rows(own.keys, mask), _rows(target.keys, mask))
-        values = self._measure(_rows(own.values, mask), _rows(target.values, mask))
+        keys = self._measure(_flatten_heads(own.keys, mask), _flatten_heads(target.keys, mask))
+        values = self._measure(
+            _flatten_heads(own.values, mask), _flatten_heads(target.values, mask)
+        )
         similarity = (keys + values) / 2
         if self.per == "token":
             return similarity
@@ -65,22 +69,22 @@ class Similarity(Fusion):
         return mean.expand_as(similarity)
 
 
-def _rows(
+def _flatten_heads(
     x: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"]
 ) -> Float[Tensor, "batch seq width"]:
     return x.float().masked_fill(~mask[:, None, :, None], 0).transpose(1, 2).flatten(2)
 
 
-def _cosine(
+def _cosine_similarity(
     own: Float[Tensor, "batch seq width"], target: Float[Tensor, "batch seq width"]
 ) -> Float[Tensor, "batch seq"]:
     return nn.functional.cosine_similarity(own, target, dim=2)
 
 
-def _dot(
+def _scaled_dot_product(
     own: Float[Tensor, "batch seq width"], target: Float[Tensor, "batch seq width"]
 ) -> Float[Tensor, "batch seq"]:
     return (own * target).sum(dim=2) / own.shape[2] ** 0.5
 
 
-_METRICS = {"cosine": _cosine, "dot": _dot}
+_METRICS = {"cosine": _cosine_similarity, "dot": _scaled_dot_product}

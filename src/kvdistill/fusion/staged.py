@@ -43,7 +43,7 @@ class Staged(Fusion):
         trained = [stage.lr_scale for stage in built.values() if stage.trains]
         self.trains, self.lr_scale = bool(trained), max(trained, default=1.0)
 
-    def stage(self, progress: float) -> Fusion:
+    def find_stage(self, progress: float) -> Fusion:
         """The fusion in force after this share of the steps."""
         names, end = [name for name, share in self.shares.items() if share > 0], 0.0
         for name in names[:-1]:
@@ -52,13 +52,15 @@ class Staged(Fusion):
                 return self.stages[name]  # type: ignore[return-value]
         return self.stages[names[-1]]  # type: ignore[return-value]
 
-    def logits(self, own: KV, targets: Sequence[KV], layer: int, progress: float) -> Weights:
-        logits = self.stage(progress).logits(own, targets, layer, progress)
-        return logits + self._idle(logits) if layer == self._first else logits
+    def compute_logits(
+        self, own: KV, targets: Sequence[KV], layer: int, progress: float
+    ) -> Weights:
+        logits = self.find_stage(progress).compute_logits(own, targets, layer, progress)
+        return logits + self._touch_every_weight(logits) if layer == self._first else logits
 
-    def penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
-        return self.stage(progress).penalty(weights, progress)
+    def compute_penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
+        return self.find_stage(progress).compute_penalty(weights, progress)
 
-    def _idle(self, like: Tensor) -> Tensor:
+    def _touch_every_weight(self, like: Tensor) -> Tensor:
         # DDP waits once a step for a gradient of every weight, also of stages that do not run.
         return 0.0 * sum((p.sum() for p in self.parameters()), start=like.new_zeros(()))

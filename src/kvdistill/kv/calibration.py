@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kvdistill.kv.moments import Moments
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 
 LayerMoments = dict[int, tuple[Moments, Moments]]
 """Student layer -> moments of (keys, values)."""
@@ -57,16 +57,16 @@ class Calibration:
         return cls(**parts)
 
 
-def one_side(moments: Moments, source: Source, index: int) -> Moments:
+def slice_teacher_layer(moments: Moments, source: LayerPair, index: int) -> Moments:
     """The moments of one of a source's teacher layers, out of those side by side."""
-    width = len(moments.x) // len(source.teachers)
+    width = len(moments.x) // len(source.teacher_layers)
     at = slice(index * width, (index + 1) * width)
     return Moments(
         moments.count, moments.x[at], moments.y, moments.xx[at, at], moments.xy[at], moments.yy
     )
 
 
-def spread(moments: Moments, weight: torch.Tensor) -> float:
+def compute_target_std(moments: Moments, weight: torch.Tensor) -> float:
     """Root mean square over the elements of `x @ weight`, centred."""
     w = weight.double()
     return float(((w * (moments.cov_xx @ w)).sum() / w.shape[1]).clamp(min=0).sqrt())

@@ -64,16 +64,16 @@ class Moments:
         return self.yy / self.count - torch.outer(self.y, self.y) / self.count**2
 
     @property
-    def swapped(self) -> "Moments":
+    def reverse(self) -> "Moments":
         """The same tokens with teacher and student exchanged: to fit the student's side."""
         return Moments(self.count, self.y, self.x, self.yy, self.xy.T, self.xx)
 
-    def projected(self, weight: Float[Tensor, "teacher_width target_width"]) -> "Moments":
+    def project_teacher(self, weight: Float[Tensor, "teacher_width target_width"]) -> "Moments":
         """The same tokens with the teacher's rows mapped: the moments of a target."""
         w = weight.detach().to(self.xx)
         return Moments(self.count, self.x @ w, self.y, w.T @ self.xx @ w, w.T @ self.xy, self.yy)
 
-    def ridge(self, penalty: float) -> Float[Tensor, "teacher_width student_width"]:
+    def fit_ridge(self, penalty: float) -> Float[Tensor, "teacher_width student_width"]:
         """The map that minimises E|y - x W|^2 + penalty * v * |W|^2, both sides centred.
 
         v is the mean variance of x, so that `penalty` has no unit. Raises UserError where the
@@ -89,7 +89,7 @@ class Moments:
         cov = cov + penalty * variance * torch.eye(len(cov)).to(cov)
         return torch.cholesky_solve(self.cov_xy, torch.linalg.cholesky(cov))
 
-    def r2(self, weight: Float[Tensor, "teacher_width student_width"]) -> float:
+    def r2_score(self, weight: Float[Tensor, "teacher_width student_width"]) -> float:
         """Share of the student's variance that `x @ weight` explains, both centred on these tokens.
 
         1 - E|y - x W|^2 / E|y|^2; negative when the map is worse than the mean.
@@ -101,7 +101,7 @@ class Moments:
 
 
 @dataclass
-class Agreement:
+class RunningR2:
     """Running R^2 of a student's K or V against its target, over the tokens of held-out rows.
 
     1 - E|own - target|^2 / E|target - mean target|^2: 1 where the student reproduces the target,
@@ -109,9 +109,9 @@ class Agreement:
     """
 
     count: float = 0.0
-    residual: float = 0.0
-    square: float = 0.0
-    total: Float[Tensor, "heads dim"] | None = None
+    residual_squares: float = 0.0
+    target_squares: float = 0.0
+    target_sum: Float[Tensor, "heads dim"] | None = None
 
     def add(
         self,
@@ -122,15 +122,15 @@ class Agreement:
         """Counts the tokens under the mask in."""
         own, target = (part.detach().double().transpose(1, 2)[mask].cpu() for part in (own, target))
         self.count += len(target)
-        self.residual += float((own - target).square().sum())
-        self.square += float(target.square().sum())
+        self.residual_squares += float((own - target).square().sum())
+        self.target_squares += float(target.square().sum())
         total = target.sum(dim=0)
-        self.total = total if self.total is None else self.total + total
+        self.target_sum = total if self.target_sum is None else self.target_sum + total
 
     @property
     def r2(self) -> float:
         """At most 1; negative when the student is further from the target than the mean is."""
-        if self.total is None or self.count < 2:
+        if self.target_sum is None or self.count < 2:
             raise ValueError("R^2 needs at least two tokens.")
-        variance = self.square - float(self.total.square().sum()) / self.count
-        return 1 - self.residual / variance
+        variance = self.target_squares - float(self.target_sum.square().sum()) / self.count
+        return 1 - self.residual_squares / variance

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kvdistill.kv.base import Kept, TeacherKV, Wanted
+from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest
 from kvdistill.types import Tokens
 
 Mixture = Float[Tensor, "batch most most"]
@@ -22,29 +22,29 @@ Mixture = Float[Tensor, "batch most most"]
 class Random(TeacherKV):
     """The same noise for a text in any batch, on any rank, in any epoch and after a resume."""
 
-    def __init__(self, wanted: Wanted, *, of: Callable[..., TeacherKV], seed: int) -> None:
+    def __init__(self, request: TeacherRequest, *, of: Callable[..., TeacherKV], seed: int) -> None:
         """`of` builds the source whose readings are drowned."""
-        self.inner, self.seed = of(wanted=wanted), seed
+        self.inner, self.seed = of(wanted=request), seed
         self.rotaries = self.inner.rotaries
 
-    def read(self, tokens: Tokens, ids: Sequence[str]) -> list[Kept]:
+    def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """Of the inner source only K and V are replaced."""
-        return [self.drowned(kept, tokens) for kept in self.inner.read(tokens, ids)]
+        return [self.replace_by_noise(kept, tokens) for kept in self.inner.read_kv(tokens, ids)]
 
-    def drowned(self, kept: Kept, tokens: Tokens) -> Kept:
+    def replace_by_noise(self, kept: CompressedKV, tokens: Tokens) -> CompressedKV:
         """Each text's rows, mixed among themselves."""
-        listed = kept.listed()
+        listed = kept.list_rows()
         batch, most = listed.shape
-        flat = mixed(kept.flat, listed, self.mixture(tokens, listed))
-        mine = torch.arange(batch, device=listed.device)[:, None] * most + kept.rank()
+        flat = mix_rows(kept.flat_kv, listed, self.draw_mixture(tokens, listed))
+        mine = torch.arange(batch, device=listed.device)[:, None] * most + kept.rank_tokens()
         return replace(
             kept,
             flat=flat,
-            rows=torch.where(kept.rows >= 0, mine, -1),
-            tokens=kept.tokens[listed.clamp(min=0)].flatten(),
+            rows=torch.where(kept.row_of_token >= 0, mine, -1),
+            tokens=kept.positions[listed.clamp(min=0)].flatten(),
         )
 
-    def mixture(self, tokens: Tokens, listed: Int[Tensor, "batch most"]) -> Mixture:
+    def draw_mixture(self, tokens: Tokens, listed: Int[Tensor, "batch most"]) -> Mixture:
         """Normal weights of variance 1 over the number of kept tokens; zero beyond them."""
         batch, most = listed.shape
         found = torch.zeros(batch, most, most)
@@ -57,7 +57,7 @@ class Random(TeacherKV):
         return found.to(listed.device)
 
 
-def mixed(
+def mix_rows(
     flat: Float[Tensor, "rows width"], listed: Int[Tensor, "batch most"], mixture: Mixture
 ) -> Float[Tensor, "new_rows width"]:
     """Mean of the text plus random sums of what its tokens add to it; text after text."""

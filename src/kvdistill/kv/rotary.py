@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from kvdistill.errors import ConfigError
 from kvdistill.models.capture import find_decoder
 
-STATIC = ("default", "linear", "llama3", "yarn")
+STATIC_ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 """Scalings whose frequencies do not depend on the text's length."""
 
 
@@ -54,21 +54,21 @@ class Rotary:
         return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1)
 
 
-STILL = Rotary(torch.zeros(0))
+NO_ROTATION = Rotary(torch.zeros(0))
 """Turns nothing: for comparisons that read no rotary module."""
 
 
-def rotaries(model: nn.Module, layers: Sequence[int]) -> dict[int, Rotary]:
+def read_rotaries(model: nn.Module, layers: Sequence[int]) -> dict[int, Rotary]:
     """Each layer's rotary, as the model's own module computes it.
 
     Raises ConfigError for a layer without rotary embedding and for kinds that this operator
     cannot reproduce (frequencies that depend on the length, interleaved pairs).
     """
     body = find_decoder(model)
-    return {layer: _of(body, layer) for layer in layers}
+    return {layer: _read_rotary(body, layer) for layer in layers}
 
 
-def _of(body: Any, layer: int) -> Rotary:
+def _read_rotary(body: Any, layer: int) -> Rotary:
     attention: Any = body.layers[layer].self_attn
     module: Any = body.rotary_emb
     name = type(body).__name__
@@ -81,20 +81,20 @@ def _of(body: Any, layer: int) -> Rotary:
     if isinstance(kind, dict):  # Gemma 3: one set of frequencies a kind of layer
         prefix = f"{attention.layer_type}_"
         kind = kind[attention.layer_type]
-    if kind not in STATIC:
+    if kind not in STATIC_ROPE_TYPES:
         raise ConfigError(
             f"{name} scales its rotary embedding by {kind!r}, whose frequencies depend on the "
-            f"text; supported are {', '.join(STATIC)}. Use position=none."
+            f"text; supported are {', '.join(STATIC_ROPE_TYPES)}. Use position=none."
         )
     rotary = Rotary(
         getattr(module, f"{prefix}inv_freq").detach().float(),
         float(getattr(module, f"{prefix}attention_scaling")),
     )
-    _check(rotary, attention, name)
+    _check_half_split(rotary, attention, name)
     return rotary
 
 
-def _check(rotary: Rotary, attention: nn.Module, name: str) -> None:
+def _check_half_split(rotary: Rotary, attention: nn.Module, name: str) -> None:
     """Compares one turn with the model's own function: interleaved pairs would differ."""
     apply: Any = getattr(sys.modules[type(attention).__module__], "apply_rotary_pos_emb", None)
     inv_freq = rotary.inv_freq.cpu()

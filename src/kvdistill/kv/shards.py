@@ -22,9 +22,9 @@ from kvdistill.errors import ConfigError
 from kvdistill.files import read_json, sha256, write_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
-LEVELS = 127
+INT8_LEVELS = 127
 SHARD_BYTES = 64 * 2**20
-LEDGER = "shards.json"
+SHARD_INDEX = "shards.json"
 """While a store is built: the shards that stand, and what they are made of."""
 
 
@@ -43,7 +43,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Coded:
+class QuantisedRows:
     """Rows as they are stored, and what turns them back into numbers."""
 
     rows: Tensor
@@ -51,7 +51,7 @@ class Coded:
     scale: Float[Tensor, " columns"] | None = None
 
     @classmethod
-    def of(cls, rows: Float[Tensor, "kept columns"], dtype: str) -> "Coded":
+    def quantise(cls, rows: Float[Tensor, "kept columns"], dtype: str) -> "QuantisedRows":
         """The rows in fewer bits. See `error` for what is lost."""
         rows = rows.float()
         if dtype == "float32":
@@ -61,17 +61,19 @@ class Coded:
         if dtype == "bfloat16":
             return cls(rest.bfloat16(), mean)
         # A column that does not vary has any scale.
-        scale = (rest.abs().amax(dim=0) / LEVELS).clamp(min=torch.finfo(torch.float32).tiny)
-        return cls((rest / scale).round().clamp(-LEVELS, LEVELS).to(torch.int8), mean, scale)
+        scale = (rest.abs().amax(dim=0) / INT8_LEVELS).clamp(min=torch.finfo(torch.float32).tiny)
+        return cls(
+            (rest / scale).round().clamp(-INT8_LEVELS, INT8_LEVELS).to(torch.int8), mean, scale
+        )
 
-    def numbers(self, at: Int[Tensor, " some"]) -> Float[Tensor, "some columns"]:
+    def dequantise(self, at: Int[Tensor, " some"]) -> Float[Tensor, "some columns"]:
         """These rows in float32."""
         rows = self.rows.index_select(0, at).float()
         if self.scale is not None:
             rows.mul_(self.scale)
         return rows if self.mean is None else rows.add_(self.mean)
 
-    def error(self, at: Int[Tensor, " some"]) -> Float[Tensor, "some columns"]:
+    def bound_error(self, at: Int[Tensor, " some"]) -> Float[Tensor, "some columns"]:
         """How far each number may be from the teacher's: the rounding of its coding.
 
         Half a scale for int8, half a unit in the last of bfloat16's 8 bits of what is left without
@@ -97,38 +99,44 @@ class Coded:
 
 
 @dataclass
-class Ledger:
+class ShardIndex:
     """Which shards of an unfinished store stand; one that is not as it was written is not."""
 
     folder: Path
-    prints: Mapping[str, str]
+    fingerprints: Mapping[str, str]
 
     def __post_init__(self) -> None:
         """Shards that are made of anything else are thrown away."""
         for part in self.folder.glob(".*.part"):
             part.unlink()
-        path = self.folder / LEDGER
+        path = self.folder / SHARD_INDEX
         found = read_json(path) if path.is_file() else {"prints": {}, "shards": {}}
-        self.shards: dict[str, str] = found["shards"] if found["prints"] == self.prints else {}
+        self.shards: dict[str, str] = (
+            found["shards"] if found["prints"] == self.fingerprints else {}
+        )
         for shard in self.folder.glob("shard-*.safetensors"):
             if shard.name not in self.shards:
                 shard.unlink()
 
-    def stands(self, number: int) -> bool:
+    def has_shard(self, number: int) -> bool:
         """Whether the shard is there, to the byte."""
         path = shard_path(self.folder, number)
         return path.is_file() and self.shards.get(path.name) == sha256(path)
 
-    def add(self, number: int, coded: Coded, tokens: Int[Tensor, "kept groups"]) -> None:
+    def add_shard(
+        self, number: int, coded: QuantisedRows, tokens: Int[Tensor, "kept groups"]
+    ) -> None:
         """Writes a shard, then says so."""
         path = shard_path(self.folder, number)
         coded.save(path, tokens)
         self.shards[path.name] = sha256(path)
-        write_json(self.folder / LEDGER, {"prints": dict(self.prints), "shards": self.shards})
+        write_json(
+            self.folder / SHARD_INDEX, {"prints": dict(self.fingerprints), "shards": self.shards}
+        )
 
-    def close(self) -> None:
+    def delete(self) -> None:
         """The manifest takes over."""
-        (self.folder / LEDGER).unlink()
+        (self.folder / SHARD_INDEX).unlink()
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -136,7 +144,7 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.safetensors"
 
 
-def signatures(ids: Int[Tensor, "batch seq"], mask: Tensor) -> Int[Tensor, " batch"]:
+def hash_token_ids(ids: Int[Tensor, "batch seq"], mask: Tensor) -> Int[Tensor, " batch"]:
     """A 64-bit hash of each text's tokens and their places, whatever the padding."""
     ids, mask = ids.cpu(), mask.cpu()
     x = (ids * 65_537 + torch.arange(ids.shape[1]) + 1) * -7046029254386353131

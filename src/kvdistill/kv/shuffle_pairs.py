@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 
-def partners(ids: Sequence[str]) -> tuple[list[int], Bool[Tensor, " batch"]]:
+def choose_partners(ids: Sequence[str]) -> tuple[list[int], Bool[Tensor, " batch"]]:
     """The next text, in a circle, of another row; and whether there is one.
 
     `ids` are `row:style`: two styles of a row ask and answer the same, so are no control. A text

@@ -14,8 +14,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from kvdistill.errors import UserError
-from kvdistill.kv.base import Kept, TeacherKV, Wanted
-from kvdistill.kv.shuffle_pairs import partners
+from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest
+from kvdistill.kv.shuffle_pairs import choose_partners
 from kvdistill.types import Tokens
 
 
@@ -25,14 +25,14 @@ class Shuffled(TeacherKV):
     So the student is compared at the tokens of the true arm, as far as the other text reaches.
     """
 
-    least_texts: ClassVar[int] = 2
+    min_texts: ClassVar[int] = 2
 
-    def __init__(self, wanted: Wanted, *, of: Callable[..., TeacherKV]) -> None:
+    def __init__(self, request: TeacherRequest, *, of: Callable[..., TeacherKV]) -> None:
         """`of` builds the source whose readings are exchanged."""
-        self.inner = of(wanted=wanted)
+        self.inner = of(wanted=request)
         self.rotaries = self.inner.rotaries
 
-    def read(self, tokens: Tokens, ids: Sequence[str]) -> list[Kept]:
+    def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """A text that only other styles of its own row stand beside is masked.
 
         Raises UserError for a micro-batch of one text.
@@ -42,13 +42,15 @@ class Shuffled(TeacherKV):
                 "source=shuffled needs another text in each micro-batch. Set budget.batch_size to "
                 "2 or more."
             )
-        others, paired = partners(ids)
-        return [exchanged(kept, others, paired) for kept in self.inner.read(tokens, ids)]
+        others, paired = choose_partners(ids)
+        return [swap_texts(kept, others, paired) for kept in self.inner.read_kv(tokens, ids)]
 
 
-def exchanged(kept: Kept, others: list[int], paired: Bool[Tensor, " batch"]) -> Kept:
+def swap_texts(
+    kept: CompressedKV, others: list[int], paired: Bool[Tensor, " batch"]
+) -> CompressedKV:
     """The same rows, each text's standing for its partner's tokens."""
-    theirs, rank = kept.listed()[others], kept.rank()
-    there = (kept.rows >= 0) & (rank < theirs.shape[1]) & paired.to(rank.device)[:, None]
+    theirs, rank = kept.list_rows()[others], kept.rank_tokens()
+    there = (kept.row_of_token >= 0) & (rank < theirs.shape[1]) & paired.to(rank.device)[:, None]
     rows = theirs.gather(1, rank.clamp(max=theirs.shape[1] - 1))
     return replace(kept, rows=torch.where(there, rows, -1))

@@ -18,50 +18,50 @@ from torch import Tensor
 
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.files import read_json
-from kvdistill.kv.base import Kept, TeacherKV, Wanted
-from kvdistill.kv.rotary import STILL, Rotary
-from kvdistill.kv.shards import Coded, Stored, shard_path, signatures
-from kvdistill.layers.base import Source
+from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest
+from kvdistill.kv.rotary import NO_ROTATION, Rotary
+from kvdistill.kv.shards import QuantisedRows, Stored, hash_token_ids, shard_path
+from kvdistill.layers.base import LayerPair
 from kvdistill.types import Tokens
 
-FACTS = "store.json"
-INDEX = "index.safetensors"
+STORE_FILE = "store.json"
+INDEX_FILE = "index.safetensors"
 
 
 class Store(TeacherKV):
     """Opens a store and refuses one that was made of anything but what the run wants."""
 
-    def __init__(self, wanted: Wanted, *, stored: Stored) -> None:
+    def __init__(self, request: TeacherRequest, *, stored: Stored) -> None:
         """Reads the index alone. Raises ArtifactError naming what differs.
 
         `stored` has named the folder; what it holds is told by `wanted.prints`.
         """
-        assert wanted.store is not None, "plan/graph.py gives a stored source its folder"
-        self.folder = wanted.store
-        facts = read_json(self.folder / FACTS)
-        refuse(self.folder, facts["prints"], wanted.prints)
+        assert request.store_folder is not None, "plan/graph.py gives a stored source its folder"
+        self.folder = request.store_folder
+        facts = read_json(self.folder / STORE_FILE)
+        check_fingerprints(self.folder, facts["prints"], request.fingerprints)
         self.heads: int = facts["heads"]
-        self.groups = [Group.of(node, wanted) for node in facts["groups"]]
-        self.index = load_file(self.folder / INDEX)
+        self.groups = [LayerGroup.from_json(node, request) for node in facts["groups"]]
+        self.index = load_file(self.folder / INDEX_FILE)
         self.numbers = {text: number for number, text in enumerate(facts["texts"])}
-        self.shards: dict[int, Shard] = {}
-        self.rotaries = self.turning(wanted, facts["unturned"])
+        self.shards: dict[int, MappedShard] = {}
+        self.rotaries = self.load_rotaries(request, facts["unturned"])
 
-    def turning(self, wanted: Wanted, why_not: str | None) -> dict[int, Rotary]:
+    def load_rotaries(self, wanted: TeacherRequest, why_not: str | None) -> dict[int, Rotary]:
         """The teacher's rotary as it was when the store was built, where position turns keys."""
-        if not wanted.rotary:
-            return dict.fromkeys(wanted.layers, STILL)
+        if not wanted.needs_rotary:
+            return dict.fromkeys(wanted.teacher_layers, NO_ROTATION)
         if why_not is not None:
             raise ConfigError(why_not)
         frequencies, scaling = self.index["inv_freq"], self.index["attention_scaling"]
         turns = [Rotary(f, float(s)) for f, s in zip(frequencies, scaling, strict=True)]
-        return dict(zip(wanted.layers, turns, strict=True))
+        return dict(zip(wanted.teacher_layers, turns, strict=True))
 
     @torch.no_grad()
-    def read(self, tokens: Tokens, ids: Sequence[str]) -> list[Kept]:
+    def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """Gathers the texts' rows. Raises ArtifactError for a text that is not stored as it is."""
-        numbers = self.located(tokens, ids)
-        flat, at, sample = self.gathered(numbers)
+        numbers = self.find_texts(tokens, ids)
+        flat, at, sample = self.gather_rows(numbers)
         flat, device = flat.to(tokens.ids.device), tokens.ids.device
         rows = torch.arange(len(flat))
         kept = []
@@ -69,18 +69,18 @@ class Store(TeacherKV):
             table = torch.full(tokens.ids.shape, -1)
             table[sample, at[:, number]] = rows
             kept.append(
-                Kept(
-                    sources=group.sources,
-                    layers=group.layers,
-                    flat=flat if len(self.groups) == 1 else flat[:, group.columns],
-                    rows=table.to(device),
-                    tokens=at[:, number].to(device),
+                CompressedKV(
+                    layer_pairs=group.layer_pairs,
+                    teacher_layers=group.teacher_layers,
+                    flat_kv=flat if len(self.groups) == 1 else flat[:, group.columns],
+                    row_of_token=table.to(device),
+                    positions=at[:, number].to(device),
                     heads=self.heads,
                 )
             )
         return kept
 
-    def located(self, tokens: Tokens, ids: Sequence[str]) -> Int[Tensor, " batch"]:
+    def find_texts(self, tokens: Tokens, ids: Sequence[str]) -> Int[Tensor, " batch"]:
         """The number of each text, if it is stored and was read as it is read now."""
         missing = [text for text in ids if text not in self.numbers]
         if missing:
@@ -89,7 +89,7 @@ class Store(TeacherKV):
                 f"train and the validation texts. Use source=online for other texts."
             )
         numbers = torch.tensor([self.numbers[text] for text in ids])
-        wrong = signatures(tokens.ids, tokens.mask) != self.index["signature"][numbers]
+        wrong = hash_token_ids(tokens.ids, tokens.mask) != self.index["signature"][numbers]
         if bool(wrong.any()):
             raise ArtifactError(
                 f"text {ids[int(wrong.long().argmax())]} has other teacher tokens than when "
@@ -97,7 +97,7 @@ class Store(TeacherKV):
             )
         return numbers
 
-    def gathered(
+    def gather_rows(
         self, numbers: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "rows columns"], Int[Tensor, "rows groups"], Int[Tensor, " rows"]]:
         """(rows, their tokens' positions, their texts' places), in whichever order they lie."""
@@ -109,9 +109,9 @@ class Store(TeacherKV):
             count, start = self.index["count"][mine], self.index["start"][mine]
             first = (start - (count.cumsum(0) - count)).repeat_interleave(count)
             at = first + torch.arange(len(first))
-            opened = self.shard(number)
+            opened = self.open_shard(number)
             parts.append(
-                (opened.coded.numbers(at), opened.tokens[at].long(),
+                (opened.coded.dequantise(at), opened.tokens[at].long(),
                  sample.repeat_interleave(count))
             )  # fmt: skip
         if len(parts) == 1:
@@ -119,30 +119,32 @@ class Store(TeacherKV):
         rows, tokens, samples = (torch.cat(column) for column in zip(*parts, strict=True))
         return rows, tokens, samples
 
-    def shard(self, number: int) -> "Shard":
+    def open_shard(self, number: int) -> "MappedShard":
         """The shard, mapped into memory at its first use."""
         if number not in self.shards:
-            self.shards[number] = Shard(shard_path(self.folder, number))
+            self.shards[number] = MappedShard(shard_path(self.folder, number))
         return self.shards[number]
 
 
 @dataclass(frozen=True)
-class Group:
+class LayerGroup:
     """Student layers whose kept tokens are the same, and where a row holds their teacher layers."""
 
-    sources: list[Source]
-    layers: list[int]
+    layer_pairs: list[LayerPair]
+    teacher_layers: list[int]
     columns: slice
 
     @classmethod
-    def of(cls, node: Mapping[str, Any], wanted: Wanted) -> "Group":
+    def from_json(cls, node: Mapping[str, Any], wanted: TeacherRequest) -> "LayerGroup":
         """From what the store says of itself."""
-        sources = [source for source in wanted.sources if source.student in node["students"]]
+        sources = [
+            source for source in wanted.layer_pairs if source.student_layer in node["students"]
+        ]
         return cls(sources, list(node["layers"]), slice(*node["columns"]))
 
 
 @dataclass
-class Shard:
+class MappedShard:
     """A shard's tensors, mapped: pages are read when they are needed and given back freely."""
 
     path: Path
@@ -153,15 +155,17 @@ class Shard:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
     @cached_property
-    def coded(self) -> Coded:
-        return Coded(self.tensors["rows"], self.tensors.get("mean"), self.tensors.get("scale"))
+    def coded(self) -> QuantisedRows:
+        return QuantisedRows(
+            self.tensors["rows"], self.tensors.get("mean"), self.tensors.get("scale")
+        )
 
     @property
     def tokens(self) -> Int[Tensor, "kept groups"]:
         return self.tensors["tokens"]
 
 
-def refuse(folder: Path, made_of: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+def check_fingerprints(folder: Path, made_of: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     """Raises ArtifactError naming what the store was made of and the run does not want."""
     for name, value in wanted.items():
         if made_of.get(name) != value:

@@ -20,14 +20,14 @@ class Anchors(LayerMap):
     """Student layer to teacher layer, at least two: {0: 0, 14: 28}, or "0:0, 14:28"."""
 
     def __post_init__(self) -> None:
-        if len(self.pairs) < 2:
+        if len(self.anchor_map) < 2:
             raise ConfigError(
                 f"layers.map.anchors={self.anchors} must name at least two student layers and "
                 f"their teacher layers. Write for example {{0: 0, 14: 28}}."
             )
 
     @property
-    def pairs(self) -> dict[int, int]:
+    def anchor_map(self) -> dict[int, int]:
         """Student layer to teacher layer, in the order of the student; empty if unreadable."""
         text = str(self.anchors)
         if isinstance(self.anchors, Mapping):
@@ -38,8 +38,8 @@ class Anchors(LayerMap):
         items = (item.split(":") for item in text.split(","))
         return dict(sorted((int(student), int(teacher)) for student, teacher in items))
 
-    def position(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
-        pairs = self.pairs
+    def map_layer(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
+        pairs = self.anchor_map
         students = list(pairs)
         # The segment that holds the layer; the first and last segments run on beyond the ends.
         left = min(max(bisect_right(students, layer) - 1, 0), len(students) - 2)

@@ -7,10 +7,10 @@ from kvdistill.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Source:
+class LayerPair:
     """Where one student layer's target comes from: `(1 - weight) * low + weight * high`."""
 
-    student: int
+    student_layer: int
     low: int
     high: int
     """Equal to `low` when the weight is 0."""
@@ -18,7 +18,7 @@ class Source:
     """In [0, 1)."""
 
     @property
-    def teachers(self) -> tuple[int, ...]:
+    def teacher_layers(self) -> tuple[int, ...]:
         """The one or two teacher layers it reads."""
         return (self.low,) if self.low == self.high else (self.low, self.high)
 
@@ -28,16 +28,16 @@ class LayerMap(ABC):
     """Sends a student layer to a (possibly fractional) teacher layer."""
 
     @abstractmethod
-    def position(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
+    def map_layer(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
         """The teacher layer for a student layer; refused by the caller outside the teacher."""
 
     def __call__(
         self, selected: tuple[int, ...], *, student_layers: int, teacher_layers: int
-    ) -> list[Source]:
+    ) -> list[LayerPair]:
         """One source a selected student layer, in order."""
         sources = []
         for layer in selected:
-            at = self.position(layer, student_layers=student_layers, teacher_layers=teacher_layers)
+            at = self.map_layer(layer, student_layers=student_layers, teacher_layers=teacher_layers)
             if not 0 <= at <= teacher_layers - 1:
                 raise ConfigError(
                     f"layers.map sends student layer {layer} to teacher layer {at:g}, but the "
@@ -45,11 +45,11 @@ class LayerMap(ABC):
                     f"Choose another layers.map or layers.range."
                 )
             low, weight = int(at), at - int(at)
-            sources.append(Source(layer, low, low + 1 if weight > 0 else low, weight))
+            sources.append(LayerPair(layer, low, low + 1 if weight > 0 else low, weight))
         return sources
 
 
-def proportional(layer: int, *, student_layers: int, teacher_layers: int) -> float:
+def map_proportionally(layer: int, *, student_layers: int, teacher_layers: int) -> float:
     """The teacher layer at the same relative depth, both endpoints kept: l (L_t - 1) / (L_s - 1).
 
     A student of one layer has both endpoints at once; it gets the teacher's last.

@@ -5,15 +5,15 @@ from typing import Any
 
 from kvdistill.config.build import build_node
 from kvdistill.geometry import Geometry
-from kvdistill.layers.base import Source
-from kvdistill.layers.select import select
+from kvdistill.layers.base import LayerPair
+from kvdistill.layers.select import select_layers
 
 
-def mapped(config: Mapping[str, Any], teacher: Geometry) -> list[Source]:
+def pair_layers(config: Mapping[str, Any], teacher: Geometry) -> list[LayerPair]:
     """The sources of the student layers that `layers` names, in a teacher of this geometry."""
     depth = Geometry.from_node(config["student"]).layers
-    found: list[Source] = build_node("layers.map", config["layers"]["map"])(
-        select(config["layers"]["range"], depth),
+    found: list[LayerPair] = build_node("layers.map", config["layers"]["map"])(
+        select_layers(config["layers"]["range"], depth),
         student_layers=depth,
         teacher_layers=teacher.layers,
     )

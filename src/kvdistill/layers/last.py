@@ -12,5 +12,5 @@ from kvdistill.layers.base import LayerMap
 class Last(LayerMap):
     """Sends layer l to l + L_t - L_s; a teacher shallower than the student is refused."""
 
-    def position(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
+    def map_layer(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
         return float(layer + teacher_layers - student_layers)

@@ -3,13 +3,13 @@
 import math
 from dataclasses import dataclass
 
-from kvdistill.layers.base import LayerMap, proportional
+from kvdistill.layers.base import LayerMap, map_proportionally
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nearest(LayerMap):
     """Rounds the proportional map to a whole layer, halves up."""
 
-    def position(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
-        at = proportional(layer, student_layers=student_layers, teacher_layers=teacher_layers)
+    def map_layer(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
+        at = map_proportionally(layer, student_layers=student_layers, teacher_layers=teacher_layers)
         return float(math.floor(at + 0.5))

@@ -12,13 +12,13 @@ _FORMS = (
 )
 
 
-def select(range: str | int, layers: int) -> tuple[int, ...]:
+def select_layers(layer_range: str | int, layers: int) -> tuple[int, ...]:
     """The student layers that `layers.range` names, for a student of `layers` layers.
 
     "all"; "0-12", half-open; "0/28-12/28", fractions of the depth, rounded (halves up) to the
     student's layers and never empty. Raises ConfigError for anything else, a lone number included.
     """
-    text = str(range).replace(" ", "")
+    text = str(layer_range).replace(" ", "")
     if text == "all":
         return tuple(builtins.range(0, layers))
     if match := re.fullmatch(r"(\d+)-(\d+)", text):
@@ -36,12 +36,12 @@ def select(range: str | int, layers: int) -> tuple[int, ...]:
                 f"layers.range={text} must rise, from 0 up to 1 of the student's depth "
                 f"({layers} layers). {_FORMS}"
             )
-        start = min(_rounded(low * layers), layers - 1)
-        return tuple(builtins.range(start, max(_rounded(high * layers), start + 1)))
+        start = min(_round_half_up(low * layers), layers - 1)
+        return tuple(builtins.range(start, max(_round_half_up(high * layers), start + 1)))
     raise ConfigError(
-        f"layers.range={range} is not a range of the student's {layers} layers. {_FORMS}"
+        f"layers.range={layer_range} is not a range of the student's {layers} layers. {_FORMS}"
     )
 
 
-def _rounded(x: Fraction) -> int:
+def _round_half_up(x: Fraction) -> int:
     return math.floor(x + Fraction(1, 2))

@@ -26,7 +26,7 @@ class Distance(ABC):
         """
 
 
-def residual(
+def compute_residual(
     own: Float[Tensor, "batch heads seq dim"],
     target: Float[Tensor, "batch heads seq dim"],
     mask: Bool[Tensor, "batch seq"],
@@ -37,7 +37,7 @@ def residual(
     return (own.float() - target.float()).masked_fill(~mask[:, None, :, None], 0) / scale
 
 
-def element_mean(
+def average_elements(
     x: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"]
 ) -> Float[Tensor, " batch"]:
     """Mean over the valid elements of each sample, of an x that is zero under the mask."""

@@ -43,7 +43,7 @@ class GradientNorm(Balance):
     ) -> Float[Tensor, ""]:
         if step % self.every == 0:
             ours, theirs = distributed.all_reduce_mean(
-                torch.stack([norm(ce, shared), norm(kv, shared)])
+                torch.stack([measure_gradient_norm(ce, shared), measure_gradient_norm(kv, shared)])
             )
             # A batch that no teacher covers pulls on nothing, and says nothing of the ratio.
             if theirs > 0:
@@ -54,7 +54,9 @@ class GradientNorm(Balance):
         return self.factor.clone()
 
 
-def norm(loss: Float[Tensor, ""], weights: Sequence[nn.Parameter]) -> Float[Tensor, ""]:
+def measure_gradient_norm(
+    loss: Float[Tensor, ""], weights: Sequence[nn.Parameter]
+) -> Float[Tensor, ""]:
     """Euclidean norm of the loss's gradient; leaves the graph and every `.grad` as they were."""
     slopes = torch.autograd.grad(loss, list(weights), retain_graph=True, allow_unused=True)
     squares = [slope.float().square().sum() for slope in slopes if slope is not None]

@@ -28,18 +28,20 @@ class Gram(Distance):
         scale: Float[Tensor, ""],
     ) -> Float[Tensor, " batch"]:
         with torch.autocast(own.device.type, enabled=False):
-            x, y = (_rows(part, mask, scale) for part in (own, target))
+            x, y = (_scale_rows(part, mask, scale) for part in (own, target))
             # X X^T - Y Y^T = (D P^T + P D^T) / 2 for D = X - Y, P = X + Y. Its squared norm needs
             # only width x width products, never tokens x tokens, and is exactly 0 where D is.
             off, both = x - y, x + y
-            straight = (_product(off, off) * _product(both, both)).sum(dim=(1, 2))
-            cross = _product(both, off)
+            straight = (
+                _multiply_across_tokens(off, off) * _multiply_across_tokens(both, both)
+            ).sum(dim=(1, 2))
+            cross = _multiply_across_tokens(both, off)
             crossed = (cross * cross.mT).sum(dim=(1, 2))
         pairs = mask.sum(dim=1).clamp(min=1).square()
         return (straight + crossed) / 2 / pairs
 
 
-def _rows(
+def _scale_rows(
     x: Float[Tensor, "batch heads seq dim"],
     mask: Bool[Tensor, "batch seq"],
     scale: Float[Tensor, ""],
@@ -49,7 +51,7 @@ def _rows(
     return rows / (scale * rows.shape[2] ** 0.5)
 
 
-def _product(
+def _multiply_across_tokens(
     a: Float[Tensor, "batch seq width"], b: Float[Tensor, "batch seq width"]
 ) -> Float[Tensor, "batch width width"]:
     return a.mT @ b

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kvdistill.loss.base import Distance, element_mean, residual
+from kvdistill.loss.base import Distance, average_elements, compute_residual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,4 +19,4 @@ class MSE(Distance):
         mask: Bool[Tensor, "batch seq"],
         scale: Float[Tensor, ""],
     ) -> Float[Tensor, " batch"]:
-        return element_mean(residual(own, target, mask, scale).square(), mask)
+        return average_elements(compute_residual(own, target, mask, scale).square(), mask)

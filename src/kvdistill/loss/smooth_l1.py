@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
-from kvdistill.loss.base import Distance, element_mean, residual
+from kvdistill.loss.base import Distance, average_elements, compute_residual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class SmoothL1(Distance):
         mask: Bool[Tensor, "batch seq"],
         scale: Float[Tensor, ""],
     ) -> Float[Tensor, " batch"]:
-        off = residual(own, target, mask, scale)
+        off = compute_residual(own, target, mask, scale)
         zero = off.new_zeros(()).expand_as(off)
         bent = nn.functional.smooth_l1_loss(off, zero, reduction="none", beta=self.beta)
-        return element_mean(bent, mask)
+        return average_elements(bent, mask)

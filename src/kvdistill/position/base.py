@@ -19,14 +19,14 @@ class Position:
     needs_rotary: ClassVar[bool] = False
     """Whether it turns keys, so that both models must have a rotary embedding it can reproduce."""
 
-    def source(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_source(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """Either model's keys at its own tokens, before anything else; `rotary` is that model's."""
         return keys
 
-    def target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """The aligned and projected target at the student's tokens; `rotary` is the student's."""
         return keys
 
-    def own(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_student(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """The student's keys, centred, as they are compared; `rotary` is the student's."""
         return keys

@@ -27,14 +27,14 @@ class Rephase(Position):
                 f"Use 1.0 for the student's own positions or position=none."
             )
 
-    def target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """The student's frequencies at stretched positions."""
-        return _phase(rotary).rotate(keys, positions * self.rope_scaling_factor)
+        return _without_scaling(rotary).rotate(keys, positions * self.rope_scaling_factor)
 
-    def own(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_student(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """The student's frequencies at its own positions."""
-        return _phase(rotary).rotate(keys, positions)
+        return _without_scaling(rotary).rotate(keys, positions)
 
 
-def _phase(rotary: Rotary) -> Rotary:
+def _without_scaling(rotary: Rotary) -> Rotary:
     return replace(rotary, attention_scaling=1.0)

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.kv.moments import Moments
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 from kvdistill.types import KV
 
-Pair = tuple[int, int]
+MapId = tuple[int, int]
 """(student layer, teacher layer)."""
 
 
@@ -39,19 +39,21 @@ class Projection(nn.Module, ABC):
     """Factor on the learning rate for its weights."""
 
     @abstractmethod
-    def __init__(self, *, student: Geometry, teacher: Geometry, sources: Sequence[Source]) -> None:
+    def __init__(
+        self, *, student: Geometry, teacher: Geometry, layer_pairs: Sequence[LayerPair]
+    ) -> None:
         """Raises ConfigError if the geometries do not fit this projection."""
         super().__init__()
 
     @abstractmethod
-    def fit(self, moments: Mapping[Pair, tuple[Moments, Moments]]) -> None:
+    def fit(self, moments: Mapping[MapId, tuple[Moments, Moments]]) -> None:
         """Sets the maps from the (keys, values) moments of every pair."""
 
     @abstractmethod
-    def target(self, kv: KV, pair: Pair) -> KV:
+    def project_teacher(self, kv: KV, map_id: MapId) -> KV:
         """The teacher's centred K and V of one layer, in the space of comparison."""
 
-    def own(self, kv: KV, pair: Pair) -> KV:
+    def project_student(self, kv: KV, map_id: MapId) -> KV:
         """The student's centred K and V in the space of comparison: its own, unless projected."""
         return kv
 
@@ -62,38 +64,42 @@ class ClosedForm(Projection):
     keys: Float[Tensor, "pairs teacher_width student_width"]
     values: Float[Tensor, "pairs teacher_width student_width"]
 
-    def __init__(self, *, student: Geometry, teacher: Geometry, sources: Sequence[Source]) -> None:
-        super().__init__(student=student, teacher=teacher, sources=sources)
+    def __init__(
+        self, *, student: Geometry, teacher: Geometry, layer_pairs: Sequence[LayerPair]
+    ) -> None:
+        super().__init__(student=student, teacher=teacher, layer_pairs=layer_pairs)
         self._heads = student.kv_heads
-        self._index = {pair: i for i, pair in enumerate(pairs(sources))}
+        self._index = {pair: i for i, pair in enumerate(list_map_ids(layer_pairs))}
         shape = (len(self._index), teacher.kv_width, student.kv_width)
         self.register_buffer("keys", torch.full(shape, torch.nan))
         self.register_buffer("values", torch.full(shape, torch.nan))
 
     @abstractmethod
-    def solve(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
+    def solve_map(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
         """The map of one pair's keys or values."""
 
-    def fit(self, moments: Mapping[Pair, tuple[Moments, Moments]]) -> None:
+    def fit(self, moments: Mapping[MapId, tuple[Moments, Moments]]) -> None:
         for pair, i in self._index.items():
             for maps, seen in zip((self.keys, self.values), moments[pair], strict=True):
-                maps[i] = self.solve(seen)
+                maps[i] = self.solve_map(seen)
 
-    def target(self, kv: KV, pair: Pair) -> KV:
-        i = self._index[pair]
+    def project_teacher(self, kv: KV, map_id: MapId) -> KV:
+        i = self._index[map_id]
         return KV(
-            across_heads(kv.keys, self.keys[i], self._heads),
-            across_heads(kv.values, self.values[i], self._heads),
+            map_across_heads(kv.keys, self.keys[i], self._heads),
+            map_across_heads(kv.values, self.values[i], self._heads),
             kv.mask,
         )
 
 
-def pairs(sources: Sequence[Source]) -> list[Pair]:
+def list_map_ids(layer_pairs: Sequence[LayerPair]) -> list[MapId]:
     """Every (student layer, teacher layer) that the sources read, each once, in order."""
-    return [(source.student, layer) for source in sources for layer in source.teachers]
+    return [
+        (source.student_layer, layer) for source in layer_pairs for layer in source.teacher_layers
+    ]
 
 
-def across_heads(
+def map_across_heads(
     x: Float[Tensor, "batch heads seq dim"],
     weight: Float[Tensor, "width out_width"],
     out_heads: int,
@@ -103,13 +109,13 @@ def across_heads(
     return (flat @ weight).unflatten(2, (out_heads, -1)).transpose(1, 2)
 
 
-def masked(kv: KV) -> KV:
+def zero_padding(kv: KV) -> KV:
     """Zeros under the mask: where a map is trained, what lies there would reach its gradient."""
     hidden = ~kv.mask[:, None, :, None]
     return KV(kv.keys.masked_fill(hidden, 0), kv.values.masked_fill(hidden, 0), kv.mask)
 
 
-def check_space(projections: Mapping[str, Projection]) -> None:
+def check_shared_space(projections: Mapping[str, Projection]) -> None:
     """Raises ConfigError where several teachers would be fused in spaces of their own."""
     if len(projections) > 1 and not all(p.in_student_space for p in projections.values()):
         raise ConfigError(

@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.kv.moments import Moments
-from kvdistill.layers.base import Source
-from kvdistill.projection.base import Pair, Projection
+from kvdistill.layers.base import LayerPair
+from kvdistill.projection.base import MapId, Projection
 from kvdistill.types import KV
 
 
 class Identity(Projection):
     """Leaves K and V alone."""
 
-    def __init__(self, *, student: Geometry, teacher: Geometry, sources: Sequence[Source]) -> None:
-        super().__init__(student=student, teacher=teacher, sources=sources)
+    def __init__(
+        self, *, student: Geometry, teacher: Geometry, layer_pairs: Sequence[LayerPair]
+    ) -> None:
+        super().__init__(student=student, teacher=teacher, layer_pairs=layer_pairs)
         own, other = (student.kv_heads, student.head_dim), (teacher.kv_heads, teacher.head_dim)
         if own != other:
             raise ConfigError(
@@ -22,8 +24,8 @@ class Identity(Projection):
                 f"of {own[1]} and the teacher {other[0]} of {other[1]}. Use projection=ridge."
             )
 
-    def fit(self, moments: Mapping[Pair, tuple[Moments, Moments]]) -> None:
+    def fit(self, moments: Mapping[MapId, tuple[Moments, Moments]]) -> None:
         return
 
-    def target(self, kv: KV, pair: Pair) -> KV:
+    def project_teacher(self, kv: KV, map_id: MapId) -> KV:
         return kv

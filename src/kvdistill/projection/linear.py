@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from kvdistill.geometry import Geometry
 from kvdistill.kv.moments import Moments
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 from kvdistill.projection.base import (
-    Pair,
+    MapId,
     Projection,
-    across_heads,
     check_lr_scale,
     check_penalty,
-    masked,
-    pairs,
+    list_map_ids,
+    map_across_heads,
+    zero_padding,
 )
 from kvdistill.types import KV
 
@@ -34,33 +34,33 @@ class Linear(Projection):
         *,
         student: Geometry,
         teacher: Geometry,
-        sources: Sequence[Source],
+        layer_pairs: Sequence[LayerPair],
         penalty: float,
         lr_scale: float,
     ) -> None:
-        super().__init__(student=student, teacher=teacher, sources=sources)
+        super().__init__(student=student, teacher=teacher, layer_pairs=layer_pairs)
         self.penalty, self.lr_scale = check_penalty(penalty), check_lr_scale(lr_scale)
         self.trains = lr_scale > 0
-        self._index = {pair: i for i, pair in enumerate(pairs(sources))}
+        self._index = {pair: i for i, pair in enumerate(list_map_ids(layer_pairs))}
         self.keys, self.values = (
-            _Maps(len(self._index), teacher.kv_width, student, self.trains) for _ in range(2)
+            _LayerMaps(len(self._index), teacher.kv_width, student, self.trains) for _ in range(2)
         )
 
-    def fit(self, moments: Mapping[Pair, tuple[Moments, Moments]]) -> None:
+    def fit(self, moments: Mapping[MapId, tuple[Moments, Moments]]) -> None:
         for pair, i in self._index.items():
             for maps, seen in zip((self.keys, self.values), moments[pair], strict=True):
-                maps.set(i, seen.ridge(self.penalty), seen.cov_xx)
+                maps.set_map(i, seen.fit_ridge(self.penalty), seen.cov_xx)
 
-    def target(self, kv: KV, pair: Pair) -> KV:
-        i, kv = self._index[pair], masked(kv)
+    def project_teacher(self, kv: KV, map_id: MapId) -> KV:
+        i, kv = self._index[map_id], zero_padding(kv)
         return KV(self.keys(kv.keys, i), self.values(kv.values, i), kv.mask)
 
 
-class _Maps(nn.Module):
+class _LayerMaps(nn.Module):
     """The maps of the keys, or of the values."""
 
     cov: Float[Tensor, "pairs teacher_width teacher_width"]
-    variance: Float[Tensor, " pairs"]
+    variance: Float[Tensor, " list_map_ids"]
 
     def __init__(self, count: int, width: int, student: Geometry, trains: bool) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class _Maps(nn.Module):
         self.register_buffer("variance", torch.full((count,), torch.nan), persistent=False)
 
     @torch.no_grad()
-    def set(
+    def set_map(
         self,
         i: int,
         weight: Float[Tensor, "teacher_width student_width"],
@@ -91,4 +91,4 @@ class _Maps(nn.Module):
         with torch.autocast(weight.device.type, enabled=False):
             now = (weight * (self.cov[i] @ weight)).sum()
             weight = weight * (self.variance[i] / now).sqrt()
-        return across_heads(x, weight, self._heads)
+        return map_across_heads(x, weight, self._heads)

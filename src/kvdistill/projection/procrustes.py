@@ -17,7 +17,7 @@ from kvdistill.projection.base import ClosedForm
 class Procrustes(ClosedForm):
     """The scaled semi-orthogonal map of each pair."""
 
-    def solve(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
+    def solve_map(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
         left, strength, right = torch.linalg.svd(moments.cov_xy, full_matrices=False)
         turn = left @ right
         spread = (turn * (moments.cov_xx @ turn)).sum()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kvdistill.geometry import Geometry
 from kvdistill.kv.moments import Moments
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 from kvdistill.projection.base import ClosedForm, check_penalty
 
 
@@ -19,10 +19,15 @@ class Ridge(ClosedForm):
     """The least-squares map of each pair; `penalty` is relative to the teacher's mean variance."""
 
     def __init__(
-        self, *, student: Geometry, teacher: Geometry, sources: Sequence[Source], penalty: float
+        self,
+        *,
+        student: Geometry,
+        teacher: Geometry,
+        layer_pairs: Sequence[LayerPair],
+        penalty: float,
     ) -> None:
-        super().__init__(student=student, teacher=teacher, sources=sources)
+        super().__init__(student=student, teacher=teacher, layer_pairs=layer_pairs)
         self.penalty = check_penalty(penalty)
 
-    def solve(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
-        return moments.ridge(self.penalty)
+    def solve_map(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
+        return moments.fit_ridge(self.penalty)

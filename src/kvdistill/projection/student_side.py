@@ -12,14 +12,14 @@ from torch import nn
 
 from kvdistill.geometry import Geometry
 from kvdistill.kv.moments import Moments
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 from kvdistill.projection.base import (
-    Pair,
+    MapId,
     Projection,
-    across_heads,
     check_lr_scale,
     check_penalty,
-    masked,
+    map_across_heads,
+    zero_padding,
 )
 from kvdistill.types import KV
 
@@ -34,43 +34,44 @@ class StudentSide(Projection):
         *,
         student: Geometry,
         teacher: Geometry,
-        sources: Sequence[Source],
+        layer_pairs: Sequence[LayerPair],
         penalty: float,
         lr_scale: float,
     ) -> None:
-        super().__init__(student=student, teacher=teacher, sources=sources)
+        super().__init__(student=student, teacher=teacher, layer_pairs=layer_pairs)
         self.penalty, self.lr_scale = check_penalty(penalty), check_lr_scale(lr_scale)
         self.trains = lr_scale > 0
-        self._heads, self._sources = teacher.kv_heads, tuple(sources)
-        self._index = {source.student: i for i, source in enumerate(sources)}
+        self._heads, self._sources = teacher.kv_heads, tuple(layer_pairs)
+        self._index = {source.student_layer: i for i, source in enumerate(layer_pairs)}
         shape = (student.kv_width, teacher.kv_width)
         self.keys, self.values = (
             nn.ParameterList(
                 nn.Parameter(torch.full(shape, torch.nan), requires_grad=self.trains)
-                for _ in sources
+                for _ in layer_pairs
             )
             for _ in range(2)
         )
 
     @torch.no_grad()
-    def fit(self, moments: Mapping[Pair, tuple[Moments, Moments]]) -> None:
+    def fit(self, moments: Mapping[MapId, tuple[Moments, Moments]]) -> None:
         for i, source in enumerate(self._sources):
             shares = (1 - source.weight, source.weight)
             for part, maps in enumerate((self.keys, self.values)):
                 # Ridge is linear in what it predicts, so the mixture's fit is the fits' mixture.
                 fits = (
-                    share * moments[source.student, layer][part].swapped.ridge(self.penalty)
-                    for share, layer in zip(shares, source.teachers, strict=False)
+                    share
+                    * moments[source.student_layer, layer][part].reverse.fit_ridge(self.penalty)
+                    for share, layer in zip(shares, source.teacher_layers, strict=False)
                 )
                 maps[i].copy_(sum(fits))
 
-    def target(self, kv: KV, pair: Pair) -> KV:
+    def project_teacher(self, kv: KV, map_id: MapId) -> KV:
         return kv
 
-    def own(self, kv: KV, pair: Pair) -> KV:
-        i, kv = self._index[pair[0]], masked(kv)
+    def project_student(self, kv: KV, map_id: MapId) -> KV:
+        i, kv = self._index[map_id[0]], zero_padding(kv)
         return KV(
-            across_heads(kv.keys, self.keys[i], self._heads),
-            across_heads(kv.values, self.values[i], self._heads),
+            map_across_heads(kv.keys, self.keys[i], self._heads),
+            map_across_heads(kv.values, self.values[i], self._heads),
             kv.mask,
         )

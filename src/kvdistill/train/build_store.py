@@ -15,12 +15,12 @@ from kvdistill.config.build import build_node as build_node
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import write_json
 from kvdistill.geometry import Geometry
-from kvdistill.kv.base import Wanted
+from kvdistill.kv.base import TeacherRequest
 from kvdistill.kv.online import Online
-from kvdistill.kv.rotary import rotaries
-from kvdistill.kv.shards import Coded, Ledger, Stored, signatures
-from kvdistill.kv.store import FACTS, INDEX
-from kvdistill.layers.from_config import mapped
+from kvdistill.kv.rotary import read_rotaries
+from kvdistill.kv.shards import QuantisedRows, ShardIndex, Stored, hash_token_ids
+from kvdistill.kv.store import INDEX_FILE, STORE_FILE
+from kvdistill.layers.from_config import pair_layers
 from kvdistill.models import load
 from kvdistill.plan.graph import ONLY
 from kvdistill.records import SCHEMA_VERSION
@@ -42,18 +42,18 @@ def build(
     node, role = recipe["teachers"][ONLY], f"teacher.{ONLY}"
     spec: Stored = build_node("source.stored", recipe["source"]["stored"])
     config = {**recipe, "style": recipe["source"]["stored"]["style"]}
-    sources = mapped(config, Geometry.from_node(node))
-    wanted = Wanted(
-        body=lambda: load.load_body(node, role, needs.get(role), max(s.high for s in sources)),
-        sources=sources,
-        press=build_node("compression", recipe["compression"]),
-        rotary=False,
+    sources = pair_layers(config, Geometry.from_node(node))
+    wanted = TeacherRequest(
+        load_body=lambda: load.load_body(node, role, needs.get(role), max(s.high for s in sources)),
+        layer_pairs=sources,
+        compression=build_node("compression", recipe["compression"]),
+        needs_rotary=False,
     )
     made = Build(wanted, spec, Geometry.from_node(node).kv_width, Geometry.from_node(node).kv_heads)
-    prints = inputs.prints(config, ONLY, needs, wanted.sources)
-    ledger = Ledger(folder, prints) if distributed.is_rank_zero() else None
+    prints = inputs.prints(config, ONLY, needs, wanted.layer_pairs)
+    ledger = ShardIndex(folder, prints) if distributed.is_rank_zero() else None
     shards = made.shards(list(made.texts(config, needs)))
-    stands = [ledger is not None and ledger.stands(number) for number in range(len(shards))]
+    stands = [ledger is not None and ledger.has_shard(number) for number in range(len(shards))]
     standing = distributed.all_reduce_sum(torch.tensor(stands, dtype=torch.long)).bool().tolist()
     left = [texts for texts, stands in zip(shards, standing, strict=True) if not stands]
     if ledger is not None:
@@ -64,13 +64,13 @@ def build(
         if not standing[number]:
             rows, tokens = made.gathered(source, texts, pad)
             if ledger is not None:
-                ledger.add(number, Coded.of(rows, spec.dtype), tokens)
+                ledger.add_shard(number, QuantisedRows.quantise(rows, spec.dtype), tokens)
         done += len(texts)
         progress(done, sum(map(len, shards)))
     if ledger is None:
         return {}
     finish(folder, made, shards, source.body, prints)
-    ledger.close()
+    ledger.delete()
     return {
         "texts": done,
         "kept_tokens": sum(text.count for texts in shards for text in texts),
@@ -115,12 +115,12 @@ def finish(
     }
     unturned = None
     try:
-        turns = rotaries(body, made.wanted.layers).values()
+        turns = read_rotaries(body, made.wanted.teacher_layers).values()
         index["inv_freq"] = torch.stack([turn.inv_freq for turn in turns])
         index["attention_scaling"] = torch.tensor([turn.attention_scaling for turn in turns])
     except ConfigError as error:
         unturned = str(error)  # said to the first run that turns keys: only it needs them
-    save_file(index, folder / INDEX)
+    save_file(index, folder / INDEX_FILE)
     facts = {
         "schema_version": SCHEMA_VERSION,
         "prints": dict(prints),
@@ -132,10 +132,10 @@ def finish(
         "unturned": unturned,
         "texts": [text.id for text in texts],
     }
-    write_json(folder / FACTS, facts)
+    write_json(folder / STORE_FILE, facts)
 
 
 def signed(text: Read) -> Int[Tensor, " 1"]:
     """What tells a text that is read otherwise."""
     ids = torch.from_numpy(text.tokens.ids)[None]
-    return signatures(ids, torch.ones_like(ids, dtype=torch.bool))
+    return hash_token_ids(ids, torch.ones_like(ids, dtype=torch.bool))

@@ -17,8 +17,8 @@ from kvdistill.data.sampler import evenly
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, LayerMoments
 from kvdistill.kv.moments import Moments
-from kvdistill.kv.rotary import STILL, rotaries
-from kvdistill.kv.shuffle_pairs import partners
+from kvdistill.kv.rotary import NO_ROTATION, read_rotaries
+from kvdistill.kv.shuffle_pairs import choose_partners
 from kvdistill.models.capture import Capture
 from kvdistill.plan.graph import ONLY
 from kvdistill.train import inputs
@@ -64,10 +64,12 @@ class Measure:
         self.teacher = inputs.itself(config, ONLY, needs, reader)
         self.device = distributed.get_local_device()
         self.student = inputs.student(config, needs).eval().to(self.device)
-        layers = [source.student for source in reader.sources]
+        layers = [source.student_layer for source in reader.sources]
         self.capture = Capture(self.student, layers)
         turning = reader.position.needs_rotary
-        self.rotaries = rotaries(self.student, layers) if turning else dict.fromkeys(layers, STILL)
+        self.rotaries = (
+            read_rotaries(self.student, layers) if turning else dict.fromkeys(layers, NO_ROTATION)
+        )
         self.moments: dict[str, LayerMoments] = {"fit": {}, "held_out": {}, "shuffled": {}}
         self.tokens = 0
 
@@ -80,15 +82,15 @@ class Measure:
             self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
         own = self.capture.pop_layers(tokens)
         position, turns = self.reader.position, self.teacher.rotaries
-        others, paired = partners(batch.ids)
+        others, paired = choose_partners(batch.ids)
         for source, theirs in [
             pair
             for kept, links in linked(self.teacher, batch, ONLY)
             for pair in aligned(kept, links, position, turns)
         ]:
-            mine = own[source.student].kv
-            keys = self.reader.position.source(
-                mine.keys, self.rotaries[source.student], positions_of(mine.keys)
+            mine = own[source.student_layer].kv
+            keys = self.reader.position.rotate_source(
+                mine.keys, self.rotaries[source.student_layer], positions_of(mine.keys)
             )
             mask = theirs[0].mask & mine.mask
             pairs = (
@@ -97,10 +99,12 @@ class Measure:
             )
             for name, (x, y) in enumerate(pairs):
                 wide = torch.cat([flat(each) for each in x], dim=2)
-                self.add(part, source.student, name, wide[mask], flat(y)[mask])
+                self.add(part, source.student_layer, name, wide[mask], flat(y)[mask])
                 if part == "held_out":
                     both = mask & mask[others] & paired[:, None].to(mask.device)
-                    self.add("shuffled", source.student, name, wide[others][both], flat(y)[both])
+                    self.add(
+                        "shuffled", source.student_layer, name, wide[others][both], flat(y)[both]
+                    )
         self.tokens += int(mask.sum()) if part == "fit" else 0
 
     def add(self, part: str, layer: int, name: int, x: Tensor, y: Tensor) -> None:

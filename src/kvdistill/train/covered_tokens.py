@@ -35,7 +35,7 @@ class Covered:
 
     def links(self, links: Links) -> Links:
         """The links of these tokens."""
-        return links.only(self.at, self.mask)
+        return links.select_tokens(self.at, self.mask)
 
     def own(self, kv: KV) -> KV:
         """The student's K and V of these tokens; the gradient goes back to where they were."""

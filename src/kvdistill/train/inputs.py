@@ -14,9 +14,9 @@ from kvdistill.data.collate import Collator, Texts
 from kvdistill.data.sampler import evenly
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.files import read_json
-from kvdistill.kv.base import TeacherKV, Wanted
+from kvdistill.kv.base import TeacherKV, TeacherRequest
 from kvdistill.kv.online import Online
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 from kvdistill.models import load
 from kvdistill.plan import identity
 from kvdistill.plan.graph import find_store_spec
@@ -80,22 +80,22 @@ def itself(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV
     return Online(wanted(config, name, needs, reader))
 
 
-def wanted(config: Config, name: str, needs: Needs, reader: Reader) -> Wanted:
+def wanted(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherRequest:
     """What every source is built from; loads no weights."""
     node, role = config["teachers"][name], f"teacher.{name}"
     store = needs.get(f"kv.{name}")
     deepest = max(source.high for source in reader.sources)
-    return Wanted(
-        body=lambda: load.load_body(node, role, needs.get(role), deepest),
-        sources=reader.sources,
-        press=reader.compression,
-        rotary=reader.position.needs_rotary,
-        store=store,
-        prints={} if store is None else prints(config, name, needs, reader.sources),
+    return TeacherRequest(
+        load_body=lambda: load.load_body(node, role, needs.get(role), deepest),
+        layer_pairs=reader.sources,
+        compression=reader.compression,
+        needs_rotary=reader.position.needs_rotary,
+        store_folder=store,
+        fingerprints={} if store is None else prints(config, name, needs, reader.sources),
     )
 
 
-def prints(config: Config, name: str, needs: Needs, sources: Sequence[Source]) -> dict[str, str]:
+def prints(config: Config, name: str, needs: Needs, sources: Sequence[LayerPair]) -> dict[str, str]:
     """What a teacher's store is made of, each told by content: equal, or another store."""
     node, role = config["teachers"][name], f"teacher.{name}"
     files = read_json(needs[role] / MANIFEST)["files"] if role in needs else {}
@@ -112,7 +112,7 @@ def prints(config: Config, name: str, needs: Needs, sources: Sequence[Source]) -
         "weights": hash_science({"recipe": identity.model_science(node), "files": files}),
         "tokenizer": told(tokeniser(node, role, needs)),
         "texts": hash_science(reads),
-        "layers": hash_science([[s.student, s.low, s.high, s.weight] for s in sources]),
+        "layers": hash_science([[s.student_layer, s.low, s.high, s.weight] for s in sources]),
         "compression": hash_science(config["compression"]),
         "dtype": str(spec["dtype"]),
         "code version": str(identity.CAPTURE_VERSION),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kvdistill.kv.base import TeacherKV
-from kvdistill.kv.rotary import STILL, rotaries
+from kvdistill.kv.rotary import NO_ROTATION, read_rotaries
 from kvdistill.models.capture import Capture, find_decoder
 from kvdistill.models.head import LMHead
 from kvdistill.train.objective import Rooms, Weights
@@ -46,7 +46,9 @@ class Distiller(nn.Module):
         if rooms is not None:
             turning = rooms.first.reader.position.needs_rotary
             layers = rooms.layers
-            self._rotaries = rotaries(student, layers) if turning else dict.fromkeys(layers, STILL)
+            self._rotaries = (
+                read_rotaries(student, layers) if turning else dict.fromkeys(layers, NO_ROTATION)
+            )
             self._capture = Capture(student, layers)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Terms | None]:
@@ -58,9 +60,9 @@ class Distiller(nn.Module):
         """The scores that the answers are predicted from, text after text, and the KV terms."""
         tokens = batch.student
         if self.rooms is None:
-            return self._head(tokens, tokens.predicting), None
+            return self._head(tokens, tokens.logit_mask), None
         with self._capture:
-            scores = self._head(tokens, tokens.predicting)
+            scores = self._head(tokens, tokens.logit_mask)
         own = self._capture.pop_layers(tokens)
         terms = distil(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
         return scores, terms

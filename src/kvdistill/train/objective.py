@@ -15,15 +15,15 @@ from kvdistill.errors import ConfigError
 from kvdistill.fusion.base import Fusion
 from kvdistill.fusion.routing import Routing
 from kvdistill.geometry import Geometry
-from kvdistill.kv.calibration import Calibration, one_side, spread
+from kvdistill.kv.calibration import Calibration, compute_target_std, slice_teacher_layer
 from kvdistill.kv.moments import Moments
-from kvdistill.layers.base import Source
-from kvdistill.layers.from_config import mapped
-from kvdistill.layers.select import select
+from kvdistill.layers.base import LayerPair
+from kvdistill.layers.from_config import pair_layers
+from kvdistill.layers.select import select_layers
 from kvdistill.loss.balance import Balance
 from kvdistill.loss.base import Distance
 from kvdistill.position.base import Position
-from kvdistill.projection.base import Projection, check_space
+from kvdistill.projection.base import Projection, check_shared_space
 from kvdistill.types import KV
 
 
@@ -34,7 +34,7 @@ class Reader:
     compression: Compression
     alignment: Alignment
     position: Position
-    sources: list[Source]
+    sources: list[LayerPair]
 
     @classmethod
     def of(cls, config: Config, teacher: Geometry) -> "Reader":
@@ -43,24 +43,24 @@ class Reader:
             compression=build_node("compression", config["compression"]),
             alignment=build_node("alignment", config["alignment"]),
             position=build_node("position", config["position"]),
-            sources=mapped(config, teacher),
+            sources=pair_layers(config, teacher),
         )
 
 
 class Constants(nn.Module):
     """Calibrated means and spreads of one teacher's target in each layer, fixed in training."""
 
-    def __init__(self, sources: Sequence[Source], student: Geometry, teacher: Geometry) -> None:
+    def __init__(self, sources: Sequence[LayerPair], student: Geometry, teacher: Geometry) -> None:
         """Zero means and unit spreads until `set`."""
         super().__init__()
         for source in sources:
             for name in ("keys", "values"):
-                where = f"{source.student}_{name}"
+                where = f"{source.student_layer}_{name}"
                 self.register_buffer(
                     f"own_{where}", torch.zeros(student.kv_heads, student.head_dim)
                 )
                 self.register_buffer(f"spread_{where}", torch.ones(()))
-                for layer in source.teachers:
+                for layer in source.teacher_layers:
                     shape = (teacher.kv_heads, teacher.head_dim)
                     self.register_buffer(f"teacher{layer}_{where}", torch.zeros(shape))
 
@@ -106,52 +106,61 @@ class Taught(nn.Module):
         sources = self.reader.sources
         self.projection.fit(
             {
-                (source.student, layer): (one_side(keys, source, i), one_side(values, source, i))
+                (source.student_layer, layer): (
+                    slice_teacher_layer(keys, source, i),
+                    slice_teacher_layer(values, source, i),
+                )
                 for source in sources
-                for keys, values in [calibration.fit[source.student]]
-                for i, layer in enumerate(source.teachers)
+                for keys, values in [calibration.fit[source.student_layer]]
+                for i, layer in enumerate(source.teacher_layers)
             }
         )
         scores: dict[str, list[float]] = {"held_out_r2": [], "shuffled_r2": []}
         for source in sources:
             for index, name in enumerate(("keys", "values")):
                 weight = self.linear(source, name)
-                moments = calibration.fit[source.student][index]
+                moments = calibration.fit[source.student_layer][index]
                 self.set_constants(
                     source, name, moments.x / moments.count, moments.y / moments.count
                 )
-                self.constants.get("spread", source.student, name).fill_(spread(moments, weight))
-                held_out = calibration.held_out[source.student][index]
-                shuffled = calibration.shuffled[source.student][index]
+                self.constants.get("spread", source.student_layer, name).fill_(
+                    compute_target_std(moments, weight)
+                )
+                held_out = calibration.held_out[source.student_layer][index]
+                shuffled = calibration.shuffled[source.student_layer][index]
                 scores["held_out_r2"].append(self.explained(held_out, weight, source, name))
                 scores["shuffled_r2"].append(self.explained(shuffled, weight, source, name))
         return {name: sum(values) / len(values) for name, values in scores.items()}
 
-    def explained(self, moments: Moments, weight: Tensor, source: Source, name: str) -> float:
+    def explained(self, moments: Moments, weight: Tensor, source: LayerPair, name: str) -> float:
         """R^2 between the student's K or V and the target, in the space of comparison."""
         if self.projection.in_student_space:
-            return moments.r2(weight)
-        own = self.constants.get("own", source.student, name)
-        project = partial(self.projection.own, pair=(source.student, source.low))
-        return moments.projected(weight).swapped.r2(matrix(project, own.shape, name))
+            return moments.r2_score(weight)
+        own = self.constants.get("own", source.student_layer, name)
+        project = partial(
+            self.projection.project_student, map_id=(source.student_layer, source.low)
+        )
+        return moments.project_teacher(weight).reverse.r2_score(matrix(project, own.shape, name))
 
-    def set_constants(self, source: Source, name: str, x: Tensor, y: Tensor) -> None:
+    def set_constants(self, source: LayerPair, name: str, x: Tensor, y: Tensor) -> None:
         """The means of the teacher's layers (side by side in x) and of the raw student (y)."""
-        own = self.constants.get("own", source.student, name)
+        own = self.constants.get("own", source.student_layer, name)
         own.copy_(y.view_as(own))
-        for layer, part in zip(source.teachers, x.chunk(len(source.teachers)), strict=True):
-            mean = self.constants.get(f"teacher{layer}", source.student, name)
+        for layer, part in zip(
+            source.teacher_layers, x.chunk(len(source.teacher_layers)), strict=True
+        ):
+            mean = self.constants.get(f"teacher{layer}", source.student_layer, name)
             mean.copy_(part.view_as(mean))
 
-    def linear(self, source: Source, name: str) -> Tensor:
+    def linear(self, source: LayerPair, name: str) -> Tensor:
         """The whole map of a source, projections and interpolation, as one matrix.
 
         Shape (teacher widths side by side, target width); read off by projecting unit vectors.
         """
         blocks = []
-        for layer in source.teachers:
-            mean = self.constants.get(f"teacher{layer}", source.student, name)
-            project = partial(self.projection.target, pair=(source.student, layer))
+        for layer in source.teacher_layers:
+            mean = self.constants.get(f"teacher{layer}", source.student_layer, name)
+            project = partial(self.projection.project_teacher, map_id=(source.student_layer, layer))
             share = source.weight if layer != source.low else 1 - source.weight
             blocks.append(share * matrix(project, mean.shape, name))
         return torch.cat(blocks)
@@ -200,9 +209,9 @@ class Rooms(nn.Module):
         super().__init__()
         teachers = {name: Geometry.from_node(node) for name, node in config["teachers"].items()}
         student = Geometry.from_node(config["student"])
-        self.layers = select(config["layers"]["range"], student.layers)
+        self.layers = select_layers(config["layers"]["range"], student.layers)
         self.taught = nn.ModuleDict({k: Taught.of(config, v) for k, v in teachers.items()})
-        check_space({name: part.projection for name, part in self.parts().items()})
+        check_shared_space({name: part.projection for name, part in self.parts().items()})
         self.fusion: Fusion = build_node(
             "fusion",
             config["fusion"],

@@ -65,7 +65,7 @@ def train(
     if distributed.is_rank_zero():
         save(student, config, needs, folder / "model")
     if distributed.is_rank_zero() and trainer.routing is not None:
-        routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.table()}
+        routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.to_table()}
         write_json(folder / "routing.json", routing)
     return {
         **run_ledger.ledger(trainer, read, config, needs, texts, adapter),

@@ -46,7 +46,7 @@ def ledger(
         "truncated_texts": texts.truncated,
         "unanswered_texts": texts.unanswered,
         "alignment": {
-            name: found.rates()
+            name: found.compute_rates()
             for name, found in texts.aligned(evenly(len(texts), ALIGNED_TEXTS)).items()
         },
         **operations(trainer, read, config, needs, adapter),
@@ -81,7 +81,7 @@ def operations(
         flops.capture_flops(
             Geometry.from_node(config["teachers"][name]),
             loads[name],
-            max(layer for source in part.reader.sources for layer in source.teachers),
+            max(layer for source in part.reader.sources for layer in source.teacher_layers),
         )
         for name, part in parts.items()
         if f"kv.{name}" not in needs

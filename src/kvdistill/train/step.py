@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from kvdistill.fusion.base import entropy
-from kvdistill.kv.base import Kept, TeacherKV
+from kvdistill.fusion.base import compute_entropy
+from kvdistill.kv.base import CompressedKV, TeacherKV
 from kvdistill.kv.rotary import Rotary
-from kvdistill.layers.base import Source
+from kvdistill.layers.base import LayerPair
 from kvdistill.position.base import Position, Positions
 from kvdistill.train.covered_tokens import Covered
 from kvdistill.train.objective import Rooms, Taught
@@ -60,8 +60,8 @@ def distil(
                 rooms.distance(
                     mine.values, target.values, target.mask, rooms.spread(layer, "values")
                 ),
-                entropy(share, target.mask),
-                rooms.fusion.penalty(share, progress),
+                compute_entropy(share, target.mask),
+                rooms.fusion.compute_penalty(share, progress),
                 share.sum(dim=2) / target.mask.sum(dim=1).clamp(min=1),
             )
         )
@@ -105,15 +105,15 @@ def compared(
         yield layer, mine, *rooms.fusion(detached, found, layer, progress)
 
 
-def linked(teacher: TeacherKV, batch: Batch, name: str) -> list[tuple[Kept, Links]]:
+def linked(teacher: TeacherKV, batch: Batch, name: str) -> list[tuple[CompressedKV, Links]]:
     """What compression left of a teacher's reading, and the student's links to it."""
     reading = batch.teachers[name]
-    found = teacher.read(reading.tokens, batch.ids)
-    return [(kept, reading.links.through(kept.rows)) for kept in found]
+    found = teacher.read_kv(reading.tokens, batch.ids)
+    return [(kept, reading.links.map_to_rows(kept.row_of_token)) for kept in found]
 
 
 def teacher_targets(
-    read: Sequence[tuple[Kept, Links]],
+    read: Sequence[tuple[CompressedKV, Links]],
     covered: Covered,
     taught: Taught,
     theirs: Rotaries,
@@ -122,54 +122,59 @@ def teacher_targets(
     """One teacher's target for each distilled student layer, on the covered student tokens."""
     position = taught.reader.position
     return {
-        source.student: target(source, layers, taught, ours[source.student], covered.at)
+        source.student_layer: target(source, layers, taught, ours[source.student_layer], covered.at)
         for kept, links in read
         for source, layers in aligned(kept, covered.links(links), position, theirs)
     }
 
 
 def aligned(
-    kept: Kept, links: Links, position: Position, theirs: Rotaries
-) -> Iterator[tuple[Source, list[KV]]]:
+    kept: CompressedKV, links: Links, position: Position, theirs: Rotaries
+) -> Iterator[tuple[LayerPair, list[KV]]]:
     """For each student layer its one or two teacher layers on the student's tokens, uncentred.
 
     `links` lead to the kept rows.
     """
-    turned = kept.turned(lambda keys, layer, at: position.source(keys, theirs[layer], at))
-    flat, mask = links.apply(turned.flat), links.mask
-    for source in kept.sources:
+    turned = kept.rotate_keys(
+        lambda keys, layer, at: position.rotate_source(keys, theirs[layer], at)
+    )
+    flat, mask = links.apply(turned.flat_kv), links.mask
+    for source in kept.layer_pairs:
         layers = []
-        for layer in source.teachers:
+        for layer in source.teacher_layers:
             keys, values = (
                 flat[:, :, where].unflatten(2, (kept.heads, -1)).transpose(1, 2)
-                for where in kept.columns(layer)
+                for where in kept.find_columns(layer)
             )
             layers.append(KV(keys, values, mask))
         yield source, layers
 
 
-def target(source: Source, aligned: list[KV], taught: Taught, ours: Rotary, at: Positions) -> KV:
+def target(source: LayerPair, aligned: list[KV], taught: Taught, ours: Rotary, at: Positions) -> KV:
     """The target of one student layer: each teacher layer projected, then interpolated."""
     projected = [
-        taught.projection.target(
-            taught.constants.centred(kv, f"teacher{layer}", source.student), (source.student, layer)
+        taught.projection.project_teacher(
+            taught.constants.centred(kv, f"teacher{layer}", source.student_layer),
+            (source.student_layer, layer),
         )
-        for layer, kv in zip(source.teachers, aligned, strict=True)
+        for layer, kv in zip(source.teacher_layers, aligned, strict=True)
     ]
     low, high = projected[0], projected[-1]
     keys = torch.lerp(low.keys, high.keys, source.weight)
     values = torch.lerp(low.values, high.values, source.weight)
-    return KV(taught.reader.position.target(keys, ours, at), values, low.mask)
+    return KV(taught.reader.position.rotate_target(keys, ours, at), values, low.mask)
 
 
 def student_kv(kv: KV, at: Positions, rooms: Rooms, layer: int, ours: Rotaries) -> KV:
     """The student's K and V of a layer, centred, in the space and frame of comparison."""
     first, rotary = rooms.first, ours[layer]
     position = first.reader.position
-    source = next(item for item in first.reader.sources if item.student == layer)
-    read = KV(position.source(kv.keys, rotary, at), kv.values, kv.mask)
-    mine = first.projection.own(first.constants.centred(read, "own", layer), (layer, source.low))
-    return KV(position.own(mine.keys, rotary, at), mine.values, mine.mask)
+    source = next(item for item in first.reader.sources if item.student_layer == layer)
+    read = KV(position.rotate_source(kv.keys, rotary, at), kv.values, kv.mask)
+    mine = first.projection.project_student(
+        first.constants.centred(read, "own", layer), (layer, source.low)
+    )
+    return KV(position.rotate_student(mine.keys, rotary, at), mine.values, mine.mask)
 
 
 def cross_entropy(scores: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Tensor:

@@ -16,7 +16,7 @@ from kvdistill.config.compose import Config
 from kvdistill.data.collate import padded
 from kvdistill.data.tokenise import Tokenised
 from kvdistill.errors import UserError
-from kvdistill.kv.base import Kept, Wanted
+from kvdistill.kv.base import CompressedKV, TeacherRequest
 from kvdistill.kv.online import Online
 from kvdistill.kv.shards import DTYPES, SHARD_BYTES, Stored
 from kvdistill.plan.graph import ONLY
@@ -43,7 +43,7 @@ class Read:
 class Build:
     """What is stored of which layers."""
 
-    wanted: Wanted
+    wanted: TeacherRequest
     spec: Stored
     width: int
     """Of one layer's keys over all heads."""
@@ -52,13 +52,17 @@ class Build:
     @property
     def groups(self) -> list[tuple[list[int], list[int], tuple[int, int]]]:
         """(student layers, their teacher layers, columns) of each decision of compression."""
-        sources = self.wanted.sources
-        served = [sources] if self.wanted.press.alike else [[source] for source in sources]
+        sources = self.wanted.layer_pairs
+        served = (
+            [sources]
+            if self.wanted.compression.layer_independent
+            else [[source] for source in sources]
+        )
         found, start = [], 0
         for group in served:
-            layers = sorted({layer for source in group for layer in source.teachers})
+            layers = sorted({layer for source in group for layer in source.teacher_layers})
             stop = start + 2 * self.width * len(layers)
-            found.append(([source.student for source in group], layers, (start, stop)))
+            found.append(([source.student_layer for source in group], layers, (start, stop)))
             start = stop
         return found
 
@@ -75,7 +79,7 @@ class Build:
             reads = texts.read_by(ONLY)
             lengths = torch.tensor([len(read.ids) for read in reads])
             mask = torch.arange(int(lengths.max())) < lengths[:, None]
-            counts = self.wanted.press.budget(mask).tolist()
+            counts = self.wanted.compression.count_kept(mask).tolist()
             for text, read, count in zip(texts.texts, reads, counts, strict=True):
                 yield Read(text.id, read, count)
 
@@ -99,7 +103,7 @@ class Build:
         parts = []
         for batch in batches(texts):
             tokens = padded([text.tokens for text in batch], pad)
-            kept = source.read(tokens, [text.id for text in batch])
+            kept = source.read_kv(tokens, [text.id for text in batch])
             parts.append(
                 tuple(torch.cat(column, dim=1) for column in zip(*map(left, kept), strict=True))
             )
@@ -113,10 +117,10 @@ class Build:
         return rows, positions
 
 
-def left(kept: Kept) -> tuple[Float[Tensor, "kept columns"], Int[Tensor, "kept 1"]]:
+def left(kept: CompressedKV) -> tuple[Float[Tensor, "kept columns"], Int[Tensor, "kept 1"]]:
     """The rows that compression left, text after text, and their tokens' positions."""
-    there = kept.rows >= 0
-    return kept.flat[kept.rows[there]], there.nonzero()[:, 1:]
+    there = kept.row_of_token >= 0
+    return kept.flat_kv[kept.row_of_token[there]], there.nonzero()[:, 1:]
 
 
 def batches(texts: Sequence[Read]) -> Iterator[list[Read]]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from kvdistill.kv.moments import Agreement
-from kvdistill.kv.shuffle_pairs import partners
+from kvdistill.kv.moments import RunningR2
+from kvdistill.kv.shuffle_pairs import choose_partners
 from kvdistill.train.module import Distiller
 from kvdistill.types import KV, Batch
 
@@ -23,10 +23,10 @@ def held_out(module: Distiller, batches: Iterable[Batch]) -> dict[str, Any]:
     device = next(module.parameters()).device
     training = module.training
     module.eval()
-    true: dict[tuple[int, str], Agreement] = {}
-    shuffled: dict[tuple[int, str], Agreement] = {}
+    true: dict[tuple[int, str], RunningR2] = {}
+    shuffled: dict[tuple[int, str], RunningR2] = {}
     for batch in batches:
-        others, paired = partners(batch.ids)
+        others, paired = choose_partners(batch.ids)
         for layer, own, target in module.pairs(batch.to(device)):
             add(true, layer, own, target)
             mask = target.mask[others] & paired[:, None].to(device)
@@ -42,20 +42,20 @@ def held_out(module: Distiller, batches: Iterable[Batch]) -> dict[str, Any]:
     }
 
 
-def add(found: dict[tuple[int, str], Agreement], layer: int, own: KV, target: KV) -> None:
+def add(found: dict[tuple[int, str], RunningR2], layer: int, own: KV, target: KV) -> None:
     """Counts the tokens that both have in, for keys and for values."""
     mask = own.mask & target.mask
     for part in PARTS:
-        agreement = found.setdefault((layer, part), Agreement())
+        agreement = found.setdefault((layer, part), RunningR2())
         agreement.add(getattr(own, part), getattr(target, part), mask)
 
 
-def r2(agreement: Agreement) -> float | None:
+def r2(agreement: RunningR2) -> float | None:
     """None for fewer than two tokens."""
     return agreement.r2 if agreement.count > 1 else None
 
 
-def mean(found: dict[tuple[int, str], Agreement]) -> float | None:
+def mean(found: dict[tuple[int, str], RunningR2]) -> float | None:
     """Over layers, keys and values."""
     scores = [score for each in found.values() if (score := r2(each)) is not None]
     return sum(scores) / len(scores) if scores else None

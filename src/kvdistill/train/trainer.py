@@ -22,7 +22,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from kvdistill import distributed
 from kvdistill.errors import UserError
 from kvdistill.fusion.routing import Routing
-from kvdistill.loss.gradient_norm import norm
+from kvdistill.loss.gradient_norm import measure_gradient_norm
 from kvdistill.train import checkpoint, nonfinite
 from kvdistill.train.checkpoint import step as checkpoint_step
 from kvdistill.train.curves import Curves
@@ -150,7 +150,7 @@ class DistillTrainer(Trainer):
         if terms is not None:
             whole["kv"] = terms.kv
         norms = distributed.all_reduce_mean(
-            torch.stack([norm(term, shared) for term in whole.values()])
+            torch.stack([measure_gradient_norm(term, shared) for term in whole.values()])
         )
         named = zip(whole, norms, strict=True)
         self.curves.note(**{f"grad_norm_{term}": float(value) for term, value in named})

@@ -63,7 +63,7 @@ class Validation:
                     routing.teachers, by_teacher(terms.weights), strict=True
                 ):
                     found[f"weight_{teacher}"] = share * float(weight)
-                routing.add(terms.weights, batch.tasks)
+                routing.add_batch(terms.weights, batch.tasks)
                 layers = layers + torch.stack((terms.keys, terms.values), dim=1).cpu() * share
             for name, value in found.items():
                 sums[name] = sums.get(name, 0.0) + value
