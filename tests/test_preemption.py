@@ -9,7 +9,7 @@ SCRIPT = """
 import os, signal, subprocess, sys, time
 from kvdistill import preemption
 
-preemption.listen(signal.SIGUSR2)
+preemption.install_handler(signal.SIGUSR2)
 wait = "import time; print('up', flush=True); time.sleep(30)"
 executed = subprocess.Popen([sys.executable, "-c", wait], stdout=subprocess.PIPE, text=True)
 executed.stdout.readline()
@@ -19,12 +19,12 @@ if forked == 0:
     os._exit(0)
 said = []
 try:
-    with preemption.deferred():
+    with preemption.defer():
         print("ready", flush=True)
-        while not preemption.asked():
+        while not preemption.is_requested():
             time.sleep(0.01)
         said.append("flag")
-except preemption.Interrupted:
+except preemption.Preempted:
     said.append("raised on leaving")
 time.sleep(0.3)
 said.append(f"executed {executed.poll()} forked {os.waitpid(forked, os.WNOHANG)[0]}")
@@ -34,7 +34,7 @@ try:
     print("again", flush=True)
     time.sleep(20)
     print("never asked")
-except preemption.Interrupted:
+except preemption.Preempted:
     print("raised at once")
 """
 

@@ -37,7 +37,7 @@ def test_a_process_on_the_copy_names_it_in_its_manifests(tmp_path: Path) -> None
     from kvdistill.manifest import run_git
 
     code = take_snapshot(tmp_path)
-    script = "from kvdistill import manifest; print(manifest.origin())"
+    script = "from kvdistill import manifest; print(manifest.read_code_origin())"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True,
         env={"PYTHONPATH": str(code)},

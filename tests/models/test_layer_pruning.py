@@ -37,7 +37,7 @@ def test_the_kept_layers_are_those_of_the_source_and_the_rest_is_unchanged(folde
     from kvdistill.models.pretrained import Pretrained
 
     whole = Pretrained(path=str(folder)).load_model(torch.float32)
-    half = pruned(folder, [0, 2, 4]).model(torch.float32)
+    half = pruned(folder, [0, 2, 4]).load_model(torch.float32)
     assert half.config.num_hidden_layers == 3
     theirs, ours = whole.state_dict(), half.state_dict()
     for name, value in ours.items():
@@ -50,7 +50,7 @@ def test_the_kept_layers_are_those_of_the_source_and_the_rest_is_unchanged(folde
 def test_it_generates_with_a_cache_of_its_own_depth(folder: Path) -> None:
     import torch
 
-    half = pruned(folder, [1, 3]).model(torch.float32)
+    half = pruned(folder, [1, 3]).load_model(torch.float32)
     out = half.generate(torch.tensor([[5, 6]]), max_new_tokens=3, do_sample=False, pad_token_id=0)
     assert out.shape[1] <= 5
 
@@ -101,15 +101,15 @@ def test_its_layers_and_tokenizer_are_its_teachers_own(
 
     teacher = build_model(nano_config["teachers"]["a"], split, tmp_path / "teacher")
     student = build_model(nano_config["student"], split, tmp_path / "student")
-    theirs, ours = (each.model(torch.float32).state_dict() for each in (teacher, student))
+    theirs, ours = (each.load_model(torch.float32).state_dict() for each in (teacher, student))
     for name, value in ours.items():
         if ".layers." in name:
             number = int(name.split(".")[2])
             name = name.replace(f".layers.{number}.", f".layers.{3 * number}.")
         assert torch.equal(theirs[name], value), name
-    assert teacher.tokenizer().get_vocab() == student.tokenizer().get_vocab()
+    assert teacher.load_tokenizer().get_vocab() == student.load_tokenizer().get_vocab()
     text = next(iter(Nano(rows=1, seed=0).records())).question
-    assert teacher.tokenizer()(text) == student.tokenizer()(text)
+    assert teacher.load_tokenizer()(text) == student.load_tokenizer()(text)
 
 
 def test_a_layer_outside_its_parent_is_refused(

@@ -215,7 +215,7 @@ def test_every_yaml_states_a_geometry_that_its_recipe_can_make(hydra, teachers):
         recipe = build_node("student.build", node.build)
         geometry = Geometry(**node.geometry)
         with torch.device("meta"):
-            model = recipe.initialise(geometry, tokenizer)
+            model = recipe.initialise_model(geometry, tokenizer)
         verify_geometry(geometry, model.config, node.name)
         assert node.reads_split is True
         size = sum(weight.numel() for weight in model.parameters())

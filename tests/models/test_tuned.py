@@ -57,7 +57,7 @@ def test_the_copy_answers_the_teachers_half_better_and_reads_it_alike(source, sp
     copy = tuned(source, split, "copy")
     texts = render_split(split, STYLE)
     rows = [encode_text(copy.load_tokenizer(), text.prompt, text.answer) for text in texts]
-    assert rows == [encode_text(source.tokenizer(), text.prompt, text.answer) for text in texts]
+    assert rows == [encode_text(source.load_tokenizer(), text.prompt, text.answer) for text in texts]
     before, after = (each.load_model(torch.float32).eval() for each in (source, copy))
     verify_geometry(GEOMETRY, after.config, "geometry")
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_the_same_recipe_twice_is_the_same_bits_and_another_seed_is_not(source, 
 
 
 def test_without_muon_one_adamw_has_every_weight_once(source):
-    model = source.model(torch.float32)
+    model = source.load_model(torch.float32)
     (optimizer,) = make_optimizers(model, 1e-3, muon=False)
     assert isinstance(optimizer, torch.optim.AdamW)
     held = [weight for group in optimizer.param_groups for weight in group["params"]]

@@ -140,7 +140,7 @@ def test_lora_trains_updates_alone_and_is_merged_away(trained: Make, composed: M
     kept = {n: p for n, p in student.named_parameters() if "lora_" not in n}
     for (name, p), q in zip(kept.items(), raw.parameters(), strict=True):
         assert torch.equal(p, q.double()), name
-    merged = build_node("adapter", composed("adapter=lora", "adapter.rank=2")["adapter"]).merged(
+    merged = build_node("adapter", composed("adapter=lora", "adapter.rank=2")["adapter"]).merge(
         student
     )
     assert parameters_of(merged) == parameters_of(raw)

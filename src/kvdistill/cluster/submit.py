@@ -11,7 +11,7 @@ from kvdistill import status
 from kvdistill.cluster import job_failures, local, slurm_commands
 from kvdistill.config.cluster import Local, Slurm
 from kvdistill.config.schema import read_group
-from kvdistill.console import make_progress as make_progress
+from kvdistill.console import make_progress
 from kvdistill.files import is_complete
 from kvdistill.plan.expand import Plan
 from kvdistill.plan.graph import Node

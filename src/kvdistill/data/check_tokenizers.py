@@ -19,7 +19,7 @@ def find_fault(name: str, node: Mapping[str, Any]) -> str:
     """Why this tokenizer cannot be aligned; empty if it can."""
     text = Text(id="probe", task="probe", style="probe", prompt="", answer=PROBE)
     try:
-        Tokeniser(build_node("pretrained", node).tokenizer(), name)([text])
+        Tokeniser(build_node("pretrained", node).load_tokenizer(), name)([text])
     except Exception as error:  # noqa: BLE001 - whatever keeps it from pairing is the answer
         return " ".join(str(error).split()) or type(error).__name__
     return ""
