@@ -26,7 +26,7 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
                   "tasks": ["nano_choice", "nano_logic"], "beside": ["train_questions"],
                   "limit": {"train_questions": 2}, "shots": {}},
     }  # fmt: skip
-    monkeypatch.setattr(in_training.load, "tokenizer", lambda *_: tokenizer)
+    monkeypatch.setattr(in_training.load, "load_tokenizer", lambda *_: tokenizer)
     asked = []
     kept = in_training.evaluate
 

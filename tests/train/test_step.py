@@ -116,7 +116,7 @@ def test_nan_under_a_mask_changes_neither_terms_nor_gradients(
             for at, one in take(self, tokens).items()
         }
 
-    monkeypatch.setattr(Capture, "take", take_nan)
+    monkeypatch.setattr(Capture, "pop_layers", take_nan)
     found = module(read)[1]
     assert poisoned
     assert all(poisoned)
@@ -147,13 +147,13 @@ def only(both: Any, row: int) -> Any:
     teachers = {}
     for name, reading in both.teachers.items():
         links = reading.links
-        rows = torch.repeat_interleave(links.counts) // links.student_seq == row
+        rows = torch.repeat_interleave(links.link_counts) // links.student_seq == row
         size = links.student_seq
         offsets = links.offsets[row * size : (row + 1) * size]
         teachers[name] = TeacherInputs(
             cut(reading.tokens),
             Links(
-                links.teacher[rows] - row * links.teacher_seq,
+                links.teacher_rows[rows] - row * links.teacher_seq,
                 links.weight[rows],
                 offsets - offsets[0],
                 size,
@@ -203,7 +203,7 @@ def test_exact_is_whether_greedy_decoding_writes_the_answer(distiller: Make) -> 
     scores = torch.nn.functional.one_hot(tokens.ids, 50).float().roll(-1, dims=1)
 
     def said() -> list[bool]:
-        return exact(scores[tokens.predicting], tokens).tolist()
+        return exact(scores[tokens.logit_mask], tokens).tolist()
 
     assert said() == [True, True]
     scores[0, 4] = scores[0, 4].roll(1)  # predicts token 5, in the first text's answer
@@ -231,7 +231,7 @@ def test_each_teacher_layer_is_scored_once_a_step(
     halves = ("layers/map=anchors", "layers.map.anchors='0:0, 2:1'")
     module = distiller(f"compression={compression}", *halves, teachers=("b",))
     reader = module.rooms.first.reader
-    press, read = type(reader.compression), [at for s in reader.sources for at in s.teachers]
+    press, read = type(reader.compression), [at for s in reader.sources for at in s.teacher_layers]
     assert len(set(read)) < len(read)  # two student layers read one teacher layer
     scored, score = [], press.score
     monkeypatch.setattr(press, "score", lambda self, layer: scored.append(1) or score(self, layer))
