@@ -37,13 +37,15 @@ class Arm:
 
     def __init__(self, root: Path, config: dict[str, Any]) -> None:
         """Builds below `root` what is missing, and loads it."""
-        from kvdistill.train.run import distiller, prepared
+        from kvdistill.train.run import build_distiller, build_trainer
 
         self.needs = built(root, config)
-        self.module, *_ = distiller(config, self.needs, build_node("adapter", config["adapter"]))
+        self.module, *_ = build_distiller(
+            config, self.needs, build_node("adapter", config["adapter"])
+        )
         folder = Path(tempfile.mkdtemp(dir=root)) / "runs" / "run"
         folder.mkdir(parents=True)
-        self.trainer, self.texts = prepared(
+        self.trainer, self.texts = build_trainer(
             self.module, config, self.needs, folder, lambda *_: None, None
         )
         args = self.trainer.args

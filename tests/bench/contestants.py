@@ -229,7 +229,7 @@ def ours(setting: Setting, overrides: list[str], teachers: int | None = None) ->
 
 def ours_nine(setting: Setting) -> None:
     """Three fusions times three seeds of two teachers, whole: calibration and store included."""
-    from kvdistill.train.run import train
+    from kvdistill.train.run import train_student
     from tests.bench.arms import configured
     from tests.kv.stores import built
 
@@ -240,7 +240,7 @@ def ours_nine(setting: Setting) -> None:
             config = configured(*given, f"fusion={fusion}", f"seed={seed}", teachers=2)
             folder = setting.folder / "nine" / "runs" / f"{fusion}-{seed}"
             folder.mkdir(parents=True)
-            train(config, built(setting.root, config), folder, lambda *_: None)
+            train_student(config, built(setting.root, config), folder, lambda *_: None)
 
 
 CONTESTANTS: dict[str, Callable[[Setting], None]] = {

@@ -35,11 +35,11 @@ from kvdistill.config.compose import compose
 from kvdistill.data.collate import flattened
 from kvdistill.kv.base import TeacherRequest
 from kvdistill.train.module import Distiller
-from kvdistill.train.objective import Rooms, Weights
-from kvdistill.train.step import aligned, cross_entropy
+from kvdistill.train.objective import KVObjective, LossWeights
+from kvdistill.train.step import align_teacher_kv, sum_cross_entropy
 from kvdistill.types import KV, Batch, Layer, Links, TeacherInputs, Tokens
 from tests.compression.peak import Peak
-from tests.train.conftest import calibration, model
+from tests.train.conftest import make_calibration, make_model
 
 CONF = Path(__file__).parents[2] / "conf"
 SEQ = 512
@@ -86,7 +86,7 @@ def step(rounds: int) -> dict[str, float]:
     def bare() -> None:
         tokens = batch.student
         scores = module._head(tokens, tokens.logit_mask)
-        (0.5 * cross_entropy(scores, tokens) / SEQ).backward()
+        (0.5 * sum_cross_entropy(scores, tokens) / SEQ).backward()
         module.zero_grad(set_to_none=True)
         for name, source in module._teachers.items():
             loop(source.body, batch.teachers[name].tokens.ids)
@@ -101,11 +101,11 @@ def step(rounds: int) -> dict[str, float]:
     }
 
     def applied() -> None:
-        for name, taught in module.rooms.parts().items():
+        for name, taught in module.rooms.get_branches().items():
             turns, links = module._teachers[name].rotaries, batch.teachers[name].links
             for kept in read[name]:
                 through = links.map_to_rows(kept.row_of_token)
-                list(aligned(kept, through, taught.reader.position, turns))
+                list(align_teacher_kv(kept, through, taught.reader.position, turns))
 
     times = medians([distilled, bare, built, applied], rounds)
     return {
@@ -125,21 +125,21 @@ def distiller(teachers: Mapping[str, dict[str, Any]] = TEACHERS) -> Distiller:
     config["student"]["geometry"] = STUDENT
     node = config["teachers"]["a"]
     config["teachers"] = {k: {**node, "geometry": shape} for k, shape in teachers.items()}
-    rooms, sources = Rooms(config), {}
-    for name, part in rooms.parts().items():
+    rooms, sources = KVObjective(config), {}
+    for name, part in rooms.get_branches().items():
         own = STUDENT["kv_heads"] * STUDENT["head_dim"]
         shape = teachers[name]
-        part.calibrate(calibration(part.reader.sources, shape, own=own))
-        assert part.reader.sources[-1].high == shape["layers"] - 1
+        part.calibrate(make_calibration(part.reader.layer_pairs, shape, own=own))
+        assert part.reader.layer_pairs[-1].high == shape["layers"] - 1
         wanted = TeacherRequest(
-            load_body=partial(model, shape, "llama" if name == "b" else "qwen2", seed=3),
-            layer_pairs=part.reader.sources,
+            load_body=partial(make_model, shape, "llama" if name == "b" else "qwen2", seed=3),
+            layer_pairs=part.reader.layer_pairs,
             compression=part.reader.compression,
             needs_rotary=False,
         )
-        sources[name] = build_node("source", config["source"], wanted=wanted)
-    student = model(STUDENT, "qwen2").train()
-    return Distiller(student, rooms, sources, Weights.of(config))
+        sources[name] = build_node("source", config["source"], request=wanted)
+    student = make_model(STUDENT, "qwen2").train()
+    return Distiller(student, rooms, sources, LossWeights.from_config(config))
 
 
 @torch.no_grad()

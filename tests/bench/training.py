@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from kvdistill.train.run import train
+from kvdistill.train.run import train_student
 from tests.bench.arms import Arm, configured, installed, write_rows
 from tests.compression.peak import Peak
 from tests.kv.stores import built
@@ -113,7 +113,7 @@ def sweep(root: Path, quick: bool) -> dict[str, float]:
         needs = built(root, config)
         folder = Path(tempfile.mkdtemp(dir=root))
         start = time.process_time()
-        train(config, needs, folder, lambda *_: None)
+        train_student(config, needs, folder, lambda *_: None)
         return time.process_time() - start
 
     kv, plain = 0.0, 0.0

@@ -159,7 +159,7 @@ def planned(command: list[str]) -> None:
     from kvdistill.plan.pin import assume_commits
     from kvdistill.stats import preregistration
     from kvdistill.stats.settings import settings
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
     screen = SafeConsole(width=120)
     screen.file = io.StringIO()
@@ -173,7 +173,7 @@ def planned(command: list[str]) -> None:
     for run in plan.runs.values():
         if run.recipe not in checked:
             checked.add(run.recipe)
-            check(assume_commits(run.config))
+            check_run_config(assume_commits(run.config))
 
 
 def unclear(command: list[str], said: str) -> str:

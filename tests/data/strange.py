@@ -356,11 +356,11 @@ def built(overrides: list[str], root: Path) -> Path:
     from kvdistill.jobs.builders import build_split
     from kvdistill.plan.expand import expand_command
     from kvdistill.plan.pin import assume_commits
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
     plan = expand_command([[*overrides, "stage=plan"]], ROOT / "sweeps")
     (run,) = [run for run in plan.runs.values() if run.config["trained"]]
-    check(assume_commits(run.config))
+    check_run_config(assume_commits(run.config))
     node = plan.artifacts[run.node.needs["split"]]
     folder = root / "artifacts" / node.name
     build_split(node.recipe, {}, folder, lambda *_: None)

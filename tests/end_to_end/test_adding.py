@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.train.conftest import batch, composed, distiller
+from tests.train.conftest import composed, distiller, make_batch
 
 __all__ = ["composed", "distiller"]
 ROOT = Path(__file__).parents[2]
@@ -74,10 +74,10 @@ def test_a_strategy_from_outside_goes_through_compose_rooms_and_a_step(
 
     found = add("largest", LARGEST, LARGEST_YAML)
     module = distiller(found, "compression=largest", "compression.power=2.0")
-    ce, terms = module(batch())
+    ce, terms = module(make_batch())
     (ce + terms.kv).backward()
     assert module.student.model.layers[0].self_attn.k_proj.weight.grad.abs().max() > 0
-    inverse = distiller(found, "compression=largest", "compression.power=-2.0")(batch())[1]
+    inverse = distiller(found, "compression=largest", "compression.power=-2.0")(make_batch())[1]
     assert not torch.allclose(terms.keys, inverse.keys)
 
 
@@ -86,22 +86,22 @@ def test_it_is_decided_anew_at_every_layer(
 ) -> None:
     import torch
 
-    from kvdistill.train.step import aligned
+    from kvdistill.train.step import align_teacher_kv
 
     found = add("largest", LARGEST, LARGEST_YAML)
-    module, read = distiller(found, "compression=largest"), batch()
+    module, read = distiller(found, "compression=largest"), make_batch()
     reader, teacher = module.rooms.first.reader, module._teachers["a"]
     tokens, links = read.teachers["a"].tokens, read.teachers["a"].links
-    layers, all_kept = teacher.layers(tokens), teacher.read(tokens, read.ids)
-    assert [kept.sources for kept in all_kept] == [[source] for source in reader.sources]
+    layers, all_kept = teacher.capture_layers(tokens), teacher.read_kv(tokens, read.ids)
+    assert [kept.layer_pairs for kept in all_kept] == [[source] for source in reader.sources]
     for kept in all_kept:
-        ((source, found),) = aligned(
-            kept, links.through(kept.rows), reader.position, teacher.rotaries
+        ((source, found),) = align_teacher_kv(
+            kept, links.map_to_rows(kept.row_of_token), reader.position, teacher.rotaries
         )
         expected = reader.compression([layers[at] for at in source.teacher_layers])
-        assert torch.equal(kept.rows >= 0, expected)
-        covered = expected.flatten()[links.teacher].long()
-        rows = torch.repeat_interleave(links.counts)
+        assert torch.equal(kept.row_of_token >= 0, expected)
+        covered = expected.flatten()[links.teacher_rows].long()
+        rows = torch.repeat_interleave(links.link_counts)
         reached = torch.zeros(len(links.offsets)).index_add_(0, rows, covered.float()) > 0
         assert torch.equal(found[0].mask.flatten(), reached)
 
@@ -129,9 +129,9 @@ def test_the_readmes_example_works_as_written(
     assert "src/kvdistill/compression/every_other.py" in section
     assert "conf/compression/every_other.yaml" in section
     made = distiller(add("every_other", module, node), "compression=every_other")
-    read = batch(lengths=(9, 6)).teachers["a"].tokens
-    layers = made._teachers["a"].layers(read)
+    read = make_batch(lengths=(9, 6)).teachers["a"].tokens
+    layers = made._teachers["a"].capture_layers(read)
     kept = made.rooms.first.reader.compression([layers[0]])
     # Half of 8 and of 5 tokens: the even ones.
     assert [row.nonzero().flatten().tolist() for row in kept] == [[0, 2, 4, 6], [0, 2]]
-    assert made(batch())[1].kv.isfinite()
+    assert made(make_batch())[1].kv.isfinite()

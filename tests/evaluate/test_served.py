@@ -41,22 +41,22 @@ def test_without_the_package_it_is_refused_with_the_way_out():
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
 def test_it_is_refused_before_anything_is_computed():
     from kvdistill.config.compose import compose
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
     with pytest.raises(ConfigError, match=r"^tasks.backend=vllm needs the package vllm"):
-        check(compose(["tasks.backend=vllm"]))
+        check_run_config(compose(["tasks.backend=vllm"]))
     with pytest.raises(ConfigError, match=r"^tasks.backend"):
-        check(compose(["tasks.backend=vlm"]))
+        check_run_config(compose(["tasks.backend=vlm"]))
 
 
 @pytest.mark.usefixtures("hydra", "_stand_in")
 def test_a_run_of_several_ranks_is_refused():
     from kvdistill.config.compose import compose
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
-    check(compose(["tasks.backend=vllm"]))
+    check_run_config(compose(["tasks.backend=vllm"]))
     with pytest.raises(ConfigError, match=r"budget.num_gpus=2 .*stage=evaluate"):
-        check(compose(["tasks.backend=vllm", "budget.num_gpus=2"]))
+        check_run_config(compose(["tasks.backend=vllm", "budget.num_gpus=2"]))
 
 
 @pytest.mark.usefixtures("hydra")

@@ -32,13 +32,13 @@ GIVEN = {
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_builds(group: str, choice: str) -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
     if (group, choice) == ("layers/map", "anchors"):
         given = ["layers.map.anchors='0:0, 3:3'"]
     else:
         given = GIVEN.get((group, choice), [])
-    check(compose([f"{group}={choice}", *given]))
+    check_run_config(compose([f"{group}={choice}", *given]))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").rglob("*.yaml")), ids=str)

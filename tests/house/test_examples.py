@@ -76,7 +76,7 @@ def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -
 def test_the_teacher_is_read_pinned_and_fits(outside: Path) -> None:
     from kvdistill.errors import ConfigError
     from kvdistill.plan.expand import expand_command
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
     with pytest.raises(ConfigError, match="my-teacher does not exist"):
         expand_command([["teachers=with_own"]], outside)
@@ -86,7 +86,7 @@ def test_the_teacher_is_read_pinned_and_fits(outside: Path) -> None:
     assert list(plan.references) == ["nano-small", "my-teacher"]
     (run,) = [run for run in plan.runs.values() if run.config["trained"]]
     assert run.config["teachers"]["b"]["pretrained"]["sha256"]
-    check(run.config)
+    check_run_config(run.config)
 
 
 def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(

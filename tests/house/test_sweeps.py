@@ -45,14 +45,14 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
     from kvdistill.plan.expand import expand_command
     from kvdistill.plan.identity import hash_science
     from kvdistill.plan.pin import assume_commits
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
     asked = [f"sweep={sweep}", f"scale={scale}", "stage=plan", *given(scale, sweep, tmp_path)]
     plan = expand_command([asked], FOLDER)
     trained = [run.config for run in plan.runs.values() if run.config["trained"]]
     assert len({run.steps for run in plan.runs.values() if run.config["trained"]}) == 1
     for config in {hash_science({**c, "seed": 0, "arm": ""}): c for c in trained}.values():
-        check(assume_commits(config))
+        check_run_config(assume_commits(config))
     (question,) = plan.questions.values()
     sound(question, [*question["arms"], *(f"teacher {name}" for name in plan.references)])
 

@@ -71,16 +71,18 @@ class Made:
     ) -> list[Any]:
         """Batches of a part of the split, as a run reads them."""
         from kvdistill.train import inputs
-        from kvdistill.train.objective import Rooms
+        from kvdistill.train.objective import KVObjective
 
         needs = self.folders(config)
-        alignment = Rooms(config).first.reader.alignment
-        texts, collate = inputs.texts(config, needs, part, alignment)
+        alignment = KVObjective(config).first_branch.reader.alignment
+        texts, collate = inputs.read_texts(config, needs, part, alignment)
         return [collate([texts[row] for row in some]) for some in rows]
 
     def distiller(self, config: dict[str, Any]) -> Any:
         """The calibrated module of a run."""
         from kvdistill.config.build import build_node
-        from kvdistill.train.run import distiller
+        from kvdistill.train.run import build_distiller
 
-        return distiller(config, self.folders(config), build_node("adapter", config["adapter"]))[0]
+        return build_distiller(
+            config, self.folders(config), build_node("adapter", config["adapter"])
+        )[0]

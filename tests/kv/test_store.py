@@ -145,11 +145,11 @@ def opened(made, folder=None, **changes):
     from kvdistill.geometry import Geometry
     from kvdistill.kv.store import Store
     from kvdistill.train import inputs
-    from kvdistill.train.objective import Reader
+    from kvdistill.train.objective import TeacherPipeline
 
     config = made.config("source=store")
-    reader = Reader.of(config, Geometry.from_node(config["teachers"]["a"]))
-    wanted = inputs.wanted(config, "a", made.folders(config), reader)
+    reader = TeacherPipeline.from_config(config, Geometry.from_node(config["teachers"]["a"]))
+    wanted = inputs.make_teacher_request(config, "a", made.folders(config), reader)
     wanted = dataclasses.replace(wanted, store=folder or wanted.store_folder, **changes)
     from kvdistill.config.build import build_node
 
@@ -171,13 +171,15 @@ def test_a_store_of_anything_else_is_refused_by_name(made, what):
 def test_a_fingerprint_names_what_was_changed(made):
     from kvdistill.geometry import Geometry
     from kvdistill.train import inputs
-    from kvdistill.train.objective import Reader
+    from kvdistill.train.objective import TeacherPipeline
 
     def prints(*overrides):
         config = made.config("source=store", *overrides)
         needs = made.folders(config, kinds=("split", "model"))
-        sources = Reader.of(config, Geometry.from_node(config["teachers"]["a"])).sources
-        return inputs.prints(config, "a", needs, sources)
+        sources = TeacherPipeline.from_config(
+            config, Geometry.from_node(config["teachers"]["a"])
+        ).layer_pairs
+        return inputs.fingerprint_store(config, "a", needs, sources)
 
     def differing(*overrides):
         first, second = prints(), prints(*overrides)
@@ -302,7 +304,9 @@ def test_a_shard_spoilt_while_the_build_lay_idle_is_made_again(unbuilt, monkeypa
     whole, killed = unbuilt("kv-whole"), unbuilt("kv-killed")
     work(whole)
     with monkeypatch.context() as patch:
-        patch.setattr(build_store, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            build_store, "write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             work(killed)
     (killed / "shard-00001.safetensors").write_bytes(b"spoilt")
@@ -332,7 +336,7 @@ def test_too_little_disk_is_refused_before_anything_is_written(unbuilt, monkeypa
 @pytest.mark.parametrize("dtype", ["float16", "int4"])
 def test_an_unknown_dtype_is_refused_when_the_plan_is_checked(made, dtype):
     from kvdistill.errors import ConfigError
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
     with pytest.raises(ConfigError, match=f"source.stored.dtype={dtype} is none of float32"):
-        check(made.config("source=store", f"source.stored.dtype={dtype}"))
+        check_run_config(made.config("source=store", f"source.stored.dtype={dtype}"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.train.conftest import STUDENT, batch, model
+from tests.train.conftest import STUDENT, make_batch, make_model
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
@@ -11,13 +11,13 @@ def test_chosen_tokens_get_the_scores_of_the_whole_forward(kind: str) -> None:
 
     from kvdistill.models.head import LMHead
 
-    student, tokens = model(STUDENT, kind), batch(names=()).student
+    student, tokens = make_model(STUDENT, kind), make_batch(names=()).student
     whole = student(input_ids=tokens.ids, attention_mask=tokens.mask.long()).logits
     seen: list[int] = []
     student.lm_head.register_forward_hook(lambda *parts: seen.append(parts[1][0].shape[1]))
-    scores = LMHead(student)(tokens, tokens.predicting)
-    torch.testing.assert_close(scores, whole[tokens.predicting])
-    assert seen == [int(tokens.predicting.sum())] < [tokens.ids.numel()]
+    scores = LMHead(student)(tokens, tokens.logit_mask)
+    torch.testing.assert_close(scores, whole[tokens.logit_mask])
+    assert seen == [int(tokens.logit_mask.sum())] < [tokens.ids.numel()]
 
 
 def test_gradients_are_those_of_the_masked_loss() -> None:
@@ -26,14 +26,14 @@ def test_gradients_are_those_of_the_masked_loss() -> None:
 
     from kvdistill.models.head import LMHead
 
-    student, tokens = model(STUDENT, "qwen2"), batch(names=()).student
+    student, tokens = make_model(STUDENT, "qwen2"), make_batch(names=()).student
     labels = tokens.ids.masked_fill(~(tokens.answer & tokens.mask), -100)[:, 1:]
     whole = student(input_ids=tokens.ids, attention_mask=tokens.mask.long()).logits[:, :-1]
     F.cross_entropy(whole.flatten(0, 1), labels.flatten(), reduction="sum").backward()
     wanted = {name: p.grad.clone() for name, p in student.named_parameters()}
     student.zero_grad()
-    scores = LMHead(student)(tokens, tokens.predicting)
-    F.cross_entropy(scores, tokens.ids[tokens.predicted], reduction="sum").backward()
+    scores = LMHead(student)(tokens, tokens.logit_mask)
+    F.cross_entropy(scores, tokens.ids[tokens.label_mask], reduction="sum").backward()
     for name, parameter in student.named_parameters():
         torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-4, atol=1e-5, msg=name)
 
@@ -41,9 +41,9 @@ def test_gradients_are_those_of_the_masked_loss() -> None:
 def test_elsewhere_the_model_scores_every_token() -> None:
     from kvdistill.models.head import LMHead
 
-    student, tokens = model(STUDENT, "qwen2"), batch(names=()).student
+    student, tokens = make_model(STUDENT, "qwen2"), make_batch(names=()).student
     head = LMHead(student)
-    head(tokens, tokens.predicting)
+    head(tokens, tokens.logit_mask)
     out = student(input_ids=tokens.ids, attention_mask=tokens.mask.long())
     assert out.logits.shape[:2] == tokens.ids.shape
 
@@ -53,7 +53,7 @@ def test_a_text_without_an_answer_asks_for_nothing() -> None:
 
     from kvdistill.models.head import LMHead
 
-    student, tokens = model(STUDENT, "qwen2"), batch(names=()).student
+    student, tokens = make_model(STUDENT, "qwen2"), make_batch(names=()).student
     scores = LMHead(student)(tokens, torch.zeros_like(tokens.mask))
     assert len(scores) == 0
     scores.sum().backward()
@@ -64,14 +64,14 @@ def test_a_model_without_a_head_is_refused() -> None:
     from kvdistill.models.head import LMHead
 
     with pytest.raises(ConfigError, match="without an output layer"):
-        LMHead(model(STUDENT, "qwen2").get_decoder())
+        LMHead(make_model(STUDENT, "qwen2").get_decoder())
 
 
 def test_a_model_that_scores_past_its_head_is_refused() -> None:
     from kvdistill.models.head import LMHead
 
-    student, tokens = model(STUDENT, "qwen2"), batch(names=()).student
+    student, tokens = make_model(STUDENT, "qwen2"), make_batch(names=()).student
     head = LMHead(student)
     student.lm_head = type(student.lm_head)(STUDENT["hidden_size"], STUDENT["vocab_size"])
     with pytest.raises(RuntimeError, match="does not score through its head"):
-        head(tokens, tokens.predicting)
+        head(tokens, tokens.logit_mask)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.train.conftest import STUDENT, model
+from tests.train.conftest import STUDENT, make_model
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def folder(tmp_path: Path) -> Path:
     from kvdistill.models.nano_tokenizer import train_tokenizer
 
     source = tmp_path / "source"
-    model(STUDENT | {"layers": 5, "vocab_size": 300}, "llama").save_pretrained(source)
+    make_model(STUDENT | {"layers": 5, "vocab_size": 300}, "llama").save_pretrained(source)
     train_tokenizer(["one two three"], 300, 1).save_pretrained(source)
     return source
 

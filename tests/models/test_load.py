@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 
 from tests.models.zero3_ranks import KINDS, body, saved
-from tests.train.conftest import TEACHERS, model, tokens
+from tests.train.conftest import TEACHERS, make_model, make_tokens
 
 
 def test_a_body_is_the_whole_models_lower_part(tmp_path: Path) -> None:
     saved(tmp_path)
-    read = tokens([7, 5], 8, seed=1)
+    read = make_tokens([7, 5], 8, seed=1)
     for name, kind in KINDS.items():
-        whole = model(TEACHERS[name], kind, seed=3).model
+        whole = make_model(TEACHERS[name], kind, seed=3).model
         found = body(tmp_path, name, "float32", "none", 1)
         assert len(found.layers) == 2
         assert not any(parameter.requires_grad for parameter in found.parameters())

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.models.pickles import PickleBomb
-from tests.train.conftest import TEACHERS, model
+from tests.train.conftest import TEACHERS, make_model
 
 
 def saved(folder: Path) -> dict:
     """A tiny model's folder; its weights."""
-    made = model(TEACHERS["b"], "llama", seed=3)
+    made = make_model(TEACHERS["b"], "llama", seed=3)
     made.save_pretrained(folder)
     return made.state_dict()
 

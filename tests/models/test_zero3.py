@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.models.zero3_ranks import CASES
-from tests.train.test_division import same_lines, training
+from tests.train.test_division import assert_same_lines, set_training
 
 Make = Callable[..., Any]
 
@@ -26,10 +26,10 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sharded")
     root = Path(__file__).parents[2]
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
-        config = training(composed_config("fusion=similarity", "compression=kava"))
+        config = set_training(composed_config("fusion=similarity", "compression=kava"))
     zero3_ranks.saved(folder)
     torch.multiprocessing.spawn(zero3_ranks.work, args=(config, str(folder)), nprocs=2)
-    whole = ranks.division(
+    whole = ranks.train_division(
         config, folder / "plain", ("a", "b"), 1, 8, 1, zero3_ranks.wanting(folder, "none")
     )
     torch.save(whole, folder / "whole.pt")
@@ -71,7 +71,7 @@ def test_two_engines_beside_a_ddp_student_train_it_alike(sharded: Path) -> None:
     for name, value in whole["weights"].items():
         assert torch.equal(both[0]["weights"][name], both[1]["weights"][name])
         torch.testing.assert_close(both[0]["weights"][name], value, rtol=1e-3, atol=1e-4)
-    same_lines(sharded / "sharded", sharded / "plain")
+    assert_same_lines(sharded / "sharded", sharded / "plain")
 
 
 def test_the_first_steps_loss_is_the_single_process_ones(sharded: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tests.train import ranks
-from tests.train.conftest import TEACHERS, model, tokens
+from tests.train.conftest import TEACHERS, make_model, make_tokens
 
 KINDS = {"a": "qwen2", "b": "llama"}
 CASES = [
@@ -29,7 +29,7 @@ def node(name: str, dtype: str, shard: str) -> dict[str, Any]:
 def saved(folder: Path) -> None:
     """Writes the teachers' weights, as `load.body` looks for them."""
     for name, kind in KINDS.items():
-        model(TEACHERS[name], kind, seed=3).save_pretrained(folder / name / "model")
+        make_model(TEACHERS[name], kind, seed=3).save_pretrained(folder / name / "model")
 
 
 def body(folder: Path, name: str, dtype: str, shard: str, deepest: int) -> Any:
@@ -46,7 +46,9 @@ def captured(found: Any, rank: int) -> dict[int, Any]:
     from kvdistill.models.load import get_compute_device
     from kvdistill.types import move_to_device
 
-    read = move_to_device(tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), get_compute_device(found))
+    read = move_to_device(
+        make_tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), get_compute_device(found)
+    )
     capture = Capture(found, LAYERS, rotaries=read_rotaries(found, LAYERS))
     with torch.no_grad(), capture:
         found(input_ids=read.ids, attention_mask=read.mask.long(), use_cache=False)
@@ -81,12 +83,12 @@ def wanting(folder: Path, shard: str) -> Callable[..., Any]:
     """What a source is built from, its teacher under that placement."""
     from dataclasses import replace
 
-    from tests.train.conftest import wanted
+    from tests.train.conftest import make_request
 
     def make(name: str, reader: Any) -> Any:
         deepest = max(source.high for source in reader.sources)
         return replace(
-            wanted(name, reader), body=lambda: body(folder, name, "float32", shard, deepest)
+            make_request(name, reader), body=lambda: body(folder, name, "float32", shard, deepest)
         )
 
     return make
@@ -95,17 +97,17 @@ def wanting(folder: Path, shard: str) -> Callable[..., Any]:
 def work(rank: int, config: dict, folder: str) -> None:
     """Leaves in `folder` what this rank saw."""
     where = Path(folder)
-    with ranks.two(rank, where):
+    with ranks.join_two_ranks(rank, where):
         seen: dict[Any, Any] = {}
         for name, dtype, shard in CASES:
             plain = captured(body(where, name, dtype, "none", LAYERS[-1]), rank)
             parts = body(where, name, dtype, shard, LAYERS[-1])
             found = captured(parts, rank)
             seen[name, dtype, shard] = apart(plain, found), held(parts)
-        student = model(TEACHERS["a"], "qwen2")
+        student = make_model(TEACHERS["a"], "qwen2")
         seen["student"] = {hasattr(p, "ds_tensor") for p in student.parameters()}
         torch.save(seen, where / f"seen{rank}.pt")
-        trained = ranks.division(
+        trained = ranks.train_division(
             config, where / "sharded", ("a", "b"), 2, 4, 1, wanting(where, "zero3")
         )
         torch.save(trained, where / f"trained{rank}.pt")

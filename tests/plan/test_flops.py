@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.train.conftest import STUDENT, TEACHERS, model
+from tests.train.conftest import STUDENT, TEACHERS, make_model
 
 BATCH, SEQ = 3, 11
 
@@ -26,7 +26,7 @@ def counted(node: dict[str, Any], *, backward: bool = False, checkpoint: bool = 
     """What torch counts in a forward (and backward) of a real model, attention unfused."""
     import torch
 
-    net = model(node, "llama").train()
+    net = make_model(node, "llama").train()
     net.set_attn_implementation("eager")
     if checkpoint:
         net.gradient_checkpointing_enable({"use_reentrant": False})
@@ -72,7 +72,7 @@ def test_a_cut_teacher_costs_what_torch_counts(deepest: int) -> None:
     from kvdistill.models.capture import truncate_decoder
     from kvdistill.plan.flops import capture_flops
 
-    net = model(TEACHERS["a"], "llama").eval()
+    net = make_model(TEACHERS["a"], "llama").eval()
     net.set_attn_implementation("eager")
     body = truncate_decoder(net, deepest)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -34,7 +34,7 @@ def composed(hydra: None) -> Callable[..., dict[str, Any]]:
     return composed_config
 
 
-def model(geometry: dict[str, Any], kind: str, seed: int = 0) -> Any:
+def make_model(geometry: dict[str, Any], kind: str, seed: int = 0) -> Any:
     """A random model of that geometry."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
@@ -53,7 +53,7 @@ def model(geometry: dict[str, Any], kind: str, seed: int = 0) -> Any:
         return LlamaForCausalLM(LlamaConfig(**shape))
 
 
-def tokens(lengths: list[int], seq: int, seed: int, pad: int = 0) -> Any:
+def make_tokens(lengths: list[int], seq: int, seed: int, pad: int = 0) -> Any:
     """Random ids of these lengths, padded to `seq`; the second half of each text is the answer."""
     import torch
 
@@ -70,7 +70,7 @@ def tokens(lengths: list[int], seq: int, seed: int, pad: int = 0) -> Any:
     return Tokens(ids, mask, answer)
 
 
-def batch(
+def make_batch(
     names: tuple[str, ...] = ("a", "b"),
     *,
     more: int = 0,
@@ -90,22 +90,22 @@ def batch(
         edges = np.round(np.linspace(0, 60, count + 1)).astype(np.int64)
         return Spans(edges[:-1], edges[1:])
 
-    own = max(lengths) + more
-    student = tokens(list(lengths), own, seed=seed, pad=pad)
+    seq = max(lengths) + more
+    student = make_tokens(list(lengths), seq, seed=seed, pad=pad)
     teachers = {}
     for number, name in enumerate(names):
         short = [length - 1 - number for length in lengths]
-        theirs = max(short) + more
+        teacher_seq = max(short) + more
         links = [Soft()(spans(a), spans(b)) for a, b in zip(lengths, short, strict=True)]
         teachers[name] = TeacherInputs(
-            tokens(short, theirs, seed=seed + 100 * (number + 1), pad=pad),
-            flattened(links, own, theirs),
+            make_tokens(short, teacher_seq, seed=seed + 100 * (number + 1), pad=pad),
+            flattened(links, seq, teacher_seq),
         )
     ids = [f"row{i}" for i in range(len(lengths))]
     return Batch(student, teachers, ids, ["task"] * len(lengths))
 
 
-def calibration(sources: Any, teacher: dict[str, Any], seed: int = 0, own: int = 8) -> Any:
+def make_calibration(sources: Any, teacher: dict[str, Any], seed: int = 0, own: int = 8) -> Any:
     """Random moments of the right widths."""
     import torch
 
@@ -120,21 +120,21 @@ def calibration(sources: Any, teacher: dict[str, Any], seed: int = 0, own: int =
         for source in sources:
             both = []
             for _ in range(2):
-                moments = Moments.empty(width * len(source.teachers), own)
-                x = torch.randn(rows, width * len(source.teachers), generator=generator)
+                moments = Moments.empty(width * len(source.teacher_layers), own)
+                x = torch.randn(rows, width * len(source.teacher_layers), generator=generator)
                 moments.add(x, x[:, :own] + 0.5 * torch.randn(rows, own, generator=generator))
                 both.append(moments)
-            part[source.student] = tuple(both)
+            part[source.student_layer] = tuple(both)
         parts.append(part)
     return Calibration(*parts)
 
 
-def wanted(name: str, reader: Any) -> Any:
+def make_request(name: str, reader: Any) -> Any:
     """What a run wants of the teacher of that name: a random body, read on first use."""
     from kvdistill.kv.base import TeacherRequest
 
     return TeacherRequest(
-        load_body=partial(model, TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
+        load_body=partial(make_model, TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
         layer_pairs=reader.sources,
         compression=reader.compression,
         needs_rotary=reader.position.needs_rotary,
@@ -150,18 +150,22 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
 
         from kvdistill.config.build import build_node
         from kvdistill.train.module import Distiller
-        from kvdistill.train.objective import Rooms, Weights
+        from kvdistill.train.objective import KVObjective, LossWeights
 
         config = composed(*overrides, teachers=teachers)
         torch.manual_seed(config["seed"])
-        student = build_node("adapter", config["adapter"]).wrap(model(STUDENT, "qwen2", seed=9))
+        student = build_node("adapter", config["adapter"]).wrap(
+            make_model(STUDENT, "qwen2", seed=9)
+        )
         if not teachers:
-            return Distiller(student, None, {}, Weights.of(config))
-        rooms, sources = Rooms(config), {}
-        for name, part in rooms.parts().items():
-            part.calibrate(calibration(part.reader.sources, TEACHERS[name]))
-            sources[name] = build_node("source", config["source"], wanted=wanted(name, part.reader))
-        return Distiller(student, rooms, sources, Weights.of(config))
+            return Distiller(student, None, {}, LossWeights.from_config(config))
+        rooms, sources = KVObjective(config), {}
+        for name, part in rooms.get_branches().items():
+            part.calibrate(make_calibration(part.reader.layer_pairs, TEACHERS[name]))
+            sources[name] = build_node(
+                "source", config["source"], request=make_request(name, part.reader)
+            )
+        return Distiller(student, rooms, sources, LossWeights.from_config(config))
 
     return make
 
@@ -174,12 +178,12 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
         import torch
 
         from kvdistill.data.sampler import Stream
-        from kvdistill.train.checkpoint import newest
-        from kvdistill.train.curves import Curves
+        from kvdistill.train.checkpoint import find_newest
+        from kvdistill.train.curves import CurveWriter
         from kvdistill.train.trainer import DistillTrainer
-        from kvdistill.train.training_arguments import arguments
+        from kvdistill.train.training_arguments import make_training_arguments
         from kvdistill.train.validation import Validation
-        from tests.train.runs import STEPS, Rows, collate
+        from tests.train.runs import STEPS, Rows, make_collator
 
         name = changes.pop("name", f"run{len(list(tmp_path.iterdir()))}")
         size, accumulate = changes.pop("size", 4), changes.pop("accumulate", 1)
@@ -196,16 +200,16 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
         config = {"train": train, "budget": budget, "seed": seed}
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        found = newest(folder / "checkpoints", {})
-        curves = Curves(folder)
-        curves.load(found.folder)
+        resume_point = find_newest(folder / "checkpoints", {})
+        curves = CurveWriter(folder)
+        curves.load_state(resume_point.folder)
         trainer = DistillTrainer(
             module,
-            arguments(config, STEPS, folder),
+            make_training_arguments(config, STEPS, folder),
             Rows(),
             Stream(64, STEPS * size * accumulate, seed),
-            collate(teachers),
-            Validation([collate(teachers)([60, 61, 62])], score, 1),
+            make_collator(teachers),
+            Validation([make_collator(teachers)([60, 61, 62])], score, 1),
             curves,
             progress=(
                 lambda step, _: (_ for _ in ()).throw(KeyboardInterrupt) if step == stop else None
@@ -214,7 +218,7 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
             norms_every=norms,
         )
         torch.manual_seed(99)  # what came before must not matter
-        trainer.fit(found.folder)
+        trainer.fit(resume_point.folder)
         return trainer
 
     return run

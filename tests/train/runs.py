@@ -5,7 +5,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from tests.train.conftest import batch
+from tests.train.conftest import make_batch
 
 STEPS = 4
 
@@ -20,13 +20,13 @@ class Rows(Dataset):  # type: ignore[type-arg]
         return index
 
 
-def collate(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
+def make_collator(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
     """A batch of rows, whatever the rows it comes with."""
     import torch
 
     from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 
-    def join(parts: list[Any]) -> Any:
+    def join_tokens(parts: list[Any]) -> Any:
         return Tokens(
             *(
                 torch.cat([getattr(part, field) for part in parts])
@@ -34,7 +34,7 @@ def collate(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
             )
         )
 
-    def chained(parts: list[Links]) -> Links:
+    def join_links(parts: list[Links]) -> Links:
         done, count = [], 0
         for row, part in enumerate(parts):
             done.append(
@@ -45,29 +45,34 @@ def collate(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
         return Links(*columns, parts[0].student_seq, parts[0].teacher_seq)
 
     def make(rows: list[int]) -> Any:
-        each = [batch(names, lengths=(4 + row % 5,), more=8 - row % 5, seed=row) for row in rows]
+        each = [
+            make_batch(names, lengths=(4 + row % 5,), more=8 - row % 5, seed=row) for row in rows
+        ]
         readings = {
             name: TeacherInputs(
-                join([one.teachers[name].tokens for one in each]),
-                chained([one.teachers[name].links for one in each]),
+                join_tokens([one.teachers[name].tokens for one in each]),
+                join_links([one.teachers[name].links for one in each]),
             )
             for name in names
         }
         return Batch(
-            join([one.student for one in each]), readings, [str(r) for r in rows], ["t"] * len(rows)
+            join_tokens([one.student for one in each]),
+            readings,
+            [str(r) for r in rows],
+            ["t"] * len(rows),
         )
 
     return make
 
 
-def weights(trainer: Any) -> dict[str, Any]:
+def copy_weights(trainer: Any) -> dict[str, Any]:
     return {name: p.detach().clone() for name, p in trainer.module.named_parameters()}
 
 
-def same(one: Any, other: Any, **tolerance: float) -> None:
+def assert_same_weights(one: Any, other: Any, **tolerance: float) -> None:
     import torch
 
-    first, second = weights(one), weights(other)
+    first, second = copy_weights(one), copy_weights(other)
     for name, value in first.items():
         if tolerance:
             torch.testing.assert_close(second[name], value, **tolerance)
@@ -75,7 +80,7 @@ def same(one: Any, other: Any, **tolerance: float) -> None:
             assert torch.equal(second[name], value), name
 
 
-def logged(trainer: Any) -> list[dict[str, Any]]:
+def read_lines(trainer: Any) -> list[dict[str, Any]]:
     import json
 
     return [json.loads(line) for line in trainer.curves.path.read_text().splitlines()]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.train.conftest import batch
-from tests.train.runs import logged, same
+from tests.train.conftest import make_batch
+from tests.train.runs import assert_same_weights, read_lines
 
 Make = Callable[..., Any]
 BALANCED = ("loss/balance=gradient_norm", "loss.balance.every=1", "loss.balance.momentum=0.5")
@@ -17,7 +17,7 @@ def test_the_factor_is_part_of_a_checkpoint(trained: Make) -> None:
     with pytest.raises(KeyboardInterrupt):
         trained(*BALANCED, name="stopped", stop=3)
     resumed = trained(*BALANCED, name="stopped", resume=True)
-    same(whole, resumed)
+    assert_same_weights(whole, resumed)
     balance, again = (run.module.rooms.balance for run in (whole, resumed))
     assert balance.factor == again.factor != 1
 
@@ -28,7 +28,7 @@ def test_balanced_terms_pull_equally_on_the_mapped_weights(distiller: Make) -> N
     from kvdistill.loss.gradient_norm import measure_gradient_norm
 
     module = distiller(*BALANCED, "layers.range=1-3")
-    ce, terms = module(batch())
+    ce, terms = module(make_batch())
     mapped = module.mapped()
     own = {id(p): name for name, p in module.student.named_parameters()}
     names = {own[id(p)].removeprefix("model.layers.").rsplit(".", 1)[0] for p in mapped}
@@ -41,7 +41,7 @@ def test_balanced_terms_pull_equally_on_the_mapped_weights(distiller: Make) -> N
 
 def test_curves_tell_raw_and_weighted_terms_by_layer(trained: Make) -> None:
     run = trained("loss.kv_weight=3", "kv.values=2", evaluate=2)
-    lines = logged(run)
+    lines = read_lines(run)
     for line in lines:
         if line["split"] == "train":
             assert line["kv_weighted"] == pytest.approx(3 * line["kv"])

@@ -29,10 +29,10 @@ CASES = [
 def test_a_bad_setting_is_refused(overrides: list[str], says: str) -> None:
     from kvdistill.config.compose import compose
     from kvdistill.errors import ConfigError
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
     with pytest.raises(ConfigError, match=says):
-        check(compose(overrides))
+        check_run_config(compose(overrides))
 
 
 @pytest.mark.usefixtures("hydra")
@@ -40,9 +40,9 @@ def test_a_bad_setting_is_refused(overrides: list[str], says: str) -> None:
 def test_anchors_are_read_alike_from_the_command_line_and_from_json(anchors: str) -> None:
     from kvdistill.config.build import build_node
     from kvdistill.config.compose import compose
-    from kvdistill.train.preflight import check
+    from kvdistill.train.preflight import check_run_config
 
     config = compose(["layers/map=anchors", f"layers.map.anchors={anchors}"])
     for each in (config, json.loads(json.dumps(config))):
-        check(each)
+        check_run_config(each)
         assert build_node("layers.map", each["layers"]["map"]).pairs == {0: 0, 3: 4}

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.train.conftest import batch
-from tests.train.runs import same
+from tests.train.conftest import make_batch
+from tests.train.runs import assert_same_weights
 
 Make = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
 
 
 def test_ce_only_ends_in_the_weights_of_fine_tuning(trained: Make) -> None:
-    same(trained(teachers=()), trained("arm=ce_only"))
+    assert_same_weights(trained(teachers=()), trained("arm=ce_only"))
 
 
 @pytest.mark.parametrize("compression", ["keep_last", "r_kv", "kava", "random", "uniform"])
@@ -25,7 +25,7 @@ def test_a_control_compares_the_student_with_something_else(
     import torch
 
     true, control = (
-        distiller(f"compression={compression}", *given)(batch())[1]
+        distiller(f"compression={compression}", *given)(make_batch())[1]
         for given in ((), (f"arm={arm}",))
     )
     assert control.kv.isfinite()
@@ -37,9 +37,11 @@ def test_padding_changes_nothing_under_a_control(distiller: Make) -> None:
 
     for arm in ("random_kv", "shuffled_teacher"):
         module = distiller(f"arm={arm}")
-        found = [module(b)[1].kv for b in (batch(), batch(more=3), batch(more=3, pad=17))]
-        torch.testing.assert_close(found[1], found[0])
-        torch.testing.assert_close(found[2], found[0])
+        distances = [
+            module(b)[1].kv for b in (make_batch(), make_batch(more=3), make_batch(more=3, pad=17))
+        ]
+        torch.testing.assert_close(distances[1], distances[0])
+        torch.testing.assert_close(distances[2], distances[0])
 
 
 @pytest.mark.parametrize("compression", ["r_kv", "kava"])
@@ -47,7 +49,7 @@ def test_texts_of_one_row_teach_nothing_when_shuffled(distiller: Make, compressi
     from dataclasses import replace
 
     module = distiller("arm=shuffled_teacher", f"compression={compression}")
-    terms = module(replace(batch(), ids=["a:cot", "a:direct"]))[1]
+    terms = module(replace(make_batch(), ids=["a:cot", "a:direct"]))[1]
     assert terms.kv == 0
 
 

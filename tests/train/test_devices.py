@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.train.conftest import batch
-from tests.train.test_step import gradients
+from tests.train.conftest import make_batch
+from tests.train.test_step import measure_gradients
 
 Make = Callable[..., Any]
 # transformers renames these methods; the lowest supported version still has the old names only.
@@ -21,15 +21,15 @@ def test_two_processes_give_the_gradient_of_one(composed: Make, tmp_path: Path) 
     from tests.train import ranks
 
     config = composed(*(f"{group}={choice}" for group, choice in ranks.SETTINGS.items()))
-    torch.multiprocessing.spawn(ranks.work, args=(config, str(tmp_path)), nprocs=2)
-    module, whole = ranks.build(config), batch(lengths=ranks.LENGTHS)
-    ranks.loss(module, whole, ranks.answers(whole)).backward()
-    alone = ranks.gradients(module)
+    torch.multiprocessing.spawn(ranks.save_gradients, args=(config, str(tmp_path)), nprocs=2)
+    module, whole = ranks.build_module(config), make_batch(lengths=ranks.LENGTHS)
+    ranks.compute_loss(module, whole, ranks.count_answer_tokens(whole)).backward()
+    alone = ranks.collect_gradients(module)
     for rank in range(2):
-        found = torch.load(tmp_path / f"rank{rank}.pt")
-        assert found.keys() == alone.keys()
+        gradients_of_rank = torch.load(tmp_path / f"rank{rank}.pt")
+        assert gradients_of_rank.keys() == alone.keys()
         for name, gradient in alone.items():
-            torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(gradients_of_rank[name], gradient, rtol=1e-4, atol=1e-5)
     for layer in range(3):
         for part in ("k", "v"):
             assert alone[f"model.layers.{layer}.self_attn.{part}_proj.weight"].abs().max() > 0
@@ -45,11 +45,11 @@ def test_the_kv_loss_reaches_the_update_of_a_lora_student(distiller: Make) -> No
         peft.LoraConfig(r=2, target_modules=["k_proj", "v_proj"], init_lora_weights=False),
     )
     module = Distiller(student, plain.rooms, plain._teachers, plain.weights).train()
-    module(batch())[1].kv.backward()
+    module(make_batch())[1].kv.backward()
     trained = {n: p for n, p in student.named_parameters() if p.requires_grad}
     assert all("lora" in name for name in trained)
     assert all(p.grad is not None and p.grad.any() for p in trained.values())
-    assert {id(p) for p in module.mapped()} == {id(p) for p in trained.values()}
+    assert {id(p) for p in module.list_kv_parameters()} == {id(p) for p in trained.values()}
 
 
 @pytest.mark.parametrize("compression", ["keep_last", "r_kv"])
@@ -57,20 +57,20 @@ def test_bf16_autocast_gives_nearly_the_same_gradient(distiller: Make, compressi
     import torch
 
     module = distiller(f"compression={compression}", "fusion=similarity")
-    exact = gradients(module, module(batch())[1].kv)
+    exact = measure_gradients(module, module(make_batch())[1].kv)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms = module(batch())[1]
-    found = gradients(module, terms.kv)
+        terms = module(make_batch())[1]
+    autocast = measure_gradients(module, terms.kv)
     assert terms.kv.dtype == torch.float32
-    assert found == pytest.approx(exact, rel=0.2)
-    assert min(found.values()) > 0
+    assert autocast == pytest.approx(exact, rel=0.2)
+    assert min(autocast.values()) > 0
 
 
 def test_checkpointing_changes_no_gradient(distiller: Make) -> None:
     module = distiller("fusion=similarity").train()
-    plain = gradients(module, module(batch())[1].kv)
+    plain = measure_gradients(module, module(make_batch())[1].kv)
     module.checkpoint_activations()
-    assert gradients(module, module(batch())[1].kv) == pytest.approx(plain, rel=1e-5)
+    assert measure_gradients(module, module(make_batch())[1].kv) == pytest.approx(plain, rel=1e-5)
     assert min(plain.values()) > 0
 
 
@@ -78,7 +78,7 @@ def test_balancing_measures_through_checkpointing(distiller: Make) -> None:
     module = distiller("loss/balance=gradient_norm").train()
     factors = []
     for _ in range(2):
-        ce, terms = module(batch())
+        ce, terms = module(make_batch())
         module.rooms.balance.measured.fill_(False)
         factors.append(float(module.rooms.balance(ce, terms.kv, module.mapped(), 0)))
         module.checkpoint_activations()

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.train.runs import same
+from tests.train.runs import assert_same_weights
 
 Make = Callable[..., Any]
 
 
-def spoil(monkeypatch: pytest.MonkeyPatch, what: str, step: int, value: float) -> None:
+def spoil_training(monkeypatch: pytest.MonkeyPatch, what: str, step: int, value: float) -> None:
     """From that step on one weight of layer 1, or its gradient, is `value` after the backward."""
     from kvdistill.train.trainer import DistillTrainer
 
@@ -38,9 +38,9 @@ def test_a_gradient_that_is_none_stops_the_run_before_the_step(
     clip: float,
 ) -> None:
     from kvdistill.errors import UserError
-    from kvdistill.train.checkpoint import newest
+    from kvdistill.train.checkpoint import find_newest
 
-    spoil(monkeypatch, "gradient", 4, value)
+    spoil_training(monkeypatch, "gradient", 4, value)
     where = r"at step 4, first in the gradient of student\.model\.layers\.1\.mlp\.up_proj\.weight"
     with (
         caplog.at_level(logging.ERROR),
@@ -49,7 +49,8 @@ def test_a_gradient_that_is_none_stops_the_run_before_the_step(
         trained(name="run", save_steps=1, accumulate=4, max_grad_norm=clip)
     assert caplog.messages[-1].count(",") == 15  # every row of the step
     assert (
-        newest(tmp_path / "run/checkpoints", {}).folder == tmp_path / "run/checkpoints/checkpoint-3"
+        find_newest(tmp_path / "run/checkpoints", {}).folder
+        == tmp_path / "run/checkpoints/checkpoint-3"
     )
 
 
@@ -58,7 +59,7 @@ def test_a_loss_that_is_none_names_the_weight(
 ) -> None:
     from kvdistill.errors import UserError
 
-    spoil(monkeypatch, "weight", 2, float("nan"))
+    spoil_training(monkeypatch, "weight", 2, float("nan"))
     where = r"weight student\.model\.layers\.1\.mlp\.up_proj\.weight"
     with pytest.raises(UserError, match=rf"the loss is nan at step 3, first in the {where}"):
         trained(teachers=(), save_steps=100)
@@ -68,12 +69,14 @@ def test_weights_that_are_none_are_never_saved(
     trained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from kvdistill.errors import UserError
-    from kvdistill.train.checkpoint import numbered
+    from kvdistill.train.checkpoint import list_checkpoints
 
-    spoil(monkeypatch, "weight", 2, float("inf"))
+    spoil_training(monkeypatch, "weight", 2, float("inf"))
     with pytest.raises(UserError, match=r"weights are not finite at step 2, first in the weight"):
         trained(teachers=(), name="run", save_steps=1)
-    assert [path.name for path in numbered(tmp_path / "run/checkpoints")] == ["checkpoint-1"]
+    assert [path.name for path in list_checkpoints(tmp_path / "run/checkpoints")] == [
+        "checkpoint-1"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_a_loss_that_is_none_names_where_it_began(distiller: Make, part: str, sa
     import torch
 
     from kvdistill.train import nonfinite
-    from tests.train.conftest import batch
+    from tests.train.conftest import make_batch
 
     module = distiller()
     if part == "student":
@@ -96,7 +99,7 @@ def test_a_loss_that_is_none_names_where_it_began(distiller: Make, part: str, sa
     else:
         with torch.no_grad():
             module._teachers["b"].body.layers[0].self_attn.k_proj.weight.fill_(float("nan"))
-    assert says in nonfinite.loss(module, batch())
+    assert says in nonfinite.find_cause(module, make_batch())
 
 
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
@@ -105,7 +108,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
     import torch
 
     from kvdistill.errors import UserError
-    from kvdistill.train.checkpoint import newest, numbered
+    from kvdistill.train.checkpoint import find_newest, list_checkpoints
 
     keep, writes = torch.save, []
 
@@ -119,6 +122,8 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
         with pytest.raises(UserError, match=r"checkpoint-2 could not be written .*bytes are free"):
             trained(teachers=(), name="full", save_steps=1)
     checkpoints = tmp_path / "full/checkpoints"
-    assert [path.name for path in numbered(checkpoints)] == ["checkpoint-1"]
-    assert newest(checkpoints, {}).folder == checkpoints / "checkpoint-1"
-    same(trained(teachers=(), save_steps=1), trained(teachers=(), name="full", save_steps=1))
+    assert [path.name for path in list_checkpoints(checkpoints)] == ["checkpoint-1"]
+    assert find_newest(checkpoints, {}).folder == checkpoints / "checkpoint-1"
+    assert_same_weights(
+        trained(teachers=(), save_steps=1), trained(teachers=(), name="full", save_steps=1)
+    )

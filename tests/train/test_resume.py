@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.train.runs import logged, same
+from tests.train.runs import assert_same_weights, read_lines
 
 Make = Callable[..., Any]
 ROOMS = ("fusion=learnable", "fusion.teacher_dropout=0.5", "projection=linear",
          "loss/balance=gradient_norm", "loss.balance.every=3")  # fmt: skip
 
 
-def kill(_: Any = None, *__: Any, **___: Any) -> None:
+def kill_self(_: Any = None, *__: Any, **___: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed(work: Callable[[], object]) -> None:
+def assert_killed(work: Callable[[], object]) -> None:
     """Does the work in a process of its own, which must die of SIGKILL before its end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch's threads do not matter here
@@ -33,26 +33,26 @@ def killed(work: Callable[[], object]) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
-def unmeasured(trainer: Any) -> list[dict[str, Any]]:
+def drop_seconds(trainer: Any) -> list[dict[str, Any]]:
     """The curves without measured seconds."""
-    return [{k: v for k, v in line.items() if k != "train_s"} for line in logged(trainer)]
+    return [{k: v for k, v in line.items() if k != "train_s"} for line in read_lines(trainer)]
 
 
-def equal(one: Any, other: Any) -> None:
-    same(one, other)
-    assert unmeasured(one) == unmeasured(other)
+def assert_equal_runs(one: Any, other: Any) -> None:
+    assert_same_weights(one, other)
+    assert drop_seconds(one) == drop_seconds(other)
     assert one.curves.read() == other.curves.read()
     if one.routing is not None:
         assert one.routing.table() == other.routing.table()
 
 
-def nth(call: Callable[..., Any], number: int) -> Callable[..., Any]:
+def kill_at_call(call: Callable[..., Any], number: int) -> Callable[..., Any]:
     """The function, until its call `number`, which kills."""
     seen = []
 
     def counted(*arguments: Any, **named: Any) -> Any:
         seen.append(0)
-        return kill() if len(seen) == number else call(*arguments, **named)
+        return kill_self() if len(seen) == number else call(*arguments, **named)
 
     return counted
 
@@ -78,10 +78,10 @@ def test_a_run_killed_anywhere_ends_in_the_same_bits(
     whole = trained(*ROOMS, **how)
     for where, (module, name, number) in AT.items():
         with monkeypatch.context() as patch:
-            found = importlib.import_module(module)
-            patch.setattr(found, name, nth(getattr(found, name), number))
-            killed(lambda where=where: trained(*ROOMS, name=where, **how))
-        equal(whole, trained(*ROOMS, name=where, **how))
+            patched_module = importlib.import_module(module)
+            patch.setattr(patched_module, name, kill_at_call(getattr(patched_module, name), number))
+            assert_killed(lambda where=where: trained(*ROOMS, name=where, **how))
+        assert_equal_runs(whole, trained(*ROOMS, name=where, **how))
 
 
 def test_a_line_cut_short_is_written_again(trained: Make, tmp_path: Path) -> None:
@@ -90,31 +90,31 @@ def test_a_line_cut_short_is_written_again(trained: Make, tmp_path: Path) -> Non
         trained(name="cut", stop=3)
     with (tmp_path / "cut/curves.jsonl").open("a") as file:
         file.write('{"step": 3, "spl')
-    equal(whole, trained(name="cut"))
+    assert_equal_runs(whole, trained(name="cut"))
 
 
 def test_a_run_killed_after_training_reports_the_same(trained: Make) -> None:
     whole = trained(*ROOMS, evaluate=4)
     trained(*ROOMS, evaluate=4, name="again")
     again = trained(*ROOMS, evaluate=4, name="again")
-    equal(whole, again)
+    assert_equal_runs(whole, again)
     assert again.state.global_step == 4
 
 
-def altered(path: Path) -> None:
+def flip_byte(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
 
 
-def truncated(path: Path) -> None:
+def cut_end(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2])
 
 
 def test_a_spoilt_checkpoint_is_named_and_the_one_before_it_used(
     trained: Make, tmp_path: Path
 ) -> None:
-    from kvdistill.train.checkpoint import newest
+    from kvdistill.train.checkpoint import find_newest
 
     with pytest.raises(KeyboardInterrupt):
         trained(teachers=(), name="spoilt", save_steps=1, stop=4)
@@ -124,58 +124,60 @@ def test_a_spoilt_checkpoint_is_named_and_the_one_before_it_used(
     assert len(files) == 8
     for path in files:
         kept = path.read_bytes()
-        for spoil in (altered, truncated, Path.unlink):
+        for spoil in (flip_byte, cut_end, Path.unlink):
             spoil(path)
-            found = newest(checkpoints, {})
-            assert found.folder == checkpoints / "checkpoint-2", (path.name, spoil)
-            (fault,) = found.faults
+            resume_point = find_newest(checkpoints, {})
+            assert resume_point.folder == checkpoints / "checkpoint-2", (path.name, spoil)
+            (fault,) = resume_point.faults
             assert "checkpoint-3 is not used" in fault
             path.write_bytes(kept)
-    assert newest(checkpoints, {}).folder == last
-    altered(last / "optimizer.pt")
-    same(trained(teachers=(), save_steps=1), trained(teachers=(), name="spoilt", save_steps=1))
+    assert find_newest(checkpoints, {}).folder == last
+    flip_byte(last / "optimizer.pt")
+    assert_same_weights(
+        trained(teachers=(), save_steps=1), trained(teachers=(), name="spoilt", save_steps=1)
+    )
 
 
 def test_two_whole_checkpoints_are_kept(trained: Make, tmp_path: Path) -> None:
-    from kvdistill.train.checkpoint import fault, numbered
+    from kvdistill.train.checkpoint import describe_fault, list_checkpoints
 
     trained(teachers=(), name="run", save_steps=1)
-    left = numbered(tmp_path / "run/checkpoints")
+    left = list_checkpoints(tmp_path / "run/checkpoints")
     assert [path.name for path in left] == ["checkpoint-3", "checkpoint-4"]
-    assert not any(map(fault, left))
+    assert not any(map(describe_fault, left))
 
 
 def test_another_artefact_is_refused_by_name(tmp_path: Path) -> None:
     from kvdistill.errors import ArtifactError
-    from kvdistill.train.checkpoint import newest, seal
+    from kvdistill.train.checkpoint import find_newest, write_checksums
 
     folder = tmp_path / "checkpoint-1"
     folder.mkdir()
-    seal(folder, {"split": Path("artifacts/split-a")})
-    assert newest(tmp_path, {"split": Path("elsewhere/split-a")}).folder == folder
+    write_checksums(folder, {"split": Path("artifacts/split-a")})
+    assert find_newest(tmp_path, {"split": Path("elsewhere/split-a")}).folder == folder
     with pytest.raises(ArtifactError, match=r"split split-a, but the run reads split-b"):
-        newest(tmp_path, {"split": Path("artifacts/split-b")})
+        find_newest(tmp_path, {"split": Path("artifacts/split-b")})
 
 
 def test_nothing_is_resumed_where_nothing_is_whole(tmp_path: Path) -> None:
-    from kvdistill.train.checkpoint import newest
+    from kvdistill.train.checkpoint import find_newest
 
     (tmp_path / "checkpoint-7").mkdir()
-    found = newest(tmp_path, {})
-    assert found.folder is None
-    assert "not written to its end" in found.faults[0]
+    resume_point = find_newest(tmp_path, {})
+    assert resume_point.folder is None
+    assert "not written to its end" in resume_point.faults[0]
 
 
 def test_seconds_go_on_from_the_checkpoint(trained: Make, tmp_path: Path) -> None:
     from kvdistill.files import read_json, write_json
-    from kvdistill.train.checkpoint import seal
+    from kvdistill.train.checkpoint import write_checksums
 
     with pytest.raises(KeyboardInterrupt):
         trained(teachers=(), name="timed", stop=3)
     folder = tmp_path / "timed/checkpoints/checkpoint-2"
     write_json(folder / "curves_0.json", read_json(folder / "curves_0.json") | {"seconds": 1000.0})
     (folder / "checksums.json").unlink()
-    seal(folder, {})
+    write_checksums(folder, {})
     assert trained(teachers=(), name="timed").curves.seconds > 1000
 
 
@@ -190,12 +192,12 @@ def test_what_would_run_when_a_checkpoint_is_read_does_not(
 
     with pytest.raises(KeyboardInterrupt):
         trained(teachers=(), name="hostile", stop=3)
-    found = checkpoint.newest(tmp_path / "hostile/checkpoints", {}).folder
-    assert found is not None
-    with (found / name).open("wb") as file:
+    folder = checkpoint.find_newest(tmp_path / "hostile/checkpoints", {}).folder
+    assert folder is not None
+    with (folder / name).open("wb") as file:
         pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
-    (found / checkpoint.CHECKSUMS).unlink()
-    checkpoint.seal(found, {})  # so that only how it is read protects
+    (folder / checkpoint.CHECKSUMS).unlink()
+    checkpoint.write_checksums(folder, {})  # so that only how it is read protects
     with pytest.raises(pickle.UnpicklingError):
         trained(teachers=(), name="hostile")
     assert not (tmp_path / "ran").exists()

@@ -6,36 +6,36 @@ pytestmark = pytest.mark.usefixtures("hydra")
 LENGTHS = [(7 * place) % 40 + 1 for place in range(100)]
 
 
-def read(*overrides: str) -> list[int]:
+def read_order(*overrides: str) -> list[int]:
     """Places of a whole run's texts."""
     from kvdistill.config.compose import compose
     from kvdistill.data.collate import Texts
-    from kvdistill.train.run import stream
+    from kvdistill.train.run import make_stream
 
     known = {"__init__": lambda _: None, "lengths": LENGTHS, "__len__": lambda _: len(LENGTHS)}
     texts = type("Known", (Texts,), known)()
-    return list(stream(compose(["budget.batch_size=8", *overrides]), texts, 12))
+    return list(make_stream(compose(["budget.batch_size=8", *overrides]), texts, 12))
 
 
-def spread(places: list[int]) -> int:
+def sum_length_ranges(places: list[int]) -> int:
     """How far lengths lie apart within a global batch of 8, summed."""
     batches = [places[at : at + 8] for at in range(0, len(places), 8)]
     return sum(max(LENGTHS[i] for i in b) - min(LENGTHS[i] for i in b) for b in batches)
 
 
 def test_grouped_texts_of_a_batch_are_alike_in_length() -> None:
-    plain, grouped = read(), read("train.group_by_length=true")
+    plain, grouped = read_order(), read_order("train.group_by_length=true")
     assert len(plain) == len(grouped) == 96
-    assert spread(grouped) < spread(plain) / 3
+    assert sum_length_ranges(grouped) < sum_length_ranges(plain) / 3
 
 
 @pytest.mark.parametrize("group", ["true", "false"])
 def test_every_arm_reads_in_the_same_order_however_the_batch_is_divided(group: str) -> None:
     given = f"train.group_by_length={group}"
-    first = read(given)
-    assert read(given, "arm=sft") == first
-    assert read(given, "budget.batch_size=2", "budget.grad_accum=4") == first
-    assert read(given, "seed=7") != first
+    first = read_order(given)
+    assert read_order(given, "arm=sft") == first
+    assert read_order(given, "budget.batch_size=2", "budget.grad_accum=4") == first
+    assert read_order(given, "seed=7") != first
 
 
 def test_grouping_is_another_run_and_no_grouping_is_the_run_it_was() -> None:

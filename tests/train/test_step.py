@@ -3,21 +3,21 @@ from typing import Any
 
 import pytest
 
-from tests.train.conftest import STUDENT, batch
+from tests.train.conftest import STUDENT, make_batch
 
 Make = Callable[..., Any]
 
 
-def gradients(module: Any, loss: Any) -> dict[str, float]:
+def measure_gradients(module: Any, loss: Any) -> dict[str, float]:
     """Largest gradient of each layer's k_proj and v_proj."""
     module.zero_grad()
     loss.backward()
-    found = {}
+    largest = {}
     for index, layer in enumerate(module.student.model.layers):
         for part in ("k", "v"):
             grad = getattr(layer.self_attn, f"{part}_proj").weight.grad
-            found[f"{part}{index}"] = 0.0 if grad is None else float(grad.abs().max())
-    return found
+            largest[f"{part}{index}"] = 0.0 if grad is None else float(grad.abs().max())
+    return largest
 
 
 CHOICES = [
@@ -31,17 +31,17 @@ CHOICES = [
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_reaches_every_mapped_layer(distiller: Make, choice: str) -> None:
     module = distiller(choice)
-    _, terms = module(batch())
-    found = gradients(module, terms.kv)
-    assert all(value > 0 for value in found.values()), found
+    _, terms = module(make_batch())
+    largest = measure_gradients(module, terms.kv)
+    assert all(value > 0 for value in largest.values()), largest
 
 
 def test_only_the_chosen_layers_are_reached(distiller: Make) -> None:
     module = distiller("layers.range=0-2")
-    found = gradients(module, module(batch())[1].kv)
-    assert found["k0"] > 0
-    assert found["v1"] > 0
-    assert found["k2"] == found["v2"] == 0
+    largest = measure_gradients(module, module(make_batch())[1].kv)
+    assert largest["k0"] > 0
+    assert largest["v1"] > 0
+    assert largest["k2"] == largest["v2"] == 0
 
 
 @pytest.mark.parametrize(("choice", "silent"), [("k", "v"), ("v", "k")])
@@ -49,14 +49,14 @@ def test_k_only_and_v_only_reach_their_own_projection(
     distiller: Make, choice: str, silent: str
 ) -> None:
     module = distiller(f"kv={choice}", "layers.range=2-3")
-    found = gradients(module, module(batch())[1].kv)
-    assert found[f"{choice}2"] > 0
-    assert found[f"{silent}2"] == 0
+    largest = measure_gradients(module, module(make_batch())[1].kv)
+    assert largest[f"{choice}2"] > 0
+    assert largest[f"{silent}2"] == 0
 
 
 def test_no_gradient_reaches_a_teacher_or_a_frozen_room(distiller: Make) -> None:
     module = distiller("fusion=similarity")
-    module(batch())[1].kv.backward()
+    module(make_batch())[1].kv.backward()
     for teacher in module._teachers.values():
         assert all(p.grad is None and not p.requires_grad for p in teacher.body.parameters())
     assert not list(module.rooms.parameters())
@@ -73,8 +73,8 @@ def test_padding_of_any_kind_changes_nothing(distiller: Make, compression: str) 
     import torch
 
     module = distiller(f"compression={compression}", "fusion=similarity")
-    ce, terms = module(batch())
-    for other in (batch(more=3), batch(more=3, pad=17)):
+    ce, terms = module(make_batch())
+    for other in (make_batch(more=3), make_batch(more=3, pad=17)):
         padded_ce, padded = module(other)
         torch.testing.assert_close(padded_ce, ce)
         torch.testing.assert_close(padded.kv, terms.kv)
@@ -95,9 +95,9 @@ def test_nan_under_a_mask_changes_neither_terms_nor_gradients(
     from kvdistill.models.capture import Capture
     from kvdistill.types import KV, Layer
 
-    module, read = distiller(choice), batch(more=3)
+    module, read = distiller(choice), make_batch(more=3)
     clean = module(read)[1]
-    wanted = gradients(module, clean.kv)
+    clean_gradients = measure_gradients(module, clean.kv)
     take, poisoned = Capture.pop_layers, []
 
     def nan(x: Any, tokens: Any) -> Any:
@@ -117,31 +117,31 @@ def test_nan_under_a_mask_changes_neither_terms_nor_gradients(
         }
 
     monkeypatch.setattr(Capture, "pop_layers", take_nan)
-    found = module(read)[1]
+    poisoned_terms = module(read)[1]
     assert poisoned
     assert all(poisoned)
     for name in ("kv", "keys", "values", "entropy", "penalty", "weights"):
-        torch.testing.assert_close(getattr(found, name), getattr(clean, name), msg=name)
-    assert gradients(module, found.kv) == pytest.approx(wanted)
+        torch.testing.assert_close(getattr(poisoned_terms, name), getattr(clean, name), msg=name)
+    assert measure_gradients(module, poisoned_terms.kv) == pytest.approx(clean_gradients)
 
 
 def test_a_sample_counts_the_same_alone_and_in_a_batch(distiller: Make) -> None:
     import torch
 
     module = distiller("fusion=similarity")
-    together = module(batch(lengths=(7, 7)))[1].kv
-    both = batch(lengths=(7, 7))
-    alone = [module(only(both, row))[1].kv for row in range(2)]
+    together = module(make_batch(lengths=(7, 7)))[1].kv
+    both = make_batch(lengths=(7, 7))
+    alone = [module(take_row(both, row))[1].kv for row in range(2)]
     torch.testing.assert_close(torch.stack(alone).mean(), together)
 
 
-def only(both: Any, row: int) -> Any:
+def take_row(both: Any, row: int) -> Any:
     """One sample of a batch whose texts are equally long."""
     import torch
 
     from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 
-    def cut(tokens: Any) -> Any:
+    def take_tokens(tokens: Any) -> Any:
         return Tokens(*(x[row : row + 1] for x in (tokens.ids, tokens.mask, tokens.answer)))
 
     teachers = {}
@@ -151,7 +151,7 @@ def only(both: Any, row: int) -> Any:
         size = links.student_seq
         offsets = links.offsets[row * size : (row + 1) * size]
         teachers[name] = TeacherInputs(
-            cut(reading.tokens),
+            take_tokens(reading.tokens),
             Links(
                 links.teacher_rows[rows] - row * links.teacher_seq,
                 links.weight[rows],
@@ -160,7 +160,7 @@ def only(both: Any, row: int) -> Any:
                 links.teacher_seq,
             ),
         )
-    return Batch(cut(both.student), teachers, both.ids[row : row + 1], both.tasks[:1])
+    return Batch(take_tokens(both.student), teachers, both.ids[row : row + 1], both.tasks[:1])
 
 
 def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
@@ -169,15 +169,15 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
     from kvdistill.kv.base import TeacherRequest
     from kvdistill.kv.online import Online
     from kvdistill.train.module import Distiller
-    from kvdistill.train.objective import Rooms, Weights
+    from kvdistill.train.objective import KVObjective, LossWeights
     from kvdistill.types import TeacherInputs
-    from tests.train.conftest import model
+    from tests.train.conftest import make_model
 
     config = composed("projection=identity", "compression=full", teachers=("a",))
     config["teachers"]["a"]["geometry"] = STUDENT
-    rooms, student = Rooms(config), model(STUDENT, "qwen2")
-    own = batch(names=("a",)).student
-    itself = batch(names=("a",))
+    rooms, student = KVObjective(config), make_model(STUDENT, "qwen2")
+    own = make_batch(names=("a",)).student
+    itself = make_batch(names=("a",))
     links = itself.teachers["a"].links
     flat = own.mask.flatten()
     counts = flat.long()
@@ -186,10 +186,12 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
         own.ids.shape[1], own.ids.shape[1],
     )  # fmt: skip
     itself.teachers["a"] = TeacherInputs(own, links)
-    reader = rooms.first.reader
-    body = lambda: model(STUDENT, "qwen2")  # noqa: E731
-    teacher = Online(TeacherRequest(body, reader.sources, reader.compression, needs_rotary=False))
-    module = Distiller(student, rooms, {"a": teacher}, Weights.of(config))
+    reader = rooms.first_branch.reader
+    body = lambda: make_model(STUDENT, "qwen2")  # noqa: E731
+    teacher = Online(
+        TeacherRequest(body, reader.layer_pairs, reader.compression, needs_rotary=False)
+    )
+    module = Distiller(student, rooms, {"a": teacher}, LossWeights.from_config(config))
     terms = module(itself)[1]
     assert float(terms.kv.detach()) == 0
 
@@ -197,25 +199,25 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
 def test_exact_is_whether_greedy_decoding_writes_the_answer(distiller: Make) -> None:
     import torch
 
-    from kvdistill.train.step import exact
+    from kvdistill.train.step import compute_exact_match
 
-    tokens = batch(names=()).student
+    tokens = make_batch(names=()).student
     scores = torch.nn.functional.one_hot(tokens.ids, 50).float().roll(-1, dims=1)
 
-    def said() -> list[bool]:
-        return exact(scores[tokens.logit_mask], tokens).tolist()
+    def match() -> list[bool]:
+        return compute_exact_match(scores[tokens.logit_mask], tokens).tolist()
 
-    assert said() == [True, True]
+    assert match() == [True, True]
     scores[0, 4] = scores[0, 4].roll(1)  # predicts token 5, in the first text's answer
     scores[1, 0] = scores[1, 0].roll(1)  # predicts token 1, in the second text's prompt
-    assert said() == [False, True]
+    assert match() == [False, True]
 
 
 def test_cross_entropy_is_that_of_the_library_on_the_answers(distiller: Make) -> None:
     import torch
 
     module = distiller(teachers=())
-    read = batch(names=())
+    read = make_batch(names=())
     labels = read.student.ids.masked_fill(~(read.student.answer & read.student.mask), -100)
     out = module.student(
         input_ids=read.student.ids, attention_mask=read.student.mask.long(), labels=labels
@@ -235,5 +237,5 @@ def test_each_teacher_layer_is_scored_once_a_step(
     assert len(set(read)) < len(read)  # two student layers read one teacher layer
     scored, score = [], press.score
     monkeypatch.setattr(press, "score", lambda self, layer: scored.append(1) or score(self, layer))
-    module(batch(("b",)))
+    module(make_batch(("b",)))
     assert len(scored) == len(set(read))

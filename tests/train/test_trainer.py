@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from tests.train.runs import STEPS, logged, same, weights
+from tests.train.runs import STEPS, assert_same_weights, copy_weights, read_lines
 
 Make = Callable[..., Any]
 
 
 @pytest.mark.parametrize("overrides", [(), ("fusion=learnable", "projection=linear")])
 def test_the_same_seed_twice_gives_the_same_bits(trained: Make, overrides: tuple[str, ...]) -> None:
-    same(trained(*overrides), trained(*overrides))
+    assert_same_weights(trained(*overrides), trained(*overrides))
 
 
 def test_another_seed_gives_other_bits(trained: Make) -> None:
     import torch
 
-    one, other = weights(trained(seed=0)), weights(trained(seed=1))
+    one, other = copy_weights(trained(seed=0)), copy_weights(trained(seed=1))
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
@@ -27,8 +27,8 @@ def test_eight_times_one_equals_one_times_eight(trained: Make, teachers: tuple[s
     whole = trained(teachers=teachers, size=8, accumulate=1)
     parts = trained(teachers=teachers, size=1, accumulate=8)
     # Sums in another order, through four AdamW steps at a rate of 0.01.
-    same(whole, parts, rtol=1e-3, atol=1e-4)
-    lines = [logged(one)[0] for one in (whole, parts)]
+    assert_same_weights(whole, parts, rtol=1e-3, atol=1e-4)
+    lines = [read_lines(one)[0] for one in (whole, parts)]
     assert lines[0]["loss"] == pytest.approx(lines[1]["loss"], rel=1e-5)
     assert lines[0]["ce"] == pytest.approx(lines[1]["ce"], rel=1e-5)
 
@@ -36,9 +36,9 @@ def test_eight_times_one_equals_one_times_eight(trained: Make, teachers: tuple[s
 def test_validating_on_the_way_changes_no_bit(trained: Make) -> None:
     with_dropout = ("fusion=learnable", "fusion.teacher_dropout=0.5")
     often, never = trained(*with_dropout, evaluate=1), trained(*with_dropout, evaluate=100)
-    same(often, never)
+    assert_same_weights(often, never)
     # One before the first step, then one after each.
-    assert sum(line["split"] == "val" for line in logged(often)) == STEPS + 1
+    assert sum(line["split"] == "val" for line in read_lines(often)) == STEPS + 1
 
 
 def test_fine_tuning_and_distilling_read_the_same_texts(trained: Make) -> None:
@@ -52,7 +52,7 @@ def test_fine_tuning_and_distilling_read_the_same_texts(trained: Make) -> None:
 def test_kv_weight_zero_is_fine_tuning(trained: Make) -> None:
     plain = trained(teachers=())
     control = trained("loss.kv_weight=0", "loss.entropy_weight=0")
-    same(plain, control)
+    assert_same_weights(plain, control)
 
 
 def test_rooms_have_a_rate_of_their_own(distiller: Make) -> None:
@@ -65,10 +65,10 @@ def test_rooms_have_a_rate_of_their_own(distiller: Make) -> None:
 def test_measuring_gradients_on_the_way_changes_no_bit(trained: Make) -> None:
     how = ("fusion=learnable", "fusion.teacher_dropout=0.5")
     often, never = trained(*how, norms=1), trained(*how, norms=0)
-    same(often, never)
-    lines = [line for line in logged(often) if "grad_norm" in line]
+    assert_same_weights(often, never)
+    lines = [line for line in read_lines(often) if "grad_norm" in line]
     assert all(line["grad_norm_ce"] > 0 and line["grad_norm_kv"] > 0 for line in lines)
-    assert not any("grad_norm_ce" in line for line in logged(never))
+    assert not any("grad_norm_ce" in line for line in read_lines(never))
 
 
 def test_a_gradient_norm_is_that_of_the_term_alone(trained: Make) -> None:
@@ -76,7 +76,7 @@ def test_a_gradient_norm_is_that_of_the_term_alone(trained: Make) -> None:
     alone = trained("loss.kv_weight=0", "loss.entropy_weight=0", "loss.ce_weight=1", norms=1,
                     size=2, accumulate=2)  # fmt: skip
     norms = [
-        next(line["grad_norm_ce"] for line in logged(run) if "grad_norm" in line)
+        next(line["grad_norm_ce"] for line in read_lines(run) if "grad_norm" in line)
         for run in (both, alone)
     ]
     # Of one micro-batch, as if the step were like it: near, and not the same.
@@ -85,7 +85,7 @@ def test_a_gradient_norm_is_that_of_the_term_alone(trained: Make) -> None:
 
 
 def test_lines_tell_every_term_and_every_teachers_weight(trained: Make) -> None:
-    lines = logged(trained("fusion.weights=[0.25,0.75]", evaluate=2))
+    lines = read_lines(trained("fusion.weights=[0.25,0.75]", evaluate=2))
     for split in ("train", "val"):
         line = next(one for one in lines if one["split"] == split)
         assert {"loss", "ce", "kv", "k", "v", "entropy", "train_s"} <= set(line)
@@ -97,18 +97,18 @@ def test_lines_tell_every_term_and_every_teachers_weight(trained: Make) -> None:
 
 
 def test_task_metrics_come_at_their_steps_and_change_no_bit(trained: Make) -> None:
-    asked = []
+    scored_types = []
 
     def score(student: Any) -> dict[str, dict[str, float]]:
         assert not student.training
-        asked.append(type(student).__name__)
+        scored_types.append(type(student).__name__)
         return {"val": {"macro": 0.5}, "train": {"macro": 0.75}}
 
-    same(trained(evaluate=2, score=score), trained(evaluate=2))
-    assert asked == ["Qwen2ForCausalLM"] * 3  # before the first step, after 2 and after 4
-    lines = logged(trained(evaluate=2, score=score))
-    found = [(one["step"], one["split"], one["macro"]) for one in lines if "macro" in one]
-    assert found[-2:] == [(4, "val", 0.5), (4, "train", 0.75)]
+    assert_same_weights(trained(evaluate=2, score=score), trained(evaluate=2))
+    assert scored_types == ["Qwen2ForCausalLM"] * 3  # before the first step, after 2 and after 4
+    lines = read_lines(trained(evaluate=2, score=score))
+    macros = [(one["step"], one["split"], one["macro"]) for one in lines if "macro" in one]
+    assert macros[-2:] == [(4, "val", 0.5), (4, "train", 0.75)]
 
 
 def test_bf16_trains_like_float32_with_float32_weights(trained: Make) -> None:
@@ -116,7 +116,7 @@ def test_bf16_trains_like_float32_with_float32_weights(trained: Make) -> None:
 
     half, whole = trained(bf16=True), trained()
     assert {p.dtype for p in half.module.parameters()} == {torch.float32}
-    losses = [[line["loss"] for line in logged(run) if "lr" in line] for run in (half, whole)]
+    losses = [[line["loss"] for line in read_lines(run) if "lr" in line] for run in (half, whole)]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.03)  # bf16 has 8 bits of mantissa
 
@@ -128,14 +128,14 @@ def test_lora_trains_updates_alone_and_is_merged_away(trained: Make, composed: M
     import torch
 
     from kvdistill.config.build import build_node
-    from kvdistill.train.module import parameters_of
-    from tests.train.conftest import STUDENT, batch, model
+    from kvdistill.train.module import count_parameters
+    from tests.train.conftest import STUDENT, make_batch, make_model
 
     run = trained("adapter=lora", "adapter.rank=2")
-    raw = model(STUDENT, "qwen2", seed=9)
-    assert any(line.get("grad_norm_kv", 0) > 0 for line in logged(run))
+    raw = make_model(STUDENT, "qwen2", seed=9)
+    assert any(line.get("grad_norm_kv", 0) > 0 for line in read_lines(run))
     # In float64 merging loses nothing that a float32 weight could hold.
-    student, tokens = run.module.student.eval().double(), batch().student
+    student, tokens = run.module.student.eval().double(), make_batch().student
     before = student(input_ids=tokens.ids, use_cache=False).logits
     kept = {n: p for n, p in student.named_parameters() if "lora_" not in n}
     for (name, p), q in zip(kept.items(), raw.parameters(), strict=True):
@@ -143,7 +143,7 @@ def test_lora_trains_updates_alone_and_is_merged_away(trained: Make, composed: M
     merged = build_node("adapter", composed("adapter=lora", "adapter.rank=2")["adapter"]).merge(
         student
     )
-    assert parameters_of(merged) == parameters_of(raw)
+    assert count_parameters(merged) == count_parameters(raw)
     assert type(merged) is type(raw)
     torch.testing.assert_close(merged(input_ids=tokens.ids, use_cache=False).logits, before)
     assert not torch.equal(merged.model.layers[0].self_attn.k_proj.weight,
@@ -181,13 +181,13 @@ def test_a_tracker_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch)
 def test_when_a_run_converged(tmp_path: Any) -> None:
     import json
 
-    from kvdistill.train.run_ledger import convergence
+    from kvdistill.train.run_ledger import find_convergence
 
     scores = [0.0, 0.2, 0.55, 0.5, 0.6]
     lines = [{"step": 10 * i, "split": "val", "exact_match": x, "train_s": 1.0 * i}
              for i, x in enumerate(scores)]  # fmt: skip
     path = tmp_path / "curves.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
-    assert convergence(path) == {"score": "exact_match", "step": 20, "train_s": 2.0}
+    assert find_convergence(path) == {"score": "exact_match", "step": 20, "train_s": 2.0}
     path.write_text("\n".join(json.dumps(line | {"exact_match": 0.0}) for line in lines))
-    assert convergence(path) is None
+    assert find_convergence(path) is None

@@ -17,7 +17,7 @@ from kvdistill.evaluate.isolation import quiet
 from kvdistill.evaluate.leak_check import drawn_from
 from kvdistill.evaluate.suite import Suite
 from kvdistill.models import load
-from kvdistill.train.validation import Score
+from kvdistill.train.validation import ScoreTasks
 
 PARTS = {"val": "val.jsonl", "train": "train_student.jsonl"}
 """Split of the curves -> file of the split artefact."""
@@ -25,7 +25,7 @@ GENERAL = "test_questions"
 """The task of all the project's own rows, for a suite of benchmarks alone."""
 
 
-def scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> Score:
+def scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> ScoreTasks:
     """Scores a student: split -> {macro, each task}; it is left as it was, random states too."""
     tokenizer = load.load_tokenizer(config["student"], "student", needs.get("student"))
     suite = small(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kvdistill import distributed
+from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.data.build import REPORT, LeakError, Settings
@@ -18,7 +18,7 @@ from kvdistill.files import read_json, write_json
 from kvdistill.geometry import Geometry
 from kvdistill.models import load
 from kvdistill.train import build_store, calibrate
-from kvdistill.train.run import train
+from kvdistill.train.run import train_student
 
 Recipe = Mapping[str, Any]
 Needs = Mapping[str, Path]
@@ -59,7 +59,7 @@ def keep_leak_report(folder: Path) -> Iterator[None]:
 def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
     """A student or teacher that the project makes itself."""
     node = recipe["model"]
-    out = folder / "model"
+    out = folder / layout.MODEL
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     maker = build_node("build", node["build"])
@@ -85,7 +85,7 @@ def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) ->
     write_records.write(model, raw, tokenizer, config, needs, folder, facts, progress)
     complete(folder)
     run_figures(folder)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(folder / layout.CHECKPOINTS, ignore_errors=True)
     return {"arm": config["arm"], "seed": config["seed"], "ledger": facts}
 
 
@@ -94,14 +94,14 @@ def train_run(config: Config, needs: Needs, folder: Path, progress: Progress) ->
     from kvdistill.evaluate.in_training import scorer  # lm-eval is slow to import
 
     score = scorer(config, needs) if config["train"]["eval_tasks"] else None
-    return train(config, needs, folder, progress, score)
+    return train_student(config, needs, folder, progress, score)
 
 
 BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] = {
     "split": build_split,
     "validation": build_validation,
     "model": build_model,
-    "calibration": calibrate.build,
+    "calibration": calibrate.build_calibration,
     "kv": build_store.build,
     "run": build_run,
 }

@@ -25,10 +25,10 @@ from kvdistill.models import load
 from kvdistill.plan.graph import ONLY
 from kvdistill.records import SCHEMA_VERSION
 from kvdistill.train import inputs
-from kvdistill.train.store_layout import Build, Read
+from kvdistill.train.store_layout import StoredText, StoreLayout
 
 
-def build(
+def build_kv_store(
     recipe: Mapping[str, Any],
     needs: Mapping[str, Path],
     folder: Path,
@@ -42,35 +42,41 @@ def build(
     node, role = recipe["teachers"][ONLY], f"teacher.{ONLY}"
     spec: Stored = build_node("source.stored", recipe["source"]["stored"])
     config = {**recipe, "style": recipe["source"]["stored"]["style"]}
-    sources = pair_layers(config, Geometry.from_node(node))
-    wanted = TeacherRequest(
-        load_body=lambda: load.load_body(node, role, needs.get(role), max(s.high for s in sources)),
-        layer_pairs=sources,
+    layer_pairs = pair_layers(config, Geometry.from_node(node))
+    request = TeacherRequest(
+        load_body=lambda: load.load_body(
+            node, role, needs.get(role), max(s.high for s in layer_pairs)
+        ),
+        layer_pairs=layer_pairs,
         compression=build_node("compression", recipe["compression"]),
         needs_rotary=False,
     )
-    made = Build(wanted, spec, Geometry.from_node(node).kv_width, Geometry.from_node(node).kv_heads)
-    prints = inputs.prints(config, ONLY, needs, wanted.layer_pairs)
-    ledger = ShardIndex(folder, prints) if distributed.is_rank_zero() else None
-    shards = made.shards(list(made.texts(config, needs)))
-    stands = [ledger is not None and ledger.has_shard(number) for number in range(len(shards))]
+    layout = StoreLayout(
+        request, spec, Geometry.from_node(node).kv_width, Geometry.from_node(node).kv_heads
+    )
+    fingerprints = inputs.fingerprint_store(config, ONLY, needs, request.layer_pairs)
+    shard_index = ShardIndex(folder, fingerprints) if distributed.is_rank_zero() else None
+    shards = layout.divide_into_shards(list(layout.read_texts(config, needs)))
+    stands = [
+        shard_index is not None and shard_index.has_shard(number) for number in range(len(shards))
+    ]
     standing = distributed.all_reduce_sum(torch.tensor(stands, dtype=torch.long)).bool().tolist()
     left = [texts for texts, stands in zip(shards, standing, strict=True) if not stands]
-    if ledger is not None:
-        check_room(folder, made, left)
-    source, pad = Online(wanted), inputs.tokeniser(node, role, needs).pad
+    if shard_index is not None:
+        check_disk_space(folder, layout, left)
+    source, pad = Online(request), inputs.load_tokeniser(node, role, needs).pad
     done = 0
     for number, texts in enumerate(shards):
         if not standing[number]:
-            rows, tokens = made.gathered(source, texts, pad)
-            if ledger is not None:
-                ledger.add_shard(number, QuantisedRows.quantise(rows, spec.dtype), tokens)
+            rows, tokens = layout.read_shard(source, texts, pad)
+            if shard_index is not None:
+                shard_index.add_shard(number, QuantisedRows.quantise(rows, spec.dtype), tokens)
         done += len(texts)
         progress(done, sum(map(len, shards)))
-    if ledger is None:
+    if shard_index is None:
         return {}
-    finish(folder, made, shards, source.body, prints)
-    ledger.delete()
+    write_index(folder, layout, shards, source.body, fingerprints)
+    shard_index.delete()
     return {
         "texts": done,
         "kept_tokens": sum(text.count for texts in shards for text in texts),
@@ -79,30 +85,32 @@ def build(
     }
 
 
-def check_room(folder: Path, made: Build, texts: Sequence[Sequence[Read]]) -> None:
+def check_disk_space(
+    folder: Path, layout: StoreLayout, texts: Sequence[Sequence[StoredText]]
+) -> None:
     """Raises UserError, with the numbers, where what is still to be written does not fit."""
     tokens = sum(text.count for shard in texts for text in shard)
-    needed, free = tokens * made.token_bytes, shutil.disk_usage(folder).free
+    needed, free = tokens * layout.token_bytes, shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"{folder} needs {size(needed)} more, for {tokens:,} kept tokens of "
-            f"{made.token_bytes:,} bytes in {made.spec.dtype}, but the disk has {size(free)} free. "
+            f"{folder} needs {format_decimal_bytes(needed)} more, for {tokens:,} kept tokens of "
+            f"{layout.token_bytes:,} bytes in {layout.spec.dtype}, but the disk has {format_decimal_bytes(free)} free. "
             f"Free some, or take source.stored.dtype=int8, a smaller compression.keep or fewer "
             f"layers."
         )
 
 
-def size(count: int) -> str:
+def format_decimal_bytes(count: int) -> str:
     """Bytes as they are spoken of."""
     return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
 
 
-def finish(
+def write_index(
     folder: Path,
-    made: Build,
-    shards: Sequence[Sequence[Read]],
+    layout: StoreLayout,
+    shards: Sequence[Sequence[StoredText]],
     body: nn.Module,
-    prints: Mapping[str, str],
+    fingerprints: Mapping[str, str],
 ) -> None:
     """Writes where each text lies, and what the store is made of."""
     texts = [text for shard in shards for text in shard]
@@ -111,31 +119,31 @@ def finish(
         "shard": torch.repeat_interleave(torch.tensor([len(shard) for shard in shards])),
         "start": torch.cat([count.cumsum(0) - count for count in counts]),
         "count": torch.cat(counts),
-        "signature": torch.cat([signed(text) for text in texts]),
+        "signature": torch.cat([hash_text(text) for text in texts]),
     }
-    unturned = None
+    no_rotary = None
     try:
-        turns = read_rotaries(body, made.wanted.teacher_layers).values()
-        index["inv_freq"] = torch.stack([turn.inv_freq for turn in turns])
-        index["attention_scaling"] = torch.tensor([turn.attention_scaling for turn in turns])
+        rotaries = read_rotaries(body, layout.request.teacher_layers).values()
+        index["inv_freq"] = torch.stack([turn.inv_freq for turn in rotaries])
+        index["attention_scaling"] = torch.tensor([turn.attention_scaling for turn in rotaries])
     except ConfigError as error:
-        unturned = str(error)  # said to the first run that turns keys: only it needs them
+        no_rotary = str(error)  # said to the first run that turns keys: only it needs them
     save_file(index, folder / INDEX_FILE)
     facts = {
         "schema_version": SCHEMA_VERSION,
-        "prints": dict(prints),
-        "heads": made.heads,
+        "prints": dict(fingerprints),
+        "heads": layout.kv_heads,
         "groups": [
             {"students": students, "layers": layers, "columns": list(columns)}
-            for students, layers, columns in made.groups
+            for students, layers, columns in layout.list_layer_groups
         ],
-        "unturned": unturned,
+        "unturned": no_rotary,
         "texts": [text.id for text in texts],
     }
     write_json(folder / STORE_FILE, facts)
 
 
-def signed(text: Read) -> Int[Tensor, " 1"]:
+def hash_text(text: StoredText) -> Int[Tensor, " 1"]:
     """What tells a text that is read otherwise."""
     ids = torch.from_numpy(text.tokens.ids)[None]
     return hash_token_ids(ids, torch.ones_like(ids, dtype=torch.bool))

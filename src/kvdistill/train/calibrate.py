@@ -22,15 +22,15 @@ from kvdistill.kv.shuffle_pairs import choose_partners
 from kvdistill.models.capture import Capture
 from kvdistill.plan.graph import ONLY
 from kvdistill.train import inputs
-from kvdistill.train.objective import Reader
-from kvdistill.train.step import aligned, linked, positions_of
+from kvdistill.train.objective import TeacherPipeline
+from kvdistill.train.step import align_teacher_kv, link_teacher_kv, make_positions
 from kvdistill.types import Batch
 
 BATCH = 16
 """Texts read at once; the sums do not depend on it beyond rounding."""
 
 
-def build(
+def build_calibration(
     recipe: Mapping[str, Any],
     needs: Mapping[str, Path],
     folder: Path,
@@ -41,13 +41,16 @@ def build(
     Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
     """
     config = dict(recipe)
-    reader = Reader.of(config, Geometry.from_node(config["teachers"][ONLY]))
-    texts, collate = inputs.texts(config, needs, "train_teachers", reader.alignment)
-    wanted = config["train"]["calibration_rows"]
-    judged = max(wanted // 4, 2)
-    rows = evenly(len(texts), wanted + judged)
-    measure = Measure(config, needs, reader)
-    chunks = [*chunked("fit", rows[:-judged]), *chunked("held_out", rows[-judged:])]
+    pipeline = TeacherPipeline.from_config(config, Geometry.from_node(config["teachers"][ONLY]))
+    texts, collate = inputs.read_texts(config, needs, "train_teachers", pipeline.alignment)
+    fit_count = config["train"]["calibration_rows"]
+    held_out_count = max(fit_count // 4, 2)
+    rows = evenly(len(texts), fit_count + held_out_count)
+    measure = MomentCollector(config, needs, pipeline)
+    chunks = [
+        *iterate_chunks("fit", rows[:-held_out_count]),
+        *iterate_chunks("held_out", rows[-held_out_count:]),
+    ]
     for done, (part, chunk) in enumerate(chunks):
         measure(collate([texts[row] for row in chunk]), part)
         progress(done + 1, len(chunks))
@@ -56,17 +59,19 @@ def build(
     return {"texts": len(rows), "fit_tokens": measure.tokens}
 
 
-class Measure:
+class MomentCollector:
     """Reads batches with both models and sums their aligned K and V up."""
 
-    def __init__(self, config: Config, needs: Mapping[str, Path], reader: Reader) -> None:
-        self.reader = reader
-        self.teacher = inputs.itself(config, ONLY, needs, reader)
+    def __init__(
+        self, config: Config, needs: Mapping[str, Path], pipeline: TeacherPipeline
+    ) -> None:
+        self.reader = pipeline
+        self.teacher = inputs.build_online_teacher(config, ONLY, needs, pipeline)
         self.device = distributed.get_local_device()
-        self.student = inputs.student(config, needs).eval().to(self.device)
-        layers = [source.student_layer for source in reader.sources]
+        self.student = inputs.load_student(config, needs).eval().to(self.device)
+        layers = [source.student_layer for source in pipeline.layer_pairs]
         self.capture = Capture(self.student, layers)
-        turning = reader.position.needs_rotary
+        turning = pipeline.position.needs_rotary
         self.rotaries = (
             read_rotaries(self.student, layers) if turning else dict.fromkeys(layers, NO_ROTATION)
         )
@@ -80,34 +85,42 @@ class Measure:
         tokens = batch.student
         with self.capture:
             self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
-        own = self.capture.pop_layers(tokens)
-        position, turns = self.reader.position, self.teacher.rotaries
+        student_layers = self.capture.pop_layers(tokens)
+        position, teacher_rotaries = self.reader.position, self.teacher.rotaries
         others, paired = choose_partners(batch.ids)
-        for source, theirs in [
+        for layer_pair, teacher_kvs in [
             pair
-            for kept, links in linked(self.teacher, batch, ONLY)
-            for pair in aligned(kept, links, position, turns)
+            for kept, links in link_teacher_kv(self.teacher, batch, ONLY)
+            for pair in align_teacher_kv(kept, links, position, teacher_rotaries)
         ]:
-            mine = own[source.student_layer].kv
+            student_kv = student_layers[layer_pair.student_layer].kv
             keys = self.reader.position.rotate_source(
-                mine.keys, self.rotaries[source.student_layer], positions_of(mine.keys)
+                student_kv.keys,
+                self.rotaries[layer_pair.student_layer],
+                make_positions(student_kv.keys),
             )
-            mask = theirs[0].mask & mine.mask
+            mask = teacher_kvs[0].mask & student_kv.mask
             pairs = (
-                ([kv.keys for kv in theirs], keys),
-                ([kv.values for kv in theirs], mine.values),
+                ([kv.keys for kv in teacher_kvs], keys),
+                ([kv.values for kv in teacher_kvs], student_kv.values),
             )
             for name, (x, y) in enumerate(pairs):
-                wide = torch.cat([flat(each) for each in x], dim=2)
-                self.add(part, source.student_layer, name, wide[mask], flat(y)[mask])
+                wide = torch.cat([merge_heads(each) for each in x], dim=2)
+                self.add_rows(
+                    part, layer_pair.student_layer, name, wide[mask], merge_heads(y)[mask]
+                )
                 if part == "held_out":
                     both = mask & mask[others] & paired[:, None].to(mask.device)
-                    self.add(
-                        "shuffled", source.student_layer, name, wide[others][both], flat(y)[both]
+                    self.add_rows(
+                        "shuffled",
+                        layer_pair.student_layer,
+                        name,
+                        wide[others][both],
+                        merge_heads(y)[both],
                     )
         self.tokens += int(mask.sum()) if part == "fit" else 0
 
-    def add(self, part: str, layer: int, name: int, x: Tensor, y: Tensor) -> None:
+    def add_rows(self, part: str, layer: int, name: int, x: Tensor, y: Tensor) -> None:
         """Sums rows up; `name` is 0 for keys, 1 for values."""
         if layer not in self.moments[part]:
             width = x.shape[1], y.shape[1]
@@ -115,12 +128,12 @@ class Measure:
         self.moments[part][layer][name].add(x, y)
 
 
-def flat(x: Tensor) -> Tensor:
+def merge_heads(x: Tensor) -> Tensor:
     """(batch, heads, seq, dim) as (batch, seq, heads * dim)."""
     return x.transpose(1, 2).flatten(2)
 
 
-def chunked(part: str, rows: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
+def iterate_chunks(part: str, rows: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
     """Batches of rows."""
     for start in range(0, len(rows), BATCH):
         yield part, rows[start : start + BATCH]

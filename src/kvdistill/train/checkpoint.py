@@ -18,14 +18,14 @@ from kvdistill.files import changed, hashes, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
 
 CHECKSUMS = "checksums.json"
-KEPT = 2
+SAVE_TOTAL_LIMIT = 2
 """Whole checkpoints that rotation leaves: should the newest be altered, there is one before it."""
 PREFIX = "checkpoint-"
 """As transformers names them."""
 
 
 @dataclass(frozen=True)
-class Found:
+class ResumePoint:
     """What to resume from."""
 
     folder: Path | None
@@ -34,34 +34,34 @@ class Found:
     """Newer checkpoints that cannot be used, a sentence each."""
 
 
-def newest(folder: Path, needs: Mapping[str, Path]) -> Found:
+def find_newest(folder: Path, needs: Mapping[str, Path]) -> ResumePoint:
     """The newest whole checkpoint in `folder`.
 
     Raises ArtifactError where it was trained on other artefacts than `needs` (role -> folder).
     """
     faults: list[str] = []
-    for checkpoint in reversed(numbered(folder)):
-        wrong = fault(checkpoint)
-        if not wrong:
+    for checkpoint in reversed(list_checkpoints(folder)):
+        reason = describe_fault(checkpoint)
+        if not reason:
             check_needs(checkpoint, needs)
-            return Found(checkpoint, faults)
-        faults.append(f"{checkpoint} is not used: {wrong}.")
-    return Found(None, faults)
+            return ResumePoint(checkpoint, faults)
+        faults.append(f"{checkpoint} is not used: {reason}.")
+    return ResumePoint(None, faults)
 
 
-def numbered(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """Checkpoints in `folder`, oldest first, whole or not."""
-    found = [path for path in folder.glob(f"{PREFIX}*") if step(path) is not None]
-    return sorted(found, key=lambda path: step(path) or 0)
+    checkpoints = [path for path in folder.glob(f"{PREFIX}*") if parse_step(path) is not None]
+    return sorted(checkpoints, key=lambda path: parse_step(path) or 0)
 
 
-def step(checkpoint: Path) -> int | None:
+def parse_step(checkpoint: Path) -> int | None:
     """The step in its name."""
     number = checkpoint.name.removeprefix(PREFIX)
     return int(number) if number.isdigit() else None
 
 
-def fault(checkpoint: Path) -> str:
+def describe_fault(checkpoint: Path) -> str:
     """What is wrong with a checkpoint; empty if it is whole."""
     if not (checkpoint / CHECKSUMS).is_file():
         return "it was not written to its end"
@@ -86,7 +86,7 @@ def check_needs(checkpoint: Path, needs: Mapping[str, Path]) -> None:
             )
 
 
-def seal(checkpoint: Path, needs: Mapping[str, Path]) -> None:
+def write_checksums(checkpoint: Path, needs: Mapping[str, Path]) -> None:
     """Completes a checkpoint whose every other file is written."""
     write_json(
         checkpoint / CHECKSUMS,
@@ -98,27 +98,27 @@ def seal(checkpoint: Path, needs: Mapping[str, Path]) -> None:
     )
 
 
-def rotate(folder: Path) -> None:
+def rotate_checkpoints(folder: Path) -> None:
     """Removes all but the last whole checkpoints, and what was never finished before them."""
-    whole = [path for path in numbered(folder) if (path / CHECKSUMS).is_file()]
-    for checkpoint in numbered(folder):
-        if checkpoint not in whole[-KEPT:]:
-            remove(checkpoint)
+    finished = [path for path in list_checkpoints(folder) if (path / CHECKSUMS).is_file()]
+    for checkpoint in list_checkpoints(folder):
+        if checkpoint not in finished[-SAVE_TOTAL_LIMIT:]:
+            remove_checkpoint(checkpoint)
 
 
-def remove(checkpoint: Path) -> None:
+def remove_checkpoint(checkpoint: Path) -> None:
     """Its checksums go first: what is left of it if this is cut short is no checkpoint."""
     (checkpoint / CHECKSUMS).unlink(missing_ok=True)
     shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 @contextmanager
-def writing(checkpoint: Path) -> Iterator[None]:
+def clean_up_failed_write(checkpoint: Path) -> Iterator[None]:
     """Turns a failed write into one clear line, and leaves nothing of the checkpoint behind."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        remove(checkpoint)
+        remove_checkpoint(checkpoint)
         free = shutil.disk_usage(checkpoint.parent).free
         raise UserError(
             f"{checkpoint} could not be written ({' '.join(str(error).split())}); {free} bytes are "

@@ -15,7 +15,7 @@ from torch import Tensor
 from kvdistill import distributed
 from kvdistill.files import read_json, write_json, write_text
 from kvdistill.plan.flops import TokenLoad
-from kvdistill.train.objective import Rooms
+from kvdistill.train.objective import KVObjective
 from kvdistill.train.step import Terms
 from kvdistill.types import Batch, Tokens
 
@@ -24,7 +24,7 @@ LINES = "curves.jsonl"
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadCounts:
     """What a run has read so far."""
 
     sequences: int
@@ -32,7 +32,7 @@ class Read:
     """`student` and each teacher by name."""
 
 
-class Curves:
+class CurveWriter:
     """Sums the terms of the steps since the last line, on their device, and writes the mean.
 
     Its state is part of a checkpoint, so that a resumed run writes the lines that an uninterrupted
@@ -44,21 +44,21 @@ class Curves:
         self.path = folder / LINES
         self.sums: dict[str, Tensor] = {}
         self.steps = 0.0
-        self.noted: dict[str, float] = {}
+        self.extra_numbers: dict[str, float] = {}
         self.sequences = 0
         """Read by this rank."""
         self.loads: dict[str, TokenLoad] = {}
         """What this rank's student and each teacher read so far."""
         self.before = 0.0
-        self.since: float | None = None
+        self.running_since: float | None = None
         self.peak_before = 0
-        self.load(None)
+        self.load_state(None)
 
-    def add(
+    def add_batch(
         self,
         loss: Tensor,
         ce: Tensor,
-        pull: Tensor,
+        weighted_kv: Tensor,
         terms: Terms | None,
         batch: Batch,
         micro_batches: int,
@@ -68,66 +68,70 @@ class Curves:
         `pull` is what the distance of K and V adds to the loss: logged as kv_weighted. The batch's
         teachers are in the order of the fusion's weights.
         """
-        found = {"loss": loss, "ce": ce}
+        numbers = {"loss": loss, "ce": ce}
         if terms is not None:
             means = {"kv": terms.kv, "k": terms.keys, "v": terms.values, "entropy": terms.entropy}
-            found |= {name: value.mean() / micro_batches for name, value in means.items()}
-            found["kv_weighted"] = pull
-            shares = by_teacher(terms.weights) / micro_batches
-            found |= {f"weight_{k}": w for k, w in zip(batch.teachers, shares, strict=True)}
-        for name, value in found.items():
-            here = value.detach().float()
-            self.sums[name] = self.sums[name].to(here) + here if name in self.sums else here
+            numbers |= {name: value.mean() / micro_batches for name, value in means.items()}
+            numbers["kv_weighted"] = weighted_kv
+            shares = average_weights(terms.weights) / micro_batches
+            numbers |= {f"weight_{k}": w for k, w in zip(batch.teachers, shares, strict=True)}
+        for name, value in numbers.items():
+            number = value.detach().float()
+            self.sums[name] = self.sums[name].to(number) + number if name in self.sums else number
         self.steps += 1 / micro_batches
         self.sequences += len(batch.ids)
-        self.count("student", batch.student)
+        self.count_tokens("student", batch.student)
         for teacher, reading in batch.teachers.items():
-            self.count(teacher, reading.tokens)
+            self.count_tokens(teacher, reading.tokens)
 
-    def count(self, reader: str, tokens: Tokens) -> None:
+    def count_tokens(self, model: str, tokens: Tokens) -> None:
         """Adds what one model reads of a batch to its load, padding left out."""
         lengths = tokens.mask.sum(dim=1)
-        before = self.loads.get(reader, TokenLoad(0, 0))
+        seconds_before = self.loads.get(model, TokenLoad(0, 0))
         more = int(lengths.sum()), int((lengths * lengths).sum())
-        self.loads[reader] = TokenLoad(before.tokens + more[0], before.pairs + more[1])
+        self.loads[model] = TokenLoad(
+            seconds_before.tokens + more[0], seconds_before.pairs + more[1]
+        )
 
-    def read(self) -> Read:
+    def sum_over_ranks(self) -> ReadCounts:
         """What was read over all ranks, each of which must call this."""
         flat = [self.sequences]
         for load in self.loads.values():
             flat += [load.tokens, load.pairs]
         sequences, *rest = distributed.all_reduce_sum(torch.tensor(flat)).tolist()
         pairs = zip(rest[::2], rest[1::2], strict=True)
-        return Read(sequences, {k: TokenLoad(*p) for k, p in zip(self.loads, pairs, strict=True)})
+        return ReadCounts(
+            sequences, {k: TokenLoad(*p) for k, p in zip(self.loads, pairs, strict=True)}
+        )
 
-    def note(self, **found: float) -> None:
+    def add_numbers(self, **numbers: float) -> None:
         """Keeps numbers measured at one step for the next training line."""
-        self.noted |= found
+        self.extra_numbers |= numbers
 
-    def write_train(self, step: int, extra: dict[str, float]) -> dict[str, float]:
+    def write_training_line(self, step: int, extra: dict[str, float]) -> dict[str, float]:
         """One line, the means since the last one over ranks; all of them must call this."""
         sums = distributed.all_reduce_mean(torch.stack(list(self.sums.values())))
         means = {name: float(x) / self.steps for name, x in zip(self.sums, sums, strict=True)}
-        means |= self.noted
-        self.write({"step": step, "split": "train", **means, **extra})
-        self.sums, self.steps, self.noted = {}, 0.0, {}
+        means |= self.extra_numbers
+        self.write_line({"step": step, "split": "train", **means, **extra})
+        self.sums, self.steps, self.extra_numbers = {}, 0.0, {}
         return means
 
-    def write(self, line: dict[str, Any]) -> None:
+    def write_line(self, line: dict[str, Any]) -> None:
         """Appends a line with the seconds trained so far; rank 0 alone has a file.
 
         A number that is none is refused.
         """
         if not distributed.is_rank_zero():
             return
-        text = json.dumps(line | {"train_s": self.seconds}, allow_nan=False)
+        text = json.dumps(line | {"train_s": self.train_seconds}, allow_nan=False)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
     @property
-    def seconds(self) -> float:
+    def train_seconds(self) -> float:
         """Time trained, over all interruptions; what validation takes is left out."""
-        running = 0.0 if self.since is None else time.monotonic() - self.since
+        running = 0.0 if self.running_since is None else time.monotonic() - self.running_since
         return self.before + running
 
     @property
@@ -137,11 +141,11 @@ class Curves:
             return max(self.peak_before, torch.cuda.max_memory_allocated())
         return max(self.peak_before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
-    def run(self, running: bool) -> None:
+    def set_clock(self, running: bool) -> None:
         """Starts or stops the clock."""
-        self.before, self.since = self.seconds, time.monotonic() if running else None
+        self.before, self.running_since = self.train_seconds, time.monotonic() if running else None
 
-    def save(self, checkpoint: Path) -> None:
+    def save_state(self, checkpoint: Path) -> None:
         """The lines so far and what each rank has summed up since, into a checkpoint."""
         if distributed.is_rank_zero():
             written = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
@@ -153,15 +157,15 @@ class Curves:
             {
                 "sums": sums,
                 "steps": self.steps,
-                "noted": self.noted,
+                "noted": self.extra_numbers,
                 "sequences": self.sequences,
                 "loads": loads,
-                "seconds": self.seconds,
+                "seconds": self.train_seconds,
                 "peak_bytes": self.peak_bytes,
             },
         )
 
-    def load(self, checkpoint: Path | None) -> None:
+    def load_state(self, checkpoint: Path | None) -> None:
         """Back to where a checkpoint was; None: to the beginning."""
         state: Mapping[str, Any] = {}
         if checkpoint:
@@ -169,10 +173,10 @@ class Curves:
         sums: Mapping[str, float] = state.get("sums", {})
         self.sums = {name: torch.tensor(value) for name, value in sums.items()}
         self.steps = state.get("steps", 0.0)
-        self.noted, self.sequences = dict(state.get("noted", {})), state.get("sequences", 0)
+        self.extra_numbers, self.sequences = dict(state.get("noted", {})), state.get("sequences", 0)
         self.loads = {name: TokenLoad(**load) for name, load in state.get("loads", {}).items()}
         self.peak_before = state.get("peak_bytes", 0)
-        self.before, self.since = state.get("seconds", 0.0), None
+        self.before, self.running_since = state.get("seconds", 0.0), None
         if not distributed.is_rank_zero():
             return
         if checkpoint:
@@ -181,18 +185,25 @@ class Curves:
             self.path.unlink(missing_ok=True)
 
 
-def by_teacher(weights: Float[Tensor, "layers teachers batch"]) -> Float[Tensor, " teachers"]:
+def average_weights(weights: Float[Tensor, "layers teachers batch"]) -> Float[Tensor, " teachers"]:
     """Mean fusion weight of each teacher, over layers and the samples that a teacher covers."""
     total = weights.sum(dim=(0, 2))
     return total / total.sum().clamp(min=1e-12)
 
 
-def by_layer(rooms: Rooms, parts: Float[Tensor, "layers 2"]) -> dict[str, dict[str, float]]:
+def compute_layer_terms(
+    objective: KVObjective, parts: Float[Tensor, "layers 2"]
+) -> dict[str, dict[str, float]]:
     """Layer -> its distances of keys and of values, and what they add to the loss."""
-    number = rooms.weights
-    share = torch.tensor([number.keys, number.values]) / (number.keys + number.values)
-    pull = (parts * share).sum(dim=1) * number.kv * rooms.balance.factor.cpu() / len(rooms.layers)
+    weights = objective.weights
+    share = torch.tensor([weights.keys, weights.values]) / (weights.keys + weights.values)
+    weighted = (
+        (parts * share).sum(dim=1)
+        * weights.kv
+        * objective.balance.factor.cpu()
+        / len(objective.layers)
+    )
     return {
         str(layer): {"k": float(k), "v": float(v), "kv_weighted": float(kv)}
-        for layer, (k, v), kv in zip(rooms.layers, parts, pull, strict=True)
+        for layer, (k, v), kv in zip(objective.layers, parts, weighted, strict=True)
     }

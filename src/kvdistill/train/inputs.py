@@ -21,7 +21,7 @@ from kvdistill.models import load
 from kvdistill.plan import identity
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.identity import hash_science
-from kvdistill.train.objective import Reader
+from kvdistill.train.objective import TeacherPipeline
 
 MANIFEST = "manifest.json"
 STORED_PARTS = ("train_student", "val")
@@ -31,12 +31,12 @@ Needs = Mapping[str, Path]
 """Role -> folder of the artefact that a job reads."""
 
 
-def tokeniser(node: Mapping[str, Any], role: str, needs: Needs) -> Tokeniser:
+def load_tokeniser(node: Mapping[str, Any], role: str, needs: Needs) -> Tokeniser:
     """The tokenizer of the model in that role."""
     return Tokeniser(load.load_tokenizer(node, role, needs.get(role)), role)
 
 
-def texts(
+def read_texts(
     config: Config,
     needs: Needs,
     part: str,
@@ -47,79 +47,97 @@ def texts(
 
     `most` texts of it, evenly spread, where only so many are wanted.
     """
-    own = tokeniser(config["student"], "student", needs)
-    known = {told(own): own}
-    theirs = {}
+    student_tokeniser = load_tokeniser(config["student"], "student", needs)
+    tokeniser_by_hash = {hash_tokeniser(student_tokeniser): student_tokeniser}
+    teacher_tokenisers = {}
     for name, node in config["teachers"].items():
-        reader = tokeniser(node, f"teacher.{name}", needs)
-        theirs[name] = known.setdefault(told(reader), reader)
+        tokeniser = load_tokeniser(node, f"teacher.{name}", needs)
+        teacher_tokenisers[name] = tokeniser_by_hash.setdefault(
+            hash_tokeniser(tokeniser), tokeniser
+        )
     style = build_node("style", config["style"])
     records = split.read(needs["split"]).parts()[part]
-    rendered = [text for record in records for text in style.render(record, own.tokenizer)]
+    rendered = [
+        text for record in records for text in style.render(record, student_tokeniser.tokenizer)
+    ]
     if most is not None:
         rendered = [rendered[row] for row in evenly(len(rendered), most)]
-    found = Texts(rendered, own, theirs, alignment, config["budget"]["seq_len"])
-    return found, Collator(own.pad, {name: reader.pad for name, reader in theirs.items()})
+    dataset = Texts(
+        rendered, student_tokeniser, teacher_tokenisers, alignment, config["budget"]["seq_len"]
+    )
+    return dataset, Collator(
+        student_tokeniser.pad, {name: reader.pad for name, reader in teacher_tokenisers.items()}
+    )
 
 
-def student(config: Config, needs: Needs) -> PreTrainedModel:
+def load_student(config: Config, needs: Needs) -> PreTrainedModel:
     """The raw student, with its head."""
     return load.load_model(config["student"], "student", needs.get("student"))
 
 
-def teacher(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
+def build_teacher_kv(
+    config: Config, name: str, needs: Needs, pipeline: TeacherPipeline
+) -> TeacherKV:
     """Where a run takes that teacher's K and V from."""
-    found: TeacherKV = build_node(
-        "source", config["source"], wanted=wanted(config, name, needs, reader)
+    teacher_kv: TeacherKV = build_node(
+        "source", config["source"], request=make_teacher_request(config, name, needs, pipeline)
     )
-    return found
+    return teacher_kv
 
 
-def itself(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherKV:
+def build_online_teacher(
+    config: Config, name: str, needs: Needs, pipeline: TeacherPipeline
+) -> TeacherKV:
     """The teacher as it is, whatever the source: what is calibrated on."""
-    return Online(wanted(config, name, needs, reader))
+    return Online(make_teacher_request(config, name, needs, pipeline))
 
 
-def wanted(config: Config, name: str, needs: Needs, reader: Reader) -> TeacherRequest:
+def make_teacher_request(
+    config: Config, name: str, needs: Needs, pipeline: TeacherPipeline
+) -> TeacherRequest:
     """What every source is built from; loads no weights."""
     node, role = config["teachers"][name], f"teacher.{name}"
-    store = needs.get(f"kv.{name}")
-    deepest = max(source.high for source in reader.sources)
+    store_folder = needs.get(f"kv.{name}")
+    deepest = max(source.high for source in pipeline.layer_pairs)
     return TeacherRequest(
         load_body=lambda: load.load_body(node, role, needs.get(role), deepest),
-        layer_pairs=reader.sources,
-        compression=reader.compression,
-        needs_rotary=reader.position.needs_rotary,
-        store_folder=store,
-        fingerprints={} if store is None else prints(config, name, needs, reader.sources),
+        layer_pairs=pipeline.layer_pairs,
+        compression=pipeline.compression,
+        needs_rotary=pipeline.position.needs_rotary,
+        store_folder=store_folder,
+        fingerprints={}
+        if store_folder is None
+        else fingerprint_store(config, name, needs, pipeline.layer_pairs),
     )
 
 
-def prints(config: Config, name: str, needs: Needs, sources: Sequence[LayerPair]) -> dict[str, str]:
+def fingerprint_store(
+    config: Config, name: str, needs: Needs, layer_pairs: Sequence[LayerPair]
+) -> dict[str, str]:
     """What a teacher's store is made of, each told by content: equal, or another store."""
     node, role = config["teachers"][name], f"teacher.{name}"
     files = read_json(needs[role] / MANIFEST)["files"] if role in needs else {}
     split_files = read_json(needs["split"] / MANIFEST)["files"]
     spec = find_store_spec(config["source"])
     assert spec is not None
-    reads = {
+    text_inputs = {
         "split": {part: split_files[f"{part}.jsonl"] for part in STORED_PARTS},
         "style": spec["style"],
         "seq_len": config["budget"]["seq_len"],
-        "student": told(tokeniser(config["student"], "student", needs)),
+        "student": hash_tokeniser(load_tokeniser(config["student"], "student", needs)),
     }
     return {
         "weights": hash_science({"recipe": identity.model_science(node), "files": files}),
-        "tokenizer": told(tokeniser(node, role, needs)),
-        "texts": hash_science(reads),
-        "layers": hash_science([[s.student_layer, s.low, s.high, s.weight] for s in sources]),
+        "tokenizer": hash_tokeniser(load_tokeniser(node, role, needs)),
+        "texts": hash_science(text_inputs),
+        "layers": hash_science([[s.student_layer, s.low, s.high, s.weight] for s in layer_pairs]),
         "compression": hash_science(config["compression"]),
         "dtype": str(spec["dtype"]),
         "code version": str(identity.CAPTURE_VERSION),
     }
 
 
-def told(tokeniser: Tokeniser) -> str:
+def hash_tokeniser(tokeniser: Tokeniser) -> str:
     """A tokenizer by content."""
     return hash_science(
         {"tokenizer": tokeniser.tokenizer.backend_tokenizer.to_str(), "eos": tokeniser.eos}

@@ -16,8 +16,8 @@ from kvdistill.kv.base import TeacherKV
 from kvdistill.kv.rotary import NO_ROTATION, read_rotaries
 from kvdistill.models.capture import Capture, find_decoder
 from kvdistill.models.head import LMHead
-from kvdistill.train.objective import Rooms, Weights
-from kvdistill.train.step import Terms, compared, cross_entropy, distil
+from kvdistill.train.objective import KVObjective, LossWeights
+from kvdistill.train.step import Terms, compute_kv_terms, iterate_layer_targets, sum_cross_entropy
 from kvdistill.types import KV, Batch
 
 
@@ -27,9 +27,9 @@ class Distiller(nn.Module):
     def __init__(
         self,
         student: nn.Module,
-        rooms: Rooms | None,
+        objective: KVObjective | None,
         teachers: Mapping[str, TeacherKV],
-        weights: Weights,
+        weights: LossWeights,
     ) -> None:
         """`student` is a causal LM of transformers, or PEFT's wrapper of one.
 
@@ -38,14 +38,14 @@ class Distiller(nn.Module):
         super().__init__()
         self.student: Any = student
         self._head = LMHead(student)
-        self.rooms = rooms
+        self.rooms = objective
         self.weights = weights
         self._teachers = teachers
         self.progress = 0.0
         """Share of the steps that is done; the trainer moves it."""
-        if rooms is not None:
-            turning = rooms.first.reader.position.needs_rotary
-            layers = rooms.layers
+        if objective is not None:
+            turning = objective.first_branch.reader.position.needs_rotary
+            layers = objective.layers
             self._rotaries = (
                 read_rotaries(student, layers) if turning else dict.fromkeys(layers, NO_ROTATION)
             )
@@ -53,44 +53,48 @@ class Distiller(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Terms | None]:
         """Cross-entropy summed over answer tokens (nats), and the KV terms."""
-        scores, terms = self.read(batch)
-        return cross_entropy(scores, batch.student), terms
+        logits, terms = self.compute_logits(batch)
+        return sum_cross_entropy(logits, batch.student), terms
 
-    def read(self, batch: Batch) -> tuple[Float[Tensor, "predicted vocab"], Terms | None]:
+    def compute_logits(self, batch: Batch) -> tuple[Float[Tensor, "predicted vocab"], Terms | None]:
         """The scores that the answers are predicted from, text after text, and the KV terms."""
         tokens = batch.student
         if self.rooms is None:
             return self._head(tokens, tokens.logit_mask), None
         with self._capture:
-            scores = self._head(tokens, tokens.logit_mask)
-        own = self._capture.pop_layers(tokens)
-        terms = distil(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
-        return scores, terms
+            logits = self._head(tokens, tokens.logit_mask)
+        captured = self._capture.pop_layers(tokens)
+        terms = compute_kv_terms(
+            captured, self._teachers, self.rooms, batch, self._rotaries, self.progress
+        )
+        return logits, terms
 
-    def pairs(self, batch: Batch) -> Iterator[tuple[int, KV, KV]]:
+    def iterate_targets(self, batch: Batch) -> Iterator[tuple[int, KV, KV]]:
         """(layer, the student's K and V, their fused target): to be looked at, not trained on."""
         assert self.rooms is not None
         tokens = batch.student
         with self._capture:
             self._head(tokens, torch.zeros_like(tokens.mask))
-        own = self._capture.pop_layers(tokens)
-        found = compared(own, self._teachers, self.rooms, batch, self._rotaries, self.progress)
-        for layer, mine, target, _ in found:
-            yield layer, mine, target
+        captured = self._capture.pop_layers(tokens)
+        layers = iterate_layer_targets(
+            captured, self._teachers, self.rooms, batch, self._rotaries, self.progress
+        )
+        for layer, student_kv, target, _ in layers:
+            yield layer, student_kv, target
 
-    def whole(self) -> PreTrainedModel:
+    def unwrap_student(self) -> PreTrainedModel:
         """The student as transformers knows it, adapters inside."""
-        found: PreTrainedModel = getattr(self.student, "get_base_model", lambda: self.student)()
-        return found
+        student: PreTrainedModel = getattr(self.student, "get_base_model", lambda: self.student)()
+        return student
 
-    def checkpoint_activations(self) -> None:
+    def enable_gradient_checkpointing(self) -> None:
         """Recomputes the student's blocks in the backward pass.
 
         Non-reentrant: reentrant checkpointing would lose the gradient of captured K and V.
         """
         self.student.gradient_checkpointing_enable({"use_reentrant": False})
 
-    def mapped(self) -> list[nn.Parameter]:
+    def list_kv_parameters(self) -> list[nn.Parameter]:
         """The trained weights that make the compared K and V: what both losses pull on.
 
         Of every layer where nothing is compared.
@@ -101,19 +105,19 @@ class Distiller(nn.Module):
         projections = [part for a in attentions for part in (a.k_proj, a.v_proj)]
         return [p for part in projections for p in part.parameters() if p.requires_grad]
 
-    def groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
+    def make_param_groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
         """Optimiser groups: the student's matrices decay, its vectors do not; rooms scale lr."""
-        wanted = [p for p in self.student.parameters() if p.requires_grad]
+        parameters = [p for p in self.student.parameters() if p.requires_grad]
         groups: list[dict[str, object]] = [
-            {"params": [p for p in wanted if p.ndim > 1], "weight_decay": weight_decay},
-            {"params": [p for p in wanted if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        for room in self.rooms.trained() if self.rooms else []:
-            params = [p for p in room.parameters() if p.requires_grad]
-            groups.append({"params": params, "weight_decay": 0.0, "lr": lr * room.lr_scale})
+        for strategy in self.rooms.list_trainable() if self.rooms else []:
+            params = [p for p in strategy.parameters() if p.requires_grad]
+            groups.append({"params": params, "weight_decay": 0.0, "lr": lr * strategy.lr_scale})
         return groups
 
 
-def parameters_of(module: nn.Module) -> int:
+def count_parameters(module: nn.Module) -> int:
     """Number of parameters, shared ones once."""
     return sum(p.numel() for p in module.parameters())

@@ -28,16 +28,16 @@ from kvdistill.types import KV
 
 
 @dataclass(frozen=True)
-class Reader:
+class TeacherPipeline:
     """What reads and places one teacher's tokens: all that calibration needs, and no weights."""
 
     compression: Compression
     alignment: Alignment
     position: Position
-    sources: list[LayerPair]
+    layer_pairs: list[LayerPair]
 
     @classmethod
-    def of(cls, config: Config, teacher: Geometry) -> "Reader":
+    def from_config(cls, config: Config, teacher: Geometry) -> "TeacherPipeline":
         """Built from the groups compression, alignment, position and layers."""
         return cls(
             compression=build_node("compression", config["compression"]),
@@ -47,127 +47,136 @@ class Reader:
         )
 
 
-class Constants(nn.Module):
+class CalibrationStats(nn.Module):
     """Calibrated means and spreads of one teacher's target in each layer, fixed in training."""
 
-    def __init__(self, sources: Sequence[LayerPair], student: Geometry, teacher: Geometry) -> None:
+    def __init__(
+        self, layer_pairs: Sequence[LayerPair], student: Geometry, teacher: Geometry
+    ) -> None:
         """Zero means and unit spreads until `set`."""
         super().__init__()
-        for source in sources:
+        for layer_pair in layer_pairs:
             for name in ("keys", "values"):
-                where = f"{source.student_layer}_{name}"
+                where = f"{layer_pair.student_layer}_{name}"
                 self.register_buffer(
                     f"own_{where}", torch.zeros(student.kv_heads, student.head_dim)
                 )
                 self.register_buffer(f"spread_{where}", torch.ones(()))
-                for layer in source.teacher_layers:
+                for layer in layer_pair.teacher_layers:
                     shape = (teacher.kv_heads, teacher.head_dim)
                     self.register_buffer(f"teacher{layer}_{where}", torch.zeros(shape))
 
-    def get(self, what: str, layer: int, name: str) -> Tensor:
+    def read_stat(self, what: str, layer: int, name: str) -> Tensor:
         """`what`: own, spread or teacherN; `name`: keys or values."""
-        found: Tensor = getattr(self, f"{what}_{layer}_{name}")
-        return found
+        value: Tensor = getattr(self, f"{what}_{layer}_{name}")
+        return value
 
-    def centred(self, kv: KV, what: str, layer: int) -> KV:
+    def subtract_mean(self, kv: KV, what: str, layer: int) -> KV:
         """The K and V less their calibrated mean."""
         keys, values = (
-            x - self.get(what, layer, name)[None, :, None, :].to(x.dtype)
+            x - self.read_stat(what, layer, name)[None, :, None, :].to(x.dtype)
             for x, name in ((kv.keys, "keys"), (kv.values, "values"))
         )
         return KV(keys, values, kv.mask)
 
 
-class Taught(nn.Module):
+class TeacherBranch(nn.Module):
     """One teacher's part of the module that is trained: its projection and its constants."""
 
-    def __init__(self, reader: Reader, projection: Projection, constants: Constants) -> None:
+    def __init__(
+        self, pipeline: TeacherPipeline, projection: Projection, stats: CalibrationStats
+    ) -> None:
         """The reader holds no weights and is no submodule."""
         super().__init__()
-        self.reader = reader
+        self.reader = pipeline
         self.projection: Projection = projection
-        self.constants = constants
+        self.constants = stats
 
     @classmethod
-    def of(cls, config: Config, teacher: Geometry) -> "Taught":
+    def from_config(cls, config: Config, teacher: Geometry) -> "TeacherBranch":
         """Built, not yet calibrated."""
-        reader, student = Reader.of(config, teacher), Geometry.from_node(config["student"])
+        pipeline, student = (
+            TeacherPipeline.from_config(config, teacher),
+            Geometry.from_node(config["student"]),
+        )
         projection = build_node(
             "projection",
             config["projection"],
             student=student,
             teacher=teacher,
-            sources=reader.sources,
+            layer_pairs=pipeline.layer_pairs,
         )
-        return cls(reader, projection, Constants(reader.sources, student, teacher))
+        return cls(pipeline, projection, CalibrationStats(pipeline.layer_pairs, student, teacher))
 
     def calibrate(self, calibration: Calibration) -> dict[str, float]:
         """Fits the projection and sets the constants; returns mean held-out R^2 of both kinds."""
-        sources = self.reader.sources
+        layer_pairs = self.reader.layer_pairs
         self.projection.fit(
             {
                 (source.student_layer, layer): (
                     slice_teacher_layer(keys, source, i),
                     slice_teacher_layer(values, source, i),
                 )
-                for source in sources
+                for source in layer_pairs
                 for keys, values in [calibration.fit[source.student_layer]]
                 for i, layer in enumerate(source.teacher_layers)
             }
         )
         scores: dict[str, list[float]] = {"held_out_r2": [], "shuffled_r2": []}
-        for source in sources:
+        for source in layer_pairs:
             for index, name in enumerate(("keys", "values")):
-                weight = self.linear(source, name)
+                weight = self.read_linear_map(source, name)
                 moments = calibration.fit[source.student_layer][index]
-                self.set_constants(
-                    source, name, moments.x / moments.count, moments.y / moments.count
-                )
-                self.constants.get("spread", source.student_layer, name).fill_(
+                self.set_means(source, name, moments.x / moments.count, moments.y / moments.count)
+                self.constants.read_stat("spread", source.student_layer, name).fill_(
                     compute_target_std(moments, weight)
                 )
                 held_out = calibration.held_out[source.student_layer][index]
                 shuffled = calibration.shuffled[source.student_layer][index]
-                scores["held_out_r2"].append(self.explained(held_out, weight, source, name))
-                scores["shuffled_r2"].append(self.explained(shuffled, weight, source, name))
+                scores["held_out_r2"].append(self.score_r2(held_out, weight, source, name))
+                scores["shuffled_r2"].append(self.score_r2(shuffled, weight, source, name))
         return {name: sum(values) / len(values) for name, values in scores.items()}
 
-    def explained(self, moments: Moments, weight: Tensor, source: LayerPair, name: str) -> float:
+    def score_r2(self, moments: Moments, weight: Tensor, layer_pair: LayerPair, name: str) -> float:
         """R^2 between the student's K or V and the target, in the space of comparison."""
         if self.projection.in_student_space:
             return moments.r2_score(weight)
-        own = self.constants.get("own", source.student_layer, name)
+        own = self.constants.read_stat("own", layer_pair.student_layer, name)
         project = partial(
-            self.projection.project_student, map_id=(source.student_layer, source.low)
+            self.projection.project_student, map_id=(layer_pair.student_layer, layer_pair.low)
         )
-        return moments.project_teacher(weight).reverse.r2_score(matrix(project, own.shape, name))
+        return moments.project_teacher(weight).reverse.r2_score(
+            build_map_matrix(project, own.shape, name)
+        )
 
-    def set_constants(self, source: LayerPair, name: str, x: Tensor, y: Tensor) -> None:
+    def set_means(self, layer_pair: LayerPair, name: str, x: Tensor, y: Tensor) -> None:
         """The means of the teacher's layers (side by side in x) and of the raw student (y)."""
-        own = self.constants.get("own", source.student_layer, name)
+        own = self.constants.read_stat("own", layer_pair.student_layer, name)
         own.copy_(y.view_as(own))
         for layer, part in zip(
-            source.teacher_layers, x.chunk(len(source.teacher_layers)), strict=True
+            layer_pair.teacher_layers, x.chunk(len(layer_pair.teacher_layers)), strict=True
         ):
-            mean = self.constants.get(f"teacher{layer}", source.student_layer, name)
+            mean = self.constants.read_stat(f"teacher{layer}", layer_pair.student_layer, name)
             mean.copy_(part.view_as(mean))
 
-    def linear(self, source: LayerPair, name: str) -> Tensor:
+    def read_linear_map(self, layer_pair: LayerPair, name: str) -> Tensor:
         """The whole map of a source, projections and interpolation, as one matrix.
 
         Shape (teacher widths side by side, target width); read off by projecting unit vectors.
         """
         blocks = []
-        for layer in source.teacher_layers:
-            mean = self.constants.get(f"teacher{layer}", source.student_layer, name)
-            project = partial(self.projection.project_teacher, map_id=(source.student_layer, layer))
-            share = source.weight if layer != source.low else 1 - source.weight
-            blocks.append(share * matrix(project, mean.shape, name))
+        for layer in layer_pair.teacher_layers:
+            mean = self.constants.read_stat(f"teacher{layer}", layer_pair.student_layer, name)
+            project = partial(
+                self.projection.project_teacher, map_id=(layer_pair.student_layer, layer)
+            )
+            share = layer_pair.weight if layer != layer_pair.low else 1 - layer_pair.weight
+            blocks.append(share * build_map_matrix(project, mean.shape, name))
         return torch.cat(blocks)
 
 
 @torch.no_grad()
-def matrix(project: Callable[[KV], KV], shape: Sequence[int], name: str) -> Tensor:
+def build_map_matrix(project: Callable[[KV], KV], shape: Sequence[int], name: str) -> Tensor:
     """A linear map of K or V as (width in, width out), by what it makes of unit vectors."""
     heads, dim = shape
     unit = torch.eye(heads * dim).view(1, heads * dim, heads, dim).transpose(1, 2)
@@ -177,7 +186,7 @@ def matrix(project: Callable[[KV], KV], shape: Sequence[int], name: str) -> Tens
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """Numbers of the loss group and the kv group."""
 
     ce: float
@@ -187,7 +196,7 @@ class Weights:
     values: float
 
     @classmethod
-    def of(cls, config: Config) -> "Weights":
+    def from_config(cls, config: Config) -> "LossWeights":
         """Raises ConfigError where nothing would be trained or matched."""
         loss, kv = config["loss"], config["kv"]
         if kv["keys"] + kv["values"] == 0:
@@ -201,7 +210,7 @@ class Weights:
         )
 
 
-class Rooms(nn.Module):
+class KVObjective(nn.Module):
     """Everything between the models and the loss."""
 
     def __init__(self, config: Config) -> None:
@@ -210,8 +219,10 @@ class Rooms(nn.Module):
         teachers = {name: Geometry.from_node(node) for name, node in config["teachers"].items()}
         student = Geometry.from_node(config["student"])
         self.layers = select_layers(config["layers"]["range"], student.layers)
-        self.taught = nn.ModuleDict({k: Taught.of(config, v) for k, v in teachers.items()})
-        check_shared_space({name: part.projection for name, part in self.parts().items()})
+        self.taught = nn.ModuleDict(
+            {k: TeacherBranch.from_config(config, v) for k, v in teachers.items()}
+        )
+        check_shared_space({name: part.projection for name, part in self.get_branches().items()})
         self.fusion: Fusion = build_node(
             "fusion",
             config["fusion"],
@@ -221,28 +232,32 @@ class Rooms(nn.Module):
         )
         self.distance: Distance = build_node("loss.distance", config["loss"]["distance"])
         self.balance: Balance = build_node("loss.balance", config["loss"]["balance"])
-        self.weights = Weights.of(config)
+        self.weights = LossWeights.from_config(config)
 
-    def parts(self) -> dict[str, Taught]:
+    def get_branches(self) -> dict[str, TeacherBranch]:
         """Each teacher's part by name, in the teachers' order."""
         return dict(self.taught.items())  # type: ignore[arg-type]
 
     @property
-    def first(self) -> Taught:
+    def first_branch(self) -> TeacherBranch:
         """The first teacher's part: where the student's own mean and space are read from."""
-        return next(iter(self.parts().values()))
+        return next(iter(self.get_branches().values()))
 
-    def trained(self) -> list[Projection | Fusion]:
+    def list_trainable(self) -> list[Projection | Fusion]:
         """The projections and the fusion that hold trained weights."""
-        rooms: list[Projection | Fusion] = [part.projection for part in self.parts().values()]
-        rooms.append(self.fusion)
-        return [room for room in rooms if room.trains and room.lr_scale > 0]
+        strategies: list[Projection | Fusion] = [
+            part.projection for part in self.get_branches().values()
+        ]
+        strategies.append(self.fusion)
+        return [strategy for strategy in strategies if strategy.trains and strategy.lr_scale > 0]
 
-    def routing(self) -> Routing:
+    def make_routing(self) -> Routing:
         """An empty record of the fusion's weights."""
-        return Routing(teachers=list(self.parts()), layers=self.layers)
+        return Routing(teachers=list(self.get_branches()), layers=self.layers)
 
-    def spread(self, layer: int, name: str) -> Tensor:
+    def average_target_std(self, layer: int, name: str) -> Tensor:
         """The teachers' calibrated spreads, averaged: one scale a layer, whatever the weights."""
-        parts = self.parts().values()
-        return torch.stack([part.constants.get("spread", layer, name) for part in parts]).mean()
+        parts = self.get_branches().values()
+        return torch.stack(
+            [part.constants.read_stat("spread", layer, name) for part in parts]
+        ).mean()

@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 from kvdistill import distributed, preemption
 
 
-class Interruption(TrainerCallback):
+class PreemptionCallback(TrainerCallback):
     """Saves and stops after the step in which a rank was asked to."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

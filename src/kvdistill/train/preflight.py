@@ -11,11 +11,11 @@ from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.models import load
 from kvdistill.plan.graph import find_store_spec
-from kvdistill.train.objective import Rooms, Weights
+from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.training_arguments import check_tracker
 
 
-def check(config: Config) -> None:
+def check_run_config(config: Config) -> None:
     """Raises ConfigError for what a part refuses of this config; allocates no weights."""
     try_build("tasks", config["tasks"])
     ranks = config["budget"]["num_gpus"] if config["trained"] else 1
@@ -48,24 +48,24 @@ def check_training(config: Config) -> None:
         )
     try_build("adapter", config["adapter"])
     check_tracker(config["train"]["report_to"])
-    Weights.of(config)
+    LossWeights.from_config(config)
     if (spec := find_store_spec(config["source"])) is not None:
         try_build("source.stored", spec)
     if config["teachers"]:
         with torch.device("meta"):
-            Rooms(config)
+            KVObjective(config)
 
 
 def check_source(config: Config) -> None:
     """Raises ConfigError for settings of a source, which is built from a teacher's weights."""
     fits("source", config["source"])
-    least, texts = (
-        resolve_target("source", config["source"]).least_texts,
+    min_texts, texts = (
+        resolve_target("source", config["source"]).min_texts,
         config["budget"]["batch_size"],
     )
-    if texts < least:
+    if texts < min_texts:
         raise ConfigError(
-            f"budget.batch_size={texts} must be at least {least} for "
+            f"budget.batch_size={texts} must be at least {min_texts} for "
             f"source={config['choices']['source']}, which reads other texts of the micro-batch."
         )
 
@@ -73,4 +73,4 @@ def check_source(config: Config) -> None:
 def check_all(configs: Sequence[Config]) -> None:
     """Raises ConfigError with the first thing that a part of one of the configs refuses."""
     for config in configs:
-        check(config)
+        check_run_config(config)

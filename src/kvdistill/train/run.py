@@ -21,23 +21,23 @@ from kvdistill.models.adapter import Adapter
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 from kvdistill.train import checkpoint, inputs, run_ledger
-from kvdistill.train.curves import Curves
-from kvdistill.train.module import Distiller, parameters_of
-from kvdistill.train.objective import Rooms, Weights
-from kvdistill.train.target_r2 import held_out
+from kvdistill.train.curves import CurveWriter
+from kvdistill.train.module import Distiller, count_parameters
+from kvdistill.train.objective import KVObjective, LossWeights
+from kvdistill.train.target_r2 import compute_target_r2
 from kvdistill.train.trainer import DistillTrainer
-from kvdistill.train.training_arguments import arguments
-from kvdistill.train.validation import Score, Validation
+from kvdistill.train.training_arguments import make_training_arguments
+from kvdistill.train.validation import ScoreTasks, Validation
 
 log = logging.getLogger(__name__)
 
 
-def train(
+def train_student(
     config: Config,
     needs: Mapping[str, Path],
     folder: Path,
     progress: Callable[[int, int], None],
-    score: Score | None = None,
+    score: ScoreTasks | None = None,
 ) -> dict[str, Any]:
     """Trains, writes model/, curves.jsonl and routing.json; returns the run's ledger.
 
@@ -48,61 +48,61 @@ def train(
     torch.manual_seed(config["seed"])
     budget: Budget = read_group("budget", config["budget"])
     adapter: Adapter = build_node("adapter", config["adapter"])
-    module, fits, began = distiller(config, needs, adapter)
+    module, calibration_facts, parameters_before = build_distiller(config, needs, adapter)
     if config["train"]["gradient_checkpointing"]:
-        module.checkpoint_activations()
-    trainer, texts = prepared(module, config, needs, folder, progress, score)
-    found = checkpoint.newest(folder / "checkpoints", needs)
-    for fault in found.faults:
+        module.enable_gradient_checkpointing()
+    trainer, texts = build_trainer(module, config, needs, folder, progress, score)
+    resume_point = checkpoint.find_newest(folder / "checkpoints", needs)
+    for fault in resume_point.faults:
         log.warning(fault)
-    trainer.curves.load(found.folder)
+    trainer.curves.load_state(resume_point.folder)
     with preemption.defer():
-        trainer.fit(found.folder)
-    read = trainer.curves.read()
-    check(trainer.state.global_step, read.sequences, budget)
-    agreed = held_out(module, trainer.validation.batches) if module.rooms else None
+        trainer.fit(resume_point.folder)
+    counts = trainer.curves.sum_over_ranks()
+    check_counts(trainer.state.global_step, counts.sequences, budget)
+    target_r2 = compute_target_r2(module, trainer.validation.batches) if module.rooms else None
     student = adapter.merge(module.student)
     if distributed.is_rank_zero():
-        save(student, config, needs, folder / "model")
+        save_student(student, config, needs, folder / "model")
     if distributed.is_rank_zero() and trainer.routing is not None:
         routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.to_table()}
         write_json(folder / "routing.json", routing)
     return {
-        **run_ledger.ledger(trainer, read, config, needs, texts, adapter),
-        "parameters_before": began,
-        "parameters_after": parameters_of(student),
-        **fits,
-        **({"agreement": agreed} if agreed is not None else {}),
+        **run_ledger.compute_run_ledger(trainer, counts, config, needs, texts, adapter),
+        "parameters_before": parameters_before,
+        "parameters_after": count_parameters(student),
+        **calibration_facts,
+        **({"agreement": target_r2} if target_r2 is not None else {}),
     }
 
 
-def prepared(
+def build_trainer(
     module: Distiller,
     config: Config,
     needs: Mapping[str, Path],
     folder: Path,
     progress: Callable[[int, int], None],
-    score: Score | None,
+    score: ScoreTasks | None,
 ) -> tuple[DistillTrainer, Texts]:
     """The trainer on its texts, nothing trained yet."""
     budget: Budget = read_group("budget", config["budget"])
     steps = unified_steps(budget)
-    alignment = module.rooms.first.reader.alignment if module.rooms else None
-    texts, collate = inputs.texts(config, needs, "train_student", alignment)
+    alignment = module.rooms.first_branch.reader.alignment if module.rooms else None
+    texts, collate = inputs.read_texts(config, needs, "train_student", alignment)
     warn_of_epochs(steps * global_batch(budget) / len(texts))
-    held, _ = inputs.texts(config, needs, "val", alignment, config["train"]["eval_texts"])
-    count = -(-len(held) // budget.batch_size)
+    val_texts, _ = inputs.read_texts(config, needs, "val", alignment, config["train"]["eval_texts"])
+    count = -(-len(val_texts) // budget.batch_size)
     # Alike in size: none of one text.
-    chunks = [range(len(held))[first::count] for first in range(count)]
-    batches = [collate([held[row] for row in chunk]) for chunk in chunks]
+    chunks = [range(len(val_texts))[first::count] for first in range(count)]
+    batches = [collate([val_texts[row] for row in chunk]) for chunk in chunks]
     trainer = DistillTrainer(
         module,
-        arguments(config, steps, folder),
+        make_training_arguments(config, steps, folder),
         texts,
-        stream(config, texts, steps),
+        make_stream(config, texts, steps),
         collate,
         Validation(batches, score, config["train"]["eval_tasks"]),
-        Curves(folder),
+        CurveWriter(folder),
         progress,
         needs,
         config["train"]["norm_steps"],
@@ -110,7 +110,7 @@ def prepared(
     return trainer, texts
 
 
-def stream(config: Config, texts: Texts, steps: int) -> Stream:
+def make_stream(config: Config, texts: Texts, steps: int) -> Stream:
     """The order in which a run reads: of the seed, the texts and the global batch alone.
 
     Texts of like length are grouped by their bytes, so alike for all arms and tokenizers.
@@ -132,27 +132,31 @@ def warn_of_epochs(epochs: float) -> None:
         )
 
 
-def distiller(
+def build_distiller(
     config: Config, needs: Mapping[str, Path], adapter: Adapter
 ) -> tuple[Distiller, dict[str, Any], int]:
     """The module that is trained, calibrated; each projection's R^2; the raw student's size."""
-    raw = inputs.student(config, needs)
-    began, student = parameters_of(raw), adapter.wrap(raw)
-    weights = Weights.of(config)
+    raw = inputs.load_student(config, needs)
+    parameters_before, student = count_parameters(raw), adapter.wrap(raw)
+    weights = LossWeights.from_config(config)
     if not config["teachers"]:
-        return Distiller(student, None, {}, weights), {}, began
-    rooms = Rooms(config)
-    fits = {}
-    for name, taught in rooms.parts().items():
-        fits[name] = taught.calibrate(Calibration.load(needs[f"calibration.{name}"]))
+        return Distiller(student, None, {}, weights), {}, parameters_before
+    objective = KVObjective(config)
+    r2_by_teacher = {}
+    for name, branch in objective.get_branches().items():
+        r2_by_teacher[name] = branch.calibrate(Calibration.load(needs[f"calibration.{name}"]))
     teachers = {
-        name: inputs.teacher(config, name, needs, taught.reader)
-        for name, taught in rooms.parts().items()
+        name: inputs.build_teacher_kv(config, name, needs, taught.reader)
+        for name, taught in objective.get_branches().items()
     }
-    return Distiller(student, rooms, teachers, weights), {"projection": fits}, began
+    return (
+        Distiller(student, objective, teachers, weights),
+        {"projection": r2_by_teacher},
+        parameters_before,
+    )
 
 
-def check(steps: int, sequences: int, budget: Budget) -> None:
+def check_counts(steps: int, sequences: int, budget: Budget) -> None:
     """Holds what was trained against what was planned. Raises UserError."""
     planned = unified_steps(budget)
     if steps != planned:
@@ -163,7 +167,9 @@ def check(steps: int, sequences: int, budget: Budget) -> None:
         )
 
 
-def save(student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path) -> None:
+def save_student(
+    student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path
+) -> None:
     """The student alone, with its tokenizer."""
     student.save_pretrained(folder)
-    inputs.tokeniser(config["student"], "student", needs).tokenizer.save_pretrained(folder)
+    inputs.load_tokeniser(config["student"], "student", needs).tokenizer.save_pretrained(folder)

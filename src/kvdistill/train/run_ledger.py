@@ -14,20 +14,20 @@ from kvdistill.geometry import Geometry
 from kvdistill.models.adapter import Adapter
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch, unified_steps
-from kvdistill.train.curves import Read
+from kvdistill.train.curves import ReadCounts
 from kvdistill.train.trainer import DistillTrainer
 
-ALIGNED_TEXTS = 256
+RATED_TEXTS = 256
 """Texts that the alignment's rates are taken from."""
-SHARE = 0.9
+CONVERGED_SHARE = 0.9
 """Of the final score: a run that has reached it has converged."""
 SCORES = ("macro", "exact_match")
 """Columns of the validation lines that say how well a student does, the better one first."""
 
 
-def ledger(
+def compute_run_ledger(
     trainer: DistillTrainer,
-    read: Read,
+    counts: ReadCounts,
     config: Config,
     needs: Mapping[str, Path],
     texts: Texts,
@@ -38,32 +38,32 @@ def ledger(
     steps, curves = unified_steps(budget), trainer.curves
     return {
         "steps": steps,
-        "sequences": read.sequences,
+        "sequences": counts.sequences,
         "planned_tokens": steps * global_batch(budget) * budget.seq_len,
-        "real_tokens": read.loads["student"].tokens,
+        "real_tokens": counts.loads["student"].tokens,
         "texts": texts.digest,
-        "epochs": read.sequences / len(texts),
+        "epochs": counts.sequences / len(texts),
         "truncated_texts": texts.truncated,
         "unanswered_texts": texts.unanswered,
         "alignment": {
-            name: found.compute_rates()
-            for name, found in texts.aligned(evenly(len(texts), ALIGNED_TEXTS)).items()
+            name: report.compute_rates()
+            for name, report in texts.aligned(evenly(len(texts), RATED_TEXTS)).items()
         },
-        **operations(trainer, read, config, needs, adapter),
+        **count_flops(trainer, counts, config, needs, adapter),
         "stored_bytes": sum(
             read_sealed(needs[f"kv.{name}"] / "manifest.json")["stored_bytes"]
             for name in config["teachers"]
             if f"kv.{name}" in needs
         ),
-        "train_s": curves.seconds,
+        "train_s": curves.train_seconds,
         "peak_bytes": curves.peak_bytes,
-        "convergence": convergence(curves.path),
+        "convergence": find_convergence(curves.path),
     }
 
 
-def operations(
+def count_flops(
     trainer: DistillTrainer,
-    read: Read,
+    counts: ReadCounts,
     config: Config,
     needs: Mapping[str, Path],
     adapter: Adapter,
@@ -72,33 +72,37 @@ def operations(
 
     A stored teacher costs none here: its store's own forward is shared by every run that reads it.
     """
-    loads, student = read.loads, Geometry.from_node(config["student"])
-    trained = flops.training_flops(student, loads["student"], frozen=adapter.frozen)
+    loads, student = counts.loads, Geometry.from_node(config["student"])
+    student_flops = flops.training_flops(student, loads["student"], frozen=adapter.frozen)
     if config["train"]["gradient_checkpointing"]:
-        trained += flops.recomputation_flops(student, loads["student"])
-    parts = trainer.module.rooms.parts() if trainer.module.rooms else {}
-    taught = sum(
+        student_flops += flops.recomputation_flops(student, loads["student"])
+    branches = trainer.module.rooms.get_branches() if trainer.module.rooms else {}
+    teacher_flops = sum(
         flops.capture_flops(
             Geometry.from_node(config["teachers"][name]),
             loads[name],
-            max(layer for source in part.reader.sources for layer in source.teacher_layers),
+            max(
+                layer
+                for layer_pair in branch.reader.layer_pairs
+                for layer in layer_pair.teacher_layers
+            ),
         )
-        for name, part in parts.items()
+        for name, branch in branches.items()
         if f"kv.{name}" not in needs
     )
-    return {"student_flops": trained, "teacher_flops": taught}
+    return {"student_flops": student_flops, "teacher_flops": teacher_flops}
 
 
-def convergence(path: Path) -> dict[str, Any] | None:
+def find_convergence(path: Path) -> dict[str, Any] | None:
     """When a validation score first reached its share of the last one; None where it is 0.
 
     `step` and `train_s` are those of the validation line that had it, so as fine as validations.
     """
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for score in SCORES:
-        known = [line for line in lines if line["split"] == "val" and score in line]
-        if len(known) > 1 and known[-1][score] > 0:
-            wanted = SHARE * known[-1][score]
-            first = next(line for line in known if line[score] >= wanted)
+        scored = [line for line in lines if line["split"] == "val" and score in line]
+        if len(scored) > 1 and scored[-1][score] > 0:
+            threshold = CONVERGED_SHARE * scored[-1][score]
+            first = next(line for line in scored if line[score] >= threshold)
             return {"score": score, "step": first["step"], "train_s": first["train_s"]}
     return None

@@ -17,8 +17,8 @@ from kvdistill.kv.base import CompressedKV, TeacherKV
 from kvdistill.kv.rotary import Rotary
 from kvdistill.layers.base import LayerPair
 from kvdistill.position.base import Position, Positions
-from kvdistill.train.covered_tokens import Covered
-from kvdistill.train.objective import Rooms, Taught
+from kvdistill.train.covered_tokens import CoveredTokens
+from kvdistill.train.objective import KVObjective, TeacherBranch
 from kvdistill.types import KV, Batch, Layer, Links, Tokens
 
 Rotaries = Mapping[int, Rotary]
@@ -40,10 +40,10 @@ class Terms:
     """Each sample's mean fusion weights."""
 
 
-def distil(
-    own: Mapping[int, Layer],
+def compute_kv_terms(
+    captured: Mapping[int, Layer],
     teachers: Mapping[str, TeacherKV],
-    rooms: Rooms,
+    objective: KVObjective,
     batch: Batch,
     rotaries: Rotaries,
     progress: float,
@@ -53,37 +53,49 @@ def distil(
     `rotaries` are the student's; `progress` is the share of the steps that is done.
     """
     parts = []
-    for layer, mine, target, share in compared(own, teachers, rooms, batch, rotaries, progress):
+    for layer, student_kv, target, fusion_weights in iterate_layer_targets(
+        captured, teachers, objective, batch, rotaries, progress
+    ):
         parts.append(
             (
-                rooms.distance(mine.keys, target.keys, target.mask, rooms.spread(layer, "keys")),
-                rooms.distance(
-                    mine.values, target.values, target.mask, rooms.spread(layer, "values")
+                objective.distance(
+                    student_kv.keys,
+                    target.keys,
+                    target.mask,
+                    objective.average_target_std(layer, "keys"),
                 ),
-                compute_entropy(share, target.mask),
-                rooms.fusion.compute_penalty(share, progress),
-                share.sum(dim=2) / target.mask.sum(dim=1).clamp(min=1),
+                objective.distance(
+                    student_kv.values,
+                    target.values,
+                    target.mask,
+                    objective.average_target_std(layer, "values"),
+                ),
+                compute_entropy(fusion_weights, target.mask),
+                objective.fusion.compute_penalty(fusion_weights, progress),
+                fusion_weights.sum(dim=2) / target.mask.sum(dim=1).clamp(min=1),
             )
         )
-    keys, values, spread, penalty, weights = (
+    keys, values, entropy, penalty, weights = (
         torch.stack(part) for part in zip(*parts, strict=True)
     )
-    number = rooms.weights
-    kv = (number.keys * keys + number.values * values) / (number.keys + number.values)
+    loss_weights = objective.weights
+    kv = (loss_weights.keys * keys + loss_weights.values * values) / (
+        loss_weights.keys + loss_weights.values
+    )
     return Terms(
         kv=kv.mean(),
         keys=keys.detach().mean(dim=1),
         values=values.detach().mean(dim=1),
-        entropy=spread.mean(),
+        entropy=entropy.mean(),
         penalty=penalty.mean(),
         weights=weights.detach(),
     )
 
 
-def compared(
-    own: Mapping[int, Layer],
+def iterate_layer_targets(
+    captured: Mapping[int, Layer],
     teachers: Mapping[str, TeacherKV],
-    rooms: Rooms,
+    objective: KVObjective,
     batch: Batch,
     rotaries: Rotaries,
     progress: float,
@@ -92,103 +104,133 @@ def compared(
 
     Of the student's tokens only those that some teacher covers are there, in order.
     """
-    read = {name: linked(teachers[name], batch, name) for name in rooms.parts()}
-    covered = Covered.by([links for found in read.values() for _, links in found])
+    linked_kvs = {
+        name: link_teacher_kv(teachers[name], batch, name) for name in objective.get_branches()
+    }
+    covered = CoveredTokens.from_links(
+        [links for layer_targets in linked_kvs.values() for _, links in layer_targets]
+    )
     targets = [
-        teacher_targets(read[name], covered, taught, teachers[name].rotaries, rotaries)
-        for name, taught in rooms.parts().items()
+        compute_teacher_targets(
+            linked_kvs[name], covered, branch, teachers[name].rotaries, rotaries
+        )
+        for name, branch in objective.get_branches().items()
     ]
-    for layer in rooms.layers:
-        mine = student_kv(covered.own(own[layer].kv), covered.at, rooms, layer, rotaries)
-        detached = KV(mine.keys.detach(), mine.values.detach(), mine.mask)
+    for layer in objective.layers:
+        student_kv = project_student_kv(
+            covered.gather_kv(captured[layer].kv), covered.positions, objective, layer, rotaries
+        )
+        detached = KV(student_kv.keys.detach(), student_kv.values.detach(), student_kv.mask)
         found = [target[layer] for target in targets]
-        yield layer, mine, *rooms.fusion(detached, found, layer, progress)
+        yield layer, student_kv, *objective.fusion(detached, found, layer, progress)
 
 
-def linked(teacher: TeacherKV, batch: Batch, name: str) -> list[tuple[CompressedKV, Links]]:
+def link_teacher_kv(
+    teacher: TeacherKV, batch: Batch, name: str
+) -> list[tuple[CompressedKV, Links]]:
     """What compression left of a teacher's reading, and the student's links to it."""
     reading = batch.teachers[name]
-    found = teacher.read_kv(reading.tokens, batch.ids)
-    return [(kept, reading.links.map_to_rows(kept.row_of_token)) for kept in found]
+    compressed_kvs = teacher.read_kv(reading.tokens, batch.ids)
+    return [(kept, reading.links.map_to_rows(kept.row_of_token)) for kept in compressed_kvs]
 
 
-def teacher_targets(
-    read: Sequence[tuple[CompressedKV, Links]],
-    covered: Covered,
-    taught: Taught,
-    theirs: Rotaries,
-    ours: Rotaries,
+def compute_teacher_targets(
+    linked_kvs: Sequence[tuple[CompressedKV, Links]],
+    covered: CoveredTokens,
+    branch: TeacherBranch,
+    teacher_rotaries: Rotaries,
+    student_rotaries: Rotaries,
 ) -> dict[int, KV]:
     """One teacher's target for each distilled student layer, on the covered student tokens."""
-    position = taught.reader.position
+    position = branch.reader.position
     return {
-        source.student_layer: target(source, layers, taught, ours[source.student_layer], covered.at)
-        for kept, links in read
-        for source, layers in aligned(kept, covered.links(links), position, theirs)
+        layer_pair.student_layer: compute_target(
+            layer_pair,
+            layers,
+            branch,
+            student_rotaries[layer_pair.student_layer],
+            covered.positions,
+        )
+        for kept, links in linked_kvs
+        for layer_pair, layers in align_teacher_kv(
+            kept, covered.select_links(links), position, teacher_rotaries
+        )
     }
 
 
-def aligned(
-    kept: CompressedKV, links: Links, position: Position, theirs: Rotaries
+def align_teacher_kv(
+    kept: CompressedKV, links: Links, position: Position, rotaries: Rotaries
 ) -> Iterator[tuple[LayerPair, list[KV]]]:
     """For each student layer its one or two teacher layers on the student's tokens, uncentred.
 
     `links` lead to the kept rows.
     """
-    turned = kept.rotate_keys(
-        lambda keys, layer, at: position.rotate_source(keys, theirs[layer], at)
+    rotated = kept.rotate_keys(
+        lambda keys, layer, at: position.rotate_source(keys, rotaries[layer], at)
     )
-    flat, mask = links.apply(turned.flat_kv), links.mask
-    for source in kept.layer_pairs:
+    flat, mask = links.apply(rotated.flat_kv), links.mask
+    for layer_pair in kept.layer_pairs:
         layers = []
-        for layer in source.teacher_layers:
+        for layer in layer_pair.teacher_layers:
             keys, values = (
                 flat[:, :, where].unflatten(2, (kept.heads, -1)).transpose(1, 2)
                 for where in kept.find_columns(layer)
             )
             layers.append(KV(keys, values, mask))
-        yield source, layers
+        yield layer_pair, layers
 
 
-def target(source: LayerPair, aligned: list[KV], taught: Taught, ours: Rotary, at: Positions) -> KV:
+def compute_target(
+    layer_pair: LayerPair,
+    aligned: list[KV],
+    branch: TeacherBranch,
+    rotary: Rotary,
+    positions: Positions,
+) -> KV:
     """The target of one student layer: each teacher layer projected, then interpolated."""
     projected = [
-        taught.projection.project_teacher(
-            taught.constants.centred(kv, f"teacher{layer}", source.student_layer),
-            (source.student_layer, layer),
+        branch.projection.project_teacher(
+            branch.constants.subtract_mean(kv, f"teacher{layer}", layer_pair.student_layer),
+            (layer_pair.student_layer, layer),
         )
-        for layer, kv in zip(source.teacher_layers, aligned, strict=True)
+        for layer, kv in zip(layer_pair.teacher_layers, aligned, strict=True)
     ]
     low, high = projected[0], projected[-1]
-    keys = torch.lerp(low.keys, high.keys, source.weight)
-    values = torch.lerp(low.values, high.values, source.weight)
-    return KV(taught.reader.position.rotate_target(keys, ours, at), values, low.mask)
+    keys = torch.lerp(low.keys, high.keys, layer_pair.weight)
+    values = torch.lerp(low.values, high.values, layer_pair.weight)
+    return KV(branch.reader.position.rotate_target(keys, rotary, positions), values, low.mask)
 
 
-def student_kv(kv: KV, at: Positions, rooms: Rooms, layer: int, ours: Rotaries) -> KV:
+def project_student_kv(
+    kv: KV, positions: Positions, objective: KVObjective, layer: int, rotaries: Rotaries
+) -> KV:
     """The student's K and V of a layer, centred, in the space and frame of comparison."""
-    first, rotary = rooms.first, ours[layer]
+    first, rotary = objective.first_branch, rotaries[layer]
     position = first.reader.position
-    source = next(item for item in first.reader.sources if item.student_layer == layer)
-    read = KV(position.rotate_source(kv.keys, rotary, at), kv.values, kv.mask)
-    mine = first.projection.project_student(
-        first.constants.centred(read, "own", layer), (layer, source.low)
+    layer_pair = next(item for item in first.reader.layer_pairs if item.student_layer == layer)
+    framed = KV(position.rotate_source(kv.keys, rotary, positions), kv.values, kv.mask)
+    projected = first.projection.project_student(
+        first.constants.subtract_mean(framed, "own", layer), (layer, layer_pair.low)
     )
-    return KV(position.rotate_student(mine.keys, rotary, at), mine.values, mine.mask)
+    return KV(
+        position.rotate_student(projected.keys, rotary, positions), projected.values, projected.mask
+    )
 
 
-def cross_entropy(scores: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Tensor:
+def sum_cross_entropy(logits: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Tensor:
     """Summed over the predicted answer tokens, text after text; in nats."""
-    return F.cross_entropy(scores.float(), tokens.ids[tokens.predicted], reduction="sum")
+    return F.cross_entropy(logits.float(), tokens.ids[tokens.label_mask], reduction="sum")
 
 
-def exact(scores: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Bool[Tensor, " batch"]:
+def compute_exact_match(
+    logits: Float[Tensor, "predicted vocab"], tokens: Tokens
+) -> Bool[Tensor, " batch"]:
     """Whether greedy decoding from the prompt would write the whole answer, end included."""
     right = torch.ones_like(tokens.mask)
-    right[tokens.predicted] = scores.argmax(dim=1) == tokens.ids[tokens.predicted]
+    right[tokens.label_mask] = logits.argmax(dim=1) == tokens.ids[tokens.label_mask]
     return right.all(dim=1)
 
 
-def positions_of(keys: Float[Tensor, "batch heads seq dim"]) -> Int[Tensor, "batch seq"]:
+def make_positions(keys: Float[Tensor, "batch heads seq dim"]) -> Int[Tensor, "batch seq"]:
     """Positions 0, 1, ... of right-padded texts."""
     return torch.arange(keys.shape[2], device=keys.device).expand(keys.shape[0], -1)

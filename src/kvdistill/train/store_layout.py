@@ -27,7 +27,7 @@ BATCH_TOKENS = 2048
 
 
 @dataclass(frozen=True)
-class Read:
+class StoredText:
     """A text as the teacher reads it, and how many of its tokens compression will keep."""
 
     id: str
@@ -40,52 +40,52 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Build:
+class StoreLayout:
     """What is stored of which layers."""
 
-    wanted: TeacherRequest
+    request: TeacherRequest
     spec: Stored
-    width: int
+    kv_width: int
     """Of one layer's keys over all heads."""
-    heads: int
+    kv_heads: int
 
     @property
-    def groups(self) -> list[tuple[list[int], list[int], tuple[int, int]]]:
+    def list_layer_groups(self) -> list[tuple[list[int], list[int], tuple[int, int]]]:
         """(student layers, their teacher layers, columns) of each decision of compression."""
-        sources = self.wanted.layer_pairs
+        layer_pairs = self.request.layer_pairs
         served = (
-            [sources]
-            if self.wanted.compression.layer_independent
-            else [[source] for source in sources]
+            [layer_pairs]
+            if self.request.compression.layer_independent
+            else [[source] for source in layer_pairs]
         )
-        found, start = [], 0
+        groups, start = [], 0
         for group in served:
             layers = sorted({layer for source in group for layer in source.teacher_layers})
-            stop = start + 2 * self.width * len(layers)
-            found.append(([source.student_layer for source in group], layers, (start, stop)))
+            stop = start + 2 * self.kv_width * len(layers)
+            groups.append(([source.student_layer for source in group], layers, (start, stop)))
             start = stop
-        return found
+        return groups
 
     @property
     def token_bytes(self) -> int:
         """What a kept token takes on disk: its row, and its position in each group."""
-        columns = self.groups[-1][2][1]
-        return columns * DTYPES[self.spec.dtype].itemsize + 4 * len(self.groups)
+        columns = self.list_layer_groups[-1][2][1]
+        return columns * DTYPES[self.spec.dtype].itemsize + 4 * len(self.list_layer_groups)
 
-    def texts(self, config: Config, needs: Mapping[str, Path]) -> Iterator[Read]:
+    def read_texts(self, config: Config, needs: Mapping[str, Path]) -> Iterator[StoredText]:
         """Every text of the stored parts, the short ones first."""
         for part in inputs.STORED_PARTS:
-            texts, _ = inputs.texts(config, needs, part, None)
-            reads = texts.read_by(ONLY)
-            lengths = torch.tensor([len(read.ids) for read in reads])
+            texts, _ = inputs.read_texts(config, needs, part, None)
+            tokenised = texts.read_by(ONLY)
+            lengths = torch.tensor([len(read.ids) for read in tokenised])
             mask = torch.arange(int(lengths.max())) < lengths[:, None]
-            counts = self.wanted.compression.count_kept(mask).tolist()
-            for text, read, count in zip(texts.texts, reads, counts, strict=True):
-                yield Read(text.id, read, count)
+            counts = self.request.compression.count_kept(mask).tolist()
+            for text, read, count in zip(texts.texts, tokenised, counts, strict=True):
+                yield StoredText(text.id, read, count)
 
-    def shards(self, texts: Sequence[Read]) -> list[list[Read]]:
+    def divide_into_shards(self, texts: Sequence[StoredText]) -> list[list[StoredText]]:
         """The texts by length, cut where a shard is full."""
-        shards: list[list[Read]] = []
+        shards: list[list[StoredText]] = []
         room = 0
         for text in sorted(texts, key=lambda text: (text.length, text.id)):
             size = text.count * self.token_bytes
@@ -96,16 +96,19 @@ class Build:
             room -= size
         return shards
 
-    def gathered(
-        self, source: Online, texts: Sequence[Read], pad: int
+    def read_shard(
+        self, source: Online, texts: Sequence[StoredText], pad: int
     ) -> tuple[Float[Tensor, "kept columns"], Int[Tensor, "kept groups"]]:
         """A shard's rows, text after text, and their tokens' positions."""
         parts = []
-        for batch in batches(texts):
+        for batch in batch_texts(texts):
             tokens = padded([text.tokens for text in batch], pad)
             kept = source.read_kv(tokens, [text.id for text in batch])
             parts.append(
-                tuple(torch.cat(column, dim=1) for column in zip(*map(left, kept), strict=True))
+                tuple(
+                    torch.cat(column, dim=1)
+                    for column in zip(*map(select_kept_rows, kept), strict=True)
+                )
             )
             if len(parts[-1][0]) != sum(text.count for text in batch):
                 raise UserError(
@@ -117,15 +120,17 @@ class Build:
         return rows, positions
 
 
-def left(kept: CompressedKV) -> tuple[Float[Tensor, "kept columns"], Int[Tensor, "kept 1"]]:
+def select_kept_rows(
+    kept: CompressedKV,
+) -> tuple[Float[Tensor, "kept columns"], Int[Tensor, "kept 1"]]:
     """The rows that compression left, text after text, and their tokens' positions."""
-    there = kept.row_of_token >= 0
-    return kept.flat_kv[kept.row_of_token[there]], there.nonzero()[:, 1:]
+    is_kept = kept.row_of_token >= 0
+    return kept.flat_kv[kept.row_of_token[is_kept]], is_kept.nonzero()[:, 1:]
 
 
-def batches(texts: Sequence[Read]) -> Iterator[list[Read]]:
+def batch_texts(texts: Sequence[StoredText]) -> Iterator[list[StoredText]]:
     """Texts in order, as many as fit when padded to the longest."""
-    batch: list[Read] = []
+    batch: list[StoredText] = []
     for text in texts:
         longest = max(text.length, *(other.length for other in batch)) if batch else text.length
         if batch and longest * (len(batch) + 1) > BATCH_TOKENS:

@@ -18,44 +18,44 @@ PARTS = ("keys", "values")
 
 
 @torch.no_grad()
-def held_out(module: Distiller, batches: Iterable[Batch]) -> dict[str, Any]:
+def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, Any]:
     """R^2 of keys and values in each layer, and their means; None where no token was covered."""
     device = next(module.parameters()).device
     training = module.training
     module.eval()
-    true: dict[tuple[int, str], RunningR2] = {}
-    shuffled: dict[tuple[int, str], RunningR2] = {}
+    own_text: dict[tuple[int, str], RunningR2] = {}
+    other_text: dict[tuple[int, str], RunningR2] = {}
     for batch in batches:
         others, paired = choose_partners(batch.ids)
-        for layer, own, target in module.pairs(batch.to(device)):
-            add(true, layer, own, target)
+        for layer, own, target in module.iterate_targets(batch.to(device)):
+            add_tokens(own_text, layer, own, target)
             mask = target.mask[others] & paired[:, None].to(device)
-            add(shuffled, layer, own, KV(target.keys[others], target.values[others], mask))
+            add_tokens(other_text, layer, own, KV(target.keys[others], target.values[others], mask))
     module.train(training)
     return {
-        "held_out_r2": mean(true),
-        "shuffled_r2": mean(shuffled),
+        "held_out_r2": average_r2(own_text),
+        "shuffled_r2": average_r2(other_text),
         "layers": {
-            str(layer): {part[0]: r2(true[layer, part]) for part in PARTS}
-            for layer in dict.fromkeys(layer for layer, _ in true)
+            str(layer): {part[0]: read_r2(own_text[layer, part]) for part in PARTS}
+            for layer in dict.fromkeys(layer for layer, _ in own_text)
         },
     }
 
 
-def add(found: dict[tuple[int, str], RunningR2], layer: int, own: KV, target: KV) -> None:
+def add_tokens(sums: dict[tuple[int, str], RunningR2], layer: int, own: KV, target: KV) -> None:
     """Counts the tokens that both have in, for keys and for values."""
     mask = own.mask & target.mask
     for part in PARTS:
-        agreement = found.setdefault((layer, part), RunningR2())
-        agreement.add(getattr(own, part), getattr(target, part), mask)
+        running = sums.setdefault((layer, part), RunningR2())
+        running.add(getattr(own, part), getattr(target, part), mask)
 
 
-def r2(agreement: RunningR2) -> float | None:
+def read_r2(running: RunningR2) -> float | None:
     """None for fewer than two tokens."""
-    return agreement.r2 if agreement.count > 1 else None
+    return running.r2 if running.count > 1 else None
 
 
-def mean(found: dict[tuple[int, str], RunningR2]) -> float | None:
+def average_r2(sums: dict[tuple[int, str], RunningR2]) -> float | None:
     """Over layers, keys and values."""
-    scores = [score for each in found.values() if (score := r2(each)) is not None]
+    scores = [score for each in sums.values() if (score := read_r2(each)) is not None]
     return sum(scores) / len(scores) if scores else None

@@ -24,10 +24,10 @@ from kvdistill.errors import UserError
 from kvdistill.fusion.routing import Routing
 from kvdistill.loss.gradient_norm import measure_gradient_norm
 from kvdistill.train import checkpoint, nonfinite
-from kvdistill.train.checkpoint import step as checkpoint_step
-from kvdistill.train.curves import Curves
+from kvdistill.train.checkpoint import parse_step as checkpoint_step
+from kvdistill.train.curves import CurveWriter
 from kvdistill.train.module import Distiller
-from kvdistill.train.preemption_callback import Interruption
+from kvdistill.train.preemption_callback import PreemptionCallback
 from kvdistill.train.step import Terms
 from kvdistill.train.validation import Validation
 from kvdistill.types import Batch
@@ -50,7 +50,7 @@ class DistillTrainer(Trainer):
         stream: Sampler[int],
         collate: Callable[[Sequence[Any]], Batch],
         validation: Validation,
-        curves: Curves,
+        curves: CurveWriter,
         progress: Callable[[int, int], None],
         needs: Mapping[str, Path],
         norms_every: int,
@@ -65,30 +65,30 @@ class DistillTrainer(Trainer):
             train_dataset=texts,
             eval_dataset=texts,  # Trainer asks for one; `evaluate` reads the validation batches
             data_collator=lambda examples: {"batch": collate(examples)},
-            callbacks=[_Progress(module, progress), Interruption()],
+            callbacks=[_ProgressCallback(module, progress), PreemptionCallback()],
         )
         self.module = module
         """The distiller under whatever the library wraps around it."""
         self.stream, self.validation, self.curves = stream, validation, curves
-        self.needs, self.norms_every, self.measured_at = needs, norms_every, -1
-        self.validated_at = -1
-        self.reading: list[str] = []
+        self.needs, self.norms_every, self.last_norm_step = needs, norms_every, -1
+        self.last_validation_step = -1
+        self.row_ids: list[str] = []
         """Ids of the rows of the step that is being taken."""
         self.routing: Routing | None = None
         """Fusion weights of the last validation pass."""
 
-    def fit(self, checkpoint: Path | None) -> None:
+    def fit(self, resume_from: Path | None) -> None:
         """Trains to the last step, from a checkpoint or from the beginning."""
-        self.curves.run(running=True)
-        self.validated_at = (checkpoint_step(checkpoint) or -1) if checkpoint else -1
-        with self.reading_only_tensors(checkpoint):
-            self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        self.curves.run(running=False)
+        self.curves.set_clock(running=True)
+        self.last_validation_step = (checkpoint_step(resume_from) or -1) if resume_from else -1
+        with self.restrict_unpickling(resume_from):
+            self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        self.curves.set_clock(running=False)
         if self.routing is None and self.module.rooms is not None:
             # Resumed after the last validation.
             _, self.routing = self.validation(self.module.eval(), self.args.device)
 
-    def reading_only_tensors(self, checkpoint: Path | None) -> AbstractContextManager[None]:
+    def restrict_unpickling(self, checkpoint: Path | None) -> AbstractContextManager[None]:
         """As transformers reads its own checkpoints; DeepSpeed would unpickle anything."""
         if checkpoint is None or not self.is_deepspeed_enabled:
             return nullcontext()
@@ -103,14 +103,14 @@ class DistillTrainer(Trainer):
         self, batch_samples: list[dict[str, Batch]], device: torch.device
     ) -> Tensor:
         """Answer tokens of the whole optimiser step, over micro-batches and ranks."""
-        self.reading = [row for item in batch_samples for row in item["batch"].ids]
-        count = sum(item["batch"].student.predicted.sum() for item in batch_samples)
+        self.row_ids = [row for item in batch_samples for row in item["batch"].ids]
+        count = sum(item["batch"].student.label_mask.sum() for item in batch_samples)
         return self.accelerator.gather(torch.as_tensor(count, device=device)).sum()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW; biases and norms do not decay, rooms have a rate of their own."""
         if self.optimizer is None:
-            groups = self.module.groups(self.args.learning_rate, self.args.weight_decay)
+            groups = self.module.make_param_groups(self.args.learning_rate, self.args.weight_decay)
             betas = (self.args.adam_beta1, self.args.adam_beta2)
             self.optimizer = torch.optim.AdamW(
                 groups, lr=self.args.learning_rate, betas=betas, fused=True
@@ -129,39 +129,45 @@ class DistillTrainer(Trainer):
         ce_sum, terms = model(batch)
         # DDP averages gradients over ranks, while the token count is the sum over them.
         ce = ce_sum / num_items_in_batch * self.args.world_size
-        self.measure(ce, terms)
-        loss, pull = self.weigh(ce, terms, self.current_gradient_accumulation_steps)
+        self.log_gradient_norms(ce, terms)
+        loss, weighted_kv = self.combine_terms(ce, terms, self.current_gradient_accumulation_steps)
         if not torch.isfinite(loss):
-            self.refuse(f"the loss is {loss.item()}", nonfinite.loss(self.module, batch), batch.ids)
-        self.curves.add(loss, ce, pull, terms, batch, self.current_gradient_accumulation_steps)
+            self.raise_nonfinite(
+                f"the loss is {loss.item()}", nonfinite.find_cause(self.module, batch), batch.ids
+            )
+        self.curves.add_batch(
+            loss, ce, weighted_kv, terms, batch, self.current_gradient_accumulation_steps
+        )
         return loss
 
-    def measure(self, ce: Tensor, terms: Terms | None) -> None:
+    def log_gradient_norms(self, ce: Tensor, terms: Terms | None) -> None:
         """Norms of each unweighted term's gradient on the compared K and V, where they are due.
 
         Of the step's first micro-batch alone: one more backward pass a term.
         """
-        step, shared = self.state.global_step, self.module.mapped()
-        due = self.norms_every and step % self.norms_every == 0 and step != self.measured_at
-        if not (due and shared):
+        step, parameters = self.state.global_step, self.module.list_kv_parameters()
+        due = self.norms_every and step % self.norms_every == 0 and step != self.last_norm_step
+        if not (due and parameters):
             return
-        self.measured_at = step
-        whole = {"ce": ce * self.current_gradient_accumulation_steps}
+        self.last_norm_step = step
+        whole_terms = {"ce": ce * self.current_gradient_accumulation_steps}
         if terms is not None:
-            whole["kv"] = terms.kv
+            whole_terms["kv"] = terms.kv
         norms = distributed.all_reduce_mean(
-            torch.stack([measure_gradient_norm(term, shared) for term in whole.values()])
+            torch.stack([measure_gradient_norm(term, parameters) for term in whole_terms.values()])
         )
-        named = zip(whole, norms, strict=True)
-        self.curves.note(**{f"grad_norm_{term}": float(value) for term, value in named})
+        named = zip(whole_terms, norms, strict=True)
+        self.curves.add_numbers(**{f"grad_norm_{term}": float(value) for term, value in named})
 
-    def refuse(self, what: str, where: str, rows: list[str], step: int | None = None) -> None:
+    def raise_nonfinite(
+        self, what: str, where: str, rows: list[str], step: int | None = None
+    ) -> None:
         """Ends the run: a number that is none is never averaged away."""
         step = step or self.state.global_step + 1
         log.error("rows of the step: %s", ", ".join(rows))
         raise UserError(
             f"{what} at step {step}, first in the {where} "
-            f"({nonfinite.rows(rows)}). Lower train.lr or look at these rows; the last checkpoint "
+            f"({nonfinite.format_row_ids(rows)}). Lower train.lr or look at these rows; the last checkpoint "
             f"is "
             f"kept."
         )
@@ -188,11 +194,15 @@ class DistillTrainer(Trainer):
     def check_gradient(self, model: torch.nn.Module, norm: Any) -> None:
         """Raises UserError for a norm that is not finite, before the step is taken."""
         if not math.isfinite(norm):
-            self.refuse(
-                f"the gradient's norm is {float(norm)}", nonfinite.gradient(model), self.reading
+            self.raise_nonfinite(
+                f"the gradient's norm is {float(norm)}",
+                nonfinite.find_gradient(model),
+                self.row_ids,
             )
 
-    def weigh(self, ce: Tensor, terms: Terms | None, micro_batches: int) -> tuple[Tensor, Tensor]:
+    def combine_terms(
+        self, ce: Tensor, terms: Terms | None, micro_batches: int
+    ) -> tuple[Tensor, Tensor]:
         """The weighted sum of the terms, and what of it is the distance of K and V.
 
         CE counts as it is, already a share of the step; the rest is divided by micro-batches.
@@ -202,58 +212,60 @@ class DistillTrainer(Trainer):
         if terms is None or module.rooms is None:
             return loss, torch.zeros_like(ce)
         kv = terms.kv / micro_batches
-        factor = module.rooms.balance(ce, kv, module.mapped(), self.state.global_step)
-        pull = weights.kv * factor * kv
+        factor = module.rooms.balance(ce, kv, module.list_kv_parameters(), self.state.global_step)
+        weighted_kv = weights.kv * factor * kv
         rest = terms.penalty - weights.entropy * terms.entropy
-        return loss + pull + rest / micro_batches, pull.detach()
+        return loss + weighted_kv + rest / micro_batches, weighted_kv.detach()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Also writes the training line of the curves, and gives its terms to the trackers."""
         if "loss" in logs:
             extra = {"grad_norm": logs["grad_norm"], "lr": logs["learning_rate"]}
-            logs |= self.curves.write_train(self.state.global_step, extra)
+            logs |= self.curves.write_training_line(self.state.global_step, extra)
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The curves' validation lines, and the tasks' where they are due."""
         step, module = self.state.global_step, self.module
-        if self.validated_at == step:
+        if self.last_validation_step == step:
             return {}  # the library asks again after the last step
-        self.validated_at, training = step, module.training
-        self.curves.run(running=False)
+        self.last_validation_step, training = step, module.training
+        self.curves.set_clock(running=False)
         module.eval()
-        found, self.routing = self.validation(module, self.args.device)
-        if not math.isfinite(found["loss"]):
-            raise UserError(f"the validation loss is {found['loss']} after step {step}.")
+        numbers, self.routing = self.validation(module, self.args.device)
+        if not math.isfinite(numbers["loss"]):
+            raise UserError(f"the validation loss is {numbers['loss']} after step {step}.")
         last = step == self.state.max_steps
         number = step // int(self.args.eval_steps or 1)
-        scores = self.validation.tasks(module, number, last) if distributed.is_rank_zero() else {}
+        scores = (
+            self.validation.score_tasks(module, number, last) if distributed.is_rank_zero() else {}
+        )
         module.train(training)
-        self.curves.run(running=True)
-        self.curves.write({"step": step, "split": "val", **found, **scores.get("val", {})})
+        self.curves.set_clock(running=True)
+        self.curves.write_line({"step": step, "split": "val", **numbers, **scores.get("val", {})})
         if "train" in scores:
-            self.curves.write({"step": step, "split": "train", **scores["train"]})
-        numbers = {**found, **scores.get("val", {})}
-        super().log({f"eval_{k}": v for k, v in numbers.items() if isinstance(v, float)})
+            self.curves.write_line({"step": step, "split": "train", **scores["train"]})
+        logged = {**numbers, **scores.get("val", {})}
+        super().log({f"eval_{k}": v for k, v in logged.items() if isinstance(v, float)})
         return {}
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """The library's checkpoint and the curves', sealed by checksums before any is rotated."""
-        if where := nonfinite.weight(self.module):
+        if where := nonfinite.find_weight(self.module):
             step = self.state.global_step
-            self.refuse("the weights are not finite", where, self.reading, step)
+            self.raise_nonfinite("the weights are not finite", where, self.row_ids, step)
         folder = Path(str(self.args.output_dir)) / f"{checkpoint.PREFIX}{self.state.global_step}"
         if self.args.should_save:
-            checkpoint.remove(folder)  # left by a process that was killed here
+            checkpoint.remove_checkpoint(folder)  # left by a process that was killed here
         self.accelerator.wait_for_everyone()
-        with checkpoint.writing(folder):
+        with checkpoint.clean_up_failed_write(folder):
             super()._save_checkpoint(model, trial)
-            self.curves.save(folder)
+            self.curves.save_state(folder)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                checkpoint.seal(folder, self.needs)
+                checkpoint.write_checksums(folder, self.needs)
         if self.args.should_save:
-            checkpoint.rotate(folder.parent)
+            checkpoint.rotate_checkpoints(folder.parent)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
@@ -269,7 +281,7 @@ class DistillTrainer(Trainer):
         load_model(self.module, str(Path(resume_from_checkpoint) / WEIGHTS))
 
 
-class _Progress(TrainerCallback):
+class _ProgressCallback(TrainerCallback):
     """Tells the module how far the run is, and the world."""
 
     def __init__(self, module: Distiller, progress: Callable[[int, int], None]) -> None:

@@ -19,22 +19,22 @@ def check_tracker(name: str) -> None:
     """Raises ConfigError for a tracker that transformers could not load."""
     if name not in TRACKERS:
         raise ConfigError(f"train.report_to={name} is no tracker. Choose one of {TRACKERS}.")
-    wanted = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
-    if name != "none" and not any(find_spec(package) for package in wanted):
+    packages = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
+    if name != "none" and not any(find_spec(package) for package in packages):
         raise ConfigError(
             f"train.report_to={name} needs the package {name}, which is not installed. Install it "
             f"(pip install {name}), or use report_to=none: curves.jsonl has the same numbers."
         )
 
 
-def arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
+def make_training_arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
     """The library's arguments for a run, and the trackers' names and places for it."""
     train, budget = config["train"], config["budget"]
     tracker = train["report_to"]
     check_tracker(tracker)
     study = folder.resolve().parents[1].name
     if tracker != "none":
-        places(study, folder)
+        set_tracker_environment(study, folder)
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         max_steps=steps,
@@ -46,7 +46,7 @@ def arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
         lr_scheduler_type=train["lr_scheduler_type"],
         max_grad_norm=train["max_grad_norm"],
         bf16=train["bf16"] and train["deepspeed"] is None,
-        deepspeed=divided(train),
+        deepspeed=make_student_deepspeed_config(train),
         logging_steps=train["logging_steps"],
         logging_nan_inf_filter=False,  # a NaN is refused, never averaged away
         eval_strategy="steps",
@@ -67,7 +67,7 @@ def arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
     )
 
 
-def places(study: str, folder: Path) -> None:
+def set_tracker_environment(study: str, folder: Path) -> None:
     """Where the trackers write that read it from the environment; what a user set stays."""
     named: dict[str, Any] = {
         "TENSORBOARD_LOGGING_DIR": folder / "tensorboard",
@@ -78,7 +78,7 @@ def places(study: str, folder: Path) -> None:
         os.environ.setdefault(name, str(value))
 
 
-def divided(train: dict[str, Any]) -> dict[str, Any] | None:
+def make_student_deepspeed_config(train: dict[str, Any]) -> dict[str, Any] | None:
     """DeepSpeed's config of the student, with what the rest of `train` says; None for DDP.
 
     Mixed precision stays autocast over float32 weights, as without DeepSpeed: its own bf16 mode

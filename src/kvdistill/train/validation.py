@@ -8,15 +8,15 @@ import torch
 from transformers import PreTrainedModel
 
 from kvdistill.fusion.routing import Routing
-from kvdistill.train.curves import by_layer, by_teacher
+from kvdistill.train.curves import average_weights, compute_layer_terms
 from kvdistill.train.module import Distiller
-from kvdistill.train.step import cross_entropy, exact
+from kvdistill.train.step import compute_exact_match, sum_cross_entropy
 from kvdistill.types import Batch
 
 KV_TERMS = {"kv": "kv", "keys": "k", "values": "v", "entropy": "entropy", "penalty": "penalty"}
 """Fields of Terms -> what the curves call them."""
 
-Score = Callable[[PreTrainedModel], Mapping[str, Mapping[str, float]]]
+ScoreTasks = Callable[[PreTrainedModel], Mapping[str, Mapping[str, float]]]
 """Task metrics of a student, which is left as it was: split (val, train) -> metric -> value."""
 
 
@@ -25,19 +25,19 @@ class Validation:
     """The texts, and what is made of them."""
 
     batches: Sequence[Batch]
-    score: Score | None = None
-    every: int = 0
+    score: ScoreTasks | None = None
+    score_every: int = 0
     """Validations between task metrics; 0 for none."""
 
-    def tasks(
+    def score_tasks(
         self, module: Distiller, number: int, last: bool
     ) -> Mapping[str, Mapping[str, float]]:
         """Task metrics of each split where they are due; those at the end always are.
 
         `number` counts validations, 0 being before the first step.
         """
-        due = self.every > 0 and (last or number % self.every == 0)
-        return self.score(module.whole()) if due and self.score is not None else {}
+        due = self.score_every > 0 and (last or number % self.score_every == 0)
+        return self.score(module.unwrap_student()) if due and self.score is not None else {}
 
     @torch.no_grad()
     def __call__(
@@ -47,37 +47,37 @@ class Validation:
         sums: dict[str, Any] = {}
         layers = torch.zeros(())
         samples = sum(len(batch.ids) for batch in self.batches)
-        routing = module.rooms.routing() if module.rooms else None
-        for kept in self.batches:
-            batch = kept.to(device)
-            scores, terms = module.read(batch)
+        routing = module.rooms.make_routing() if module.rooms else None
+        for cpu_batch in self.batches:
+            batch = cpu_batch.to(device)
+            logits, terms = module.compute_logits(batch)
             share = len(batch.ids) / samples
-            ce = cross_entropy(scores, batch.student)
-            found = {"ce": float(ce), "tokens": float(batch.student.predicted.sum())}
-            hits = exact(scores, batch.student)
-            found["exact_match"] = share * float(hits.float().mean())
+            ce = sum_cross_entropy(logits, batch.student)
+            numbers = {"ce": float(ce), "tokens": float(batch.student.label_mask.sum())}
+            hits = compute_exact_match(logits, batch.student)
+            numbers["exact_match"] = share * float(hits.float().mean())
             if terms is not None and routing is not None:
                 for name, short in KV_TERMS.items():
-                    found[short] = share * float(getattr(terms, name).mean())
+                    numbers[short] = share * float(getattr(terms, name).mean())
                 for teacher, weight in zip(
-                    routing.teachers, by_teacher(terms.weights), strict=True
+                    routing.teachers, average_weights(terms.weights), strict=True
                 ):
-                    found[f"weight_{teacher}"] = share * float(weight)
+                    numbers[f"weight_{teacher}"] = share * float(weight)
                 routing.add_batch(terms.weights, batch.tasks)
                 layers = layers + torch.stack((terms.keys, terms.values), dim=1).cpu() * share
-            for name, value in found.items():
+            for name, value in numbers.items():
                 sums[name] = sums.get(name, 0.0) + value
         sums["ce"] /= sums.pop("tokens")
         if module.rooms is not None:
-            sums["layers"] = by_layer(module.rooms, layers)
-        return {"loss": loss(module, sums)} | sums, routing
+            sums["layers"] = compute_layer_terms(module.rooms, layers)
+        return {"loss": compute_validation_loss(module, sums)} | sums, routing
 
 
-def loss(module: Distiller, found: dict[str, Any]) -> float:
+def compute_validation_loss(module: Distiller, numbers: dict[str, Any]) -> float:
     """The training loss on these terms; takes out the fusion's penalty, which has no line."""
-    weights, total = module.weights, module.weights.ce * found["ce"]
+    weights, total = module.weights, module.weights.ce * numbers["ce"]
     if module.rooms is not None:
         factor = float(module.rooms.balance.factor)
-        total += weights.kv * factor * found["kv"] - weights.entropy * found["entropy"]
-        total += found.pop("penalty")
+        total += weights.kv * factor * numbers["kv"] - weights.entropy * numbers["entropy"]
+        total += numbers.pop("penalty")
     return float(total)
