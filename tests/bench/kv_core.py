@@ -101,7 +101,7 @@ def step(rounds: int) -> dict[str, float]:
     }
 
     def applied() -> None:
-        for name, taught in module.rooms.get_branches().items():
+        for name, taught in module.objective.get_branches().items():
             turns, links = module._teachers[name].rotaries, batch.teachers[name].links
             for kept in read[name]:
                 through = links.map_to_rows(kept.row_of_token)

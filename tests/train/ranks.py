@@ -58,11 +58,11 @@ def build_module(
     if not names:
         return Distiller(student, None, {}, LossWeights.from_config(config))
     torch.manual_seed(0)
-    rooms, sources = KVObjective(config), {}
-    for name, part in rooms.get_branches().items():
-        part.calibrate(make_calibration(part.reader.layer_pairs, TEACHERS[name]))
-        sources[name] = make("source", config["source"], request=wanting(name, part.reader))
-    return Distiller(student, rooms, sources, LossWeights.from_config(config))
+    objective, teachers = KVObjective(config), {}
+    for name, branch in objective.get_branches().items():
+        branch.calibrate(make_calibration(branch.reader.layer_pairs, TEACHERS[name]))
+        teachers[name] = make("source", config["source"], request=wanting(name, branch.reader))
+    return Distiller(student, objective, teachers, LossWeights.from_config(config))
 
 
 def compute_loss(module: torch.nn.Module, read: Any, tokens: int) -> torch.Tensor:

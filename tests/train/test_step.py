@@ -175,7 +175,7 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
 
     config = composed("projection=identity", "compression=full", teachers=("a",))
     config["teachers"]["a"]["geometry"] = STUDENT
-    rooms, student = KVObjective(config), make_model(STUDENT, "qwen2")
+    objective, student = KVObjective(config), make_model(STUDENT, "qwen2")
     own = make_batch(names=("a",)).student
     itself = make_batch(names=("a",))
     links = itself.teachers["a"].links
@@ -186,12 +186,12 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
         own.ids.shape[1], own.ids.shape[1],
     )  # fmt: skip
     itself.teachers["a"] = TeacherInputs(own, links)
-    reader = rooms.first_branch.reader
+    pipeline = objective.first_branch.reader
     body = lambda: make_model(STUDENT, "qwen2")  # noqa: E731
     teacher = Online(
-        TeacherRequest(body, reader.layer_pairs, reader.compression, needs_rotary=False)
+        TeacherRequest(body, pipeline.layer_pairs, pipeline.compression, needs_rotary=False)
     )
-    module = Distiller(student, rooms, {"a": teacher}, LossWeights.from_config(config))
+    module = Distiller(student, objective, {"a": teacher}, LossWeights.from_config(config))
     terms = module(itself)[1]
     assert float(terms.kv.detach()) == 0
 
@@ -232,8 +232,11 @@ def test_each_teacher_layer_is_scored_once_a_step(
 ) -> None:
     halves = ("layers/map=anchors", "layers.map.anchors='0:0, 2:1'")
     module = distiller(f"compression={compression}", *halves, teachers=("b",))
-    reader = module.rooms.first.reader
-    press, read = type(reader.compression), [at for s in reader.sources for at in s.teacher_layers]
+    pipeline = module.rooms.first.reader
+    press, read = (
+        type(pipeline.compression),
+        [at for s in pipeline.sources for at in s.teacher_layers],
+    )
     assert len(set(read)) < len(read)  # two student layers read one teacher layer
     scored, score = [], press.score
     monkeypatch.setattr(press, "score", lambda self, layer: scored.append(1) or score(self, layer))

@@ -65,12 +65,12 @@ class MomentCollector:
     def __init__(
         self, config: Config, needs: Mapping[str, Path], pipeline: TeacherPipeline
     ) -> None:
-        self.reader = pipeline
+        self.pipeline = pipeline
         self.teacher = inputs.build_online_teacher(config, ONLY, needs, pipeline)
         self.device = distributed.get_local_device()
         self.student = inputs.load_student(config, needs).eval().to(self.device)
         layers = [source.student_layer for source in pipeline.layer_pairs]
-        self.capture = Capture(self.student, layers)
+        self.kv_capture = Capture(self.student, layers)
         turning = pipeline.position.needs_rotary
         self.rotaries = (
             read_rotaries(self.student, layers) if turning else dict.fromkeys(layers, NO_ROTATION)
@@ -83,10 +83,10 @@ class MomentCollector:
         """Counts a batch into `part`; held-out batches into `shuffled` as well."""
         batch = batch.to(self.device)
         tokens = batch.student
-        with self.capture:
+        with self.kv_capture:
             self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
-        student_layers = self.capture.pop_layers(tokens)
-        position, teacher_rotaries = self.reader.position, self.teacher.rotaries
+        student_layers = self.kv_capture.pop_layers(tokens)
+        position, teacher_rotaries = self.pipeline.position, self.teacher.rotaries
         others, paired = choose_partners(batch.ids)
         for layer_pair, teacher_kvs in [
             pair
@@ -94,7 +94,7 @@ class MomentCollector:
             for pair in align_teacher_kv(kept, links, position, teacher_rotaries)
         ]:
             student_kv = student_layers[layer_pair.student_layer].kv
-            keys = self.reader.position.rotate_source(
+            keys = self.pipeline.position.rotate_source(
                 student_kv.keys,
                 self.rotaries[layer_pair.student_layer],
                 make_positions(student_kv.keys),

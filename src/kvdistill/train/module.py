@@ -38,7 +38,7 @@ class Distiller(nn.Module):
         super().__init__()
         self.student: Any = student
         self._head = LMHead(student)
-        self.rooms = objective
+        self.objective = objective
         self.weights = weights
         self._teachers = teachers
         self.progress = 0.0
@@ -59,25 +59,25 @@ class Distiller(nn.Module):
     def compute_logits(self, batch: Batch) -> tuple[Float[Tensor, "predicted vocab"], Terms | None]:
         """The scores that the answers are predicted from, text after text, and the KV terms."""
         tokens = batch.student
-        if self.rooms is None:
+        if self.objective is None:
             return self._head(tokens, tokens.logit_mask), None
         with self._capture:
             logits = self._head(tokens, tokens.logit_mask)
         captured = self._capture.pop_layers(tokens)
         terms = compute_kv_terms(
-            captured, self._teachers, self.rooms, batch, self._rotaries, self.progress
+            captured, self._teachers, self.objective, batch, self._rotaries, self.progress
         )
         return logits, terms
 
     def iterate_targets(self, batch: Batch) -> Iterator[tuple[int, KV, KV]]:
         """(layer, the student's K and V, their fused target): to be looked at, not trained on."""
-        assert self.rooms is not None
+        assert self.objective is not None
         tokens = batch.student
         with self._capture:
             self._head(tokens, torch.zeros_like(tokens.mask))
         captured = self._capture.pop_layers(tokens)
         layers = iterate_layer_targets(
-            captured, self._teachers, self.rooms, batch, self._rotaries, self.progress
+            captured, self._teachers, self.objective, batch, self._rotaries, self.progress
         )
         for layer, student_kv, target, _ in layers:
             yield layer, student_kv, target
@@ -100,7 +100,7 @@ class Distiller(nn.Module):
         Of every layer where nothing is compared.
         """
         body = find_decoder(self.student)
-        layers = self.rooms.layers if self.rooms else range(len(body.layers))
+        layers = self.objective.layers if self.objective else range(len(body.layers))
         attentions = [body.layers[at].self_attn for at in layers]
         projections = [part for a in attentions for part in (a.k_proj, a.v_proj)]
         return [p for part in projections for p in part.parameters() if p.requires_grad]
@@ -112,7 +112,7 @@ class Distiller(nn.Module):
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        for strategy in self.rooms.list_trainable() if self.rooms else []:
+        for strategy in self.objective.list_trainable() if self.objective else []:
             params = [p for p in strategy.parameters() if p.requires_grad]
             groups.append({"params": params, "weight_decay": 0.0, "lr": lr * strategy.lr_scale})
         return groups

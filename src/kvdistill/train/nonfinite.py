@@ -63,7 +63,7 @@ def find_output(module: Distiller, batch: Batch) -> str:
 
 def find_target(module: Distiller, batch: Batch) -> str:
     """The first layer whose fused target is not finite where it counts."""
-    if module.rooms is None:
+    if module.objective is None:
         return ""
     for layer, _, target in module.iterate_targets(batch):
         for part, value in (("K", target.keys), ("V", target.values)):

@@ -43,7 +43,7 @@ class TeacherPipeline:
             compression=build_node("compression", config["compression"]),
             alignment=build_node("alignment", config["alignment"]),
             position=build_node("position", config["position"]),
-            sources=pair_layers(config, teacher),
+            layer_pairs=pair_layers(config, teacher),
         )
 
 
@@ -57,14 +57,14 @@ class CalibrationStats(nn.Module):
         super().__init__()
         for layer_pair in layer_pairs:
             for name in ("keys", "values"):
-                where = f"{layer_pair.student_layer}_{name}"
+                suffix = f"{layer_pair.student_layer}_{name}"
                 self.register_buffer(
-                    f"own_{where}", torch.zeros(student.kv_heads, student.head_dim)
+                    f"own_{suffix}", torch.zeros(student.kv_heads, student.head_dim)
                 )
-                self.register_buffer(f"spread_{where}", torch.ones(()))
+                self.register_buffer(f"spread_{suffix}", torch.ones(()))
                 for layer in layer_pair.teacher_layers:
                     shape = (teacher.kv_heads, teacher.head_dim)
-                    self.register_buffer(f"teacher{layer}_{where}", torch.zeros(shape))
+                    self.register_buffer(f"teacher{layer}_{suffix}", torch.zeros(shape))
 
     def read_stat(self, what: str, layer: int, name: str) -> Tensor:
         """`what`: own, spread or teacherN; `name`: keys or values."""
@@ -88,9 +88,9 @@ class TeacherBranch(nn.Module):
     ) -> None:
         """The reader holds no weights and is no submodule."""
         super().__init__()
-        self.reader = pipeline
+        self.pipeline = pipeline
         self.projection: Projection = projection
-        self.constants = stats
+        self.stats = stats
 
     @classmethod
     def from_config(cls, config: Config, teacher: Geometry) -> "TeacherBranch":
@@ -110,16 +110,16 @@ class TeacherBranch(nn.Module):
 
     def calibrate(self, calibration: Calibration) -> dict[str, float]:
         """Fits the projection and sets the constants; returns mean held-out R^2 of both kinds."""
-        layer_pairs = self.reader.layer_pairs
+        layer_pairs = self.pipeline.layer_pairs
         self.projection.fit(
             {
-                (source.student_layer, layer): (
-                    slice_teacher_layer(keys, source, i),
-                    slice_teacher_layer(values, source, i),
+                (layer_pair.student_layer, layer): (
+                    slice_teacher_layer(keys, layer_pair, i),
+                    slice_teacher_layer(values, layer_pair, i),
                 )
-                for source in layer_pairs
-                for keys, values in [calibration.fit[source.student_layer]]
-                for i, layer in enumerate(source.teacher_layers)
+                for layer_pair in layer_pairs
+                for keys, values in [calibration.fit[layer_pair.student_layer]]
+                for i, layer in enumerate(layer_pair.teacher_layers)
             }
         )
         scores: dict[str, list[float]] = {"held_out_r2": [], "shuffled_r2": []}
@@ -128,7 +128,7 @@ class TeacherBranch(nn.Module):
                 weight = self.read_linear_map(source, name)
                 moments = calibration.fit[source.student_layer][index]
                 self.set_means(source, name, moments.x / moments.count, moments.y / moments.count)
-                self.constants.read_stat("spread", source.student_layer, name).fill_(
+                self.stats.read_stat("spread", source.student_layer, name).fill_(
                     compute_target_std(moments, weight)
                 )
                 held_out = calibration.held_out[source.student_layer][index]
@@ -141,7 +141,7 @@ class TeacherBranch(nn.Module):
         """R^2 between the student's K or V and the target, in the space of comparison."""
         if self.projection.in_student_space:
             return moments.r2_score(weight)
-        own = self.constants.read_stat("own", layer_pair.student_layer, name)
+        own = self.stats.read_stat("own", layer_pair.student_layer, name)
         project = partial(
             self.projection.project_student, map_id=(layer_pair.student_layer, layer_pair.low)
         )
@@ -151,12 +151,12 @@ class TeacherBranch(nn.Module):
 
     def set_means(self, layer_pair: LayerPair, name: str, x: Tensor, y: Tensor) -> None:
         """The means of the teacher's layers (side by side in x) and of the raw student (y)."""
-        own = self.constants.read_stat("own", layer_pair.student_layer, name)
+        own = self.stats.read_stat("own", layer_pair.student_layer, name)
         own.copy_(y.view_as(own))
         for layer, part in zip(
             layer_pair.teacher_layers, x.chunk(len(layer_pair.teacher_layers)), strict=True
         ):
-            mean = self.constants.read_stat(f"teacher{layer}", layer_pair.student_layer, name)
+            mean = self.stats.read_stat(f"teacher{layer}", layer_pair.student_layer, name)
             mean.copy_(part.view_as(mean))
 
     def read_linear_map(self, layer_pair: LayerPair, name: str) -> Tensor:
@@ -166,7 +166,7 @@ class TeacherBranch(nn.Module):
         """
         blocks = []
         for layer in layer_pair.teacher_layers:
-            mean = self.constants.read_stat(f"teacher{layer}", layer_pair.student_layer, name)
+            mean = self.stats.read_stat(f"teacher{layer}", layer_pair.student_layer, name)
             project = partial(
                 self.projection.project_teacher, map_id=(layer_pair.student_layer, layer)
             )
@@ -258,6 +258,4 @@ class KVObjective(nn.Module):
     def average_target_std(self, layer: int, name: str) -> Tensor:
         """The teachers' calibrated spreads, averaged: one scale a layer, whatever the weights."""
         parts = self.get_branches().values()
-        return torch.stack(
-            [part.constants.read_stat("spread", layer, name) for part in parts]
-        ).mean()
+        return torch.stack([part.stats.read_stat("spread", layer, name) for part in parts]).mean()

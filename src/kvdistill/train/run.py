@@ -60,7 +60,7 @@ def train_student(
         trainer.fit(resume_point.folder)
     counts = trainer.curves.sum_over_ranks()
     check_counts(trainer.state.global_step, counts.sequences, budget)
-    target_r2 = compute_target_r2(module, trainer.validation.batches) if module.rooms else None
+    target_r2 = compute_target_r2(module, trainer.validation.batches) if module.objective else None
     student = adapter.merge(module.student)
     if distributed.is_rank_zero():
         save_student(student, config, needs, folder / "model")
@@ -87,7 +87,7 @@ def build_trainer(
     """The trainer on its texts, nothing trained yet."""
     budget: Budget = read_group("budget", config["budget"])
     steps = unified_steps(budget)
-    alignment = module.rooms.first_branch.reader.alignment if module.rooms else None
+    alignment = module.objective.first_branch.reader.alignment if module.objective else None
     texts, collate = inputs.read_texts(config, needs, "train_student", alignment)
     warn_of_epochs(steps * global_batch(budget) / len(texts))
     val_texts, _ = inputs.read_texts(config, needs, "val", alignment, config["train"]["eval_texts"])
@@ -146,8 +146,8 @@ def build_distiller(
     for name, branch in objective.get_branches().items():
         r2_by_teacher[name] = branch.calibrate(Calibration.load(needs[f"calibration.{name}"]))
     teachers = {
-        name: inputs.build_teacher_kv(config, name, needs, taught.reader)
-        for name, taught in objective.get_branches().items()
+        name: inputs.build_teacher_kv(config, name, needs, branch.reader)
+        for name, branch in objective.get_branches().items()
     }
     return (
         Distiller(student, objective, teachers, weights),

@@ -76,7 +76,7 @@ def count_flops(
     student_flops = flops.training_flops(student, loads["student"], frozen=adapter.frozen)
     if config["train"]["gradient_checkpointing"]:
         student_flops += flops.recomputation_flops(student, loads["student"])
-    branches = trainer.module.rooms.get_branches() if trainer.module.rooms else {}
+    branches = trainer.module.objective.get_branches() if trainer.module.objective else {}
     teacher_flops = sum(
         flops.capture_flops(
             Geometry.from_node(config["teachers"][name]),

@@ -190,7 +190,7 @@ def compute_target(
     """The target of one student layer: each teacher layer projected, then interpolated."""
     projected = [
         branch.projection.project_teacher(
-            branch.constants.subtract_mean(kv, f"teacher{layer}", layer_pair.student_layer),
+            branch.stats.subtract_mean(kv, f"teacher{layer}", layer_pair.student_layer),
             (layer_pair.student_layer, layer),
         )
         for layer, kv in zip(layer_pair.teacher_layers, aligned, strict=True)
@@ -210,7 +210,7 @@ def project_student_kv(
     layer_pair = next(item for item in first.reader.layer_pairs if item.student_layer == layer)
     framed = KV(position.rotate_source(kv.keys, rotary, positions), kv.values, kv.mask)
     projected = first.projection.project_student(
-        first.constants.subtract_mean(framed, "own", layer), (layer, layer_pair.low)
+        first.stats.subtract_mean(framed, "own", layer), (layer, layer_pair.low)
     )
     return KV(
         position.rotate_student(projected.keys, rotary, positions), projected.values, projected.mask

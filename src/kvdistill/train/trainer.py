@@ -84,7 +84,7 @@ class DistillTrainer(Trainer):
         with self.restrict_unpickling(resume_from):
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         self.curves.set_clock(running=False)
-        if self.routing is None and self.module.rooms is not None:
+        if self.routing is None and self.module.objective is not None:
             # Resumed after the last validation.
             _, self.routing = self.validation(self.module.eval(), self.args.device)
 
@@ -209,10 +209,12 @@ class DistillTrainer(Trainer):
         """
         module, weights = self.module, self.module.weights
         loss = weights.ce * ce
-        if terms is None or module.rooms is None:
+        if terms is None or module.objective is None:
             return loss, torch.zeros_like(ce)
         kv = terms.kv / micro_batches
-        factor = module.rooms.balance(ce, kv, module.list_kv_parameters(), self.state.global_step)
+        factor = module.objective.balance(
+            ce, kv, module.list_kv_parameters(), self.state.global_step
+        )
         weighted_kv = weights.kv * factor * kv
         rest = terms.penalty - weights.entropy * terms.entropy
         return loss + weighted_kv + rest / micro_batches, weighted_kv.detach()

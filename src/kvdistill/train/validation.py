@@ -47,7 +47,7 @@ class Validation:
         sums: dict[str, Any] = {}
         layers = torch.zeros(())
         samples = sum(len(batch.ids) for batch in self.batches)
-        routing = module.rooms.make_routing() if module.rooms else None
+        routing = module.objective.make_routing() if module.objective else None
         for cpu_batch in self.batches:
             batch = cpu_batch.to(device)
             logits, terms = module.compute_logits(batch)
@@ -68,16 +68,16 @@ class Validation:
             for name, value in numbers.items():
                 sums[name] = sums.get(name, 0.0) + value
         sums["ce"] /= sums.pop("tokens")
-        if module.rooms is not None:
-            sums["layers"] = compute_layer_terms(module.rooms, layers)
+        if module.objective is not None:
+            sums["layers"] = compute_layer_terms(module.objective, layers)
         return {"loss": compute_validation_loss(module, sums)} | sums, routing
 
 
 def compute_validation_loss(module: Distiller, numbers: dict[str, Any]) -> float:
     """The training loss on these terms; takes out the fusion's penalty, which has no line."""
     weights, total = module.weights, module.weights.ce * numbers["ce"]
-    if module.rooms is not None:
-        factor = float(module.rooms.balance.factor)
+    if module.objective is not None:
+        factor = float(module.objective.balance.factor)
         total += weights.kv * factor * numbers["kv"] - weights.entropy * numbers["entropy"]
         total += numbers.pop("penalty")
     return float(total)
