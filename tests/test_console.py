@@ -50,15 +50,15 @@ def test_a_status_for_a_pipe_is_one_line_a_run(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from kvdistill.cli.status import print_lines
+    from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
     from kvdistill.status import StatusWriter
 
-    entry = {"folder": "runs/s/runs/seed0-a", "arm": "sft", "seed": 0}
-    arms = {"q": {"arms": {f"fusion=\n{HOSTILE}\tz": {"0": "a"}}}}
+    entry = RunEntry("runs/s/runs/seed0-a", "sft", 0, recipe="r", trained=True, steps=4)
+    question = Question("?", arms={f"fusion=\n{HOSTILE}\tz": {"0": "a"}})
     study = tmp_path / "runs/s"
-    study.mkdir(parents=True)
-    (study / "plan.json").write_text(json.dumps({"questions": arms, "runs": {"a": entry}}))
-    (tmp_path / entry["folder"]).mkdir(parents=True)
-    StatusWriter(tmp_path / entry["folder"]).write("failed", error=f"x\n{HOSTILE}")
+    StudyPlan("s", questions={"q": question}, runs={"a": entry}).write(study)
+    (tmp_path / entry.folder).mkdir(parents=True)
+    StatusWriter(tmp_path / entry.folder).write("failed", error=f"x\n{HOSTILE}")
     print_lines(tmp_path, study, form)
     text = capsys.readouterr().out
     assert not any(letter in text for letter in ACTING), repr(text)

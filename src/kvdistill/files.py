@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.errors import ArtifactError
 
 
@@ -88,7 +89,7 @@ def check_hashes(folder: Path, files: Mapping[str, str]) -> None:
 
 def is_complete(folder: Path) -> bool:
     """Whether an artefact or run is finished: its manifest is written last."""
-    return (folder / "manifest.json").is_file()
+    return (folder / layout.MANIFEST).is_file()
 
 
 def hashes(folder: Path, but: Container[str] = ()) -> dict[str, str]:

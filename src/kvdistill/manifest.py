@@ -8,14 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.files import check_hashes, hashes, read_json, read_sealed, write_sealed
 from kvdistill.records import SCHEMA_VERSION
 
 UNHASHED_FILES = {
-    "config.yaml", "hypotheses.json", "status.json", "log.txt", "job.json", "manifest.json",
+    layout.CONFIG, layout.HYPOTHESES, layout.STATUS, layout.LOG, layout.JOB, layout.MANIFEST,
 }  # fmt: skip
-ORIGIN_FILE = "origin.json"
-"""Beside a copy of the package that jobs run from: where it was copied from."""
 RECORDED_PACKAGES = (
     "torch", "transformers", "tokenizers", "datasets", "hydra-core", "omegaconf", "lm-eval",
     "accelerate", "numpy", "scipy",
@@ -27,7 +26,7 @@ def write_manifest(
 ) -> None:
     """Completes a folder: what it is, what it read, what made it, and a hash of every file."""
     write_sealed(
-        folder / "manifest.json",
+        folder / layout.MANIFEST,
         {
             "schema_version": SCHEMA_VERSION,
             "kind": kind,
@@ -42,7 +41,7 @@ def write_manifest(
 
 def verify_artifact(folder: Path) -> dict[str, Any]:
     """The manifest of a complete artefact. Raises ArtifactError naming a file that changed."""
-    manifest = read_sealed(folder / "manifest.json")
+    manifest = read_sealed(folder / layout.MANIFEST)
     check_hashes(folder, manifest["files"])
     return manifest
 
@@ -61,7 +60,7 @@ def collect_provenance() -> dict[str, Any]:
 
 def read_code_origin() -> dict[str, Any]:
     """Commit and whether files differ from it; of a copy, what was so when it was copied."""
-    origin_path = Path(__file__).parents[2] / ORIGIN_FILE
+    origin_path = Path(__file__).parents[1] / layout.ORIGIN
     if origin_path.is_file():
         origin: dict[str, Any] = read_json(origin_path)
         return origin

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.files import is_complete, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
 from kvdistill.redact import redact_secrets
@@ -59,7 +60,7 @@ class StatusWriter:
             for key, each in more.items()
         }
         with self.lock:
-            write_json(self.folder / "status.json", entry | self.counts | details)
+            write_json(self.folder / layout.STATUS, entry | self.counts | details)
 
 
 class WarningHandler(logging.Handler):
@@ -81,5 +82,5 @@ def read_status(folder: Path) -> dict[str, Any]:
     """The folder's state; done if its manifest stands, missing if nothing has been said."""
     if is_complete(folder):
         return {"state": "done"}
-    path = folder / "status.json"
+    path = folder / layout.STATUS
     return read_json(path) if path.is_file() else {"state": "missing"}

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from kvdistill.errors import ConfigError
-from kvdistill.plan.expand import Plan, PlannedRun
+from kvdistill.plan.command_plan import Plan, PlannedRun
 from kvdistill.plan.graph import Node
+from kvdistill.plan.study_plan import Question
 from kvdistill.stats import preregistration
 from kvdistill.stats.hypotheses import digest
 
@@ -17,9 +18,9 @@ ALWAYS = {"name": "G", "arm": "a", "at_least": 50.0, "level": "ideal"}
 
 def plan(root: Path, *claims):
     run = PlannedRun(Node("run", "seed0-abc", {}, {}), {}, "r", 1)
-    asked = {"question": "?", "hypotheses": list(claims), "arms": {"a": {"0": "abc"}}}
+    question = Question("?", {"hypotheses": list(claims)}, {"a": {"0": "abc"}})
     stats = {"hypotheses": [], "criteria": [ALWAYS]}
-    return Plan(root, "s", {"abc": run}, questions={"q": asked}, config={"stats": stats})
+    return Plan(root, "s", {"abc": run}, questions={"q": question}, config={"stats": stats})
 
 
 def held(folder):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kvdistill.plan.frozen_recipe import seal_recipe
+from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
 
 FROZEN = {"kind": "run", "needs": {"split": "split-1"}, "recipe": {}}
 
@@ -15,9 +16,9 @@ FROZEN = {"kind": "run", "needs": {"split": "split-1"}, "recipe": {}}
 def study(root: Path, *, job: str | None = None, done: bool = False, **said: Any) -> Path:
     run = root / "runs/s/runs/seed1-abc"
     run.mkdir(parents=True)
-    entry = {"folder": "runs/s/runs/seed1-abc", "arm": "sft", "seed": 1}
-    plan = {"questions": {"q": {"arms": {"fusion=fixed": {"1": "abc"}}}}, "runs": {"abc": entry}}
-    (root / "runs/s/plan.json").write_text(json.dumps(plan))
+    entry = RunEntry("runs/s/runs/seed1-abc", "sft", 1, recipe="r", trained=True, steps=4)
+    question = Question("?", arms={"fusion=fixed": {"1": "abc"}})
+    StudyPlan("s", questions={"q": question}, runs={"abc": entry}).write(root / "runs/s")
     (run / "config.yaml").write_text(seal_recipe(FROZEN))
     if said:
         (run / "status.json").write_text(json.dumps(said))

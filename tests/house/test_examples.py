@@ -56,12 +56,12 @@ def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -
     (sweeps / "ablation_keep.yaml").write_text(example("sweeps/ablation_keep.yaml"))
     plan = expand_command([["sweep=ablation_keep"]], sweeps)
     question = plan.questions["ablation_keep"]
-    assert len(question["arms"]) == 3
-    sound(question, list(question["arms"]))
-    baselines = expand_command([["sweep=baselines"]], sweeps).questions["baselines"]["arms"]
-    assert question["arms"]["keep compression.keep=0.5"] == baselines["single_teacher"]
+    assert len(question.arms) == 3
+    sound(question, list(question.arms))
+    baselines = expand_command([["sweep=baselines"]], sweeps).questions["baselines"].arms
+    assert question.arms["keep compression.keep=0.5"] == baselines["single_teacher"]
 
-    levels = dict(zip(question["arms"], (-0.2, 0.0, 0.1), strict=True))
+    levels = dict(zip(question.arms, (-0.2, 0.0, 0.1), strict=True))
     judged = {k: v for k, v in question.items() if k not in ("question", "arms")}
     study = fake.write_study(
         tmp_path, {"ablation_keep": levels}, judged={"ablation_keep": judged}

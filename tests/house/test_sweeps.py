@@ -54,21 +54,21 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
     for config in {hash_science({**c, "seed": 0, "arm": ""}): c for c in trained}.values():
         check_run_config(assume_commits(config))
     (question,) = plan.questions.values()
-    sound(question, [*question["arms"], *(f"teacher {name}" for name in plan.references)])
+    sound(question, [*question.arms, *(f"teacher {name}" for name in plan.references)])
 
 
-def sound(question: dict[str, Any], labels: list[str]) -> None:
+def sound(question: Any, labels: list[str]) -> None:
     """Every claim is one, and names arms of this question or teachers of this plan."""
     from kvdistill.report.ablations import PAINTERS
     from kvdistill.stats.hypotheses import claim
 
-    claims = [claim(node) for node in question.get("hypotheses", [])]
-    claims += [claim(node) for node in question.get("criteria", [])]
+    claims = [claim(node) for node in question.judging.get("hypotheses", [])]
+    claims += [claim(node) for node in question.judging.get("criteria", [])]
     named = {one.arm for one in claims} | {one.baseline for one in claims if one.baseline}
     assert named <= set(labels)
-    assert set(question.get("primary", {}).values()) <= set(question["arms"])
-    assert set(question.get("primary", {})) <= {"arm", "baseline"}
-    assert question.get("figure") in {None, *PAINTERS}
+    assert set(question.judging.get("primary", {}).values()) <= set(question.arms)
+    assert set(question.judging.get("primary", {})) <= {"arm", "baseline"}
+    assert question.judging.get("figure") in {None, *PAINTERS}
 
 
 APART = {"planted", *ONE_SCALE}
@@ -85,11 +85,11 @@ def test_everything_shares_what_two_questions_have_in_common() -> None:
     from kvdistill.plan.expand import expand_command
 
     plan = expand_command([["sweep=everything"]], FOLDER)
-    asked = [list(q["arms"].values()) for q in plan.questions.values()]
+    asked = [list(q.arms.values()) for q in plan.questions.values()]
     before = sum(len(set(seeds.values())) for arms in asked for seeds in arms)
     planned = {run for arms in asked for seeds in arms for run in seeds.values()}
     assert len(planned) < before
-    arms = {name: question["arms"] for name, question in plan.questions.items()}
+    arms = {name: question.arms for name, question in plan.questions.items()}
     learnable = arms["treatments"]["learnable"]
     assert arms["ablation_layers"]["all"] == learnable
     assert arms["ablation_compression"]["right"] == arms["matrix"]["right"] == learnable

@@ -28,7 +28,7 @@ def test_a_plan_holds_the_name(sweeps) -> None:
     from kvdistill.plan.expand import expand_command
 
     plan = expand_command([["sweep=treatments"]], sweeps)
-    names = {claim.get("baseline") for claim in plan.questions["treatments"]["criteria"]}
+    names = {claim.get("baseline") for claim in plan.questions["treatments"].judging["criteria"]}
     assert "teacher nano-small" in names
     assert set(plan.references) >= {"nano-small"}
 

@@ -14,7 +14,7 @@ def plan(*jobs: list[str]):
 
 def test_one_command_is_one_run_and_its_teachers_as_references() -> None:
     found = plan([])
-    assert found.questions["runs"]["arms"] == {"multi_teacher": {"42": next(iter(found.runs))}}
+    assert found.questions["runs"].arms == {"multi_teacher": {"42": next(iter(found.runs))}}
     assert len(found.references) == 2
     assert len(found.runs) == 3
 
@@ -23,8 +23,8 @@ def test_a_multirun_is_labelled_by_what_varies() -> None:
     jobs = [[f"fusion={f}", f"seed={s}"] for f in ("fixed", "learnable") for s in (1, 2)]
     found = plan(*jobs)
     assert list(found.questions) == ["fusion"]
-    assert list(found.questions["fusion"]["arms"]) == ["fusion=fixed", "fusion=learnable"]
-    assert list(found.questions["fusion"]["arms"]["fusion=fixed"]) == ["1", "2"]
+    assert list(found.questions["fusion"].arms) == ["fusion=fixed", "fusion=learnable"]
+    assert list(found.questions["fusion"].arms["fusion=fixed"]) == ["1", "2"]
 
 
 def test_arms_share_the_split_and_the_teachers() -> None:
@@ -42,14 +42,14 @@ def test_a_sweep_shares_runs_with_the_command_line() -> None:
 
 
 def test_the_raw_student_is_one_run_for_three_seeds() -> None:
-    seeds = plan(["sweep=baselines"]).questions["baselines"]["arms"]["raw_student"]
+    seeds = plan(["sweep=baselines"]).questions["baselines"].arms["raw_student"]
     assert list(seeds) == ["42", "43", "44"]
     assert len(set(seeds.values())) == 1
 
 
 def test_the_command_line_wins_over_the_sweep() -> None:
     found = plan(["sweep=baselines", "seed=7", "budget.total_tokens=8192"])
-    assert list(found.questions["baselines"]["arms"]["sft"]) == ["7"]
+    assert list(found.questions["baselines"].arms["sft"]) == ["7"]
     assert {run.steps for run in found.runs.values() if run.config["trained"]} == {2}
 
 

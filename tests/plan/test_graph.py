@@ -28,7 +28,7 @@ def test_arms_and_seeds_share_a_check() -> None:
 
 def test_replicates_share_their_artefacts_and_other_arms_do_not() -> None:
     from kvdistill.config.compose import compose
-    from kvdistill.plan.expand import Plan
+    from kvdistill.plan.command_plan import Plan
 
     plan = Plan(Path(), "s")
     one, other, wider = (

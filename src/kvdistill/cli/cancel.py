@@ -3,13 +3,15 @@
 import time
 from pathlib import Path
 
+from kvdistill import layout
 from kvdistill.cli.common import JobOverrides, compose_study_config, console, find_study_folder
 from kvdistill.cluster import slurm_commands
 from kvdistill.cluster.slurm import REPORT
 from kvdistill.errors import UserError
-from kvdistill.files import is_complete, read_json
+from kvdistill.files import is_complete
 from kvdistill.plan.find_runs import read_needs
 from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.study_plan import StudyPlan
 from kvdistill.status import StatusWriter
 
 CANCELLED_S = 120.0
@@ -30,14 +32,13 @@ def cancel_jobs(root: Path, study: Path) -> list[str]:
     An artefact that another study's queued run needs is left alone.
     """
     queued = slurm_commands.read_queue()
-    entries = read_json(study / "plan.json")["runs"].values()
-    runs = [root / entry["folder"] for entry in entries]
+    runs = [root / entry.folder for entry in StudyPlan.read(study).runs.values()]
     spared = list_needs_of_other_studies(root, set(runs), queued)
     needs = {need.name for folder in runs for need in read_needs(root, read_recipe(folder))}
-    folders = [*runs, *(root / "artifacts" / name for name in sorted(needs - spared))]
+    folders = [*runs, *(layout.artifact_folder(root, name) for name in sorted(needs - spared))]
     folders = [folder for folder in folders if not is_complete(folder)]
     ids = slurm_commands.find_queued_jobs(folders, queued)
-    report = slurm_commands.read_job_record(study / "slurm" / REPORT).get("job_id")
+    report = slurm_commands.read_job_record(study / layout.SLURM / REPORT).get("job_id")
     ended = [*ids.values(), *([report] if report in queued else [])]
     slurm_commands.cancel_slurm_jobs(ended)
     wait_until_gone(ended)
@@ -64,7 +65,7 @@ def list_needs_of_other_studies(
     root: Path, own: set[Path], queued: dict[str, slurm_commands.QueuedJob]
 ) -> set[str]:
     """Names of the artefacts that queued runs of other studies read."""
-    others = [path.parent for path in root.glob(f"runs/*/runs/*/{slurm_commands.RECORD}")]
+    others = [path.parent for path in layout.glob_runs(root, file=layout.JOB)]
     queued_names = slurm_commands.find_queued_jobs(
         (folder for folder in others if folder not in own), queued
     )

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kvdistill import layout
 from kvdistill.cluster.job_failures import NOT_STARTED
 from kvdistill.config.compose import Config, compose
 from kvdistill.console import SafeConsole
@@ -27,9 +28,9 @@ def find_study_folder(config: Config) -> Path:
             f"study={config['study']} names several studies, which only stage=report joins. "
             "Give one."
         )
-    folder = Path(config["root"]) / "runs" / str(config["study"] or config["scale"])
-    if not (folder / "plan.json").is_file():
-        known = sorted(path.parent.name for path in folder.parent.glob("*/plan.json"))
+    folder = layout.study_folder(Path(config["root"]), str(config["study"] or config["scale"]))
+    if not (folder / layout.PLAN).is_file():
+        known = sorted(path.parent.name for path in folder.parent.glob(f"*/{layout.PLAN}"))
         raise ConfigError(
             f"study={folder.name} has no plan in {folder.parent}/. "
             f"Known studies: {', '.join(known) or 'none'}."

@@ -6,17 +6,16 @@ from typing import Any
 
 from rich.table import Table
 
-from kvdistill import manifest
+from kvdistill import layout, manifest
 from kvdistill.cli.common import JobOverrides, console, describe_failures
 from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.cluster.submit import submit
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete, read_json
-from kvdistill.plan.expand import Plan, expand_command
+from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.expand import expand_command
 from kvdistill.plan.frozen_recipe import write_recipe
 from kvdistill.plan.graph import Node
-
-REPORT = "validation_report.json"
 
 
 def data_command(job_overrides: JobOverrides, sweeps: Path) -> None:
@@ -29,7 +28,7 @@ def data_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     runs = [run for run in plan.runs.values() if run.config["trained"]] or plan.runs.values()
     names = {run.node.needs[kind] for run in runs for kind in ("split", "validation")}
     nodes = [node for name, node in plan.artifacts.items() if name in names]
-    folders = {node.name: plan.root / "artifacts" / node.name for node in nodes}
+    folders = {node.name: layout.artifact_folder(plan.root, node.name) for node in nodes}
     if plan.config["data"]["validate_only"]:
         faults = recheck_splits(nodes, folders)
     else:
@@ -47,11 +46,11 @@ def build_splits(plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path])
         return []
     for node in nodes:
         folder = folders[node.name]
-        leaked = node.name in failed and (folder / REPORT).is_file()
+        leaked = node.name in failed and (folder / layout.VALIDATION_REPORT).is_file()
         if leaked or (node.kind == "validation" and is_complete(folder)):
             split = node.needs.get("split", node.name)
-            console.print(tabulate_leak_report(split, read_json(folder / REPORT)))
-            console.print(f"report: {folder / REPORT}", soft_wrap=True)
+            console.print(tabulate_leak_report(split, read_json(folder / layout.VALIDATION_REPORT)))
+            console.print(f"report: {folder / layout.VALIDATION_REPORT}", soft_wrap=True)
     return describe_failures(failed)
 
 

@@ -13,7 +13,7 @@ from kvdistill.cli.doctor_checks import Finding
 from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.errors import UserError
 from kvdistill.plan import hub
-from kvdistill.plan.expand import Plan
+from kvdistill.plan.command_plan import Plan
 
 TASKS = Path(__file__).parents[1] / "evaluate" / "tasks"
 SINFO = ("sinfo", "--noheader", "--format=%R|%a|%D|%G")

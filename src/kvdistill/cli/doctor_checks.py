@@ -13,7 +13,8 @@ from kvdistill.estimate import run_cost
 from kvdistill.estimate.warnings import FEWEST_SEEDS
 from kvdistill.geometry import Geometry
 from kvdistill.plan import memory
-from kvdistill.plan.expand import Plan, expand_command
+from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.expand import expand_command
 from kvdistill.plan.pin import assume_commits
 
 RUN_BYTES = 4 + 2 * 12
@@ -39,7 +40,7 @@ def check_baselines(rest: Sequence[str], sweeps: Path) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("baselines", str(error), "Correct the setting that it names.")
         return
-    yield Finding("baselines", f"{', '.join(plan.questions['baselines']['arms'])} can be run")
+    yield Finding("baselines", f"{', '.join(plan.questions['baselines'].arms)} can be run")
 
 
 def check_arm_builds(plan: Plan) -> Iterator[Finding]:
@@ -73,9 +74,9 @@ def check_seeds(plan: Plan) -> Iterator[Finding]:
     """Whether every trained arm of a question has the same seeds, and enough of them."""
     for name, question in plan.questions.items():
         trained = {
-            label: frozenset(found)
-            for label, found in question["arms"].items()
-            if plan.runs[next(iter(found.values()))].config["trained"]
+            label: frozenset(runs)
+            for label, runs in question.arms.items()
+            if plan.runs[next(iter(runs.values()))].config["trained"]
         }
         if not trained:
             continue

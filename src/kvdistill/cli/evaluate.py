@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.cli.common import JobOverrides
 from kvdistill.cli.run import execute_plan
 from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
-from kvdistill.plan.expand import Plan
+from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.find_runs import find_finished_run
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.pin import pin_config
+from kvdistill.plan.study_plan import Question
 
 ARM = "evaluated"
 
@@ -32,10 +34,10 @@ def evaluate_command(job_overrides: JobOverrides, _: Path) -> None:
     label += f" ({backend})" if backend != "hf" else ""
     plan = Plan(Path(config["root"]), str(config["study"] or f"evaluated-{suite}"), config=as_is)
     run = plan.add(as_is)
-    plan.questions["evaluate"] = {
-        "question": f"How do these models score on {suite}?",
-        "arms": {label: {str(as_is["seed"]): run.identity}},
-    }
+    plan.questions["evaluate"] = Question(
+        f"How do these models score on {suite}?",
+        arms={label: {str(as_is["seed"]): run.identity}},
+    )
     plan.details[run.identity] = run.recipe
     execute_plan(plan)
 
@@ -71,7 +73,7 @@ def read_finished_run(root: Path, name: str) -> tuple[Mapping[str, Any], dict[st
     recipe = read_recipe(folder).recipe
     student = recipe["student"]
     if recipe["trained"]:
-        student = describe_pretrained(student["dtype"], path=str(folder / "model"))
+        student = describe_pretrained(student["dtype"], path=str(folder / layout.MODEL))
     return recipe, student, f"{recipe['arm']} {folder.name}"
 
 

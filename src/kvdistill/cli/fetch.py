@@ -13,7 +13,8 @@ from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.config.build import build_node
 from kvdistill.errors import UserError
-from kvdistill.plan.expand import Plan, expand_command
+from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.expand import expand_command
 from kvdistill.plan.hub import remember_commit
 from kvdistill.plan.hub_models import list_hub_models
 

@@ -22,7 +22,9 @@ from kvdistill.estimate.plan_cost import (
 )
 from kvdistill.estimate.run_cost import Cost
 from kvdistill.estimate.warnings import describe_effects, list_warnings
-from kvdistill.plan.expand import Plan, expand_command
+from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.expand import expand_command
+from kvdistill.plan.study_plan import walk_arms
 
 WEEK_H = 7 * 24
 STUDY_WEEKS = (3, 4)
@@ -54,18 +56,12 @@ def show_costs(plan: Plan) -> None:
 
 def count_runs(plan: Plan) -> str:
     """Runs before and after sharing, and the shared artefacts."""
-    identities = [
-        identity
-        for question in plan.questions.values()
-        for seeds in question["arms"].values()
-        for identity in dict.fromkeys(seeds.values())
-    ]
+    identities = [identity for _, _, identity in walk_arms(plan.questions)]
     kinds = [node.kind for node in plan.artifacts.values()]
     artifacts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     return (
         f"Questions: {len(plan.questions)}. Runs: {len(identities)}, {len(set(identities))} after "
-        f"sharing. "
-        f"Teachers evaluated as they are: {len(plan.runs) - len(set(identities))}. "
+        f"sharing. Teachers evaluated as they are: {len(plan.runs) - len(set(identities))}. "
         f"Shared artefacts: {artifacts}."
     )
 
@@ -165,8 +161,8 @@ def describe_costs(
         verdict = "within" if weeks <= high else "beyond"
         yield (
             f"The study reckons with {low} to {high} weeks of GPUs: on "
-            f"{largest_num_gpus(plan)} x "
-            f"{estimate.kind} without a pause it is {weeks:.1f} weeks, {verdict} that."
+            f"{largest_num_gpus(plan)} x {estimate.kind} without a pause it is {weeks:.1f} weeks, "
+            f"{verdict} that."
         )
     yield from describe_stores(plan, arms)
     yield from describe_effects(plan, estimate)

@@ -2,9 +2,11 @@
 
 from rich.table import Table
 
+from kvdistill import layout
 from kvdistill.files import is_complete
-from kvdistill.plan.expand import Plan, PlannedRun
+from kvdistill.plan.command_plan import Plan, PlannedRun
 from kvdistill.plan.find_runs import find_run_folder
+from kvdistill.plan.study_plan import walk_arms
 
 
 def tabulate_plan(plan: Plan) -> Table:
@@ -15,13 +17,11 @@ def tabulate_plan(plan: Plan) -> Table:
         title += f", {' or '.join(map(str, steps))} unified steps each"
     table = Table("what", "name", "state", title=title)
     for name, node in plan.artifacts.items():
-        complete = is_complete(plan.root / "artifacts" / name)
+        complete = is_complete(layout.artifact_folder(plan.root, name))
         table.add_row(node.kind, name, "reused" if complete else "to build")
-    for name, question in plan.questions.items():
-        for label, seeds in question["arms"].items():
-            for identity in dict.fromkeys(seeds.values()):
-                run = plan.runs[identity]
-                table.add_row(f"{name}: {label}", run.node.name, run_state(plan, run))
+    for question, label, identity in walk_arms(plan.questions):
+        run = plan.runs[identity]
+        table.add_row(f"{question}: {label}", run.node.name, run_state(plan, run))
     for teacher, identity in plan.references.items():
         run = plan.runs[identity]
         table.add_row(f"reference: {teacher}", run.node.name, run_state(plan, run))

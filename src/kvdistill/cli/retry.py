@@ -8,10 +8,10 @@ from kvdistill.cluster import run_states
 from kvdistill.config import trust
 from kvdistill.config.compose import Config
 from kvdistill.errors import UserError
-from kvdistill.files import read_json
-from kvdistill.plan.expand import Plan, PlannedRun
+from kvdistill.plan.command_plan import Plan, PlannedRun
 from kvdistill.plan.find_runs import read_needs
 from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.study_plan import StudyPlan
 
 BROKEN = ("failed", "lost", "silent")
 """States of a run that is to be done again."""
@@ -34,18 +34,18 @@ def plan_failed_runs(root: Path, study: Path, config: Config) -> Plan:
     command where that matters.
     """
     plan = Plan(root, study.name, config=config)
-    entries = read_json(study / "plan.json")["runs"]
+    entries = StudyPlan.read(study).runs
     for line in run_states.read_run_states(root, study):
         if line.state not in BROKEN:
             continue
         entry = entries[line.run]
-        node = read_recipe(root / entry["folder"])
+        node = read_recipe(root / entry.folder)
         needs = list(read_needs(root, node))
         for frozen in (node, *needs):
             # The folder may have come from elsewhere: what it may run is asked again.
             trust.check_trusted_node(frozen.name, frozen.recipe, config["trust"])
         plan.artifacts |= {need.name: need for need in needs}
-        plan.runs[line.run] = PlannedRun(node, dict(node.recipe), entry["recipe"], entry["steps"])
+        plan.runs[line.run] = PlannedRun(node, dict(node.recipe), entry.recipe, entry.steps)
     if not plan.runs:
         raise UserError(f"study={study.name} has no failed run. stage=status shows all.")
     return plan

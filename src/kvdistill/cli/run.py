@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kvdistill import layout
 from kvdistill.cli.common import JobOverrides, console, describe_failures
 from kvdistill.cli.plan_table import tabulate_plan
 from kvdistill.cluster.preflight import check_arms
@@ -12,7 +13,8 @@ from kvdistill.config.schema import read_group
 from kvdistill.errors import UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.command_line import retype_command
-from kvdistill.plan.expand import Plan, expand_command
+from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.expand import expand_command
 from kvdistill.plan.find_runs import find_run_folder
 from kvdistill.plan.freeze import freeze_plan, map_folders
 from kvdistill.plan.graph import Node
@@ -59,7 +61,7 @@ def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
     # pandas and matplotlib are slow to import, and a submission to a cluster needs neither.
     from kvdistill.report.study_report import conclude
 
-    conclude(plan.root, plan.root / "runs" / plan.study, plan.config["stats"], console)
+    conclude(plan.root, layout.study_folder(plan.root, plan.study), plan.config["stats"], console)
     if failed:
         runs = [node for node in nodes if node.kind == "run"]
         lost = sum(node.name in failed for node in runs)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from kvdistill import layout
 from kvdistill.cli.common import JobOverrides, console, describe_failures
 from kvdistill.cluster.preflight import check_arms
 from kvdistill.cluster.submit import submit
@@ -27,7 +28,7 @@ def teachers_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     check_arms([run.config for run in plan.runs.values()])
     names = {name for node in stores for name in (node.name, *node.needs.values())}
     nodes = [node for name, node in plan.artifacts.items() if name in names]
-    folders = {node.name: plan.root / "artifacts" / node.name for node in nodes}
+    folders = {node.name: layout.artifact_folder(plan.root, node.name) for node in nodes}
     for node in nodes:
         write_recipe(node, folders[node.name])
     failed = submit(plan, nodes, folders, console, report=False)
@@ -42,7 +43,7 @@ def tabulate_stores(stores: Sequence[Node], folders: Mapping[str, Path]) -> Tabl
     """A row a store, from its manifest."""
     table = Table("store", "teacher", "texts", "kept tokens", "MB", title="teachers' K and V")
     for node in stores:
-        manifest = read_sealed(folders[node.name] / "manifest.json")
+        manifest = read_sealed(folders[node.name] / layout.MANIFEST)
         name = node.recipe["teachers"][ONLY]["name"]
         counts = f"{manifest['texts']:,}", f"{manifest['kept_tokens']:,}"
         table.add_row(node.name, name, *counts, f"{manifest['stored_bytes'] / 1e6:,.1f}")

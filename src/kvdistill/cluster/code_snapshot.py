@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import kvdistill
-from kvdistill import manifest
+from kvdistill import layout, manifest
 from kvdistill.files import write_json
 
 PACKAGE = Path(kvdistill.__file__).parent
@@ -41,7 +41,7 @@ def hash_package(package: Path = PACKAGE) -> str:
 
 def take_snapshot(root: Path, package: Path = PACKAGE) -> Path:
     """ROOT/code/HASH, for a job's PYTHONPATH; copied if it is not there yet."""
-    folder = (root / "code" / hash_package(package)).resolve()
+    folder = (layout.code_folder(root) / hash_package(package)).resolve()
     if folder.is_dir():
         return folder
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
@@ -49,7 +49,7 @@ def take_snapshot(root: Path, package: Path = PACKAGE) -> Path:
         copy = partial / package.name / path.relative_to(package)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    write_json(partial / manifest.ORIGIN_FILE, {**manifest.read_code_origin(), "code": folder.name})
+    write_json(partial / layout.ORIGIN, {**manifest.read_code_origin(), "code": folder.name})
     try:
         partial.rename(folder)
     except OSError:  # another submission was first, with the same content

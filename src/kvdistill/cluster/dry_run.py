@@ -7,6 +7,7 @@ from typing import Any
 import submitit
 from rich.console import Console
 
+from kvdistill import layout
 from kvdistill.cluster import code_snapshot, slurm_commands
 from kvdistill.cluster.slurm import REPORT, make_afterany_dependency, make_dependency, make_executor
 from kvdistill.cluster.slurm_arrays import group_into_arrays, request_resources
@@ -35,8 +36,8 @@ def print_scripts(
         (folders[node.name] for node in unfinished), read_queue_if_any(console)
     )
     todo = [node for node in unfinished if node.name not in ids]
-    code = root.resolve() / "code" / code_snapshot.hash_package()
-    place = root.resolve() / "runs" / study / "slurm"
+    code = layout.code_folder(root.resolve()) / code_snapshot.hash_package()
+    place = layout.study_folder(root.resolve(), study) / layout.SLURM
     number = 0
     for batch in group_into_arrays(todo, settings, special, {node.name for node in unfinished}):
         number += 1

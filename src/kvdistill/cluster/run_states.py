@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvdistill import status
+from kvdistill import layout, status
 from kvdistill.cluster import job_failures, slurm_commands
 from kvdistill.console import write_stderr
 from kvdistill.errors import UserError
-from kvdistill.files import read_json
 from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.study_plan import StudyPlan
 
 SILENT_S = 120.0
 """A running job without a heartbeat for so long is called silent."""
@@ -42,19 +42,12 @@ class RunState:
 
 def read_run_states(root: Path, study: Path) -> Iterator[RunState]:
     """Every run of the plan, in its order."""
-    plan = read_json(study / "plan.json")
-    labels = {
-        identity: label
-        for question in plan["questions"].values()
-        for label, seeds in question["arms"].items()
-        for identity in seeds.values()
-    } | {identity: f"reference {name}" for name, identity in plan.get("references", {}).items()}
-    entries = plan["runs"]
-    queued = read_queue_if_submitted([root / entry["folder"] for entry in entries.values()])
-    for identity, entry in entries.items():
-        folder = root / entry["folder"]
-        label = labels.get(identity, entry["arm"])
-        yield read_run_state(identity, label, int(entry["seed"]), folder, root, queued)
+    plan = StudyPlan.read(study)
+    labels = plan.reference_names() | plan.labels()
+    queued = read_queue_if_submitted([root / entry.folder for entry in plan.runs.values()])
+    for identity, entry in plan.runs.items():
+        label = labels.get(identity, entry.arm)
+        yield read_run_state(identity, label, entry.seed, root / entry.folder, root, queued)
 
 
 def read_queue_if_submitted(
@@ -133,7 +126,7 @@ def explain_lost_run(
     """Why a job that left the queue has no result: an artefact's failure, or what SLURM says."""
     needs = read_recipe(folder).needs
     for name in needs.values():
-        artifact = root / "artifacts" / name
+        artifact = layout.artifact_folder(root, name)
         artifact_status = status.read_status(artifact)
         if artifact_status["state"] == "failed":
             return job_failures.blame_artifact(name, artifact_status["error"])

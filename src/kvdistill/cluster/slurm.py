@@ -16,6 +16,7 @@ import submitit
 from filelock import FileLock
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+from kvdistill import layout
 from kvdistill.cluster import code_snapshot, slurm_commands
 from kvdistill.cluster.environment import slurm_environment
 from kvdistill.cluster.slurm_arrays import (
@@ -52,7 +53,7 @@ class Submission:
     @property
     def study_folder(self) -> Path:
         """runs/STUDY, absolute: jobs start in it knowing nothing of this process."""
-        return (self.root / "runs" / self.study).resolve()
+        return layout.study_folder(self.root, self.study).resolve()
 
     def submit_missing(self, nodes: Sequence[Node], report: Mapping[str, Any] | None) -> None:
         """Submits what neither stands nor is queued. `report`: the stats settings of the report.
@@ -103,7 +104,7 @@ class Submission:
         self, nodes: Sequence[Node], stats: Mapping[str, Any], queued: Mapping[str, Any]
     ) -> None:
         """Submits the report, after all these jobs whatever becomes of them."""
-        place = self.study_folder / "slurm" / REPORT
+        place = self.study_folder / layout.SLURM / REPORT
         if not self.submitted and slurm_commands.read_job_record(place).get("job_id") in queued:
             return
         request = request_resources(self.settings, REPORT)
@@ -122,7 +123,7 @@ class Submission:
         self, kind: str, request: JobRequest, after: str | None, code: Path
     ) -> submitit.Executor:
         """Submitit's executor for jobs of one kind."""
-        folder = self.study_folder / "slurm"
+        folder = self.study_folder / layout.SLURM
         return make_executor(
             folder, f"kvdistill-{self.study}-{kind}", self.settings, request, after, code
         )

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.errors import UserError
 from kvdistill.files import read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
-
-RECORD = "job.json"
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,12 @@ def cancel_slurm_jobs(identities: Sequence[str]) -> None:
 
 def write_job_record(folder: Path, identity: str, **facts: Any) -> None:
     """Writes beside a job's config which SLURM job does it."""
-    write_json(folder / RECORD, {"schema_version": SCHEMA_VERSION, "job_id": identity, **facts})
+    write_json(folder / layout.JOB, {"schema_version": SCHEMA_VERSION, "job_id": identity, **facts})
 
 
 def read_job_record(folder: Path) -> dict[str, Any]:
     """What was recorded; nothing for a folder never submitted."""
-    path = folder / RECORD
+    path = folder / layout.JOB
     facts: dict[str, Any] = read_json(path) if path.is_file() else {}
     return facts
 

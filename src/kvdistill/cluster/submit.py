@@ -13,7 +13,7 @@ from kvdistill.config.cluster import Local, Slurm
 from kvdistill.config.schema import read_group
 from kvdistill.console import make_progress
 from kvdistill.files import is_complete
-from kvdistill.plan.expand import Plan
+from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.graph import Node
 from kvdistill.plan.hub_models import check_hub_cache
 

@@ -11,7 +11,8 @@ from kvdistill.estimate import run_cost
 from kvdistill.estimate.run_cost import Cost
 from kvdistill.geometry import Geometry
 from kvdistill.plan import flops
-from kvdistill.plan.expand import Plan, PlannedRun
+from kvdistill.plan.command_plan import Plan, PlannedRun
+from kvdistill.plan.study_plan import walk_arms
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,8 @@ class PricedArm:
 def group_by_recipe(plan: Plan, estimate: Estimate) -> list[PricedArm]:
     """The plan's runs by recipe, each under the first label that asks for it."""
     labels: dict[str, str] = {}
-    for name, question in plan.questions.items():
-        for label, seeds in question["arms"].items():
-            for identity in seeds.values():
-                labels.setdefault(identity, f"{label} ({name})")
+    for question, label, identity in walk_arms(plan.questions):
+        labels.setdefault(identity, f"{label} ({question})")
     for name, identity in plan.references.items():
         labels.setdefault(identity, f"teacher {name}")
     by_recipe: dict[str, list[PlannedRun]] = {}

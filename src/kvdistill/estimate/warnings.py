@@ -7,7 +7,7 @@ from kvdistill.config.schema import read_group
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.plan.budget import global_batch
-from kvdistill.plan.expand import Plan
+from kvdistill.plan.command_plan import Plan
 from kvdistill.stats.power import detectable
 
 FEWEST_SEEDS = 3
@@ -23,7 +23,7 @@ def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> 
     yield from dict.fromkeys(one for arm in trained for one in warn_of_arm(arm, estimate))
     for name, question in plan.questions.items():
         few = [
-            label for label, seeds in question["arms"].items()
+            label for label, seeds in question.arms.items()
             if len(seeds) < FEWEST_SEEDS and plan.runs[next(iter(seeds.values()))].config["trained"]
         ]  # fmt: skip
         if few:
@@ -80,7 +80,7 @@ def describe_effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
     if unknown := [task for task in plan.config["tasks"]["tasks"] if task not in counts]:
         yield f"Detectable differences are not known: estimate.items lacks {', '.join(unknown)}."
         return
-    seeds = {len(s) for q in plan.questions.values() for s in q["arms"].values()}
+    seeds = {len(s) for q in plan.questions.values() for s in q.arms.values()}
     for number in sorted(seeds):
         effect = minimum_effect(number, estimate, counts)
         smallest_effect = (

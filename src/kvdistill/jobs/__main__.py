@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease
 
-from kvdistill import manifest
+from kvdistill import layout, manifest
 from kvdistill.console import write_stderr
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
@@ -132,7 +132,7 @@ def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None) -> Non
     from kvdistill.jobs.builders import BUILDERS  # imports torch
 
     ranks.connect()
-    artifacts = find_artifacts_folder(folder)
+    artifacts = layout.find_artifacts_folder(folder)
     needs = {role: artifacts / name for role, name in node.needs.items()}
     for need in needs.values():
         manifest.verify_artifact(need)
@@ -143,12 +143,6 @@ def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None) -> Non
         manifest.write_manifest(
             folder, node.kind, node.needs, facts | preregistration.recorded(folder)
         )
-
-
-def find_artifacts_folder(folder: Path) -> Path:
-    """ROOT/artifacts, from an artefact's folder or from ROOT/runs/STUDY/runs/RUN."""
-    parent = folder.resolve().parent
-    return parent if parent.name == "artifacts" else parent.parents[2] / "artifacts"
 
 
 if __name__ == "__main__":

@@ -102,6 +102,6 @@ BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] =
     "validation": build_validation,
     "model": build_model,
     "calibration": calibrate.build_calibration,
-    "kv": build_store.build,
+    "kv": build_store.build_kv_store,
     "run": build_run,
 }

@@ -4,10 +4,12 @@ import os
 import sys
 from pathlib import Path
 
+from kvdistill import layout
+
 
 def redirect_output(folder: Path) -> None:
     """Sends this process's stdout and stderr to log.txt, file descriptors and all."""
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = os.open(folder / layout.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         # Libraries written in C print past sys.stdout, so the descriptor itself is replaced.

@@ -4,6 +4,7 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
+from kvdistill import layout
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.files import is_complete
@@ -16,16 +17,16 @@ LISTED = 12
 
 def find_run_folder(root: Path, study: str, name: str) -> Path:
     """Where a run lies: in whichever study finished it first, else in this one."""
-    own = root / "runs" / study / "runs" / name
+    own = layout.run_folder(root, study, name)
     if is_complete(own):
         return own
-    manifests = sorted(root.glob(f"runs/*/runs/{name}/manifest.json"))
-    return manifests[0].parent if manifests else own
+    manifest = next(layout.glob_runs(root, name, layout.MANIFEST), None)
+    return manifest.parent if manifest is not None else own
 
 
 def list_finished_runs(root: Path) -> list[Path]:
     """The folders of every finished run of every study."""
-    return [folder for folder in sorted(root.glob("runs/*/runs/*")) if is_complete(folder)]
+    return [folder for folder in layout.glob_runs(root) if is_complete(folder)]
 
 
 def find_finished_run(root: Path, name: str, setting: str) -> Path:
@@ -52,7 +53,7 @@ def read_finished_configs(root: Path) -> Iterator[tuple[Path, Config]]:
 
 def read_planned_config(root: Path, identity: str) -> Config:
     """The frozen config of a planned run. Raises ConfigError where there is none."""
-    for path in sorted(root.glob(f"runs/*/runs/*-{glob.escape(identity)}/config.yaml")):
+    for path in layout.glob_runs(root, f"*-{glob.escape(identity)}", layout.CONFIG):
         return dict(read_recipe(path.parent).recipe)
     raise ConfigError(f"run={identity} is no run below {root}/runs. stage=status lists them.")
 
@@ -60,6 +61,6 @@ def read_planned_config(root: Path, identity: str) -> Config:
 def read_needs(root: Path, node: Node) -> Iterator[Node]:
     """The frozen artefacts that a node needs, each after what it needs itself."""
     for name in node.needs.values():
-        need = read_recipe(root / "artifacts" / name)
+        need = read_recipe(layout.artifact_folder(root, name))
         yield from read_needs(root, need)
         yield need

@@ -1,15 +1,14 @@
 """The plan on disk: written once, before anything is queued; jobs read only their own folder."""
 
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
-from kvdistill.files import read_json, write_json
-from kvdistill.plan.expand import Plan
+from kvdistill import layout
+from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.find_runs import find_run_folder
 from kvdistill.plan.frozen_recipe import write_recipe
-from kvdistill.records import SCHEMA_VERSION
+from kvdistill.plan.study_plan import Arms, Question, RunEntry, StudyPlan
 
 
 def freeze_plan(plan: Plan) -> dict[str, Path]:
@@ -19,66 +18,58 @@ def freeze_plan(plan: Plan) -> dict[str, Path]:
     written is never rewritten: the same name means the same science.
     """
     folders = map_folders(plan)
-    study = plan.root / "runs" / plan.study
+    study = layout.study_folder(plan.root, plan.study)
     study.mkdir(parents=True, exist_ok=True)
-    (plan.root / "artifacts").mkdir(exist_ok=True)
+    layout.artifacts_folder(plan.root).mkdir(exist_ok=True)
     with FileLock(study / ".plan.lock"):
         for node in plan.artifacts.values():
             write_recipe(node, folders[node.name])
         for run in plan.runs.values():
             write_recipe(run.node, folders[run.node.name])
-        write_json(study / "plan.json", merge_plan(plan, study / "plan.json", folders))
+        merge_plan(plan, study, folders).write(study)
     return folders
 
 
 def map_folders(plan: Plan) -> dict[str, Path]:
     """The folder of each node by name."""
-    folders = {name: plan.root / "artifacts" / name for name in plan.artifacts}
+    folders = {name: layout.artifact_folder(plan.root, name) for name in plan.artifacts}
     return folders | {
         run.node.name: find_run_folder(plan.root, plan.study, run.node.name)
         for run in plan.runs.values()
     }
 
 
-def merge_plan(plan: Plan, path: Path, folders: dict[str, Path]) -> dict[str, Any]:
-    """The study's plan.json with this plan's questions and runs added."""
-    old = read_json(path) if path.exists() else {}
-    questions = old.get("questions", {})
+def merge_plan(plan: Plan, study: Path, folders: dict[str, Path]) -> StudyPlan:
+    """The study's plan.json, if there is one, with this plan's questions and runs added."""
+    known = (study / layout.PLAN).exists()
+    merged = StudyPlan.read(study) if known else StudyPlan(plan.study)
     for name, question in plan.questions.items():
+        old = merged.questions.get(name)
+        arms = old.arms if old is not None else {}
         # What is asked and expected stands as it reads now; the manifests hold what it was.
-        merged_question = {**question, "arms": questions.get(name, {}).get("arms", {})}
-        questions[name] = merged_question
-        for label, seeds in question["arms"].items():
+        merged.questions[name] = Question(question.text, question.judging, arms)
+        for label, seeds in question.arms.items():
             for seed, identity in seeds.items():
-                arm = find_free_label(
-                    merged_question["arms"], label, seed, identity, plan.details[identity]
-                )
-                merged_question["arms"].setdefault(arm, {})[seed] = identity
-    runs = old.get("runs", {}) | {
-        run.identity: {
-            "folder": str(folders[run.node.name].relative_to(plan.root)),
-            "arm": run.config["arm"],
-            "seed": run.config["seed"],
-            "recipe": run.recipe,
-            "trained": run.config["trained"],
-            "steps": run.steps,
-        }
+                free = find_free_label(arms, label, seed, identity, plan.details[identity])
+                arms.setdefault(free, {})[seed] = identity
+    merged.runs |= {
+        run.identity: RunEntry(
+            folder=str(folders[run.node.name].relative_to(plan.root)),
+            arm=run.config["arm"],
+            seed=run.config["seed"],
+            recipe=run.recipe,
+            trained=run.config["trained"],
+            steps=run.steps,
+        )
         for run in plan.runs.values()
     }
-    commands = [*old.get("commands", []), *([plan.command] if plan.command else [])]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "study": plan.study,
-        "commands": list(dict.fromkeys(commands)),
-        "questions": questions,
-        "references": old.get("references", {}) | plan.references,
-        "runs": runs,
-    }
+    commands = [*merged.commands, *([plan.command] if plan.command else [])]
+    merged.commands = list(dict.fromkeys(commands))
+    merged.references |= plan.references
+    return merged
 
 
-def find_free_label(
-    arms: dict[str, dict[str, str]], label: str, seed: str, identity: str, detail: str
-) -> str:
+def find_free_label(arms: Arms, label: str, seed: str, identity: str, detail: str) -> str:
     """The label, with what sets this run apart where an earlier command used it for another."""
     for candidate in (label, f"{label} ({detail})"):
         if arms.get(candidate, {}).get(seed, identity) == identity:

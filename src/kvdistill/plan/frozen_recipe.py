@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from kvdistill import layout
 from kvdistill.errors import ArtifactError
 from kvdistill.files import is_complete, read_json, write_text
 from kvdistill.plan.graph import Node
@@ -17,7 +18,7 @@ def write_recipe(node: Node, folder: Path) -> None:
 
     The same name means the same science; how a failed job was executed may be why it failed.
     """
-    path, status = folder / "config.yaml", folder / "status.json"
+    path, status = folder / layout.CONFIG, folder / layout.STATUS
     failed = status.is_file() and read_json(status)["state"] == "failed" and not is_complete(folder)
     if failed or not path.exists():
         frozen = {"kind": node.kind, "needs": dict(node.needs), "recipe": dict(node.recipe)}
@@ -32,7 +33,7 @@ def seal_recipe(frozen: Mapping[str, Any]) -> str:
 
 def read_recipe(folder: Path) -> Node:
     """The node that was frozen in a folder. Raises ArtifactError unless it is as written."""
-    path = folder / "config.yaml"
+    path = folder / layout.CONFIG
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:

@@ -1,7 +1,7 @@
 """What each arm spent, beside each other: budget.{json,csv,md} of a study (STUDY.md A1, A2)."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from kvdistill.config.schema import read_group
 from kvdistill.files import is_complete, read_json, read_sealed, write_json, write_text
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.study_plan import RunEntry, StudyPlan
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 
 REPORT = "validation_report.json"
@@ -30,18 +31,13 @@ def write(root: Path, study: Path) -> list[str]:
 
     Returns warnings, a sentence each: of texts that were read too often.
     """
-    plan = read_json(study / "plan.json")
-    labels: dict[str, str] = {}
-    for question in plan["questions"].values():
-        for label, seeds in question["arms"].items():
-            for identity in seeds.values():
-                labels.setdefault(identity, label)
+    plan = StudyPlan.read(study)
     rows = [
-        row(label, identity, root / plan["runs"][identity]["folder"], plan["runs"][identity])
-        for identity, label in labels.items()
-        if is_complete(root / plan["runs"][identity]["folder"])
+        row(label, identity, root / plan.runs[identity].folder, plan.runs[identity])
+        for identity, label in plan.labels().items()
+        if is_complete(root / plan.runs[identity].folder)
     ]
-    copy_validation(root, study, [root / entry["folder"] for entry in plan["runs"].values()])
+    copy_validation(root, study, [root / entry.folder for entry in plan.runs.values()])
     write_json(study / "budget.json", {"schema_version": SCHEMA_VERSION, "arms": rows})
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     write_text(study / "budget.csv", table.to_csv(index=False))
@@ -54,11 +50,11 @@ def write(root: Path, study: Path) -> list[str]:
     ]
 
 
-def row(label: str, identity: str, folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+def row(label: str, identity: str, folder: Path, entry: RunEntry) -> dict[str, Any]:
     """One run beside the others; an untrained one has spent nothing."""
     spent: dict[str, Any] = dict.fromkeys(SPENT, 0)
-    named = {"label": label, "seed": entry["seed"], "run": identity, "texts": None}
-    if not entry["trained"]:
+    named = {"label": label, "seed": entry.seed, "run": identity, "texts": None}
+    if not entry.trained:
         return named | spent
     ledger = read_sealed(folder / "manifest.json")["ledger"]
     recipe = read_recipe(folder).recipe

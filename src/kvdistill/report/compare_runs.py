@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from kvdistill import layout
 from kvdistill.errors import ConfigError
-from kvdistill.files import read_sealed, write_json
+from kvdistill.files import read_sealed
 from kvdistill.plan.find_runs import find_finished_run
 from kvdistill.plan.frozen_recipe import read_recipe
-from kvdistill.records import SCHEMA_VERSION
+from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
 
 
 def make_comparison(root: Path, names: Sequence[str]) -> Path:
@@ -17,23 +18,25 @@ def make_comparison(root: Path, names: Sequence[str]) -> Path:
     """
     if len(set(names)) < 2:
         raise ConfigError(f"report.runs={list(names)} must name at least two different runs.")
-    runs, arms = {}, {}
+    plan = StudyPlan(study="")
+    question = Question("How far apart are these runs?")
     for name in names:
         folder = find_finished_run(root, name, "report.runs")
         recipe = read_recipe(folder).recipe
         identity = folder.name.rpartition("-")[2]
-        runs[identity] = {
-            "folder": str(folder.relative_to(root)),
-            "arm": recipe["arm"],
-            "seed": recipe["seed"],
+        ledger = read_sealed(folder / layout.MANIFEST).get("ledger", {})
+        plan.runs[identity] = RunEntry(
+            folder=str(folder.relative_to(root)),
+            arm=recipe["arm"],
+            seed=recipe["seed"],
             # Each is an arm of its own: a recipe shared by two would make them replicates.
-            "recipe": identity,
-            "trained": recipe["trained"],
-            "steps": read_sealed(folder / "manifest.json").get("ledger", {}).get("steps", 0),
-        }
-        arms[f"{recipe['arm']} {folder.name}"] = {str(recipe["seed"]): identity}
-    study = root / "runs" / f"compared-{'-'.join(runs)}"
-    question = {"question": "How far apart are these runs?", "arms": arms}
-    plan = {"study": study.name, "questions": {"runs": question}, "references": {}, "runs": runs}
-    write_json(study / "plan.json", {"schema_version": SCHEMA_VERSION, **plan})
+            recipe=identity,
+            trained=recipe["trained"],
+            steps=ledger.get("steps", 0),
+        )
+        question.arms[f"{recipe['arm']} {folder.name}"] = {str(recipe["seed"]): identity}
+    plan.study = f"compared-{'-'.join(plan.runs)}"
+    plan.questions["runs"] = question
+    study = layout.study_folder(root, plan.study)
+    plan.write(study)
     return study

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill.files import is_complete, read_json, write_json
-from kvdistill.plan.expand import Plan
+from kvdistill.plan.command_plan import Plan
 from kvdistill.stats.hypotheses import claim, registration
 
 FILE = "hypotheses.json"
@@ -28,9 +28,9 @@ def claims(plan: Plan) -> dict[str, list[dict[str, Any]]]:
     """
     always = claims_of(plan.config["stats"], "stats.hypotheses")
     wanted = {identity: list(always) for identity in plan.runs}
-    for name, asked in plan.questions.items():
-        made = claims_of(asked, f"sweeps/{name}.yaml: hypotheses")
-        for identity in {i for seeds in asked["arms"].values() for i in seeds.values()}:
+    for name, question in plan.questions.items():
+        made = claims_of(question.judging, f"sweeps/{name}.yaml: hypotheses")
+        for identity in set(question.identities()):
             wanted[identity] += made
     return wanted
 

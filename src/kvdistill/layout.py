@@ -1,0 +1,72 @@
+"""Every file and folder of a root, by its name on disk: stated once, imported by whoever reads it.
+
+ROOT/artifacts/KIND-HASH/        what runs share: MANIFEST last, so its presence means complete
+ROOT/code/HASH/kvdistill/        the package as it was when jobs were submitted
+ROOT/runs/STUDY/                 PLAN, BUDGET.*, VALIDATION_REPORT, report/, slurm/
+ROOT/runs/STUDY/runs/NAME/       one run: CONFIG, STATUS, CURVES, RESULTS, ITEMS, model/, MANIFEST
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+CONFIG = "config.yaml"
+"""What a job reads, sealed; written before it is queued."""
+STATUS = "status.json"
+LOG = "log.txt"
+JOB = "job.json"
+"""Which SLURM job does a folder's work."""
+HYPOTHESES = "hypotheses.json"
+"""What a run's questions claim, recorded before it trains."""
+MANIFEST = "manifest.json"
+CURVES = "curves.jsonl"
+ROUTING = "routing.json"
+RESULTS = "results.json"
+ITEMS = "items.parquet"
+MODEL = "model"
+CHECKPOINTS = "checkpoints"
+
+PLAN = "plan.json"
+BUDGET = "budget"
+"""With .json, .csv and .md."""
+VALIDATION_REPORT = "validation_report.json"
+REPORT = "report"
+SLURM = "slurm"
+"""Folder of a study's sbatch scripts and SLURM's logs."""
+ORIGIN = "origin.json"
+"""Beside a copy of the package that jobs run from: where it was copied from."""
+
+
+def artifacts_folder(root: Path) -> Path:
+    """Where everything lies that runs share."""
+    return root / "artifacts"
+
+
+def artifact_folder(root: Path, name: str) -> Path:
+    """One shared artefact."""
+    return artifacts_folder(root) / name
+
+
+def code_folder(root: Path) -> Path:
+    """Copies of the package, one a content."""
+    return root / "code"
+
+
+def study_folder(root: Path, study: str) -> Path:
+    """A study with its plan, runs and report."""
+    return root / "runs" / study
+
+
+def run_folder(root: Path, study: str, name: str) -> Path:
+    """A run of a study."""
+    return study_folder(root, study) / "runs" / name
+
+
+def glob_runs(root: Path, name: str = "*", file: str = "") -> Iterator[Path]:
+    """The folders of all studies' runs that match, or this file in each that has it; sorted."""
+    return iter(sorted(root.glob(f"runs/*/runs/{name}/{file}".rstrip("/"))))
+
+
+def find_artifacts_folder(job: Path) -> Path:
+    """ROOT/artifacts, from the folder of an artefact or of a run below the same root."""
+    parent = job.resolve().parent
+    return parent if parent.name == "artifacts" else artifacts_folder(parent.parents[2])

@@ -1,0 +1,84 @@
+"""Everything that one command asks for: questions, runs, and what they share. Nothing written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kvdistill.config.compose import Config
+from kvdistill.config.schema import read_group
+from kvdistill.plan.budget import unified_steps
+from kvdistill.plan.graph import Node, list_artifacts, make_run_node
+from kvdistill.plan.hub import Repo
+from kvdistill.plan.identity import recipe_identity, run_identity
+from kvdistill.plan.study_plan import Question
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of the plan, before anything is written."""
+
+    node: Node
+    config: Config
+    recipe: str
+    steps: int
+    """Unified optimiser steps; 0 where nothing is trained."""
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    """What its arm asks of SLURM beyond the cluster's settings."""
+
+    @property
+    def identity(self) -> str:
+        """The hash in the run's folder name."""
+        return self.node.name.rpartition("-")[2]
+
+
+@dataclass
+class Plan:
+    """Everything one command asks for."""
+
+    root: Path
+    study: str
+    runs: dict[str, PlannedRun] = field(default_factory=dict)
+    """By identity; two labels with the same science are one run."""
+    artifacts: dict[str, Node] = field(default_factory=dict)
+    """By name, each after what it needs."""
+    artifacts_by_recipe: dict[str, list[tuple[str, Node]]] = field(default_factory=dict)
+    """The artefacts that runs of a recipe read, with their roles."""
+    questions: dict[str, Question] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
+    """identity -> the overrides that its label leaves out, as they are the same for all."""
+    references: dict[str, str] = field(default_factory=dict)
+    """Teacher name -> identity of the run that evaluates it as it is."""
+    config: Config = field(default_factory=dict)
+    """The first run's config: where execution settings are read from."""
+    command: str = ""
+    """As it was typed, for whoever wants the same again; empty where nothing was."""
+    commits: dict[Repo, str] = field(default_factory=dict)
+    """What each branch of the hub named when the plan was made."""
+    unresolved: dict[str, str] = field(default_factory=dict)
+    """Hub repository at a branch -> why it has no commit yet; only in a plan that computes nothing.
+    """
+
+    def add(self, config: Config, resources: Mapping[str, Any] | None = None) -> PlannedRun:
+        """Takes a resolved, pinned config into the plan; one of the same identity stays."""
+        recipe = recipe_identity(config)
+        artifacts = self.artifacts_by_recipe.setdefault(recipe, [])
+        if not artifacts:  # else replicates, which read the same
+            artifacts += list_artifacts(config)
+            self.artifacts |= {item.name: item for _, item in artifacts}
+        steps = unified_steps(read_group("budget", config["budget"])) if config["trained"] else 0
+        node = make_run_node(config, artifacts)
+        run = PlannedRun(node, config, recipe, steps, resources or {})
+        return self.runs.setdefault(run.identity, run)
+
+    def add_references(self) -> None:
+        """Evaluates every teacher once, as it is, so that it stands beside the arms."""
+        run_by_recipe: dict[str, PlannedRun] = {}
+        for run in self.runs.values():
+            run_by_recipe.setdefault(run.recipe, run)  # replicates have the same teachers
+        for run in run_by_recipe.values():
+            for teacher in run.config["teachers"].values():
+                alone = {"arm": "teacher", "trained": False, "student": teacher, "teachers": {}}
+                config = {**run.config, **alone}
+                known = self.runs.get(run_identity(config))
+                self.references[teacher["name"]] = (known or self.add(config)).identity

@@ -1,0 +1,126 @@
+"""plan.json: what a study asks, with which runs, and where each run lies."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kvdistill import layout
+from kvdistill.errors import ArtifactError
+from kvdistill.files import read_json, write_json
+from kvdistill.records import SCHEMA_VERSION
+
+Arms = dict[str, dict[str, str]]
+"""Label -> seed (as text, since JSON's keys are) -> identity of the run."""
+
+
+@dataclass
+class Question:
+    """One question of a study."""
+
+    text: str
+    judging: dict[str, Any] = field(default_factory=dict)
+    """hypotheses, criteria, primary and figure, as the sweep's file has them."""
+    arms: Arms = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, node: Mapping[str, Any]) -> "Question":
+        """As plan.json has it: the text, what judges it, and the arms, side by side."""
+        judging = {key: value for key, value in node.items() if key not in ("question", "arms")}
+        return cls(node["question"], judging, node["arms"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The same way back."""
+        return {"question": self.text, **self.judging, "arms": self.arms}
+
+    def identities(self) -> list[str]:
+        """Every run that the question reads, once a label."""
+        return [i for seeds in self.arms.values() for i in dict.fromkeys(seeds.values())]
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """What plan.json holds of a run; the rest lies in its folder."""
+
+    folder: str
+    """Below the root: another study of the root may have finished the run first."""
+    arm: str
+    seed: int
+    recipe: str
+    """The identity without the seed."""
+    trained: bool
+    steps: int
+    """Unified optimiser steps; 0 where nothing is trained."""
+
+
+@dataclass
+class StudyPlan:
+    """A study's plan.json."""
+
+    study: str
+    commands: list[str] = field(default_factory=list)
+    """As they were typed, without repetition."""
+    questions: dict[str, Question] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
+    """Teacher name -> identity of the run that evaluates it as it is."""
+    runs: dict[str, RunEntry] = field(default_factory=dict)
+    """By identity."""
+
+    @classmethod
+    def read(cls, study: Path) -> "StudyPlan":
+        """Of a study's folder. Raises ArtifactError for a file that is missing or no plan."""
+        node = read_json(study / layout.PLAN)
+        try:
+            return cls(
+                study=node["study"],
+                commands=node.get("commands", []),
+                questions={name: Question.from_json(q) for name, q in node["questions"].items()},
+                references=node.get("references", {}),
+                runs={identity: RunEntry(**entry) for identity, entry in node["runs"].items()},
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"{study / layout.PLAN} is no plan: {type(error).__name__}: {error}. "
+                f"Delete it and repeat the commands of the study."
+            ) from error
+
+    def write(self, study: Path) -> None:
+        """In one step: a reader sees the old plan or the new."""
+        node = {
+            "schema_version": SCHEMA_VERSION,
+            "study": self.study,
+            "commands": self.commands,
+            "questions": {name: question.to_json() for name, question in self.questions.items()},
+            "references": self.references,
+            "runs": {identity: asdict(entry) for identity, entry in self.runs.items()},
+        }
+        write_json(study / layout.PLAN, node)
+
+    def labels(self) -> dict[str, str]:
+        """Identity -> how tables name the run: every label under which a question reads it.
+
+        Runs that stand in no question, such as references, have none.
+        """
+        return {i: ", ".join(names) for i, names in collect_labels(self.questions).items()}
+
+    def reference_names(self) -> dict[str, str]:
+        """Identity -> `reference NAME` of the teachers evaluated as they are."""
+        return {identity: f"reference {name}" for name, identity in self.references.items()}
+
+
+def collect_labels(questions: Mapping[str, Question]) -> dict[str, list[str]]:
+    """Identity -> its labels, in the questions' order and each once."""
+    labels: dict[str, list[str]] = {}
+    for _, label, identity in walk_arms(questions):
+        names = labels.setdefault(identity, [])
+        if label not in names:
+            names.append(label)
+    return labels
+
+
+def walk_arms(questions: Mapping[str, Question]) -> Iterator[tuple[str, str, str]]:
+    """(question, label, identity) of every run that a question reads."""
+    for name, question in questions.items():
+        for label, seeds in question.arms.items():
+            for identity in dict.fromkeys(seeds.values()):
+                yield name, label, identity
