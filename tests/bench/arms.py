@@ -13,7 +13,7 @@ from hydra import initialize_config_dir
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import compose
 from kvdistill.data.sources.nano import Nano
-from tests.kv.stores import built
+from tests.kv.stores import build_artifacts
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = "abcd"
@@ -39,7 +39,7 @@ class Arm:
         """Builds below `root` what is missing, and loads it."""
         from kvdistill.train.run import build_distiller, build_trainer
 
-        self.needs = built(root, config)
+        self.needs = build_artifacts(root, config)
         self.module, *_ = build_distiller(
             config, self.needs, build_node("adapter", config["adapter"])
         )

@@ -231,7 +231,7 @@ def ours_nine(setting: Setting) -> None:
     """Three fusions times three seeds of two teachers, whole: calibration and store included."""
     from kvdistill.train.run import train_student
     from tests.bench.arms import configured
-    from tests.kv.stores import built
+    from tests.kv.stores import build_artifacts
 
     tokens = f"budget.total_tokens={setting.steps * setting.batch_size * 64}"
     for fusion in ("fixed", "similarity", "learnable"):
@@ -240,7 +240,7 @@ def ours_nine(setting: Setting) -> None:
             config = configured(*given, f"fusion={fusion}", f"seed={seed}", teachers=2)
             folder = setting.folder / "nine" / "runs" / f"{fusion}-{seed}"
             folder.mkdir(parents=True)
-            train_student(config, built(setting.root, config), folder, lambda *_: None)
+            train_student(config, build_artifacts(setting.root, config), folder, lambda *_: None)
 
 
 CONTESTANTS: dict[str, Callable[[Setting], None]] = {

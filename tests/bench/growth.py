@@ -18,7 +18,7 @@ from hydra import initialize_config_dir
 from tests.bench import claims, kv_core
 from tests.bench.arms import CONF, configured
 from tests.bench.submitting import SWEEP
-from tests.kv.stores import built
+from tests.kv.stores import build_artifacts
 
 EXPONENT = 1.15
 BOUNDS = {
@@ -101,7 +101,7 @@ def items(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
     from kvdistill.models import load
 
     config = configured(f"root={root}", "tasks=nano7", "arm=sft")
-    needs = built(root, config, ("split", "model"))
+    needs = build_artifacts(root, config, ("split", "model"))
     node, folder = config["student"], needs["student"]
     student = load.load_model(node, "student", folder)
     tokenizer = load.load_tokenizer(node, "student", folder)

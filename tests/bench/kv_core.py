@@ -38,7 +38,7 @@ from kvdistill.train.module import Distiller
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.step import align_teacher_kv, sum_cross_entropy
 from kvdistill.types import KV, Batch, Layer, Links, TeacherInputs, Tokens
-from tests.compression.peak import Peak
+from tests.compression.peak import PeakMemory
 from tests.train.conftest import make_calibration, make_model
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -105,7 +105,7 @@ def step(rounds: int) -> dict[str, float]:
             turns, links = module._teachers[name].rotaries, batch.teachers[name].links
             for kept in read[name]:
                 through = links.map_to_rows(kept.row_of_token)
-                list(align_teacher_kv(kept, through, taught.reader.position, turns))
+                list(align_teacher_kv(kept, through, taught.pipeline.position, turns))
 
     times = medians([distilled, bare, built, applied], rounds)
     return {
@@ -129,12 +129,12 @@ def distiller(teachers: Mapping[str, dict[str, Any]] = TEACHERS) -> Distiller:
     for name, part in rooms.get_branches().items():
         own = STUDENT["kv_heads"] * STUDENT["head_dim"]
         shape = teachers[name]
-        part.calibrate(make_calibration(part.reader.layer_pairs, shape, own=own))
-        assert part.reader.layer_pairs[-1].high == shape["layers"] - 1
+        part.calibrate(make_calibration(part.pipeline.layer_pairs, shape, own=own))
+        assert part.pipeline.layer_pairs[-1].high == shape["layers"] - 1
         wanted = TeacherRequest(
             load_body=partial(make_model, shape, "llama" if name == "b" else "qwen2", seed=3),
-            layer_pairs=part.reader.layer_pairs,
-            compression=part.reader.compression,
+            layer_pairs=part.pipeline.layer_pairs,
+            compression=part.pipeline.compression,
             needs_rotary=False,
         )
         sources[name] = build_node("source", config["source"], request=wanted)
@@ -196,7 +196,7 @@ def memory() -> dict[str, float]:
     queries = torch.randn(1, 8, 4096, 128, generator=generator)
     mask = torch.ones(1, 4096, dtype=torch.bool)
     one = Layer(KV(keys, keys, mask), Tokens(mask.long(), mask, mask), queries, keys)
-    with Peak() as peak:
+    with PeakMemory() as peak:
         RKV(keep=64)([one])
     return {"r_kv_4096_mib": peak.most / 2**20}
 

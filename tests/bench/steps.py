@@ -20,7 +20,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.models.layer_pruning import Pruned
 from tests.bench.arms import Arm, configured, write_rows
 from tests.bench.contestants import CONTESTANTS
-from tests.kv.stores import built
+from tests.kv.stores import build_artifacts
 
 RATIOS = {
     "sft_over_trl_sft": ("ours_sft", "trl_sft"),
@@ -137,9 +137,9 @@ def setting(root: Path, name: str, size: Size, asked: Namespace) -> dict[str, An
 
 def store(root: Path, config: dict[str, Any]) -> dict[str, float]:
     """Calibrates and stores what the teacher makes of the texts; seconds a text of the store."""
-    built(root, config, ("split", "model", "calibration"))
+    build_artifacts(root, config, ("split", "model", "calibration"))
     began, used = time.perf_counter(), time.process_time()
-    folder = built(root, config)["kv.a"]
+    folder = build_artifacts(root, config)["kv.a"]
     wall, processor = time.perf_counter() - began, time.process_time() - used
     texts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["texts"]
     return {"wall_s": wall / texts, "cpu_s": processor / texts}
@@ -150,7 +150,7 @@ def lay_out(root: Path, size: Size) -> tuple[int, dict[str, Any]]:
     given = [*size.overrides, f"root={root}"]
     arm = Arm(root, configured(*given, "arm=sft"))
     config = configured(*given, *size.teacher, "arm=single_teacher", "source=store", teachers=1)
-    needs = built(root, config, ("split", "model"))
+    needs = build_artifacts(root, config, ("split", "model"))
     rows, width = list(arm.trainer.stream), config["budget"]["batch_size"]
     batches = [
         arm.collate([arm.texts[row] for row in rows[step * width : (step + 1) * width]])["batch"]

@@ -30,8 +30,8 @@ import torch
 
 from kvdistill.train.run import train_student
 from tests.bench.arms import Arm, configured, installed, write_rows
-from tests.compression.peak import Peak
-from tests.kv.stores import built
+from tests.compression.peak import PeakMemory
+from tests.kv.stores import build_artifacts
 
 BOUNDS = {
     "nano_step_ratio": 1.25,
@@ -90,7 +90,7 @@ def nano(root: Path, quick: bool) -> dict[str, float]:
     peaks = []
     for arm in (plain, kv):
         gc.collect()
-        with Peak() as peak:
+        with PeakMemory() as peak:
             arm.step(range(64))
         peaks.append(arm.held() + peak.most)
     return {
@@ -110,7 +110,7 @@ def sweep(root: Path, quick: bool) -> dict[str, float]:
 
     def seconds(*overrides: str) -> float:
         config = configured(*given, *overrides)
-        needs = built(root, config)
+        needs = build_artifacts(root, config)
         folder = Path(tempfile.mkdtemp(dir=root))
         start = time.process_time()
         train_student(config, needs, folder, lambda *_: None)

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class Peak(TorchDispatchMode):
+class PeakMemory(TorchDispatchMode):
     """The most bytes of tensors, made inside it, that were alive at once."""
 
     def __enter__(self):

@@ -13,7 +13,7 @@ from kvdistill.compression.r_kv import RKV, score_redundancy
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV, Layer, Tokens
 from tests.compression.layers import DIM, GROUP, HEADS, kept, layer
-from tests.compression.peak import Peak
+from tests.compression.peak import PeakMemory
 
 
 def softmax(values):
@@ -144,7 +144,7 @@ def test_4096_tokens_need_at_most_16_mib_beyond_the_inputs(dtype):
     queries = torch.randn(1, 8, 4096, 128, generator=generator).to(dtype)
     mask = torch.ones(1, 4096, dtype=torch.bool)
     one = Layer(KV(keys, keys, mask), Tokens(mask.long(), mask, mask), queries, keys)
-    with Peak() as peak:
+    with PeakMemory() as peak:
         RKV(keep=64)([one])
     assert 2**20 < peak.most <= 16 * 2**20  # the lower bound: the meter does measure
 

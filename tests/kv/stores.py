@@ -15,28 +15,30 @@ TINY = [
     "teachers.b.build.training.steps=1",
     "budget.seq_len=32",  # cuts some texts
 ]
-BUILT = ("split", "model", "calibration", "kv")
+KINDS = ("split", "model", "calibration", "kv")
 
 
-def built(root: Path, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> dict[str, Path]:
+def build_artifacts(
+    root: Path, config: dict[str, Any], kinds: Sequence[str] = KINDS
+) -> dict[str, Path]:
     """Role -> folder of what the run needs, built below root/artifacts if it is missing."""
     from kvdistill.files import is_complete
     from kvdistill.plan.frozen_recipe import write_recipe
     from kvdistill.plan.graph import list_artifacts
 
-    found = {}
+    folders = {}
     for role, node in list_artifacts(config):
         if node.kind not in kinds:
             continue
-        folder = found[role] = root / "artifacts" / node.name
+        folder = folders[role] = root / "artifacts" / node.name
         folder.mkdir(parents=True, exist_ok=True)
         if not is_complete(folder):
             write_recipe(node, folder)
-            work(folder)
-    return found
+            run_job(folder)
+    return folders
 
 
-def work(folder: Path) -> None:
+def run_job(folder: Path) -> None:
     """A single process's job, whose errors are raised."""
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     # As jobs/preload.py does: saving a model would import it in a deeper place, where Python
@@ -50,7 +52,7 @@ def work(folder: Path) -> None:
     job.build_folder(folder, Ranks(), StatusWriter(folder))
 
 
-class Made:
+class Artifacts:
     """Artefacts below one root, built where they are missing."""
 
     def __init__(self, root: Path) -> None:
@@ -62,9 +64,9 @@ class Made:
 
         return compose([*TINY, *overrides])
 
-    def folders(self, config: dict[str, Any], kinds: Sequence[str] = BUILT) -> dict[str, Path]:
+    def folders(self, config: dict[str, Any], kinds: Sequence[str] = KINDS) -> dict[str, Path]:
         """Role -> folder of what the run needs, built if it is missing."""
-        return built(self.root, config, kinds)
+        return build_artifacts(self.root, config, kinds)
 
     def batches(
         self, config: dict[str, Any], part: str, rows: Sequence[Sequence[int]]
@@ -74,7 +76,7 @@ class Made:
         from kvdistill.train.objective import KVObjective
 
         needs = self.folders(config)
-        alignment = KVObjective(config).first_branch.reader.alignment
+        alignment = KVObjective(config).first_branch.pipeline.alignment
         texts, collate = inputs.read_texts(config, needs, part, alignment)
         return [collate([texts[row] for row in some]) for some in rows]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.kv.stores import Made, work
+from tests.kv.stores import Artifacts, run_job
 
 pytestmark = [pytest.mark.usefixtures("hydra"), pytest.mark.filterwarnings("ignore::UserWarning")]
 ROWS = [0, 5, 9, 20, 14, 2, 11]
@@ -18,11 +18,11 @@ CONTROL = ["source=shuffled", "source@source.of=store"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return Made(tmp_path_factory.mktemp("made"))
+def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    return Artifacts(tmp_path_factory.mktemp("made"))
 
 
-def terms(made: Made, overrides: list[str], part: str = "train_student"):
+def terms(made: Artifacts, overrides: list[str], part: str = "train_student"):
     """The KV terms of one batch of two teachers with different tokenizers."""
     config = made.config(*overrides)
     (batch,) = made.batches(config, part, [ROWS])
@@ -84,23 +84,23 @@ def bound(module, batch, monkeypatch):
     from kvdistill.kv.shards import QuantisedRows
 
     wide = copy.deepcopy(module.rooms)
-    for taught in wide.parts().values():
+    for taught in wide.get_branches().values():
         taught.projection.keys.abs_()
         taught.projection.values.abs_()
-        for name, buffer in taught.constants.named_buffers():
+        for name, buffer in taught.stats.named_buffers():
             if name.startswith("teacher"):
                 buffer.zero_()
-    real = list(module.pairs(batch))
+    real = list(module.iterate_targets(batch))
     module.rooms, rooms = wide, module.rooms
     with monkeypatch.context() as patch:
         patch.setattr(QuantisedRows, "numbers", QuantisedRows.bound_error)
-        errors = {layer: error for layer, _, error in module.pairs(batch)}
+        errors = {layer: error for layer, _, error in module.iterate_targets(batch)}
     module.rooms = rooms
     total = []
     for layer, own, target in real:
         mask = target.mask[:, None, :, None]
         for part in ("keys", "values"):
-            scale = rooms.spread(layer, part)
+            scale = rooms.average_target_std(layer, part)
             x, y, e = (getattr(kv, part) for kv in (own, target, errors[layer]))
             r, e = (((x - y) / scale).abs(), e / scale)
             each = ((2 * r * e + e * e) * mask).sum(dim=(1, 2, 3))
@@ -266,7 +266,7 @@ def test_a_killed_build_continues_to_the_same_files(unbuilt, monkeypatch, instan
     from kvdistill.kv import shards
 
     whole, killed = unbuilt("kv-whole"), unbuilt("kv-killed")
-    work(whole)
+    run_job(whole)
     assert len(list(whole.glob("shard-*"))) > 4
     count = 0
 
@@ -288,11 +288,11 @@ def test_a_killed_build_continues_to_the_same_files(unbuilt, monkeypatch, instan
         else:
             patch.setattr(shards.QuantisedRows, "save", dying(shards.QuantisedRows.save, "before"))
         with pytest.raises(KeyboardInterrupt):
-            work(killed)
+            run_job(killed)
     assert not (killed / "manifest.json").exists()
     stamps = {path.name: path.stat().st_mtime_ns for path in killed.glob("shard-0000[01]*")}
     assert len(stamps) == 2
-    work(killed)
+    run_job(killed)
     assert contents(killed) == contents(whole)
     assert {n: (killed / n).stat().st_mtime_ns for n in stamps} == stamps  # not made again
     assert not (killed / "shards.json").exists()
@@ -302,15 +302,15 @@ def test_a_shard_spoilt_while_the_build_lay_idle_is_made_again(unbuilt, monkeypa
     from kvdistill.train import build_store
 
     whole, killed = unbuilt("kv-whole"), unbuilt("kv-killed")
-    work(whole)
+    run_job(whole)
     with monkeypatch.context() as patch:
         patch.setattr(
             build_store, "write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
-            work(killed)
+            run_job(killed)
     (killed / "shard-00001.safetensors").write_bytes(b"spoilt")
-    work(killed)
+    run_job(killed)
     assert contents(killed) == contents(whole)
 
 
@@ -320,14 +320,14 @@ def test_too_little_disk_is_refused_before_anything_is_written(unbuilt, monkeypa
 
     usage = namedtuple("usage", "total used free")
     whole, folder = unbuilt("kv-whole"), unbuilt("kv-full")
-    work(whole)
+    run_job(whole)
     rows = sum(path.stat().st_size for path in whole.glob("shard-*"))
     with monkeypatch.context() as patch:
         patch.setattr(build_store.shutil, "disk_usage", lambda _: usage(0, 0, 100_000))
         with pytest.raises(
             UserError, match=r"kv-full needs \d\.\d\d MB more, for [\d,]+ kept tokens .* 0.10 MB"
         ) as refused:
-            work(folder)
+            run_job(folder)
     assert not list(folder.glob("*shard*"))
     told = float(str(refused.value).split(" needs ")[1].split(" MB")[0]) * 1e6
     assert told == pytest.approx(rows, rel=0.05)  # headers, means

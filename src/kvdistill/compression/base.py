@@ -1,8 +1,8 @@
-"""Which of a teacher's own tokens stay, decided for each student layer.
+"""Which of a teacher's own tokens are kept, decided for each student layer.
 
-A press is one small module: it scores the tokens of one teacher layer, and the base keeps the
-best. The result is a mask; nothing is gathered, so the student is compared wherever its own
-token still has a kept teacher token under it.
+A compression (kvpress calls it a press) is one small module: it scores the tokens of one teacher
+layer, and the base keeps the best. The result is a mask; nothing is gathered, so the student is
+compared wherever its own token still has a kept teacher token under it.
 """
 
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kvdistill.errors import ConfigError
@@ -25,10 +25,10 @@ class Compression(ABC):
     needs_attention: ClassVar[bool] = False
     """Whether `score` reads rotated queries and keys, so that capture must hook them."""
     layer_independent: ClassVar[bool] = False
-    """Whether `score` is the same for every layer of a teacher: then one decision serves all."""
+    """Whether `score` is the same for every layer of a teacher: then one mask serves all."""
 
     keep: float | int = 1.0
-    """A ratio in (0, 1] of a sample's real tokens (float), or a number of tokens (int)."""
+    """A ratio in (0, 1] of a text's real tokens (float), or a number of tokens (int)."""
 
     def __post_init__(self) -> None:
         ratio = isinstance(self.keep, float)
@@ -40,32 +40,27 @@ class Compression(ABC):
 
     @abstractmethod
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
-        """The higher, the longer it is kept. Values under the mask are ignored."""
+        """How much each token of a layer is worth keeping. Values under the mask are ignored."""
 
-    def count_kept(self, mask: Bool[Tensor, "batch seq"]) -> Tensor:
-        """Tokens to keep of each sample, at least one: shape (batch,)."""
+    def compute_budget(self, mask: Bool[Tensor, "batch seq"]) -> Int[Tensor, " batch"]:
+        """Tokens to keep of each text: at least one, but never more than it has."""
         real = mask.sum(dim=1)
-        wanted = (
+        count = (
             (real * self.keep).round() if isinstance(self.keep, float)
             else torch.full_like(real, self.keep)
         )  # fmt: skip
-        return wanted.long().clamp(min=1).minimum(real)
-
-    def __call__(self, layers: Sequence[Layer]) -> Bool[Tensor, "batch seq"]:
-        """The kept tokens for a student layer that reads these (one or two) source layers."""
-        return self.keep_best(
-            [self.score_in_float32(layer) for layer in layers], layers[0].tokens.mask
-        )
+        return count.long().clamp(min=1).minimum(real)
 
     def score_in_float32(self, layer: Layer) -> Float[Tensor, "batch seq"]:
-        """The score in float32, also under autocast: in half precision keys look all alike."""
+        """`score`, in float32 also under autocast."""
+        # bfloat16 has 8 bits: cosines and softmax weights of long texts would tie by the dozen.
         with torch.autocast(layer.tokens.mask.device.type, enabled=False):
             return self.score(layer).float()
 
     def keep_best(
         self, scores: Sequence[Float[Tensor, "batch seq"]], mask: Bool[Tensor, "batch seq"]
     ) -> Bool[Tensor, "batch seq"]:
-        """The kept tokens by the mean of the source layers' scores."""
+        """The tokens to keep, by the mean of the scores of a pair's one or two teacher layers."""
         score = torch.stack(list(scores)).mean(dim=0)
         score = score.masked_fill(~mask, -torch.inf)
         # A stable sort gives ties to the earlier token, whatever the padding.
@@ -73,4 +68,4 @@ class Compression(ABC):
         rank = torch.empty_like(order).scatter_(
             1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
         )
-        return mask & (rank < self.count_kept(mask)[:, None])
+        return mask & (rank < self.compute_budget(mask)[:, None])
