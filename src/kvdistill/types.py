@@ -1,4 +1,4 @@
-"""The values that pass between rooms.
+"""The values that pass between the stages of a step.
 
 Axes, here and in every annotation:
     batch, heads (KV heads), dim (head dim), seq (tokens of whichever model the value belongs to);
@@ -24,17 +24,19 @@ class Tokens:
     mask: Bool[Tensor, "batch seq"]
     """True on real tokens."""
     answer: Bool[Tensor, "batch seq"]
-    """True on the tokens of the answer: what cross-entropy is counted on."""
+    """True on the tokens of the answer, over which cross-entropy is computed."""
 
     @property
     def label_mask(self) -> Bool[Tensor, "batch seq"]:
         """True on the answer tokens that have a token before them."""
-        found = self.answer & self.mask
-        return found & (torch.arange(found.shape[1], device=found.device) > 0)
+        answer = self.answer & self.mask
+        # A text may be all answer: nothing predicts its first token.
+        return answer & (torch.arange(answer.shape[1], device=answer.device) > 0)
 
     @property
     def logit_mask(self) -> Bool[Tensor, "batch seq"]:
-        """True on the tokens before those: from their scores the answer is predicted."""
+        """True one token before `label_mask`: the logits there predict the labels."""
+        # Nothing wraps around to the last column: the first one is never a label.
         return self.label_mask.roll(-1, dims=1)
 
 
@@ -49,7 +51,7 @@ class KV:
 
 @dataclass(frozen=True)
 class Layer:
-    """One captured layer: K and V and, where a room asked for them, rotated queries and keys."""
+    """One captured layer: K and V and, where compression reads attention, rotated Q and K."""
 
     kv: KV
     tokens: Tokens
@@ -59,25 +61,25 @@ class Layer:
 
 @dataclass(frozen=True)
 class Links:
-    """Sparse rows of a batch: for each student token, the weighted teacher tokens under it.
+    """Alignment of a batch, sparse: for each student token, the weighted teacher tokens under it.
 
-    Rows are stored one after the other (student tokens of sample 0, then of sample 1, ...), so
-    that one `embedding_bag` applies them without a dense student_seq x teacher_seq matrix.
+    Laid out as `embedding_bag` takes it: one bag a student token (those of sample 0, then of
+    sample 1, ...), so that no dense student_seq x teacher_seq matrix is ever made.
     """
 
     teacher_rows: Int[Tensor, " links"]
     """Row that is read, ascending within a student token's links. As collated, the flat position
     `sample * teacher_seq + token`."""
     weight: Float[Tensor, " links"]
-    """Positive; the weights of a row sum to 1, and a row without links is masked."""
+    """Positive; the weights of a student token sum to 1, and one without links is masked."""
     offsets: Int[Tensor, " rows"]
-    """Where each row starts in `teacher`; rows = batch * student_seq."""
+    """Where each student token starts in `teacher_rows`; rows = batch * student_seq."""
     student_seq: int
     teacher_seq: int
 
     @property
     def link_counts(self) -> Int[Tensor, " rows"]:
-        """Number of links of each row."""
+        """Number of links of each student token."""
         return torch.diff(self.offsets, append=self.offsets.new_tensor([len(self.teacher_rows)]))
 
     @property
@@ -88,29 +90,33 @@ class Links:
     def map_to_rows(self, rows: Int[Tensor, "batch teacher_seq"]) -> "Links":
         """The links to the rows that stand for the teacher's tokens; -1 drops a token.
 
-        What is left of each student token's links is renormalised.
+        The weights that a student token has left are renormalised to sum to 1.
         """
-        found = rows.reshape(-1)[self.teacher_rows]
-        stays = found >= 0
-        if bool(stays.all()):
-            return replace(self, teacher=found)
-        own = torch.repeat_interleave(self.link_counts)[stays]
-        weight = self.weight[stays]
-        total = weight.new_zeros(len(self.offsets)).index_add_(0, own, weight)
-        counts = torch.bincount(own, minlength=len(self.offsets))
+        teacher_rows = rows.reshape(-1)[self.teacher_rows]
+        kept = teacher_rows >= 0
+        if bool(kept.all()):
+            return replace(self, teacher_rows=teacher_rows)
+        student_row = torch.repeat_interleave(self.link_counts)[kept]
+        weight = self.weight[kept]
+        total = weight.new_zeros(len(self.offsets)).index_add_(0, student_row, weight)
+        counts = torch.bincount(student_row, minlength=len(self.offsets))
         return replace(
             self,
-            teacher=found[stays],
-            weight=weight / total[own],
+            teacher_rows=teacher_rows[kept],
+            # Divided link by link: a student token that lost all its links has a total of 0, but
+            # no link that reads it.
+            weight=weight / total[student_row],
             offsets=counts.cumsum(0) - counts,
         )
 
     def select_tokens(
         self, tokens: Int[Tensor, "batch some"], real: Bool[Tensor, "batch some"]
     ) -> "Links":
-        """The links of these student tokens, ascending; all others must have none.
+        """The links of these student tokens alone.
 
-        Where `real` is False there is no token: a row without links.
+        `tokens` ascend within a sample and must hold every token that has links: only the offsets
+        are rebuilt, the links stay as they lie. Where `real` is False `tokens` holds padding,
+        which has no link.
         """
         batch, some = tokens.shape
         first = torch.arange(batch, device=tokens.device)[:, None] * self.student_seq
@@ -119,14 +125,15 @@ class Links:
 
     def apply(self, x: Float[Tensor, "rows width"]) -> Float[Tensor, "batch student_seq width"]:
         """Weighted sum of the rows under each student token; zero where there is none."""
-        found = F.embedding_bag(
+        sums = F.embedding_bag(
             self.teacher_rows,
             x,
             self.offsets,
             mode="sum",
+            # embedding_bag wants weights in the precision of the rows.
             per_sample_weights=self.weight.to(x.dtype),
         )
-        return found.view(-1, self.student_seq, x.shape[1])
+        return sums.view(-1, self.student_seq, x.shape[1])
 
 
 @dataclass(frozen=True)
@@ -144,13 +151,13 @@ class Batch:
     student: Tokens
     teachers: dict[str, TeacherInputs]
     ids: list[str]
-    """Row ids, in order; named when something goes wrong and used to prove equal batches."""
+    """Row ids, in order; named in errors, and compared to prove that two batches are equal."""
     tasks: list[str]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
-        """The same batch on a device, as tensors move."""
-        found: Batch = move_to_device(self, device, non_blocking)
-        return found
+        """The same batch on a device, as `Tensor.to` moves it."""
+        batch: Batch = move_to_device(self, device, non_blocking)
+        return batch
 
 
 def move_to_device(value: Any, device: torch.device | str, non_blocking: bool = False) -> Any:

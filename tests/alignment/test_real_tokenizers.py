@@ -27,7 +27,7 @@ ROWS = {
     "cmmlu": ("*/dev.jsonl", "{Question}" + CHOICES, "{Answer}"),
     "ceval": ("*/dev.jsonl", "{question}" + CHOICES, "{explanation}{answer}"),
 }
-ODD = [
+UNUSUAL_TEXTS = [
     "",
     " ",
     "\n\n\t",
@@ -64,8 +64,8 @@ def rows(task):
     files = sorted((folder("KVDISTILL_BENCHMARKS") / task).glob(pattern))
     assert files
     lines = [line for file in files for line in file.read_text("utf-8").splitlines()][:1000]
-    found = [json.loads(line) for line in lines]
-    parts = [(prompt.format(**row), answer.format(**row)) for row in found]
+    records = [json.loads(line) for line in lines]
+    parts = [(prompt.format(**row), answer.format(**row)) for row in records]
     return [
         Text(id=str(i), task=task, style="raw", prompt=first, answer=second)
         for i, (first, second) in enumerate(parts)
@@ -109,7 +109,7 @@ def test_arithmetic_leaks_the_future_under_soft_and_not_otherwise(readers):
     assert causal.digits.coverage == pytest.approx(1 - soft.digits.leak, abs=0.05)
 
 
-@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("odd", UNUSUAL_TEXTS)
 def test_odd_texts_are_covered(readers, odd):
     text = Text(id="odd", task="odd", style="raw", prompt="Q: " + odd, answer=odd + " A")
     ours, theirs = (reader([text])[0] for reader in readers)

@@ -19,16 +19,16 @@ def counts(alignment):
 
 
 def test_split_digits_leak_under_soft():
-    found = counts(Soft())
-    assert found.all == AlignmentCounts(tokens=5, matched=5, leaking=2)
-    assert found.digits == AlignmentCounts(tokens=3, matched=3, leaking=2)
-    assert found.digits.leak == 2 / 3
+    report = counts(Soft())
+    assert report.all == AlignmentCounts(tokens=5, matched=5, leaking=2)
+    assert report.digits == AlignmentCounts(tokens=3, matched=3, leaking=2)
+    assert report.digits.leak == 2 / 3
 
 
 def test_soft_causal_trades_the_leak_for_coverage():
-    found = counts(SoftCausal())
-    assert found.all == AlignmentCounts(tokens=5, matched=3, leaking=0)
-    assert found.digits.coverage == 1 / 3
+    report = counts(SoftCausal())
+    assert report.all == AlignmentCounts(tokens=5, matched=3, leaking=0)
+    assert report.digits.coverage == 1 / 3
 
 
 def test_rates_are_shares_of_the_tokens_digits_apart() -> None:
@@ -48,9 +48,9 @@ def test_reports_of_texts_add_up():
 
 def test_a_text_without_digits_has_no_digit_coverage():
     student = spans("a")
-    found = measure_alignment(student, student, Soft()(student, student), b"a")
-    assert found.digits.coverage is None
-    assert found.all.coverage == 1.0
+    report = measure_alignment(student, student, Soft()(student, student), b"a")
+    assert report.digits.coverage is None
+    assert report.all.coverage == 1.0
     assert AlignmentReport().all.leak is None
 
 

@@ -41,7 +41,7 @@ def test_a_press_that_says_so_scores_every_layer_alike(press):
         kv=KV(-one.kv.keys, *[one.kv.values, one.kv.mask]),
     )
     same = torch.equal(press(keep=5).score(one), press(keep=5).score(other))
-    assert same == press.alike
+    assert same == press.layer_independent
 
 
 def with_ids(*ids):

@@ -61,8 +61,8 @@ def test_the_formula_written_out_in_loops_agrees(n, balance, answer_from, spread
         one.tokens.answer[0, :n].tolist(),
         balance,
     )
-    found = Kava(balance=balance).score(one)[0, :n]
-    torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-4)
+    score = Kava(balance=balance).score(one)[0, :n]
+    torch.testing.assert_close(score, expected, atol=2e-6, rtol=1e-4)
 
 
 def text(keys, queries, answer):

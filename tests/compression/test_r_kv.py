@@ -12,7 +12,7 @@ from kvdistill.compression import heads
 from kvdistill.compression.r_kv import RKV, score_redundancy
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV, Layer, Tokens
-from tests.compression.layers import DIM, GROUP, HEADS, kept, layer
+from tests.compression.layers import DIM, GROUP, HEADS, kept, kept_mask, layer
 from tests.compression.peak import PeakMemory
 
 
@@ -66,7 +66,7 @@ def literal(queries, keys, balance, window, kernel, threshold):
 def test_the_code_written_out_in_loops_agrees(n, balance, window, kernel, threshold, spread):
     one = layer([n], n + 3, spread=spread)
     press = RKV(balance=balance, window=window, kernel=kernel, threshold=threshold)
-    found = press.score(one)[0]
+    score = press.score(one)[0]
     expected = literal(
         one.rotated_queries[0, :, :n],
         one.rotated_keys[0, :, :n],
@@ -75,8 +75,8 @@ def test_the_code_written_out_in_loops_agrees(n, balance, window, kernel, thresh
         kernel,
         threshold,
     )
-    torch.testing.assert_close(found[: n - window], expected, atol=2e-6, rtol=1e-4)
-    assert (found[n - window : n] > 1).all()
+    torch.testing.assert_close(score[: n - window], expected, atol=2e-6, rtol=1e-4)
+    assert (score[n - window : n] > 1).all()
 
 
 def text(keys, queries=None):
@@ -123,7 +123,7 @@ def test_the_window_always_stays_and_a_small_budget_keeps_its_end():
 
 @pytest.mark.parametrize("pad", [0.0, 7.0, float("nan")])
 def test_padding_never_wins_a_slot(pad):
-    mask = RKV(keep=0.3)([layer([30, 9, 4], 60, pad=pad)])
+    mask = kept_mask(RKV(keep=0.3), layer([30, 9, 4], 60, pad=pad))
     assert mask.sum(dim=1).tolist() == [9, 3, 1]
     assert not mask[0, 30:].any()
 
@@ -145,7 +145,7 @@ def test_4096_tokens_need_at_most_16_mib_beyond_the_inputs(dtype):
     mask = torch.ones(1, 4096, dtype=torch.bool)
     one = Layer(KV(keys, keys, mask), Tokens(mask.long(), mask, mask), queries, keys)
     with PeakMemory() as peak:
-        RKV(keep=64)([one])
+        kept_mask(RKV(keep=64), one)
     assert 2**20 < peak.most <= 16 * 2**20  # the lower bound: the meter does measure
 
 

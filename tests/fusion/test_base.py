@@ -117,8 +117,8 @@ def test_what_lies_under_a_mask_changes_neither_value_nor_gradient(kind, build, 
         shown, seen = filled(own), [filled(target) for target in targets]
         fused, weights = fusion(shown, seen, 2, 0.5)
         total = fused.keys.square().sum() + fused.values.square().sum()
-        wanted = [p for kv in seen for p in (kv.keys, kv.values)] + list(fusion.parameters())
-        slopes = torch.autograd.grad(total, wanted, allow_unused=True)
+        inputs = [p for kv in seen for p in (kv.keys, kv.values)] + list(fusion.parameters())
+        slopes = torch.autograd.grad(total, inputs, allow_unused=True)
         return [total.detach(), weights.detach(), *(g for g in slopes if g is not None)]
 
     for clean, poisoned in zip(run(0.0), run(torch.nan), strict=True):
@@ -173,7 +173,7 @@ def test_weights_are_single_precision_whatever_the_logits_are():
 
 def test_a_nan_logit_is_not_taken_for_a_teacher_shut_out(build, scene):
     class Broken(Fixed):
-        def logits(self, own, targets, layer, progress):
+        def compute_logits(self, own, targets, layer, progress):
             return super().compute_logits(own, targets, layer, progress) * torch.nan
 
     own, targets = scene(cover=1)

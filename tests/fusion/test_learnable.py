@@ -92,9 +92,9 @@ def test_the_penalty_is_the_weighted_imbalance(build, scene):
     fusion = build(Learnable, **FIELDS | {"balance_weight": 0.3})
     fused, weights = fusion(own, targets, 0, 0.0)
     torch.testing.assert_close(
-        fusion.penalty(weights, 0.0), 0.3 * compute_imbalance(weights, fused.mask)
+        fusion.compute_penalty(weights, 0.0), 0.3 * compute_imbalance(weights, fused.mask)
     )
-    assert build(Learnable, **FIELDS).penalty(weights, 0.0).tolist() == [0, 0]
+    assert build(Learnable, **FIELDS).compute_penalty(weights, 0.0).tolist() == [0, 0]
 
 
 def test_a_step_down_the_penalty_evens_out_the_teachers(build, scene):
@@ -104,7 +104,7 @@ def test_a_step_down_the_penalty_evens_out_the_teachers(build, scene):
     with torch.no_grad():
         bias.copy_(torch.tensor([1.0, 0.0]))
     _, weights = fusion(own, targets, 0, 0.0)
-    (slope,) = torch.autograd.grad(fusion.penalty(weights, 0.0).sum(), bias)
+    (slope,) = torch.autograd.grad(fusion.compute_penalty(weights, 0.0).sum(), bias)
     assert slope[0] > 0 > slope[1]
 
 

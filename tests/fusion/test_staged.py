@@ -40,7 +40,8 @@ def test_the_stage_follows_from_the_share_of_the_steps(build, scene, progress, n
     torch.testing.assert_close(weights, alone_weights)
     torch.testing.assert_close(fused.keys, alone.keys)
     assert torch.equal(
-        fusion.penalty(weights, progress), fusion.stages[name].penalty(weights, progress)
+        fusion.compute_penalty(weights, progress),
+        fusion.stages[name].compute_penalty(weights, progress),
     )
 
 
@@ -50,7 +51,7 @@ def test_the_stage_follows_from_the_share_of_the_steps(build, scene, progress, n
 @pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
 def test_a_stage_of_no_share_never_runs(build, shares, name, progress):
     fusion = build(Staged, stages=STAGES, shares=dict(zip(STAGES, shares, strict=True)))
-    assert fusion.stage(progress) is fusion.stages[name]
+    assert fusion.find_stage(progress) is fusion.stages[name]
 
 
 def test_every_weight_has_a_gradient_in_every_stage_for_ddp(build, scene):

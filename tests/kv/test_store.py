@@ -18,56 +18,56 @@ CONTROL = ["source=shuffled", "source@source.of=store"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
-    return Artifacts(tmp_path_factory.mktemp("made"))
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    return Artifacts(tmp_path_factory.mktemp("artifacts"))
 
 
-def terms(made: Artifacts, overrides: list[str], part: str = "train_student"):
+def terms(artifacts: Artifacts, overrides: list[str], part: str = "train_student"):
     """The KV terms of one batch of two teachers with different tokenizers."""
-    config = made.config(*overrides)
-    (batch,) = made.batches(config, part, [ROWS])
-    return made.distiller(config)(batch)[1]
+    config = artifacts.config(*overrides)
+    (batch,) = artifacts.batches(config, part, [ROWS])
+    return artifacts.distiller(config)(batch)[1]
 
 
 @pytest.mark.parametrize("press", PRESSES)
 @pytest.mark.parametrize("part", ["train_student", "val"])
-def test_in_float32_a_stored_batch_has_the_loss_of_the_live_teacher(made, press, part):
-    live = terms(made, [press], part)
-    stored = terms(made, [press, "source=store", "source.stored.dtype=float32"], part)
+def test_in_float32_a_stored_batch_has_the_loss_of_the_live_teacher(artifacts, press, part):
+    live = terms(artifacts, [press], part)
+    stored = terms(artifacts, [press, "source=store", "source.stored.dtype=float32"], part)
     # The teacher read other texts beside each: matrix products round otherwise.
     torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
     torch.testing.assert_close(stored.keys, live.keys, rtol=2e-6, atol=0)
     torch.testing.assert_close(stored.weights, live.weights, rtol=1e-6, atol=0)
 
 
-def test_keys_are_stored_unrotated_and_turned_at_their_own_tokens(made):
+def test_keys_are_stored_unrotated_and_turned_at_their_own_tokens(artifacts):
     both = ["compression=keep_last", "position=post_rope"]
-    live = terms(made, both)
-    stored = terms(made, [*both, "source=store", "source.stored.dtype=float32"])
+    live = terms(artifacts, both)
+    stored = terms(artifacts, [*both, "source=store", "source.stored.dtype=float32"])
     torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
-    assert not torch.allclose(live.keys, terms(made, both[:1]).keys, rtol=0.01)
+    assert not torch.allclose(live.keys, terms(artifacts, both[:1]).keys, rtol=0.01)
 
 
-def test_the_shuffled_control_over_a_store_is_that_over_the_live_teacher(made):
+def test_the_shuffled_control_over_a_store_is_that_over_the_live_teacher(artifacts):
     for press in PRESSES:
-        live = terms(made, [press, "source=shuffled"])
-        stored = terms(made, [press, *CONTROL, "source.of.stored.dtype=float32"])
+        live = terms(artifacts, [press, "source=shuffled"])
+        stored = terms(artifacts, [press, *CONTROL, "source.of.stored.dtype=float32"])
         torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
-        assert not torch.allclose(live.kv, terms(made, [press]).kv, rtol=0.01)
+        assert not torch.allclose(live.kv, terms(artifacts, [press]).kv, rtol=0.01)
 
 
 @pytest.mark.parametrize("press", PRESSES)
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
 @pytest.mark.parametrize("control", [False, True])
 def test_in_fewer_bits_the_loss_moves_by_no_more_than_their_rounding(
-    made, press, dtype, control, monkeypatch
+    artifacts, press, dtype, control, monkeypatch
 ):
     source = CONTROL if control else ["source=store"]
     path = "source.of.stored.dtype" if control else "source.stored.dtype"
-    live = terms(made, [press, *(["source=shuffled"] if control else [])])
-    config = made.config(press, *source, f"{path}={dtype}")
-    (batch,) = made.batches(config, "train_student", [ROWS])
-    module = made.distiller(config)
+    live = terms(artifacts, [press, *(["source=shuffled"] if control else [])])
+    config = artifacts.config(press, *source, f"{path}={dtype}")
+    (batch,) = artifacts.batches(config, "train_student", [ROWS])
+    module = artifacts.distiller(config)
     stored = module(batch)[1]
     limit = bound(module, batch, monkeypatch)
     off = (stored.kv - live.kv).abs()
@@ -93,7 +93,7 @@ def bound(module, batch, monkeypatch):
     real = list(module.iterate_targets(batch))
     module.rooms, rooms = wide, module.rooms
     with monkeypatch.context() as patch:
-        patch.setattr(QuantisedRows, "numbers", QuantisedRows.bound_error)
+        patch.setattr(QuantisedRows, "dequantise", QuantisedRows.bound_error)
         errors = {layer: error for layer, _, error in module.iterate_targets(batch)}
     module.rooms = rooms
     total = []
@@ -125,64 +125,64 @@ def test_a_number_is_off_by_no_more_than_its_stated_error_beside_a_huge_constant
     assert off[:, 4:].max() < 0.05 < raw[:, 4:].max()
 
 
-def test_the_teacher_is_never_loaded_where_a_store_is_read(made, monkeypatch):
+def test_the_teacher_is_never_loaded_where_a_store_is_read(artifacts, monkeypatch):
     from kvdistill.models import load
 
-    config = made.config("source=store")
-    (batch,) = made.batches(config, "val", [ROWS])
+    config = artifacts.config("source=store")
+    (batch,) = artifacts.batches(config, "val", [ROWS])
 
     def no_body(*_, **__):
         raise AssertionError("a teacher's body is loaded")
 
     monkeypatch.setattr(load, "load_body", no_body)
-    assert made.distiller(config)(batch)[1].kv.isfinite()
+    assert artifacts.distiller(config)(batch)[1].kv.isfinite()
     with pytest.raises(AssertionError, match="body is loaded"):
-        made.distiller(made.config())
+        artifacts.distiller(artifacts.config())
 
 
-def opened(made, folder=None, **changes):
-    """Teacher a's store as a run opens it, after some change of what the run wants."""
+def open_store(artifacts, folder=None, **changes):
+    """(teacher a's store as a run opens it, after some change of its request, request, config)."""
     from kvdistill.geometry import Geometry
     from kvdistill.kv.store import Store
     from kvdistill.train import inputs
     from kvdistill.train.objective import TeacherPipeline
 
-    config = made.config("source=store")
+    config = artifacts.config("source=store")
     reader = TeacherPipeline.from_config(config, Geometry.from_node(config["teachers"]["a"]))
-    wanted = inputs.make_teacher_request(config, "a", made.folders(config), reader)
-    wanted = dataclasses.replace(wanted, store=folder or wanted.store_folder, **changes)
+    request = inputs.make_teacher_request(config, "a", artifacts.folders(config), reader)
+    request = dataclasses.replace(request, store_folder=folder or request.store_folder, **changes)
     from kvdistill.config.build import build_node
 
     stored = build_node("source.stored", config["source"]["stored"])
-    return Store(wanted, stored=stored), wanted, config
+    return Store(request, stored=stored), request, config
 
 
 @pytest.mark.parametrize(
     "what", ["weights", "tokenizer", "texts", "layers", "compression", "dtype", "code version"]
 )
-def test_a_store_of_anything_else_is_refused_by_name(made, what):
+def test_a_store_of_anything_else_is_refused_by_name(artifacts, what):
     from kvdistill.errors import ArtifactError
 
-    _, wanted, _ = opened(made)
+    _, request, _ = open_store(artifacts)
     with pytest.raises(ArtifactError, match=rf"kv-\w+ holds K and V of another {what} \("):
-        opened(made, prints={**wanted.fingerprints, what: "other"})
+        open_store(artifacts, fingerprints={**request.fingerprints, what: "other"})
 
 
-def test_a_fingerprint_names_what_was_changed(made):
+def test_a_fingerprint_names_what_was_changed(artifacts):
     from kvdistill.geometry import Geometry
     from kvdistill.train import inputs
     from kvdistill.train.objective import TeacherPipeline
 
-    def prints(*overrides):
-        config = made.config("source=store", *overrides)
-        needs = made.folders(config, kinds=("split", "model"))
-        sources = TeacherPipeline.from_config(
+    def fingerprints(*overrides):
+        config = artifacts.config("source=store", *overrides)
+        needs = artifacts.folders(config, kinds=("split", "model"))
+        layer_pairs = TeacherPipeline.from_config(
             config, Geometry.from_node(config["teachers"]["a"])
         ).layer_pairs
-        return inputs.fingerprint_store(config, "a", needs, sources)
+        return inputs.fingerprint_store(config, "a", needs, layer_pairs)
 
     def differing(*overrides):
-        first, second = prints(), prints(*overrides)
+        first, second = fingerprints(), fingerprints(*overrides)
         return {name for name in first if first[name] != second[name]}
 
     assert differing("seed=7", "fusion=learnable", "student.build.seed=5") == set()
@@ -195,11 +195,11 @@ def test_a_fingerprint_names_what_was_changed(made):
     assert differing("source.stored.dtype=int8") == {"dtype"}
 
 
-def test_a_text_that_is_not_stored_or_is_read_otherwise_is_refused(made):
+def test_a_text_that_is_not_stored_or_is_read_otherwise_is_refused(artifacts):
     from kvdistill.errors import ArtifactError
 
-    store, _, config = opened(made)
-    (batch,) = made.batches(config, "val", [ROWS])
+    store, _, config = open_store(artifacts)
+    (batch,) = artifacts.batches(config, "val", [ROWS])
     tokens = batch.teachers["a"].tokens
     assert store.read_kv(tokens, batch.ids)
     with pytest.raises(ArtifactError, match=r"text nowhere:cot is not in .*kv-"):
@@ -209,9 +209,9 @@ def test_a_text_that_is_not_stored_or_is_read_otherwise_is_refused(made):
         store.read_kv(tokens, batch.ids)
 
 
-def test_padding_and_company_do_not_change_what_is_read(made):
-    store, _, config = opened(made)
-    alone, both = made.batches(config, "val", [[5], [5, 9, 20]])
+def test_padding_and_company_do_not_change_what_is_read(artifacts):
+    store, _, config = open_store(artifacts)
+    alone, both = artifacts.batches(config, "val", [[5], [5, 9, 20]])
     one, more = (store.read_kv(b.teachers["a"].tokens, b.ids)[0] for b in (alone, both))
     rows = one.row_of_token[0][one.row_of_token[0] >= 0]
     others = more.row_of_token[0][more.row_of_token[0] >= 0]
@@ -219,11 +219,11 @@ def test_padding_and_company_do_not_change_what_is_read(made):
     assert torch.equal(one.positions[rows], more.positions[others])
 
 
-def test_an_altered_shard_is_named_before_a_run_reads_it(made, tmp_path):
+def test_an_altered_shard_is_named_before_a_run_reads_it(artifacts, tmp_path):
     from kvdistill import manifest
     from kvdistill.errors import ArtifactError
 
-    folder = made.folders(made.config("source=store"))["kv.a"]
+    folder = artifacts.folders(artifacts.config("source=store"))["kv.a"]
     copied = Path(shutil.copytree(folder, tmp_path / folder.name))
     assert manifest.verify_artifact(copied)["kept_tokens"] > 0
     path = copied / "shard-00000.safetensors"
@@ -235,19 +235,19 @@ def test_an_altered_shard_is_named_before_a_run_reads_it(made, tmp_path):
 
 
 @pytest.fixture
-def unbuilt(made, monkeypatch):
+def new_folder(artifacts, monkeypatch):
     """A node of a store of many shards, its folder not yet built; and what builds it."""
     from kvdistill.plan.frozen_recipe import write_recipe
     from kvdistill.plan.graph import list_artifacts
     from kvdistill.train import store_layout
 
-    config = made.config("source=store")
-    made.folders(config, kinds=("split", "model"))
+    config = artifacts.config("source=store")
+    artifacts.folders(config, kinds=("split", "model"))
     node = dict(list_artifacts(config))["kv.a"]
     monkeypatch.setattr(store_layout, "SHARD_BYTES", 60_000)
 
     def make(name: str) -> Path:
-        folder = made.root / "artifacts" / name
+        folder = artifacts.root / "artifacts" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         write_recipe(node, folder)
@@ -262,10 +262,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("instant", ["between", "after a shard", "in a shard"])
-def test_a_killed_build_continues_to_the_same_files(unbuilt, monkeypatch, instant):
+def test_a_killed_build_continues_to_the_same_files(new_folder, monkeypatch, instant):
     from kvdistill.kv import shards
 
-    whole, killed = unbuilt("kv-whole"), unbuilt("kv-killed")
+    whole, killed = new_folder("kv-whole"), new_folder("kv-killed")
     run_job(whole)
     assert len(list(whole.glob("shard-*"))) > 4
     count = 0
@@ -294,14 +294,14 @@ def test_a_killed_build_continues_to_the_same_files(unbuilt, monkeypatch, instan
     assert len(stamps) == 2
     run_job(killed)
     assert contents(killed) == contents(whole)
-    assert {n: (killed / n).stat().st_mtime_ns for n in stamps} == stamps  # not made again
+    assert {n: (killed / n).stat().st_mtime_ns for n in stamps} == stamps  # not artifacts again
     assert not (killed / "shards.json").exists()
 
 
-def test_a_shard_spoilt_while_the_build_lay_idle_is_made_again(unbuilt, monkeypatch):
+def test_a_shard_spoilt_while_the_build_lay_idle_is_made_again(new_folder, monkeypatch):
     from kvdistill.train import build_store
 
-    whole, killed = unbuilt("kv-whole"), unbuilt("kv-killed")
+    whole, killed = new_folder("kv-whole"), new_folder("kv-killed")
     run_job(whole)
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -314,12 +314,12 @@ def test_a_shard_spoilt_while_the_build_lay_idle_is_made_again(unbuilt, monkeypa
     assert contents(killed) == contents(whole)
 
 
-def test_too_little_disk_is_refused_before_anything_is_written(unbuilt, monkeypatch):
+def test_too_little_disk_is_refused_before_anything_is_written(new_folder, monkeypatch):
     from kvdistill.errors import UserError
     from kvdistill.train import build_store
 
     usage = namedtuple("usage", "total used free")
-    whole, folder = unbuilt("kv-whole"), unbuilt("kv-full")
+    whole, folder = new_folder("kv-whole"), new_folder("kv-full")
     run_job(whole)
     rows = sum(path.stat().st_size for path in whole.glob("shard-*"))
     with monkeypatch.context() as patch:
@@ -329,14 +329,14 @@ def test_too_little_disk_is_refused_before_anything_is_written(unbuilt, monkeypa
         ) as refused:
             run_job(folder)
     assert not list(folder.glob("*shard*"))
-    told = float(str(refused.value).split(" needs ")[1].split(" MB")[0]) * 1e6
-    assert told == pytest.approx(rows, rel=0.05)  # headers, means
+    needed = float(str(refused.value).split(" needs ")[1].split(" MB")[0]) * 1e6
+    assert needed == pytest.approx(rows, rel=0.05)  # headers, means
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int4"])
-def test_an_unknown_dtype_is_refused_when_the_plan_is_checked(made, dtype):
+def test_an_unknown_dtype_is_refused_when_the_plan_is_checked(artifacts, dtype):
     from kvdistill.errors import ConfigError
     from kvdistill.train.preflight import check_run_config
 
     with pytest.raises(ConfigError, match=f"source.stored.dtype={dtype} is none of float32"):
-        check_run_config(made.config("source=store", f"source.stored.dtype={dtype}"))
+        check_run_config(artifacts.config("source=store", f"source.stored.dtype={dtype}"))

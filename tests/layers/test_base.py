@@ -17,7 +17,7 @@ from kvdistill.layers.proportional import Proportional
 class At(LayerMap):
     where: float
 
-    def position(self, layer, *, student_layers, teacher_layers):
+    def map_layer(self, layer, *, student_layers, teacher_layers):
         return self.where
 
 

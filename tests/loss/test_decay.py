@@ -21,13 +21,13 @@ def test_a_resumed_run_needs_no_memory_of_the_steps_before():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("fields", "message"),
     [
         ({"steps": 0, "floor": 0.0}, "loss.balance.steps must be at least 1 step, got 0"),
         ({"steps": 1, "floor": 1.5}, r"loss.balance.floor must be in \[0, 1\], got 1.5"),
         ({"steps": 1, "floor": -0.1}, r"loss.balance.floor must be in \[0, 1\], got -0.1"),
     ],
 )
-def test_what_cannot_be_is_refused(given, said):
-    with pytest.raises(ConfigError, match=said):
-        Decay(**given)
+def test_what_cannot_be_is_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        Decay(**fields)

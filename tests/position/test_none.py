@@ -8,5 +8,5 @@ from kvdistill.position.none import Unrotated
 
 def test_every_key_stays_as_captured():
     keys, positions, rotary = torch.ones(1, 1, 2, 4), torch.tensor([[0, 1]]), Rotary(torch.ones(2))
-    for place in ("source", "target", "own"):
+    for place in ("rotate_source", "rotate_target", "rotate_student"):
         assert getattr(Unrotated(), place)(keys, rotary, positions) is keys

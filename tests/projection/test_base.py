@@ -32,7 +32,7 @@ def fitted(geometry, sources, moments):
     def make(name):
         heads = 2 if name == "identity" else 3
         projection = KINDS[name](
-            student=geometry(), teacher=geometry(kv_heads=heads), sources=sources
+            student=geometry(), teacher=geometry(kv_heads=heads), layer_pairs=sources
         )
         projection.fit(moments(teacher=4 * heads))
         return projection, heads
@@ -49,7 +49,10 @@ def space(projection, heads):
 def test_both_sides_meet_in_one_space(name, fitted, layer, pairs):
     projection, heads = fitted(name)
     for pair in pairs:
-        target, own = projection.target(layer(heads), pair), projection.own(layer(2), pair)
+        target, own = (
+            projection.project_teacher(layer(heads), pair),
+            projection.project_student(layer(2), pair),
+        )
         assert target.keys.shape == own.keys.shape == (2, space(projection, heads), 5, 4)
         assert target.values.shape == own.values.shape
         assert torch.equal(target.mask, layer().mask)
@@ -62,8 +65,8 @@ def test_what_lies_under_the_mask_changes_neither_value_nor_gradient(name, fitte
     def run(fill):
         student = layer(2, fill=fill)
         student.keys.requires_grad_()
-        target = projection.target(layer(heads, seed=1, fill=fill), pairs[1])
-        own = projection.own(student, pairs[1])
+        target = projection.project_teacher(layer(heads, seed=1, fill=fill), pairs[1])
+        own = projection.project_student(student, pairs[1])
         off = (own.keys - target.keys).masked_fill(~own.mask[:, None, :, None], 0)
         seen = [student.keys, *(w for w in projection.parameters() if w.requires_grad)]
         slopes = torch.autograd.grad(off.square().sum(), seen, allow_unused=True)
@@ -82,7 +85,7 @@ def test_keys_values_and_pairs_each_have_a_map_of_their_own(name, fitted, layer,
     projection, heads = fitted(name)
     kv = layer(space(projection, 2) if name == "student_side" else heads, fill=0.0)
     kv = type(kv)(kv.keys, kv.keys, kv.mask)
-    side = projection.own if name == "student_side" else projection.target
+    side = projection.project_student if name == "student_side" else projection.project_teacher
     for pair in pairs:
         out = side(kv, pair)
         assert not torch.allclose(out.keys, out.values)
@@ -91,9 +94,12 @@ def test_keys_values_and_pairs_each_have_a_map_of_their_own(name, fitted, layer,
 
 @laws
 def test_a_projection_that_was_not_fitted_is_nan_not_zero(name, geometry, sources, layer, pairs):
-    projection = KINDS[name](student=geometry(), teacher=geometry(), sources=sources)
+    projection = KINDS[name](student=geometry(), teacher=geometry(), layer_pairs=sources)
     kv = layer(2, fill=0.0)
-    off = projection.own(kv, pairs[0]).keys - projection.target(kv, pairs[0]).keys
+    off = (
+        projection.project_student(kv, pairs[0]).keys
+        - projection.project_teacher(kv, pairs[0]).keys
+    )
     assert off.isnan().all() or name == "identity"
 
 
@@ -109,11 +115,11 @@ def test_only_what_says_it_trains_has_weights_that_want_gradients(name, fitted):
 def test_half_precision_stays_near_single(name, fitted, layer, pairs, dtype):
     projection, heads = fitted(name)
     exact, half = (
-        projection.target(layer(heads, fill=0.0, dtype=d), pairs[0]).keys
+        projection.project_teacher(layer(heads, fill=0.0, dtype=d), pairs[0]).keys
         for d in (torch.float32, dtype)
     )
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        auto = projection.target(layer(heads, fill=0.0, dtype=dtype), pairs[0]).keys
+        auto = projection.project_teacher(layer(heads, fill=0.0, dtype=dtype), pairs[0]).keys
     for other in (half, auto):
         torch.testing.assert_close(other.float(), exact, rtol=3e-2, atol=8e-2)
 
@@ -127,14 +133,18 @@ def test_weights_come_back_from_a_state_dict(name, fitted, layer, pairs, geometr
             weight.mul_(2).add_(0.1)
     loaded.load_state_dict(saved.state_dict())
     kv, own = layer(heads, fill=0.0), layer(2, fill=0.0)
-    assert torch.equal(loaded.target(kv, pairs[2]).keys, saved.target(kv, pairs[2]).keys)
-    assert torch.equal(loaded.own(own, pairs[2]).keys, saved.own(own, pairs[2]).keys)
+    assert torch.equal(
+        loaded.project_teacher(kv, pairs[2]).keys, saved.project_teacher(kv, pairs[2]).keys
+    )
+    assert torch.equal(
+        loaded.project_student(own, pairs[2]).keys, saved.project_student(own, pairs[2]).keys
+    )
 
 
 @laws
 def test_it_builds_on_the_meta_device(name, geometry, sources):
     with torch.device("meta"):
-        KINDS[name](student=geometry(), teacher=geometry(), sources=sources)
+        KINDS[name](student=geometry(), teacher=geometry(), layer_pairs=sources)
 
 
 def test_teachers_in_spaces_of_their_own_are_not_fused(fitted):

@@ -64,7 +64,7 @@ class World:
         torch.manual_seed(0)
         self.k_proj = nn.Linear(WIDTH, 8)
         self.projection = PROJECTIONS[projection](
-            student=geometry(2), teacher=geometry(self.heads), sources=SOURCES
+            student=geometry(2), teacher=geometry(self.heads), layer_pairs=SOURCES
         )
         hidden, x = self.rows(1)
         self.centre = self.k_proj(hidden).mean((0, 1)).detach()
@@ -82,7 +82,9 @@ class World:
         own = heads_of(self.k_proj(hidden) - self.centre, 2)
         target = heads_of(x, self.heads)
         own, target = KV(own, own, FULL), KV(target, target, FULL)
-        return self.projection.own(own, PAIR).keys, self.projection.target(target, PAIR).keys
+        return self.projection.project_student(own, PAIR).keys, self.projection.project_teacher(
+            target, PAIR
+        ).keys
 
     def train(self, distance, steps):
         weights = [*self.k_proj.parameters(), *self.projection.parameters()]

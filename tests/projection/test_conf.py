@@ -56,7 +56,7 @@ def test_a_projection_builds_with_its_settings(choice):
         node,
         student=geometry(),
         teacher=geometry(),
-        sources=[LayerPair(0, 0, 0, 0.0)],
+        layer_pairs=[LayerPair(0, 0, 0, 0.0)],
     )
     for name in node.keys() - {"_target_", "_partial_"}:
         assert getattr(built, name) == node[name]
@@ -106,7 +106,7 @@ def test_a_range_and_a_map_give_sources(choice, layers, expected):
 
 def test_anchors_given_on_the_command_line_replace_those_of_the_file():
     node = composed("layers", "all", "layers/map=anchors", "layers.map.anchors={0:0,3:6}")
-    assert build_node("layers.map", node["map"]).pairs == {0: 0, 3: 6}
+    assert build_node("layers.map", node["map"]).anchor_map == {0: 0, 3: 6}
 
 
 def test_the_proportional_map_is_the_default():

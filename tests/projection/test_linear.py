@@ -41,11 +41,11 @@ def test_it_starts_as_the_ridge_fit(linear, geometry, sources, moments, layer, p
 
 def test_a_shrunken_weight_gives_the_same_target(linear, layer, pairs):
     projection, kv = linear(), layer(3, fill=0.0)
-    before = projection.target(kv, pairs[1]).keys
+    before = projection.project_teacher(kv, pairs[1]).keys
     with torch.no_grad():
         for weight in projection.parameters():
             weight.mul_(1e-3)
-    torch.testing.assert_close(projection.target(kv, pairs[1]).keys, before)
+    torch.testing.assert_close(projection.project_teacher(kv, pairs[1]).keys, before)
 
 
 def test_trained_towards_zero_the_target_keeps_its_variance(linear, rows, pairs):
@@ -54,19 +54,19 @@ def test_trained_towards_zero_the_target_keeps_its_variance(linear, rows, pairs)
     x, _ = rows(count=1000, seed=5)
     heads = x.view(1, 1000, 3, 4).transpose(1, 2)
     kv = KV(heads, heads, torch.ones(1, 1000, dtype=torch.bool))
-    before = projection.target(kv, pairs[0]).keys.detach().square().mean()
+    before = projection.project_teacher(kv, pairs[0]).keys.detach().square().mean()
     optimiser = torch.optim.Adam(projection.parameters(), lr=0.05)
     for _ in range(30):
         optimiser.zero_grad()
-        projection.target(kv, pairs[0]).keys.square().mean().backward()
+        projection.project_teacher(kv, pairs[0]).keys.square().mean().backward()
         optimiser.step()
-    after = projection.target(kv, pairs[0]).keys.square().mean()
+    after = projection.project_teacher(kv, pairs[0]).keys.square().mean()
     assert after > 0.8 * before
 
 
 def test_only_the_maps_of_the_pair_get_a_gradient(linear, layer, pairs):
     projection = linear()
-    target = projection.target(layer(3, fill=0.0), pairs[1])
+    target = projection.project_teacher(layer(3, fill=0.0), pairs[1])
     # A first power: the variance of the target is fixed, so a sum of squares hardly moves.
     (target.keys.sum() + target.values.sum()).backward()
     for maps in (projection.keys.weights, projection.values.weights):

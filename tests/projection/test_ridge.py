@@ -32,10 +32,10 @@ def test_a_linear_law_is_recovered_on_held_out_rows(ridge, rows, pairs):
 def test_the_target_is_the_map_of_its_pair(ridge, layer, moments, pairs):
     projection, kv = ridge(penalty=0.5), layer(3, fill=0.0)
     for pair in pairs:
-        target = projection.target(kv, pair)
+        target = projection.project_teacher(kv, pair)
         for part, seen in zip(("keys", "values"), moments()[pair], strict=True):
             flat = getattr(kv, part).transpose(1, 2).reshape(2, 5, 12)
-            expected = (flat @ seen.ridge(0.5).float()).view(2, 5, 2, 4).transpose(1, 2)
+            expected = (flat @ seen.fit_ridge(0.5).float()).view(2, 5, 2, 4).transpose(1, 2)
             torch.testing.assert_close(getattr(target, part), expected)
 
 

@@ -39,7 +39,7 @@ def test_the_fit_predicts_the_interpolated_teacher_from_the_student(build):
         part.add(x, y)
         moments[1, layer] = (part, part)
     projection.fit(moments)
-    own = projection.own(as_kv(y, 2), (1, 2))
+    own = projection.project_student(as_kv(y, 2), (1, 2))
     target = as_kv(0.75 * low + 0.25 * high, 3)
     agreement = RunningR2()
     agreement.add(own.keys, target.keys, own.mask)
@@ -49,20 +49,22 @@ def test_the_fit_predicts_the_interpolated_teacher_from_the_student(build):
 def test_the_teacher_stands_still(build, layer, sources, moments, pairs):
     projection, kv = build(sources), layer(3)
     projection.fit(moments())
-    assert projection.target(kv, pairs[1]) is kv
+    assert projection.project_teacher(kv, pairs[1]) is kv
     assert not projection.in_student_space
 
 
 def test_both_neighbours_share_the_map_of_their_student_layer(build, layer, sources, moments):
     projection, kv = build(sources), layer(2, fill=0.0)
     projection.fit(moments())
-    assert torch.equal(projection.own(kv, (1, 2)).keys, projection.own(kv, (1, 3)).keys)
+    assert torch.equal(
+        projection.project_student(kv, (1, 2)).keys, projection.project_student(kv, (1, 3)).keys
+    )
 
 
 def test_frozen_it_still_passes_the_gradient_to_the_student(build, layer, sources, moments, pairs):
     projection, kv = build(sources, lr_scale=0.0), layer(2, fill=0.0)
     projection.fit(moments())
     kv.keys.requires_grad_()
-    projection.own(kv, pairs[0]).keys.sum().backward()
+    projection.project_student(kv, pairs[0]).keys.sum().backward()
     assert kv.keys.grad.abs().sum() > 0
     assert all(weight.grad is None for weight in projection.parameters())

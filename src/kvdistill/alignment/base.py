@@ -24,9 +24,9 @@ class Spans:
     ends: Int[np.ndarray, " seq"]
 
     def __post_init__(self) -> None:
-        bad = (self.ends < self.starts) | (self.starts < np.append(0, self.ends)[:-1])
-        if bad.any():
-            at = int(bad.argmax())
+        wrong = (self.ends < self.starts) | (self.starts < np.append(0, self.ends)[:-1])
+        if wrong.any():
+            at = int(wrong.argmax())
             raise UserError(
                 f"token {at} covers bytes {self.starts[at]} to {self.ends[at]}, before the end of "
                 f"the token ahead of it or of itself. Spans must be byte offsets, in order and "
@@ -50,7 +50,7 @@ class Alignment(ABC):
 
     @abstractmethod
     def __call__(self, student: Spans, teacher: Spans) -> TextLinks:
-        """The links of one text; a student token without a match has none and is masked."""
+        """The links of one text; a student token without any is masked."""
 
 
 Overlaps = tuple[Int[np.ndarray, " links"], Int[np.ndarray, " links"], Int[np.ndarray, " links"]]
@@ -59,16 +59,18 @@ Overlaps = tuple[Int[np.ndarray, " links"], Int[np.ndarray, " links"], Int[np.nd
 def find_overlaps(student: Spans, teacher: Spans) -> Overlaps:
     """(student token, teacher token, bytes shared) of every overlapping pair, in order.
 
-    Time linear in the text: each byte looks up its two tokens, and a pair is a run of bytes.
+    Time and memory are linear in the bytes of the text.
     """
     size = max((int(s.ends[-1]) for s in (student, teacher) if len(s.ends)), default=0)
-    above, below = _assign_bytes(student, size), _assign_bytes(teacher, size)
-    covered = (above >= 0) & (below >= 0)
-    above, below = above[covered], below[covered]
-    new = np.ones(len(above), dtype=bool)
-    new[1:] = (above[1:] != above[:-1]) | (below[1:] != below[:-1])
+    # Each byte looks up its two tokens; a pair is then a run of equal lookups. Comparing tokens
+    # with tokens instead would cost the product of their numbers.
+    i, j = _assign_bytes(student, size), _assign_bytes(teacher, size)
+    covered = (i >= 0) & (j >= 0)
+    i, j = i[covered], j[covered]
+    new = np.ones(len(i), dtype=bool)
+    new[1:] = (i[1:] != i[:-1]) | (j[1:] != j[:-1])
     first = np.flatnonzero(new)
-    return above[first], below[first], np.diff(first, append=len(above))
+    return i[first], j[first], np.diff(first, append=len(i))
 
 
 def normalise_weights(
@@ -84,7 +86,8 @@ def normalise_weights(
 def _assign_bytes(spans: Spans, size: int) -> Int[np.ndarray, " bytes"]:
     """The token that covers each byte; -1 where none does."""
     width = spans.ends - spans.starts
-    owner = np.full(size, -1)
+    token = np.full(size, -1)
+    # 0, 1, ... within each token, one token after the other.
     inside = np.arange(width.sum()) - np.repeat(width.cumsum() - width, width)
-    owner[np.repeat(spans.starts, width) + inside] = np.repeat(np.arange(len(width)), width)
-    return owner
+    token[np.repeat(spans.starts, width) + inside] = np.repeat(np.arange(len(width)), width)
+    return token

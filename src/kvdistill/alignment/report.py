@@ -1,6 +1,6 @@
-"""How much of a text its alignment covers, and how much of the future it shows; digits apart.
+"""How much of a text an alignment covers, and how much of it leaks the future; digits apart.
 
-A digit mismatch is what ruins arithmetic (one tokenizer splits numbers, the other packs them), so
+Tokenizers that split numbers and those that pack digits differ most where arithmetic is done, so
 tokens that hold a digit are counted a second time.
 """
 
@@ -15,13 +15,13 @@ DIGITS = np.frombuffer(b"0123456789", dtype=np.uint8)
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentCounts:
-    """Student tokens with text; special tokens are not counted."""
+    """Numbers of student tokens that cover text; special tokens are not counted."""
 
     tokens: int = 0
     matched: int = 0
     """With at least one link."""
     leaking: int = 0
-    """Of the matched: linked to a teacher token that ends later, so has read further."""
+    """Of the matched: linked to a teacher token that ends later, and so has read further."""
 
     def __add__(self, other: "AlignmentCounts") -> "AlignmentCounts":
         return AlignmentCounts(
@@ -72,15 +72,15 @@ def measure_alignment(
     matched[links.student] = True
     later = teacher.ends[links.teacher] > student.ends[links.student]
     leaking[links.student[later]] = True
-    # Digits before each byte: a token holds one if the count grows over its span.
+    # Digits before each byte: a token holds one if that number grows over its span.
     before = np.append(0, np.isin(np.frombuffer(text, dtype=np.uint8), DIGITS).cumsum())
-    digit = before[student.ends] > before[student.starts]
+    has_digit = before[student.ends] > before[student.starts]
 
-    def counts(among: np.ndarray) -> AlignmentCounts:
+    def count(tokens: np.ndarray) -> AlignmentCounts:
         return AlignmentCounts(
-            tokens=int(among.sum()),
-            matched=int((among & matched).sum()),
-            leaking=int((among & leaking).sum()),
+            tokens=int(tokens.sum()),
+            matched=int((tokens & matched).sum()),
+            leaking=int((tokens & leaking).sum()),
         )
 
-    return AlignmentReport(all=counts(has_text), digits=counts(has_text & digit))
+    return AlignmentReport(all=count(has_text), digits=count(has_text & has_digit))

@@ -16,9 +16,10 @@ class Sync(Alignment):
 
     def __call__(self, student: Spans, teacher: Spans) -> TextLinks:
         """At most one link a row, of weight 1."""
+        # Special tokens are empty: their ends repeat a neighbour's and would match it.
         i = np.flatnonzero(student.ends > student.starts)
         j = np.flatnonzero(teacher.ends > teacher.starts)
-        _, at, of = np.intersect1d(
+        _, in_student, in_teacher = np.intersect1d(
             student.ends[i], teacher.ends[j], assume_unique=True, return_indices=True
         )
-        return TextLinks(i[at], j[of], np.ones(len(at), dtype=np.float32))
+        return TextLinks(i[in_student], j[in_teacher], np.ones(len(in_student), dtype=np.float32))

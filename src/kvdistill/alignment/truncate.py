@@ -1,6 +1,6 @@
 """Token i to token i, up to the shorter of the two: the naive control.
 
-What the study's authors had before soft alignment; right only for equal tokenizers.
+The study's alignment before soft alignment; right only for equal tokenizers.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Every real token of the teacher stays: the identity of the room."""
+"""Every real token of the teacher is kept: no compression."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -20,5 +20,5 @@ class Full(Compression):
     keep: float = field(default=1.0, init=False)
 
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
-        """All alike."""
+        """Zero: `keep` is 1, so every token is within the budget."""
         return torch.zeros_like(layer.tokens.mask, dtype=torch.float32)

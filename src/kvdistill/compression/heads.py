@@ -1,4 +1,4 @@
-"""Blocks of heads small enough that no score of attention size is ever held at once."""
+"""Attention and cosine scores of a few heads and rows at a time, never seq x seq of all heads."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def iterate_blocks(batch: int, heads: int, seq: int) -> Iterator[tuple[slice, sl
 
 
 def count_rows_that_fit(heads: int, seq: int) -> int:
-    """How many rows of `seq` scores fit for so many heads."""
+    """How many rows of `seq` scores, each for so many heads, fit; at least one."""
     return max(1, MAX_ELEMENTS // (heads * seq))
 
 

@@ -1,4 +1,4 @@
-"""KaVa's eviction: keep what the answer attends to and what differs from the rest.
+"""KaVa's eviction: keeps what the answer attends to and what differs from the rest.
 
 S = lambda I + (1 - lambda) R (arXiv 2510.02312, Listing 1). There the answer follows the whole
 chain of thought; here the answer's span holds its reasoning too, so each of its rows attends to
@@ -43,44 +43,48 @@ class Kava(Compression):
         assert layer.rotated_keys is not None
         queries, keys, mask = layer.rotated_queries, layer.rotated_keys, layer.tokens.mask
         answer = layer.tokens.answer & mask
-        # The answer's rows of every sample, padded to the longest answer.
+        # The positions of each text's answer tokens, padded to the longest answer: a stable sort
+        # keeps them in order and brings them to the front.
         count = answer.sum(dim=1)
-        at = answer.int().argsort(dim=1, descending=True, stable=True)[:, : int(count.max())]
+        rows = answer.int().argsort(dim=1, descending=True, stable=True)[:, : int(count.max())]
         heads, group = keys.shape[1], queries.shape[1] // keys.shape[1]
         score = torch.zeros(mask.shape, device=mask.device)
         for b, h in iterate_blocks(*keys.shape[:3]):
             k = keys[b, h].float().masked_fill(~mask[b, None, :, None], 0)
             q = queries[b, h.start * group : h.stop * group]
-            gain = self.balance * score_answer_attention(q, k, at[b], count[b], mask[b])
-            rest = (1 - self.balance) * score_distinctness(k, mask[b])
-            score[b] += (gain + rest).sum(dim=1) / heads
+            attended = self.balance * score_answer_attention(q, k, rows[b], count[b], mask[b])
+            distinct = (1 - self.balance) * score_distinctness(k, mask[b])
+            score[b] += (attended + distinct).sum(dim=1) / heads
         return score
 
 
 def score_answer_attention(
     queries: Float[Tensor, "batch query_heads seq dim"],
     keys: Float[Tensor, "batch heads seq dim"],
-    at: Int[Tensor, "batch answer_rows"],
+    rows: Int[Tensor, "batch answer_rows"],
     count: Int[Tensor, " batch"],
     mask: Bool[Tensor, "batch seq"],
 ) -> Float[Tensor, "batch heads seq"]:
-    """Attention of the first `count` rows of `at`, mean over them, max over the query group."""
+    """Attention of the first `count` of `rows`, mean over them, max over the query group."""
     batch, heads, seq, dim = keys.shape
     query_heads = queries.shape[1]
     total = keys.new_zeros(batch, heads, query_heads // heads, seq)
     index = torch.arange(seq, device=keys.device)
     step = count_rows_that_fit(batch * query_heads, seq)
-    for start in range(0, at.shape[1], step):
-        row = at[:, start : start + step]
+    for start in range(0, rows.shape[1], step):
+        row = rows[:, start : start + step]
         q = queries.gather(2, row[:, None, :, None].expand(-1, query_heads, -1, dim)).float()
-        shut = (index > row[..., None]) | ~mask[:, None]
+        hidden = (index > row[..., None]) | ~mask[:, None]
+        # One expression: a name for the logits would hold them beside the weights.
         weights = (
             compute_attention_logits(q, keys)
-            .masked_fill(shut[:, None, None], -torch.inf)
+            .masked_fill(hidden[:, None, None], -torch.inf)
             .softmax(dim=-1)
         )
-        none = torch.arange(start, start + row.shape[1], device=row.device) >= count[:, None]
-        total += weights.masked_fill(none[:, None, None, :, None], 0).sum(dim=-2)
+        # Rows beyond a text's own answer count for nothing; that also clears the NaN of a row
+        # whose every key is hidden.
+        beyond = torch.arange(start, start + row.shape[1], device=row.device) >= count[:, None]
+        total += weights.masked_fill(beyond[:, None, None, :, None], 0).sum(dim=-2)
     return total.amax(dim=2) / count.clamp(min=1)[:, None, None]
 
 

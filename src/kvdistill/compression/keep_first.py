@@ -1,4 +1,4 @@
-"""The first tokens stay: the crop that KaVa compares itself with. See keep_last for the other."""
+"""The first tokens are kept: the crop that KaVa is compared with. See keep_last for the other."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""The last tokens stay: the study's right-crop. KaVa's crop keeps the first; see keep_first."""
+"""The last tokens are kept: the study's right-crop. KaVa's crop keeps the first; see keep_first."""
 
 from dataclasses import dataclass
 from typing import ClassVar

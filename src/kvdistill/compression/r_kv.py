@@ -1,4 +1,4 @@
-"""R-KV: keep what the last tokens attend to, less what other keys repeat (arXiv 2505.24133).
+"""R-KV: keeps what the last tokens attend to, less what other keys repeat (arXiv 2505.24133).
 
 As the authors' code (`rkv/utils.py`), which differs from the paper's text: the group's maximum is
 taken on logits, importance is max-pooled over time, and of each key's near copies the last is not
@@ -55,22 +55,24 @@ class RKV(Compression):
         keys, mask = layer.rotated_keys, layer.tokens.mask
         real, index = mask.sum(dim=1, keepdim=True), torch.arange(mask.shape[1], device=mask.device)
         last = _gather_last_queries(layer.rotated_queries, real, self.window)
-        before = index < real - self.window
+        before_window = index < real - self.window
         heads, group = keys.shape[1], last.shape[1] // keys.shape[1]
         score = torch.zeros(mask.shape, device=mask.device)
         for b, h in iterate_blocks(*keys.shape[:3]):
             k = keys[b, h].float().masked_fill(~mask[b, None, :, None], 0)
             q = last[b, h.start * group : h.stop * group].float()
-            gain = self.balance * score_window_attention(q, k, before[b], self.kernel)
-            loss = (1 - self.balance) * score_redundancy(k, mask[b], self.threshold)
-            score[b] += (gain - loss).sum(dim=1) / heads
-        return torch.where(before, score, 2 + index / len(index))
+            attended = self.balance * score_window_attention(q, k, before_window[b], self.kernel)
+            repeated = (1 - self.balance) * score_redundancy(k, mask[b], self.threshold)
+            score[b] += (attended - repeated).sum(dim=1) / heads
+        # Above every other score, so that the window is kept; rising, so that a budget below the
+        # window keeps its end.
+        return torch.where(before_window, score, 2 + index / len(index))
 
 
 def _gather_last_queries(
     queries: Float[Tensor, "batch heads seq dim"], real: Int[Tensor, "batch 1"], window: int
 ) -> Float[Tensor, "batch heads window dim"]:
-    """The queries of each sample's last real tokens; of its first again if it has fewer."""
+    """The queries of each text's last `window` real tokens; its first again if it has fewer."""
     at = (real - window + torch.arange(window, device=real.device)).clamp(min=0)
     shape = (-1, queries.shape[1], -1, queries.shape[3])
     return queries.gather(2, at[:, None, :, None].expand(shape))
@@ -79,16 +81,20 @@ def _gather_last_queries(
 def score_window_attention(
     queries: Float[Tensor, "batch query_heads window dim"],
     keys: Float[Tensor, "batch heads seq dim"],
-    among: Bool[Tensor, "batch seq"],
+    before_window: Bool[Tensor, "batch seq"],
     kernel: int,
 ) -> Float[Tensor, "batch heads seq"]:
-    """Attention of these queries to the keys `among`, mean over queries, max over neighbours."""
-    shut = ~among[:, None, None]
-    # Finite, so that a text no longer than the window, where nothing is open, gives no NaN.
+    """Attention of the window's queries to the keys before it, pooled.
+
+    The maximum over a group's query heads is taken on logits, then softmax, the mean over queries
+    and the maximum over `kernel` neighbouring keys.
+    """
+    hidden = ~before_window[:, None, None]
+    # Finite, so that a text no longer than the window, where every key is hidden, gives no NaN.
     scores = (
         compute_attention_logits(queries, keys)
         .amax(dim=2)
-        .masked_fill(shut, torch.finfo(torch.float32).min)
+        .masked_fill(hidden, torch.finfo(torch.float32).min)
     )
     weights = scores.softmax(dim=-1).mean(dim=2)
     return max_pool1d(weights, kernel, stride=1, padding=kernel // 2)
@@ -97,7 +103,10 @@ def score_window_attention(
 def score_redundancy(
     keys: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"], threshold: float
 ) -> Float[Tensor, "batch heads seq"]:
-    """Softmax over tokens of a key's mean cosine with the others. Keys are zero under the mask."""
+    """Softmax over tokens of a key's mean cosine with the others. Keys are zero under the mask.
+
+    Of the cosines in a row (one key against all) above `threshold`, the last is set to 0.
+    """
     batch, heads, seq, _ = keys.shape
     k = normalise_keys(keys)
     total = keys.new_zeros(batch, heads, seq)
@@ -106,6 +115,7 @@ def score_redundancy(
     for start in range(0, seq, step):
         cosine = k[:, :, start : start + step] @ k.transpose(-1, -2)
         cosine.diagonal(start, -2, -1).zero_()
+        # The largest index above the threshold; 0 also where there is none, as in their code.
         copy = torch.where(cosine > threshold, index, 0).amax(dim=-1, keepdim=True)
         total += cosine.scatter_(-1, copy.long(), 0).sum(dim=-2)
     mean = total / mask.sum(dim=1)[:, None, None]

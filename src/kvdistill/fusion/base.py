@@ -1,4 +1,4 @@
-"""How much each teacher counts, at each student token."""
+"""How much each teacher counts at each student token."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Fusion(nn.Module, ABC):
     ) -> Weights:
         """Log-weights up to a constant; `own` is detached and centred, `progress` is in [0, 1].
 
-        Minus infinity shuts a teacher out: a token that only such teachers cover is masked.
+        Minus infinity excludes a teacher: a token that only such teachers cover is masked.
         """
 
     def forward(
@@ -47,21 +47,22 @@ class Fusion(nn.Module, ABC):
         return fuse_targets(targets, weights, valid), weights
 
     def compute_penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
-        """What this fusion adds to each sample's loss in one layer, already weighted; none."""
+        """What this fusion adds to each sample's loss in one layer, already weighted; 0 here."""
         return weights.new_zeros(weights.shape[1])
 
 
 def normalise_over_valid(logits: Weights, valid: Bool[Tensor, "teachers batch seq"]) -> Weights:
     """Softmax over the valid teachers of each token, in float32; zero where none is."""
-    # A row with no valid teacher would be NaN: give it finite logits, then zero it.
-    shut = logits.float().masked_fill(~valid, -torch.inf).masked_fill(~valid.any(dim=0), 0.0)
-    return shut.softmax(dim=0) * valid
+    # A token with no valid teacher would be NaN: give it finite logits, then zero its weights.
+    allowed = logits.float().masked_fill(~valid, -torch.inf).masked_fill(~valid.any(dim=0), 0.0)
+    return allowed.softmax(dim=0) * valid
 
 
 def fuse_targets(
     targets: Sequence[KV], weights: Weights, valid: Bool[Tensor, "teachers batch seq"]
 ) -> KV:
-    """Weighted sum of the targets; nothing under a teacher's mask reaches it, NaN included."""
+    """Weighted sum of the targets; what lies under a teacher's mask does not reach it."""
+    # Filled, not only weighted with 0: 0 x NaN is NaN.
     keys, values = (
         sum(
             w[:, None, :, None].to(x.dtype) * x.masked_fill(~m[:, None, :, None], 0)
@@ -75,19 +76,19 @@ def fuse_targets(
 def compute_entropy(weights: Weights, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
     """H(w) = -sum_t w_t log w_t in nats, a mean over each sample's tokens; 0 for one with none.
 
-    In [0, log teachers]. Subtracted from the loss it rewards spread, added it sharpens. A weight
-    of exactly 0 adds nothing, and no NaN to the gradient.
+    In [0, log teachers]. Subtracted from the loss it rewards equal weights, added it sharpens them.
+    A weight of exactly 0 adds nothing, and no NaN to the gradient.
     """
-    shut = weights <= 0
-    surprise = -weights.masked_fill(shut, 1).log()
+    # Filled before the logarithm: its gradient at 0 is infinite, and 0 times that is NaN.
+    surprise = -weights.masked_fill(weights <= 0, 1).log()
     return _average_over_tokens((weights * surprise).sum(dim=0), mask)
 
 
 def compute_imbalance(weights: Weights, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:
     """How unequally teachers are used: T sum_t mean_t^2 - 1, of each sample's mean weights.
 
-    0 where all T teachers count equally over a sample or it has no token, T - 1 where one takes
-    all. Per sample and not per batch, so that it does not change with accumulation.
+    0 where all T teachers count equally over a sample or it has no token, T - 1 where one has all
+    the weight. Per sample and not per batch, so that it does not change with accumulation.
     """
     means = torch.stack([_average_over_tokens(w, mask) for w in weights])
     return (len(weights) * means.square().sum(dim=0) - 1) * mask.any(dim=1)
@@ -96,4 +97,5 @@ def compute_imbalance(weights: Weights, mask: Bool[Tensor, "batch seq"]) -> Floa
 def _average_over_tokens(
     x: Float[Tensor, "batch seq"], mask: Bool[Tensor, "batch seq"]
 ) -> Float[Tensor, " batch"]:
+    # At least 1: a sample with no token has a mean of 0, not NaN.
     return x.masked_fill(~mask, 0).sum(dim=1) / mask.sum(dim=1).clamp(min=1)

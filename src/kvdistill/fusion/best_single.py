@@ -1,4 +1,4 @@
-"""One named teacher takes all: what fused arms must beat, because more teachers can hurt."""
+"""One named teacher has all the weight: what fusions must beat, because more teachers can hurt."""
 
 from collections.abc import Sequence
 
@@ -30,6 +30,7 @@ class BestSingle(Fusion):
                 f"fusion.teacher={teacher} must name one of the teachers: {', '.join(teachers)}. "
                 f"Name the one with the best validation score."
             )
+        # A buffer of 0 and minus infinity: other teachers do not fill the named one's gaps.
         others = torch.tensor([name != teacher for name in teachers])
         self.register_buffer("shut", torch.zeros(len(teachers)).masked_fill(others, -torch.inf))
 

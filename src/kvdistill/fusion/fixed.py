@@ -42,4 +42,5 @@ class Fixed(Fusion):
     def compute_logits(
         self, own: KV, targets: Sequence[KV], layer: int, progress: float
     ) -> Weights:
+        # A weight of 0 becomes minus infinity: that teacher is excluded also where it is alone.
         return self.weights.log()[:, None, None].expand(-1, *own.mask.shape)

@@ -1,4 +1,4 @@
-"""A router a layer reads the student's own K and V and learns which teacher to follow.
+"""A router for each layer reads the student's own K and V and learns which teacher to follow.
 
 It starts uniform. Trained by the KV loss alone a router picks the teacher that is easiest to
 imitate, not the best: hence the entropy term of the loss, and here, both off by default, a
@@ -18,7 +18,7 @@ from kvdistill.types import KV
 
 _ROUTERS = ("mlp", "linear")
 _DROPPED_OFFSET = 1e4
-"""Taken from a dropped teacher's logit: it still counts where it is the only one valid."""
+"""Subtracted from a dropped teacher's logit. Finite: it still counts where it is alone valid."""
 
 
 class Learnable(Fusion):
@@ -63,11 +63,12 @@ class Learnable(Fusion):
     def compute_logits(
         self, own: KV, targets: Sequence[KV], layer: int, progress: float
     ) -> Weights:
-        seen = _build_router_inputs(own)
-        logits = self.routers[str(layer)](seen).float().permute(2, 0, 1)
+        inputs = _build_router_inputs(own)
+        logits = self.routers[str(layer)](inputs).float().permute(2, 0, 1)
         if not (self.training and self.teacher_dropout):
             return logits
         teachers, batch, _ = logits.shape
+        # Drawn once a sample, so that a teacher is dropped from whole texts, not from tokens.
         dropped = torch.rand(teachers, batch, 1, device=logits.device) < self.teacher_dropout
         return logits - _DROPPED_OFFSET * dropped
 
@@ -76,7 +77,7 @@ class Learnable(Fusion):
 
 
 def _build_router_inputs(own: KV) -> Float[Tensor, "batch seq width"]:
-    """Keys and values of a token side by side, each scaled to unit spread over its width."""
+    """Keys and values of a token side by side, each normalised over its width as by LayerNorm."""
     parts = (
         part.detach().masked_fill(~own.mask[:, None, :, None], 0).transpose(1, 2).flatten(2).float()
         for part in (own.keys, own.values)
@@ -85,6 +86,7 @@ def _build_router_inputs(own: KV) -> Float[Tensor, "batch seq width"]:
 
 
 def _build_router(router: str, width: int, hidden: int, teachers: int) -> nn.Module:
+    # Zeros make the first weights uniform; an MLP's first layer is random, so it still learns.
     last = nn.Linear(width if router == "linear" else hidden, teachers)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

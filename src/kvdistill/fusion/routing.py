@@ -1,4 +1,4 @@
-"""What the fusion did: mean weight by task, teacher and layer, for the report's heat map."""
+"""Mean fusion weight by task, teacher and layer, for the report's heat map."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Routing:
-    """Sums each sample's mean weights under its task; one with no valid token counts nothing."""
+    """Sums each sample's mean weights under its task; a sample with no valid token is left out."""
 
     def __init__(self, *, teachers: Sequence[str], layers: Sequence[int]) -> None:
         """Names in the order of the weights."""
@@ -19,13 +19,13 @@ class Routing:
     def add_batch(
         self, weights: Float[Tensor, "layers teachers batch"], tasks: Sequence[str]
     ) -> None:
-        """Counts a batch in; `tasks` are its samples' in order."""
+        """Adds a batch; `tasks` are those of its samples, in order."""
         weights = weights.detach().double().cpu()
+        # Weights of a sample sum to 1 over teachers, or to 0 where it has no valid token.
         covered = (weights.sum(dim=1) > 0).double()
         for index, task in enumerate(tasks):
-            nothing = torch.zeros_like(weights[:, :, 0]), torch.zeros_like(covered[:, 0])
-            self.sums[task] = self.sums.get(task, nothing[0]) + weights[:, :, index]
-            self.counts[task] = self.counts.get(task, nothing[1]) + covered[:, index]
+            self.sums[task] = self.sums.get(task, torch.zeros(())) + weights[:, :, index]
+            self.counts[task] = self.counts.get(task, torch.zeros(())) + covered[:, index]
 
     def to_table(self) -> dict[str, dict[str, dict[str, float]]]:
         """Task -> teacher -> layer -> mean weight; a layer without a valid token is left out."""

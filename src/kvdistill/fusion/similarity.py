@@ -2,7 +2,7 @@
 
 w = softmax_t(s(own, target_t) / temperature), s over all heads of a token, averaged over keys and
 values. Both sides come centred: with the constant part of Qwen2's keys every cosine is 0.999. No
-gradient passes, or the student could buy weight by moving towards a teacher.
+gradient passes, or the student could raise a teacher's weight by moving towards it.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _PER = ("token", "layer")
 
 
 class Similarity(Fusion):
-    """Softmax of cosines, or of dot products over the root of the width.
+    """Softmax of cosines, or of dot products over the square root of the width.
 
     `per` "token" weighs each token by itself; "layer" gives all tokens of a sample the mean
     similarity of those that the teacher covers, so one weight a sample, layer and teacher.
@@ -46,7 +46,7 @@ class Similarity(Fusion):
                 f"fusion.temperature must be above 0, got {temperature}. "
                 f"Use fusion=best_single for one teacher alone."
             )
-        self._measure, self.temperature, self.per = _METRICS[metric], temperature, per
+        self._metric, self.temperature, self.per = _METRICS[metric], temperature, per
 
     @torch.no_grad()
     def compute_logits(
@@ -57,10 +57,8 @@ class Similarity(Fusion):
 
     def _compare(self, own: KV, target: KV) -> Float[Tensor, "batch seq"]:
         mask = own.mask & target.mask
-        keys = self._measure(_flatten_heads(own.keys, mask), _flatten_heads(target.keys, mask))
-        values = self._measure(
-            _flatten_heads(own.values, mask), _flatten_heads(target.values, mask)
-        )
+        keys = self._metric(_flatten_heads(own.keys, mask), _flatten_heads(target.keys, mask))
+        values = self._metric(_flatten_heads(own.values, mask), _flatten_heads(target.values, mask))
         similarity = (keys + values) / 2
         if self.per == "token":
             return similarity

@@ -12,7 +12,7 @@ from kvdistill.types import KV
 
 
 class Staged(Fusion):
-    """Runs the stage whose share of the steps it is; `shares` are in order and sum to 1."""
+    """Applies one stage after another; `shares` of the steps are in order and sum to 1."""
 
     def __init__(
         self,
@@ -35,16 +35,17 @@ class Staged(Fusion):
                 f"{sum(shares.values()):g}."
             )
         self.shares, self._first = dict(shares), layers[0]
-        built = {
+        fusions = {
             name: build(student=student, teachers=teachers, layers=layers)
             for name, build in stages.items()
         }
-        self.stages = nn.ModuleDict(built)
-        trained = [stage.lr_scale for stage in built.values() if stage.trains]
+        self.stages = nn.ModuleDict(fusions)
+        trained = [stage.lr_scale for stage in fusions.values() if stage.trains]
         self.trains, self.lr_scale = bool(trained), max(trained, default=1.0)
 
     def find_stage(self, progress: float) -> Fusion:
-        """The fusion in force after this share of the steps."""
+        """The fusion that applies after this share of the steps."""
+        # Stages of no share never apply; the last of the others also takes a progress of 1.
         names, end = [name for name, share in self.shares.items() if share > 0], 0.0
         for name in names[:-1]:
             end += self.shares[name]
@@ -62,5 +63,5 @@ class Staged(Fusion):
         return self.find_stage(progress).compute_penalty(weights, progress)
 
     def _touch_every_weight(self, like: Tensor) -> Tensor:
-        # DDP waits once a step for a gradient of every weight, also of stages that do not run.
+        # DDP waits once a step for a gradient of every weight, also of stages that do not apply.
         return 0.0 * sum((p.sum() for p in self.parameters()), start=like.new_zeros(()))

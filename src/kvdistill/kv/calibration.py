@@ -1,7 +1,7 @@
-"""What is measured once on calibration rows and constant in training: moments of K and V.
+"""Moments of K and V, measured once on calibration rows and constant in training.
 
-For each distilled student layer, the teacher's vectors x are those of its one or two source
-layers side by side, so that the spread of an interpolated target is known exactly.
+For each distilled student layer, the teacher's vectors x are those of its one or two teacher
+layers side by side, so that the variance of an interpolated target is known exactly.
 """
 
 from dataclasses import dataclass, fields
@@ -27,10 +27,10 @@ class Calibration:
     held_out: LayerMoments
     """Other rows, for R^2."""
     shuffled: LayerMoments
-    """The held-out rows, each with the teacher's reading of another one."""
+    """The held-out rows, each with the teacher's K and V of another one."""
 
     def save(self, folder: Path) -> None:
-        """Writes calibration.safetensors."""
+        """Writes calibration.safetensors: one tensor a part, layer, keys or values, and sum."""
         tensors = {
             f"{part}.{layer}.{name}.{field.name}": getattr(moments, field.name).contiguous()
             for part in PARTS
@@ -57,16 +57,22 @@ class Calibration:
         return cls(**parts)
 
 
-def slice_teacher_layer(moments: Moments, source: LayerPair, index: int) -> Moments:
-    """The moments of one of a source's teacher layers, out of those side by side."""
-    width = len(moments.x) // len(source.teacher_layers)
-    at = slice(index * width, (index + 1) * width)
+def slice_teacher_layer(moments: Moments, pair: LayerPair, index: int) -> Moments:
+    """The moments of one of a pair's teacher layers, out of those side by side."""
+    width = len(moments.x) // len(pair.teacher_layers)
+    part = slice(index * width, (index + 1) * width)
     return Moments(
-        moments.count, moments.x[at], moments.y, moments.xx[at, at], moments.xy[at], moments.yy
+        moments.count,
+        moments.x[part],
+        moments.y,
+        moments.xx[part, part],
+        moments.xy[part],
+        moments.yy,
     )
 
 
 def compute_target_std(moments: Moments, weight: torch.Tensor) -> float:
-    """Root mean square over the elements of `x @ weight`, centred."""
+    """Standard deviation of `x @ weight`: root mean square over its elements, centred."""
     w = weight.double()
+    # Rounding may leave a variance of 0 just below it.
     return float(((w * (moments.cov_xx @ w)).sum() / w.shape[1]).clamp(min=0).sqrt())

@@ -1,7 +1,7 @@
 """Second moments of aligned teacher and student vectors: all that a closed-form fit needs.
 
-Sums are kept in float64: keys of Qwen2 carry a constant hundreds of times their spread, and the
-covariance is what is left when it is taken away.
+Sums are kept in float64: keys of Qwen2 carry a constant hundreds of times their standard deviation,
+and a covariance is the small difference that is left when it is subtracted.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Moments:
     def empty(
         cls, teacher_width: int, student_width: int, device: torch.device | str = "cpu"
     ) -> "Moments":
-        """No tokens seen; sums live on `device`."""
+        """Moments of no token yet; the sums live on `device`."""
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
@@ -39,7 +39,7 @@ class Moments:
     def add(
         self, x: Float[Tensor, "tokens teacher_width"], y: Float[Tensor, "tokens student_width"]
     ) -> None:
-        """Counts these tokens in."""
+        """Adds the sums of these tokens."""
         x, y = (part.detach().to(self.x) for part in (x, y))
         self.count += len(x)
         self.x += x.sum(dim=0)
@@ -65,11 +65,11 @@ class Moments:
 
     @property
     def reverse(self) -> "Moments":
-        """The same tokens with teacher and student exchanged: to fit the student's side."""
+        """The same tokens with teacher and student exchanged, to fit the student to its teacher."""
         return Moments(self.count, self.y, self.x, self.yy, self.xy.T, self.xx)
 
     def project_teacher(self, weight: Float[Tensor, "teacher_width target_width"]) -> "Moments":
-        """The same tokens with the teacher's rows mapped: the moments of a target."""
+        """The moments of `x @ weight` and y: those of a target and the student."""
         w = weight.detach().to(self.xx)
         return Moments(self.count, self.x @ w, self.y, w.T @ self.xx @ w, w.T @ self.xy, self.yy)
 
@@ -81,11 +81,13 @@ class Moments:
         """
         cov = self.cov_xx
         variance = cov.diagonal().mean()
+        # Not `<= 0`: without any token the variance is NaN.
         if not variance > 0:
             raise UserError(
                 f"A projection cannot be fitted on {int(self.count)} calibration tokens that do "
                 f"not vary. Use more calibration rows, or an alignment that covers more tokens."
             )
+        # The penalty also makes it positive definite where there are fewer tokens than columns.
         cov = cov + penalty * variance * torch.eye(len(cov)).to(cov)
         return torch.cholesky_solve(self.cov_xy, torch.linalg.cholesky(cov))
 
@@ -102,7 +104,7 @@ class Moments:
 
 @dataclass
 class RunningR2:
-    """Running R^2 of a student's K or V against its target, over the tokens of held-out rows.
+    """R^2 of a student's K or V against its target, summed up batch by batch.
 
     1 - E|own - target|^2 / E|target - mean target|^2: 1 where the student reproduces the target,
     0 where it only knows the target's mean. Unlike a cosine it cannot be bought by a constant.
@@ -119,7 +121,8 @@ class RunningR2:
         target: Float[Tensor, "batch heads seq dim"],
         mask: Bool[Tensor, "batch seq"],
     ) -> None:
-        """Counts the tokens under the mask in."""
+        """Adds the tokens where the mask is True."""
+        # Masked before any arithmetic: what lies under the mask may be NaN.
         own, target = (part.detach().double().transpose(1, 2)[mask].cpu() for part in (own, target))
         self.count += len(target)
         self.residual_squares += float((own - target).square().sum())

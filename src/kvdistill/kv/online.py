@@ -16,28 +16,33 @@ class Online(TeacherKV):
 
     def __init__(self, request: TeacherRequest) -> None:
         """Loads the body and takes it over: cuts, freezes and hooks it."""
-        self.wanted, layers = request, request.teacher_layers
+        self.request, layers = request, request.teacher_layers
         self.body = truncate_decoder(request.load_body(), max(layers)).eval().requires_grad_(False)
         self.device = get_compute_device(self.body)
-        attention = request.compression.needs_attention
-        turning = attention or request.needs_rotary
+        needs_attention = request.compression.needs_attention
+        # A model whose rotary embedding cannot be reproduced is refused only if it must be.
         self.rotaries = (
-            read_rotaries(self.body, layers) if turning else dict.fromkeys(layers, NO_ROTATION)
+            read_rotaries(self.body, layers)
+            if needs_attention or request.needs_rotary
+            else dict.fromkeys(layers, NO_ROTATION)
         )
-        self.capture = Capture(self.body, layers, rotaries=self.rotaries if attention else None)
+        self.capture = Capture(
+            self.body, layers, rotaries=self.rotaries if needs_attention else None
+        )
 
     @torch.no_grad()
     def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """One forward of the body, then compression."""
         return compress_layers(
-            self.capture_layers(tokens), self.wanted.layer_pairs, self.wanted.compression
+            self.capture_layers(tokens), self.request.layer_pairs, self.request.compression
         )
 
     @torch.no_grad()
     def capture_layers(self, tokens: Tokens) -> dict[int, Layer]:
-        """Each needed layer whole, before compression; on the device of `tokens`."""
-        here: Tokens = move_to_device(tokens, self.device)
+        """Every mapped layer, uncompressed, on the device of `tokens`."""
+        # The body may compute elsewhere than the student: tokens go there, layers come back.
+        moved: Tokens = move_to_device(tokens, self.device)
         with self.capture:
-            self.body(input_ids=here.ids, attention_mask=here.mask.long(), use_cache=False)
-        found: dict[int, Layer] = move_to_device(self.capture.pop_layers(here), tokens.ids.device)
-        return found
+            self.body(input_ids=moved.ids, attention_mask=moved.mask.long(), use_cache=False)
+        layers: dict[int, Layer] = move_to_device(self.capture.pop_layers(moved), tokens.ids.device)
+        return layers

@@ -1,7 +1,7 @@
 """Noise in the teacher's place, with the mean and covariance of what the teacher read.
 
 Each kept token becomes a random mixture of its text's kept tokens, the same mixture at every layer
-and for keys and values: size, spread and correlations stay, and which token means what is lost.
+and for keys and values: mean, variance and correlations stay, and which token means what is lost.
 Compression keeps the tokens that it keeps for the true teacher.
 """
 
@@ -23,46 +23,49 @@ class Random(TeacherKV):
     """The same noise for a text in any batch, on any rank, in any epoch and after a resume."""
 
     def __init__(self, request: TeacherRequest, *, of: Callable[..., TeacherKV], seed: int) -> None:
-        """`of` builds the source whose readings are drowned."""
-        self.inner, self.seed = of(wanted=request), seed
+        """`of` builds the source whose K and V are replaced by noise."""
+        self.inner, self.seed = of(request=request), seed
         self.rotaries = self.inner.rotaries
 
     def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
-        """Of the inner source only K and V are replaced."""
+        """As the inner source gives them, with noise for K and V."""
         return [self.replace_by_noise(kept, tokens) for kept in self.inner.read_kv(tokens, ids)]
 
     def replace_by_noise(self, kept: CompressedKV, tokens: Tokens) -> CompressedKV:
-        """Each text's rows, mixed among themselves."""
-        listed = kept.list_rows()
-        batch, most = listed.shape
-        flat = mix_rows(kept.flat_kv, listed, self.draw_mixture(tokens, listed))
-        mine = torch.arange(batch, device=listed.device)[:, None] * most + kept.rank_tokens()
+        """The same tokens, each text's rows mixed among themselves."""
+        rows = kept.list_rows()
+        batch, most = rows.shape
+        flat_kv = mix_rows(kept.flat_kv, rows, self.draw_mixture(tokens, rows))
+        # Each text has `most` new rows, of which the first ones stand for its kept tokens.
+        new_row = torch.arange(batch, device=rows.device)[:, None] * most + kept.rank_tokens()
         return replace(
             kept,
-            flat=flat,
-            rows=torch.where(kept.row_of_token >= 0, mine, -1),
-            tokens=kept.positions[listed.clamp(min=0)].flatten(),
+            flat_kv=flat_kv,
+            row_of_token=torch.where(kept.row_of_token >= 0, new_row, -1),
+            positions=kept.positions[rows.clamp(min=0)].flatten(),
         )
 
-    def draw_mixture(self, tokens: Tokens, listed: Int[Tensor, "batch most"]) -> Mixture:
-        """Normal weights of variance 1 over the number of kept tokens; zero beyond them."""
-        batch, most = listed.shape
-        found = torch.zeros(batch, most, most)
-        for row, count in enumerate((listed >= 0).sum(dim=1).tolist()):
-            real = tokens.ids[row, tokens.mask[row]].tolist()
-            text = hashlib.sha256(f"{self.seed} {real}".encode()).digest()
-            generator = torch.Generator().manual_seed(int.from_bytes(text[:8], "big") >> 1)
-            drawn = torch.randn(count, count, generator=generator) / count**0.5
-            found[row, :count, :count] = drawn
-        return found.to(listed.device)
+    def draw_mixture(self, tokens: Tokens, rows: Int[Tensor, "batch most"]) -> Mixture:
+        """Normal weights of variance 1 / (number of kept tokens); zero beyond them."""
+        batch, most = rows.shape
+        mixture = torch.zeros(batch, most, most)
+        for text, count in enumerate((rows >= 0).sum(dim=1).tolist()):
+            ids = tokens.ids[text, tokens.mask[text]].tolist()
+            # Seeded by the text itself, on the CPU: no generator's state to save or to share.
+            digest = hashlib.sha256(f"{self.seed} {ids}".encode()).digest()
+            generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+            weights = torch.randn(count, count, generator=generator) / count**0.5
+            mixture[text, :count, :count] = weights
+        return mixture.to(rows.device)
 
 
 def mix_rows(
-    flat: Float[Tensor, "rows width"], listed: Int[Tensor, "batch most"], mixture: Mixture
+    flat_kv: Float[Tensor, "rows width"], rows: Int[Tensor, "batch most"], mixture: Mixture
 ) -> Float[Tensor, "new_rows width"]:
-    """Mean of the text plus random sums of what its tokens add to it; text after text."""
-    there = (listed >= 0)[:, :, None]
-    real = flat[listed.clamp(min=0)].float().masked_fill(~there, 0)
-    mean = real.sum(dim=1, keepdim=True) / there.sum(dim=1, keepdim=True).clamp(min=1)
-    noise = mean + mixture @ (real - mean).masked_fill(~there, 0)
-    return noise.flatten(0, 1).to(flat.dtype)
+    """The text's mean plus random sums of its tokens' deviations from it, text after text."""
+    real = (rows >= 0)[:, :, None]
+    # Padding reads row 0, which may be another text's: filled before any sum.
+    kept = flat_kv[rows.clamp(min=0)].float().masked_fill(~real, 0)
+    mean = kept.sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True).clamp(min=1)
+    noise = mean + mixture @ (kept - mean).masked_fill(~real, 0)
+    return noise.flatten(0, 1).to(flat_kv.dtype)

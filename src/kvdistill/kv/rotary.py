@@ -1,4 +1,4 @@
-"""The rotary embedding as an operator with an inverse, in fp32.
+"""The rotary embedding as an operator on keys, in float32.
 
 Frequencies and scaling come from the model's own rotary module, never from a base, so that llama3,
 YaRN and linear scaling are whatever the model computes. Half-split layout: dimension i turns with
@@ -36,26 +36,16 @@ class Rotary:
         positions: Int[Tensor, "batch seq"] | Float[Tensor, "batch seq"],
     ) -> Float[Tensor, "batch heads seq dim"]:
         """The keys as attention sees them at these positions; float32."""
-        return self._turn(keys, positions, 1.0, self.attention_scaling)
-
-    def unrotate(
-        self,
-        keys: Float[Tensor, "batch heads seq dim"],
-        positions: Int[Tensor, "batch seq"] | Float[Tensor, "batch seq"],
-    ) -> Float[Tensor, "batch heads seq dim"]:
-        """The inverse of `rotate` at the same positions; float32."""
-        return self._turn(keys, positions, -1.0, 1 / self.attention_scaling)
-
-    def _turn(self, keys: Tensor, positions: Tensor, sign: float, scaling: float) -> Tensor:
         half = len(self.inv_freq)
+        # In float32 throughout: bfloat16 does not hold every whole number above 256.
         angle = positions[:, None, :, None].float() * self.inv_freq.to(keys.device)
-        cos, sin = angle.cos() * scaling, angle.sin() * (scaling * sign)
+        cos, sin = angle.cos() * self.attention_scaling, angle.sin() * self.attention_scaling
         first, second, rest = keys.float().tensor_split((half, 2 * half), dim=-1)
         return torch.cat((first * cos - second * sin, second * cos + first * sin, rest), dim=-1)
 
 
 NO_ROTATION = Rotary(torch.zeros(0))
-"""Turns nothing: for comparisons that read no rotary module."""
+"""Turns nothing: stands in where keys are compared unrotated and no rotary module is read."""
 
 
 def read_rotaries(model: nn.Module, layers: Sequence[int]) -> dict[int, Rotary]:
@@ -72,18 +62,19 @@ def _read_rotary(body: Any, layer: int) -> Rotary:
     attention: Any = body.layers[layer].self_attn
     module: Any = body.rotary_emb
     name = type(body).__name__
+    # SmolLM3 and others leave the rotary embedding out of some layers and mark them so.
     if not getattr(attention, "use_rope", True):
         raise ConfigError(
             f"layer {layer} of {name} has no rotary embedding. Use position=none, a compression "
             f"that reads no attention, or leave the layer out of layers.range."
         )
-    kind, prefix = module.rope_type, ""
-    if isinstance(kind, dict):  # Gemma 3: one set of frequencies a kind of layer
+    rope_type, prefix = module.rope_type, ""
+    if isinstance(rope_type, dict):  # Gemma 3: one set of frequencies a kind of layer
         prefix = f"{attention.layer_type}_"
-        kind = kind[attention.layer_type]
-    if kind not in STATIC_ROPE_TYPES:
+        rope_type = rope_type[attention.layer_type]
+    if rope_type not in STATIC_ROPE_TYPES:
         raise ConfigError(
-            f"{name} scales its rotary embedding by {kind!r}, whose frequencies depend on the "
+            f"{name} scales its rotary embedding by {rope_type!r}, whose frequencies depend on the "
             f"text; supported are {', '.join(STATIC_ROPE_TYPES)}. Use position=none."
         )
     rotary = Rotary(
@@ -95,7 +86,8 @@ def _read_rotary(body: Any, layer: int) -> Rotary:
 
 
 def _check_half_split(rotary: Rotary, attention: nn.Module, name: str) -> None:
-    """Compares one turn with the model's own function: interleaved pairs would differ."""
+    """Raises ConfigError where the model's own function turns keys otherwise, as in pairs."""
+    # Each of transformers' modelling files defines the function that its attention calls.
     apply: Any = getattr(sys.modules[type(attention).__module__], "apply_rotary_pos_emb", None)
     inv_freq = rotary.inv_freq.cpu()
     x = torch.linspace(-1, 1, 3 * 2 * len(inv_freq)).view(1, 1, 3, -1)

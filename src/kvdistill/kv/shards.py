@@ -1,10 +1,10 @@
-"""Stored K and V on disk: rows of kept tokens, in shards that are whole or absent.
+"""Stored K and V on disk: quantised rows of kept tokens, in shards that are whole or absent.
 
 A shard holds `rows` (kept token x columns) and `tokens` (kept token x group: its position in its
-text). In float32 rows are what the teacher gave. In fewer bits they are what is left without the
-mean of their column, since keys carry a constant hundreds of times their spread; means and int8's
-scales are those of the shard's own rows, taken while they are at hand: no second pass over the
-teacher, and no value lies beyond the scale, so that an error is never more than half of one.
+text). In float32 rows are what the teacher gave. In bfloat16 and int8 the mean of each column is
+taken away first, since keys carry a constant hundreds of times their standard deviation. Means and
+int8's scales are those of the shard's own rows: no second pass over the teacher, and no value lies
+beyond the scale, so that an error is never more than half of one.
 """
 
 import os
@@ -25,12 +25,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.in
 INT8_LEVELS = 127
 SHARD_BYTES = 64 * 2**20
 SHARD_INDEX = "shards.json"
-"""While a store is built: the shards that stand, and what they are made of."""
+"""While a store is built: its finished shards, and the fingerprints of what they are made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What a store keeps, as its YAML says it."""
+    """What a store keeps: the fields of its YAML."""
 
     style: Style
     dtype: str
@@ -44,7 +44,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class QuantisedRows:
-    """Rows as they are stored, and what turns them back into numbers."""
+    """Rows as they are stored, with what dequantises them; rows of float32 have neither."""
 
     rows: Tensor
     mean: Float[Tensor, " columns"] | None = None
@@ -52,19 +52,19 @@ class QuantisedRows:
 
     @classmethod
     def quantise(cls, rows: Float[Tensor, "kept columns"], dtype: str) -> "QuantisedRows":
-        """The rows in fewer bits. See `error` for what is lost."""
+        """The rows in this dtype, one of `DTYPES`. See `bound_error` for what is lost."""
         rows = rows.float()
         if dtype == "float32":
             return cls(rows)
         mean = rows.double().mean(dim=0).float()
-        rest = rows - mean
+        centred = rows - mean
         if dtype == "bfloat16":
-            return cls(rest.bfloat16(), mean)
-        # A column that does not vary has any scale.
-        scale = (rest.abs().amax(dim=0) / INT8_LEVELS).clamp(min=torch.finfo(torch.float32).tiny)
-        return cls(
-            (rest / scale).round().clamp(-INT8_LEVELS, INT8_LEVELS).to(torch.int8), mean, scale
-        )
+            return cls(centred.bfloat16(), mean)
+        scale = centred.abs().amax(dim=0) / INT8_LEVELS
+        # A column that does not vary would be divided by 0; its rows are 0 at any scale.
+        scale = scale.clamp(min=torch.finfo(torch.float32).tiny)
+        levels = (centred / scale).round().clamp(-INT8_LEVELS, INT8_LEVELS)
+        return cls(levels.to(torch.int8), mean, scale)
 
     def dequantise(self, at: Int[Tensor, " some"]) -> Float[Tensor, "some columns"]:
         """These rows in float32."""
@@ -74,78 +74,82 @@ class QuantisedRows:
         return rows if self.mean is None else rows.add_(self.mean)
 
     def bound_error(self, at: Int[Tensor, " some"]) -> Float[Tensor, "some columns"]:
-        """How far each number may be from the teacher's: the rounding of its coding.
+        """How far each number may be from the teacher's, by rounding.
 
-        Half a scale for int8, half a unit in the last of bfloat16's 8 bits of what is left without
-        the mean; and what float32 rounds where the mean is taken away and put back.
+        Half a scale for int8; for bfloat16 half a unit in the last of its 8 bits, of the centred
+        value; and for both what float32 rounds where the mean is taken away and put back.
         """
         rows = self.rows.index_select(0, at).float()
         if self.mean is None:
             return torch.zeros_like(rows)
-        rest = rows.abs() if self.scale is None else rows.abs() * self.scale
-        step = 2.0**-7 * rest if self.scale is None else self.scale
-        return step / 2 + 2.0**-22 * (rest + self.mean.abs())
+        centred = rows.abs() if self.scale is None else rows.abs() * self.scale
+        step = 2.0**-7 * centred if self.scale is None else self.scale
+        return step / 2 + 2.0**-22 * (centred + self.mean.abs())
 
     def save(self, path: Path, tokens: Int[Tensor, "kept groups"]) -> None:
-        """Writes a shard beside its place, then renames it there."""
+        """Writes a shard in one step: to a temporary file that is renamed into its place."""
         tensors = {"rows": self.rows.contiguous(), "tokens": tokens.int().contiguous()}
         tensors |= {} if self.mean is None else {"mean": self.mean}
         tensors |= {} if self.scale is None else {"scale": self.scale}
-        beside = path.with_name(f".{path.name}.part")
-        save_file(tensors, beside)
-        with beside.open("rb") as file:
+        temporary = path.with_name(f".{path.name}.part")
+        save_file(tensors, temporary)
+        # Synced before it is renamed: else a power cut may leave the name without the bytes.
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
 
 
 @dataclass
 class ShardIndex:
-    """Which shards of an unfinished store stand; one that is not as it was written is not."""
+    """The finished shards of a store that is being built, so that a killed build continues."""
 
     folder: Path
     fingerprints: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        """Shards that are made of anything else are thrown away."""
+        """Removes temporary files, and shards of other fingerprints or without an entry."""
         for part in self.folder.glob(".*.part"):
             part.unlink()
         path = self.folder / SHARD_INDEX
-        found = read_json(path) if path.is_file() else {"prints": {}, "shards": {}}
+        saved = read_json(path) if path.is_file() else {"prints": {}, "shards": {}}
+        # Nothing that was made of other weights, texts or settings is taken over.
         self.shards: dict[str, str] = (
-            found["shards"] if found["prints"] == self.fingerprints else {}
+            saved["shards"] if saved["prints"] == self.fingerprints else {}
         )
         for shard in self.folder.glob("shard-*.safetensors"):
             if shard.name not in self.shards:
                 shard.unlink()
 
     def has_shard(self, number: int) -> bool:
-        """Whether the shard is there, to the byte."""
+        """Whether the shard is there with the content hash that it was written with."""
         path = shard_path(self.folder, number)
         return path.is_file() and self.shards.get(path.name) == sha256(path)
 
     def add_shard(
-        self, number: int, coded: QuantisedRows, tokens: Int[Tensor, "kept groups"]
+        self, number: int, rows: QuantisedRows, tokens: Int[Tensor, "kept groups"]
     ) -> None:
-        """Writes a shard, then says so."""
+        """Writes a shard, then names it in the index."""
         path = shard_path(self.folder, number)
-        coded.save(path, tokens)
+        # In this order: a kill between the two leaves a shard unnamed, which is written again.
+        rows.save(path, tokens)
         self.shards[path.name] = sha256(path)
         write_json(
             self.folder / SHARD_INDEX, {"prints": dict(self.fingerprints), "shards": self.shards}
         )
 
     def delete(self) -> None:
-        """The manifest takes over."""
+        """Removes the index: from here on the manifest holds the hashes."""
         (self.folder / SHARD_INDEX).unlink()
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where a shard lies."""
+    """The file of a shard."""
     return folder / f"shard-{number:05d}.safetensors"
 
 
 def hash_token_ids(ids: Int[Tensor, "batch seq"], mask: Tensor) -> Int[Tensor, " batch"]:
-    """A 64-bit hash of each text's tokens and their places, whatever the padding."""
+    """A 64-bit hash of each text's token ids and their positions, whatever the padding."""
+    # Mixed in the manner of SplitMix64; products wrap around in int64.
     ids, mask = ids.cpu(), mask.cpu()
     x = (ids * 65_537 + torch.arange(ids.shape[1]) + 1) * -7046029254386353131
     x = (x ^ (x >> 29)) * -4658895280553007687

@@ -1,8 +1,8 @@
-"""Each text faces what the teacher made of another: the control of the method itself.
+"""Each text is compared with the teacher's K and V of another text: a control of the method.
 
 What still helps under it is regularisation, not the teacher's knowledge of this text. Calibration
-is the true teacher's, so that the target keeps the width, spread and projection of the arm that it
-stands beside.
+is the true teacher's, so that the target keeps the width, scale and projection of the arm that it
+is a control for.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,12 +28,12 @@ class Shuffled(TeacherKV):
     min_texts: ClassVar[int] = 2
 
     def __init__(self, request: TeacherRequest, *, of: Callable[..., TeacherKV]) -> None:
-        """`of` builds the source whose readings are exchanged."""
-        self.inner = of(wanted=request)
+        """`of` builds the source whose K and V are exchanged between texts."""
+        self.inner = of(request=request)
         self.rotaries = self.inner.rotaries
 
     def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
-        """A text that only other styles of its own row stand beside is masked.
+        """K and V of each text's partner; all masked for a text that has no partner.
 
         Raises UserError for a micro-batch of one text.
         """
@@ -42,15 +42,17 @@ class Shuffled(TeacherKV):
                 "source=shuffled needs another text in each micro-batch. Set budget.batch_size to "
                 "2 or more."
             )
-        others, paired = choose_partners(ids)
-        return [swap_texts(kept, others, paired) for kept in self.inner.read_kv(tokens, ids)]
+        partners, paired = choose_partners(ids)
+        return [swap_texts(kept, partners, paired) for kept in self.inner.read_kv(tokens, ids)]
 
 
 def swap_texts(
-    kept: CompressedKV, others: list[int], paired: Bool[Tensor, " batch"]
+    kept: CompressedKV, partners: list[int], paired: Bool[Tensor, " batch"]
 ) -> CompressedKV:
-    """The same rows, each text's standing for its partner's tokens."""
-    theirs, rank = kept.list_rows()[others], kept.rank_tokens()
-    there = (kept.row_of_token >= 0) & (rank < theirs.shape[1]) & paired.to(rank.device)[:, None]
-    rows = theirs.gather(1, rank.clamp(max=theirs.shape[1] - 1))
-    return replace(kept, rows=torch.where(there, rows, -1))
+    """The same rows, those of each text's partner in the place of its own."""
+    partner_rows, rank = kept.list_rows()[partners], kept.rank_tokens()
+    most = partner_rows.shape[1]
+    compared = (kept.row_of_token >= 0) & (rank < most) & paired.to(rank.device)[:, None]
+    # A partner with fewer tokens has -1 beyond them, which masks this text's further tokens.
+    rows = partner_rows.gather(1, rank.clamp(max=most - 1))
+    return replace(kept, row_of_token=torch.where(compared, rows, -1))

@@ -1,7 +1,7 @@
-"""A teacher's K and V, read once and kept: every arm, seed and fusion reads them from disk.
+"""A teacher's K and V from disk: stored once, read by every arm, seed and fusion.
 
-The teacher itself is not loaded. What is kept is only what compression left of the mapped layers,
-one row a token over all of them, so that a batch is one gather and one weighted sum.
+The teacher itself is not loaded. Only what compression left of the mapped layers is stored, one row
+a token over all of them, so that a batch is one gather and one weighted sum.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,12 @@ INDEX_FILE = "index.safetensors"
 
 
 class Store(TeacherKV):
-    """Opens a store and refuses one that was made of anything but what the run wants."""
+    """Reads a store; refuses one whose fingerprints are not those of the request."""
 
     def __init__(self, request: TeacherRequest, *, stored: Stored) -> None:
         """Reads the index alone. Raises ArtifactError naming what differs.
 
-        `stored` has named the folder; what it holds is told by `wanted.prints`.
+        `stored` is not read: it is part of the plan, which names the store's folder by it.
         """
         assert request.store_folder is not None, "plan/graph.py gives a stored source its folder"
         self.folder = request.store_folder
@@ -47,41 +47,47 @@ class Store(TeacherKV):
         self.shards: dict[int, MappedShard] = {}
         self.rotaries = self.load_rotaries(request, facts["unturned"])
 
-    def load_rotaries(self, wanted: TeacherRequest, why_not: str | None) -> dict[int, Rotary]:
-        """The teacher's rotary as it was when the store was built, where position turns keys."""
-        if not wanted.needs_rotary:
-            return dict.fromkeys(wanted.teacher_layers, NO_ROTATION)
-        if why_not is not None:
-            raise ConfigError(why_not)
-        frequencies, scaling = self.index["inv_freq"], self.index["attention_scaling"]
-        turns = [Rotary(f, float(s)) for f, s in zip(frequencies, scaling, strict=True)]
-        return dict(zip(wanted.teacher_layers, turns, strict=True))
+    def load_rotaries(self, request: TeacherRequest, refusal: str | None) -> dict[int, Rotary]:
+        """The teacher's rotaries as they were when the store was built, where position turns keys.
+
+        `refusal` is why they could not be stored: raised as ConfigError only where they are needed.
+        """
+        if not request.needs_rotary:
+            return dict.fromkeys(request.teacher_layers, NO_ROTATION)
+        if refusal is not None:
+            raise ConfigError(refusal)
+        frequencies, scalings = self.index["inv_freq"], self.index["attention_scaling"]
+        rotaries = [Rotary(f, float(s)) for f, s in zip(frequencies, scalings, strict=True)]
+        return dict(zip(request.teacher_layers, rotaries, strict=True))
 
     @torch.no_grad()
     def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
-        """Gathers the texts' rows. Raises ArtifactError for a text that is not stored as it is."""
+        """Gathers the rows of the texts. Raises ArtifactError as `find_texts` does."""
         numbers = self.find_texts(tokens, ids)
-        flat, at, sample = self.gather_rows(numbers)
-        flat, device = flat.to(tokens.ids.device), tokens.ids.device
-        rows = torch.arange(len(flat))
-        kept = []
+        flat_kv, positions, sample = self.gather_rows(numbers)
+        flat_kv, device = flat_kv.to(tokens.ids.device), tokens.ids.device
+        rows = torch.arange(len(flat_kv))
+        compressed = []
         for number, group in enumerate(self.groups):
-            table = torch.full(tokens.ids.shape, -1)
-            table[sample, at[:, number]] = rows
-            kept.append(
+            row_of_token = torch.full(tokens.ids.shape, -1)
+            row_of_token[sample, positions[:, number]] = rows
+            compressed.append(
                 CompressedKV(
                     layer_pairs=group.layer_pairs,
                     teacher_layers=group.teacher_layers,
-                    flat_kv=flat if len(self.groups) == 1 else flat[:, group.columns],
-                    row_of_token=table.to(device),
-                    positions=at[:, number].to(device),
+                    flat_kv=flat_kv if len(self.groups) == 1 else flat_kv[:, group.columns],
+                    row_of_token=row_of_token.to(device),
+                    positions=positions[:, number].to(device),
                     heads=self.heads,
                 )
             )
-        return kept
+        return compressed
 
     def find_texts(self, tokens: Tokens, ids: Sequence[str]) -> Int[Tensor, " batch"]:
-        """The number of each text, if it is stored and was read as it is read now."""
+        """The number of each text in the index.
+
+        Raises ArtifactError for a text that is not stored, or whose tokens have changed since.
+        """
         missing = [text for text in ids if text not in self.numbers]
         if missing:
             raise ArtifactError(
@@ -100,24 +106,28 @@ class Store(TeacherKV):
     def gather_rows(
         self, numbers: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "rows columns"], Int[Tensor, "rows groups"], Int[Tensor, " rows"]]:
-        """(rows, their tokens' positions, their texts' places), in whichever order they lie."""
-        shard = self.index["shard"][numbers]
+        """(rows, position of each row's token by group, each row's place in the batch).
+
+        Shard after shard, so not in the order of the batch.
+        """
+        shard_of_text = self.index["shard"][numbers]
         parts = []
-        for number in shard.unique().tolist():
-            sample = (shard == number).nonzero().flatten()
-            mine = numbers[sample]
-            count, start = self.index["count"][mine], self.index["start"][mine]
-            first = (start - (count.cumsum(0) - count)).repeat_interleave(count)
-            at = first + torch.arange(len(first))
-            opened = self.open_shard(number)
+        for number in shard_of_text.unique().tolist():
+            sample = (shard_of_text == number).nonzero().flatten()
+            texts = numbers[sample]
+            count, start = self.index["count"][texts], self.index["start"][texts]
+            # Rows start .. start + count of each text: an arange over all, shifted text by text.
+            shift = (start - (count.cumsum(0) - count)).repeat_interleave(count)
+            at = shift + torch.arange(len(shift))
+            shard = self.open_shard(number)
             parts.append(
-                (opened.coded.dequantise(at), opened.tokens[at].long(),
+                (shard.rows.dequantise(at), shard.tokens[at].long(),
                  sample.repeat_interleave(count))
             )  # fmt: skip
-        if len(parts) == 1:
+        if len(parts) == 1:  # spares a copy of the rows
             return parts[0]
-        rows, tokens, samples = (torch.cat(column) for column in zip(*parts, strict=True))
-        return rows, tokens, samples
+        rows, positions, samples = (torch.cat(column) for column in zip(*parts, strict=True))
+        return rows, positions, samples
 
     def open_shard(self, number: int) -> "MappedShard":
         """The shard, mapped into memory at its first use."""
@@ -135,17 +145,15 @@ class LayerGroup:
     columns: slice
 
     @classmethod
-    def from_json(cls, node: Mapping[str, Any], wanted: TeacherRequest) -> "LayerGroup":
-        """From what the store says of itself."""
-        sources = [
-            source for source in wanted.layer_pairs if source.student_layer in node["students"]
-        ]
-        return cls(sources, list(node["layers"]), slice(*node["columns"]))
+    def from_json(cls, node: Mapping[str, Any], request: TeacherRequest) -> "LayerGroup":
+        """From one of the `groups` of store.json."""
+        pairs = [pair for pair in request.layer_pairs if pair.student_layer in node["students"]]
+        return cls(pairs, list(node["layers"]), slice(*node["columns"]))
 
 
 @dataclass
 class MappedShard:
-    """A shard's tensors, mapped: pages are read when they are needed and given back freely."""
+    """A shard's tensors, memory-mapped: the system reads their pages when they are needed."""
 
     path: Path
 
@@ -155,7 +163,7 @@ class MappedShard:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
     @cached_property
-    def coded(self) -> QuantisedRows:
+    def rows(self) -> QuantisedRows:
         return QuantisedRows(
             self.tensors["rows"], self.tensors.get("mean"), self.tensors.get("scale")
         )
@@ -165,11 +173,13 @@ class MappedShard:
         return self.tensors["tokens"]
 
 
-def check_fingerprints(folder: Path, made_of: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    """Raises ArtifactError naming what the store was made of and the run does not want."""
-    for name, value in wanted.items():
-        if made_of.get(name) != value:
+def check_fingerprints(
+    folder: Path, stored: Mapping[str, str], required: Mapping[str, str]
+) -> None:
+    """Raises ArtifactError naming the first thing that the store was not made of."""
+    for name, value in required.items():
+        if stored.get(name) != value:
             raise ArtifactError(
-                f"{folder} holds K and V of another {name} ({made_of.get(name)}) than this run's "
+                f"{folder} holds K and V of another {name} ({stored.get(name)}) than this run's "
                 f"({value}). Delete {folder} and repeat the command."
             )

@@ -39,9 +39,9 @@ class Anchors(LayerMap):
         return dict(sorted((int(student), int(teacher)) for student, teacher in items))
 
     def map_layer(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
-        pairs = self.anchor_map
-        students = list(pairs)
+        teacher = self.anchor_map
+        students = list(teacher)
         # The segment that holds the layer; the first and last segments run on beyond the ends.
         left = min(max(bisect_right(students, layer) - 1, 0), len(students) - 2)
         low, high = students[left], students[left + 1]
-        return pairs[low] + (layer - low) * (pairs[high] - pairs[low]) / (high - low)
+        return teacher[low] + (layer - low) * (teacher[high] - teacher[low]) / (high - low)

@@ -1,4 +1,4 @@
-"""Which teacher layers a student layer is compared with. No torch: the plan costs it."""
+"""Which teacher layers a student layer is compared with. No torch: the plan needs it, for costs."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from kvdistill.errors import ConfigError
 
 @dataclass(frozen=True)
 class LayerPair:
-    """Where one student layer's target comes from: `(1 - weight) * low + weight * high`."""
+    """A student layer and its target: teacher layers as `(1 - weight) * low + weight * high`."""
 
     student_layer: int
     low: int
@@ -19,7 +19,7 @@ class LayerPair:
 
     @property
     def teacher_layers(self) -> tuple[int, ...]:
-        """The one or two teacher layers it reads."""
+        """The one or two teacher layers that are read."""
         return (self.low,) if self.low == self.high else (self.low, self.high)
 
 
@@ -29,13 +29,13 @@ class LayerMap(ABC):
 
     @abstractmethod
     def map_layer(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
-        """The teacher layer for a student layer; refused by the caller outside the teacher."""
+        """The teacher layer of a student layer; the caller refuses one outside the teacher."""
 
     def __call__(
         self, selected: tuple[int, ...], *, student_layers: int, teacher_layers: int
     ) -> list[LayerPair]:
-        """One source a selected student layer, in order."""
-        sources = []
+        """One pair a selected student layer, in order. Raises ConfigError outside the teacher."""
+        pairs = []
         for layer in selected:
             at = self.map_layer(layer, student_layers=student_layers, teacher_layers=teacher_layers)
             if not 0 <= at <= teacher_layers - 1:
@@ -45,8 +45,9 @@ class LayerMap(ABC):
                     f"Choose another layers.map or layers.range."
                 )
             low, weight = int(at), at - int(at)
-            sources.append(LayerPair(layer, low, low + 1 if weight > 0 else low, weight))
-        return sources
+            # Whole positions read one layer: no second one is captured, fitted or interpolated.
+            pairs.append(LayerPair(layer, low, low + 1 if weight > 0 else low, weight))
+        return pairs
 
 
 def map_proportionally(layer: int, *, student_layers: int, teacher_layers: int) -> float:

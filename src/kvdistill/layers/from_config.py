@@ -1,4 +1,4 @@
-"""Where each distilled student layer's target comes from, as a config says."""
+"""The layer pairs of a config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from kvdistill.layers.select import select_layers
 
 
 def pair_layers(config: Mapping[str, Any], teacher: Geometry) -> list[LayerPair]:
-    """The sources of the student layers that `layers` names, in a teacher of this geometry."""
+    """The student layers that `layers.range` names, paired with those of this teacher."""
     depth = Geometry.from_node(config["student"]).layers
-    found: list[LayerPair] = build_node("layers.map", config["layers"]["map"])(
+    pairs: list[LayerPair] = build_node("layers.map", config["layers"]["map"])(
         select_layers(config["layers"]["range"], depth),
         student_layers=depth,
         teacher_layers=teacher.layers,
     )
-    return found
+    return pairs

@@ -12,4 +12,5 @@ class Nearest(LayerMap):
 
     def map_layer(self, layer: int, *, student_layers: int, teacher_layers: int) -> float:
         at = map_proportionally(layer, student_layers=student_layers, teacher_layers=teacher_layers)
+        # Not round(): it sends halves to even numbers, so up at one depth and down at another.
         return float(math.floor(at + 0.5))

@@ -1,6 +1,5 @@
 """Which student layers are distilled: all, a half-open range, or a range of relative depth."""
 
-import builtins
 import math
 import re
 from fractions import Fraction
@@ -20,7 +19,7 @@ def select_layers(layer_range: str | int, layers: int) -> tuple[int, ...]:
     """
     text = str(layer_range).replace(" ", "")
     if text == "all":
-        return tuple(builtins.range(0, layers))
+        return tuple(range(0, layers))
     if match := re.fullmatch(r"(\d+)-(\d+)", text):
         start, stop = int(match[1]), int(match[2])
         if start >= stop or stop > layers:
@@ -28,7 +27,7 @@ def select_layers(layer_range: str | int, layers: int) -> tuple[int, ...]:
                 f"layers.range={text} must be half-open, not empty and within the student's "
                 f"{layers} layers (0-{layers}). Choose another range or layers=all."
             )
-        return tuple(builtins.range(start, stop))
+        return tuple(range(start, stop))
     if match := re.fullmatch(r"(\d+)/([1-9]\d*)-(\d+)/([1-9]\d*)", text):
         low, high = Fraction(int(match[1]), int(match[2])), Fraction(int(match[3]), int(match[4]))
         if not low < high <= 1:
@@ -36,8 +35,9 @@ def select_layers(layer_range: str | int, layers: int) -> tuple[int, ...]:
                 f"layers.range={text} must rise, from 0 up to 1 of the student's depth "
                 f"({layers} layers). {_FORMS}"
             )
+        # Two fractions may round to one layer boundary in a shallow student: one layer is left.
         start = min(_round_half_up(low * layers), layers - 1)
-        return tuple(builtins.range(start, max(_round_half_up(high * layers), start + 1)))
+        return tuple(range(start, max(_round_half_up(high * layers), start + 1)))
     raise ConfigError(
         f"layers.range={layer_range} is not a range of the student's {layers} layers. {_FORMS}"
     )

@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 
 class Balance(nn.Module, ABC):
-    """Called once a micro-batch in training, before backward; its memory is in its buffers."""
+    """Called once a micro-batch in training, before backward.
+
+    What it remembers between steps is in buffers, so that a checkpoint holds it.
+    """
 
     factor: Float[Tensor, ""]
-    """The last one; 1 before any."""
+    """The last one; 1 before the first call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,5 +32,5 @@ class Balance(nn.Module, ABC):
         """The factor, without gradient.
 
         `ce` and `kv` are the unweighted terms, their graphs alive; `shared` are the weights that
-        both reach; `step` counts optimiser steps.
+        both have gradients in; `step` counts optimiser steps.
         """

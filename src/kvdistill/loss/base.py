@@ -1,4 +1,4 @@
-"""How far the student's K or V is from its target."""
+"""How far the student's keys or values are from their target."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Distance(ABC):
         """Mean over the valid elements of each sample, 0 for a sample with none; float32.
 
         `scale` is the target's calibrated standard deviation in this layer: residuals are
-        divided by it. What lies under the mask cannot change the result or its gradient.
+        divided by it. What lies under the mask must not change the result or its gradient.
         """
 
 
@@ -33,7 +33,7 @@ def compute_residual(
     scale: Float[Tensor, ""],
 ) -> Float[Tensor, "batch heads seq dim"]:
     """(own - target) / scale in float32, zero under the mask whatever lies there."""
-    # Filled after the subtraction, whose gradient does not look at its inputs.
+    # Filled after the subtraction, whose gradient does not depend on its inputs: NaN stays out.
     return (own.float() - target.float()).masked_fill(~mask[:, None, :, None], 0) / scale
 
 

@@ -1,4 +1,4 @@
-"""A KV term that leads at first and then leaves the student to its texts."""
+"""A KV weight that falls over the first steps of training."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
-"""Balance by gradient norm: the KV term pulls on the student as hard as cross-entropy does.
+"""Balance by gradient norm: the KV term gets the gradient of cross-entropy's size.
 
 Factor = ratio * |grad CE| / |grad KV| over the shared weights, measured every so many steps and
-smoothed, so that kv_weight / ce_weight is the ratio of the two pulls. In the spirit of GradNorm
+smoothed, so that kv_weight / ce_weight is the ratio of the two gradients. In the spirit of GradNorm
 (arXiv 1711.02257), measured rather than learned.
 """
 
@@ -42,14 +42,16 @@ class GradientNorm(Balance):
         step: int,
     ) -> Float[Tensor, ""]:
         if step % self.every == 0:
-            ours, theirs = distributed.all_reduce_mean(
+            # Averaged, so that every rank weighs its loss by the same factor.
+            ce_norm, kv_norm = distributed.all_reduce_mean(
                 torch.stack([measure_gradient_norm(ce, shared), measure_gradient_norm(kv, shared)])
             )
-            # A batch that no teacher covers pulls on nothing, and says nothing of the ratio.
-            if theirs > 0:
-                now = self.ratio * ours / theirs
-                kept = self.momentum if self.measured else 0.0
-                self.factor.copy_(kept * self.factor + (1 - kept) * now)
+            # A batch that no teacher covers has no KV gradient: there is no ratio to measure.
+            if kv_norm > 0:
+                now = self.ratio * ce_norm / kv_norm
+                # The first measurement replaces the initial 1 altogether.
+                momentum = self.momentum if self.measured else 0.0
+                self.factor.copy_(momentum * self.factor + (1 - momentum) * now)
                 self.measured.fill_(True)
         return self.factor.clone()
 
@@ -58,6 +60,7 @@ def measure_gradient_norm(
     loss: Float[Tensor, ""], weights: Sequence[nn.Parameter]
 ) -> Float[Tensor, ""]:
     """Euclidean norm of the loss's gradient; leaves the graph and every `.grad` as they were."""
-    slopes = torch.autograd.grad(loss, list(weights), retain_graph=True, allow_unused=True)
-    squares = [slope.float().square().sum() for slope in slopes if slope is not None]
+    # autograd.grad adds to no .grad and calls no hook of DDP's, unlike backward.
+    gradients = torch.autograd.grad(loss, list(weights), retain_graph=True, allow_unused=True)
+    squares = [g.float().square().sum() for g in gradients if g is not None]
     return sum(squares, start=loss.new_zeros((), dtype=torch.float32)).sqrt()

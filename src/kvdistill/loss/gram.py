@@ -31,14 +31,12 @@ class Gram(Distance):
             x, y = (_scale_rows(part, mask, scale) for part in (own, target))
             # X X^T - Y Y^T = (D P^T + P D^T) / 2 for D = X - Y, P = X + Y. Its squared norm needs
             # only width x width products, never tokens x tokens, and is exactly 0 where D is.
-            off, both = x - y, x + y
-            straight = (
-                _multiply_across_tokens(off, off) * _multiply_across_tokens(both, both)
-            ).sum(dim=(1, 2))
-            cross = _multiply_across_tokens(both, off)
-            crossed = (cross * cross.mT).sum(dim=(1, 2))
+            d, p = x - y, x + y
+            dd, pp = _multiply_across_tokens(d, d), _multiply_across_tokens(p, p)
+            pd = _multiply_across_tokens(p, d)
+            squared_norm = ((dd * pp).sum(dim=(1, 2)) + (pd * pd.mT).sum(dim=(1, 2))) / 2
         pairs = mask.sum(dim=1).clamp(min=1).square()
-        return (straight + crossed) / 2 / pairs
+        return squared_norm / pairs
 
 
 def _scale_rows(
@@ -46,7 +44,10 @@ def _scale_rows(
     mask: Bool[Tensor, "batch seq"],
     scale: Float[Tensor, ""],
 ) -> Float[Tensor, "batch seq width"]:
-    """Tokens over all heads, scaled so that a product of two is a mean over the width."""
+    """Tokens over all heads, scaled so that a product of two is a mean over the width.
+
+    Tokens under the mask are zero, and so is every product with them.
+    """
     rows = x.float().masked_fill(~mask[:, None, :, None], 0).transpose(1, 2).flatten(2)
     return rows / (scale * rows.shape[2] ** 0.5)
 

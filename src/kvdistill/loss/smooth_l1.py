@@ -1,4 +1,4 @@
-"""Squared near zero, straight beyond: outlying elements pull no harder than others (Huber 1964).
+"""Squared near zero, linear beyond: the gradient of an outlying element is bounded (Huber 1964).
 
 KaVa's choice for its Llama students (arXiv 2510.02312).
 """
@@ -17,7 +17,7 @@ class SmoothL1(Distance):
     """Mean of r^2 / (2 beta) for |r| < beta, else |r| - beta / 2, of the scaled residual r."""
 
     beta: float
-    """Where the line takes over, in standard deviations of the target."""
+    """Where the linear part begins, in standard deviations of the target."""
 
     def __post_init__(self) -> None:
         if not self.beta > 0:
@@ -30,7 +30,8 @@ class SmoothL1(Distance):
         mask: Bool[Tensor, "batch seq"],
         scale: Float[Tensor, ""],
     ) -> Float[Tensor, " batch"]:
-        off = compute_residual(own, target, mask, scale)
-        zero = off.new_zeros(()).expand_as(off)
-        bent = nn.functional.smooth_l1_loss(off, zero, reduction="none", beta=self.beta)
-        return average_elements(bent, mask)
+        residual = compute_residual(own, target, mask, scale)
+        # Expanded, not allocated; without expand_as torch would warn of a broadcast.
+        zero = residual.new_zeros(()).expand_as(residual)
+        losses = nn.functional.smooth_l1_loss(residual, zero, reduction="none", beta=self.beta)
+        return average_elements(losses, mask)

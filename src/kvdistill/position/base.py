@@ -1,4 +1,4 @@
-"""In which rotary frame the keys are compared."""
+"""Whether and where keys are rotated before they are compared."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,10 +14,11 @@ Positions = Int[Tensor, "batch seq"]
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Three places where keys may be rotated; each leaves them unless a choice says otherwise."""
+    """Three places where keys may be rotated; each leaves them as they are unless overridden."""
 
     needs_rotary: ClassVar[bool] = False
-    """Whether it turns keys, so that both models must have a rotary embedding it can reproduce."""
+    """Whether keys are rotated, so that both models need a rotary embedding that kv/rotary.py can
+    reproduce."""
 
     def rotate_source(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """Either model's keys at its own tokens, before anything else; `rotary` is that model's."""
@@ -28,5 +29,5 @@ class Position:
         return keys
 
     def rotate_student(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
-        """The student's keys, centred, as they are compared; `rotary` is the student's."""
+        """The student's centred and projected keys, as compared; `rotary` is the student's."""
         return keys

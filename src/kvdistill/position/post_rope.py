@@ -13,7 +13,7 @@ from kvdistill.position.base import Keys, Position, Positions
 
 @dataclass(frozen=True, kw_only=True)
 class PostRope(Position):
-    """Turns both models' keys before anything else, means and projections included."""
+    """Rotates both models' keys first: before means are taken and projections fitted."""
 
     needs_rotary: ClassVar[bool] = True
 

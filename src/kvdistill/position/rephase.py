@@ -1,7 +1,7 @@
 """Compares keys at the phases of the student's positions, with the target's stretched or not.
 
-At a factor of 1 both sides turn alike, so mse equals that of unrotated keys: a law that the tests
-hold. Only the phase is applied; a model's attention scaling would scale both sides alike.
+At a factor of 1 both sides are rotated equally, so mse equals that of unrotated keys, which a test
+proves. Only the phase is applied; a model's attention scaling would scale both sides equally.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from kvdistill.position.base import Keys, Position, Positions
 
 @dataclass(frozen=True, kw_only=True)
 class Rephase(Position):
-    """Turns the target at `rope_scaling_factor` x the student's positions, its keys at its own."""
+    """Rotates the target at `rope_scaling_factor` x the student's positions, the student at 1 x."""
 
     needs_rotary: ClassVar[bool] = True
 

@@ -1,9 +1,9 @@
 """From a teacher layer's width and heads to the student's, keys and values apart.
 
-A projection holds one map a (student layer, teacher layer) pair of one teacher, so that the two
+A projection holds one map for each (student layer, teacher layer) of one teacher, so that the two
 neighbours of an interpolated layer are each brought into the student's basis first: heads of
 neighbouring layers share none. It is fitted in closed form from second moments of aligned,
-centred K and V, gathered once on calibration rows (teachers' half); see kv/moments.py.
+centred K and V, measured once on calibration rows (teachers' half); see kv/moments.py.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ from kvdistill.layers.base import LayerPair
 from kvdistill.types import KV
 
 MapId = tuple[int, int]
-"""(student layer, teacher layer)."""
+"""(student layer, teacher layer): what names a map."""
 
 
 class Projection(nn.Module, ABC):
@@ -47,7 +47,7 @@ class Projection(nn.Module, ABC):
 
     @abstractmethod
     def fit(self, moments: Mapping[MapId, tuple[Moments, Moments]]) -> None:
-        """Sets the maps from the (keys, values) moments of every pair."""
+        """Sets the maps, given the (keys, values) moments of each."""
 
     @abstractmethod
     def project_teacher(self, kv: KV, map_id: MapId) -> KV:
@@ -59,29 +59,29 @@ class Projection(nn.Module, ABC):
 
 
 class ClosedForm(Projection):
-    """One frozen map a pair, solved from the moments; a subclass says how."""
+    """Frozen maps, each solved from its moments by the subclass."""
 
-    keys: Float[Tensor, "pairs teacher_width student_width"]
-    values: Float[Tensor, "pairs teacher_width student_width"]
+    keys: Float[Tensor, "maps teacher_width student_width"]
+    values: Float[Tensor, "maps teacher_width student_width"]
 
     def __init__(
         self, *, student: Geometry, teacher: Geometry, layer_pairs: Sequence[LayerPair]
     ) -> None:
         super().__init__(student=student, teacher=teacher, layer_pairs=layer_pairs)
         self._heads = student.kv_heads
-        self._index = {pair: i for i, pair in enumerate(list_map_ids(layer_pairs))}
+        self._index = {map_id: i for i, map_id in enumerate(list_map_ids(layer_pairs))}
         shape = (len(self._index), teacher.kv_width, student.kv_width)
         self.register_buffer("keys", torch.full(shape, torch.nan))
         self.register_buffer("values", torch.full(shape, torch.nan))
 
     @abstractmethod
     def solve_map(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
-        """The map of one pair's keys or values."""
+        """One map of keys or of values."""
 
     def fit(self, moments: Mapping[MapId, tuple[Moments, Moments]]) -> None:
-        for pair, i in self._index.items():
-            for maps, seen in zip((self.keys, self.values), moments[pair], strict=True):
-                maps[i] = self.solve_map(seen)
+        for map_id, i in self._index.items():
+            for maps, part in zip((self.keys, self.values), moments[map_id], strict=True):
+                maps[i] = self.solve_map(part)
 
     def project_teacher(self, kv: KV, map_id: MapId) -> KV:
         i = self._index[map_id]
@@ -93,10 +93,8 @@ class ClosedForm(Projection):
 
 
 def list_map_ids(layer_pairs: Sequence[LayerPair]) -> list[MapId]:
-    """Every (student layer, teacher layer) that the sources read, each once, in order."""
-    return [
-        (source.student_layer, layer) for source in layer_pairs for layer in source.teacher_layers
-    ]
+    """Every (student layer, teacher layer) of the pairs, in order."""
+    return [(pair.student_layer, layer) for pair in layer_pairs for layer in pair.teacher_layers]
 
 
 def map_across_heads(
@@ -110,13 +108,14 @@ def map_across_heads(
 
 
 def zero_padding(kv: KV) -> KV:
-    """Zeros under the mask: where a map is trained, what lies there would reach its gradient."""
+    """K and V with zeros under the mask."""
+    # Where a map is trained, its gradient sums over all tokens: NaN under the mask would reach it.
     hidden = ~kv.mask[:, None, :, None]
     return KV(kv.keys.masked_fill(hidden, 0), kv.values.masked_fill(hidden, 0), kv.mask)
 
 
 def check_shared_space(projections: Mapping[str, Projection]) -> None:
-    """Raises ConfigError where several teachers would be fused in spaces of their own."""
+    """Raises ConfigError where several teachers' targets are not all in the student's space."""
     if len(projections) > 1 and not all(p.in_student_space for p in projections.values()):
         raise ConfigError(
             f"projection=student_side compares in its teacher's own space, so it takes one "

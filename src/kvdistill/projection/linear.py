@@ -1,7 +1,7 @@
 """The study's trainable `nn.Linear(teacher_dim, student_dim)`, with safeguards on a moving target.
 
 It starts as the ridge fit, learns at a small rate (or not at all), and each map is kept at the
-variance that its fit had on calibration tokens: trained freely, a teacher-side map can pay the
+variance that its fit had on calibration tokens: trained freely, a teacher-side map can lower the
 loss by shrinking the target to zero.
 """
 
@@ -27,7 +27,7 @@ from kvdistill.types import KV
 
 
 class Linear(Projection):
-    """One trained map a pair, of constant calibrated output variance."""
+    """Trained maps, each of constant calibrated output variance."""
 
     def __init__(
         self,
@@ -41,15 +41,15 @@ class Linear(Projection):
         super().__init__(student=student, teacher=teacher, layer_pairs=layer_pairs)
         self.penalty, self.lr_scale = check_penalty(penalty), check_lr_scale(lr_scale)
         self.trains = lr_scale > 0
-        self._index = {pair: i for i, pair in enumerate(list_map_ids(layer_pairs))}
+        self._index = {map_id: i for i, map_id in enumerate(list_map_ids(layer_pairs))}
         self.keys, self.values = (
             _LayerMaps(len(self._index), teacher.kv_width, student, self.trains) for _ in range(2)
         )
 
     def fit(self, moments: Mapping[MapId, tuple[Moments, Moments]]) -> None:
-        for pair, i in self._index.items():
-            for maps, seen in zip((self.keys, self.values), moments[pair], strict=True):
-                maps.set_map(i, seen.fit_ridge(self.penalty), seen.cov_xx)
+        for map_id, i in self._index.items():
+            for maps, part in zip((self.keys, self.values), moments[map_id], strict=True):
+                maps.set_map(i, part.fit_ridge(self.penalty), part.cov_xx)
 
     def project_teacher(self, kv: KV, map_id: MapId) -> KV:
         i, kv = self._index[map_id], zero_padding(kv)
@@ -59,8 +59,8 @@ class Linear(Projection):
 class _LayerMaps(nn.Module):
     """The maps of the keys, or of the values."""
 
-    cov: Float[Tensor, "pairs teacher_width teacher_width"]
-    variance: Float[Tensor, " list_map_ids"]
+    cov: Float[Tensor, "maps teacher_width teacher_width"]
+    variance: Float[Tensor, " maps"]
 
     def __init__(self, count: int, width: int, student: Geometry, trains: bool) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class _LayerMaps(nn.Module):
         self.weights = nn.ParameterList(
             nn.Parameter(torch.full(shape, torch.nan), requires_grad=trains) for _ in range(count)
         )
-        # Set by every fit, so not part of a checkpoint: teacher_width^2 a pair.
+        # Set by every fit, so not part of a checkpoint: teacher_width^2 numbers a map.
         self.register_buffer("cov", torch.full((count, width, width), torch.nan), persistent=False)
         self.register_buffer("variance", torch.full((count,), torch.nan), persistent=False)
 
@@ -89,6 +89,7 @@ class _LayerMaps(nn.Module):
     ) -> Float[Tensor, "batch out_heads seq out_dim"]:
         weight = self.weights[i]
         with torch.autocast(weight.device.type, enabled=False):
-            now = (weight * (self.cov[i] @ weight)).sum()
-            weight = weight * (self.variance[i] / now).sqrt()
+            # Rescaled in every forward, and differentiated through: shrinking it gains nothing.
+            variance = (weight * (self.cov[i] @ weight)).sum()
+            weight = weight * (self.variance[i] / variance).sqrt()
         return map_across_heads(x, weight, self._heads)

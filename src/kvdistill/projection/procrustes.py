@@ -15,16 +15,17 @@ from kvdistill.projection.base import ClosedForm
 
 
 class Procrustes(ClosedForm):
-    """The scaled semi-orthogonal map of each pair."""
+    """Scaled semi-orthogonal maps."""
 
     def solve_map(self, moments: Moments) -> Float[Tensor, "teacher_width student_width"]:
-        left, strength, right = torch.linalg.svd(moments.cov_xy, full_matrices=False)
-        turn = left @ right
-        spread = (turn * (moments.cov_xx @ turn)).sum()
-        if not spread > 0:
+        left, singular_values, right = torch.linalg.svd(moments.cov_xy, full_matrices=False)
+        rotation = left @ right
+        variance = (rotation * (moments.cov_xx @ rotation)).sum()
+        # Not `<= 0`: without any token the variance is NaN.
+        if not variance > 0:
             raise UserError(
                 f"projection=procrustes cannot be fitted on {int(moments.count)} calibration "
                 f"tokens that do not vary. Use more calibration rows, or an alignment that covers "
                 f"more tokens."
             )
-        return turn * (strength.sum() / spread)
+        return rotation * (singular_values.sum() / variance)

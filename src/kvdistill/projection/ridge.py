@@ -16,7 +16,7 @@ from kvdistill.projection.base import ClosedForm, check_penalty
 
 
 class Ridge(ClosedForm):
-    """The least-squares map of each pair; `penalty` is relative to the teacher's mean variance."""
+    """Least-squares maps; `penalty` is relative to the teacher's mean variance."""
 
     def __init__(
         self,

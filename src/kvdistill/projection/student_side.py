@@ -1,8 +1,8 @@
-"""The student is projected to the teacher: the target stands still, the map is dropped later.
+"""The student is projected to the teacher: the target is fixed, and the map is dropped later.
 
 Sources: the direction of sentence-transformers PR 3665 and of Low-Rank Clone (arXiv 2505.12781).
 Each teacher has a space of its own, so there is one teacher, whose raw neighbouring layers are
-interpolated: one map of the student can meet any fixed mixture of them.
+interpolated: one map of the student can be fitted to any fixed mixture of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,8 +41,8 @@ class StudentSide(Projection):
         super().__init__(student=student, teacher=teacher, layer_pairs=layer_pairs)
         self.penalty, self.lr_scale = check_penalty(penalty), check_lr_scale(lr_scale)
         self.trains = lr_scale > 0
-        self._heads, self._sources = teacher.kv_heads, tuple(layer_pairs)
-        self._index = {source.student_layer: i for i, source in enumerate(layer_pairs)}
+        self._heads, self._layer_pairs = teacher.kv_heads, tuple(layer_pairs)
+        self._index = {pair.student_layer: i for i, pair in enumerate(layer_pairs)}
         shape = (student.kv_width, teacher.kv_width)
         self.keys, self.values = (
             nn.ParameterList(
@@ -54,14 +54,14 @@ class StudentSide(Projection):
 
     @torch.no_grad()
     def fit(self, moments: Mapping[MapId, tuple[Moments, Moments]]) -> None:
-        for i, source in enumerate(self._sources):
-            shares = (1 - source.weight, source.weight)
+        for i, pair in enumerate(self._layer_pairs):
+            shares = (1 - pair.weight, pair.weight)
             for part, maps in enumerate((self.keys, self.values)):
-                # Ridge is linear in what it predicts, so the mixture's fit is the fits' mixture.
+                # Ridge is linear in what it predicts, so the mixture's fit is the fits' mixture. A
+                # pair of one teacher layer has weight 0, and zip drops its second share.
                 fits = (
-                    share
-                    * moments[source.student_layer, layer][part].reverse.fit_ridge(self.penalty)
-                    for share, layer in zip(shares, source.teacher_layers, strict=False)
+                    share * moments[pair.student_layer, layer][part].reverse.fit_ridge(self.penalty)
+                    for share, layer in zip(shares, pair.teacher_layers, strict=False)
                 )
                 maps[i].copy_(sum(fits))
 

@@ -1,11 +1,11 @@
-"""Who is exchanged with whom."""
+"""Which text is exchanged with which."""
 
 from kvdistill.kv.shuffle_pairs import choose_partners
 
 
 def test_the_next_text_of_another_row():
-    found, paired = choose_partners(["a:cot", "a:direct", "b:cot", "c:x:cot"])
-    assert found == [2, 2, 3, 0]
+    partners, paired = choose_partners(["a:cot", "a:direct", "b:cot", "c:x:cot"])
+    assert partners == [2, 2, 3, 0]
     assert paired.all()
 
 

@@ -1,4 +1,4 @@
-"""A batch of links: applied without a dense matrix, and led to what stands for the tokens."""
+"""A batch of links: applied without a dense matrix, and mapped to the rows of kept tokens."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def links(dense):
     )
 
 
-def drawn(seed, share=0.5):
+def draw(seed, share=0.5):
     generator = torch.Generator().manual_seed(seed)
     dense = torch.rand(BATCH, STUDENT, TEACHER, generator=generator)
     dense = dense * (torch.rand(dense.shape, generator=generator) < share)
@@ -48,7 +48,7 @@ def rows_of(kept):
 @settings(deadline=None, derandomize=True)
 @seeds
 def test_applying_links_is_multiplying_by_their_matrix(seed, share):
-    dense, x, _ = drawn(seed, share)
+    dense, x, _ = draw(seed, share)
     torch.testing.assert_close(links(dense).apply(x), by_matrix(dense, x))
     assert torch.equal(links(dense).mask, dense.sum(-1) > 0)
 
@@ -56,29 +56,29 @@ def test_applying_links_is_multiplying_by_their_matrix(seed, share):
 @settings(deadline=None, derandomize=True)
 @seeds
 def test_kept_tokens_share_a_row_anew_and_a_row_without_any_is_masked(seed, share):
-    dense, x, kept = drawn(seed, share)
+    dense, x, kept = draw(seed, share)
     left = dense * kept[:, None]
     left = left / left.sum(-1, keepdim=True).clamp(min=1e-9)
-    found = links(dense).map_to_rows(rows_of(kept))
-    torch.testing.assert_close(found.apply(x), by_matrix(left, x))
-    assert torch.equal(found.mask, left.sum(-1) > 0)
+    mapped = links(dense).map_to_rows(rows_of(kept))
+    torch.testing.assert_close(mapped.apply(x), by_matrix(left, x))
+    assert torch.equal(mapped.mask, left.sum(-1) > 0)
 
 
 @settings(deadline=None, derandomize=True)
 @seeds
-def test_gathered_rows_give_what_they_give_where_they_lie(seed, share):
-    dense, x, kept = drawn(seed, share)
+def test_by_row_rows_give_what_they_give_where_they_lie(seed, share):
+    dense, x, kept = draw(seed, share)
     order = torch.randperm(BATCH * TEACHER, generator=torch.Generator().manual_seed(seed))
     order = order[kept.flatten()[order]]
     rows = torch.full((BATCH * TEACHER,), -1)
     rows[order] = torch.arange(len(order))
-    gathered = links(dense).map_to_rows(rows.view(BATCH, TEACHER))
+    by_row = links(dense).map_to_rows(rows.view(BATCH, TEACHER))
     where = links(dense).map_to_rows(rows_of(kept))
-    assert torch.equal(gathered.apply(x[order]), where.apply(x))
+    assert torch.equal(by_row.apply(x[order]), where.apply(x))
 
 
 def test_keeping_every_token_changes_nothing():
-    dense, _, _ = drawn(0)
+    dense, _, _ = draw(0)
     whole = links(dense)
     same = whole.map_to_rows(rows_of(torch.ones(BATCH, TEACHER, dtype=torch.bool)))
     assert torch.equal(same.teacher_rows, whole.teacher_rows)
@@ -87,22 +87,22 @@ def test_keeping_every_token_changes_nothing():
 
 
 def test_nan_under_a_token_without_links_changes_nothing():
-    dense, x, kept = drawn(1)
-    found = links(dense).map_to_rows(rows_of(kept))
+    dense, x, kept = draw(1)
+    mapped = links(dense).map_to_rows(rows_of(kept))
     spoilt = x.masked_fill(~kept.view(-1, 1), float("nan"))
-    assert torch.equal(found.apply(spoilt), found.apply(x))
+    assert torch.equal(mapped.apply(spoilt), mapped.apply(x))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_applied_as_such(dtype):
-    dense, x, _ = drawn(2)
-    found = links(dense).apply(x.to(dtype))
-    assert found.dtype == dtype
-    torch.testing.assert_close(found.float(), by_matrix(dense, x), atol=0.03, rtol=0.03)
+    dense, x, _ = draw(2)
+    applied = links(dense).apply(x.to(dtype))
+    assert applied.dtype == dtype
+    torch.testing.assert_close(applied.float(), by_matrix(dense, x), atol=0.03, rtol=0.03)
 
 
 def test_a_gradient_flows_through_the_weights_to_the_teachers_rows():
-    dense, x, _ = drawn(3)
+    dense, x, _ = draw(3)
     x.requires_grad_()
     links(dense).apply(x).sum().backward()
     expected = dense.sum(1).view(-1, 1).expand_as(x)
