@@ -38,7 +38,7 @@ from kvdistill.train.module import Distiller
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.step import align_teacher_kv, sum_cross_entropy
 from kvdistill.types import KV, Batch, Layer, Links, TeacherInputs, Tokens
-from tests.compression.layers import kept_mask
+from tests.compression.layers import select_tokens
 from tests.compression.peak import PeakMemory
 from tests.train.conftest import make_calibration, make_model
 
@@ -198,7 +198,7 @@ def memory() -> dict[str, float]:
     mask = torch.ones(1, 4096, dtype=torch.bool)
     one = Layer(KV(keys, keys, mask), Tokens(mask.long(), mask, mask), queries, keys)
     with PeakMemory() as peak:
-        kept_mask(RKV(keep=64), one)
+        select_tokens(RKV(keep=64), one)
     return {"r_kv_4096_mib": peak.most / 2**20}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.compression.layers import select_tokens
 from tests.train.conftest import composed, distiller, make_batch
 
 __all__ = ["composed", "distiller"]
@@ -90,15 +91,15 @@ def test_it_is_decided_anew_at_every_layer(
 
     found = add("largest", LARGEST, LARGEST_YAML)
     module, read = distiller(found, "compression=largest"), make_batch()
-    reader, teacher = module.rooms.first.reader, module._teachers["a"]
+    reader, teacher = module.objective.first_branch.pipeline, module._teachers["a"]
     tokens, links = read.teachers["a"].tokens, read.teachers["a"].links
     layers, all_kept = teacher.capture_layers(tokens), teacher.read_kv(tokens, read.ids)
-    assert [kept.layer_pairs for kept in all_kept] == [[source] for source in reader.sources]
+    assert [kept.layer_pairs for kept in all_kept] == [[source] for source in reader.layer_pairs]
     for kept in all_kept:
         ((source, found),) = align_teacher_kv(
             kept, links.map_to_rows(kept.row_of_token), reader.position, teacher.rotaries
         )
-        expected = reader.compression([layers[at] for at in source.teacher_layers])
+        expected = select_tokens(reader.compression, *[layers[at] for at in source.teacher_layers])
         assert torch.equal(kept.row_of_token >= 0, expected)
         covered = expected.flatten()[links.teacher_rows].long()
         rows = torch.repeat_interleave(links.link_counts)
@@ -131,7 +132,7 @@ def test_the_readmes_example_works_as_written(
     made = distiller(add("every_other", module, node), "compression=every_other")
     read = make_batch(lengths=(9, 6)).teachers["a"].tokens
     layers = made._teachers["a"].capture_layers(read)
-    kept = made.rooms.first.reader.compression([layers[0]])
+    kept = select_tokens(made.objective.first_branch.pipeline.compression, layers[0])
     # Half of 8 and of 5 tokens: the even ones.
     assert [row.nonzero().flatten().tolist() for row in kept] == [[0, 2, 4, 6], [0, 2]]
     assert made(make_batch())[1].kv.isfinite()

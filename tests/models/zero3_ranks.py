@@ -86,9 +86,9 @@ def wanting(folder: Path, shard: str) -> Callable[..., Any]:
     from tests.train.conftest import make_request
 
     def make(name: str, reader: Any) -> Any:
-        deepest = max(source.high for source in reader.sources)
+        deepest = max(source.high for source in reader.layer_pairs)
         return replace(
-            make_request(name, reader), body=lambda: body(folder, name, "float32", shard, deepest)
+            make_request(name, reader), load_body=lambda: body(folder, name, "float32", shard, deepest)
         )
 
     return make

@@ -135,7 +135,7 @@ def make_request(name: str, reader: Any) -> Any:
 
     return TeacherRequest(
         load_body=partial(make_model, TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
-        layer_pairs=reader.sources,
+        layer_pairs=reader.layer_pairs,
         compression=reader.compression,
         needs_rotary=reader.position.needs_rotary,
     )
@@ -161,9 +161,9 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
             return Distiller(student, None, {}, LossWeights.from_config(config))
         rooms, sources = KVObjective(config), {}
         for name, part in rooms.get_branches().items():
-            part.calibrate(make_calibration(part.reader.layer_pairs, TEACHERS[name]))
+            part.calibrate(make_calibration(part.pipeline.layer_pairs, TEACHERS[name]))
             sources[name] = build_node(
-                "source", config["source"], request=make_request(name, part.reader)
+                "source", config["source"], request=make_request(name, part.pipeline)
             )
         return Distiller(student, rooms, sources, LossWeights.from_config(config))
 
@@ -206,11 +206,11 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
         trainer = DistillTrainer(
             module,
             make_training_arguments(config, STEPS, folder),
-            Rows(),
-            Stream(64, STEPS * size * accumulate, seed),
-            make_collator(teachers),
-            Validation([make_collator(teachers)([60, 61, 62])], score, 1),
-            curves,
+            texts=Rows(),
+            stream=Stream(64, STEPS * size * accumulate, seed),
+            collate=make_collator(teachers),
+            validation=Validation([make_collator(teachers)([60, 61, 62])], score, 1),
+            curves=curves,
             progress=(
                 lambda step, _: (_ for _ in ()).throw(KeyboardInterrupt) if step == stop else None
             ),

@@ -60,8 +60,8 @@ def build_module(
     torch.manual_seed(0)
     objective, teachers = KVObjective(config), {}
     for name, branch in objective.get_branches().items():
-        branch.calibrate(make_calibration(branch.reader.layer_pairs, TEACHERS[name]))
-        teachers[name] = make("source", config["source"], request=wanting(name, branch.reader))
+        branch.calibrate(make_calibration(branch.pipeline.layer_pairs, TEACHERS[name]))
+        teachers[name] = make("source", config["source"], request=wanting(name, branch.pipeline))
     return Distiller(student, objective, teachers, LossWeights.from_config(config))
 
 
@@ -116,12 +116,12 @@ def train_division(
     trainer = DistillTrainer(
         build_module(config, names, wanting),
         make_training_arguments(config | make_budget(size, accumulate), STEPS, folder),
-        Rows(),
-        Stream(64, STEPS * num_gpus * size * accumulate, config["seed"]),
-        note_rows(make_collator(names), rows_read),
-        Validation([make_collator(names)([60, 61, 62])]),
-        CurveWriter(folder),
-        lambda step, _: stop_if(step == stop),
+        texts=Rows(),
+        stream=Stream(64, STEPS * num_gpus * size * accumulate, config["seed"]),
+        collate=note_rows(make_collator(names), rows_read),
+        validation=Validation([make_collator(names)([60, 61, 62])]),
+        curves=CurveWriter(folder),
+        progress=lambda step, _: stop_if(step == stop),
         needs={},
         norms_every=0,
     )

@@ -20,7 +20,7 @@ def test_it_is_r2_over_all_covered_tokens(distiller: Make) -> None:
     report = compute_target_r2(module, batches)
     own, target, scores = {}, {}, []
     for one in batches:
-        for layer, mine, fused in module.pairs(one):
+        for layer, mine, fused in module.iterate_targets(one):
             mask = mine.mask & fused.mask
             for part in ("keys", "values"):
                 at = layer, part
@@ -40,8 +40,8 @@ def test_a_student_that_holds_its_target_agrees_with_it_and_not_with_another(
     from kvdistill.train.target_r2 import compute_target_r2
 
     module = distiller()
-    pairs = module.pairs
-    monkeypatch.setattr(module, "pairs", lambda b: ((n, to, to) for n, _, to in pairs(b)))
+    pairs = module.iterate_targets
+    monkeypatch.setattr(module, "iterate_targets", lambda b: ((n, to, to) for n, _, to in pairs(b)))
     report = compute_target_r2(module, [make_batch(lengths=(7, 7, 6))])
     assert report["held_out_r2"] == 1
     assert report["shuffled_r2"] < 0.5

@@ -18,7 +18,7 @@ def test_the_factor_is_part_of_a_checkpoint(trained: Make) -> None:
         trained(*BALANCED, name="stopped", stop=3)
     resumed = trained(*BALANCED, name="stopped", resume=True)
     assert_same_weights(whole, resumed)
-    balance, again = (run.module.rooms.balance for run in (whole, resumed))
+    balance, again = (run.module.objective.balance for run in (whole, resumed))
     assert balance.factor == again.factor != 1
 
 
@@ -29,11 +29,11 @@ def test_balanced_terms_pull_equally_on_the_mapped_weights(distiller: Make) -> N
 
     module = distiller(*BALANCED, "layers.range=1-3")
     ce, terms = module(make_batch())
-    mapped = module.mapped()
+    mapped = module.list_kv_parameters()
     own = {id(p): name for name, p in module.student.named_parameters()}
     names = {own[id(p)].removeprefix("model.layers.").rsplit(".", 1)[0] for p in mapped}
     assert names == {f"{n}.self_attn.{part}_proj" for n in (1, 2) for part in "kv"}
-    factor = module.rooms.balance(ce, terms.kv, mapped, 0)
+    factor = module.objective.balance(ce, terms.kv, mapped, 0)
     torch.testing.assert_close(
         measure_gradient_norm(factor * terms.kv, mapped), measure_gradient_norm(ce, mapped)
     )

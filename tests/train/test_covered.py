@@ -70,7 +70,7 @@ def test_terms_and_gradients_are_those_of_all_tokens(
     for patched in (False, True):
         with monkeypatch.context() as patch:
             if patched:
-                patch.setattr(step.CoveredTokens, "by", everything)
+                patch.setattr(step.CoveredTokens, "from_links", everything)
             module = distiller(*given)
             terms = module(make_batch(lengths=(9, 4)))[1]
             terms.kv.backward()

@@ -44,7 +44,7 @@ def test_the_kv_loss_reaches_the_update_of_a_lora_student(distiller: Make) -> No
         plain.student,
         peft.LoraConfig(r=2, target_modules=["k_proj", "v_proj"], init_lora_weights=False),
     )
-    module = Distiller(student, plain.rooms, plain._teachers, plain.weights).train()
+    module = Distiller(student, plain.objective, plain._teachers, plain.weights).train()
     module(make_batch())[1].kv.backward()
     trained = {n: p for n, p in student.named_parameters() if p.requires_grad}
     assert all("lora" in name for name in trained)
@@ -69,7 +69,7 @@ def test_bf16_autocast_gives_nearly_the_same_gradient(distiller: Make, compressi
 def test_checkpointing_changes_no_gradient(distiller: Make) -> None:
     module = distiller("fusion=similarity").train()
     plain = measure_gradients(module, module(make_batch())[1].kv)
-    module.checkpoint_activations()
+    module.enable_gradient_checkpointing()
     assert measure_gradients(module, module(make_batch())[1].kv) == pytest.approx(plain, rel=1e-5)
     assert min(plain.values()) > 0
 
@@ -79,7 +79,9 @@ def test_balancing_measures_through_checkpointing(distiller: Make) -> None:
     factors = []
     for _ in range(2):
         ce, terms = module(make_batch())
-        module.rooms.balance.measured.fill_(False)
-        factors.append(float(module.rooms.balance(ce, terms.kv, module.mapped(), 0)))
-        module.checkpoint_activations()
+        module.objective.balance.measured.fill_(False)
+        factors.append(
+            float(module.objective.balance(ce, terms.kv, module.list_kv_parameters(), 0))
+        )
+        module.enable_gradient_checkpointing()
     assert factors[1] == pytest.approx(factors[0], rel=1e-5)

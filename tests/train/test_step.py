@@ -59,7 +59,7 @@ def test_no_gradient_reaches_a_teacher_or_a_frozen_room(distiller: Make) -> None
     module(make_batch())[1].kv.backward()
     for teacher in module._teachers.values():
         assert all(p.grad is None and not p.requires_grad for p in teacher.body.parameters())
-    assert not list(module.rooms.parameters())
+    assert not list(module.objective.parameters())
 
 
 def test_teachers_are_no_part_of_the_module(distiller: Make) -> None:
@@ -186,7 +186,7 @@ def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
         own.ids.shape[1], own.ids.shape[1],
     )  # fmt: skip
     itself.teachers["a"] = TeacherInputs(own, links)
-    pipeline = objective.first_branch.reader
+    pipeline = objective.first_branch.pipeline
     body = lambda: make_model(STUDENT, "qwen2")  # noqa: E731
     teacher = Online(
         TeacherRequest(body, pipeline.layer_pairs, pipeline.compression, needs_rotary=False)
@@ -232,13 +232,15 @@ def test_each_teacher_layer_is_scored_once_a_step(
 ) -> None:
     halves = ("layers/map=anchors", "layers.map.anchors='0:0, 2:1'")
     module = distiller(f"compression={compression}", *halves, teachers=("b",))
-    pipeline = module.rooms.first.reader
-    press, read = (
+    pipeline = module.objective.first_branch.pipeline
+    compressor, read = (
         type(pipeline.compression),
-        [at for s in pipeline.sources for at in s.teacher_layers],
+        [at for s in pipeline.layer_pairs for at in s.teacher_layers],
     )
     assert len(set(read)) < len(read)  # two student layers read one teacher layer
-    scored, score = [], press.score
-    monkeypatch.setattr(press, "score", lambda self, layer: scored.append(1) or score(self, layer))
+    scored, score = [], compressor.score
+    monkeypatch.setattr(
+        compressor, "score", lambda self, layer: scored.append(1) or score(self, layer)
+    )
     module(make_batch(("b",)))
     assert len(scored) == len(set(read))

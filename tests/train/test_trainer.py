@@ -57,7 +57,7 @@ def test_kv_weight_zero_is_fine_tuning(trained: Make) -> None:
 
 def test_rooms_have_a_rate_of_their_own(distiller: Make) -> None:
     module = distiller("projection=linear", "projection.lr_scale=0.5")
-    groups = module.groups(lr=0.1, weight_decay=0.01)
+    groups = module.make_param_groups(lr=0.1, weight_decay=0.01)
     assert [group.get("lr") for group in groups] == [None, None, 0.05, 0.05]
     assert sum(len(g["params"]) for g in groups) == len(list(module.parameters()))
 

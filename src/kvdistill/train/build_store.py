@@ -1,7 +1,12 @@
-"""Builds one teacher's store: the student's texts are read once, in every style."""
+"""Builds a teacher's store: its compressed K and V of the texts that a run trains and validates on.
+
+In three steps: plan which text goes into which shard, write the shards that are missing, write the
+index. A build that is killed continues with the first shard that is missing, to the same bytes.
+"""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kvdistill import distributed
-from kvdistill.config.build import build_node as build_node
+from kvdistill.config.build import build_node
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import write_json
 from kvdistill.geometry import Geometry
@@ -28,122 +33,163 @@ from kvdistill.train import inputs
 from kvdistill.train.store_layout import StoredText, StoreLayout
 
 
+@dataclass(frozen=True)
+class StorePlan:
+    """What a store will hold."""
+
+    layout: StoreLayout
+    shards: Sequence[Sequence[StoredText]]
+    """The texts of each shard, in the order of its rows."""
+    fingerprints: Mapping[str, str]
+    """What the store is made of, each identified by content."""
+    pad: int
+    """The teacher's padding token."""
+
+    @property
+    def texts(self) -> list[StoredText]:
+        """All texts, shard after shard."""
+        return [text for shard in self.shards for text in shard]
+
+
 def build_kv_store(
     recipe: Mapping[str, Any],
     needs: Mapping[str, Path],
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Writes shards, then the index; returns how much the store holds.
+    """Writes shards, then the index; returns how much the store holds, on rank 0.
 
     Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
     Raises UserError, before anything is written, where the disk has no room for it.
     """
-    node, role = recipe["teachers"][ONLY], f"teacher.{ONLY}"
-    spec: Stored = build_node("source.stored", recipe["source"]["stored"])
-    config = {**recipe, "style": recipe["source"]["stored"]["style"]}
-    layer_pairs = pair_layers(config, Geometry.from_node(node))
-    request = TeacherRequest(
-        load_body=lambda: load.load_body(
-            node, role, needs.get(role), max(s.high for s in layer_pairs)
-        ),
-        layer_pairs=layer_pairs,
-        compression=build_node("compression", recipe["compression"]),
-        needs_rotary=False,
-    )
-    layout = StoreLayout(
-        request, spec, Geometry.from_node(node).kv_width, Geometry.from_node(node).kv_heads
-    )
-    fingerprints = inputs.fingerprint_store(config, ONLY, needs, request.layer_pairs)
-    shard_index = ShardIndex(folder, fingerprints) if distributed.is_rank_zero() else None
-    shards = layout.divide_into_shards(list(layout.read_texts(config, needs)))
-    stands = [
-        shard_index is not None and shard_index.has_shard(number) for number in range(len(shards))
-    ]
-    standing = distributed.all_reduce_sum(torch.tensor(stands, dtype=torch.long)).bool().tolist()
-    left = [texts for texts, stands in zip(shards, standing, strict=True) if not stands]
+    plan = plan_store(recipe, needs)
+    shard_index = ShardIndex(folder, plan.fingerprints) if distributed.is_rank_zero() else None
+    present = find_present_shards(shard_index, len(plan.shards))
     if shard_index is not None:
-        check_disk_space(folder, layout, left)
-    source, pad = Online(request), inputs.load_tokeniser(node, role, needs).pad
-    done = 0
-    for number, texts in enumerate(shards):
-        if not standing[number]:
-            rows, tokens = layout.read_shard(source, texts, pad)
-            if shard_index is not None:
-                shard_index.add_shard(number, QuantisedRows.quantise(rows, spec.dtype), tokens)
-        done += len(texts)
-        progress(done, sum(map(len, shards)))
+        pairs = zip(plan.shards, present, strict=True)
+        check_disk_space(folder, plan.layout, [shard for shard, there in pairs if not there])
+    teacher = Online(plan.layout.request)
+    write_missing_shards(plan, present, teacher, shard_index, progress)
     if shard_index is None:
         return {}
-    write_index(folder, layout, shards, source.body, fingerprints)
+    write_index(folder, plan, teacher.body)
     shard_index.delete()
     return {
-        "texts": done,
-        "kept_tokens": sum(text.count for texts in shards for text in texts),
-        "teacher_tokens": sum(text.length for texts in shards for text in texts),
+        "texts": len(plan.texts),
+        "kept_tokens": sum(text.count for text in plan.texts),
+        "teacher_tokens": sum(text.length for text in plan.texts),
         "stored_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
     }
 
 
-def check_disk_space(
-    folder: Path, layout: StoreLayout, texts: Sequence[Sequence[StoredText]]
+def plan_store(recipe: Mapping[str, Any], needs: Mapping[str, Path]) -> StorePlan:
+    """Reads and tokenises the texts, and divides them into shards; loads no weights."""
+    node, role = recipe["teachers"][ONLY], f"teacher.{ONLY}"
+    # The store's own style, which renders more texts of a row than one run may read.
+    config = {**recipe, "style": recipe["source"]["stored"]["style"]}
+    geometry = Geometry.from_node(node)
+    layer_pairs = pair_layers(config, geometry)
+    deepest = max(pair.high for pair in layer_pairs)
+    request = TeacherRequest(
+        load_body=lambda: load.load_body(node, role, needs.get(role), deepest),
+        layer_pairs=layer_pairs,
+        compression=build_node("compression", recipe["compression"]),
+        needs_rotary=False,
+    )
+    spec: Stored = build_node("source.stored", recipe["source"]["stored"])
+    layout = StoreLayout(request, spec, geometry.kv_width, geometry.kv_heads)
+    return StorePlan(
+        layout=layout,
+        shards=layout.divide_into_shards(list(layout.read_texts(config, needs))),
+        fingerprints=inputs.fingerprint_store(config, ONLY, needs, layer_pairs),
+        pad=inputs.load_tokeniser(node, role, needs).pad,
+    )
+
+
+def find_present_shards(shard_index: ShardIndex | None, count: int) -> list[bool]:
+    """Whether each shard is written; `shard_index` is rank 0's, and every rank must call this."""
+    present = [shard_index is not None and shard_index.has_shard(n) for n in range(count)]
+    # Ranks must skip the same shards, or one would wait for a forward pass that no other makes.
+    return distributed.all_reduce_sum(torch.tensor(present, dtype=torch.long)).bool().tolist()
+
+
+def write_missing_shards(
+    plan: StorePlan,
+    present: Sequence[bool],
+    teacher: Online,
+    shard_index: ShardIndex | None,
+    progress: Callable[[int, int], None],
 ) -> None:
-    """Raises UserError, with the numbers, where what is still to be written does not fit."""
-    tokens = sum(text.count for shard in texts for text in shard)
+    """Reads the texts of the missing shards, and writes them where there is a `shard_index`."""
+    done, total = 0, len(plan.texts)
+    for number, texts in enumerate(plan.shards):
+        if not present[number]:
+            rows, positions = plan.layout.read_shard(teacher, texts, plan.pad)
+            if shard_index is not None:
+                quantised = QuantisedRows.quantise(rows, plan.layout.spec.dtype)
+                shard_index.add_shard(number, quantised, positions)
+        done += len(texts)
+        progress(done, total)
+
+
+def check_disk_space(
+    folder: Path, layout: StoreLayout, shards: Sequence[Sequence[StoredText]]
+) -> None:
+    """Raises UserError where the shards that are still to be written do not fit on the disk."""
+    tokens = sum(text.count for shard in shards for text in shard)
     needed, free = tokens * layout.token_bytes, shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
             f"{folder} needs {format_decimal_bytes(needed)} more, for {tokens:,} kept tokens of "
-            f"{layout.token_bytes:,} bytes in {layout.spec.dtype}, but the disk has {format_decimal_bytes(free)} free. "
+            f"{layout.token_bytes:,} bytes in {layout.spec.dtype}, but the disk has "
+            f"{format_decimal_bytes(free)} free. "
             f"Free some, or take source.stored.dtype=int8, a smaller compression.keep or fewer "
             f"layers."
         )
 
 
 def format_decimal_bytes(count: int) -> str:
-    """Bytes as they are spoken of."""
+    """Bytes in GB, or in MB below 0.1 GB: powers of ten, as disks are sold."""
     return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
 
 
-def write_index(
-    folder: Path,
-    layout: StoreLayout,
-    shards: Sequence[Sequence[StoredText]],
-    body: nn.Module,
-    fingerprints: Mapping[str, str],
-) -> None:
-    """Writes where each text lies, and what the store is made of."""
-    texts = [text for shard in shards for text in shard]
-    counts = [torch.tensor([text.count for text in shard]) for shard in shards]
+def write_index(folder: Path, plan: StorePlan, body: nn.Module) -> None:
+    """Writes where each text lies, and what the store is made of; `body` is the teacher's."""
+    counts = [torch.tensor([text.count for text in shard]) for shard in plan.shards]
     index = {
-        "shard": torch.repeat_interleave(torch.tensor([len(shard) for shard in shards])),
+        "shard": torch.repeat_interleave(torch.tensor([len(shard) for shard in plan.shards])),
         "start": torch.cat([count.cumsum(0) - count for count in counts]),
         "count": torch.cat(counts),
-        "signature": torch.cat([hash_text(text) for text in texts]),
+        "signature": torch.cat([hash_text(text) for text in plan.texts]),
     }
-    no_rotary = None
+    refusal = None
     try:
-        rotaries = read_rotaries(body, layout.request.teacher_layers).values()
-        index["inv_freq"] = torch.stack([turn.inv_freq for turn in rotaries])
-        index["attention_scaling"] = torch.tensor([turn.attention_scaling for turn in rotaries])
+        rotaries = read_rotaries(body, plan.layout.request.teacher_layers).values()
+        index["inv_freq"] = torch.stack([rotary.inv_freq for rotary in rotaries])
+        index["attention_scaling"] = torch.tensor([rotary.attention_scaling for rotary in rotaries])
     except ConfigError as error:
-        no_rotary = str(error)  # said to the first run that turns keys: only it needs them
+        # Kept for the first run whose position turns keys: the others need no rotary.
+        refusal = str(error)
     save_file(index, folder / INDEX_FILE)
     facts = {
         "schema_version": SCHEMA_VERSION,
-        "prints": dict(fingerprints),
-        "heads": layout.kv_heads,
+        "prints": dict(plan.fingerprints),
+        "heads": plan.layout.kv_heads,
         "groups": [
-            {"students": students, "layers": layers, "columns": list(columns)}
-            for students, layers, columns in layout.list_layer_groups
+            {
+                "students": [pair.student_layer for pair in group.layer_pairs],
+                "layers": group.teacher_layers,
+                "columns": [group.columns.start, group.columns.stop],
+            }
+            for group in plan.layout.layer_groups
         ],
-        "unturned": no_rotary,
-        "texts": [text.id for text in texts],
+        "unturned": refusal,
+        "texts": [text.id for text in plan.texts],
     }
     write_json(folder / STORE_FILE, facts)
 
 
 def hash_text(text: StoredText) -> Int[Tensor, " 1"]:
-    """What tells a text that is read otherwise."""
+    """Hash of a text's token ids, by which a run notices that it reads the text otherwise."""
     ids = torch.from_numpy(text.tokens.ids)[None]
     return hash_token_ids(ids, torch.ones_like(ids, dtype=torch.bool))

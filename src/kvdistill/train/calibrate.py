@@ -1,7 +1,8 @@
-"""Measures one teacher against the raw student on rows of the teachers' half, before training.
+"""Measures one teacher's K and V against the raw student's, before training.
 
-Three sets of moments: rows to fit on, other rows to judge the fit on, and those again with each
-student text facing another text's teacher: a fit that also explains these explains nothing.
+On texts of the teachers' half of train, in three sets of moments: `fit`, to fit projections on;
+`held_out`, other texts to judge the fit on; `shuffled`, these again with each student text facing
+the teacher's K and V of another. A map that also explains `shuffled` explains nothing of a text.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +25,10 @@ from kvdistill.plan.graph import ONLY
 from kvdistill.train import inputs
 from kvdistill.train.objective import TeacherPipeline
 from kvdistill.train.step import align_teacher_kv, link_teacher_kv, make_positions
-from kvdistill.types import Batch
+from kvdistill.types import KV, Batch, Tokens
 
-BATCH = 16
-"""Texts read at once; the sums do not depend on it beyond rounding."""
+BATCH_TEXTS = 16
+"""Texts read at once; the moments do not depend on it beyond rounding."""
 
 
 def build_calibration(
@@ -36,7 +37,10 @@ def build_calibration(
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Writes calibration.safetensors; returns how many texts and tokens it rests on.
+    """Writes calibration.safetensors; returns how many texts and tokens were read.
+
+    `fit_tokens` are the student tokens of the last layer that were fitted on. Other layers may have
+    others where compression keeps tokens by layer.
 
     Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
     """
@@ -46,21 +50,22 @@ def build_calibration(
     fit_count = config["train"]["calibration_rows"]
     held_out_count = max(fit_count // 4, 2)
     rows = evenly(len(texts), fit_count + held_out_count)
-    measure = MomentCollector(config, needs, pipeline)
-    chunks = [
-        *iterate_chunks("fit", rows[:-held_out_count]),
-        *iterate_chunks("held_out", rows[-held_out_count:]),
+    collector = MomentCollector(config, needs, pipeline)
+    batches = [
+        *split_into_batches("fit", rows[:-held_out_count]),
+        *split_into_batches("held_out", rows[-held_out_count:]),
     ]
-    for done, (part, chunk) in enumerate(chunks):
-        measure(collate([texts[row] for row in chunk]), part)
-        progress(done + 1, len(chunks))
+    for done, (part, batch) in enumerate(batches):
+        collector.add_batch(collate([texts[row] for row in batch]), part)
+        progress(done + 1, len(batches))
     if distributed.is_rank_zero():
-        Calibration(**measure.moments).save(folder)
-    return {"texts": len(rows), "fit_tokens": measure.tokens}
+        Calibration(**collector.moments).save(folder)
+    keys, _ = collector.moments["fit"][pipeline.layer_pairs[-1].student_layer]
+    return {"texts": len(rows), "fit_tokens": int(keys.count)}
 
 
 class MomentCollector:
-    """Reads batches with both models and sums their aligned K and V up."""
+    """Reads batches with both models and sums up the moments of their aligned K and V."""
 
     def __init__(
         self, config: Config, needs: Mapping[str, Path], pipeline: TeacherPipeline
@@ -69,63 +74,56 @@ class MomentCollector:
         self.teacher = inputs.build_online_teacher(config, ONLY, needs, pipeline)
         self.device = distributed.get_local_device()
         self.student = inputs.load_student(config, needs).eval().to(self.device)
-        layers = [source.student_layer for source in pipeline.layer_pairs]
-        self.kv_capture = Capture(self.student, layers)
-        turning = pipeline.position.needs_rotary
+        layers = [pair.student_layer for pair in pipeline.layer_pairs]
+        self.capture = Capture(self.student, layers)
+        rotates = pipeline.position.needs_rotary
         self.rotaries = (
-            read_rotaries(self.student, layers) if turning else dict.fromkeys(layers, NO_ROTATION)
+            read_rotaries(self.student, layers) if rotates else dict.fromkeys(layers, NO_ROTATION)
         )
         self.moments: dict[str, LayerMoments] = {"fit": {}, "held_out": {}, "shuffled": {}}
-        self.tokens = 0
 
     @torch.no_grad()
-    def __call__(self, batch: Batch, part: str) -> None:
-        """Counts a batch into `part`; held-out batches into `shuffled` as well."""
+    def add_batch(self, batch: Batch, part: str) -> None:
+        """Counts a batch into `part`, and a held-out batch into `shuffled` as well."""
         batch = batch.to(self.device)
-        tokens = batch.student
-        with self.kv_capture:
-            self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
-        student_layers = self.kv_capture.pop_layers(tokens)
-        position, teacher_rotaries = self.pipeline.position, self.teacher.rotaries
-        others, paired = choose_partners(batch.ids)
-        for layer_pair, teacher_kvs in [
-            pair
-            for kept, links in link_teacher_kv(self.teacher, batch, ONLY)
-            for pair in align_teacher_kv(kept, links, position, teacher_rotaries)
-        ]:
-            student_kv = student_layers[layer_pair.student_layer].kv
-            keys = self.pipeline.position.rotate_source(
-                student_kv.keys,
-                self.rotaries[layer_pair.student_layer],
-                make_positions(student_kv.keys),
-            )
-            mask = teacher_kvs[0].mask & student_kv.mask
-            pairs = (
-                ([kv.keys for kv in teacher_kvs], keys),
-                ([kv.values for kv in teacher_kvs], student_kv.values),
-            )
-            for name, (x, y) in enumerate(pairs):
-                wide = torch.cat([merge_heads(each) for each in x], dim=2)
-                self.add_rows(
-                    part, layer_pair.student_layer, name, wide[mask], merge_heads(y)[mask]
-                )
-                if part == "held_out":
-                    both = mask & mask[others] & paired[:, None].to(mask.device)
-                    self.add_rows(
-                        "shuffled",
-                        layer_pair.student_layer,
-                        name,
-                        wide[others][both],
-                        merge_heads(y)[both],
-                    )
-        self.tokens += int(mask.sum()) if part == "fit" else 0
+        student_layers = self.capture_student(batch.student)
+        position = self.pipeline.position
+        partners, has_partner = choose_partners(batch.ids)
+        for kept, links in link_teacher_kv(self.teacher, batch, ONLY):
+            for pair, teacher_kvs in align_teacher_kv(kept, links, position, self.teacher.rotaries):
+                student = student_layers[pair.student_layer]
+                # Of this layer alone: compression may keep other tokens in the next.
+                mask = teacher_kvs[0].mask & student.mask
+                both = mask & mask[partners] & has_partner[:, None].to(mask.device)
+                for index, name in enumerate(("keys", "values")):
+                    # The pair's one or two teacher layers side by side.
+                    x = torch.cat([merge_heads(getattr(kv, name)) for kv in teacher_kvs], dim=2)
+                    y = merge_heads(getattr(student, name))
+                    self.add_rows(part, pair.student_layer, index, x[mask], y[mask])
+                    if part == "held_out":
+                        rows = x[partners][both], y[both]
+                        self.add_rows("shuffled", pair.student_layer, index, *rows)
 
-    def add_rows(self, part: str, layer: int, name: int, x: Tensor, y: Tensor) -> None:
-        """Sums rows up; `name` is 0 for keys, 1 for values."""
+    def capture_student(self, tokens: Tokens) -> dict[int, KV]:
+        """The raw student's K and V by layer, its keys in the frame that position compares in."""
+        with self.capture:
+            self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
+        rotate = self.pipeline.position.rotate_source
+        return {
+            number: KV(
+                rotate(layer.kv.keys, self.rotaries[number], make_positions(layer.kv.keys)),
+                layer.kv.values,
+                layer.kv.mask,
+            )
+            for number, layer in self.capture.pop_layers(tokens).items()
+        }
+
+    def add_rows(self, part: str, layer: int, index: int, x: Tensor, y: Tensor) -> None:
+        """Adds teacher rows x and student rows y to a layer's moments of keys (0) or values (1)."""
         if layer not in self.moments[part]:
-            width = x.shape[1], y.shape[1]
-            self.moments[part][layer] = (Moments.empty(*width), Moments.empty(*width))
-        self.moments[part][layer][name].add(x, y)
+            widths = x.shape[1], y.shape[1]
+            self.moments[part][layer] = (Moments.empty(*widths), Moments.empty(*widths))
+        self.moments[part][layer][index].add(x, y)
 
 
 def merge_heads(x: Tensor) -> Tensor:
@@ -133,7 +131,7 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def iterate_chunks(part: str, rows: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
-    """Batches of rows."""
-    for start in range(0, len(rows), BATCH):
-        yield part, rows[start : start + BATCH]
+def split_into_batches(part: str, rows: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
+    """(part, rows of a batch), BATCH_TEXTS rows at a time."""
+    for start in range(0, len(rows), BATCH_TEXTS):
+        yield part, rows[start : start + BATCH_TEXTS]

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not used.
+"""Checkpoints that are either whole or not used.
 
 checksums.json is written last, and only then are older checkpoints rotated away, so that a process
 killed at any instant leaves at least one that is whole. What is resumed from is the newest one
@@ -19,9 +19,9 @@ from kvdistill.records import SCHEMA_VERSION
 
 CHECKSUMS = "checksums.json"
 SAVE_TOTAL_LIMIT = 2
-"""Whole checkpoints that rotation leaves: should the newest be altered, there is one before it."""
+"""Whole checkpoints that rotation leaves: where the newest is damaged, the one before is used."""
 PREFIX = "checkpoint-"
-"""As transformers names them."""
+"""Of a checkpoint's folder, before the step; as transformers names them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ResumePoint:
 
 
 def find_newest(folder: Path, needs: Mapping[str, Path]) -> ResumePoint:
-    """The newest whole checkpoint in `folder`.
+    """The newest whole checkpoint in `folder`; every file of a candidate is hashed.
 
     Raises ArtifactError where it was trained on other artefacts than `needs` (role -> folder).
     """
@@ -56,7 +56,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def parse_step(checkpoint: Path) -> int | None:
-    """The step in its name."""
+    """The step in a checkpoint's name; None where the name has none."""
     number = checkpoint.name.removeprefix(PREFIX)
     return int(number) if number.isdigit() else None
 
@@ -69,6 +69,7 @@ def describe_fault(checkpoint: Path) -> str:
         files = read_json(checkpoint / CHECKSUMS)["files"]
     except (ArtifactError, KeyError, TypeError):
         return f"{CHECKSUMS} cannot be read"
+    # The first changed file is enough.
     for path in changed(checkpoint, files):
         state = "not as it was written" if path.is_file() else "missing"
         return f"{path.relative_to(checkpoint).as_posix()} is {state}"
@@ -76,7 +77,7 @@ def describe_fault(checkpoint: Path) -> str:
 
 
 def check_needs(checkpoint: Path, needs: Mapping[str, Path]) -> None:
-    """Refuses a checkpoint that was trained on other artefacts."""
+    """Raises ArtifactError for a checkpoint that was trained on other artefacts."""
     trained_on = read_json(checkpoint / CHECKSUMS)["needs"]
     for role, need in needs.items():
         if trained_on.get(role) != need.name:
@@ -87,7 +88,7 @@ def check_needs(checkpoint: Path, needs: Mapping[str, Path]) -> None:
 
 
 def write_checksums(checkpoint: Path, needs: Mapping[str, Path]) -> None:
-    """Completes a checkpoint whose every other file is written."""
+    """Makes a checkpoint whole; every other file of it must be written."""
     write_json(
         checkpoint / CHECKSUMS,
         {
@@ -99,7 +100,8 @@ def write_checksums(checkpoint: Path, needs: Mapping[str, Path]) -> None:
 
 
 def rotate_checkpoints(folder: Path) -> None:
-    """Removes all but the last whole checkpoints, and what was never finished before them."""
+    """Removes all checkpoints in `folder` but the newest whole ones, unfinished ones included."""
+    # Their files are hashed only when one is resumed from: hashing all here would take long.
     finished = [path for path in list_checkpoints(folder) if (path / CHECKSUMS).is_file()]
     for checkpoint in list_checkpoints(folder):
         if checkpoint not in finished[-SAVE_TOTAL_LIMIT:]:
@@ -107,16 +109,18 @@ def rotate_checkpoints(folder: Path) -> None:
 
 
 def remove_checkpoint(checkpoint: Path) -> None:
-    """Its checksums go first: what is left of it if this is cut short is no checkpoint."""
+    """Deletes a checkpoint's folder, where there is one."""
+    # The checksums go first: what a process killed here leaves must not look whole.
     (checkpoint / CHECKSUMS).unlink(missing_ok=True)
     shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 @contextmanager
 def clean_up_failed_write(checkpoint: Path) -> Iterator[None]:
-    """Turns a failed write into one clear line, and leaves nothing of the checkpoint behind."""
+    """Removes the checkpoint and raises UserError where writing it fails, as on a full disk."""
     try:
         yield
+    # torch.save and safetensors report a full disk by errors of their own.
     except (OSError, RuntimeError, SafetensorError) as error:
         remove_checkpoint(checkpoint)
         free = shutil.disk_usage(checkpoint.parent).free

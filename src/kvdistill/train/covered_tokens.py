@@ -1,7 +1,7 @@
 """The student tokens that some teacher covers: only they are compared, so only they are computed.
 
 Half a text is padding or a token whose teacher tokens were compressed away; K and V of the others
-are moved together before they are projected, fused and held against each other.
+are moved together before they are projected, fused and compared.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,23 @@ from kvdistill.types import KV, Links
 
 @dataclass(frozen=True)
 class CoveredTokens:
-    """Student tokens of a batch, moved to the front of their text."""
+    """The covered student tokens of a batch, in order; padded to the text that has most of them."""
 
     positions: Int[Tensor, "batch some"]
-    """Position of each in its text; 0 where a text has fewer."""
+    """Position of each in its text; 0 in the padding."""
     mask: Bool[Tensor, "batch some"]
+    """False in the padding."""
 
     @classmethod
     def from_links(cls, links: Sequence[Links]) -> "CoveredTokens":
-        """What any of the links reaches."""
+        """The tokens that any teacher's links cover."""
         mask = torch.stack([each.mask for each in links]).any(dim=0)
         counts = mask.sum(dim=1)
+        # At least one column, so that a batch without covered tokens has its shapes too.
         longest = max(int(counts.max()), 1)
         is_token = torch.arange(longest, device=mask.device) < counts[:, None]
         positions = torch.zeros_like(is_token, dtype=torch.long)
+        # Both sides list tokens text by text, so the n-th True of one is the n-th of the other.
         positions[is_token] = mask.nonzero()[:, 1]
         return cls(positions, is_token)
 
@@ -39,18 +42,17 @@ class CoveredTokens:
 
     def gather_kv(self, kv: KV) -> KV:
         """The student's K and V of these tokens; the gradient goes back to where they were."""
-        start = (
-            torch.arange(len(self.positions), device=self.positions.device)[:, None]
-            * kv.mask.shape[1]
-        )
-        rows = (self.positions + start).flatten()
+        texts = torch.arange(len(self.positions), device=self.positions.device)[:, None]
+        rows = (self.positions + texts * kv.mask.shape[1]).flatten()
         keys, values = (self.gather_tokens(x, rows) for x in (kv.keys, kv.values))
+        # Padding reads token 0 of its text, so its mask must be cleared here.
         return KV(keys, values, kv.mask.flatten()[rows].view_as(self.mask) & self.mask)
 
     def gather_tokens(
         self, x: Float[Tensor, "batch heads seq dim"], rows: Int[Tensor, " tokens"]
     ) -> Float[Tensor, "batch heads some dim"]:
-        """Whole tokens are moved, all heads of each at once."""
+        """Reads `rows` of the flattened (batch * seq) tokens."""
         _, heads, _, dim = x.shape
+        # Heads side by side: one index_select moves whole tokens, and its backward adds whole rows.
         tokens = x.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, rows)
         return tokens.view(*self.positions.shape, heads, dim).transpose(1, 2)

@@ -1,4 +1,7 @@
-"""curves.jsonl: what a run tells of itself while it trains."""
+"""curves.jsonl: losses, fusion weights and gradient norms of a run, a line a logging step.
+
+Training lines hold means since the last one, validation lines means over the validation texts.
+"""
 
 import json
 import resource
@@ -20,38 +23,39 @@ from kvdistill.train.step import Terms
 from kvdistill.types import Batch, Tokens
 
 STATE = "curves_{rank}.json"
+"""In a checkpoint: what a rank has summed up since the last line."""
 LINES = "curves.jsonl"
 
 
 @dataclass(frozen=True)
 class ReadCounts:
-    """What a run has read so far."""
+    """How much a run has read so far."""
 
     sequences: int
     loads: Mapping[str, TokenLoad]
-    """`student` and each teacher by name."""
+    """Tokens read by `student` and by each teacher, by name."""
 
 
 class CurveWriter:
-    """Sums the terms of the steps since the last line, on their device, and writes the mean.
+    """Sums the terms of the steps since the last line, on their device, and writes their means.
 
     Its state is part of a checkpoint, so that a resumed run writes the lines that an uninterrupted
     one writes; only measured seconds differ.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Writes to folder/curves.jsonl, from the beginning until `load` says otherwise."""
+        """Writes to folder/curves.jsonl, which is begun anew; `load_state` continues one."""
         self.path = folder / LINES
         self.sums: dict[str, Tensor] = {}
         self.steps = 0.0
         self.extra_numbers: dict[str, float] = {}
         self.sequences = 0
-        """Read by this rank."""
+        """Texts that this rank has read."""
         self.loads: dict[str, TokenLoad] = {}
-        """What this rank's student and each teacher read so far."""
-        self.before = 0.0
+        """Tokens that this rank's student and each teacher have read."""
+        self.seconds_before = 0.0
         self.running_since: float | None = None
-        self.peak_before = 0
+        self.peak_bytes_before = 0
         self.load_state(None)
 
     def add_batch(
@@ -63,10 +67,10 @@ class CurveWriter:
         batch: Batch,
         micro_batches: int,
     ) -> None:
-        """Counts a micro-batch in; `loss`, `ce` and `pull` are already its share of the step.
+        """Counts a micro-batch in; `loss`, `ce`, `weighted_kv` are already its share of the step.
 
-        `pull` is what the distance of K and V adds to the loss: logged as kv_weighted. The batch's
-        teachers are in the order of the fusion's weights.
+        `weighted_kv` is what the distance of K and V adds to the loss. The batch's teachers must
+        be in the order of the fusion's weights.
         """
         numbers = {"loss": loss, "ce": ce}
         if terms is not None:
@@ -76,6 +80,7 @@ class CurveWriter:
             shares = average_weights(terms.weights) / micro_batches
             numbers |= {f"weight_{k}": w for k, w in zip(batch.teachers, shares, strict=True)}
         for name, value in numbers.items():
+            # Kept on the device: reading a number here would wait for the GPU in every step.
             number = value.detach().float()
             self.sums[name] = self.sums[name].to(number) + number if name in self.sums else number
         self.steps += 1 / micro_batches
@@ -87,29 +92,27 @@ class CurveWriter:
     def count_tokens(self, model: str, tokens: Tokens) -> None:
         """Adds what one model reads of a batch to its load, padding left out."""
         lengths = tokens.mask.sum(dim=1)
-        seconds_before = self.loads.get(model, TokenLoad(0, 0))
-        more = int(lengths.sum()), int((lengths * lengths).sum())
-        self.loads[model] = TokenLoad(
-            seconds_before.tokens + more[0], seconds_before.pairs + more[1]
-        )
+        load = self.loads.get(model, TokenLoad(0, 0))
+        tokens_read, pairs = int(lengths.sum()), int((lengths * lengths).sum())
+        self.loads[model] = TokenLoad(load.tokens + tokens_read, load.pairs + pairs)
 
     def sum_over_ranks(self) -> ReadCounts:
-        """What was read over all ranks, each of which must call this."""
+        """What all ranks have read; each of them must call this."""
+        # One reduction of a flat vector: every rank reads with the same models, in the same order.
         flat = [self.sequences]
         for load in self.loads.values():
             flat += [load.tokens, load.pairs]
         sequences, *rest = distributed.all_reduce_sum(torch.tensor(flat)).tolist()
         pairs = zip(rest[::2], rest[1::2], strict=True)
-        return ReadCounts(
-            sequences, {k: TokenLoad(*p) for k, p in zip(self.loads, pairs, strict=True)}
-        )
+        loads = {name: TokenLoad(*pair) for name, pair in zip(self.loads, pairs, strict=True)}
+        return ReadCounts(sequences, loads)
 
     def add_numbers(self, **numbers: float) -> None:
-        """Keeps numbers measured at one step for the next training line."""
+        """Keeps numbers that are measured at one step for the next training line."""
         self.extra_numbers |= numbers
 
     def write_training_line(self, step: int, extra: dict[str, float]) -> dict[str, float]:
-        """One line, the means since the last one over ranks; all of them must call this."""
+        """Writes and returns the means since the last line; every rank must call this."""
         sums = distributed.all_reduce_mean(torch.stack(list(self.sums.values())))
         means = {name: float(x) / self.steps for name, x in zip(self.sums, sums, strict=True)}
         means |= self.extra_numbers
@@ -118,9 +121,9 @@ class CurveWriter:
         return means
 
     def write_line(self, line: dict[str, Any]) -> None:
-        """Appends a line with the seconds trained so far; rank 0 alone has a file.
+        """Appends a line with the seconds trained so far; rank 0 alone writes.
 
-        A number that is none is refused.
+        Raises ValueError for NaN and infinities, which are no JSON.
         """
         if not distributed.is_rank_zero():
             return
@@ -130,28 +133,32 @@ class CurveWriter:
 
     @property
     def train_seconds(self) -> float:
-        """Time trained, over all interruptions; what validation takes is left out."""
+        """Seconds trained, over all interruptions; validation is left out."""
         running = 0.0 if self.running_since is None else time.monotonic() - self.running_since
-        return self.before + running
+        return self.seconds_before + running
 
     @property
     def peak_bytes(self) -> int:
-        """Most memory of this process so far (of the GPU, where there is one)."""
+        """Most memory of this process so far, in bytes: of the GPU where there is one."""
         if torch.cuda.is_available():
-            return max(self.peak_before, torch.cuda.max_memory_allocated())
-        return max(self.peak_before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+            return max(self.peak_bytes_before, torch.cuda.max_memory_allocated())
+        # ru_maxrss is in KiB on Linux.
+        return max(
+            self.peak_bytes_before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        )
 
     def set_clock(self, running: bool) -> None:
-        """Starts or stops the clock."""
-        self.before, self.running_since = self.train_seconds, time.monotonic() if running else None
+        """Starts or stops the training clock."""
+        self.seconds_before = self.train_seconds  # before the clock is set anew: it is read here
+        self.running_since = time.monotonic() if running else None
 
     def save_state(self, checkpoint: Path) -> None:
-        """The lines so far and what each rank has summed up since, into a checkpoint."""
+        """Writes the lines so far (rank 0) and this rank's sums since then into a checkpoint."""
         if distributed.is_rank_zero():
-            written = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
-            write_text(checkpoint / LINES, written)
+            lines = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
+            write_text(checkpoint / LINES, lines)
         sums = {name: float(value) for name, value in self.sums.items()}
-        loads = {reader: asdict(load) for reader, load in self.loads.items()}
+        loads = {model: asdict(load) for model, load in self.loads.items()}
         write_json(
             checkpoint / STATE.format(rank=distributed.get_rank()),
             {
@@ -166,7 +173,7 @@ class CurveWriter:
         )
 
     def load_state(self, checkpoint: Path | None) -> None:
-        """Back to where a checkpoint was; None: to the beginning."""
+        """Goes back to where a checkpoint was; None: to the beginning, without lines."""
         state: Mapping[str, Any] = {}
         if checkpoint:
             state = read_json(checkpoint / STATE.format(rank=distributed.get_rank()))
@@ -175,10 +182,11 @@ class CurveWriter:
         self.steps = state.get("steps", 0.0)
         self.extra_numbers, self.sequences = dict(state.get("noted", {})), state.get("sequences", 0)
         self.loads = {name: TokenLoad(**load) for name, load in state.get("loads", {}).items()}
-        self.peak_before = state.get("peak_bytes", 0)
-        self.before, self.running_since = state.get("seconds", 0.0), None
+        self.peak_bytes_before = state.get("peak_bytes", 0)
+        self.seconds_before, self.running_since = state.get("seconds", 0.0), None
         if not distributed.is_rank_zero():
             return
+        # Lines written after the checkpoint go: the steps are taken again.
         if checkpoint:
             write_text(self.path, (checkpoint / LINES).read_text(encoding="utf-8"))
         else:
@@ -186,7 +194,7 @@ class CurveWriter:
 
 
 def average_weights(weights: Float[Tensor, "layers teachers batch"]) -> Float[Tensor, " teachers"]:
-    """Mean fusion weight of each teacher, over layers and the samples that a teacher covers."""
+    """Share of each teacher in the fusion weights, over layers and the samples that are covered."""
     total = weights.sum(dim=(0, 2))
     return total / total.sum().clamp(min=1e-12)
 
@@ -194,15 +202,14 @@ def average_weights(weights: Float[Tensor, "layers teachers batch"]) -> Float[Te
 def compute_layer_terms(
     objective: KVObjective, parts: Float[Tensor, "layers 2"]
 ) -> dict[str, dict[str, float]]:
-    """Layer -> its distances of keys and of values, and what they add to the loss."""
+    """Layer -> its distances of keys and of values, and what they add to the loss.
+
+    `parts` are a layer's distances of keys and of values, in the objective's order of layers.
+    """
     weights = objective.weights
     share = torch.tensor([weights.keys, weights.values]) / (weights.keys + weights.values)
-    weighted = (
-        (parts * share).sum(dim=1)
-        * weights.kv
-        * objective.balance.factor.cpu()
-        / len(objective.layers)
-    )
+    factor = objective.balance.factor.cpu()
+    weighted = (parts * share).sum(dim=1) * weights.kv * factor / len(objective.layers)
     return {
         str(layer): {"k": float(k), "v": float(v), "kv_weighted": float(kv)}
         for layer, (k, v), kv in zip(objective.layers, parts, weighted, strict=True)

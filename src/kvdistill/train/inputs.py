@@ -25,7 +25,7 @@ from kvdistill.train.objective import TeacherPipeline
 
 MANIFEST = "manifest.json"
 STORED_PARTS = ("train_student", "val")
-"""What a store holds: what is trained on, and what curves and agreement read."""
+"""Parts of the split that a store holds: what is trained on, and what is validated on."""
 
 Needs = Mapping[str, Path]
 """Role -> folder of the artefact that a job reads."""
@@ -41,33 +41,27 @@ def read_texts(
     needs: Needs,
     part: str,
     alignment: Alignment | None,
-    most: int | None = None,
+    max_texts: int | None = None,
 ) -> tuple[Texts, Collator]:
-    """A part of the split as the student and the teachers read it.
+    """A part of the split as the student and the teachers read it, and what batches it.
 
-    `most` texts of it, evenly spread, where only so many are wanted.
+    `max_texts` evenly spaced texts of it; None for all. `alignment` is None where no links are
+    made.
     """
-    student_tokeniser = load_tokeniser(config["student"], "student", needs)
-    tokeniser_by_hash = {hash_tokeniser(student_tokeniser): student_tokeniser}
-    teacher_tokenisers = {}
+    own = load_tokeniser(config["student"], "student", needs)
+    # Models with equal tokenizers share one object, by which `Texts` knows that they read alike.
+    by_hash = {hash_tokeniser(own): own}
+    teachers = {}
     for name, node in config["teachers"].items():
         tokeniser = load_tokeniser(node, f"teacher.{name}", needs)
-        teacher_tokenisers[name] = tokeniser_by_hash.setdefault(
-            hash_tokeniser(tokeniser), tokeniser
-        )
+        teachers[name] = by_hash.setdefault(hash_tokeniser(tokeniser), tokeniser)
     style = build_node("style", config["style"])
     records = split.read(needs["split"]).parts()[part]
-    rendered = [
-        text for record in records for text in style.render(record, student_tokeniser.tokenizer)
-    ]
-    if most is not None:
-        rendered = [rendered[row] for row in evenly(len(rendered), most)]
-    dataset = Texts(
-        rendered, student_tokeniser, teacher_tokenisers, alignment, config["budget"]["seq_len"]
-    )
-    return dataset, Collator(
-        student_tokeniser.pad, {name: reader.pad for name, reader in teacher_tokenisers.items()}
-    )
+    rendered = [text for record in records for text in style.render(record, own.tokenizer)]
+    if max_texts is not None:
+        rendered = [rendered[row] for row in evenly(len(rendered), max_texts)]
+    dataset = Texts(rendered, own, teachers, alignment, config["budget"]["seq_len"])
+    return dataset, Collator(own.pad, {name: each.pad for name, each in teachers.items()})
 
 
 def load_student(config: Config, needs: Needs) -> PreTrainedModel:
@@ -78,7 +72,7 @@ def load_student(config: Config, needs: Needs) -> PreTrainedModel:
 def build_teacher_kv(
     config: Config, name: str, needs: Needs, pipeline: TeacherPipeline
 ) -> TeacherKV:
-    """Where a run takes that teacher's K and V from."""
+    """The source of that teacher's K and V, as the group `source` chooses it."""
     teacher_kv: TeacherKV = build_node(
         "source", config["source"], request=make_teacher_request(config, name, needs, pipeline)
     )
@@ -88,33 +82,37 @@ def build_teacher_kv(
 def build_online_teacher(
     config: Config, name: str, needs: Needs, pipeline: TeacherPipeline
 ) -> TeacherKV:
-    """The teacher as it is, whatever the source: what is calibrated on."""
+    """The teacher itself, whatever the source: what calibration reads."""
     return Online(make_teacher_request(config, name, needs, pipeline))
 
 
 def make_teacher_request(
     config: Config, name: str, needs: Needs, pipeline: TeacherPipeline
 ) -> TeacherRequest:
-    """What every source is built from; loads no weights."""
+    """What every source is built from; loads no weights yet."""
     node, role = config["teachers"][name], f"teacher.{name}"
     store_folder = needs.get(f"kv.{name}")
-    deepest = max(source.high for source in pipeline.layer_pairs)
+    deepest = max(pair.high for pair in pipeline.layer_pairs)
+    fingerprints = {}
+    if store_folder is not None:
+        fingerprints = fingerprint_store(config, name, needs, pipeline.layer_pairs)
     return TeacherRequest(
         load_body=lambda: load.load_body(node, role, needs.get(role), deepest),
         layer_pairs=pipeline.layer_pairs,
         compression=pipeline.compression,
         needs_rotary=pipeline.position.needs_rotary,
         store_folder=store_folder,
-        fingerprints={}
-        if store_folder is None
-        else fingerprint_store(config, name, needs, pipeline.layer_pairs),
+        fingerprints=fingerprints,
     )
 
 
 def fingerprint_store(
     config: Config, name: str, needs: Needs, layer_pairs: Sequence[LayerPair]
 ) -> dict[str, str]:
-    """What a teacher's store is made of, each told by content: equal, or another store."""
+    """What a teacher's store is made of, each identified by content.
+
+    A store with other values is another store; the names stand in store.json and in errors.
+    """
     node, role = config["teachers"][name], f"teacher.{name}"
     files = read_json(needs[role] / MANIFEST)["files"] if role in needs else {}
     split_files = read_json(needs["split"] / MANIFEST)["files"]
@@ -130,7 +128,7 @@ def fingerprint_store(
         "weights": hash_science({"recipe": identity.model_science(node), "files": files}),
         "tokenizer": hash_tokeniser(load_tokeniser(node, role, needs)),
         "texts": hash_science(text_inputs),
-        "layers": hash_science([[s.student_layer, s.low, s.high, s.weight] for s in layer_pairs]),
+        "layers": hash_science([[p.student_layer, p.low, p.high, p.weight] for p in layer_pairs]),
         "compression": hash_science(config["compression"]),
         "dtype": str(spec["dtype"]),
         "code version": str(identity.CAPTURE_VERSION),
@@ -138,7 +136,7 @@ def fingerprint_store(
 
 
 def hash_tokeniser(tokeniser: Tokeniser) -> str:
-    """A tokenizer by content."""
+    """Content hash of a tokenizer and its end-of-text token."""
     return hash_science(
         {"tokenizer": tokeniser.tokenizer.backend_tokenizer.to_str(), "eos": tokeniser.eos}
     )

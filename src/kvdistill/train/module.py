@@ -1,4 +1,4 @@
-"""The one module that is trained: the student and the rooms that hold weights.
+"""The one module that is trained: the student and the strategies that hold weights.
 
 Its forward runs the step, so that DDP and checkpoints see projections and routers. Teachers are
 not registered in it; what is exported is the student alone.
@@ -22,7 +22,7 @@ from kvdistill.types import KV, Batch
 
 
 class Distiller(nn.Module):
-    """A student with its rooms; without rooms it is plain fine-tuning on the same path."""
+    """A student with its KV objective; without one it is plain fine-tuning on the same path."""
 
     def __init__(
         self,
@@ -33,23 +33,29 @@ class Distiller(nn.Module):
     ) -> None:
         """`student` is a causal LM of transformers, or PEFT's wrapper of one.
 
-        `rooms` is None where no teacher is read.
+        `objective` is None where no teacher is read.
         """
         super().__init__()
         self.student: Any = student
         self._head = LMHead(student)
-        self.objective = objective
+        # Checkpoints hold its tensors under this name.
+        self.rooms = objective
         self.weights = weights
         self._teachers = teachers
         self.progress = 0.0
         """Share of the steps that is done; the trainer moves it."""
         if objective is not None:
-            turning = objective.first_branch.reader.position.needs_rotary
+            turning = objective.first_branch.pipeline.position.needs_rotary
             layers = objective.layers
             self._rotaries = (
                 read_rotaries(student, layers) if turning else dict.fromkeys(layers, NO_ROTATION)
             )
             self._capture = Capture(student, layers)
+
+    @property
+    def objective(self) -> KVObjective | None:
+        """The strategies between the models and the KV loss."""
+        return self.rooms
 
     def forward(self, batch: Batch) -> tuple[Tensor, Terms | None]:
         """Cross-entropy summed over answer tokens (nats), and the KV terms."""
@@ -57,7 +63,7 @@ class Distiller(nn.Module):
         return sum_cross_entropy(logits, batch.student), terms
 
     def compute_logits(self, batch: Batch) -> tuple[Float[Tensor, "predicted vocab"], Terms | None]:
-        """The scores that the answers are predicted from, text after text, and the KV terms."""
+        """The logits of the predicted answer tokens, text after text, and the KV terms."""
         tokens = batch.student
         if self.objective is None:
             return self._head(tokens, tokens.logit_mask), None
@@ -70,7 +76,7 @@ class Distiller(nn.Module):
         return logits, terms
 
     def iterate_targets(self, batch: Batch) -> Iterator[tuple[int, KV, KV]]:
-        """(layer, the student's K and V, their fused target): to be looked at, not trained on."""
+        """(layer, the student's K and V, their fused target), for measuring: without logits."""
         assert self.objective is not None
         tokens = batch.student
         with self._capture:
@@ -83,21 +89,19 @@ class Distiller(nn.Module):
             yield layer, student_kv, target
 
     def unwrap_student(self) -> PreTrainedModel:
-        """The student as transformers knows it, adapters inside."""
+        """The student as transformers knows it, with PEFT's adapters inside its modules."""
         student: PreTrainedModel = getattr(self.student, "get_base_model", lambda: self.student)()
         return student
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recomputes the student's blocks in the backward pass.
-
-        Non-reentrant: reentrant checkpointing would lose the gradient of captured K and V.
-        """
+        """Recomputes the student's blocks in the backward pass."""
+        # Reentrant checkpointing would lose the gradient of captured K and V.
         self.student.gradient_checkpointing_enable({"use_reentrant": False})
 
     def list_kv_parameters(self) -> list[nn.Parameter]:
-        """The trained weights that make the compared K and V: what both losses pull on.
+        """Trained weights of the compared layers' k_proj and v_proj, on which both losses pull.
 
-        Of every layer where nothing is compared.
+        Of all layers where there is no objective.
         """
         body = find_decoder(self.student)
         layers = self.objective.layers if self.objective else range(len(body.layers))
@@ -106,7 +110,10 @@ class Distiller(nn.Module):
         return [p for part in projections for p in part.parameters() if p.requires_grad]
 
     def make_param_groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
-        """Optimiser groups: the student's matrices decay, its vectors do not; rooms scale lr."""
+        """The optimiser's param groups: the student's matrices decay, its vectors do not.
+
+        Strategies do not decay, and scale `lr`.
+        """
         parameters = [p for p in self.student.parameters() if p.requires_grad]
         groups: list[dict[str, object]] = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},

@@ -1,4 +1,4 @@
-"""Where a number that is none came from: looked for only once something has gone wrong."""
+"""Finds where a NaN or an infinity came from, once a loss, gradient or weight is not finite."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,16 +22,23 @@ def find_weight(module: nn.Module) -> str:
 
 
 def find_gradient(module: nn.Module) -> str:
-    """The first gradient that is not finite, in the order of the backward pass."""
+    """The first gradient that is not finite, in the order of the backward pass.
+
+    Parameters are named in the order of the forward pass.
+    """
     for name, value in reversed(list(module.named_parameters())):
         if value.grad is not None and not bool(torch.isfinite(value.grad).all()):
             return f"gradient of {name}"
+    # Large gradients may overflow only where they are squared and summed.
     return "sum of the squared gradients, each of them finite"
 
 
 @torch.no_grad()
 def find_cause(module: Distiller, batch: Batch) -> str:
-    """What made the loss of a batch: a weight, a module's output, or a target, by name."""
+    """What made the loss of a batch not finite: a weight, a module's output or a target, by name.
+
+    The batch is read again, since the loss alone does not tell.
+    """
     return (
         find_weight(module)
         or find_output(module, batch)
@@ -41,7 +48,7 @@ def find_cause(module: Distiller, batch: Batch) -> str:
 
 
 def find_output(module: Distiller, batch: Batch) -> str:
-    """The first module of the student whose output is not finite."""
+    """The first leaf module of the student whose output is not finite; empty if all are."""
     names: list[str] = []
 
     def make_hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -62,7 +69,10 @@ def find_output(module: Distiller, batch: Batch) -> str:
 
 
 def find_target(module: Distiller, batch: Batch) -> str:
-    """The first layer whose fused target is not finite where it counts."""
+    """The first layer whose fused target is not finite; empty if all are.
+
+    Padding is not looked at: it may hold anything under its mask.
+    """
     if module.objective is None:
         return ""
     for layer, _, target in module.iterate_targets(batch):
@@ -74,6 +84,6 @@ def find_target(module: Distiller, batch: Batch) -> str:
 
 
 def format_row_ids(ids: list[str]) -> str:
-    """The first rows of a batch, and how many more."""
+    """The ids of a batch's first rows, and how many more there are."""
     more = f" and {len(ids) - MAX_ROW_IDS} more, all in the log" if len(ids) > MAX_ROW_IDS else ""
     return f"rows {', '.join(ids[:MAX_ROW_IDS])}{more}"

@@ -1,4 +1,9 @@
-"""The strategies of one run, built from its config and checked against the geometries."""
+"""The KV objective of a run: its strategies, built from the config and checked for shapes.
+
+Submodules and buffers keep the names that they were first registered under (`taught`, `constants`,
+`own_...`, `spread_...`), since checkpoints hold tensors by these names; code reads them through
+properties and methods named after what they are.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +34,7 @@ from kvdistill.types import KV
 
 @dataclass(frozen=True)
 class TeacherPipeline:
-    """What reads and places one teacher's tokens: all that calibration needs, and no weights."""
+    """How one teacher's tokens are read and placed: the strategies that hold no weights."""
 
     compression: Compression
     alignment: Alignment
@@ -48,31 +53,35 @@ class TeacherPipeline:
 
 
 class CalibrationStats(nn.Module):
-    """Calibrated means and spreads of one teacher's target in each layer, fixed in training."""
+    """Calibrated means and standard deviations of one teacher in each layer, fixed in training.
+
+    A buffer a statistic: `own` is the raw student's mean and `teacherN` that of teacher layer N,
+    (kv_heads, head_dim) each; `spread` is the target's standard deviation, a scalar.
+    """
 
     def __init__(
         self, layer_pairs: Sequence[LayerPair], student: Geometry, teacher: Geometry
     ) -> None:
-        """Zero means and unit spreads until `set`."""
+        """Means of 0 and deviations of 1 until `TeacherBranch.calibrate` writes others in place."""
         super().__init__()
-        for layer_pair in layer_pairs:
+        for pair in layer_pairs:
             for name in ("keys", "values"):
-                suffix = f"{layer_pair.student_layer}_{name}"
+                suffix = f"{pair.student_layer}_{name}"
                 self.register_buffer(
                     f"own_{suffix}", torch.zeros(student.kv_heads, student.head_dim)
                 )
                 self.register_buffer(f"spread_{suffix}", torch.ones(()))
-                for layer in layer_pair.teacher_layers:
+                for layer in pair.teacher_layers:
                     shape = (teacher.kv_heads, teacher.head_dim)
                     self.register_buffer(f"teacher{layer}_{suffix}", torch.zeros(shape))
 
     def read_stat(self, what: str, layer: int, name: str) -> Tensor:
-        """`what`: own, spread or teacherN; `name`: keys or values."""
+        """A student layer's buffer; `what`: own, spread or teacherN; `name`: keys or values."""
         value: Tensor = getattr(self, f"{what}_{layer}_{name}")
         return value
 
     def subtract_mean(self, kv: KV, what: str, layer: int) -> KV:
-        """The K and V less their calibrated mean."""
+        """The K and V less their calibrated mean, `what` being own or teacherN."""
         keys, values = (
             x - self.read_stat(what, layer, name)[None, :, None, :].to(x.dtype)
             for x, name in ((kv.keys, "keys"), (kv.values, "values"))
@@ -81,24 +90,27 @@ class CalibrationStats(nn.Module):
 
 
 class TeacherBranch(nn.Module):
-    """One teacher's part of the module that is trained: its projection and its constants."""
+    """One teacher's part of the trained module: its pipeline, projection and statistics."""
 
     def __init__(
         self, pipeline: TeacherPipeline, projection: Projection, stats: CalibrationStats
     ) -> None:
-        """The reader holds no weights and is no submodule."""
+        """The pipeline holds no weights and is no submodule."""
         super().__init__()
         self.pipeline = pipeline
         self.projection: Projection = projection
-        self.stats = stats
+        self.constants = stats
+
+    @property
+    def stats(self) -> CalibrationStats:
+        """The calibrated statistics."""
+        return self.constants
 
     @classmethod
     def from_config(cls, config: Config, teacher: Geometry) -> "TeacherBranch":
         """Built, not yet calibrated."""
-        pipeline, student = (
-            TeacherPipeline.from_config(config, teacher),
-            Geometry.from_node(config["student"]),
-        )
+        pipeline = TeacherPipeline.from_config(config, teacher)
+        student = Geometry.from_node(config["student"])
         projection = build_node(
             "projection",
             config["projection"],
@@ -109,75 +121,82 @@ class TeacherBranch(nn.Module):
         return cls(pipeline, projection, CalibrationStats(pipeline.layer_pairs, student, teacher))
 
     def calibrate(self, calibration: Calibration) -> dict[str, float]:
-        """Fits the projection and sets the constants; returns mean held-out R^2 of both kinds."""
+        """Fits the projection and sets the statistics; returns R^2, averaged over layers, K and V.
+
+        `held_out_r2` is on rows that nothing was fitted on, `shuffled_r2` on those rows with each
+        student text facing another text's teacher.
+        """
         layer_pairs = self.pipeline.layer_pairs
         self.projection.fit(
             {
-                (layer_pair.student_layer, layer): (
-                    slice_teacher_layer(keys, layer_pair, i),
-                    slice_teacher_layer(values, layer_pair, i),
+                (pair.student_layer, layer): (
+                    slice_teacher_layer(keys, pair, i),
+                    slice_teacher_layer(values, pair, i),
                 )
-                for layer_pair in layer_pairs
-                for keys, values in [calibration.fit[layer_pair.student_layer]]
-                for i, layer in enumerate(layer_pair.teacher_layers)
+                for pair in layer_pairs
+                for keys, values in [calibration.fit[pair.student_layer]]
+                for i, layer in enumerate(pair.teacher_layers)
             }
         )
         scores: dict[str, list[float]] = {"held_out_r2": [], "shuffled_r2": []}
-        for source in layer_pairs:
+        for pair in layer_pairs:
             for index, name in enumerate(("keys", "values")):
-                weight = self.read_linear_map(source, name)
-                moments = calibration.fit[source.student_layer][index]
-                self.set_means(source, name, moments.x / moments.count, moments.y / moments.count)
-                self.stats.read_stat("spread", source.student_layer, name).fill_(
+                # After the fit: the map is read off the fitted projection.
+                weight = self.read_linear_map(pair, name)
+                moments = calibration.fit[pair.student_layer][index]
+                self.set_means(pair, name, moments.x / moments.count, moments.y / moments.count)
+                self.stats.read_stat("spread", pair.student_layer, name).fill_(
                     compute_target_std(moments, weight)
                 )
-                held_out = calibration.held_out[source.student_layer][index]
-                shuffled = calibration.shuffled[source.student_layer][index]
-                scores["held_out_r2"].append(self.score_r2(held_out, weight, source, name))
-                scores["shuffled_r2"].append(self.score_r2(shuffled, weight, source, name))
+                held_out = calibration.held_out[pair.student_layer][index]
+                shuffled = calibration.shuffled[pair.student_layer][index]
+                scores["held_out_r2"].append(self.score_r2(held_out, weight, pair, name))
+                scores["shuffled_r2"].append(self.score_r2(shuffled, weight, pair, name))
         return {name: sum(values) / len(values) for name, values in scores.items()}
 
-    def score_r2(self, moments: Moments, weight: Tensor, layer_pair: LayerPair, name: str) -> float:
-        """R^2 between the student's K or V and the target, in the space of comparison."""
+    def score_r2(self, moments: Moments, weight: Tensor, pair: LayerPair, name: str) -> float:
+        """R^2 between the student's K or V and the target, in the space of comparison.
+
+        `weight` maps the teacher's layers, side by side, to the target.
+        """
         if self.projection.in_student_space:
             return moments.r2_score(weight)
-        own = self.stats.read_stat("own", layer_pair.student_layer, name)
-        project = partial(
-            self.projection.project_student, map_id=(layer_pair.student_layer, layer_pair.low)
-        )
+        own = self.stats.read_stat("own", pair.student_layer, name)
+        project = partial(self.projection.project_student, map_id=(pair.student_layer, pair.low))
+        # In the teacher's space it is the student that is mapped, so it predicts the target.
         return moments.project_teacher(weight).reverse.r2_score(
             build_map_matrix(project, own.shape, name)
         )
 
-    def set_means(self, layer_pair: LayerPair, name: str, x: Tensor, y: Tensor) -> None:
+    def set_means(self, pair: LayerPair, name: str, x: Tensor, y: Tensor) -> None:
         """The means of the teacher's layers (side by side in x) and of the raw student (y)."""
-        own = self.stats.read_stat("own", layer_pair.student_layer, name)
+        own = self.stats.read_stat("own", pair.student_layer, name)
         own.copy_(y.view_as(own))
-        for layer, part in zip(
-            layer_pair.teacher_layers, x.chunk(len(layer_pair.teacher_layers)), strict=True
-        ):
-            mean = self.stats.read_stat(f"teacher{layer}", layer_pair.student_layer, name)
+        for layer, part in zip(pair.teacher_layers, x.chunk(len(pair.teacher_layers)), strict=True):
+            mean = self.stats.read_stat(f"teacher{layer}", pair.student_layer, name)
             mean.copy_(part.view_as(mean))
 
-    def read_linear_map(self, layer_pair: LayerPair, name: str) -> Tensor:
-        """The whole map of a source, projections and interpolation, as one matrix.
+    def read_linear_map(self, pair: LayerPair, name: str) -> Tensor:
+        """The map from a pair's teacher layers to its target, with interpolation, as one matrix.
 
         Shape (teacher widths side by side, target width); read off by projecting unit vectors.
         """
         blocks = []
-        for layer in layer_pair.teacher_layers:
-            mean = self.stats.read_stat(f"teacher{layer}", layer_pair.student_layer, name)
-            project = partial(
-                self.projection.project_teacher, map_id=(layer_pair.student_layer, layer)
-            )
-            share = layer_pair.weight if layer != layer_pair.low else 1 - layer_pair.weight
+        for layer in pair.teacher_layers:
+            mean = self.stats.read_stat(f"teacher{layer}", pair.student_layer, name)
+            project = partial(self.projection.project_teacher, map_id=(pair.student_layer, layer))
+            # One teacher layer alone is its own low layer, and its weight is 0.
+            share = pair.weight if layer != pair.low else 1 - pair.weight
             blocks.append(share * build_map_matrix(project, mean.shape, name))
         return torch.cat(blocks)
 
 
 @torch.no_grad()
 def build_map_matrix(project: Callable[[KV], KV], shape: Sequence[int], name: str) -> Tensor:
-    """A linear map of K or V as (width in, width out), by what it makes of unit vectors."""
+    """A linear map of K or V as a (width in, width out) matrix, read off unit vectors.
+
+    `shape` is (heads, dim) of what goes in; `name`: keys or values.
+    """
     heads, dim = shape
     unit = torch.eye(heads * dim).view(1, heads * dim, heads, dim).transpose(1, 2)
     mapped = project(KV(unit, unit, torch.ones(1, heads * dim, dtype=torch.bool)))
@@ -187,7 +206,7 @@ def build_map_matrix(project: Callable[[KV], KV], shape: Sequence[int], name: st
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Numbers of the loss group and the kv group."""
+    """Weights of the loss's terms (`loss` group) and of K and V in the KV term (`kv` group)."""
 
     ce: float
     kv: float
@@ -211,10 +230,10 @@ class LossWeights:
 
 
 class KVObjective(nn.Module):
-    """Everything between the models and the loss."""
+    """All strategies between the models and the loss, of one student and its teachers."""
 
     def __init__(self, config: Config) -> None:
-        """Raises ConfigError for what a room refuses."""
+        """Raises ConfigError for what a strategy refuses."""
         super().__init__()
         teachers = {name: Geometry.from_node(node) for name, node in config["teachers"].items()}
         student = Geometry.from_node(config["student"])
@@ -222,7 +241,8 @@ class KVObjective(nn.Module):
         self.taught = nn.ModuleDict(
             {k: TeacherBranch.from_config(config, v) for k, v in teachers.items()}
         )
-        check_shared_space({name: part.projection for name, part in self.get_branches().items()})
+        branches = self.get_branches()
+        check_shared_space({name: branch.projection for name, branch in branches.items()})
         self.fusion: Fusion = build_node(
             "fusion",
             config["fusion"],
@@ -235,27 +255,30 @@ class KVObjective(nn.Module):
         self.weights = LossWeights.from_config(config)
 
     def get_branches(self) -> dict[str, TeacherBranch]:
-        """Each teacher's part by name, in the teachers' order."""
+        """Each teacher's branch by name, in the teachers' order."""
         return dict(self.taught.items())  # type: ignore[arg-type]
 
     @property
     def first_branch(self) -> TeacherBranch:
-        """The first teacher's part: where the student's own mean and space are read from."""
+        """The first teacher's branch: where the student's own mean and space are read from."""
         return next(iter(self.get_branches().values()))
 
     def list_trainable(self) -> list[Projection | Fusion]:
         """The projections and the fusion that hold trained weights."""
         strategies: list[Projection | Fusion] = [
-            part.projection for part in self.get_branches().values()
+            branch.projection for branch in self.get_branches().values()
         ]
         strategies.append(self.fusion)
         return [strategy for strategy in strategies if strategy.trains and strategy.lr_scale > 0]
 
     def make_routing(self) -> Routing:
-        """An empty record of the fusion's weights."""
+        """An empty table of the fusion's weights."""
         return Routing(teachers=list(self.get_branches()), layers=self.layers)
 
     def average_target_std(self, layer: int, name: str) -> Tensor:
-        """The teachers' calibrated spreads, averaged: one scale a layer, whatever the weights."""
-        parts = self.get_branches().values()
-        return torch.stack([part.stats.read_stat("spread", layer, name) for part in parts]).mean()
+        """Standard deviation of a layer's targets, averaged over teachers; `name`: keys or values.
+
+        One scale a layer, whatever the fusion weights.
+        """
+        stats = [branch.stats for branch in self.get_branches().values()]
+        return torch.stack([each.read_stat("spread", layer, name) for each in stats]).mean()

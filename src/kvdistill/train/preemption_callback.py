@@ -1,4 +1,4 @@
-"""Training ends at a step boundary when any rank was told to make room: all ranks save together."""
+"""Ends training at a step boundary when any rank was preempted, so that all ranks save together."""
 
 from typing import Any
 
@@ -9,10 +9,11 @@ from kvdistill import distributed, preemption
 
 
 class PreemptionCallback(TrainerCallback):
-    """Saves and stops after the step in which a rank was asked to."""
+    """Saves and stops after the step in which any rank was asked to make room."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Every rank must come here at the same step."""
+        """Every rank must call this at the same step."""
+        # SLURM may signal one rank a step before another, and a checkpoint needs all of them.
         if distributed.all_reduce_sum(torch.tensor(float(preemption.is_requested()))) > 0:
             preemption.mark_requested()
             control.should_save = control.should_training_stop = True

@@ -1,12 +1,11 @@
-"""Builds all of every arm but weights, so that a refusal comes before anything is queued."""
+"""Builds all of a run but its weights, so that a refusal comes before anything is queued."""
 
 from collections.abc import Sequence
 
 import torch
 from transformers.trainer_utils import SchedulerType
 
-from kvdistill.config.build import check_node as fits
-from kvdistill.config.build import resolve_target, try_build
+from kvdistill.config.build import check_node, resolve_target, try_build
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.models import load
@@ -16,7 +15,7 @@ from kvdistill.train.training_arguments import check_tracker
 
 
 def check_run_config(config: Config) -> None:
-    """Raises ConfigError for what a part refuses of this config; allocates no weights."""
+    """Raises ConfigError for what any part of a run refuses of its config; allocates no weights."""
     try_build("tasks", config["tasks"])
     ranks = config["budget"]["num_gpus"] if config["trained"] else 1
     if config["tasks"]["backend"] == "vllm" and ranks > 1:
@@ -37,7 +36,7 @@ def check_run_config(config: Config) -> None:
 
 
 def check_training(config: Config) -> None:
-    """Raises ConfigError for what a room or the schedule refuses."""
+    """Raises ConfigError for what a strategy, tracker or the schedule refuses."""
     try_build("style", config["style"])
     check_source(config)
     schedules = [each.value for each in SchedulerType]
@@ -52,17 +51,19 @@ def check_training(config: Config) -> None:
     if (spec := find_store_spec(config["source"])) is not None:
         try_build("source.stored", spec)
     if config["teachers"]:
+        # On meta, tensors have shapes alone: projections of large models cost nothing here.
         with torch.device("meta"):
             KVObjective(config)
 
 
 def check_source(config: Config) -> None:
-    """Raises ConfigError for settings of a source, which is built from a teacher's weights."""
-    fits("source", config["source"])
-    min_texts, texts = (
-        resolve_target("source", config["source"]).min_texts,
-        config["budget"]["batch_size"],
-    )
+    """Raises ConfigError for settings of a source.
+
+    Its fields are checked without building it, which would need a teacher's weights.
+    """
+    check_node("source", config["source"])
+    min_texts = resolve_target("source", config["source"]).min_texts
+    texts = config["budget"]["batch_size"]
     if texts < min_texts:
         raise ConfigError(
             f"budget.batch_size={texts} must be at least {min_texts} for "
@@ -71,6 +72,6 @@ def check_source(config: Config) -> None:
 
 
 def check_all(configs: Sequence[Config]) -> None:
-    """Raises ConfigError with the first thing that a part of one of the configs refuses."""
+    """Raises ConfigError with the first refusal of any of the configs."""
     for config in configs:
         check_run_config(config)

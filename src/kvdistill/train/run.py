@@ -1,4 +1,4 @@
-"""One run's training: from its frozen config to a Hugging Face folder of the student alone."""
+"""Trains one run: from its frozen config to a Hugging Face folder of the student alone."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -41,9 +41,8 @@ def train_student(
 ) -> dict[str, Any]:
     """Trains, writes model/, curves.jsonl and routing.json; returns the run's ledger.
 
-    Every rank of a run calls this and computes the same batches outside training, so that sharded
-    teachers are asked equally often everywhere; rank 0 writes. `score` gives task metrics of the
-    student on the way.
+    Every rank calls this and reads the same batches outside training, since a sharded teacher needs
+    all ranks in each forward pass; rank 0 writes. `score` gives task metrics during training.
     """
     torch.manual_seed(config["seed"])
     budget: Budget = read_group("budget", config["budget"])
@@ -56,6 +55,7 @@ def train_student(
     for fault in resume_point.faults:
         log.warning(fault)
     trainer.curves.load_state(resume_point.folder)
+    # A signal is answered between steps, by PreemptionCallback, so that all ranks save together.
     with preemption.defer():
         trainer.fit(resume_point.folder)
     counts = trainer.curves.sum_over_ranks()
@@ -84,36 +84,36 @@ def build_trainer(
     progress: Callable[[int, int], None],
     score: ScoreTasks | None,
 ) -> tuple[DistillTrainer, Texts]:
-    """The trainer on its texts, nothing trained yet."""
+    """The trainer of a run, before its first step, and the texts it trains on."""
     budget: Budget = read_group("budget", config["budget"])
     steps = unified_steps(budget)
-    alignment = module.objective.first_branch.reader.alignment if module.objective else None
+    alignment = module.objective.first_branch.pipeline.alignment if module.objective else None
     texts, collate = inputs.read_texts(config, needs, "train_student", alignment)
     warn_of_epochs(steps * global_batch(budget) / len(texts))
     val_texts, _ = inputs.read_texts(config, needs, "val", alignment, config["train"]["eval_texts"])
     count = -(-len(val_texts) // budget.batch_size)
-    # Alike in size: none of one text.
+    # Strided, so that batches differ by one text at most: shuffled sources need two in each.
     chunks = [range(len(val_texts))[first::count] for first in range(count)]
     batches = [collate([val_texts[row] for row in chunk]) for chunk in chunks]
     trainer = DistillTrainer(
         module,
         make_training_arguments(config, steps, folder),
-        texts,
-        make_stream(config, texts, steps),
-        collate,
-        Validation(batches, score, config["train"]["eval_tasks"]),
-        CurveWriter(folder),
-        progress,
-        needs,
-        config["train"]["norm_steps"],
+        texts=texts,
+        stream=make_stream(config, texts, steps),
+        collate=collate,
+        validation=Validation(batches, score, config["train"]["eval_tasks"]),
+        curves=CurveWriter(folder),
+        progress=progress,
+        needs=needs,
+        norms_every=config["train"]["norm_steps"],
     )
     return trainer, texts
 
 
 def make_stream(config: Config, texts: Texts, steps: int) -> Stream:
-    """The order in which a run reads: of the seed, the texts and the global batch alone.
+    """The order in which a run reads: a function of seed, texts and global batch alone.
 
-    Texts of like length are grouped by their bytes, so alike for all arms and tokenizers.
+    Lengths, where texts are grouped by them, are in bytes: the same for all arms and tokenizers.
     """
     batch = global_batch(read_group("budget", config["budget"]))
     lengths = texts.lengths if config["train"]["group_by_length"] else None
@@ -121,7 +121,7 @@ def make_stream(config: Config, texts: Texts, steps: int) -> Stream:
 
 
 def warn_of_epochs(epochs: float) -> None:
-    """Says how often each text is read; many times is learning by heart."""
+    """Logs how often each text is read, and warns where that is too often."""
     log.info("each text is read %.1f times", epochs)
     if epochs > MANY_EPOCHS:
         log.warning(
@@ -135,29 +135,27 @@ def warn_of_epochs(epochs: float) -> None:
 def build_distiller(
     config: Config, needs: Mapping[str, Path], adapter: Adapter
 ) -> tuple[Distiller, dict[str, Any], int]:
-    """The module that is trained, calibrated; each projection's R^2; the raw student's size."""
+    """(the calibrated module, its projections' R^2 for the ledger, the raw student's size)."""
     raw = inputs.load_student(config, needs)
     parameters_before, student = count_parameters(raw), adapter.wrap(raw)
     weights = LossWeights.from_config(config)
     if not config["teachers"]:
         return Distiller(student, None, {}, weights), {}, parameters_before
     objective = KVObjective(config)
-    r2_by_teacher = {}
-    for name, branch in objective.get_branches().items():
-        r2_by_teacher[name] = branch.calibrate(Calibration.load(needs[f"calibration.{name}"]))
-    teachers = {
-        name: inputs.build_teacher_kv(config, name, needs, branch.reader)
+    r2_by_teacher = {
+        name: branch.calibrate(Calibration.load(needs[f"calibration.{name}"]))
         for name, branch in objective.get_branches().items()
     }
-    return (
-        Distiller(student, objective, teachers, weights),
-        {"projection": r2_by_teacher},
-        parameters_before,
-    )
+    teachers = {
+        name: inputs.build_teacher_kv(config, name, needs, branch.pipeline)
+        for name, branch in objective.get_branches().items()
+    }
+    module = Distiller(student, objective, teachers, weights)
+    return module, {"projection": r2_by_teacher}, parameters_before
 
 
 def check_counts(steps: int, sequences: int, budget: Budget) -> None:
-    """Holds what was trained against what was planned. Raises UserError."""
+    """Raises UserError where other steps or texts were trained than the budget plans."""
     planned = unified_steps(budget)
     if steps != planned:
         raise UserError(f"trained {steps} steps instead of the planned {planned}.")
@@ -170,6 +168,6 @@ def check_counts(steps: int, sequences: int, budget: Budget) -> None:
 def save_student(
     student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path
 ) -> None:
-    """The student alone, with its tokenizer."""
+    """Writes the student alone, with its tokenizer."""
     student.save_pretrained(folder)
     inputs.load_tokeniser(config["student"], "student", needs).tokenizer.save_pretrained(folder)

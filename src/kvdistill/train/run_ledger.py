@@ -1,4 +1,4 @@
-"""What a run spent, and how soon it got where it ended: its ledger."""
+"""The ledger of a run: what it read, computed and stored, and when it converged."""
 
 import json
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from kvdistill.train.curves import ReadCounts
 from kvdistill.train.trainer import DistillTrainer
 
 RATED_TEXTS = 256
-"""Texts that the alignment's rates are taken from."""
+"""Texts on which the alignment's coverage is measured."""
 CONVERGED_SHARE = 0.9
-"""Of the final score: a run that has reached it has converged."""
+"""Share of the final score at which a run counts as converged."""
 SCORES = ("macro", "exact_match")
-"""Columns of the validation lines that say how well a student does, the better one first."""
+"""Columns of the validation lines that say how well a student does, the preferred one first."""
 
 
 def compute_run_ledger(
@@ -33,7 +33,10 @@ def compute_run_ledger(
     texts: Texts,
     adapter: Adapter,
 ) -> dict[str, Any]:
-    """Steps, texts, tokens, FLOPs, bytes and seconds of a trained run; memory is rank 0's."""
+    """Steps, texts, tokens, FLOPs, bytes and seconds of a trained run.
+
+    `counts` are of all ranks; seconds and peak memory are rank 0's.
+    """
     budget: Budget = read_group("budget", config["budget"])
     steps, curves = unified_steps(budget), trainer.curves
     return {
@@ -68,7 +71,7 @@ def count_flops(
     needs: Mapping[str, Path],
     adapter: Adapter,
 ) -> dict[str, int]:
-    """FLOPs on the tokens that were really read, the student's and the teachers' apart.
+    """FLOPs of the student and of the teachers, on the tokens that were really read.
 
     A stored teacher costs none here: its store's own forward is shared by every run that reads it.
     """
@@ -81,11 +84,8 @@ def count_flops(
         flops.capture_flops(
             Geometry.from_node(config["teachers"][name]),
             loads[name],
-            max(
-                layer
-                for layer_pair in branch.reader.layer_pairs
-                for layer in layer_pair.teacher_layers
-            ),
+            # The deepest layer that is read: the teacher is cut above it.
+            max(pair.high for pair in branch.pipeline.layer_pairs),
         )
         for name, branch in branches.items()
         if f"kv.{name}" not in needs
@@ -94,9 +94,9 @@ def count_flops(
 
 
 def find_convergence(path: Path) -> dict[str, Any] | None:
-    """When a validation score first reached its share of the last one; None where it is 0.
+    """When a validation score first reached CONVERGED_SHARE of the last one; None where that is 0.
 
-    `step` and `train_s` are those of the validation line that had it, so as fine as validations.
+    `path` is the run's curves. `step` and `train_s` are those of the validation that reached it.
     """
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for score in SCORES:

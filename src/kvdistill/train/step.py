@@ -52,35 +52,27 @@ def compute_kv_terms(
 
     `rotaries` are the student's; `progress` is the share of the steps that is done.
     """
+    std = objective.average_target_std
     parts = []
-    for layer, student_kv, target, fusion_weights in iterate_layer_targets(
+    for layer, own, target, share in iterate_layer_targets(
         captured, teachers, objective, batch, rotaries, progress
     ):
         parts.append(
             (
-                objective.distance(
-                    student_kv.keys,
-                    target.keys,
-                    target.mask,
-                    objective.average_target_std(layer, "keys"),
-                ),
-                objective.distance(
-                    student_kv.values,
-                    target.values,
-                    target.mask,
-                    objective.average_target_std(layer, "values"),
-                ),
-                compute_entropy(fusion_weights, target.mask),
-                objective.fusion.compute_penalty(fusion_weights, progress),
-                fusion_weights.sum(dim=2) / target.mask.sum(dim=1).clamp(min=1),
+                objective.distance(own.keys, target.keys, target.mask, std(layer, "keys")),
+                objective.distance(own.values, target.values, target.mask, std(layer, "values")),
+                compute_entropy(share, target.mask),
+                objective.fusion.compute_penalty(share, progress),
+                # A sample may have no covered token: its weights then count as 0.
+                share.sum(dim=2) / target.mask.sum(dim=1).clamp(min=1),
             )
         )
     keys, values, entropy, penalty, weights = (
         torch.stack(part) for part in zip(*parts, strict=True)
     )
-    loss_weights = objective.weights
-    kv = (loss_weights.keys * keys + loss_weights.values * values) / (
-        loss_weights.keys + loss_weights.values
+    kv_weights = objective.weights
+    kv = (kv_weights.keys * keys + kv_weights.values * values) / (
+        kv_weights.keys + kv_weights.values
     )
     return Terms(
         kv=kv.mean(),
@@ -102,57 +94,48 @@ def iterate_layer_targets(
 ) -> Iterator[tuple[int, KV, KV, Float[Tensor, "teachers batch seq"]]]:
     """(layer, the student's K and V, the fused target, its weights) in the space of comparison.
 
-    Of the student's tokens only those that some teacher covers are there, in order.
+    Only the student tokens that some teacher covers are there, in their order.
     """
-    linked_kvs = {
-        name: link_teacher_kv(teachers[name], batch, name) for name in objective.get_branches()
-    }
-    covered = CoveredTokens.from_links(
-        [links for layer_targets in linked_kvs.values() for _, links in layer_targets]
-    )
+    branches = objective.get_branches()
+    linked = {name: link_teacher_kv(teachers[name], batch, name) for name in branches}
+    covered = CoveredTokens.from_links([links for each in linked.values() for _, links in each])
     targets = [
-        compute_teacher_targets(
-            linked_kvs[name], covered, branch, teachers[name].rotaries, rotaries
-        )
-        for name, branch in objective.get_branches().items()
+        compute_teacher_targets(linked[name], covered, branch, teachers[name].rotaries, rotaries)
+        for name, branch in branches.items()
     ]
     for layer in objective.layers:
-        student_kv = project_student_kv(
-            covered.gather_kv(captured[layer].kv), covered.positions, objective, layer, rotaries
-        )
-        detached = KV(student_kv.keys.detach(), student_kv.values.detach(), student_kv.mask)
-        found = [target[layer] for target in targets]
-        yield layer, student_kv, *objective.fusion(detached, found, layer, progress)
+        own = covered.gather_kv(captured[layer].kv)
+        own = project_student_kv(own, covered.positions, objective, layer, rotaries)
+        # The fusion may compare with the student, but must not be able to move it.
+        detached = KV(own.keys.detach(), own.values.detach(), own.mask)
+        layer_targets = [target[layer] for target in targets]
+        yield layer, own, *objective.fusion(detached, layer_targets, layer, progress)
 
 
 def link_teacher_kv(
     teacher: TeacherKV, batch: Batch, name: str
 ) -> list[tuple[CompressedKV, Links]]:
-    """What compression left of a teacher's reading, and the student's links to it."""
+    """What compression leaves of a teacher's K and V, and the student's links to its rows."""
     reading = batch.teachers[name]
-    compressed_kvs = teacher.read_kv(reading.tokens, batch.ids)
-    return [(kept, reading.links.map_to_rows(kept.row_of_token)) for kept in compressed_kvs]
+    compressed = teacher.read_kv(reading.tokens, batch.ids)
+    return [(kept, reading.links.map_to_rows(kept.row_of_token)) for kept in compressed]
 
 
 def compute_teacher_targets(
-    linked_kvs: Sequence[tuple[CompressedKV, Links]],
+    linked: Sequence[tuple[CompressedKV, Links]],
     covered: CoveredTokens,
     branch: TeacherBranch,
     teacher_rotaries: Rotaries,
     student_rotaries: Rotaries,
 ) -> dict[int, KV]:
     """One teacher's target for each distilled student layer, on the covered student tokens."""
-    position = branch.reader.position
+    position, at = branch.pipeline.position, covered.positions
     return {
-        layer_pair.student_layer: compute_target(
-            layer_pair,
-            layers,
-            branch,
-            student_rotaries[layer_pair.student_layer],
-            covered.positions,
+        pair.student_layer: compute_target(
+            pair, layers, branch, student_rotaries[pair.student_layer], at
         )
-        for kept, links in linked_kvs
-        for layer_pair, layers in align_teacher_kv(
+        for kept, links in linked
+        for pair, layers in align_teacher_kv(
             kept, covered.select_links(links), position, teacher_rotaries
         )
     }
@@ -165,23 +148,24 @@ def align_teacher_kv(
 
     `links` lead to the kept rows.
     """
+    # Before alignment: once tokens are averaged, their keys have no one position to be rotated by.
     rotated = kept.rotate_keys(
         lambda keys, layer, at: position.rotate_source(keys, rotaries[layer], at)
     )
     flat, mask = links.apply(rotated.flat_kv), links.mask
-    for layer_pair in kept.layer_pairs:
+    for pair in kept.layer_pairs:
         layers = []
-        for layer in layer_pair.teacher_layers:
+        for layer in pair.teacher_layers:
             keys, values = (
                 flat[:, :, where].unflatten(2, (kept.heads, -1)).transpose(1, 2)
                 for where in kept.find_columns(layer)
             )
             layers.append(KV(keys, values, mask))
-        yield layer_pair, layers
+        yield pair, layers
 
 
 def compute_target(
-    layer_pair: LayerPair,
+    pair: LayerPair,
     aligned: list[KV],
     branch: TeacherBranch,
     rotary: Rotary,
@@ -190,15 +174,15 @@ def compute_target(
     """The target of one student layer: each teacher layer projected, then interpolated."""
     projected = [
         branch.projection.project_teacher(
-            branch.stats.subtract_mean(kv, f"teacher{layer}", layer_pair.student_layer),
-            (layer_pair.student_layer, layer),
+            branch.stats.subtract_mean(kv, f"teacher{layer}", pair.student_layer),
+            (pair.student_layer, layer),
         )
-        for layer, kv in zip(layer_pair.teacher_layers, aligned, strict=True)
+        for layer, kv in zip(pair.teacher_layers, aligned, strict=True)
     ]
     low, high = projected[0], projected[-1]
-    keys = torch.lerp(low.keys, high.keys, layer_pair.weight)
-    values = torch.lerp(low.values, high.values, layer_pair.weight)
-    return KV(branch.reader.position.rotate_target(keys, rotary, positions), values, low.mask)
+    keys = torch.lerp(low.keys, high.keys, pair.weight)
+    values = torch.lerp(low.values, high.values, pair.weight)
+    return KV(branch.pipeline.position.rotate_target(keys, rotary, positions), values, low.mask)
 
 
 def project_student_kv(
@@ -206,19 +190,17 @@ def project_student_kv(
 ) -> KV:
     """The student's K and V of a layer, centred, in the space and frame of comparison."""
     first, rotary = objective.first_branch, rotaries[layer]
-    position = first.reader.position
-    layer_pair = next(item for item in first.reader.layer_pairs if item.student_layer == layer)
+    position = first.pipeline.position
+    pair = next(item for item in first.pipeline.layer_pairs if item.student_layer == layer)
     framed = KV(position.rotate_source(kv.keys, rotary, positions), kv.values, kv.mask)
-    projected = first.projection.project_student(
-        first.stats.subtract_mean(framed, "own", layer), (layer, layer_pair.low)
+    mapped = first.projection.project_student(
+        first.stats.subtract_mean(framed, "own", layer), (layer, pair.low)
     )
-    return KV(
-        position.rotate_student(projected.keys, rotary, positions), projected.values, projected.mask
-    )
+    return KV(position.rotate_student(mapped.keys, rotary, positions), mapped.values, mapped.mask)
 
 
 def sum_cross_entropy(logits: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Tensor:
-    """Summed over the predicted answer tokens, text after text; in nats."""
+    """Cross-entropy summed over the predicted answer tokens, in nats; computed in float32."""
     return F.cross_entropy(logits.float(), tokens.ids[tokens.label_mask], reduction="sum")
 
 
@@ -226,6 +208,7 @@ def compute_exact_match(
     logits: Float[Tensor, "predicted vocab"], tokens: Tokens
 ) -> Bool[Tensor, " batch"]:
     """Whether greedy decoding from the prompt would write the whole answer, end included."""
+    # Every other token counts as right: a text is right when all its answer tokens are.
     right = torch.ones_like(tokens.mask)
     right[tokens.label_mask] = logits.argmax(dim=1) == tokens.ids[tokens.label_mask]
     return right.all(dim=1)

@@ -1,7 +1,7 @@
-"""What a store keeps of which texts, and in which order it reads them.
+"""What a store keeps of which layers and texts, and in which order it reads them.
 
-Texts of like length are read together and lie together, in the same batches whatever was done
-before, so that a build that was killed continues to the same bytes.
+Texts of similar length are read together and lie together. The batches do not depend on what was
+written before, so that a build that was killed continues to the same bytes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +19,12 @@ from kvdistill.errors import UserError
 from kvdistill.kv.base import CompressedKV, TeacherRequest
 from kvdistill.kv.online import Online
 from kvdistill.kv.shards import DTYPES, SHARD_BYTES, Stored
+from kvdistill.kv.store import LayerGroup
 from kvdistill.plan.graph import ONLY
 from kvdistill.train import inputs
 
 BATCH_TOKENS = 2048
-"""Tokens read at once, padding counted in."""
+"""Most tokens that are read at once, padding counted in; a longer text is read alone."""
 
 
 @dataclass(frozen=True)
@@ -33,62 +34,66 @@ class StoredText:
     id: str
     tokens: Tokenised
     count: int
+    """Kept tokens."""
 
     @property
     def length(self) -> int:
+        """Tokens that the teacher reads."""
         return len(self.tokens.ids)
 
 
 @dataclass(frozen=True)
 class StoreLayout:
-    """What is stored of which layers."""
+    """What is stored of which layers: the columns of a row, and their precision."""
 
     request: TeacherRequest
     spec: Stored
     kv_width: int
-    """Of one layer's keys over all heads."""
+    """Numbers in one layer's keys over all heads."""
     kv_heads: int
 
     @property
-    def list_layer_groups(self) -> list[tuple[list[int], list[int], tuple[int, int]]]:
-        """(student layers, their teacher layers, columns) of each decision of compression."""
-        layer_pairs = self.request.layer_pairs
-        served = (
-            [layer_pairs]
-            if self.request.compression.layer_independent
-            else [[source] for source in layer_pairs]
-        )
+    def layer_groups(self) -> list[LayerGroup]:
+        """Student layers that compression keeps the same tokens for, with their columns.
+
+        One group where compression ignores the layer, else one a student layer.
+        """
+        pairs = list(self.request.layer_pairs)
+        together = self.request.compression.layer_independent
         groups, start = [], 0
-        for group in served:
-            layers = sorted({layer for source in group for layer in source.teacher_layers})
+        for members in [pairs] if together else [[pair] for pair in pairs]:
+            layers = sorted({layer for pair in members for layer in pair.teacher_layers})
+            # Keys, then values, of each teacher layer in turn.
             stop = start + 2 * self.kv_width * len(layers)
-            groups.append(([source.student_layer for source in group], layers, (start, stop)))
+            groups.append(LayerGroup(members, layers, slice(start, stop)))
             start = stop
         return groups
 
     @property
     def token_bytes(self) -> int:
-        """What a kept token takes on disk: its row, and its position in each group."""
-        columns = self.list_layer_groups[-1][2][1]
-        return columns * DTYPES[self.spec.dtype].itemsize + 4 * len(self.list_layer_groups)
+        """Bytes of a kept token on disk: its row, and an int32 position in each group."""
+        groups = self.layer_groups
+        return groups[-1].columns.stop * DTYPES[self.spec.dtype].itemsize + 4 * len(groups)
 
     def read_texts(self, config: Config, needs: Mapping[str, Path]) -> Iterator[StoredText]:
-        """Every text of the stored parts, the short ones first."""
+        """Every text of the stored parts, in the order of the split."""
         for part in inputs.STORED_PARTS:
             texts, _ = inputs.read_texts(config, needs, part, None)
             tokenised = texts.read_by(ONLY)
-            lengths = torch.tensor([len(read.ids) for read in tokenised])
+            lengths = torch.tensor([len(tokens.ids) for tokens in tokenised])
             mask = torch.arange(int(lengths.max())) < lengths[:, None]
-            counts = self.request.compression.count_kept(mask).tolist()
-            for text, read, count in zip(texts.texts, tokenised, counts, strict=True):
-                yield StoredText(text.id, read, count)
+            # From lengths alone: how much is kept is known before anything is read.
+            counts = self.request.compression.compute_budget(mask).tolist()
+            for text, tokens, count in zip(texts.texts, tokenised, counts, strict=True):
+                yield StoredText(text.id, tokens, count)
 
     def divide_into_shards(self, texts: Sequence[StoredText]) -> list[list[StoredText]]:
-        """The texts by length, cut where a shard is full."""
+        """The texts by length, in shards of up to SHARD_BYTES; a larger text has one to itself."""
         shards: list[list[StoredText]] = []
-        room = 0
+        token_bytes, room = self.token_bytes, 0
+        # The id decides between texts of one length: the order must be the same in every process.
         for text in sorted(texts, key=lambda text: (text.length, text.id)):
-            size = text.count * self.token_bytes
+            size = text.count * token_bytes
             if not shards or size > room:
                 shards.append([])
                 room = SHARD_BYTES
@@ -97,19 +102,17 @@ class StoreLayout:
         return shards
 
     def read_shard(
-        self, source: Online, texts: Sequence[StoredText], pad: int
+        self, teacher: Online, texts: Sequence[StoredText], pad: int
     ) -> tuple[Float[Tensor, "kept columns"], Int[Tensor, "kept groups"]]:
-        """A shard's rows, text after text, and their tokens' positions."""
+        """A shard's rows, text after text, and their tokens' positions in each group.
+
+        Raises UserError where compression keeps another number of tokens than was planned.
+        """
         parts = []
         for batch in batch_texts(texts):
             tokens = padded([text.tokens for text in batch], pad)
-            kept = source.read_kv(tokens, [text.id for text in batch])
-            parts.append(
-                tuple(
-                    torch.cat(column, dim=1)
-                    for column in zip(*map(select_kept_rows, kept), strict=True)
-                )
-            )
+            groups = map(select_kept_rows, teacher.read_kv(tokens, [text.id for text in batch]))
+            parts.append(tuple(torch.cat(each, dim=1) for each in zip(*groups, strict=True)))
             if len(parts[-1][0]) != sum(text.count for text in batch):
                 raise UserError(
                     f"compression kept {len(parts[-1][0])} tokens of text {batch[0].id} and those "
@@ -123,13 +126,13 @@ class StoreLayout:
 def select_kept_rows(
     kept: CompressedKV,
 ) -> tuple[Float[Tensor, "kept columns"], Int[Tensor, "kept 1"]]:
-    """The rows that compression left, text after text, and their tokens' positions."""
+    """The rows that compression left, text after text, and the positions of their tokens."""
     is_kept = kept.row_of_token >= 0
     return kept.flat_kv[kept.row_of_token[is_kept]], is_kept.nonzero()[:, 1:]
 
 
 def batch_texts(texts: Sequence[StoredText]) -> Iterator[list[StoredText]]:
-    """Texts in order, as many as fit when padded to the longest."""
+    """Texts in order, as many as BATCH_TOKENS holds when all are padded to the longest."""
     batch: list[StoredText] = []
     for text in texts:
         longest = max(text.length, *(other.length for other in batch)) if batch else text.length

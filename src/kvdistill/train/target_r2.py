@@ -1,7 +1,7 @@
-"""What the student reproduces of its target, on rows that nothing was trained on.
+"""R^2 of the student's K and V as a prediction of their fused target, on validation texts.
 
-The same student is also held against the target of another text: what it explains there is
-position and common structure, not what the teachers know of this text.
+The student is also compared with the target of another text: what it explains there is position
+and common structure, not what the teachers know of this text.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,10 @@ PARTS = ("keys", "values")
 
 @torch.no_grad()
 def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, Any]:
-    """R^2 of keys and values in each layer, and their means; None where no token was covered."""
+    """R^2 of keys and values in each layer, and their means with the own and another text's target.
+
+    None where fewer than two tokens are covered.
+    """
     device = next(module.parameters()).device
     training = module.training
     module.eval()
@@ -29,6 +32,7 @@ def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, 
         others, paired = choose_partners(batch.ids)
         for layer, own, target in module.iterate_targets(batch.to(device)):
             add_tokens(own_text, layer, own, target)
+            # A text without a partner stands against itself, so it is masked.
             mask = target.mask[others] & paired[:, None].to(device)
             add_tokens(other_text, layer, own, KV(target.keys[others], target.values[others], mask))
     module.train(training)
@@ -43,7 +47,7 @@ def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, 
 
 
 def add_tokens(sums: dict[tuple[int, str], RunningR2], layer: int, own: KV, target: KV) -> None:
-    """Counts the tokens that both have in, for keys and for values."""
+    """Adds the tokens that both have, for keys and for values."""
     mask = own.mask & target.mask
     for part in PARTS:
         running = sums.setdefault((layer, part), RunningR2())
@@ -51,11 +55,11 @@ def add_tokens(sums: dict[tuple[int, str], RunningR2], layer: int, own: KV, targ
 
 
 def read_r2(running: RunningR2) -> float | None:
-    """None for fewer than two tokens."""
+    """The R^2; None for fewer than two tokens, which have no variance."""
     return running.r2 if running.count > 1 else None
 
 
 def average_r2(sums: dict[tuple[int, str], RunningR2]) -> float | None:
-    """Over layers, keys and values."""
+    """Mean R^2 over layers, keys and values; None where there is none."""
     scores = [score for each in sums.values() if (score := read_r2(each)) is not None]
     return sum(scores) / len(scores) if scores else None

@@ -46,6 +46,7 @@ class DistillTrainer(Trainer):
         self,
         module: Distiller,
         args: TrainingArguments,
+        *,
         texts: Dataset[Any],
         stream: Sampler[int],
         collate: Callable[[Sequence[Any]], Batch],
@@ -55,9 +56,11 @@ class DistillTrainer(Trainer):
         needs: Mapping[str, Path],
         norms_every: int,
     ) -> None:
-        """`needs` are the artefacts that a checkpoint is bound to.
+        """Reads `texts` in the order of `stream`, in batches that `collate` makes.
 
-        `norms_every`: steps between measurements of each term's gradient; 0 for none.
+        `progress` is called with (step, steps) after each step. `needs` (role -> folder) are the
+        artefacts that a checkpoint is bound to. `norms_every`: steps between measurements of each
+        term's gradient norm; 0 for none.
         """
         super().__init__(
             model=module,
@@ -68,35 +71,40 @@ class DistillTrainer(Trainer):
             callbacks=[_ProgressCallback(module, progress), PreemptionCallback()],
         )
         self.module = module
-        """The distiller under whatever the library wraps around it."""
+        """The distiller itself, under DDP's or DeepSpeed's wrapper."""
         self.stream, self.validation, self.curves = stream, validation, curves
-        self.needs, self.norms_every, self.last_norm_step = needs, norms_every, -1
-        self.last_validation_step = -1
+        self.needs, self.norms_every = needs, norms_every
+        self.last_norm_step = self.last_validation_step = -1
         self.row_ids: list[str] = []
-        """Ids of the rows of the step that is being taken."""
+        """Ids of the texts of the current step on this rank, over its micro-batches."""
         self.routing: Routing | None = None
-        """Fusion weights of the last validation pass."""
+        """Fusion weights of the last validation."""
 
     def fit(self, resume_from: Path | None) -> None:
-        """Trains to the last step, from a checkpoint or from the beginning."""
+        """Trains to the last step, from a checkpoint (None: from the beginning)."""
         self.curves.set_clock(running=True)
+        # `eval_on_start` would also evaluate here, where an uninterrupted run may not have.
         self.last_validation_step = (checkpoint_step(resume_from) or -1) if resume_from else -1
         with self.restrict_unpickling(resume_from):
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         self.curves.set_clock(running=False)
         if self.routing is None and self.module.objective is not None:
-            # Resumed after the last validation.
+            # Resumed after the last validation, so none was made here.
             _, self.routing = self.validation(self.module.eval(), self.args.device)
 
     def restrict_unpickling(self, checkpoint: Path | None) -> AbstractContextManager[None]:
-        """As transformers reads its own checkpoints; DeepSpeed would unpickle anything."""
+        """While this is open DeepSpeed reads tensors alone; otherwise it would unpickle anything.
+
+        transformers reads its own checkpoints so already.
+        """
         if checkpoint is None or not self.is_deepspeed_enabled:
             return nullcontext()
-        from kvdistill.models.zero3 import force_weights_only
+        from kvdistill.models.zero3 import force_weights_only  # DeepSpeed is slow to import
 
         return force_weights_only(checkpoint)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
+        """The stream, instead of the library's shuffling."""
         return self.stream
 
     def _get_num_items_in_batch(
@@ -108,7 +116,7 @@ class DistillTrainer(Trainer):
         return self.accelerator.gather(torch.as_tensor(count, device=device)).sum()
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """AdamW; biases and norms do not decay, rooms have a rate of their own."""
+        """AdamW; biases and norms do not decay, strategies have a learning rate of their own."""
         if self.optimizer is None:
             groups = self.module.make_param_groups(self.args.learning_rate, self.args.weight_decay)
             betas = (self.args.adam_beta1, self.args.adam_beta2)
@@ -141,41 +149,45 @@ class DistillTrainer(Trainer):
         return loss
 
     def log_gradient_norms(self, ce: Tensor, terms: Terms | None) -> None:
-        """Norms of each unweighted term's gradient on the compared K and V, where they are due.
+        """Notes the norm of each unweighted term's gradient on k_proj and v_proj, where it is due.
 
-        Of the step's first micro-batch alone: one more backward pass a term.
+        Of the step's first micro-batch alone, since it takes one more backward pass a term.
         """
         step, parameters = self.state.global_step, self.module.list_kv_parameters()
         due = self.norms_every and step % self.norms_every == 0 and step != self.last_norm_step
         if not (due and parameters):
             return
         self.last_norm_step = step
-        whole_terms = {"ce": ce * self.current_gradient_accumulation_steps}
+        # CE is this micro-batch's share already: scaled back, as if the whole step were like it.
+        unweighted = {"ce": ce * self.current_gradient_accumulation_steps}
         if terms is not None:
-            whole_terms["kv"] = terms.kv
+            unweighted["kv"] = terms.kv
         norms = distributed.all_reduce_mean(
-            torch.stack([measure_gradient_norm(term, parameters) for term in whole_terms.values()])
+            torch.stack([measure_gradient_norm(term, parameters) for term in unweighted.values()])
         )
-        named = zip(whole_terms, norms, strict=True)
+        named = zip(unweighted, norms, strict=True)
         self.curves.add_numbers(**{f"grad_norm_{term}": float(value) for term, value in named})
 
     def raise_nonfinite(
         self, what: str, where: str, rows: list[str], step: int | None = None
     ) -> None:
-        """Ends the run: a number that is none is never averaged away."""
+        """Raises UserError for NaN or infinity, which are never averaged away.
+
+        `where` is its origin, `rows` the ids to name; `step` is the current one if not given.
+        """
         step = step or self.state.global_step + 1
         log.error("rows of the step: %s", ", ".join(rows))
         raise UserError(
-            f"{what} at step {step}, first in the {where} "
-            f"({nonfinite.format_row_ids(rows)}). Lower train.lr or look at these rows; the last checkpoint "
-            f"is "
-            f"kept."
+            f"{what} at step {step}, first in the {where} ({nonfinite.format_row_ids(rows)}). "
+            f"Lower train.lr or look at these rows; the last checkpoint is kept."
         )
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
-        """Clips; refuses what is not finite while it still can be told where it came from."""
+        """Clips the gradient. Raises UserError where it is not finite, before clipping hides it."""
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
-            norm: Tensor = super()._clip_grad_norm(model)  # its engine clips in its own step
+            norm: Tensor = super()._clip_grad_norm(
+                model
+            )  # DeepSpeed's engine clips in its own step
             self.check_gradient(model, norm)
             return norm
         norm = self._get_grad_norm(model)
@@ -184,7 +196,7 @@ class DistillTrainer(Trainer):
         return norm
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
-        """The norm before clipping."""
+        """The gradient's norm before clipping; asked for where nothing is clipped, too."""
         if grad_norm is None:
             grads = [p.grad for p in model.parameters() if p.grad is not None]
             grad_norm = get_total_norm(grads)
@@ -203,34 +215,37 @@ class DistillTrainer(Trainer):
     def combine_terms(
         self, ce: Tensor, terms: Terms | None, micro_batches: int
     ) -> tuple[Tensor, Tensor]:
-        """The weighted sum of the terms, and what of it is the distance of K and V.
+        """(the weighted sum of the terms, what the distance of K and V adds to it).
 
-        CE counts as it is, already a share of the step; the rest is divided by micro-batches.
+        `ce` is a share of the step already; the KV terms are means over this micro-batch, and so
+        are divided by the number of micro-batches.
         """
         module, weights = self.module, self.module.weights
         loss = weights.ce * ce
         if terms is None or module.objective is None:
             return loss, torch.zeros_like(ce)
         kv = terms.kv / micro_batches
-        factor = module.objective.balance(
-            ce, kv, module.list_kv_parameters(), self.state.global_step
-        )
+        parameters = module.list_kv_parameters()
+        factor = module.objective.balance(ce, kv, parameters, self.state.global_step)
         weighted_kv = weights.kv * factor * kv
         rest = terms.penalty - weights.entropy * terms.entropy
         return loss + weighted_kv + rest / micro_batches, weighted_kv.detach()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Also writes the training line of the curves, and gives its terms to the trackers."""
+        """Also writes the training line of the curves, whose terms go to the trackers too."""
         if "loss" in logs:
             extra = {"grad_norm": logs["grad_norm"], "lr": logs["learning_rate"]}
             logs |= self.curves.write_training_line(self.state.global_step, extra)
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """The curves' validation lines, and the tasks' where they are due."""
+        """Writes the curves' validation line, with the tasks' scores where they are due.
+
+        Every rank must call this; rank 0 alone scores tasks.
+        """
         step, module = self.state.global_step, self.module
         if self.last_validation_step == step:
-            return {}  # the library asks again after the last step
+            return {}  # the library evaluates once more after the last step
         self.last_validation_step, training = step, module.training
         self.curves.set_clock(running=False)
         module.eval()
@@ -239,9 +254,9 @@ class DistillTrainer(Trainer):
             raise UserError(f"the validation loss is {numbers['loss']} after step {step}.")
         last = step == self.state.max_steps
         number = step // int(self.args.eval_steps or 1)
-        scores = (
-            self.validation.score_tasks(module, number, last) if distributed.is_rank_zero() else {}
-        )
+        scores: Mapping[str, Mapping[str, float]] = {}
+        if distributed.is_rank_zero():
+            scores = self.validation.score_tasks(module, number, last)
         module.train(training)
         self.curves.set_clock(running=True)
         self.curves.write_line({"step": step, "split": "val", **numbers, **scores.get("val", {})})
@@ -252,7 +267,7 @@ class DistillTrainer(Trainer):
         return {}
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """The library's checkpoint and the curves', sealed by checksums before any is rotated."""
+        """Writes the library's checkpoint and the curves', then checksums; only then rotates."""
         if where := nonfinite.find_weight(self.module):
             step = self.state.global_step
             self.raise_nonfinite("the weights are not finite", where, self.row_ids, step)
@@ -263,6 +278,7 @@ class DistillTrainer(Trainer):
         with checkpoint.clean_up_failed_write(folder):
             super()._save_checkpoint(model, trial)
             self.curves.save_state(folder)
+            # Rank 0 hashes what every rank has written.
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
                 checkpoint.write_checksums(folder, self.needs)
@@ -270,33 +286,35 @@ class DistillTrainer(Trainer):
             checkpoint.rotate_checkpoints(folder.parent)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """The module's weights, student and strategies, as safetensors."""
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         if self.is_deepspeed_enabled:
-            # It keeps all weights in one buffer, and save_model wants a storage each.
+            # DeepSpeed keeps all weights in one buffer, and save_model needs a storage for each.
             weights = {name: x.clone() for name, x in self.module.state_dict().items()}
             save_file(weights, folder / WEIGHTS)
         else:
             save_model(self.module, str(folder / WEIGHTS))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Loads what `_save` wrote; every tensor of the module must be there."""
         load_model(self.module, str(Path(resume_from_checkpoint) / WEIGHTS))
 
 
 class _ProgressCallback(TrainerCallback):
-    """Tells the module how far the run is, and the world."""
+    """Reports progress to the module, whose fusion may depend on it, and to the caller."""
 
     def __init__(self, module: Distiller, progress: Callable[[int, int], None]) -> None:
         self.module, self.progress = module, progress
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """After a resume, as the step before left it: validation reads it too."""
+        """After a resume, as the last step left it: a validation before the next step reads it."""
         self.module.progress = max(state.global_step - 1, 0) / state.max_steps
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """`staged` fusion reads the share of the steps done."""
+        """Sets the share of the steps that is done, which `staged` fusion reads."""
         self.module.progress = state.global_step / state.max_steps
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """One more step is done."""
+        """Reports (step, steps)."""
         self.progress(state.global_step, state.max_steps)

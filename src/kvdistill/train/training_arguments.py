@@ -1,4 +1,4 @@
-"""What transformers' Trainer is told of a run."""
+"""The TrainingArguments of a run, and what its experiment tracker reads from the environment."""
 
 import math
 import os
@@ -16,7 +16,7 @@ TRACKERS = ("none", "tensorboard", "wandb", "trackio", "mlflow")
 
 
 def check_tracker(name: str) -> None:
-    """Raises ConfigError for a tracker that transformers could not load."""
+    """Raises ConfigError for an unknown tracker, or one whose package is not installed."""
     if name not in TRACKERS:
         raise ConfigError(f"train.report_to={name} is no tracker. Choose one of {TRACKERS}.")
     packages = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
@@ -28,7 +28,7 @@ def check_tracker(name: str) -> None:
 
 
 def make_training_arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
-    """The library's arguments for a run, and the trackers' names and places for it."""
+    """TrainingArguments of a run in `folder`; also sets the tracker's environment variables."""
     train, budget = config["train"], config["budget"]
     tracker = train["report_to"]
     check_tracker(tracker)
@@ -68,7 +68,7 @@ def make_training_arguments(config: Config, steps: int, folder: Path) -> Trainin
 
 
 def set_tracker_environment(study: str, folder: Path) -> None:
-    """Where the trackers write that read it from the environment; what a user set stays."""
+    """Sets where trackers write that read it from the environment; a user's value stays."""
     named: dict[str, Any] = {
         "TENSORBOARD_LOGGING_DIR": folder / "tensorboard",
         "WANDB_PROJECT": f"kvdistill-{study}",
@@ -79,7 +79,7 @@ def set_tracker_environment(study: str, folder: Path) -> None:
 
 
 def make_student_deepspeed_config(train: dict[str, Any]) -> dict[str, Any] | None:
-    """DeepSpeed's config of the student, with what the rest of `train` says; None for DDP.
+    """DeepSpeed's config of the student, from the `train` group; None for DDP.
 
     Mixed precision stays autocast over float32 weights, as without DeepSpeed: its own bf16 mode
     would train rounded weights, and another model would come of it.

@@ -1,4 +1,4 @@
-"""Validation on fixed texts in the middle of training; draws no random number, leaves no trace."""
+"""Validation on fixed texts during training. It draws no random number and changes no weight."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from kvdistill.train.step import compute_exact_match, sum_cross_entropy
 from kvdistill.types import Batch
 
 KV_TERMS = {"kv": "kv", "keys": "k", "values": "v", "entropy": "entropy", "penalty": "penalty"}
-"""Fields of Terms -> what the curves call them."""
+"""Fields of Terms -> their names in the curves."""
 
 ScoreTasks = Callable[[PreTrainedModel], Mapping[str, Mapping[str, float]]]
-"""Task metrics of a student, which is left as it was: split (val, train) -> metric -> value."""
+"""Scores a student, and leaves it as it was: split (val, train) -> metric -> value."""
 
 
 @dataclass
 class Validation:
-    """The texts, and what is made of them."""
+    """The validation texts in batches, and the tasks that are scored along with them."""
 
     batches: Sequence[Batch]
     score: ScoreTasks | None = None
@@ -32,18 +32,24 @@ class Validation:
     def score_tasks(
         self, module: Distiller, number: int, last: bool
     ) -> Mapping[str, Mapping[str, float]]:
-        """Task metrics of each split where they are due; those at the end always are.
+        """Task metrics of each split; empty where they are not due. At the end they always are.
 
         `number` counts validations, 0 being before the first step.
         """
         due = self.score_every > 0 and (last or number % self.score_every == 0)
-        return self.score(module.unwrap_student()) if due and self.score is not None else {}
+        if not due or self.score is None:
+            return {}
+        return self.score(module.unwrap_student())
 
     @torch.no_grad()
     def __call__(
         self, module: Distiller, device: torch.device | str
     ) -> tuple[dict[str, Any], Routing | None]:
-        """(CE a token; KV terms and answers that greedy decoding would write a sample, fusion)."""
+        """(the numbers of a validation line, the fusion's weights by task or None).
+
+        CE is a mean over answer tokens, the KV terms and `exact_match` are means over texts,
+        `layers` has the terms of each layer.
+        """
         sums: dict[str, Any] = {}
         layers = torch.zeros(())
         samples = sum(len(batch.ids) for batch in self.batches)
@@ -51,6 +57,7 @@ class Validation:
         for cpu_batch in self.batches:
             batch = cpu_batch.to(device)
             logits, terms = module.compute_logits(batch)
+            # The last batches may be smaller: a mean of their means would count their texts more.
             share = len(batch.ids) / samples
             ce = sum_cross_entropy(logits, batch.student)
             numbers = {"ce": float(ce), "tokens": float(batch.student.label_mask.sum())}
@@ -59,9 +66,8 @@ class Validation:
             if terms is not None and routing is not None:
                 for name, short in KV_TERMS.items():
                     numbers[short] = share * float(getattr(terms, name).mean())
-                for teacher, weight in zip(
-                    routing.teachers, average_weights(terms.weights), strict=True
-                ):
+                weights = average_weights(terms.weights)
+                for teacher, weight in zip(routing.teachers, weights, strict=True):
                     numbers[f"weight_{teacher}"] = share * float(weight)
                 routing.add_batch(terms.weights, batch.tasks)
                 layers = layers + torch.stack((terms.keys, terms.values), dim=1).cpu() * share
@@ -74,7 +80,10 @@ class Validation:
 
 
 def compute_validation_loss(module: Distiller, numbers: dict[str, Any]) -> float:
-    """The training loss on these terms; takes out the fusion's penalty, which has no line."""
+    """The training loss on these terms, with the balance's present factor.
+
+    Takes `penalty` out of `numbers`: the curves have no name for it.
+    """
     weights, total = module.weights, module.weights.ce * numbers["ce"]
     if module.objective is not None:
         factor = float(module.objective.balance.factor)
