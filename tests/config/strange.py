@@ -82,14 +82,15 @@ def literal(value: Any) -> str:
 
 def known_paths() -> list[str]:
     """Every group and dotted key that some base has, and some that none has."""
-    from kvdistill.config.compose import compose, known_keys, walk_keys
+    from kvdistill.config.compose import compose
+    from kvdistill.config.explain import known_keys, walk_keys
 
-    found = dict.fromkeys(known_keys())
+    keys = dict.fromkeys(known_keys())
     for base in BASES:
         items = [item for item in base if not item.startswith("sweep=")]
-        found |= dict.fromkeys(walk_keys(compose(items)))
+        keys |= dict.fromkeys(walk_keys(compose(items)))
     left_out = ("stage", "root", "choices", "fixes", "report", "evaluate", "status", "run")
-    return sorted(key for key in found if key.split(".")[0] not in left_out)
+    return sorted(key for key in keys if key.split(".")[0] not in left_out)
 
 
 @st.composite

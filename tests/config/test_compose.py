@@ -89,11 +89,11 @@ class TestCompose:
 @pytest.mark.usefixtures("hydra")
 def test_a_plain_command_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from kvdistill.config import compose as module
-    from kvdistill.config import compose_cache
+    from kvdistill.config import compose_cache, explain
 
     calls = []
     real = compose_cache.hydra_compose
-    for each in (compose_cache, module):
+    for each in (compose_cache, explain):
         monkeypatch.setattr(each, "hydra_compose", lambda *a, **k: calls.append(a) or real(*a, **k))
     module.compose(["fusion=learnable"])
     assert len(calls) == 1

@@ -17,7 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 from kvdistill.cli.common import JobOverrides
 from kvdistill.cli.help import help_text
 from kvdistill.config import compose_cache, hydra_guard
-from kvdistill.config.compose import compose, explain_error
+from kvdistill.config.compose import compose
+from kvdistill.config.explain import explain_error
 from kvdistill.console import SafeConsole, label_message, write_stderr
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.stats.settings import settings

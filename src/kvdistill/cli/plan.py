@@ -9,8 +9,7 @@ from rich.table import Column, Table
 from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cli.plan_table import tabulate_plan
 from kvdistill.config.compose import Config
-from kvdistill.config.estimate import Estimate
-from kvdistill.config.schema import read_group
+from kvdistill.config.schema import Estimate, read_group
 from kvdistill.console import label_message
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import (

@@ -11,7 +11,7 @@ from kvdistill import layout
 from kvdistill.cluster import code_snapshot, slurm_commands
 from kvdistill.cluster.slurm import REPORT, make_afterany_dependency, make_dependency, make_executor
 from kvdistill.cluster.slurm_arrays import group_into_arrays, request_resources
-from kvdistill.config.cluster import Slurm
+from kvdistill.config.schema import Slurm
 from kvdistill.errors import UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node

@@ -13,7 +13,7 @@ from kvdistill import status
 from kvdistill.cluster import forkserver
 from kvdistill.cluster.environment import common_environment
 from kvdistill.cluster.job_failures import blame_artifact
-from kvdistill.config.cluster import Local
+from kvdistill.config.schema import LocalCluster
 from kvdistill.console import make_progress as bars_on_stderr
 from kvdistill.files import is_complete
 from kvdistill.jobs.__main__ import NO_SPACE, describe_full_disk
@@ -114,7 +114,7 @@ def explain_killed_job(folder: Path, code: int | None) -> str:
     return f"killed, exit code {code}; its log is log.txt"
 
 
-def prepare_environment(widest: int, settings: Local) -> int:
+def prepare_environment(widest: int, settings: LocalCluster) -> int:
     """Puts what jobs find in their environment into this process's; returns how many may run.
 
     Before the first is started: their server keeps the environment that it began with.
@@ -125,7 +125,9 @@ def prepare_environment(widest: int, settings: Local) -> int:
     return slots
 
 
-def run_jobs(nodes: Sequence[Node], folders: Mapping[str, Path], settings: Local) -> dict[str, str]:
+def run_jobs(
+    nodes: Sequence[Node], folders: Mapping[str, Path], settings: LocalCluster
+) -> dict[str, str]:
     """Does all jobs and returns the failed ones with their reason.
 
     Ctrl-C, SIGTERM or a closed terminal stop them cleanly.

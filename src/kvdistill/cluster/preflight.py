@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from kvdistill.cluster.local import prepare_environment
 from kvdistill.cluster.run_module import call_in_new_process, call_in_server_process
-from kvdistill.config.cluster import Local
 from kvdistill.config.compose import Config
-from kvdistill.config.schema import read_group
+from kvdistill.config.schema import LocalCluster, read_group
 from kvdistill.plan.world_size import world_size
 
 
@@ -18,7 +17,7 @@ def check_arms(configs: Sequence[Config]) -> None:
     # Replicates are built of the same parts.
     distinct = list({repr({**config, "seed": 0}): config for config in configs}.values())
     settings = read_group("cluster", configs[0]["cluster"])
-    if isinstance(settings, Local):
+    if isinstance(settings, LocalCluster):
         # Its jobs come from a server that imports torch anyway, so the check comes from it too.
         prepare_environment(max(world_size("run", config) for config in configs), settings)
         call_in_server_process("kvdistill.train.preflight", "check_all", distinct)

@@ -26,7 +26,7 @@ from kvdistill.cluster.slurm_arrays import (
     request_resources,
 )
 from kvdistill.cluster.slurm_job import SlurmJob, SlurmReportJob
-from kvdistill.config.cluster import Slurm
+from kvdistill.config.schema import Slurm
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node

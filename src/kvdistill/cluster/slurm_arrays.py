@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from kvdistill.config.cluster import Resources, Slurm
+from kvdistill.config.schema import Resources, Slurm
 from kvdistill.errors import ConfigError
 from kvdistill.plan.graph import Node
 from kvdistill.plan.world_size import world_size

@@ -9,8 +9,7 @@ from rich.console import Console
 
 from kvdistill import status
 from kvdistill.cluster import job_failures, local, slurm_commands
-from kvdistill.config.cluster import Local, Slurm
-from kvdistill.config.schema import read_group
+from kvdistill.config.schema import LocalCluster, Slurm, read_group
 from kvdistill.console import make_progress
 from kvdistill.files import is_complete
 from kvdistill.plan.command_plan import Plan
@@ -30,7 +29,7 @@ def submit(
     once all have ended.
     """
     settings = read_group("cluster", plan.config["cluster"])
-    if isinstance(settings, Local):
+    if isinstance(settings, LocalCluster):
         return local.run_jobs(nodes, folders, settings)
     missing = [node for node in nodes if not is_complete(folders[node.name])]
     if not missing:

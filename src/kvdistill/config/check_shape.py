@@ -3,7 +3,7 @@
 A strategy's own settings are its target's business (config/types.py), which needs torch to import.
 """
 
-import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +16,16 @@ LONGEST = 10_000
 """Characters of a text, and items of a list or mapping."""
 DEEPEST = 20
 """Nodes inside each other."""
+GROUPS = (
+    "student", "teachers", "data", "style", "source", "compression", "alignment", "projection",
+    "layers", "position", "kv", "fusion", "loss", "adapter", "budget", "train", "tasks", "stats",
+    "estimate", "cluster",
+)  # fmt: skip
+CLOSED = {
+    "layers": ("range", "map"),
+    "loss": ("distance", "balance", "ce_weight", "kv_weight", "entropy_weight"),
+}
+"""Groups of several parts that no one strategy checks, with all that they may hold."""
 DTYPES = ("float32", "bfloat16", "float16")
 NODE = Mapping[str, Any]
 READ: Mapping[str, Any] = {  # Any: config/check_values.py says more of it
@@ -66,6 +76,22 @@ def check_size(path: str, node: Any, depth: int = 0) -> None:
         raise ConfigError(f"{path} must be from -2**63 to 2**63 - 1. Use a smaller number.")
 
 
+def check_groups(config: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a group taken away; every other check reads them all."""
+    for group in GROUPS:
+        if not isinstance(config.get(group), Mapping):
+            raise ConfigError(f"{group} must be one of its choices, got none. Do not remove it.")
+    for group, known in CLOSED.items():
+        for key in config[group]:
+            if key not in known:
+                raise ConfigError(
+                    f"{group}.{key} is no setting.{types.suggest_key(group, key, known)}"
+                )
+        for key in known:
+            if key not in config[group]:
+                raise ConfigError(f"{group}.{key} must be given. Do not remove it.")
+
+
 def check_presence(config: Mapping[str, Any]) -> None:
     """Raises ConfigError for what is missing, or of another kind than the plan reads."""
     for path, kind in READ.items():
@@ -85,13 +111,6 @@ def check_presence(config: Mapping[str, Any]) -> None:
         check_model(f"teachers.{name}", node)
     for path in BUILT:
         build.try_build(path, require_path(config, path))
-
-
-def check_finite(config: Mapping[str, Any]) -> None:
-    """Refuses an infinite number, or one that is none, wherever it stands."""
-    for path, value in types.walk_leaves("", config):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{path}={value} must be a finite number.")
 
 
 def check_model(path: str, node: Any) -> None:
@@ -139,3 +158,11 @@ def require_path(config: Mapping[str, Any], path: str, subject: str = "") -> Any
             raise ConfigError(f"{subject or path} must be given. Do not remove it.")
         node = node[key]
     return node
+
+
+def check_added(overrides: Sequence[str], known: Sequence[str]) -> None:
+    """Refuses a `+key=value` at the top of the config that no choice holds: nothing reads it."""
+    for item in overrides:
+        name = item.split("=", 1)[0].lstrip("+")
+        if item.startswith("+") and re.fullmatch(r"\w+", name) and name not in known:
+            raise ConfigError(f"{name} is no setting.{types.suggest_key('', name, known)}")

@@ -1,65 +1,110 @@
-"""What a whole config must hold before a plan is made of it, beyond the plain groups' types."""
+"""Where a new rule about a setting goes: into RULES, here.
+
+Each rule is a function of the whole config that raises ConfigError, with one line that names the
+setting's path, its value, what must hold, and the way out. By then every group is there
+(check_shape.py) and the plain groups have their types (schema.py), so a rule reads without asking.
+A bound on a number is a path in POSITIVE or NOT_NEGATIVE. Rules of the cluster, of models and of
+training lie in files of their own beside this one; what only one strategy knows of its own fields
+stands in that strategy's constructor, and is asked before anything is queued (train/preflight.py).
+"""
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kvdistill.config import types
+from kvdistill.config.check_cluster import check_cluster_settings
+from kvdistill.config.check_models import check_geometries, check_placements
+from kvdistill.config.check_training import check_deepspeed, check_loss, check_schedule
+from kvdistill.config.schema import lookup_path
 from kvdistill.errors import ConfigError
-from kvdistill.geometry import Geometry
 
-GROUPS = (
-    "student", "teachers", "data", "style", "source", "compression", "alignment", "projection",
-    "layers", "position", "kv", "fusion", "loss", "adapter", "budget", "train", "tasks", "stats",
-    "estimate", "cluster",
+SEEDS = 2**32
+"""Below it, as numpy's generator takes them."""
+FORMATS = ("table", "plain", "json")
+"""Of stage=status; a table becomes plain where it is piped."""
+POSITIVE = (
+    "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
+    "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
+    "train.eval_steps", "train.save_steps", "train.eval_texts", "train.eval_items",
+    "status.every_s",
 )  # fmt: skip
-CLOSED = {
-    "layers": ("range", "map"),
-    "loss": ("distance", "balance", "ce_weight", "kv_weight", "entropy_weight"),
-}
-"""Groups of several parts that no one strategy checks, with all that they may hold."""
-
-DEEPEST, WIDEST = 1_000, 10_000_000
-"""Layers, and any other size, of a decoder."""
-
-
-def check_groups(config: Mapping[str, Any]) -> None:
-    """Raises ConfigError for a group taken away; every other check reads them all."""
-    for group in GROUPS:
-        if not isinstance(config.get(group), Mapping):
-            raise ConfigError(f"{group} must be one of its choices, got none. Do not remove it.")
-    for group, known in CLOSED.items():
-        for key in config[group]:
-            if key not in known:
-                raise ConfigError(
-                    f"{group}.{key} is no setting.{types.suggest_key(group, key, known)}"
-                )
-        for key in known:
-            if key not in config[group]:
-                raise ConfigError(f"{group}.{key} must be given. Do not remove it.")
+NOT_NEGATIVE = (
+    "train.weight_decay", "train.warmup_ratio", "train.max_grad_norm", "train.norm_steps",
+    "train.eval_tasks", "kv.keys", "kv.values",
+    "loss.ce_weight", "loss.kv_weight",
+)  # fmt: skip
 
 
 def check_values(config: Mapping[str, Any]) -> None:
-    """Raises ConfigError for names, numbers and geometries that no run could have."""
-    check_names(config)
-    weight, warmup = config["loss"]["entropy_weight"], config["train"]["warmup_ratio"]
-    if not types.is_of_kind(weight, float) or not math.isfinite(weight):
+    """Raises ConfigError with the first rule that the config breaks."""
+    for rule in RULES:
+        rule(config)
+
+
+def check_bounds(config: Mapping[str, Any]) -> None:
+    """Refuses numbers out of bounds in the plain groups."""
+    for paths, least, words in ((POSITIVE, 1e-300, "positive"), (NOT_NEGATIVE, 0, "0 or more")):
+        for path in paths:
+            value = lookup_path(config, path)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"{path} must be a number, got {types.format_value(value)}.")
+            if not least <= value < float("inf"):
+                raise ConfigError(f"{path} must be {words}, got {value}.")
+
+
+def check_seed(config: Mapping[str, Any]) -> None:
+    """Refuses a seed that is no whole number from 0 to what numpy's generator takes."""
+    seed = config["seed"]
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
         raise ConfigError(
-            f"loss.entropy_weight must be a finite number, got {types.format_value(weight)}."
+            f"seed must be a whole number of 0 or more, below 2**32, got "
+            f"{types.format_value(seed)}."
         )
-    if warmup > 1:
-        raise ConfigError(f"train.warmup_ratio must be from 0 to 1, got {warmup}.")
-    if config["trained"] and not config["teachers"] and config["loss"]["kv_weight"] > 0:
+
+
+def check_estimate(config: Mapping[str, Any]) -> None:
+    """Raises ConfigError for shares out of (0, 1], peaks of 0 and an unknown kind."""
+    node = config["estimate"]
+    for key in ("utilisation", "evaluation_utilisation", "disagreement"):
+        if not 0 < node[key] <= 1:
+            raise ConfigError(f"estimate.{key} must be in (0, 1], got {node[key]}.")
+    for kind, peak in node["peak_tflops"].items():
+        if not peak > 0:
+            raise ConfigError(f"estimate.peak_tflops.{kind} must be positive, got {peak}.")
+    if node["kind"] not in node["peak_tflops"]:
         raise ConfigError(
-            f"teachers=none leaves loss.kv_weight={config['loss']['kv_weight']} nothing to match. "
-            f"Use arm=sft, or choose teachers."
+            f"estimate.kind={node['kind']} is no kind of processor. Choose one of "
+            f"{', '.join(node['peak_tflops'])}, or add it to estimate.peak_tflops."
         )
-    models = {"student": config["student"]}
-    models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
-    for path, node in models.items():
-        check_geometry(f"{path}.geometry", node.get("geometry"))
+
+
+def check_status(config: Mapping[str, Any]) -> None:
+    """Refuses a form in which stage=status cannot show a study."""
+    if config["status"]["format"] not in FORMATS:
+        raise ConfigError(
+            f"status.format={config['status']['format']} is no format. "
+            f"Choose one of {', '.join(FORMATS)}."
+        )
+
+
+def check_cluster(config: Mapping[str, Any]) -> None:
+    """Refuses a cluster that cannot be."""
+    check_cluster_settings(config["cluster"])
+
+
+def check_arm(config: Mapping[str, Any]) -> None:
+    """Refuses an override that contradicts what the arm fixes."""
+    for path, fixed in config["fixes"].items():
+        value = config["choices"].get(path)
+        if value is None:
+            value = lookup_path(config, path)
+        if value != fixed:
+            raise ConfigError(
+                f"{path}={value} contradicts arm={config['arm']}, which fixes {path}={fixed}. "
+                f"Drop the override or choose another arm."
+            )
 
 
 def check_names(config: Mapping[str, Any]) -> None:
@@ -84,33 +129,16 @@ def check_names(config: Mapping[str, Any]) -> None:
         )
 
 
-def check_geometry(path: str, node: Any) -> None:
-    """Refuses a shape that no decoder has."""
-    if not isinstance(node, Mapping):
-        raise ConfigError(f"{path} must state the model's shape, got {types.format_value(node)}.")
-    types.check_arguments(path, node, Geometry)
-    missing = [f.name for f in fields(Geometry) if f.default is MISSING and f.name not in node]
-    if missing:
-        raise ConfigError(f"{path}.{missing[0]} must be given: the model's shape is stated whole.")
-    for key, value in node.items():
-        most = DEEPEST if key == "layers" else WIDEST
-        if not isinstance(value, bool) and not 1 <= value <= most:
-            bound = "at least 1" if value < 1 else f"at most {most}"
-            raise ConfigError(f"{path}.{key} must be {bound}, got {value}.")
-    if node["heads"] % node["kv_heads"]:
-        raise ConfigError(
-            f"{path}.kv_heads={node['kv_heads']} must divide {path}.heads={node['heads']}: "
-            f"each KV head serves as many query heads."
-        )
-    if node["head_dim"] % 2:
-        raise ConfigError(
-            f"{path}.head_dim={node['head_dim']} must be even: the rotary embedding turns pairs."
-        )
+def check_finite(config: Mapping[str, Any]) -> None:
+    """Refuses an infinite number, or one that is none, wherever it stands."""
+    for path, value in types.walk_leaves("", config):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{path}={value} must be a finite number.")
 
 
-def check_added(overrides: Sequence[str], known: Sequence[str]) -> None:
-    """Refuses a `+key=value` at the top of the config that no choice holds: nothing reads it."""
-    for item in overrides:
-        name = item.split("=", 1)[0].lstrip("+")
-        if item.startswith("+") and re.fullmatch(r"\w+", name) and name not in known:
-            raise ConfigError(f"{name} is no setting.{types.suggest_key('', name, known)}")
+RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
+    check_bounds, check_seed, check_estimate, check_cluster, check_status, check_placements,
+    check_deepspeed, check_arm, check_names, check_loss, check_schedule, check_geometries,
+    check_finite,
+)  # fmt: skip
+"""In the order in which they are asked; the first that is broken is what the user reads."""

@@ -7,18 +7,21 @@ once, and values are set by Hydra's own function on a copy.
 
 import copy
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
-from hydra._internal.defaults_list import Overrides
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from kvdistill.config import hydra_guard, types
+from kvdistill.config.hydra_internals import (
+    enable_file_cache,
+    get_config_loader,
+    get_file_cache,
+    select_value_overrides,
+    set_values,
+)
 from kvdistill.errors import ConfigError
 
 LONGEST = 200
@@ -27,29 +30,9 @@ Composed = tuple[Any, dict[str, Any]]
 """What Hydra composed of some choices, unresolved, and all choices as it took them."""
 
 
-class CachedRepository(CachingConfigRepository):
-    """conf/ as Hydra reads it, each file parsed once; Hydra would copy it and begin again."""
-
-    def __init__(self, repository: Any) -> None:
-        super().__init__(repository)
-        self.bases: dict[tuple[str, ...], Composed] = {}
-
-    def __deepcopy__(self, _: Any) -> "CachedRepository":
-        return self
-
-    def initialize_sources(self, config_search_path: Any) -> None:
-        """Another search path is another set of files."""
-        self.cache.clear()
-        super().initialize_sources(config_search_path)
-
-
 def enable_compose_cache() -> None:
-    """Remembers from now on, for this initialisation of Hydra."""
-    config_loader = get_config_loader()
-    if not isinstance(config_loader.repository, CachedRepository):
-        config_loader.repository = cast(
-            "ConfigRepository", CachedRepository(config_loader.repository)
-        )
+    """Remembers files and compositions from now on, for this initialisation of Hydra."""
+    enable_file_cache()
 
 
 def compose_cached(overrides: Sequence[str]) -> Composed:
@@ -57,16 +40,16 @@ def compose_cached(overrides: Sequence[str]) -> Composed:
     config_loader = get_config_loader()
     parsed = OverridesParser.create(config_loader=config_loader).parse_overrides(list(overrides))
     check_choices(parsed, config_loader.repository)
-    values = Overrides(config_loader.repository, parsed).config_overrides
-    values = [value for value in values if not value.is_hydra_override()]
+    values = select_value_overrides(parsed)
     plain = {id(value) for value in values}
     choices = tuple(str(each.input_line) for each in parsed if id(each) not in plain)
-    repository = cast("Any", config_loader.repository)
-    bases = repository.bases if isinstance(repository, CachedRepository) else {}
-    if choices not in bases:
-        bases[choices] = compose_choices(choices)
-    config, group_choices = copy.deepcopy(bases[choices])
-    ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    cache = get_file_cache()
+    compositions = cache.extra if cache is not None else {}
+    if choices not in compositions:
+        compositions[choices] = compose_choices(choices)
+    # Values are set in place, and the next arm wants the composition as it was.
+    config, group_choices = copy.deepcopy(compositions[choices])
+    set_values(config, values)
     return config, group_choices
 
 
@@ -105,10 +88,3 @@ def compose_choices(choices: Sequence[str]) -> Composed:
     hydra = config.pop("hydra")
     OmegaConf.set_struct(config, True)
     return config, dict(hydra.runtime.choices)
-
-
-def get_config_loader() -> ConfigLoaderImpl:
-    """Hydra's own."""
-    loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoaderImpl)
-    return loader

@@ -6,15 +6,15 @@ None of that is a choice here, so whatever a file puts there is refused.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
 from kvdistill import redact
+from kvdistill.config.hydra_internals import check_loaded_configs
 from kvdistill.errors import ConfigError
 
 SHELL = ("setup", "container", "python", "sbatch", "resources")
@@ -41,21 +41,11 @@ FIXED: Mapping[str, Any] = {
 """Hydra's settings as conf/config.yaml leaves them, unresolved."""
 
 
-@contextmanager
-def guard_hydra_config() -> Iterator[None]:
+def guard_hydra_config() -> AbstractContextManager[None]:
     """While this lasts, whatever config Hydra loads is checked before Hydra uses it."""
-    load = ConfigLoaderImpl.load_configuration
-
-    def checked(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
-        config = load(self, *args, **kwargs)
-        check_hydra_node(OmegaConf.to_container(config.hydra, resolve=False))
-        return config
-
-    ConfigLoaderImpl.load_configuration = checked  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
+    return check_loaded_configs(
+        lambda config: check_hydra_node(OmegaConf.to_container(config.hydra, resolve=False))
+    )
 
 
 @contextmanager

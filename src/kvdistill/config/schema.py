@@ -1,15 +1,14 @@
-"""The plain groups: names, types and bounds. Strategies check their own fields.
+"""The plain groups: names and types. Strategies state their own fields in their constructors.
 
 A composed config is merged into these dataclasses, so that a wrong type is refused by name
-before anything is computed.
+before anything is computed. What a value must hold beyond its type stands in check_values.py.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kvdistill.config import cluster, estimate, placement, types
-from kvdistill.config.estimate import Estimate
+from kvdistill.config import types
 from kvdistill.config.structured import to_dataclass
 from kvdistill.errors import ConfigError
 
@@ -72,6 +71,112 @@ class StatusSettings:
     every_s: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """One kind of processor."""
+
+    peak_tflops: float
+    memory_gib: float | None
+    """None: the machine's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Stated, not measured: printed beside every figure that rests on it."""
+
+    peak_tflops: dict[str, float]
+    """By kind of processor."""
+    memory_gib: dict[str, float | None]
+    kind: str
+    utilisation: float
+    evaluation_utilisation: float
+    tokens_per_item: int
+    overhead_s: float
+    seed_sd: float
+    """Points: the spread of one arm's macro average over seeds."""
+    disagreement: float
+    """Share of items that two arms answer differently."""
+    max_epochs: float
+    items: dict[str, int]
+
+    @property
+    def gpus(self) -> dict[str, Gpu]:
+        """Every kind."""
+        return {
+            kind: Gpu(peak_tflops=peak, memory_gib=self.memory_gib.get(kind))
+            for kind, peak in self.peak_tflops.items()
+        }
+
+    @property
+    def gpu(self) -> Gpu:
+        """The kind that wall time and memory are told for."""
+        return self.gpus[self.kind]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalCluster:
+    """Processes on this machine."""
+
+    name: str
+    max_parallel: int | None
+    threads: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one job asks of SLURM; null leaves it to the cluster's own default."""
+
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    time_min: int
+    nodes: int
+    cpus: int
+    """A task."""
+    mem_gb: float | None
+    """A node."""
+    gpus: int | None
+    """A task; null: 1 where a run has more than one task, else 0."""
+    sbatch: list[str]
+    """Further options of sbatch, as its command line takes them: --NAME=VALUE or --NAME."""
+    setup: list[str]
+    """Shell lines run before the job, as the user writes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slurm(Resources):
+    """Jobs of a SLURM cluster; one task a GPU."""
+
+    name: str
+    threads: int | None
+    """Of a task; null: its cpus."""
+    resources: dict[str, Any]
+    """Kind of job (split, validation, model, calibration, kv, run, report) -> what differs."""
+    container: list[str]
+    """A command that runs the job's Python inside a container, word by word."""
+    python: str | None
+    """Path of the jobs' Python; null: the one that submits."""
+    array_throttle: int
+    max_array: int
+    wait: bool
+    dry_run: bool
+    signal_s: int
+    max_timeouts: int
+    max_retries: int
+    offline: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """The `placement` of a student's or teacher's YAML."""
+
+    device: str = "auto"
+    """auto (this rank's GPU if there is one), cpu or cuda."""
+    shard: str = "none"
+    """none; zero3 divides the weights among the ranks, zero3_offload those in the CPU's memory."""
+
+
 PLAIN: dict[str, type] = {
     "budget": Budget,
     "train": Train,
@@ -79,112 +184,40 @@ PLAIN: dict[str, type] = {
     "estimate": Estimate,
     "status": StatusSettings,
 }
-
-SEEDS = 2**32
-
-WEIGHTS = ("ce_weight", "kv_weight", "entropy_weight")
+CLUSTERS: dict[str, type] = {"local": LocalCluster, "slurm": Slurm}
+"""By `cluster.name`: a site's own YAML builds on one of them."""
+LOSS_WEIGHTS = ("ce_weight", "kv_weight", "entropy_weight")
 """Plain numbers of the loss group, whose distance is a strategy."""
-
-FORMATS = ("table", "plain", "json")
-"""Of stage=status; a table becomes plain where it is piped."""
-
-POSITIVE = (
-    "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
-    "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
-    "train.eval_steps", "train.save_steps", "train.eval_texts", "train.eval_items",
-    "status.every_s",
-)  # fmt: skip
-NOT_NEGATIVE = (
-    "train.weight_decay", "train.warmup_ratio", "train.max_grad_norm", "train.norm_steps",
-    "train.eval_tasks", "kv.keys", "kv.values",
-    "loss.ce_weight", "loss.kv_weight",
-)  # fmt: skip
 
 
 def read_group(group: str, node: Mapping[str, Any]) -> Any:
     """The node of a plain group as its dataclass. Raises ConfigError naming the key."""
-    kind = cluster.cluster_type(node) if group == "cluster" else PLAIN[group]
+    kind = cluster_type(node) if group == "cluster" else PLAIN[group]
     return to_dataclass(kind, node, group)
+
+
+def cluster_type(node: Mapping[str, Any]) -> type:
+    """The type of a cluster node. Raises ConfigError for an unknown name."""
+    name = node.get("name")
+    if not isinstance(name, str) or name not in CLUSTERS:
+        raise ConfigError(
+            f"cluster.name={types.shorten(str(name))} is no cluster. Choose one of "
+            f"{', '.join(CLUSTERS)}."
+        )
+    return CLUSTERS[name]
 
 
 def normalise_groups(config: dict[str, Any]) -> None:
     """Gives the plain groups their types in place: 1 and 1.0 are one weight, so one run.
 
-    Raises ConfigError for wrong types and for numbers out of bounds.
+    Raises ConfigError for wrong types.
     """
     for group in (*PLAIN, "cluster"):
         config[group] = asdict(read_group(group, config[group]))
     loss = config["loss"]
-    for key in WEIGHTS:
+    for key in LOSS_WEIGHTS:
         if isinstance(loss[key], int) and not isinstance(loss[key], bool):
             loss[key] = float(loss[key])
-    check_bounds(config)
-
-
-def check_bounds(config: Mapping[str, Any]) -> None:
-    """Refuses numbers out of bounds in the plain groups and keys."""
-    for paths, least, words in ((POSITIVE, 1e-300, "positive"), (NOT_NEGATIVE, 0, "0 or more")):
-        for path in paths:
-            value = lookup_path(config, path)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"{path} must be a number, got {types.format_value(value)}.")
-            if not least <= value < float("inf"):
-                raise ConfigError(f"{path} must be {words}, got {value}.")
-    check_seed(config)
-    estimate.check_estimate(config["estimate"])
-    cluster.check_cluster_settings(config["cluster"])
-    if config["status"]["format"] not in FORMATS:
-        raise ConfigError(
-            f"status.format={config['status']['format']} is no format. "
-            f"Choose one of {', '.join(FORMATS)}."
-        )
-    placement.check_placements(config)
-    check_deepspeed(config)
-    if config["budget"]["seq_len"] < 2:
-        raise ConfigError("budget.seq_len must be at least 2 tokens to predict one, got 1.")
-
-
-def check_deepspeed(config: Mapping[str, Any]) -> None:
-    """Refuses what would shard the student itself, or train other numbers than without it."""
-    given = config["train"]["deepspeed"]
-    if given is None:
-        return
-    zero = given.get("zero_optimization") or {}
-    if not isinstance(zero, Mapping):
-        raise ConfigError(
-            f"train.deepspeed.zero_optimization={types.format_value(zero)} must be a mapping. Use "
-            "train=zero2."
-        )
-    stage = zero.get("stage", 0)
-    if stage not in (0, 1, 2):
-        raise ConfigError(
-            f"train.deepspeed.zero_optimization.stage={stage} must be 0, 1 or 2: the student's K "
-            f"and V are read from whole weights. Use train=zero2."
-        )
-    if taken := sorted({"bf16", "fp16", "torch_autocast", "optimizer", "scheduler"} & given.keys()):
-        raise ConfigError(
-            f"train.deepspeed.{taken[0]} is what the other settings of train say. Drop it."
-        )
-    if config["train"]["norm_steps"] or "every" in config["loss"]["balance"]:
-        raise ConfigError(
-            "train.deepspeed takes every backward pass for a step's own, so no term's gradient "
-            "can be measured beside. Use train.norm_steps=0 and loss/balance=constant."
-        )
-    if config["trained"] and config["budget"]["num_gpus"] == 1:
-        raise ConfigError(
-            "train.deepspeed divides the student among ranks, but budget.num_gpus=1. Raise it, or "
-            "use train.deepspeed=null."
-        )
-
-
-def check_seed(config: Mapping[str, Any]) -> None:
-    """Refuses a seed that is no whole number from 0 to what numpy's generator takes."""
-    seed = config["seed"]
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEEDS:
-        raise ConfigError(
-            f"seed must be a whole number of 0 or more, below 2**32, got "
-            f"{types.format_value(seed)}."
-        )
 
 
 def lookup_path(config: Mapping[str, Any], path: str) -> Any:

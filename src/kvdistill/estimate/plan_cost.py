@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvdistill.config.compose import Config
-from kvdistill.config.estimate import Estimate
-from kvdistill.config.schema import read_group
+from kvdistill.config.schema import Estimate, read_group
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.run_cost import Cost
 from kvdistill.geometry import Geometry

@@ -13,8 +13,7 @@ from typing import Any
 from kvdistill.config import types
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
-from kvdistill.config.estimate import Estimate, Gpu
-from kvdistill.config.schema import read_group
+from kvdistill.config.schema import Estimate, Gpu, read_group
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.layers.from_config import pair_layers

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from kvdistill.config.estimate import Estimate
-from kvdistill.config.schema import read_group
+from kvdistill.config.schema import Estimate, read_group
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.plan.budget import global_batch

@@ -9,8 +9,8 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvdistill import distributed
-from kvdistill.config import placement
 from kvdistill.config.build import build_node
+from kvdistill.config.check_models import read_placement
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.capture import truncate_decoder
@@ -67,7 +67,7 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
             .requires_grad_(False)
         )
 
-    sharding = placement.read_placement(node, role).shard
+    sharding = read_placement(node, role).shard
     if sharding == "none":
         return load_truncated().to(device)
     if dtype == torch.float16 and device.type == "cpu":
@@ -82,7 +82,7 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
 
 def choose_device(node: Mapping[str, Any], role: str) -> torch.device:
     """Where this process computes with the model. Raises ConfigError for a GPU that is missing."""
-    setting = placement.read_placement(node, role).device
+    setting = read_placement(node, role).device
     local_device = distributed.get_local_device()
     if setting == "cuda" and local_device.type != "cuda":
         raise ConfigError(

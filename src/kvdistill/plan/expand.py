@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill.config import compose_cache
-from kvdistill.config.cluster import read_resources
+from kvdistill.config.check_cluster import read_resources
+from kvdistill.config.check_values import check_seed
 from kvdistill.config.compose import Config, compose
-from kvdistill.config.schema import check_seed
 from kvdistill.errors import ConfigError
 from kvdistill.plan.claims import resolve_claims
 from kvdistill.plan.command_plan import Plan

@@ -1,75 +1,16 @@
-"""The cluster group: where runs go, never what they are.
-
-Each choice of `conf/cluster/` names one of these types; a site's own YAML builds on `slurm`.
-"""
+"""Rules of the cluster group and of what an arm asks of SLURM; called from check_values.py."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from kvdistill.config import types
+from kvdistill.config.schema import Resources
 from kvdistill.config.structured import to_dataclass
 from kvdistill.errors import ConfigError
 
-
-@dataclass(frozen=True, kw_only=True)
-class Local:
-    """Processes on this machine."""
-
-    name: str
-    max_parallel: int | None
-    threads: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What one job asks of SLURM; null leaves it to the cluster's own default."""
-
-    partition: str | None
-    account: str | None
-    qos: str | None
-    constraint: str | None
-    time_min: int
-    nodes: int
-    cpus: int
-    """A task."""
-    mem_gb: float | None
-    """A node."""
-    gpus: int | None
-    """A task; null: 1 where a run has more than one task, else 0."""
-    sbatch: list[str]
-    """Further options of sbatch, as its command line takes them: --NAME=VALUE or --NAME."""
-    setup: list[str]
-    """Shell lines run before the job, as the user writes them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slurm(Resources):
-    """Jobs of a SLURM cluster; one task a GPU."""
-
-    name: str
-    threads: int | None
-    """Of a task; null: its cpus."""
-    resources: dict[str, Any]
-    """Kind of job (split, validation, model, calibration, kv, run, report) -> what differs."""
-    container: list[str]
-    """A command that runs the job's Python inside a container, word by word."""
-    python: str | None
-    """Path of the jobs' Python; null: the one that submits."""
-    array_throttle: int
-    max_array: int
-    wait: bool
-    dry_run: bool
-    signal_s: int
-    max_timeouts: int
-    max_retries: int
-    offline: bool
-
-
-KINDS: dict[str, type] = {"local": Local, "slurm": Slurm}
 POSITIVE = (
     "time_min", "nodes", "cpus", "threads", "array_throttle", "max_array", "signal_s",
     "max_timeouts", "max_parallel",
@@ -82,17 +23,6 @@ NOT_NEGATIVE = ("gpus", "max_retries")
 def list_texts(value: Any) -> list[str]:
     """The texts of a setting: itself, those of a list, or none."""
     return [str(each) for each in value] if isinstance(value, list) else [str(value or "")]
-
-
-def cluster_type(node: Mapping[str, Any]) -> type:
-    """The type of a cluster node. Raises ConfigError for an unknown name."""
-    name = node.get("name")
-    if not isinstance(name, str) or name not in KINDS:
-        raise ConfigError(
-            f"cluster.name={types.shorten(str(name))} is no cluster. Choose one of "
-            f"{', '.join(KINDS)}."
-        )
-    return KINDS[name]
 
 
 def check_cluster_settings(node: Mapping[str, Any], path: str = "cluster") -> None:

@@ -1,0 +1,64 @@
+"""Rules of training: loss, schedule and how DeepSpeed divides it; called from check_values.py."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from kvdistill.config import types
+from kvdistill.errors import ConfigError
+
+
+def check_loss(config: Mapping[str, Any]) -> None:
+    """Refuses a router weight that is no number, and a KV loss without teachers."""
+    weight = config["loss"]["entropy_weight"]
+    if not types.is_of_kind(weight, float) or not math.isfinite(weight):
+        raise ConfigError(
+            f"loss.entropy_weight must be a finite number, got {types.format_value(weight)}."
+        )
+    if config["trained"] and not config["teachers"] and config["loss"]["kv_weight"] > 0:
+        raise ConfigError(
+            f"teachers=none leaves loss.kv_weight={config['loss']['kv_weight']} nothing to match. "
+            f"Use arm=sft, or choose teachers."
+        )
+
+
+def check_schedule(config: Mapping[str, Any]) -> None:
+    """Refuses a warmup longer than the training, and texts too short to predict a token."""
+    if config["train"]["warmup_ratio"] > 1:
+        warmup = config["train"]["warmup_ratio"]
+        raise ConfigError(f"train.warmup_ratio must be from 0 to 1, got {warmup}.")
+    if config["budget"]["seq_len"] < 2:
+        raise ConfigError("budget.seq_len must be at least 2 tokens to predict one, got 1.")
+
+
+def check_deepspeed(config: Mapping[str, Any]) -> None:
+    """Refuses what would shard the student itself, or train other numbers than without it."""
+    given = config["train"]["deepspeed"]
+    if given is None:
+        return
+    zero = given.get("zero_optimization") or {}
+    if not isinstance(zero, Mapping):
+        raise ConfigError(
+            f"train.deepspeed.zero_optimization={types.format_value(zero)} must be a mapping. Use "
+            "train=zero2."
+        )
+    stage = zero.get("stage", 0)
+    if stage not in (0, 1, 2):
+        raise ConfigError(
+            f"train.deepspeed.zero_optimization.stage={stage} must be 0, 1 or 2: the student's K "
+            f"and V are read from whole weights. Use train=zero2."
+        )
+    if taken := sorted({"bf16", "fp16", "torch_autocast", "optimizer", "scheduler"} & given.keys()):
+        raise ConfigError(
+            f"train.deepspeed.{taken[0]} is what the other settings of train say. Drop it."
+        )
+    if config["train"]["norm_steps"] or "every" in config["loss"]["balance"]:
+        raise ConfigError(
+            "train.deepspeed takes every backward pass for a step's own, so no term's gradient "
+            "can be measured beside. Use train.norm_steps=0 and loss/balance=constant."
+        )
+    if config["trained"] and config["budget"]["num_gpus"] == 1:
+        raise ConfigError(
+            "train.deepspeed divides the student among ranks, but budget.num_gpus=1. Raise it, or "
+            "use train.deepspeed=null."
+        )

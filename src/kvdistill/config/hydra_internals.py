@@ -1,0 +1,92 @@
+"""What is taken from Hydra's private modules, since no public way exists: all of it, here.
+
+Checked with Hydra 1.3; tests/config/test_hydra_internals.py has a test for each, so that another
+Hydra which moves or changes one fails there by name.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.defaults_list import Overrides
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+
+__all__ = ["BasicSweeper"]
+
+
+class FileCache(CachingConfigRepository):
+    """conf/ as Hydra reads it, each file parsed once.
+
+    Hydra's public `compose` parses every file anew, which for a sweep of many arms is most of the
+    time that a plan takes. What it returns is shared between compositions, so values are set only
+    in a copy. `extra` holds what else was made of these files.
+    """
+
+    def __init__(self, repository: Any) -> None:
+        super().__init__(repository)
+        self.extra: dict[Any, Any] = {}
+
+    def __deepcopy__(self, _: Any) -> "FileCache":
+        # Hydra copies its repository for every composition, and would begin with an empty cache.
+        return self
+
+    def initialize_sources(self, config_search_path: Any) -> None:
+        """Another search path is another set of files."""
+        self.cache.clear()
+        super().initialize_sources(config_search_path)
+
+
+def get_config_loader() -> ConfigLoaderImpl:
+    """That of the initialised Hydra; the public interface lacks its repository."""
+    config_loader = GlobalHydra.instance().config_loader()
+    assert isinstance(config_loader, ConfigLoaderImpl)
+    return config_loader
+
+
+def enable_file_cache() -> None:
+    """Parses each file once from now on, for this initialisation of Hydra."""
+    config_loader = get_config_loader()
+    if not isinstance(config_loader.repository, FileCache):
+        config_loader.repository = cast("ConfigRepository", FileCache(config_loader.repository))
+
+
+def get_file_cache() -> FileCache | None:
+    """The cache, where it was enabled."""
+    repository = cast("Any", get_config_loader().repository)
+    return repository if isinstance(repository, FileCache) else None
+
+
+def select_value_overrides(overrides: Sequence[Override]) -> list[Override]:
+    """Those that set a value; the others choose files. Only Hydra knows which is which."""
+    values = Overrides(get_config_loader().repository, list(overrides)).config_overrides
+    return [value for value in values if not value.is_hydra_override()]
+
+
+def set_values(config: Any, values: Sequence[Override]) -> None:
+    """Sets plain values in a composed DictConfig, as Hydra does after it has merged the files."""
+    ConfigLoaderImpl._apply_overrides_to_config(list(values), config)
+
+
+@contextmanager
+def check_loaded_configs(check: Callable[[Any], None]) -> Iterator[None]:
+    """While this lasts, whatever config Hydra loads is checked before Hydra acts on it.
+
+    Hydra's callbacks come too late: by then it has made folders, set variables and called what the
+    config names.
+    """
+    load = ConfigLoaderImpl.load_configuration
+
+    def load_and_check(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> Any:
+        config = load(self, *args, **kwargs)
+        check(config)
+        return config
+
+    ConfigLoaderImpl.load_configuration = load_and_check  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]

@@ -1,0 +1,74 @@
+"""What is taken from Hydra's private modules still does what is relied on."""
+
+import copy
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra import compose
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+
+    from kvdistill.config.hydra_internals import enable_file_cache, get_file_cache
+
+    files: list[str] = []
+    load = FileConfigSource.load_config
+
+    def record(self: FileConfigSource, config_path: str) -> object:
+        files.append(config_path)
+        return load(self, config_path)
+
+    monkeypatch.setattr(FileConfigSource, "load_config", record)
+    enable_file_cache()
+    cache = get_file_cache()
+    assert cache is not None
+    cache.cache.clear()
+    compose("config")
+    first = len(files)
+    assert first
+    compose("config", ["fusion=similarity"])
+    assert set(files[first:]) == {"fusion/similarity"}
+
+
+def test_only_values_are_told_apart_from_choices() -> None:
+    from kvdistill.config.hydra_internals import get_config_loader, select_value_overrides
+
+    parser = OverridesParser.create(config_loader=get_config_loader())
+    overrides = parser.parse_overrides(["fusion=fixed", "seed=7", "hydra.verbose=true"])
+    assert [each.key_or_group for each in select_value_overrides(overrides)] == ["seed"]
+
+
+def test_values_are_set_as_hydra_sets_them() -> None:
+    from hydra import compose
+
+    from kvdistill.config.hydra_internals import get_config_loader, set_values
+
+    parser = OverridesParser.create(config_loader=get_config_loader())
+    overrides = ["seed=7", "train.lr=0.5", "+layers.extra=1", "~loss.kv_weight"]
+    config = copy.deepcopy(compose("config"))  # what is cached must stay as it was read
+    set_values(config, parser.parse_overrides(overrides))
+    assert (config.seed, config.train.lr, config.layers.extra) == (7, 0.5, 1)
+    assert "kv_weight" not in config.loss
+    assert compose("config").seed == 42
+
+
+def test_a_config_is_checked_before_hydra_acts_on_it() -> None:
+    from hydra import compose
+
+    from kvdistill.config.hydra_internals import check_loaded_configs
+
+    def refuse(config: object) -> None:
+        raise LookupError(type(config).__name__)
+
+    with check_loaded_configs(refuse), pytest.raises(LookupError, match="DictConfig"):
+        compose("config")
+    assert compose("config").seed == 42
+
+
+def test_the_sweeper_still_has_what_the_plugin_overrides() -> None:
+    from kvdistill.config.hydra_internals import BasicSweeper
+
+    assert callable(BasicSweeper.validate_batch_is_legal)
