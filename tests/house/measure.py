@@ -110,7 +110,8 @@ def measure(folder: Path = PACKAGE) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1]) if len(sys.argv) > 1 else PACKAGE
+    places = [Path(word) for word in sys.argv[1:] if word != "-v"]
+    place = places[0] if places else PACKAGE
     print(json.dumps({key: round(value, 2) for key, value in measure(place).items()}, indent=1))
     if "-v" in sys.argv:
         trees = modules(place)
