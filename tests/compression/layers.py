@@ -31,13 +31,13 @@ def layer(lengths, seq=None, *, pad=float("nan"), answer_from=0.5, seed=0, sprea
     return Layer(KV(keys, keys, mask), Tokens(ids, mask, answer), queries, keys)
 
 
-def kept_mask(press, *layers):
+def select_tokens(press, *layers):
     """The mask of kept tokens for a student layer that reads these (one or two) teacher layers."""
     pair = LayerPair(0, 0, len(layers) - 1, 0.5)
     ((_, mask),) = select_kept_tokens(dict(enumerate(layers)), [pair], press)
     return mask
 
 
-def kept(press, *layers):
+def list_kept_tokens(press, *layers):
     """The indices that are kept, sample by sample."""
-    return [row.nonzero().flatten().tolist() for row in kept_mask(press, *layers)]
+    return [row.nonzero().flatten().tolist() for row in select_tokens(press, *layers)]

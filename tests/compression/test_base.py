@@ -17,7 +17,7 @@ from kvdistill.compression.random import Random
 from kvdistill.compression.uniform import Uniform
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV
-from tests.compression.layers import kept, layer
+from tests.compression.layers import layer, list_kept_tokens
 
 PRESSES = [Kava, KeepFirst, KeepLast, RKV, Random, Uniform]
 presses = pytest.mark.parametrize("press", PRESSES)
@@ -50,12 +50,12 @@ def with_ids(*ids):
 
 
 def test_the_best_stay_and_ties_go_to_the_earlier():
-    assert kept(ById(keep=3), with_ids(5, 1, 9, 5, 5)) == [[0, 2, 3]]
+    assert list_kept_tokens(ById(keep=3), with_ids(5, 1, 9, 5, 5)) == [[0, 2, 3]]
 
 
 def test_two_source_layers_are_averaged():
     # Means 3, 4, 3.5: neither layer alone would keep the middle.
-    assert kept(ById(keep=1), with_ids(6, 4, 2), with_ids(0, 4, 5)) == [[1]]
+    assert list_kept_tokens(ById(keep=1), with_ids(6, 4, 2), with_ids(0, 4, 5)) == [[1]]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_two_source_layers_are_averaged():
 )
 @presses
 def test_the_budget_is_a_ratio_or_a_number_of_tokens(press, keep, length, count):
-    assert len(kept(press(keep=keep), layer([length]))[0]) == count
+    assert len(list_kept_tokens(press(keep=keep), layer([length]))[0]) == count
 
 
 @pytest.mark.parametrize("keep", [0.0, -0.5, 1.5, 0, -3])
@@ -85,13 +85,18 @@ def test_a_budget_that_cannot_be_is_refused(press, keep):
     keep=st.sampled_from([1, 5, 0.3, 0.9]),
 )
 def test_neither_padding_nor_the_batch_changes_what_is_kept(press, lengths, extra, pad, keep):
-    alone = [kept(press(keep=keep), layer([n], pad=0.0))[0] for n in lengths]
-    assert kept(press(keep=keep), layer(lengths, max(lengths) + extra, pad=pad)) == alone
+    alone = [list_kept_tokens(press(keep=keep), layer([n], pad=0.0))[0] for n in lengths]
+    assert (
+        list_kept_tokens(press(keep=keep), layer(lengths, max(lengths) + extra, pad=pad)) == alone
+    )
 
 
 @presses
 def test_an_empty_sample_keeps_nothing_and_harms_no_other(press):
-    assert kept(press(keep=0.5), layer([0, 12])) == [[], kept(press(keep=0.5), layer([12]))[0]]
+    assert list_kept_tokens(press(keep=0.5), layer([0, 12])) == [
+        [],
+        list_kept_tokens(press(keep=0.5), layer([12]))[0],
+    ]
 
 
 @presses
@@ -105,7 +110,7 @@ def test_half_precision_stays_finite(press, dtype):
 
 
 def test_full_keeps_every_real_token_and_has_no_budget():
-    assert kept(Full(), layer([3, 5])) == [[0, 1, 2], [0, 1, 2, 3, 4]]
+    assert list_kept_tokens(Full(), layer([3, 5])) == [[0, 1, 2], [0, 1, 2, 3, 4]]
     with pytest.raises(TypeError, match="keep"):
         Full(keep=0.5)
 

@@ -11,7 +11,7 @@ from kvdistill.compression import heads
 from kvdistill.compression.kava import Kava
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV, Layer, Tokens
-from tests.compression.layers import DIM, GROUP, HEADS, kept, layer
+from tests.compression.layers import DIM, GROUP, HEADS, layer, list_kept_tokens
 
 
 def softmax(values):
@@ -79,12 +79,12 @@ ANSWER = [False, False, False, True]
 
 def test_at_lambda_0_the_odd_one_out_stays():
     one = text(KEYS, [[0.0, 9.0]] * 4, ANSWER)
-    assert kept(Kava(keep=1, balance=0.0), one) == [[0]]
+    assert list_kept_tokens(Kava(keep=1, balance=0.0), one) == [[0]]
 
 
 def test_at_lambda_1_what_the_answer_attends_to_stays():
     one = text(KEYS, [[9.0, 0.0]] * 3 + [[0.0, 9.0]], ANSWER)
-    assert kept(Kava(keep=3, balance=1.0), one) == [[1, 2, 3]]
+    assert list_kept_tokens(Kava(keep=3, balance=1.0), one) == [[1, 2, 3]]
 
 
 def test_rows_before_the_answer_do_not_vote():
@@ -95,7 +95,7 @@ def test_rows_before_the_answer_do_not_vote():
 
 def test_a_text_without_an_answer_is_scored_by_distinctness():
     one = text(KEYS, [[0.0, 9.0]] * 4, [False] * 4)
-    assert kept(Kava(keep=1, balance=0.5), one) == [[0]]
+    assert list_kept_tokens(Kava(keep=1, balance=0.5), one) == [[0]]
 
 
 @settings(deadline=None, derandomize=True, max_examples=20)

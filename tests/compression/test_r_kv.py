@@ -12,7 +12,7 @@ from kvdistill.compression import heads
 from kvdistill.compression.r_kv import RKV, score_redundancy
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV, Layer, Tokens
-from tests.compression.layers import DIM, GROUP, HEADS, kept, kept_mask, layer
+from tests.compression.layers import DIM, GROUP, HEADS, layer, list_kept_tokens, select_tokens
 from tests.compression.peak import PeakMemory
 
 
@@ -92,19 +92,19 @@ def test_at_lambda_0_the_repeated_key_goes_first():
     keys = [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0]]
     one = text(keys, queries=[[0.0, 9.0]] * 5)  # the queries look at the repeated ones
     press = RKV(keep=2, balance=0.0, window=1, kernel=1, threshold=0.9)
-    assert kept(press, one) == [[0, 4]]
+    assert list_kept_tokens(press, one) == [[0, 4]]
 
 
 def test_at_lambda_1_only_attention_counts():
     keys = [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.1], [1.0, 1.0]]
     press = RKV(keep=2, balance=1.0, window=1, kernel=1, threshold=0.9)
-    assert kept(press, text(keys, queries=[[9.0, 0.0]] * 4 + [[0.0, 9.0]])) == [[3, 4]]
+    assert list_kept_tokens(press, text(keys, queries=[[9.0, 0.0]] * 4 + [[0.0, 9.0]])) == [[3, 4]]
 
 
 def test_max_pooling_keeps_the_neighbours_of_what_is_attended_to():
     keys = [[0.0, 0.0]] * 3 + [[0.0, 1.0]] + [[0.0, 0.0]] * 4
     press = RKV(keep=4, balance=1.0, window=1, kernel=3)
-    assert kept(press, text(keys, queries=[[0.0, 9.0]] * 8)) == [[2, 3, 4, 7]]
+    assert list_kept_tokens(press, text(keys, queries=[[0.0, 9.0]] * 8)) == [[2, 3, 4, 7]]
 
 
 def test_a_row_without_a_near_copy_spares_column_0_as_in_the_authors_code():
@@ -117,13 +117,13 @@ def test_a_row_without_a_near_copy_spares_column_0_as_in_the_authors_code():
 
 
 def test_the_window_always_stays_and_a_small_budget_keeps_its_end():
-    assert set(range(12, 20)) <= set(kept(RKV(keep=10), layer([20]))[0])
-    assert kept(RKV(keep=3), layer([20, 5])) == [[17, 18, 19], [2, 3, 4]]
+    assert set(range(12, 20)) <= set(list_kept_tokens(RKV(keep=10), layer([20]))[0])
+    assert list_kept_tokens(RKV(keep=3), layer([20, 5])) == [[17, 18, 19], [2, 3, 4]]
 
 
 @pytest.mark.parametrize("pad", [0.0, 7.0, float("nan")])
 def test_padding_never_wins_a_slot(pad):
-    mask = kept_mask(RKV(keep=0.3), layer([30, 9, 4], 60, pad=pad))
+    mask = select_tokens(RKV(keep=0.3), layer([30, 9, 4], 60, pad=pad))
     assert mask.sum(dim=1).tolist() == [9, 3, 1]
     assert not mask[0, 30:].any()
 
@@ -145,7 +145,7 @@ def test_4096_tokens_need_at_most_16_mib_beyond_the_inputs(dtype):
     mask = torch.ones(1, 4096, dtype=torch.bool)
     one = Layer(KV(keys, keys, mask), Tokens(mask.long(), mask, mask), queries, keys)
     with PeakMemory() as peak:
-        kept_mask(RKV(keep=64), one)
+        select_tokens(RKV(keep=64), one)
     assert 2**20 < peak.most <= 16 * 2**20  # the lower bound: the meter does measure
 
 

@@ -37,7 +37,7 @@ KINDS = {
 laws = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
-def shaken(fusion: Fusion) -> Fusion:
+def move_routers(fusion: Fusion) -> Fusion:
     """Moves routers off their uniform start."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
@@ -46,15 +46,15 @@ def shaken(fusion: Fusion) -> Fusion:
     return fusion
 
 
-def covered(own, targets):
+def valid_tokens(own, targets):
     return torch.stack([target.mask for target in targets]) & own.mask
 
 
 @laws
 def test_weights_sum_to_one_over_valid_teachers_or_the_token_is_masked(kind, build, scene):
     own, targets = scene(batch=4)
-    target, weights = shaken(build(kind))(own, targets, 2, 0.5)
-    valid = covered(own, targets)
+    target, weights = move_routers(build(kind))(own, targets, 2, 0.5)
+    valid = valid_tokens(own, targets)
     assert weights.shape == (3, 4, 6)
     assert (weights[~valid] == 0).all()
     assert (weights >= 0).all()
@@ -67,7 +67,7 @@ def test_weights_sum_to_one_over_valid_teachers_or_the_token_is_masked(kind, bui
 @laws
 def test_the_target_is_the_literal_weighted_sum(kind, build, scene):
     own, targets = scene()
-    fused, weights = shaken(build(kind))(own, targets, 2, 0.5)
+    fused, weights = move_routers(build(kind))(own, targets, 2, 0.5)
     for b in range(2):
         for s in range(6):
             for part in ("keys", "values"):
@@ -81,8 +81,8 @@ def test_the_target_is_the_literal_weighted_sum(kind, build, scene):
 @laws
 def test_one_teacher_fused_is_that_teacher(kind, build, scene):
     own, targets = scene(teachers=1)
-    fused, weights = shaken(build(kind, teachers=1))(own, targets, 0, 0.5)
-    mask = covered(own, targets)[0]
+    fused, weights = move_routers(build(kind, teachers=1))(own, targets, 0, 0.5)
+    mask = valid_tokens(own, targets)[0]
     assert torch.equal(fused.mask, mask)
     assert torch.equal(weights[0], mask.float())
     shown = mask[:, None, :, None]
@@ -95,8 +95,8 @@ def test_one_teacher_fused_is_that_teacher(kind, build, scene):
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2)])
 def test_equal_teachers_fuse_to_that_teacher(kind, build, scene, dtype, near):
     own, targets = scene(teachers=1, dtype=dtype)
-    fused, _ = shaken(build(kind))(own, targets * 3, 0, 0.5)
-    mask = covered(own, targets)[0]
+    fused, _ = move_routers(build(kind))(own, targets * 3, 0, 0.5)
+    mask = valid_tokens(own, targets)[0]
     expected = targets[0].keys.masked_fill(~mask[:, None, :, None], 0)
     assert torch.equal(fused.mask, mask)
     assert fused.keys.dtype == dtype
@@ -106,15 +106,15 @@ def test_equal_teachers_fuse_to_that_teacher(kind, build, scene, dtype, near):
 @laws
 def test_what_lies_under_a_mask_changes_neither_value_nor_gradient(kind, build, scene):
     own, targets = scene()
-    fusion = shaken(build(kind))
+    fusion = move_routers(build(kind))
 
     def run(fill):
-        def filled(kv):
+        def fill_hidden(kv):
             hidden = ~kv.mask[:, None, :, None]
             parts = [p.masked_fill(hidden, fill) for p in (kv.keys, kv.values)]
             return KV(*(p.requires_grad_() for p in parts), kv.mask)
 
-        shown, seen = filled(own), [filled(target) for target in targets]
+        shown, seen = fill_hidden(own), [fill_hidden(target) for target in targets]
         fused, weights = fusion(shown, seen, 2, 0.5)
         total = fused.keys.square().sum() + fused.values.square().sum()
         inputs = [p for kv in seen for p in (kv.keys, kv.values)] + list(fusion.parameters())
@@ -129,7 +129,7 @@ def test_what_lies_under_a_mask_changes_neither_value_nor_gradient(kind, build, 
 def test_no_gradient_reaches_the_student_through_the_weights(kind, build, scene):
     own, targets = scene()
     own.keys.requires_grad_(), own.values.requires_grad_()
-    fused, weights = shaken(build(kind))(own, targets, 0, 0.9)
+    fused, weights = move_routers(build(kind))(own, targets, 0, 0.9)
     total = fused.keys.sum() + weights.square().sum()
     if total.requires_grad:
         slopes = torch.autograd.grad(total, (own.keys, own.values), allow_unused=True)
@@ -139,7 +139,7 @@ def test_no_gradient_reaches_the_student_through_the_weights(kind, build, scene)
 @laws
 def test_samples_do_not_see_each_other(kind, build, scene):
     own, targets = scene(batch=3)
-    fusion = shaken(build(kind))
+    fusion = move_routers(build(kind))
     _, whole = fusion(own, targets, 2, 0.5)
 
     def one(kv, i):

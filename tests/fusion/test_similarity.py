@@ -85,11 +85,11 @@ def test_uncentred_inputs_would_be_blind(build, scene):
     own, targets = scene(cover=1)
     fusion = build(Similarity, metric="cosine", temperature=0.1, per="token")
 
-    def biased(kv):
+    def add_constant(kv):
         return KV(kv.keys + 600, kv.values + 600, kv.mask)
 
     _, seeing = fusion(own, targets, 0, 0.0)
-    _, blind = fusion(biased(own), [biased(target) for target in targets], 0, 0.0)
+    _, blind = fusion(add_constant(own), [add_constant(target) for target in targets], 0, 0.0)
     assert (seeing - 1 / 3).abs().mean() > 0.2
     assert (blind - 1 / 3).abs().max() < 1e-3
 

@@ -16,7 +16,7 @@ def rows(count=200, teacher=6, student=4, seed=0, noise=0.1):
     return x, y
 
 
-def gathered(x, y, chunks=3):
+def sum_moments(x, y, chunks=3):
     moments = Moments.empty(x.shape[1], y.shape[1])
     for a, b in zip(x.chunk(chunks), y.chunk(chunks), strict=True):
         moments.add(a, b)
@@ -25,7 +25,7 @@ def gathered(x, y, chunks=3):
 
 def test_covariances_are_numpys():
     x, y = rows()
-    moments = gathered(x, y)
+    moments = sum_moments(x, y)
     expected = np.cov(np.hstack([x, y]).T, bias=True)
     np.testing.assert_allclose(moments.cov_xx, expected[:6, :6], atol=1e-9)
     np.testing.assert_allclose(moments.cov_xy, expected[:6, 6:], atol=1e-9)
@@ -34,13 +34,13 @@ def test_covariances_are_numpys():
 
 def test_swapped_exchanges_the_two_sides():
     x, y = rows()
-    torch.testing.assert_close(gathered(x, y).reverse.cov_xy, gathered(y, x).cov_xy)
+    torch.testing.assert_close(sum_moments(x, y).reverse.cov_xy, sum_moments(y, x).cov_xy)
 
 
 def test_projected_moments_are_those_of_the_mapped_rows():
     x, y = rows()
     w = torch.arange(18, dtype=torch.float64).view(6, 3)
-    ours, theirs = gathered(x, y).project_teacher(w), gathered(x @ w, y)
+    ours, theirs = sum_moments(x, y).project_teacher(w), sum_moments(x @ w, y)
     for part in ("count", "x", "y", "xx", "xy", "yy"):
         torch.testing.assert_close(getattr(ours, part), getattr(theirs, part))
 
@@ -55,7 +55,7 @@ def test_ridge_is_the_minimum_of_its_penalised_loss():
     def loss(w):
         return (y - x @ w).square().sum() / len(x) + strength * w.square().sum()
 
-    ours = gathered(x, y, chunks=1).fit_ridge(penalty)
+    ours = sum_moments(x, y, chunks=1).fit_ridge(penalty)
     (slope,) = torch.autograd.grad(loss(w + ours), w)
     assert slope.abs().max() < 1e-9
     # The same as ordinary least squares on rows extended by the penalty.
@@ -67,15 +67,15 @@ def test_ridge_is_the_minimum_of_its_penalised_loss():
 def test_the_penalty_has_no_unit():
     x, y = rows(count=40)
     torch.testing.assert_close(
-        gathered(1000 * x, y).fit_ridge(0.1) * 1000, gathered(x, y).fit_ridge(0.1)
+        sum_moments(1000 * x, y).fit_ridge(0.1) * 1000, sum_moments(x, y).fit_ridge(0.1)
     )
 
 
 def test_a_constant_of_qwens_size_does_not_disturb_the_fit():
     x, y = rows(count=400)
     torch.testing.assert_close(
-        gathered(x + 600, y - 900).fit_ridge(1e-3),
-        gathered(x, y).fit_ridge(1e-3),
+        sum_moments(x + 600, y - 900).fit_ridge(1e-3),
+        sum_moments(x, y).fit_ridge(1e-3),
         rtol=1e-6,
         atol=1e-8,
     )
@@ -85,12 +85,12 @@ def test_rows_that_do_not_vary_cannot_be_fitted():
     with pytest.raises(UserError, match="0 calibration tokens"):
         Moments.empty(3, 2).fit_ridge(0.1)
     with pytest.raises(UserError, match="5 calibration tokens that do not vary"):
-        gathered(torch.ones(5, 3), torch.ones(5, 2), chunks=1).fit_ridge(0.1)
+        sum_moments(torch.ones(5, 3), torch.ones(5, 2), chunks=1).fit_ridge(0.1)
 
 
 def test_r2_is_the_literal_share_of_explained_variance():
     x, y = rows(noise=2.0)
-    moments = gathered(x, y)
+    moments = sum_moments(x, y)
     w = moments.fit_ridge(0.01) + 0.1
     x, y = x - x.mean(0), y - y.mean(0)
     literal = 1 - (y - x @ w).square().sum() / y.square().sum()

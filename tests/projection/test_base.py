@@ -26,8 +26,8 @@ laws = pytest.mark.parametrize("name", KINDS)
 
 
 @pytest.fixture
-def fitted(geometry, sources, moments):
-    """A fitted projection; a teacher of 3 KV heads, but of 2 for the identity."""
+def fit_projection(geometry, sources, moments):
+    """A fit_projection projection; a teacher of 3 KV heads, but of 2 for the identity."""
 
     def make(name):
         heads = 2 if name == "identity" else 3
@@ -46,8 +46,8 @@ def space(projection, heads):
 
 
 @laws
-def test_both_sides_meet_in_one_space(name, fitted, layer, pairs):
-    projection, heads = fitted(name)
+def test_both_sides_meet_in_one_space(name, fit_projection, layer, pairs):
+    projection, heads = fit_projection(name)
     for pair in pairs:
         target, own = (
             projection.project_teacher(layer(heads), pair),
@@ -59,8 +59,10 @@ def test_both_sides_meet_in_one_space(name, fitted, layer, pairs):
 
 
 @laws
-def test_what_lies_under_the_mask_changes_neither_value_nor_gradient(name, fitted, layer, pairs):
-    projection, heads = fitted(name)
+def test_what_lies_under_the_mask_changes_neither_value_nor_gradient(
+    name, fit_projection, layer, pairs
+):
+    projection, heads = fit_projection(name)
 
     def run(fill):
         student = layer(2, fill=fill)
@@ -79,10 +81,10 @@ def test_what_lies_under_the_mask_changes_neither_value_nor_gradient(name, fitte
 
 
 @laws
-def test_keys_values_and_pairs_each_have_a_map_of_their_own(name, fitted, layer, pairs):
+def test_keys_values_and_pairs_each_have_a_map_of_their_own(name, fit_projection, layer, pairs):
     if name == "identity":
         return
-    projection, heads = fitted(name)
+    projection, heads = fit_projection(name)
     kv = layer(space(projection, 2) if name == "student_side" else heads, fill=0.0)
     kv = type(kv)(kv.keys, kv.keys, kv.mask)
     side = projection.project_student if name == "student_side" else projection.project_teacher
@@ -104,16 +106,16 @@ def test_a_projection_that_was_not_fitted_is_nan_not_zero(name, geometry, source
 
 
 @laws
-def test_only_what_says_it_trains_has_weights_that_want_gradients(name, fitted):
-    projection, _ = fitted(name)
+def test_only_what_says_it_trains_has_weights_that_want_gradients(name, fit_projection):
+    projection, _ = fit_projection(name)
     wants = any(weight.requires_grad for weight in projection.parameters())
     assert wants == projection.trains == (name in ("linear", "student_side"))
 
 
 @laws
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_stays_near_single(name, fitted, layer, pairs, dtype):
-    projection, heads = fitted(name)
+def test_half_precision_stays_near_single(name, fit_projection, layer, pairs, dtype):
+    projection, heads = fit_projection(name)
     exact, half = (
         projection.project_teacher(layer(heads, fill=0.0, dtype=d), pairs[0]).keys
         for d in (torch.float32, dtype)
@@ -125,9 +127,9 @@ def test_half_precision_stays_near_single(name, fitted, layer, pairs, dtype):
 
 
 @laws
-def test_weights_come_back_from_a_state_dict(name, fitted, layer, pairs, geometry, moments):
-    saved, heads = fitted(name)
-    loaded, _ = fitted(name)
+def test_weights_come_back_from_a_state_dict(name, fit_projection, layer, pairs, geometry, moments):
+    saved, heads = fit_projection(name)
+    loaded, _ = fit_projection(name)
     with torch.no_grad():
         for weight in saved.state_dict().values():
             weight.mul_(2).add_(0.1)
@@ -147,8 +149,8 @@ def test_it_builds_on_the_meta_device(name, geometry, sources):
         KINDS[name](student=geometry(), teacher=geometry(), layer_pairs=sources)
 
 
-def test_teachers_in_spaces_of_their_own_are_not_fused(fitted):
-    apart, together = fitted("student_side")[0], fitted("ridge")[0]
+def test_teachers_in_spaces_of_their_own_are_not_fused(fit_projection):
+    apart, together = fit_projection("student_side")[0], fit_projection("ridge")[0]
     check_shared_space({"a": apart})
     check_shared_space({"a": together, "b": together})
     with pytest.raises(ConfigError, match=r"student_side .* one teacher, got a, b\. Use arm="):

@@ -20,7 +20,7 @@ def choices(group):
     return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
 
 
-def composed(group, choice, *overrides):
+def compose_group(group, choice, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(overrides=[f"+{group}={choice}", *overrides])
     return OmegaConf.to_container(config)[group.split("/")[0]]
@@ -50,7 +50,7 @@ def test_a_choice_begins_with_a_sentence(file):
 
 @pytest.mark.parametrize("choice", choices("projection"))
 def test_a_projection_builds_with_its_settings(choice):
-    node = composed("projection", choice)
+    node = compose_group("projection", choice)
     built = build_node(
         "projection",
         node,
@@ -65,21 +65,21 @@ def test_a_projection_builds_with_its_settings(choice):
 @pytest.mark.parametrize("choice", choices("fusion"))
 def test_a_fusion_builds_with_its_settings(choice):
     named = ["fusion.teacher=b"] if choice == "best_single" else []
-    node = composed("fusion", choice, *named)
+    node = compose_group("fusion", choice, *named)
     build_node("fusion", node, student=geometry(), teachers=["a", "b"], layers=[0, 3])
 
 
 def test_the_stages_of_staged_are_the_choices_of_those_names():
-    node = composed("fusion", "staged", "fusion.stages.learnable.router=linear")
+    node = compose_group("fusion", "staged", "fusion.stages.learnable.router=linear")
     assert list(node["stages"]) == list(node["shares"]) == ["fixed", "similarity", "learnable"]
     for name in ("fixed", "similarity"):
-        assert node["stages"][name] == composed("fusion", name)
+        assert node["stages"][name] == compose_group("fusion", name)
     assert node["stages"]["learnable"]["router"] == "linear"
 
 
 @pytest.mark.parametrize("choice", choices("loss"))
 def test_a_loss_has_its_weights_and_a_distance(choice):
-    node = composed("loss", choice)
+    node = compose_group("loss", choice)
     weights = {name: node[name] for name in ("ce_weight", "kv_weight", "entropy_weight")}
     assert weights == {"ce_weight": 0.5, "kv_weight": 1.0, "entropy_weight": 0.01}
     assert isinstance(build_node("loss.distance", node["distance"]), Distance)
@@ -87,7 +87,7 @@ def test_a_loss_has_its_weights_and_a_distance(choice):
 
 @pytest.mark.parametrize("choice", choices("loss/balance"))
 def test_a_balance_builds(choice):
-    build_node("loss.balance", composed("loss/balance", choice)["balance"])
+    build_node("loss.balance", compose_group("loss/balance", choice)["balance"])
 
 
 @pytest.mark.parametrize("choice", choices("layers/map"))
@@ -96,7 +96,7 @@ def test_a_balance_builds(choice):
     [("all", range(28)), ("shallow", range(12)), ("middle", range(12, 24))],
 )
 def test_a_range_and_a_map_give_sources(choice, layers, expected):
-    node = composed("layers", layers, f"layers/map={choice}")
+    node = compose_group("layers", layers, f"layers/map={choice}")
     layer_map = build_node("layers.map", node["map"])
     assert isinstance(layer_map, LayerMap)
     selected = select_layers(node["range"], 28)
@@ -105,12 +105,12 @@ def test_a_range_and_a_map_give_sources(choice, layers, expected):
 
 
 def test_anchors_given_on_the_command_line_replace_those_of_the_file():
-    node = composed("layers", "all", "layers/map=anchors", "layers.map.anchors={0:0,3:6}")
+    node = compose_group("layers", "all", "layers/map=anchors", "layers.map.anchors={0:0,3:6}")
     assert build_node("layers.map", node["map"]).anchor_map == {0: 0, 3: 6}
 
 
 def test_the_proportional_map_is_the_default():
-    node = composed("layers", "all")
+    node = compose_group("layers", "all")
     assert node["map"]["_target_"] == "kvdistill.layers.proportional.Proportional"
 
 
@@ -118,11 +118,11 @@ def test_the_proportional_map_is_the_default():
     ("choice", "weights"), [("both", (1.0, 1.0)), ("k", (1.0, 0.0)), ("v", (0.0, 1.0))]
 )
 def test_what_of_a_cache_is_matched(choice, weights):
-    node = composed("kv", choice)
+    node = compose_group("kv", choice)
     assert (node["keys"], node["values"]) == weights
 
 
 def test_what_a_room_refuses_comes_out_as_it_says_it():
-    node = composed("fusion", "fixed", "fusion.weights=[0.5,0.4]")
+    node = compose_group("fusion", "fixed", "fusion.weights=[0.5,0.4]")
     with pytest.raises(ConfigError, match=r"fusion\.weights=\[0\.5, 0\.4\] .* sum to 1, not 0\.9"):
         build_node("fusion", node, student=geometry(), teachers=["a", "b"], layers=[0])

@@ -79,6 +79,7 @@ def normalise_weights(
     shared: Int[np.ndarray, " links"],
 ) -> TextLinks:
     """Weights in proportion to the bytes shared, of sum 1 for each student token."""
+    # float64 up to here; batches hold float32.
     total = np.bincount(student, weights=shared)
     return TextLinks(student, teacher, (shared / total[student]).astype(np.float32))
 

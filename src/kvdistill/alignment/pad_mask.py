@@ -20,5 +20,6 @@ class PadMask(Alignment):
         both = min(len(student.starts), len(teacher.starts))
         starts = np.maximum(student.starts[:both], teacher.starts[:both])
         ends = np.minimum(student.ends[:both], teacher.ends[:both])
+        # Strictly: a special token is empty and shares no byte, also with another empty one.
         index = np.flatnonzero(starts < ends)
         return TextLinks(index, index, np.ones(len(index), dtype=np.float32))

@@ -16,5 +16,6 @@ class SoftCausal(Alignment):
     def __call__(self, student: Spans, teacher: Spans) -> TextLinks:
         """Rows sum to 1; a token whose every teacher token ends later has none."""
         i, j, shared = find_overlaps(student, teacher)
+        # Dropped before normalising, so that the links left over sum to 1.
         past = teacher.ends[j] <= student.ends[i]
         return normalise_weights(i[past], j[past], shared[past])

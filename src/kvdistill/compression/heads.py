@@ -15,6 +15,7 @@ def iterate_blocks(batch: int, heads: int, seq: int) -> Iterator[tuple[slice, sl
     """Slices of samples and KV heads whose seq x seq scores fit, or single heads if none do."""
     fit = max(1, MAX_ELEMENTS // seq**2)
     samples, some = max(1, fit // heads), min(heads, fit)
+    # All heads of several samples, or some heads of one: never parts of both.
     for b in range(0, batch, samples):
         for h in range(0, heads, some):
             yield slice(b, b + samples), slice(h, h + some)

@@ -50,6 +50,7 @@ class Kava(Compression):
         heads, group = keys.shape[1], queries.shape[1] // keys.shape[1]
         score = torch.zeros(mask.shape, device=mask.device)
         for b, h in iterate_blocks(*keys.shape[:3]):
+            # Filled before any product: padding may hold NaN.
             k = keys[b, h].float().masked_fill(~mask[b, None, :, None], 0)
             q = queries[b, h.start * group : h.stop * group]
             attended = self.balance * score_answer_attention(q, k, rows[b], count[b], mask[b])

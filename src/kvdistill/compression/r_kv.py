@@ -59,6 +59,7 @@ class RKV(Compression):
         heads, group = keys.shape[1], last.shape[1] // keys.shape[1]
         score = torch.zeros(mask.shape, device=mask.device)
         for b, h in iterate_blocks(*keys.shape[:3]):
+            # Filled before any product: padding may hold NaN.
             k = keys[b, h].float().masked_fill(~mask[b, None, :, None], 0)
             q = last[b, h.start * group : h.stop * group].float()
             attended = self.balance * score_window_attention(q, k, before_window[b], self.kernel)
@@ -114,6 +115,7 @@ def score_redundancy(
     step = count_rows_that_fit(batch * heads, seq)
     for start in range(0, seq, step):
         cosine = k[:, :, start : start + step] @ k.transpose(-1, -2)
+        # A key's cosine with itself is no redundancy.
         cosine.diagonal(start, -2, -1).zero_()
         # The largest index above the threshold; 0 also where there is none, as in their code.
         copy = torch.where(cosine > threshold, index, 0).amax(dim=-1, keepdim=True)

@@ -42,6 +42,7 @@ class Fusion(nn.Module, ABC):
     ) -> tuple[KV, Weights]:
         """The fused target and the weights; a token that no teacher covers is masked, weights 0."""
         logits = self.compute_logits(own, targets, layer, progress)
+        # Minus infinity alone excludes: a NaN must reach the loss, not pass for an uncovered token.
         valid = torch.stack([target.mask for target in targets]) & own.mask & ~logits.isneginf()
         weights = normalise_over_valid(logits, valid)
         return fuse_targets(targets, weights, valid), weights

@@ -15,6 +15,7 @@ class BestSingle(Fusion):
     """The teacher named is the target wherever it has a valid token; elsewhere there is none."""
 
     shut: Tensor
+    """0 for the named teacher, minus infinity for the others; checkpoints hold it by this name."""
 
     def __init__(
         self,
@@ -30,7 +31,6 @@ class BestSingle(Fusion):
                 f"fusion.teacher={teacher} must name one of the teachers: {', '.join(teachers)}. "
                 f"Name the one with the best validation score."
             )
-        # A buffer of 0 and minus infinity: other teachers do not fill the named one's gaps.
         others = torch.tensor([name != teacher for name in teachers])
         self.register_buffer("shut", torch.zeros(len(teachers)).masked_fill(others, -torch.inf))
 

@@ -20,6 +20,7 @@ class Routing:
         self, weights: Float[Tensor, "layers teachers batch"], tasks: Sequence[str]
     ) -> None:
         """Adds a batch; `tasks` are those of its samples, in order."""
+        # float64: thousands of batches are summed up.
         weights = weights.detach().double().cpu()
         # Weights of a sample sum to 1 over teachers, or to 0 where it has no valid token.
         covered = (weights.sum(dim=1) > 0).double()

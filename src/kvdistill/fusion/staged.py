@@ -57,6 +57,7 @@ class Staged(Fusion):
         self, own: KV, targets: Sequence[KV], layer: int, progress: float
     ) -> Weights:
         logits = self.find_stage(progress).compute_logits(own, targets, layer, progress)
+        # Once a step is enough, so at the first layer alone.
         return logits + self._touch_every_weight(logits) if layer == self._first else logits
 
     def compute_penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:

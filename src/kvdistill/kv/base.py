@@ -100,7 +100,7 @@ class CompressedKV:
             keys = self.flat_kv[:, columns].unflatten(1, (self.heads, -1)).transpose(0, 1)[None]
             rotated = rotate(keys, layer, self.positions[None])
             if rotated is not keys:
-                # The rows may be a view into what was captured: copied once, at the first turn.
+                # Another group may hold the same rows: copied once, before the first write.
                 flat_kv = flat_kv.clone() if flat_kv is self.flat_kv else flat_kv
                 flat_kv[:, columns] = rotated[0].transpose(0, 1).flatten(1).to(flat_kv.dtype)
         return self if flat_kv is self.flat_kv else replace(self, flat_kv=flat_kv)
@@ -126,10 +126,19 @@ class TeacherKV(ABC):
         """
 
 
+def group_layer_pairs(
+    layer_pairs: Sequence[LayerPair], compression: Compressor
+) -> list[list[LayerPair]]:
+    """The pairs that share one mask of kept tokens: all, or each one alone."""
+    if compression.layer_independent:
+        return [list(layer_pairs)]
+    return [[pair] for pair in layer_pairs]
+
+
 def select_kept_tokens(
     layers: Mapping[int, Layer], layer_pairs: Sequence[LayerPair], compression: Compressor
-) -> list[tuple[Sequence[LayerPair], Bool[Tensor, "batch seq"]]]:
-    """(pairs, mask of their kept tokens): one mask for all if scores are layer-independent."""
+) -> list[tuple[list[LayerPair], Bool[Tensor, "batch seq"]]]:
+    """(pairs, mask of their kept tokens) of each group."""
     mask = next(iter(layers.values())).tokens.mask
     scores: dict[int, Tensor] = {}
 
@@ -140,9 +149,9 @@ def select_kept_tokens(
                 scores[layer] = compression.score_in_float32(layers[layer])
         return compression.keep_best([scores[layer] for layer in pair.teacher_layers], mask)
 
-    if compression.layer_independent:
-        return [(list(layer_pairs), keep_best(layer_pairs[0]))]
-    return [([pair], keep_best(pair)) for pair in layer_pairs]
+    # The first pair speaks for its group: the scores of the others' layers are the same.
+    groups = group_layer_pairs(layer_pairs, compression)
+    return [(group, keep_best(group[0])) for group in groups]
 
 
 def compress_layers(

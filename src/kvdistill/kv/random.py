@@ -1,7 +1,7 @@
 """Noise in the teacher's place, with the mean and covariance of what the teacher read.
 
 Each kept token becomes a random mixture of its text's kept tokens, the same mixture at every layer
-and for keys and values: mean, variance and correlations stay, and which token means what is lost.
+and for keys and values: mean, variance and correlations are kept, which token means what is lost.
 Compression keeps the tokens that it keeps for the true teacher.
 """
 

@@ -45,7 +45,7 @@ class Rotary:
 
 
 NO_ROTATION = Rotary(torch.zeros(0))
-"""Turns nothing: stands in where keys are compared unrotated and no rotary module is read."""
+"""Turns nothing: for keys that are compared unrotated, where no rotary module is read."""
 
 
 def read_rotaries(model: nn.Module, layers: Sequence[int]) -> dict[int, Rotary]:
@@ -86,10 +86,11 @@ def _read_rotary(body: Any, layer: int) -> Rotary:
 
 
 def _check_half_split(rotary: Rotary, attention: nn.Module, name: str) -> None:
-    """Raises ConfigError where the model's own function turns keys otherwise, as in pairs."""
+    """Raises ConfigError where the model's own function turns other pairs of dimensions."""
     # Each of transformers' modelling files defines the function that its attention calls.
     apply: Any = getattr(sys.modules[type(attention).__module__], "apply_rotary_pos_emb", None)
     inv_freq = rotary.inv_freq.cpu()
+    # Three positions: at position 0 any layout gives the same.
     x = torch.linspace(-1, 1, 3 * 2 * len(inv_freq)).view(1, 1, 3, -1)
     positions = torch.arange(3)[None]
     angle = torch.cat((inv_freq, inv_freq)) * positions[..., None]

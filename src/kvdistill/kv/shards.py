@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kvdistill.data.prompt_style import Style
 from kvdistill.errors import ConfigError
-from kvdistill.files import read_json, sha256, write_json
+from kvdistill.files import read_json, remove_parts, sha256, write_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 INT8_LEVELS = 127
@@ -108,8 +108,7 @@ class ShardIndex:
 
     def __post_init__(self) -> None:
         """Removes temporary files, and shards of other fingerprints or without an entry."""
-        for part in self.folder.glob(".*.part"):
-            part.unlink()
+        remove_parts(self.folder)
         path = self.folder / SHARD_INDEX
         saved = read_json(path) if path.is_file() else {"prints": {}, "shards": {}}
         # Nothing that was made of other weights, texts or settings is taken over.

@@ -66,6 +66,7 @@ class Store(TeacherKV):
         numbers = self.find_texts(tokens, ids)
         flat_kv, positions, sample = self.gather_rows(numbers)
         flat_kv, device = flat_kv.to(tokens.ids.device), tokens.ids.device
+        # Index tensors are on the CPU, as the store's index is; only what is used moves.
         rows = torch.arange(len(flat_kv))
         compressed = []
         for number, group in enumerate(self.groups):

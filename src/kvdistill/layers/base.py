@@ -38,6 +38,7 @@ class LayerMap(ABC):
         pairs = []
         for layer in selected:
             at = self.map_layer(layer, student_layers=student_layers, teacher_layers=teacher_layers)
+            # Never clamped: several student layers would silently share the last teacher layer.
             if not 0 <= at <= teacher_layers - 1:
                 raise ConfigError(
                     f"layers.map sends student layer {layer} to teacher layer {at:g}, but the "

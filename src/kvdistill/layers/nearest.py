@@ -1,4 +1,4 @@
-"""The one teacher layer nearest to the same relative depth: no interpolation, half the reading."""
+"""The one teacher layer nearest to the same relative depth: no interpolation, half the layers."""
 
 import math
 from dataclasses import dataclass

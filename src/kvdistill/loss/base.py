@@ -41,5 +41,6 @@ def average_elements(
     x: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"]
 ) -> Float[Tensor, " batch"]:
     """Mean over the valid elements of each sample, of an x that is zero under the mask."""
+    # At least 1: a sample with no valid token has a mean of 0, not NaN.
     tokens = mask.sum(dim=1).clamp(min=1)
     return x.sum(dim=(1, 2, 3)) / (tokens * x.shape[1] * x.shape[3])

@@ -27,5 +27,6 @@ class Decay(Balance):
         shared: Sequence[nn.Parameter],
         step: int,
     ) -> Float[Tensor, ""]:
+        # From the step alone, so that a resumed run goes on as if it had never stopped.
         self.factor.fill_(max(1 - step / self.steps, 0.0) * (1 - self.floor) + self.floor)
         return self.factor.clone()

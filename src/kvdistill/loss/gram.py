@@ -27,6 +27,7 @@ class Gram(Distance):
         mask: Bool[Tensor, "batch seq"],
         scale: Float[Tensor, ""],
     ) -> Float[Tensor, " batch"]:
+        # Autocast would multiply in half precision, and float16 ends at 65504.
         with torch.autocast(own.device.type, enabled=False):
             x, y = (_scale_rows(part, mask, scale) for part in (own, target))
             # X X^T - Y Y^T = (D P^T + P D^T) / 2 for D = X - Y, P = X + Y. Its squared norm needs

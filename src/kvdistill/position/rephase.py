@@ -29,6 +29,7 @@ class Rephase(Position):
 
     def rotate_target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """The student's frequencies at stretched positions."""
+        # Fractional positions are angles like any other.
         return _without_scaling(rotary).rotate(keys, positions * self.rope_scaling_factor)
 
     def rotate_student(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
