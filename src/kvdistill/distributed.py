@@ -1,17 +1,27 @@
-"""What the ranks of one job have in common. A process alone leads, and is its own mean and sum."""
+"""What the ranks of one job have in common. A process alone is rank 0, and its own mean and sum."""
+
+import time
+from typing import Any
 
 import torch
-from torch import Tensor, distributed
+import torch.distributed as dist
+from torch import Tensor
+
+RELEASE_S = 0.2
+"""Seconds in which gloo's threads let go of their last collective, once nothing runs."""
+
+_ended_groups: list[Any] = []
 
 
 def is_distributed() -> bool:
     """Whether this process is one of several, already met (`jobs/rendezvous.py`)."""
-    return distributed.is_available() and distributed.is_initialized()
+    # A build of torch without distributed has no is_initialized to ask.
+    return dist.is_available() and dist.is_initialized()
 
 
 def get_rank() -> int:
     """This process's number among them."""
-    return distributed.get_rank() if is_distributed() else 0
+    return dist.get_rank() if is_distributed() else 0
 
 
 def is_rank_zero() -> bool:
@@ -20,19 +30,18 @@ def is_rank_zero() -> bool:
 
 
 def all_reduce_sum(x: Tensor) -> Tensor:
-    """Summed over ranks, all of which must call this; on the device of `x`."""
+    """Summed over ranks, all of which must call this; on the device of `x`, which stays."""
     if not is_distributed():
         return x
-    # NCCL moves tensors of its own GPU only.
-    nccl = distributed.get_backend() == "nccl"
-    moved = x.to("cuda") if nccl else x.clone()
-    distributed.all_reduce(moved)
+    # NCCL moves tensors of its own GPU only. all_reduce works in place, hence the copy.
+    moved = x.to("cuda", copy=True) if dist.get_backend() == "nccl" else x.clone()
+    dist.all_reduce(moved)
     return moved.to(x.device)
 
 
 def all_reduce_mean(x: Tensor) -> Tensor:
     """Averaged over ranks, all of which must call this."""
-    return all_reduce_sum(x) / distributed.get_world_size() if is_distributed() else x
+    return all_reduce_sum(x) / dist.get_world_size() if is_distributed() else x
 
 
 def get_local_device() -> torch.device:
@@ -40,3 +49,19 @@ def get_local_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
+
+
+def destroy_process_group() -> None:
+    """Ends the collectives, even while a DDP model still refers to them; nothing without any.
+
+    A collective of a backward carries Python's context (torch.autograd.graph stashes it in the
+    thread's state), and gloo's thread that ran it takes the GIL to let go of it.
+    """
+    if not is_distributed():
+        return
+    # Where DDP's Reducer has the last reference to a group, its end joins those threads with the
+    # GIL held: a deadlock. Ours is never dropped, so the Reducer's is not the last one.
+    _ended_groups.append(dist.group.WORLD)
+    dist.destroy_process_group()
+    # A thread that takes the GIL after the interpreter's end has begun aborts the process.
+    time.sleep(RELEASE_S)
