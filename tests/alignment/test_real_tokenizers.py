@@ -16,7 +16,7 @@ from kvdistill.alignment.report import AlignmentReport, measure_alignment
 from kvdistill.alignment.soft import Soft
 from kvdistill.alignment.soft_causal import SoftCausal
 from kvdistill.alignment.sync import Sync
-from kvdistill.data.prompt_style import Text
+from kvdistill.data.prompt_style import RenderedText
 from kvdistill.data.tokenise import Tokeniser
 
 pytestmark = pytest.mark.timeout(600)  # a thousand texts, two large vocabularies
@@ -67,7 +67,7 @@ def rows(task):
     records = [json.loads(line) for line in lines]
     parts = [(prompt.format(**row), answer.format(**row)) for row in records]
     return [
-        Text(id=str(i), task=task, style="raw", prompt=first, answer=second)
+        RenderedText(id=str(i), task=task, style="raw", prompt=first, answer=second)
         for i, (first, second) in enumerate(parts)
     ]
 
@@ -111,7 +111,7 @@ def test_arithmetic_leaks_the_future_under_soft_and_not_otherwise(readers):
 
 @pytest.mark.parametrize("odd", UNUSUAL_TEXTS)
 def test_odd_texts_are_covered(readers, odd):
-    text = Text(id="odd", task="odd", style="raw", prompt="Q: " + odd, answer=odd + " A")
+    text = RenderedText(id="odd", task="odd", style="raw", prompt="Q: " + odd, answer=odd + " A")
     ours, theirs = (reader([text])[0] for reader in readers)
     assert covers(ours.spans, text.text)
     assert covers(theirs.spans, text.text)

@@ -78,12 +78,12 @@ def configs(number: int, seed: int) -> Seen:
 def data(number: int, seed: int) -> Seen:
     """Tries data files."""
 
-    def tried(given: files.Given) -> Outcome:
+    def tried(given: files.UserData) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
-            return files.tried(given, Path(folder))
+            return files.run_example(given, Path(folder))
 
     with conf():
-        return gather(files.files(), tried, number, seed)
+        return gather(files.user_data(), tried, number, seed)
 
 
 def conf() -> AbstractContextManager[Any]:
@@ -145,11 +145,11 @@ def shell_config(command: list[str], found: Outcome) -> str:
         return "" if not any(Path(folder).iterdir()) else f"left something: {command!r}"
 
 
-def shell_data(given: files.Given, found: Outcome) -> str:
+def shell_data(given: files.UserData, found: Outcome) -> str:
     """What is wrong with what stage=data says of a file; empty for nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        place, root = files.put(given, Path(folder, "given")), Path(folder, "root")
-        done = launched(["stage=data", *files.command(given, place)], str(root))
+        place, root = files.write_files(given, Path(folder, "given")), Path(folder, "root")
+        done = launched(["stage=data", *files.write_command(given, place)], str(root))
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         told = f"exit {done.returncode}: {given!r:.2000}: {done.stderr[-300:]!r}"
         if "Traceback" in done.stderr + done.stdout or done.returncode not in (0, 1, 2):

@@ -32,7 +32,7 @@ from kvdistill.alignment.soft import Soft
 from kvdistill.compression.r_kv import RKV
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import compose
-from kvdistill.data.collate import flattened
+from kvdistill.data.collate import flatten_links
 from kvdistill.kv.base import TeacherRequest
 from kvdistill.train.module import Distiller
 from kvdistill.train.objective import KVObjective, LossWeights
@@ -187,7 +187,7 @@ def cuts(generator: np.random.Generator, seq: int, size: int) -> Spans:
 def linked(student: list[Spans], teacher: list[Spans]) -> Links:
     """Soft links of a batch."""
     links = [Soft()(own, theirs) for own, theirs in zip(student, teacher, strict=True)]
-    return flattened(links, len(student[0].starts), len(teacher[0].starts))
+    return flatten_links(links, len(student[0].starts), len(teacher[0].starts))
 
 
 def memory() -> dict[str, float]:

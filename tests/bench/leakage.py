@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from kvdistill.data.ngrams import Vocabulary
-from kvdistill.data.overlap import Corpus, equal, overlapping
+from kvdistill.data.overlap import Corpus, find_exact_copies, find_near_copies
 
 BOUNDS = {
     "least_recall_exact": 1.0,
@@ -161,7 +161,7 @@ def hits(one: list[str], other: list[str]) -> Iterator[tuple[int, int]]:
     vocabulary = Vocabulary()
     left, right = Corpus(one, vocabulary), Corpus(other, vocabulary)
     numbers = np.array([any(c.isdigit() for c in token) for token in vocabulary.ids], bool)
-    for match in equal(left, right) + overlapping(left, right, numbers):
+    for match in find_exact_copies(left, right) + find_near_copies(left, right, numbers):
         yield match.first, match.second
 
 

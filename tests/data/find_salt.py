@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 from hydra.utils import instantiate
 
-from kvdistill.data.normalise import group_id
-from kvdistill.data.split import UNIT
+from kvdistill.data.normalise import compute_group_id
+from kvdistill.data.split import HASH_RANGE
 
 RATIOS = (0.70, 0.15, 0.15)
 TOLERANCE = 0.01
@@ -24,7 +24,7 @@ def main() -> None:
     source = instantiate(yaml.safe_load(conf.read_text("utf-8"))["source"])
     groups: dict[str, list[bytes]] = {}
     for record in source.records():
-        groups.setdefault(record.task, []).append(f"\n{group_id(record.question)}".encode())
+        groups.setdefault(record.task, []).append(f"\n{compute_group_id(record.question)}".encode())
     for number in itertools.count(1):
         salt = f"kvdistill-split-v{number}"
         start = hashlib.sha256(salt.encode())
@@ -39,7 +39,7 @@ def worst(start: "hashlib._Hash", group: list[bytes]) -> float:
     for question in group:
         state = start.copy()
         state.update(question)
-        draw = int.from_bytes(state.digest()[:8], "big") / UNIT
+        draw = int.from_bytes(state.digest()[:8], "big") / HASH_RANGE
         counts[(draw >= RATIOS[0]) + (draw >= RATIOS[0] + RATIOS[1])] += 1
     return max(abs(n / len(group) - r) for n, r in zip(counts, RATIOS, strict=True))
 

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 
 from tests.config.strange import ROOT, WORDS, Outcome, literal, no_line
 
-BOUND_S = 60
+TIME_LIMIT_S = 60
 """After which an example counts as hanging."""
-ALONE = ("~data.source.parts.math", "~data.source.parts.aqua", "~data.source.parts.ecqa",
+GSM8K_ONLY = ("~data.source.parts.math", "~data.source.parts.aqua", "~data.source.parts.ecqa",
          "~data.source.parts.school_math_zh")  # fmt: skip
-FOLDER = ("data=multi_reasoning", *ALONE, "data.source.parts.gsm8k.pattern=null",
+FOLDER_OVERRIDES = ("data=multi_reasoning", *GSM8K_ONLY, "data.source.parts.gsm8k.pattern=null",
           "data.source.parts.gsm8k.config=null")  # fmt: skip
-FILE = ("data=jsonl", "tasks=quick")
-ABOUT_ALL = (
+FILE_OVERRIDES = ("data=jsonl", "tasks=quick")
+WHOLE_DATA_REFUSALS = (
     "data.split leaves", "data.source gives the id", "data leaks", "data.source.parts.gsm8k has",
 )  # fmt: skip
 """Refusals of the rows together, which no one row is to blame for."""
-DEEP = 100_000
+DEEP_NESTING = 100_000
 
 Content = bytes | str
 """Of a file; a text is what else stands there: `fifo`, `folder`, `nothing`, or `-> TARGET`."""
@@ -36,7 +36,7 @@ Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Given:
+class UserData:
     """What a user has put on the disk, and what he types."""
 
     overrides: tuple[str, ...]
@@ -50,11 +50,11 @@ class Given:
     note: str = field(default="", compare=False)
 
 
-def rows(count: int) -> Rows:
+def make_rows(count: int) -> Rows:
     """Good ones: far apart, so that none is a near copy of another."""
-    from tests.data.toys import record
+    from tests.data.toys import make_record
 
-    made = [record(number) for number in range(count)]
+    made = [make_record(number) for number in range(count)]
     return [{"question": r.question, "rationale": r.rationale, "answer": r.answer} for r in made]
 
 
@@ -69,7 +69,7 @@ LINES: tuple[bytes, ...] = (
     b"{", b"}", b"[]", b"{}", b"null", b"1", b'"text"', b"NaN", b'{"question": NaN}', b"1e999",
     b'{"question": "\xff"}', b'{"question": "\xed\xa0\x80"}', b'{"question": "\\ud800"}',
     b'{"question": "\\udc00\\ud800", "answer": "1", "rationale": "r"}', b"\x00" * 40,
-    b"[" * DEEP, b'{"a":' * DEEP, b'{"question": ' + b"9" * 5000 + b"}", b"\xff\xfe{\x00}\x00",
+    b"[" * DEEP_NESTING, b'{"a":' * DEEP_NESTING, b'{"question": ' + b"9" * 5000 + b"}", b"\xff\xfe{\x00}\x00",
     b'{"question": "a", "question": "b", "rationale": "c", "answer": "d"}', b"# comment",
     b'{"question": "a" "answer": "b"}', b"{'question': 'a'}", b'{"question": "a\x01b"}',
     b'{"question": "' + b"y" * 2_000_000 + b'"}', b'\xef\xbb\xbf{"question": "late BOM"}',
@@ -77,16 +77,16 @@ LINES: tuple[bytes, ...] = (
 )  # fmt: skip
 
 
-def encoded(given: Rows) -> bytes:
+def encode_jsonl(given: Rows) -> bytes:
     """As jsonl, each character as itself."""
     lines = [json.dumps(row, ensure_ascii=False) for row in given]
     return "".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass")
 
 
 @st.composite
-def changed_rows(draw: st.DrawFn, count: int) -> Rows:
+def mutated_rows(draw: st.DrawFn, count: int) -> Rows:
     """Good rows, up to three of them spoilt."""
-    made: list[dict[str, Any]] = [dict(row) for row in rows(count)]
+    made: list[dict[str, Any]] = [dict(row) for row in make_rows(count)]
     for _ in range(draw(st.integers(0, 3))):
         row = made[draw(st.integers(0, count - 1))]
         key = draw(st.sampled_from(("question", "rationale", "answer", "id", "\x00", "other")))
@@ -104,7 +104,7 @@ def changed_rows(draw: st.DrawFn, count: int) -> Rows:
     return made
 
 
-def whole(content: bytes) -> dict[str, Callable[[], bytes]]:
+def list_file_mutations(content: bytes) -> dict[str, Callable[[], bytes]]:
     """What may happen to a whole file."""
     text = content.decode("utf-8", "replace")
     return {
@@ -159,7 +159,7 @@ NAMES = (
     "a=b.jsonl", "{a}.jsonl", "$HOME.jsonl", "-m.jsonl", "a,b.jsonl", ".jsonl", "a%s.jsonl",
     "x" * 200 + ".jsonl",
 )  # fmt: skip
-PLACES: dict[str, Content] = {
+SPECIAL_FILES: dict[str, Content] = {
     "own.jsonl": "folder", "pipe.jsonl": "fifo", "gone.jsonl": "nothing",
     "loop.jsonl": "-> loop.jsonl", "dangling.jsonl": "-> nowhere", "zero.jsonl": "-> /dev/zero",
     "null.jsonl": "-> /dev/null",
@@ -167,18 +167,18 @@ PLACES: dict[str, Content] = {
 
 
 @st.composite
-def one_file(draw: st.DrawFn) -> Given:
+def single_files(draw: st.DrawFn) -> UserData:
     """data=jsonl: a file of one's own."""
     if draw(st.integers(0, 14)) == 0:
-        path = draw(st.sampled_from(sorted(PLACES)))
-        return Given(FILE, {path: PLACES[path]}, path, note="place")
-    made = draw(changed_rows(draw(st.sampled_from((60, 40, 50, 90, 3)))))
-    content, known = encoded(made), frozenset(asked(made))
+        path = draw(st.sampled_from(sorted(SPECIAL_FILES)))
+        return UserData(FILE_OVERRIDES, {path: SPECIAL_FILES[path]}, path, note="place")
+    file_rows = draw(mutated_rows(draw(st.sampled_from((60, 40, 50, 90, 3)))))
+    content, known = encode_jsonl(file_rows), frozenset(read_questions(file_rows))
     if draw(st.integers(0, 2)) == 0:
         lines = content.split(b"\n")
         lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(LINES)))
         content, known = b"\n".join(lines), frozenset()
-    ways = whole(content)
+    ways = list_file_mutations(content)
     way = draw(st.sampled_from(sorted(ways))) if draw(st.booleans()) else "as it is"
     content = ways[way]()
     if draw(st.integers(0, 19)) == 0:
@@ -186,10 +186,10 @@ def one_file(draw: st.DrawFn) -> Given:
     mapping = draw(st.sampled_from(MAPPINGS)) if draw(st.integers(0, 3)) == 0 else ()
     known = known if way in ("as it is", "BOM", "CRLF", "twice") and not mapping else frozenset()
     path = draw(st.sampled_from(NAMES)) if draw(st.integers(0, 3)) == 0 else "own.jsonl"
-    return Given((*FILE, *mapping), {path: content}, path, known, bool(mapping), way)
+    return UserData((*FILE_OVERRIDES, *mapping), {path: content}, path, known, bool(mapping), way)
 
 
-def asked(made: Rows) -> Iterator[str]:
+def read_questions(made: Rows) -> Iterator[str]:
     """The questions of rows, as they must be read: texts, lists of texts, and numbers."""
     for value in (row.get("question") for row in made):
         if isinstance(value, list) and all(isinstance(each, str) for each in value):
@@ -198,7 +198,7 @@ def asked(made: Rows) -> Iterator[str]:
             yield str(value).strip()
 
 
-def table(made: Rows, kind: str) -> bytes:
+def encode_table(made: Rows, kind: str) -> bytes:
     """Rows in a format of tables. Raises whatever its writer raises of strange cells."""
     frame, file = pd.DataFrame(made), io.BytesIO()
     if kind == "csv":
@@ -210,30 +210,32 @@ def table(made: Rows, kind: str) -> bytes:
 
 
 @st.composite
-def a_folder(draw: st.DrawFn) -> Given:
+def folders(draw: st.DrawFn) -> UserData:
     """data=multi_reasoning with data.root: a folder of local copies, in any format."""
     kind = draw(st.sampled_from(("jsonl", "csv", "parquet", "json")))
-    made = draw(changed_rows(draw(st.sampled_from((60, 40, 50, 90, 3)))))
-    texts = all(isinstance(row.get("question", ""), str) for row in made)
+    file_rows = draw(mutated_rows(draw(st.sampled_from((60, 40, 50, 90, 3)))))
+    texts = all(isinstance(row.get("question", ""), str) for row in file_rows)
     try:
-        content = encoded(made) if kind == "jsonl" else table(made, kind)
+        content = encode_jsonl(file_rows) if kind == "jsonl" else encode_table(file_rows, kind)
     except Exception:  # noqa: BLE001 - no such file can be written
         content = b"not to be written"
     unhurt = content
     if draw(st.integers(0, 2)) == 0:
-        content = draw(st.sampled_from(spoilt(content)))
+        content = draw(st.sampled_from(list_damages(content)))
     odd = ("train.txt", "train", "train.parquet", "train.csv", "test.csv")
     name = draw(st.sampled_from(odd)) if draw(st.integers(0, 7)) == 0 else f"train.{kind}"
     files: dict[str, Content] = {f"gsm8k/{name}": content}
     if draw(st.integers(0, 3)) == 0:
-        files |= draw(st.sampled_from(BESIDE))
+        files |= draw(st.sampled_from(EXTRA_FILES))
     sure = texts and content == unhurt and name == f"train.{kind}" and len(files) == 1
-    wanted = draw(st.sampled_from((30, 38, 2, 100)))
-    overrides = (*FOLDER, f"data.source.rows={wanted}", "tasks=quick")
-    return Given(overrides, files, ".", frozenset(asked(made) if sure else ()), note=name)
+    row_count = draw(st.sampled_from((30, 38, 2, 100)))
+    overrides = (*FOLDER_OVERRIDES, f"data.source.rows={row_count}", "tasks=quick")
+    return UserData(
+        overrides, files, ".", frozenset(read_questions(file_rows) if sure else ()), note=name
+    )
 
 
-def spoilt(content: bytes) -> list[bytes]:
+def list_damages(content: bytes) -> list[bytes]:
     """A file of a table, hurt."""
     middle = len(content) // 2
     flipped = content[:middle] + bytes(255 - b for b in content[middle : middle + 8])
@@ -243,14 +245,14 @@ def spoilt(content: bytes) -> list[bytes]:
         content.replace(b'"', b"'"), content.replace(b",", b";"), content + b'"open,quote\n',
         content + b"1,2,3,4,5,6,7,8,9\n", content[: content.find(b"\n") + 1],
         content + b"\x00" * 99,
-        content + b"\xff\xfe\n", content + b"[" * DEEP, b"PAR1PAR1", b"\n" * 50, content * 2,
+        content + b"\xff\xfe\n", content + b"[" * DEEP_NESTING, b"PAR1PAR1", b"\n" * 50, content * 2,
     ]  # fmt: skip
 
 
-PLANTED = b"import pathlib\npathlib.Path('HERE/ran').touch()\n"
+PLANTED_LOADER = b"import pathlib\npathlib.Path('HERE/ran').touch()\n"
 """A loader that is never to be run; HERE is the folder of the example."""
-BESIDE: tuple[dict[str, Content], ...] = (
-    {"gsm8k/gsm8k.py": PLANTED},
+EXTRA_FILES: tuple[dict[str, Content], ...] = (
+    {"gsm8k/gsm8k.py": PLANTED_LOADER},
     {"gsm8k/README.md": b"---\nconfigs:\n- config_name: main\n  data_files: /etc/passwd\n---\n"},
     {"gsm8k/README.md": b"---\nconfigs: [\n---\n"},
     {"gsm8k/README.md": b"---\ndataset_info: 5\n---\n"},
@@ -265,12 +267,12 @@ BESIDE: tuple[dict[str, Content], ...] = (
 )  # fmt: skip
 
 
-def files() -> st.SearchStrategy[Given]:
+def user_data() -> st.SearchStrategy[UserData]:
     """Either."""
-    return st.one_of(one_file(), one_file(), a_folder())
+    return st.one_of(single_files(), single_files(), folders())
 
 
-def put(given: Given, folder: Path) -> Path:
+def write_files(given: UserData, folder: Path) -> Path:
     """Writes what is given below the folder; returns what is to be named."""
     for name, content in given.files.items():
         path = folder / name
@@ -286,9 +288,9 @@ def put(given: Given, folder: Path) -> Path:
     return folder / given.path
 
 
-def command(given: Given, place: Path) -> list[str]:
+def write_command(given: UserData, place: Path) -> list[str]:
     """What is typed."""
-    setting = "data.root" if given.overrides[0] == FOLDER[0] else "data.source.path"
+    setting = "data.root" if given.overrides[0] == FOLDER_OVERRIDES[0] else "data.source.path"
     return [*given.overrides, f"{setting}={literal(str(place))}"]
 
 
@@ -297,7 +299,7 @@ class HangingError(Exception):
 
 
 @contextlib.contextmanager
-def bounded(seconds: float) -> Iterator[None]:
+def limit_time(seconds: float) -> Iterator[None]:
     """Raises HangingError in the middle of what takes longer."""
 
     def ring(*_: Any) -> None:
@@ -312,7 +314,7 @@ def bounded(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def tried(given: Given, folder: Path) -> Outcome:
+def run_example(given: UserData, folder: Path) -> Outcome:
     """Plans with the data and builds its split, as the jobs of stage=data do.
 
     Hydra must be initialised on conf/. `folder` must be empty.
@@ -321,26 +323,28 @@ def tried(given: Given, folder: Path) -> Outcome:
     import kvdistill.train.preflight  # noqa: F401 - torch is not what is timed
     from kvdistill.errors import ConfigError, UserError
 
-    place, root = put(given, folder / "given"), folder / "root"
+    place, root = write_files(given, folder / "given"), folder / "root"
     root.mkdir()
-    began, said, fault, accepted = time.perf_counter(), "", "", True
+    began, message, fault, accepted = time.perf_counter(), "", "", True
     try:
-        with bounded(BOUND_S), quiet():
-            fault = wrong(given, built([*command(given, place), f"root={root}"], root))
+        with limit_time(TIME_LIMIT_S), silence_libraries():
+            fault = find_split_fault(
+                given, build_split_of_command([*write_command(given, place), f"root={root}"], root)
+            )
     except ConfigError as error:
-        accepted, said = False, str(error)
-        fault = unclear(given, place, said) or left(root)
+        accepted, message = False, str(error)
+        fault = find_message_fault(given, place, message) or find_leftovers(root)
     except UserError as error:
-        accepted, said, fault = False, str(error), "a bad file is no ConfigError"
+        accepted, message, fault = False, str(error), "a bad file is no ConfigError"
     except Exception as error:  # noqa: BLE001 - that is what is looked for
-        accepted, said, fault = False, f"{type(error).__name__}: {error}", "it is no refusal"
+        accepted, message, fault = False, f"{type(error).__name__}: {error}", "it is no refusal"
     if (folder / "ran").exists():
         fault = "it ran what lay beside the data"
-    return Outcome(accepted, said, time.perf_counter() - began, fault)
+    return Outcome(accepted, message, time.perf_counter() - began, fault)
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_libraries() -> Iterator[None]:
     """Nothing of what libraries print and log."""
     before = logging.root.manager.disable
     logging.disable()
@@ -351,7 +355,7 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def built(overrides: list[str], root: Path) -> Path:
+def build_split_of_command(overrides: list[str], root: Path) -> Path:
     """The split of a command, built in this process; raises what its job would raise."""
     from kvdistill.jobs.builders import build_split
     from kvdistill.plan.expand import expand_command
@@ -367,31 +371,33 @@ def built(overrides: list[str], root: Path) -> Path:
     return folder
 
 
-def wrong(given: Given, split: Path) -> str:
+def find_split_fault(given: UserData, split: Path) -> str:
     """What is wrong with a split that was built; empty for nothing."""
-    from kvdistill.data.split import read
+    from kvdistill.data.split import read_split
 
-    parts = read(split).parts()
+    parts = read_split(split).parts()
     if not all(parts.values()):
         return "a part is empty"
-    found = {record.question for part in parts.values() for record in part}
-    if given.questions and not found <= given.questions:
-        return f"a question was altered: {sorted(found - given.questions)[0]!r}"
+    questions = {record.question for part in parts.values() for record in part}
+    if given.questions and not questions <= given.questions:
+        return f"a question was altered: {sorted(questions - given.questions)[0]!r}"
     names = {path.name for path in split.parent.iterdir()}
     return "" if names == {split.name} else f"it left {sorted(names)}"
 
 
-def left(root: Path) -> str:
+def find_leftovers(root: Path) -> str:
     """What a refusal left behind, but for the report of a leak."""
-    found = [p.name for p in root.rglob("*") if p.is_file() and p.name != "validation_report.json"]
-    return f"it left {found}" if found else ""
+    names = [p.name for p in root.rglob("*") if p.is_file() and p.name != "validation_report.json"]
+    return f"it left {names}" if names else ""
 
 
-def unclear(given: Given, place: Path, said: str) -> str:
+def find_message_fault(given: UserData, place: Path, message: str) -> str:
     """What is wrong with a refusal."""
-    if wrong := no_line(said):
+    if wrong := no_line(message):
         return wrong
-    if "data" not in said.split(":")[0].split("=")[0] and not said.startswith(ABOUT_ALL):
+    if "data" not in message.split(":")[0].split("=")[0] and not message.startswith(
+        WHOLE_DATA_REFUSALS
+    ):
         return "it names no setting"
-    named = str(place) in said or given.mapped or said.startswith(ABOUT_ALL)
+    named = str(place) in message or given.mapped or message.startswith(WHOLE_DATA_REFUSALS)
     return "" if named else "it names no file"

@@ -9,8 +9,8 @@ import torch
 
 from kvdistill.alignment.base import Alignment, TextLinks
 from kvdistill.alignment.report import AlignmentReport, measure_alignment
-from kvdistill.data.collate import Collator, Texts
-from kvdistill.data.prompt_style import Text
+from kvdistill.data.collate import Collator, TextDataset
+from kvdistill.data.prompt_style import RenderedText
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ConfigError
 from tests.data import toys
@@ -34,13 +34,13 @@ class LastByte(Alignment):
         return TextLinks(links[:, 0], links[:, 1], np.ones(len(links), np.float32))
 
 
-STUDENT = Tokeniser(toys.byte_level(), "student")
+STUDENT = Tokeniser(toys.make_byte_level_tokenizer(), "student")
 TEACHERS = {
-    "a": Tokeniser(toys.byte_level(vocabulary=290), "teachers.a"),
-    "b": Tokeniser(toys.byte_fallback(), "teachers.b"),
+    "a": Tokeniser(toys.make_byte_level_tokenizer(vocabulary=290), "teachers.a"),
+    "b": Tokeniser(toys.make_byte_fallback_tokenizer(), "teachers.b"),
 }
 TEXTS = [
-    Text(id=f"{n}:s", task=f"t{n}", style="s", prompt=prompt, answer=answer)
+    RenderedText(id=f"{n}:s", task=f"t{n}", style="s", prompt=prompt, answer=answer)
     for n, (prompt, answer) in enumerate(
         [
             ("how many apples", " 7"),
@@ -50,24 +50,24 @@ TEXTS = [
         ]
     )
 ]
-PADS = {name: teacher.pad for name, teacher in TEACHERS.items()}
+PADS = {name: teacher.pad_token_id for name, teacher in TEACHERS.items()}
 
 
 @pytest.fixture
 def texts():
-    return Texts(TEXTS, STUDENT, TEACHERS, LastByte(), 64)
+    return TextDataset(TEXTS, STUDENT, TEACHERS, LastByte(), 64)
 
 
-def collated(texts, places, pads=PADS):
-    return Collator(STUDENT.pad, pads)([texts[place] for place in places])
+def collate(texts, places, pads=PADS):
+    return Collator(STUDENT.pad_token_id, pads)([texts[place] for place in places])
 
 
 def test_tokens_are_padded_on_the_right_to_the_longest(texts):
-    batch = collated(texts, [0, 2])
+    batch = collate(texts, [0, 2])
     long, short = (texts[place].student for place in (0, 2))
     assert batch.student.ids.tolist() == [
         long.ids.tolist(),
-        short.ids.tolist() + [STUDENT.pad] * (len(long.ids) - len(short.ids)),
+        short.ids.tolist() + [STUDENT.pad_token_id] * (len(long.ids) - len(short.ids)),
     ]
     assert batch.student.mask.sum(dim=1).tolist() == [len(long.ids), len(short.ids)]
     assert batch.student.mask[1].tolist() == sorted(batch.student.mask[1].tolist(), reverse=True)
@@ -77,7 +77,7 @@ def test_tokens_are_padded_on_the_right_to_the_longest(texts):
 
 
 def test_links_point_at_flat_teacher_positions(texts):
-    batch = collated(texts, [1, 0, 3])
+    batch = collate(texts, [1, 0, 3])
     for name, reading in batch.teachers.items():
         links = reading.links
         assert links.teacher_seq == reading.tokens.ids.shape[1]
@@ -94,7 +94,7 @@ def test_links_point_at_flat_teacher_positions(texts):
 
 
 def test_links_bring_the_teachers_values_under_the_students_tokens(texts):
-    batch = collated(texts, [0, 1])
+    batch = collate(texts, [0, 1])
     reading = batch.teachers["a"]
     moved = reading.links.apply(reading.tokens.ids.reshape(-1, 1).double())[:, :, 0]
     for sample, place in enumerate([0, 1]):
@@ -107,24 +107,24 @@ def test_links_bring_the_teachers_values_under_the_students_tokens(texts):
 def test_links_are_built_once_a_text_and_a_teacher(texts):
     LastByte.calls.clear()
     for _ in range(3):
-        collated(texts, [0, 1])
+        collate(texts, [0, 1])
     assert len(LastByte.calls) == 2 * len(TEACHERS)
 
 
 def test_arms_without_teachers_read_the_same_tokens(texts):
-    alone = Texts(TEXTS, STUDENT, {}, None, 64)
-    with_teachers, without = collated(texts, [3, 1]), collated(alone, [3, 1], pads={})
+    alone = TextDataset(TEXTS, STUDENT, {}, None, 64)
+    with_teachers, without = collate(texts, [3, 1]), collate(alone, [3, 1], pads={})
     assert torch.equal(with_teachers.student.ids, without.student.ids)
     assert without.teachers == {}
     assert with_teachers.ids == without.ids
 
 
 def test_long_texts_are_cut_for_all_and_counted():
-    texts = Texts(TEXTS, STUDENT, TEACHERS, LastByte(), 3)
-    whole = Texts(TEXTS, STUDENT, TEACHERS, LastByte(), 64)
+    texts = TextDataset(TEXTS, STUDENT, TEACHERS, LastByte(), 3)
+    whole = TextDataset(TEXTS, STUDENT, TEACHERS, LastByte(), 64)
     lengths = [len(whole[place].student.ids) for place in range(len(TEXTS))]
-    assert texts.truncated == sum(length > 3 for length in lengths) > 0
-    assert whole.truncated == 0
+    assert texts.truncated_count == sum(length > 3 for length in lengths) > 0
+    assert whole.truncated_count == 0
     for place in range(len(TEXTS)):
         own, full = texts[place], whole[place]
         assert own.student.ids.tolist() == full.student.ids[:3].tolist()
@@ -138,11 +138,11 @@ def test_long_texts_are_cut_for_all_and_counted():
 
 
 def test_texts_cut_before_their_answer_are_counted():
-    texts = Texts(TEXTS, STUDENT, {}, None, 2)
-    assert texts.unanswered == sum(
+    texts = TextDataset(TEXTS, STUDENT, {}, None, 2)
+    assert texts.unanswered_count == sum(
         not texts[place].student.answer.any() for place in range(len(TEXTS))
     )
-    assert texts.unanswered > 0
+    assert texts.unanswered_count > 0
 
 
 def test_lengths_are_bytes_whatever_the_tokenizer(texts):
@@ -152,20 +152,20 @@ def test_lengths_are_bytes_whatever_the_tokenizer(texts):
 
 def test_refusals():
     with pytest.raises(ConfigError, match="no texts"):
-        Texts([], STUDENT, {}, None, 64)
+        TextDataset([], STUDENT, {}, None, 64)
     with pytest.raises(ConfigError, match=r"budget\.seq_len must be at least 2, got 1"):
-        Texts(TEXTS, STUDENT, {}, None, 1)
+        TextDataset(TEXTS, STUDENT, {}, None, 1)
 
 
 def test_a_teachers_alignment_is_reported_over_the_texts_asked_for(texts):
-    found = texts.aligned([0, 1])
-    assert found.keys() == TEACHERS.keys()
-    for name, total in found.items():
+    reports = texts.aligned([0, 1])
+    assert reports.keys() == TEACHERS.keys()
+    for name, total in reports.items():
         by_hand = AlignmentReport()
         for row in (0, 1):
             own, (theirs, links) = texts[row].student, texts[row].teachers[name]
             by_hand += measure_alignment(own.spans, theirs.spans, links, TEXTS[row].text.encode())
         assert total == by_hand
         assert 0 < total.digits.tokens < total.all.tokens
-    assert texts.aligned([0])["a"] != found["a"]
-    assert Texts(TEXTS, STUDENT, {}, None, 64).aligned([0]) == {}
+    assert texts.aligned([0])["a"] != reports["a"]
+    assert TextDataset(TEXTS, STUDENT, {}, None, 64).report_alignment([0]) == {}

@@ -5,39 +5,40 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kvdistill.data.build import LeakError, Settings, build, documents, validate
-from kvdistill.data.leakage import Documents, Leakage
+from kvdistill.data.build import DataSettings, LeakError, build_data, check_split, make_documents
+from kvdistill.data.leakage import DocumentSet, Leakage
 from kvdistill.data.prompt_style import Style
 from kvdistill.data.sources.base import Source
-from kvdistill.data.split import Splitting, read, write
+from kvdistill.data.split import Splitting, read_split, write_split
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ArtifactError, ConfigError
-from tests.data.toys import byte_level, record
+from tests.data.toys import make_byte_level_tokenizer, make_record
 
-RECORDS = [record(number, task=f"t{number % 2}") for number in range(400)]
+RECORDS = [make_record(number, task=f"t{number % 2}") for number in range(400)]
 LONG = "How many rolls did Priya bake in all on Monday and on Tuesday together, asked {}?"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fixed(Source):
-    given: list = field(default_factory=list)
+    rows: list = field(default_factory=list)
 
     def records(self):
-        return self.given
+        return self.rows
 
 
-def built(folder, given=RECORDS, against=(), **settings):
-    return build(Fixed(given=list(given)), Settings(**settings), folder, against)
+def build_fixed(folder, given=RECORDS, against=(), **settings):
+    return build_data(Fixed(rows=list(given)), DataSettings(**settings), folder, against)
 
 
 def test_the_report_tells_files_shares_pairs_and_verdict(tmp_path):
-    report = built(
-        tmp_path / "split", against=[Documents("gsm8k", "task", documents([record(900)]))]
+    report = build_fixed(
+        tmp_path / "split",
+        against=[DocumentSet("gsm8k", "task", make_documents([make_record(900)]))],
     )
     assert json.loads((tmp_path / "split/validation_report.json").read_text("utf-8")) == report
     assert report["schema_version"] == 1
     assert report["verdict"] == "clean"
-    made = read(tmp_path / "split")
+    made = read_split(tmp_path / "split")
     for name, part in made.parts().items():
         assert report["files"][f"{name}.jsonl"]["rows"] == len(part)
         assert report["sets"][name] == {
@@ -50,10 +51,10 @@ def test_the_report_tells_files_shares_pairs_and_verdict(tmp_path):
 
 
 def test_the_halves_share_no_reading_by_any_tokenizer(tmp_path):
-    built(tmp_path / "split")
-    made = read(tmp_path / "split")
+    build_fixed(tmp_path / "split")
+    made = read_split(tmp_path / "split")
     style = Style(templates={"d": {"prompt": "{question}", "answer": " {answer}"}})
-    tokeniser = Tokeniser(byte_level(), "student.tokenizer")
+    tokeniser = Tokeniser(make_byte_level_tokenizer(), "student.tokenizer")
     teachers, student = (
         {
             tuple(read.ids[~read.answer].tolist())
@@ -68,89 +69,91 @@ def test_the_halves_share_no_reading_by_any_tokenizer(tmp_path):
 def test_duplicates_are_dropped_and_counted(tmp_path):
     twice = [
         *RECORDS,
-        *(record(n, id=f"again{n}", question=f"{RECORDS[n].question} !") for n in range(9)),
+        *(make_record(n, id=f"again{n}", question=f"{RECORDS[n].question} !") for n in range(9)),
     ]
-    report = built(tmp_path / "split", twice)
+    report = build_fixed(tmp_path / "split", twice)
     assert report["dropped"]["duplicates"] == 9
-    assert read(tmp_path / "split") == read_of(tmp_path, RECORDS)
+    assert read_split(tmp_path / "split") == build_and_read(tmp_path, RECORDS)
 
 
-def read_of(tmp_path, records):
-    built(tmp_path / "other", records)
-    return read(tmp_path / "other")
+def build_and_read(tmp_path, records):
+    build_fixed(tmp_path / "other", records)
+    return read_split(tmp_path / "other")
 
 
 def test_near_copies_are_dropped_from_the_part_nearer_to_training(tmp_path):
     names = [f"{a}{b}" for a in ("ann", "bob", "cy", "dee") for b in ("son", "ley", "ton")]
-    near = [record(1000 + n, question=LONG.format(name)) for n, name in enumerate(names)]
-    report = built(tmp_path / "drop", [*RECORDS, *near], leakage=Leakage(near="drop"))
-    kept = {each.id for part in read(tmp_path / "drop").parts().values() for each in part}
-    reported = built(tmp_path / "report", [*RECORDS, *near], leakage=Leakage(near="report"))
-    whole = {each.id for part in read(tmp_path / "report").parts().values() for each in part}
+    near = [make_record(1000 + n, question=LONG.format(name)) for n, name in enumerate(names)]
+    report = build_fixed(tmp_path / "drop", [*RECORDS, *near], leakage=Leakage(near="drop"))
+    kept = {each.id for part in read_split(tmp_path / "drop").parts().values() for each in part}
+    reported = build_fixed(tmp_path / "report", [*RECORDS, *near], leakage=Leakage(near="report"))
+    whole = {each.id for part in read_split(tmp_path / "report").parts().values() for each in part}
     assert sum(report["dropped"]["near_copies"].values()) == len(whole) - len(kept) > 0
     assert set(whole - kept) < {each.id for each in near}
-    last = read(tmp_path / "report").test or read(tmp_path / "report").val
+    last = read_split(tmp_path / "report").test or read_split(tmp_path / "report").val
     assert {each.id for each in last} <= kept
     assert any(pair["verdict"] == "reported" for pair in reported["pairs"])
     with pytest.raises(LeakError, match="data leaks"):
-        built(tmp_path / "refuse", [*RECORDS, *near], leakage=Leakage(near="refuse"))
+        build_fixed(tmp_path / "refuse", [*RECORDS, *near], leakage=Leakage(near="refuse"))
 
 
 @pytest.mark.parametrize("hide", [str, str.upper, "Please: {} Thanks a lot for that one.".format])
 def test_an_evaluation_item_in_the_data_refuses_and_writes_nothing(tmp_path, hide):
-    item = record(5000, question=LONG.format("Ann"), id="item")
-    task = Documents("gsm8k", "task", documents([item]))
-    planted = record(5001, question=hide(item.question), id="planted")
+    item = make_record(5000, question=LONG.format("Ann"), id="item")
+    task = DocumentSet("gsm8k", "task", make_documents([item]))
+    planted = make_record(5001, question=hide(item.question), id="planted")
     with pytest.raises(LeakError, match=r"data leaks.*'planted' and 'item'") as caught:
-        built(tmp_path / "split", [*RECORDS, planted], [task])
+        build_fixed(tmp_path / "split", [*RECORDS, planted], [task])
     assert caught.value.report["verdict"] == "leak"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_evaluation_item_in_a_rationale_refuses(tmp_path):
     made = Splitting()(RECORDS).train_student[0]
-    task = Documents("gsm8k", "task", documents([record(5000, question=LONG.format("Ann"))]))
-    hidden = record(int(made.id[1:]), rationale=f"As in: {LONG.format('Ann')} we add.")
+    task = DocumentSet(
+        "gsm8k", "task", make_documents([make_record(5000, question=LONG.format("Ann"))])
+    )
+    hidden = make_record(int(made.id[1:]), rationale=f"As in: {LONG.format('Ann')} we add.")
     with pytest.raises(LeakError, match=r"train_student\.rationale and gsm8k"):
-        built(tmp_path / "split", [*(e for e in RECORDS if e.id != made.id), hidden], [task])
+        build_fixed(tmp_path / "split", [*(e for e in RECORDS if e.id != made.id), hidden], [task])
 
 
 def test_validate_passes_a_good_split_and_refuses_a_tampered_one(tmp_path):
-    built(tmp_path / "split")
+    build_fixed(tmp_path / "split")
     files = {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()}
-    assert validate(tmp_path / "split", Settings())["verdict"] == "clean"
-    made = read(tmp_path / "split")
-    moved = record(7000, question=made.test[0].question.upper(), id="moved")
+    assert check_split(tmp_path / "split", DataSettings())["verdict"] == "clean"
+    made = read_split(tmp_path / "split")
+    moved = make_record(7000, question=made.test[0].question.upper(), id="moved")
     made.train_student.append(moved)
-    write(made, tmp_path / "split")
+    write_split(made, tmp_path / "split")
     with pytest.raises(LeakError, match=r"train_student and test share 1 \(exact\).*'moved'"):
-        validate(tmp_path / "split", Settings())
+        check_split(tmp_path / "split", DataSettings())
     after = {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()}
     assert {name for name in files if files[name] != after[name]} == {"train_student.jsonl"}
 
 
 def test_validate_refuses_a_folder_that_is_no_split(tmp_path):
     with pytest.raises(ArtifactError, match="not a split"):
-        validate(tmp_path, Settings())
+        check_split(tmp_path, DataSettings())
 
 
 def test_shared_halves_are_one_set_by_choice_and_a_leak_otherwise(tmp_path):
-    shared = Settings(split=Splitting(teacher_separate=False))
-    report = build(Fixed(given=RECORDS), shared, tmp_path / "split")
+    shared = DataSettings(split=Splitting(teacher_separate=False))
+    report = build_data(Fixed(rows=RECORDS), shared, tmp_path / "split")
     assert "train" in report["sets"]
-    assert validate(tmp_path / "split", shared)["verdict"] == "clean"
+    assert check_split(tmp_path / "split", shared)["verdict"] == "clean"
     with pytest.raises(LeakError, match="train_teachers and train_student share"):
-        validate(tmp_path / "split", Settings())
+        check_split(tmp_path / "split", DataSettings())
 
 
 def test_an_empty_part_leaves_nothing_on_disk(tmp_path):
     with pytest.raises(ConfigError, match="empty"):
-        built(tmp_path / "split", RECORDS[:2])
+        build_fixed(tmp_path / "split", RECORDS[:2])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_source_gives_the_same_bytes(tmp_path):
     for name in ("a", "b"):
-        built(tmp_path / name)
+        build_fixed(tmp_path / name)
     for path in (tmp_path / "a").glob("*.jsonl"):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()

@@ -8,25 +8,25 @@ from hydra import compose
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from kvdistill.data.build import Settings, build
+from kvdistill.data.build import DataSettings, build_data
 from kvdistill.data.prompt_style import Style
 from kvdistill.data.sources.base import Source
-from kvdistill.data.split import Splitting, shares
+from kvdistill.data.split import Splitting, measure_task_shares
 
 CONF = Path(__file__).parents[2] / "conf"
 
 
-def choices(group):
+def list_choices(group):
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def composed(*overrides):
+def compose_config(*overrides):
     return compose("config", overrides=list(overrides))
 
 
-@pytest.mark.parametrize("choice", choices("data"))
+@pytest.mark.parametrize("choice", list_choices("data"))
 def test_every_data_choice_builds(hydra, choice):
-    data = composed(f"data={choice}", "+benchmarks=somewhere").data
+    data = compose_config(f"data={choice}", "+benchmarks=somewhere").data
     if OmegaConf.is_missing(data.source, "path"):
         data.source.path = "somewhere"
     assert isinstance(instantiate(data.source, _convert_="object"), Source)
@@ -39,9 +39,11 @@ def test_every_data_choice_builds(hydra, choice):
     assert instantiate(data.leakage, _convert_="object").allow == []
 
 
-@pytest.mark.parametrize("choice", choices("style"))
+@pytest.mark.parametrize("choice", list_choices("style"))
 def test_every_style_builds(hydra, choice):
-    assert isinstance(instantiate(composed(f"style={choice}").style, _convert_="object"), Style)
+    assert isinstance(
+        instantiate(compose_config(f"style={choice}").style, _convert_="object"), Style
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_every_choice_says_what_it_is_in_its_first_line(path):
 
 
 def test_the_study_trains_its_student_on_15000_rows(hydra):
-    data = composed("data=multi_reasoning").data
+    data = compose_config("data=multi_reasoning").data
     assert data.split.max_student_rows == 15_000
     assert data.source.rows * data.split.ratios[0] / 2 > 15_000
     assert all(part.licence for part in data.source.parts.values())
@@ -92,7 +94,9 @@ def test_every_part_of_the_studys_mixture_is_read_from_a_local_copy(hydra, tmp_p
         (folder / "README.md").write_text(
             f"---\nconfigs:\n- config_name: {config}\n  data_files: train.jsonl\n---\n"
         )
-    data = composed("data=multi_reasoning", f"data.root={tmp_path}", "data.source.rows=100").data
+    data = compose_config(
+        "data=multi_reasoning", f"data.root={tmp_path}", "data.source.rows=100"
+    ).data
     records = instantiate(data.source, _convert_="object").records()
     first = {}
     for each in records:
@@ -111,19 +115,19 @@ def test_every_part_of_the_studys_mixture_is_read_from_a_local_copy(hydra, tmp_p
 
 def test_nano_is_stratified_within_one_percent(hydra, tmp_path):
     """When the families change: `python -m tests.data.find_salt`, and its answer into nano.yaml."""
-    data = composed("data=nano").data
+    data = compose_config("data=nano").data
     source = instantiate(data.source, _convert_="object")
     made = instantiate(data.split, _convert_="object")(source.records())
-    for task in shares(made).values():
+    for task in measure_task_shares(made).values():
         assert task == pytest.approx({"train": 0.70, "val": 0.15, "test": 0.15}, abs=0.01)
 
 
 def test_nano_builds_without_a_leak(hydra, tmp_path):
-    data = composed("data=nano").data
-    settings = Settings(
+    data = compose_config("data=nano").data
+    settings = DataSettings(
         split=instantiate(data.split, _convert_="object"),
         leakage=instantiate(data.leakage, _convert_="object"),
     )
-    report = build(instantiate(data.source, _convert_="object"), settings, tmp_path / "split")
+    report = build_data(instantiate(data.source, _convert_="object"), settings, tmp_path / "split")
     assert report["verdict"] == "clean"
     assert report["dropped"]["duplicates"] == 0

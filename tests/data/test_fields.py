@@ -2,58 +2,60 @@
 
 import pytest
 
-from kvdistill.data.columns import MAX_FIELD_BYTES, FieldMap
+from kvdistill.data.columns import MAX_FIELD_BYTES, ColumnMapping
 from kvdistill.errors import ConfigError
 
 GSM8K = r"(?s)(?P<rationale>.*?)\s*####\s*(?P<answer>.*)"
 
 
-def field_map(**values):
+def make_mapping(**values):
     defaults = {
         "setting": "data.source.fields",
         "columns": {"question": "q", "answer": "a"},
         "source": "toy",
         "task": "sums",
     }
-    return FieldMap(**(defaults | values))
+    return ColumnMapping(**(defaults | values))
 
 
-def read(row, **values):
-    return field_map(**values)(row, "toy.jsonl row 4", "toy-4")
+def read_row(row, **values):
+    return make_mapping(**values)(row, "toy.jsonl row 4", "toy-4")
 
 
 def test_columns_become_a_record():
     columns = {"question": "q", "answer": "a", "rationale": "why", "task": "kind", "id": "key"}
     row = {"q": " 1 + 1? ", "a": 2, "why": "count", "kind": "sums", "key": 17, "unused": None}
-    made = read(row, columns=columns, task=None)
+    made = read_row(row, columns=columns, task=None)
     assert (made.question, made.answer, made.rationale) == ("1 + 1?", "2", "count")
     assert (made.task, made.id, made.source) == ("sums", "17", "toy")
 
 
 def test_what_is_not_mapped_has_a_default():
-    made = read({"q": "1?", "a": "2"}, columns={"question": "q", "answer": "a", "id": None})
+    made = read_row({"q": "1?", "a": "2"}, columns={"question": "q", "answer": "a", "id": None})
     assert (made.id, made.task, made.rationale) == ("toy-4", "sums", "")
 
 
 def test_a_template_joins_columns_and_lists():
     columns = {"question": "{q}\nA. {A}\n{more}", "answer": "a"}
-    made = read({"q": "Which?", "A": "x{y}", "more": ["B. y", "C. z"], "a": "A"}, columns=columns)
+    made = read_row(
+        {"q": "Which?", "A": "x{y}", "more": ["B. y", "C. z"], "a": "A"}, columns=columns
+    )
     assert made.question == "Which?\nA. x{y}\nB. y\nC. z"
 
 
 def test_a_columns_name_is_taken_as_it_is():
     columns = {"question": "q.text[0]", "answer": "{a!}{0}"}
     with pytest.raises(ConfigError, match=r"data\.source\.fields\.answer='\{a!\}"):
-        read({}, columns=columns)
+        read_row({}, columns=columns)
     row = {"q.text[0]": "1?", "0": "2", "b c": "3"}
-    assert read(row, columns=columns | {"answer": "{0}{{{b c}"}).answer == "2{3"
-    assert read(row, columns=columns | {"answer": "{0}"}).question == "1?"
+    assert read_row(row, columns=columns | {"answer": "{0}{{{b c}"}).answer == "2{3"
+    assert read_row(row, columns=columns | {"answer": "{0}"}).question == "1?"
 
 
 def test_what_a_template_makes_is_bounded():
     row = {"q": "x" * 60_000, "a": "2"}
     with pytest.raises(ConfigError, match="field question: its columns make more than"):
-        read(row, columns={"question": "{q}{q}", "answer": "a"})
+        read_row(row, columns={"question": "{q}{q}", "answer": "a"})
 
 
 @pytest.mark.parametrize(
@@ -61,16 +63,16 @@ def test_what_a_template_makes_is_bounded():
 )
 def test_a_template_holds_columns_and_text_alone(template):
     with pytest.raises(ConfigError, match=r"^data\.source\.fields\.question="):
-        field_map(columns={"question": template, "answer": "a"})
+        make_mapping(columns={"question": template, "answer": "a"})
 
 
 def test_a_pattern_splits_rationale_and_answer():
-    made = read({"q": "?q", "a": "48 / 2 = 24\nso 72\n#### 72"}, pattern=GSM8K)
+    made = read_row({"q": "?q", "a": "48 / 2 = 24\nso 72\n#### 72"}, pattern=GSM8K)
     assert (made.rationale, made.answer) == ("48 / 2 = 24\nso 72", "72")
 
 
 def test_the_last_match_of_a_pattern_counts():
-    made = read({"q": "?q", "a": "first 3, then 5."}, pattern=r"(?P<answer>\d+)")
+    made = read_row({"q": "?q", "a": "first 3, then 5."}, pattern=r"(?P<answer>\d+)")
     assert made.answer == "5"
 
 
@@ -91,12 +93,12 @@ def test_the_last_match_of_a_pattern_counts():
 )
 def test_a_row_that_is_no_record_is_named(row, message):
     with pytest.raises(ConfigError, match=rf"toy\.jsonl row 4.*{message.removeprefix('row 4, ')}"):
-        read(row)
+        read_row(row)
 
 
 def test_an_answer_without_a_match_is_named():
     with pytest.raises(ConfigError, match="row 4, field answer: nothing in it matches"):
-        read({"q": "1?", "a": "72"}, pattern=GSM8K)
+        read_row({"q": "1?", "a": "72"}, pattern=GSM8K)
 
 
 @pytest.mark.parametrize(
@@ -111,4 +113,4 @@ def test_an_answer_without_a_match_is_named():
 )
 def test_a_broken_mapping_is_refused(values, message):
     with pytest.raises(ConfigError, match=message):
-        field_map(**values)
+        make_mapping(**values)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kvdistill.data.normalise import squashed
+from kvdistill.data.normalise import keep_alphanumerics
 from kvdistill.data.sources import nano_chinese, nano_english
 from kvdistill.data.sources.nano import FAMILIES, Nano
 from kvdistill.errors import ConfigError
@@ -21,12 +21,12 @@ LETTERED = ("nano_choice", "nano_truth", "nano_chinese", "nano_exam")
 SOURCE = Nano(rows=800, seed=0)
 
 
-def numbers(text):
+def list_numbers(text):
     return [int(number) for number in re.findall(r"\d+", text)]
 
 
 def solve_arithmetic(question):
-    first, *rest = numbers(question)
+    first, *rest = list_numbers(question)
     if "bags" in question:
         return str(first * rest[0] + rest[1])
     return str(first + rest[0] if "buys" in question else first - rest[0])
@@ -40,16 +40,16 @@ def solve_algebra(question):
 
 
 def solve_logic(question):
-    told, asked = question.split(". Who is ")
-    pairs = re.findall(r"(\w+)(?: is \w+)? than (\w+)", told)
+    comparisons, superlative = question.split(". Who is ")
+    pairs = re.findall(r"(\w+)(?: is \w+)? than (\w+)", comparisons)
     names = {name for pair in pairs for name in pair}
     for order in itertools.permutations(names):
         if all(order.index(more) < order.index(less) for more, less in pairs):
-            return order[0] if asked in ("oldest?", "tallest?") else order[-1]
+            return order[0] if superlative in ("oldest?", "tallest?") else order[-1]
     raise AssertionError(question)
 
 
-def options(record):
+def split_options(record):
     stem, *lines = record.question.split("\n")
     assert [line[:3] for line in lines] == ["A. ", "B. ", "C. ", "D. "]
     return stem, {line[0]: line[3:] for line in lines}
@@ -58,11 +58,11 @@ def options(record):
 def fits(task, stem, option):
     """Whether an option answers the stem, looked up or reckoned anew."""
     if task == "nano_exam":
-        a, b = numbers(stem)
+        a, b = list_numbers(stem)
         return int(option) == (a + b if "加" in stem else a - b)
     if task == "nano_truth":
-        [thing] = [name for name in nano_english.BELIEFS if re.search(rf"\b{name}\b", stem)]
-        return option == nano_english.BELIEFS[thing][0]
+        [thing] = [name for name in nano_english.MISBELIEFS if re.search(rf"\b{name}\b", stem)]
+        return option == nano_english.MISBELIEFS[thing][0]
     kinds = nano_english.KINDS if task == "nano_choice" else nano_chinese.KINDS
     return any(re.search(rf"(^|\W|问){thing}($|\W|是|属)", stem) for thing in kinds[option])
 
@@ -74,24 +74,24 @@ def test_a_free_answer_is_what_its_question_works_out_to(task):
         "algebra": solve_algebra,
         "logic": solve_logic,
     }[task]
-    for record in SOURCE.family(f"nano_{task}"):
+    for record in SOURCE.generate_family(f"nano_{task}"):
         assert solve(record.question) == record.answer, record
 
 
 @pytest.mark.parametrize("task", LETTERED)
 def test_exactly_one_option_fits_and_its_letter_is_the_answer(task):
-    for record in SOURCE.family(task):
-        stem, lettered = options(record)
+    for record in SOURCE.generate_family(task):
+        stem, lettered = split_options(record)
         right = [letter for letter, option in lettered.items() if fits(task, stem, option)]
         assert right == [record.answer], record
         assert len(set(lettered.values())) == 4, record
 
 
 def test_the_misbelief_is_always_among_the_options():
-    for record in SOURCE.family("nano_truth"):
-        stem, lettered = options(record)
-        [thing] = [name for name in nano_english.BELIEFS if re.search(rf"\b{name}\b", stem)]
-        assert nano_english.BELIEFS[thing][1] in lettered.values()
+    for record in SOURCE.generate_family("nano_truth"):
+        stem, lettered = split_options(record)
+        [thing] = [name for name in nano_english.MISBELIEFS if re.search(rf"\b{name}\b", stem)]
+        assert nano_english.MISBELIEFS[thing][1] in lettered.values()
 
 
 def test_every_equation_in_a_rationale_holds():
@@ -105,12 +105,12 @@ def test_every_equation_in_a_rationale_holds():
 
 @pytest.mark.parametrize("task", LETTERED)
 def test_no_letter_is_worth_guessing(task):
-    counts = Counter(record.answer for record in SOURCE.family(task))
+    counts = Counter(record.answer for record in SOURCE.generate_family(task))
     assert max(counts.values()) < 0.33 * 800
 
 
 def test_no_question_comes_twice_however_it_is_written():
-    questions = [squashed(record.question) for record in SOURCE.records()]
+    questions = [keep_alphanumerics(record.question) for record in SOURCE.records()]
     assert len(set(questions)) == len(questions) == 7 * 800
 
 
@@ -121,15 +121,17 @@ def test_ids_are_unique_and_tasks_are_the_seven():
 
 
 def test_fewer_rows_are_the_first_of_more():
-    assert SOURCE.family("nano_logic")[:10] == Nano(rows=10, seed=0).family("nano_logic")
+    assert SOURCE.generate_family("nano_logic")[:10] == Nano(rows=10, seed=0).generate_family(
+        "nano_logic"
+    )
 
 
 def test_another_seed_is_another_draw():
-    first, second = (Nano(rows=20, seed=seed).family("nano_exam") for seed in (0, 1))
+    first, second = (Nano(rows=20, seed=seed).generate_family("nano_exam") for seed in (0, 1))
     assert {record.question for record in first} != {record.question for record in second}
 
 
-def digest(records):
+def hash_records(records):
     text = json.dumps([vars(record) for record in records])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -138,7 +140,7 @@ GOLDEN = "6f0c28668774e656"
 
 
 def test_rows_are_the_same_on_every_machine():
-    assert digest(SOURCE.records()) == GOLDEN
+    assert hash_records(SOURCE.records()) == GOLDEN
 
 
 def test_rows_do_not_depend_on_the_hash_seed_of_the_process():
@@ -160,7 +162,7 @@ def test_rows_do_not_depend_on_the_hash_seed_of_the_process():
 
 def test_more_rows_than_a_family_has_are_refused():
     with pytest.raises(ConfigError, match=r"data.source.rows=1500 is more than nano_choice can"):
-        Nano(rows=1500, seed=0).family("nano_choice")
+        Nano(rows=1500, seed=0).generate_family("nano_choice")
 
 
 def test_no_rows_are_refused():

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvdistill.data.ngrams import Index, Vocabulary, contained, shares, sharing
-from kvdistill.data.overlap import Corpus, equal, overlapping
+from kvdistill.data.ngrams import (
+    NgramIndex,
+    Vocabulary,
+    compute_ngram_shares,
+    find_contained,
+    find_sharing_pairs,
+)
+from kvdistill.data.overlap import Corpus, find_exact_copies, find_near_copies
 
 WORDS = [a + b for a in "bcdfghklmnprst" for b in ("ado", "ein", "ira", "oluk", "usta", "yen")]
 SIGNS = [chr(code) for code in range(0x4E00, 0x4F00)]
@@ -18,25 +24,25 @@ STORY = (
 )
 
 
-def matched(one, other):
+def find_copies(one, other):
     vocabulary = Vocabulary()
     left, right = Corpus(one, vocabulary), Corpus(other, vocabulary)
     numbers = np.array([token.isdigit() for token in vocabulary.ids], bool)
-    return equal(left, right) + overlapping(left, right, numbers)
+    return find_exact_copies(left, right) + find_near_copies(left, right, numbers)
 
 
-def how(one, other):
-    return [match.method for match in matched([one], [other])]
+def list_methods(one, other):
+    return [match.method for match in find_copies([one], [other])]
 
 
-def drawn(seed, count, units, joint, low=12, high=60):
+def draw_texts(seed, count, units, joint, low=12, high=60):
     draw = random.Random(seed)
     return [joint.join(draw.choices(units, k=draw.randint(low, high))) for _ in range(count)]
 
 
 @pytest.mark.parametrize(("units", "joint"), [(WORDS, " "), (SIGNS, "")])
 def test_planted_copies_are_found_and_nothing_else(units, joint):
-    items, rest = drawn(1, 60, units, joint), drawn(2, 300, units, joint)
+    items, rest = draw_texts(1, 60, units, joint), draw_texts(2, 300, units, joint)
     draw = random.Random(3)
 
     def changed(text):
@@ -51,17 +57,19 @@ def test_planted_copies_are_found_and_nothing_else(units, joint):
         "ngram": [changed(text) for text in items],
     }
     for copies in kinds.values():
-        found = {(match.first, match.second) for match in matched(items, rest + copies)}
-        assert found == {(place, len(rest) + place) for place in range(len(items))}
+        pairs = {(match.first, match.second) for match in find_copies(items, rest + copies)}
+        assert pairs == {(place, len(rest) + place) for place in range(len(items))}
 
 
 def test_each_kind_says_how_it_was_found():
-    assert how(STORY, STORY.upper().replace(",", " ;")) == ["exact"]
-    assert how("Solve 3n + 6 = 18 now", "Yes. Solve 3n + 6 = 18 now, or later.") == ["whole"]
-    assert how(STORY, f"Read this. {STORY} Think.") == ["ngram"]
-    assert how(STORY, STORY.replace("rolls", "buns", 1).replace("Tuesday", "Friday", 1)) == [
-        "ngram"
+    assert list_methods(STORY, STORY.upper().replace(",", " ;")) == ["exact"]
+    assert list_methods("Solve 3n + 6 = 18 now", "Yes. Solve 3n + 6 = 18 now, or later.") == [
+        "whole"
     ]
+    assert list_methods(STORY, f"Read this. {STORY} Think.") == ["ngram"]
+    assert list_methods(
+        STORY, STORY.replace("rolls", "buns", 1).replace("Tuesday", "Friday", 1)
+    ) == ["ngram"]
 
 
 def test_a_question_with_other_numbers_is_another_question():
@@ -70,93 +78,93 @@ def test_a_question_with_other_numbers_is_another_question():
         "jars does it give between {} in the morning and {} in the evening?"
     )
     one = ask.format("a", 12, 3, 6, 9)
-    assert how(one, ask.format("a", 15, 4, 7, 9)) == []
-    assert how(one, ask.format("the", 12, 3, 6, 8)) == ["ngram"]
+    assert list_methods(one, ask.format("a", 15, 4, 7, 9)) == []
+    assert list_methods(one, ask.format("the", 12, 3, 6, 8)) == ["ngram"]
     # Neither does a long run of the same words make it a quotation.
     tail = " ".join(WORDS[:30])
-    assert how(f"{tail} 11 then 12 or 13", f"{tail} 21 then 22 or 23") == []
+    assert list_methods(f"{tail} 11 then 12 or 13", f"{tail} 21 then 22 or 23") == []
 
 
 def test_two_thirds_of_a_text_are_no_copy():
     tokens = WORDS[:30]
-    assert how(" ".join(tokens), " ".join(tokens[:20] + WORDS[40:50])) == []
-    assert how(" ".join(tokens), " ".join(tokens[:26] + WORDS[40:44])) == ["ngram"]
+    assert list_methods(" ".join(tokens), " ".join(tokens[:20] + WORDS[40:50])) == []
+    assert list_methods(" ".join(tokens), " ".join(tokens[:26] + WORDS[40:44])) == ["ngram"]
 
 
 def test_a_short_changed_copy_counts_only_on_its_own():
     short = " ".join(WORDS[:10])
     changed = " ".join([*WORDS[:9], "other"])
-    assert how(short, changed) == ["ngram"]
-    assert how(short, f"{changed} {' '.join(WORDS[40:60])}") == []
-    assert how(short, f"{short} {' '.join(WORDS[40:60])}") == ["whole"]
+    assert list_methods(short, changed) == ["ngram"]
+    assert list_methods(short, f"{changed} {' '.join(WORDS[40:60])}") == []
+    assert list_methods(short, f"{short} {' '.join(WORDS[40:60])}") == ["whole"]
 
 
 def test_an_operator_makes_a_short_item_another():
-    assert how("What is 3 + 4?", "What is 3 - 4?") == []
+    assert list_methods("What is 3 + 4?", "What is 3 - 4?") == []
 
 
 def test_half_of_a_long_text_is_a_copy():
     tail = " ".join(WORDS[:40])
-    assert how(STORY + " " + tail, STORY + " " + " ".join(WORDS[40:80])) == []
-    assert how(STORY + " " + " ".join(WORDS[:12]), STORY + " " + tail[::-1]) == ["ngram"]
+    assert list_methods(STORY + " " + tail, STORY + " " + " ".join(WORDS[40:80])) == []
+    assert list_methods(STORY + " " + " ".join(WORDS[:12]), STORY + " " + tail[::-1]) == ["ngram"]
 
 
 def test_wording_that_many_share_is_no_copy():
     template = "Which of the following statements about {} is the most correct one of all?"
     one = [template.format(word) for word in WORDS[:30]]
     other = [template.format(word) for word in WORDS[40:70]]
-    assert matched(one, other) == []
-    assert len(matched(one, [*other, one[7]])) == 1
+    assert find_copies(one, other) == []
+    assert len(find_copies(one, [*other, one[7]])) == 1
 
 
 def test_an_item_planted_many_times_is_still_found():
-    rest = drawn(4, 50, WORDS, " ")
+    rest = draw_texts(4, 50, WORDS, " ")
     planted = [f"{before} {STORY} {after}" for before, after in zip(rest, rest[::-1], strict=True)]
-    assert {match.second for match in matched([STORY], planted)} == {*range(50)}
+    assert {match.second for match in find_copies([STORY], planted)} == {*range(50)}
 
 
 def test_a_short_phrase_that_many_hold_is_wording():
-    rest = [f"{text} which one is right" for text in drawn(5, 30, WORDS, " ")]
-    assert matched(["Which one is right?"], rest) == []
-    assert len(matched(["Which one is right?"], rest[:5])) == 5
+    rest = [f"{text} which one is right" for text in draw_texts(5, 30, WORDS, " ")]
+    assert find_copies(["Which one is right?"], rest) == []
+    assert len(find_copies(["Which one is right?"], rest[:5])) == 5
 
 
 def test_one_set_with_itself_gives_each_pair_once():
     vocabulary = Vocabulary()
     corpus = Corpus(["Hello there, you", "hello THERE you!", "other words entirely"], vocabulary)
     none = np.zeros(len(vocabulary.ids), bool)
-    assert [(match.first, match.second) for match in equal(corpus, corpus)] == [(0, 1)]
-    assert overlapping(corpus, corpus, none) == []
+    assert [(match.first, match.second) for match in find_exact_copies(corpus, corpus)] == [(0, 1)]
+    assert find_near_copies(corpus, corpus, none) == []
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["?!"], ["one two"]])
 def test_empty_and_tiny_sets_give_nothing(texts):
-    assert matched(texts, ["something else entirely"]) == []
-    assert matched(["something else entirely"], texts) == []
+    assert find_copies(texts, ["something else entirely"]) == []
+    assert find_copies(["something else entirely"], texts) == []
 
 
 TEXTS = st.lists(st.lists(st.sampled_from("abcde"), max_size=12), min_size=1, max_size=6)
 
 
-def indexes(one, other):
+def make_indexes(one, other):
     vocabulary = Vocabulary()
-    return [Index([" ".join(text) for text in texts], vocabulary) for texts in (one, other)]
+    return [NgramIndex([" ".join(text) for text in texts], vocabulary) for texts in (one, other)]
 
 
-def grams(text, n):
+def list_ngrams(text, n):
     return [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
 
 
 @settings(max_examples=60, deadline=None)
 @given(TEXTS, TEXTS, st.integers(1, 4))
 def test_shared_runs_match_a_slow_reference(one, other, n):
-    left, right = indexes(one, other)
-    pairs, seen, _ = sharing(left, right, n, left.lengths >= 0, right.lengths >= 0)
+    left, right = make_indexes(one, other)
+    pairs, seen, _ = find_sharing_pairs(left, right, n, left.lengths >= 0, right.lengths >= 0)
     expected = [
         [i, j]
         for i, a in enumerate(one)
         for j, b in enumerate(other)
-        if set(grams(a, n)) & set(grams(b, n))
+        if set(list_ngrams(a, n)) & set(list_ngrams(b, n))
     ]
     assert pairs.tolist() == expected
     assert seen.tolist() == [len(text) >= n for text in one]
@@ -165,8 +173,10 @@ def test_shared_runs_match_a_slow_reference(one, other, n):
 def test_a_run_common_in_either_set_gives_no_pair():
     many, one = [["a", "b"]] * 11, [["a", "b"], ["c", "d"]]
     for first, second in ((many, one), (one, many)):
-        left, right = indexes(first, second)
-        pairs, seen, others = sharing(left, right, 2, left.lengths > 0, right.lengths > 0)
+        left, right = make_indexes(first, second)
+        pairs, seen, others = find_sharing_pairs(
+            left, right, 2, left.lengths > 0, right.lengths > 0
+        )
         assert pairs.tolist() == []
         assert [seen.tolist(), others.tolist()] == [
             [text == ["c", "d"] for text in texts] for texts in (first, second)
@@ -176,10 +186,12 @@ def test_a_run_common_in_either_set_gives_no_pair():
 @settings(max_examples=60, deadline=None)
 @given(TEXTS, TEXTS, st.integers(1, 4))
 def test_shares_match_a_slow_reference(one, other, n):
-    left, right = indexes(one, other)
+    left, right = make_indexes(one, other)
     pairs = np.array([[i, j] for i in range(len(one)) for j in range(len(other))])
-    for (i, j), share in zip(pairs.tolist(), shares(left, right, n, pairs), strict=True):
-        few, many = sorted((grams(one[i], n), grams(other[j], n)), key=len)
+    for (i, j), share in zip(
+        pairs.tolist(), compute_ngram_shares(left, right, n, pairs), strict=True
+    ):
+        few, many = sorted((list_ngrams(one[i], n), list_ngrams(other[j], n)), key=len)
         common = sum(min(few.count(run), many.count(run)) for run in set(few))
         assert np.isnan(share) if not few else share == pytest.approx(common / len(few))
 
@@ -187,12 +199,12 @@ def test_shares_match_a_slow_reference(one, other, n):
 @settings(max_examples=60, deadline=None)
 @given(TEXTS, TEXTS)
 def test_containment_matches_a_slow_reference(one, other):
-    left, right = indexes(one, other)
-    found = contained(left, right, left.lengths > 0)
+    left, right = make_indexes(one, other)
+    pairs = find_contained(left, right, left.lengths > 0)
     expected = {
         (i, j)
         for i, a in enumerate(one)
         for j, b in enumerate(other)
-        if a and tuple(a) in grams(b, len(a))
+        if a and tuple(a) in list_ngrams(b, len(a))
     }
-    assert {tuple(pair) for pair in found.tolist()} == expected
+    assert {tuple(pair) for pair in pairs.tolist()} == expected

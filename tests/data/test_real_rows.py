@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 
-def composed():
+def compose_gsm8k():
     from kvdistill.config.compose import compose
 
     return compose(
@@ -37,7 +37,7 @@ def test_gsm8k_train_from_a_local_copy_holds_none_of_its_test(tmp_path: Path) ->
     from kvdistill.jobs.builders import build_split, build_validation
     from kvdistill.plan.graph import list_artifacts
 
-    nodes = dict(list_artifacts(composed()))
+    nodes = dict(list_artifacts(compose_gsm8k()))
     for kind in ("split", "validation"):
         (tmp_path / kind).mkdir()
     build_split(nodes["split"].recipe, {}, tmp_path / "split", lambda *_: None)

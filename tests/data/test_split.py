@@ -7,29 +7,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvdistill.data.split import PARTS, Splitting, read, shares, split, write
+from kvdistill.data.split import (
+    SPLIT_PARTS,
+    Splitting,
+    measure_task_shares,
+    read_split,
+    split,
+    write_split,
+)
 from kvdistill.errors import ArtifactError, ConfigError
-from tests.data.toys import record
+from tests.data.toys import make_record
 
-RECORDS = [record(number, task=f"t{number % 7}") for number in range(700)]
+RECORDS = [make_record(number, task=f"t{number % 7}") for number in range(700)]
 
 
-def places(made):
+def parts_by_id(made):
     return {each.id: name for name, part in made.parts().items() for each in part}
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 300))
 def test_insertion_permutation_and_duplication_move_no_record(draw, count):
-    before = places(split(RECORDS[:400]))
+    before = parts_by_id(split(RECORDS[:400]))
     extra = draw.sample(RECORDS[400:], count)
     copies = [
-        record(10_000 + place, question=each.question.upper() + " !", id=f"copy-{each.id}")
+        make_record(10_000 + place, question=each.question.upper() + " !", id=f"copy-{each.id}")
         for place, each in enumerate(draw.sample(RECORDS[:400], 20))
     ]
     mixed = RECORDS[:400] + extra + copies
     draw.shuffle(mixed)
-    after = places(split(mixed))
+    after = parts_by_id(split(mixed))
     assert {id: after[id] for id in before} == before
     assert all(after[each.id] == before[each.id.removeprefix("copy-")] for each in copies)
 
@@ -41,28 +48,28 @@ def test_every_record_is_in_exactly_one_part():
 
 
 def test_both_styles_of_a_question_stay_together():
-    twins = [record(number, id=f"{number}-{twin}") for number in range(300) for twin in "ab"]
+    twins = [make_record(number, id=f"{number}-{twin}") for number in range(300) for twin in "ab"]
     for part in split(twins).parts().values():
         ids = {each.id for each in part}
         assert all(f"{id.split('-')[0]}-{twin}" in ids for id in ids for twin in "ab")
 
 
 def test_shares_are_within_one_percent_at_15000_rows_a_task():
-    rows = [record(number, task=f"t{number % 2}") for number in range(30_000)]
+    rows = [make_record(number, task=f"t{number % 2}") for number in range(30_000)]
     made = split(rows)
-    for task in shares(made).values():
+    for task in measure_task_shares(made).values():
         assert task == pytest.approx({"train": 0.70, "val": 0.15, "test": 0.15}, abs=0.01)
     train = len(made.train_teachers) + len(made.train_student)
     assert len(made.train_student) / train == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_salt_is_another_draw_and_the_same_salt_the_same():
-    assert places(split(RECORDS)) == places(split(RECORDS))
-    assert places(split(RECORDS)) != places(split(RECORDS, salt="other"))
+    assert parts_by_id(split(RECORDS)) == parts_by_id(split(RECORDS))
+    assert parts_by_id(split(RECORDS)) != parts_by_id(split(RECORDS, salt="other"))
 
 
 def test_ratios_move_only_what_lies_between_them():
-    before, after = places(split(RECORDS)), places(split(RECORDS, ratios=(0.8, 0.1, 0.1)))
+    before, after = parts_by_id(split(RECORDS)), parts_by_id(split(RECORDS, ratios=(0.8, 0.1, 0.1)))
     kept = [id for id, place in before.items() if place.startswith("train")]
     assert {id: after[id] for id in kept} == {id: before[id] for id in kept}
 
@@ -72,7 +79,7 @@ def test_one_train_for_both_where_the_halves_are_not_separate():
     halves = split(RECORDS)
     assert made.train_teachers == made.train_student
     assert len(made.train_student) == len(halves.train_teachers) + len(halves.train_student)
-    assert shares(made) == shares(halves)
+    assert measure_task_shares(made) == measure_task_shares(halves)
 
 
 def test_the_students_half_is_capped_by_hash():
@@ -86,11 +93,11 @@ def test_the_students_half_is_capped_by_hash():
 
 
 def test_a_split_is_read_as_it_was_written(tmp_path):
-    made = split([*RECORDS, record(9000, question='\u4e2d\u6587\u2028\x85 "q"?\n{}')])
-    write(made, tmp_path)
-    assert read(tmp_path) == made
+    made = split([*RECORDS, make_record(9000, question='\u4e2d\u6587\u2028\x85 "q"?\n{}')])
+    write_split(made, tmp_path)
+    assert read_split(tmp_path) == made
     assert "\u4e2d\u6587" in "".join(path.read_text("utf-8") for path in tmp_path.iterdir())
-    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(PARTS)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(SPLIT_PARTS)
 
 
 @pytest.mark.parametrize(
@@ -102,25 +109,25 @@ def test_a_split_is_read_as_it_was_written(tmp_path):
     ],
 )
 def test_a_damaged_split_is_named_by_file_and_row(tmp_path, line, message):
-    write(split(RECORDS), tmp_path)
+    write_split(split(RECORDS), tmp_path)
     lines = (tmp_path / "val.jsonl").read_bytes().split(b"\n")
     (tmp_path / "val.jsonl").write_bytes(b"\n".join([lines[0], line, *lines[2:]]))
     with pytest.raises(ArtifactError, match=rf"val\.jsonl {message}"):
-        read(tmp_path)
+        read_split(tmp_path)
 
 
 def test_a_file_without_a_last_newline_loses_no_row(tmp_path):
-    write(split(RECORDS), tmp_path)
+    write_split(split(RECORDS), tmp_path)
     path = tmp_path / "test.jsonl"
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
-    assert read(tmp_path) == split(RECORDS)
+    assert read_split(tmp_path) == split(RECORDS)
 
 
 def test_a_missing_part_is_named(tmp_path):
-    write(split(RECORDS), tmp_path)
+    write_split(split(RECORDS), tmp_path)
     (tmp_path / "test.jsonl").unlink()
     with pytest.raises(ArtifactError, match=r"test\.jsonl is missing"):
-        read(tmp_path)
+        read_split(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -144,10 +151,10 @@ def test_an_empty_part_is_refused_with_the_counts():
 
 def test_an_id_used_twice_is_refused():
     with pytest.raises(ConfigError, match="gives the id 'r1' to more than one record"):
-        split([*RECORDS, record(1, question="another?")])
+        split([*RECORDS, make_record(1, question="another?")])
 
 
 def test_records_are_json_without_escapes(tmp_path):
-    write(split(RECORDS), tmp_path)
+    write_split(split(RECORDS), tmp_path)
     first = json.loads((tmp_path / "test.jsonl").read_text("utf-8").splitlines()[0])
     assert set(first) == {"id", "source", "task", "question", "rationale", "answer"}

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("hydra")
     max_examples=25, derandomize=True, database=None, deadline=None,
     phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),
 )  # fmt: skip
-@hypothesis.given(strange.files())
-def test_a_strange_file_is_split_or_refused_in_one_line(given: strange.Given) -> None:
+@hypothesis.given(strange.user_data())
+def test_a_strange_file_is_split_or_refused_in_one_line(given: strange.UserData) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        found = strange.tried(given, Path(folder))
-    assert not found.fault, found
+        outcome = strange.run_example(given, Path(folder))
+    assert not outcome.fault, outcome

@@ -6,7 +6,7 @@ from hydra.utils import instantiate
 
 from kvdistill.data.prompt_style import Style
 from kvdistill.errors import ConfigError
-from tests.data.toys import byte_level, record
+from tests.data.toys import make_byte_level_tokenizer, make_record
 
 DIRECT = {"prompt": "Question: {question}\nAnswer:", "answer": " {answer}"}
 CHAT = (
@@ -15,12 +15,14 @@ CHAT = (
 )
 
 
-def style(choice):
+def load_style(choice):
     return instantiate(compose("config", overrides=[f"style={choice}"]).style)
 
 
 def test_mixed_renders_each_record_both_ways(hydra):
-    texts = style("mixed").render(record(7, question="1 + 1?", rationale="One more.", answer="2"))
+    texts = load_style("mixed").render(
+        make_record(7, question="1 + 1?", rationale="One more.", answer="2")
+    )
     assert [(text.id, text.style, text.prompt, text.answer) for text in texts] == [
         ("r7:cot", "cot", "Question: 1 + 1?\nReasoning:", " One more. #### 2"),
         ("r7:direct", "direct", "Question: 1 + 1?\nAnswer:", " 2"),
@@ -29,56 +31,58 @@ def test_mixed_renders_each_record_both_ways(hydra):
 
 
 def test_mixed_is_cot_and_direct(hydra):
-    both = style("cot").render(record()) + style("direct").render(record())
-    assert style("mixed").render(record()) == both
+    both = load_style("cot").render(make_record()) + load_style("direct").render(make_record())
+    assert load_style("mixed").render(make_record()) == both
 
 
 def test_braces_in_a_question_are_text():
-    text = Style(templates={"direct": DIRECT}).render(record(question="{answer} {x}?"))[0]
+    text = Style(templates={"direct": DIRECT}).render(make_record(question="{answer} {x}?"))[0]
     assert text.prompt == "Question: {answer} {x}?\nAnswer:"
 
 
 def test_a_text_is_composed_so_that_every_tokenizer_reads_the_same_bytes():
-    text = Style(templates={"direct": DIRECT}).render(record(question="cafe\u0301?"))[0]
+    text = Style(templates={"direct": DIRECT}).render(make_record(question="cafe\u0301?"))[0]
     assert "caf\u00e9" in text.prompt
 
 
 def test_without_mask_prompt_all_is_answer():
     kept, whole = (
-        Style(templates={"direct": DIRECT}, mask_prompt=mask).render(record())[0]
+        Style(templates={"direct": DIRECT}, mask_prompt=mask).render(make_record())[0]
         for mask in (True, False)
     )
     assert (whole.prompt, whole.answer) == ("", kept.text)
 
 
 def test_chat_puts_prompt_and_answer_in_turns():
-    tokenizer = byte_level()
+    tokenizer = make_byte_level_tokenizer()
     tokenizer.chat_template = CHAT
     chat = Style(templates={"direct": DIRECT}, chat=True)
-    text = chat.render(record(question="1?", answer="2"), tokenizer)[0]
+    text = chat.render(make_record(question="1?", answer="2"), tokenizer)[0]
     assert text.prompt == "<user>Question: 1?\nAnswer:</user><assistant>"
     assert text.answer == "2</assistant>"
 
 
 def test_chat_without_a_chat_template_is_refused():
     with pytest.raises(ConfigError, match=r"style\.chat=true needs a student"):
-        Style(templates={"direct": DIRECT}, chat=True).render(record(), byte_level())
+        Style(templates={"direct": DIRECT}, chat=True).render(
+            make_record(), make_byte_level_tokenizer()
+        )
 
 
 def test_a_chat_template_that_rewrites_the_prompt_is_refused():
-    tokenizer = byte_level()
+    tokenizer = make_byte_level_tokenizer()
     tokenizer.chat_template = (
         "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}"
     )
     with pytest.raises(ConfigError, match="does not write a conversation"):
-        Style(templates={"direct": DIRECT}, chat=True).render(record(), tokenizer)
+        Style(templates={"direct": DIRECT}, chat=True).render(make_record(), tokenizer)
 
 
 def test_a_record_without_rationale_is_refused_by_cot_only(hydra):
-    bare = record(rationale="")
-    assert len(style("direct").render(bare)) == 1
+    bare = make_record(rationale="")
+    assert len(load_style("direct").render(bare)) == 1
     with pytest.raises(ConfigError, match=r"templates\.cot asks for a rationale.*'r0' of toy"):
-        style("cot").render(bare)
+        load_style("cot").render(bare)
 
 
 @pytest.mark.parametrize(

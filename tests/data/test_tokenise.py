@@ -5,20 +5,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvdistill.data.prompt_style import Text
+from kvdistill.data.prompt_style import RenderedText
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ConfigError
 from tests.data import toys
 
-MODELS = {"byte_level": toys.byte_level(), "byte_fallback": toys.byte_fallback()}
+MODELS = {
+    "byte_level": toys.make_byte_level_tokenizer(),
+    "byte_fallback": toys.make_byte_fallback_tokenizer(),
+}
 READERS = {name: Tokeniser(model, "student.tokenizer") for name, model in MODELS.items()}
 
 
-def text(prompt, answer):
-    return Text(id="x:s", task="t", style="s", prompt=prompt, answer=answer)
+def make_text(prompt, answer):
+    return RenderedText(id="x:s", task="t", style="s", prompt=prompt, answer=answer)
 
 
-def pieces(name, given):
+def list_token_bytes(name, given):
     read = READERS[name]([given])[0]
     whole = given.text.encode()
     return [whole[a:b] for a, b in zip(read.spans.starts, read.spans.ends, strict=True)]
@@ -31,13 +34,13 @@ def pieces(name, given):
     st.text("ab 7\u4e2d", max_size=9),
 )
 def test_spans_cover_the_text_once_and_in_order(name, prompt, answer):
-    given_ = text(prompt.replace("\u2581", ""), answer)
+    given_ = make_text(prompt.replace("\u2581", ""), answer)
     whole = given_.text.encode()
     read = READERS[name]([given_])[0]
-    assert b"".join(pieces(name, given_)) == whole
+    assert b"".join(list_token_bytes(name, given_)) == whole
     assert (read.spans.starts[1:] == read.spans.ends[:-1]).all()
     assert read.spans.starts[-1] == read.spans.ends[-1] == len(whole)
-    assert read.ids[-1] == READERS[name].eos
+    assert read.ids[-1] == READERS[name].eos_token_id
     crossing = read.spans.ends > len(given_.prompt.encode())
     assert (read.answer[:-1] == crossing[:-1]).all()
     assert read.answer[-1]
@@ -45,34 +48,45 @@ def test_spans_cover_the_text_once_and_in_order(name, prompt, answer):
 
 
 def test_a_character_split_over_tokens_has_a_byte_each():
-    assert pieces("byte_level", text("\U0001f600", ""))[:4] == [b"\xf0", b"\x9f", b"\x98", b"\x80"]
-    assert pieces("byte_fallback", text("\u4e2d", "")) == [b"", b"\xe4", b"\xb8", b"\xad", b""]
+    assert list_token_bytes("byte_level", make_text("\U0001f600", ""))[:4] == [
+        b"\xf0",
+        b"\x9f",
+        b"\x98",
+        b"\x80",
+    ]
+    assert list_token_bytes("byte_fallback", make_text("\u4e2d", "")) == [
+        b"",
+        b"\xe4",
+        b"\xb8",
+        b"\xad",
+        b"",
+    ]
 
 
 def test_the_space_before_a_word_belongs_to_it():
-    read = pieces("byte_level", text("how many", " apples"))
+    read = list_token_bytes("byte_level", make_text("how many", " apples"))
     assert read[-3:] == [b" many", b" apples", b""]
 
 
 def test_the_dummy_prefix_space_of_sentencepiece_covers_no_byte():
-    own, spaced = (READERS["byte_fallback"]([text(t, "")])[0] for t in ("hello", " hello"))
+    own, spaced = (READERS["byte_fallback"]([make_text(t, "")])[0] for t in ("hello", " hello"))
     assert own.spans.starts[0] == 0
     assert (own.spans.ends[-1], spaced.spans.ends[-1]) == (5, 6)
 
 
 def test_a_token_that_crosses_the_end_of_the_prompt_is_answer():
-    crossed = READERS["byte_level"]([text("how man", "y apples")])[0]
-    whole = READERS["byte_level"]([text("how many", " apples")])[0]
+    crossed = READERS["byte_level"]([make_text("how man", "y apples")])[0]
+    whole = READERS["byte_level"]([make_text("how many", " apples")])[0]
     assert crossed.answer.tolist()[-3:] == [True, True, True]
     assert whole.answer.tolist()[-3:] == [False, True, True]
 
 
 def test_a_special_token_written_in_the_text_covers_its_bytes():
-    assert pieces("byte_level", text("a<eos>b", "")) == [b"a", b"<eos>", b"b", b""]
+    assert list_token_bytes("byte_level", make_text("a<eos>b", "")) == [b"a", b"<eos>", b"b", b""]
 
 
 def test_many_texts_are_read_as_one_by_one():
-    texts = [text("how many apples", " 7"), text("", " 7"), text("\u4e2d", "\u6587")]
+    texts = [make_text("how many apples", " 7"), make_text("", " 7"), make_text("\u4e2d", "\u6587")]
     for reader in READERS.values():
         for together, given_ in zip(reader(texts), texts, strict=True):
             alone = reader([given_])[0]
@@ -82,40 +96,40 @@ def test_many_texts_are_read_as_one_by_one():
 
 
 def test_cut_keeps_the_first_tokens_and_says_so():
-    read = READERS["byte_level"]([text("how many apples", " 7")])[0]
-    cut = read.cut(2)
+    read = READERS["byte_level"]([make_text("how many apples", " 7")])[0]
+    cut = read.truncate(2)
     assert cut.ids.tolist() == read.ids[:2].tolist()
     assert (len(cut.answer), len(cut.spans.starts), len(cut.spans.ends)) == (2, 2, 2)
     assert cut.truncated
-    assert read.cut(len(read.ids)) is read
+    assert read.truncate(len(read.ids)) is read
 
 
 def test_characters_that_a_tokenizer_rewrites_are_refused_by_name():
     with pytest.raises(ConfigError, match=r"student\.tokenizer: the tokens of text 'x:s'"):
-        READERS["byte_fallback"]([text("a \u2581 b", "")])
+        READERS["byte_fallback"]([make_text("a \u2581 b", "")])
 
 
 def test_a_tokenizer_whose_tokens_are_no_bytes_is_refused():
     with pytest.raises(ConfigError, match=r"teachers\.a: a WordLevel tokenizer"):
-        Tokeniser(toys.word_level(), "teachers.a")
+        Tokeniser(toys.make_word_level_tokenizer(), "teachers.a")
 
 
 def test_a_tokenizer_without_end_of_text_is_refused():
-    tokenizer = toys.byte_level()
+    tokenizer = toys.make_byte_level_tokenizer()
     tokenizer.eos_token = None
     with pytest.raises(ConfigError, match="no end-of-text token"):
         Tokeniser(tokenizer, "student.tokenizer")
 
 
 def test_a_slow_tokenizer_is_refused_by_name():
-    tokenizer = toys.byte_level()
+    tokenizer = toys.make_byte_level_tokenizer()
     tokenizer.__class__ = type("SlowTokenizer", (type(tokenizer),), {"is_fast": False})
     with pytest.raises(ConfigError, match="SlowTokenizer is a slow tokenizer"):
         Tokeniser(tokenizer, "student.tokenizer")
 
 
 def test_padding_falls_back_to_the_end_of_text_id():
-    tokenizer = toys.byte_level(specials=("<eos>", "<pad>"))
-    assert Tokeniser(tokenizer, "s").pad == tokenizer.eos_token_id
+    tokenizer = toys.make_byte_level_tokenizer(specials=("<eos>", "<pad>"))
+    assert Tokeniser(tokenizer, "s").pad_token_id == tokenizer.eos_token_id
     tokenizer.pad_token = "<pad>"
-    assert Tokeniser(tokenizer, "s").pad == tokenizer.convert_tokens_to_ids("<pad>")
+    assert Tokeniser(tokenizer, "s").pad_token_id == tokenizer.convert_tokens_to_ids("<pad>")

@@ -7,19 +7,19 @@ from transformers import PreTrainedTokenizerFast
 
 from kvdistill.records import Record
 
-CORPUS = [
+TOKENIZER_CORPUS = [
     "Question: how many apples are there in the basket?\nReasoning: 3 + 4 = 7 #### 7",
     "\u95ee\u9898: \u82f9\u679c\u6709\u591a\u5c11\u4e2a?\n\u7b54\u6848: 7",
 ] * 4
 
 
-def byte_level(vocabulary=400, specials=("<eos>",)):
+def make_byte_level_tokenizer(vocabulary=400, specials=("<eos>",)):
     """Like GPT-2, Qwen and Llama 3: pieces are bytes."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
-        CORPUS,
+        TOKENIZER_CORPUS,
         trainers.BpeTrainer(
             vocab_size=vocabulary,
             special_tokens=list(specials),
@@ -30,7 +30,7 @@ def byte_level(vocabulary=400, specials=("<eos>",)):
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<eos>")
 
 
-def byte_fallback():
+def make_byte_fallback_tokenizer():
     """Like Llama 2 and Mistral: a space before the text, and bytes for unknown characters."""
     bpe = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     bpe.normalizer = normalizers.Sequence(
@@ -61,14 +61,14 @@ def byte_fallback():
     )
 
 
-def word_level():
+def make_word_level_tokenizer():
     """A tokenizer whose tokens do not say their bytes."""
     words = Tokenizer(models.WordLevel({"<unk>": 0, "<eos>": 1, "a": 2}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", eos_token="<eos>")
 
 
-def record(number=0, question=None, task="sums", **values):
+def make_record(number=0, question=None, task="sums", **values):
     """A record whose question differs from every other number's in words too."""
     word = "".join(chr(ord("a") + int(digit)) for digit in f"{number:05d}")
     defaults = {

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.toys import record
-from tests.end_to_end.test_launch import launch
+from tests.data.toys import make_record
+from tests.launch_server import launch
+
+pytestmark = pytest.mark.integration
 
 ITEM = "On the farm Ann picks twelve baskets of plums before lunch and nine after it; how many?"
 NANO = ["data.source.rows=40", "tasks=quick", "train.calibration_rows=8"]
 
 
 def rows(count: int, start: int = 0) -> list[dict[str, str]]:
-    made = [record(number) for number in range(start, start + count)]
+    made = [make_record(number) for number in range(start, start + count)]
     return [{"question": r.question, "rationale": r.rationale, "answer": r.answer} for r in made]
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kvdistill.data.build import LeakError, Settings, build
+from kvdistill.data.build import DataSettings, LeakError, build_data
 from kvdistill.data.leakage import Leakage
 from kvdistill.errors import UserError
 from kvdistill.evaluate.harness import load_tasks
@@ -12,7 +12,7 @@ from kvdistill.evaluate.isolation import quiet
 from kvdistill.evaluate.leak_check import own_rows, task_sets, validate
 from kvdistill.evaluate.suite import Suite
 from tests.data.test_build import Fixed
-from tests.data.toys import record
+from tests.data.toys import make_record
 from tests.evaluate.made import SEVEN
 
 LONG = "On the farm {} picks twelve baskets of plums before lunch and nine after it; how many?"
@@ -38,11 +38,11 @@ def recipe(*tasks, beside=(), data_root=None, shots=None, leakage=None, rows=Non
 
 
 def split(folder, records, near="drop"):
-    build(Fixed(given=records), Settings(leakage=Leakage(near=near)), folder)
+    build_data(Fixed(rows=records), DataSettings(leakage=Leakage(near=near)), folder)
     return folder
 
 
-NANO = [record(number, task="nano_arithmetic") for number in range(200)]
+NANO = [make_record(number, task="nano_arithmetic") for number in range(200)]
 
 
 def pairs_of(report, name):
@@ -66,7 +66,7 @@ def test_a_task_drawn_from_the_test_part_is_checked_against_training_not_itself(
 def test_near_copies_by_design_are_reported_and_taint_under_the_items_own_ids(tmp_path):
     names = [f"{a}{b}" for a in ("Ann", "Bob", "Cy", "Dee", "Eve") for b in ("son", "ley", "ton")]
     near = [
-        record(900 + n, question=LONG.format(name), task="nano_arithmetic")
+        make_record(900 + n, question=LONG.format(name), task="nano_arithmetic")
         for n, name in enumerate(names)
     ]
     folder = split(tmp_path / "split", [*NANO, *near], near="report")
@@ -123,7 +123,7 @@ def test_a_benchmarks_item_in_training_refuses_naming_both(tmp_path, hide):
 
 
 def test_worked_examples_may_be_training_rows_but_not_items(tmp_path):
-    pool = [record(7).question, "How many legs have four geese and a cow?"]
+    pool = [make_record(7).question, "How many legs have four geese and a cow?"]
     gsm8k(tmp_path, pool, "train")
     gsm8k(tmp_path, [LONG.format("Ann")])
     asked = recipe("gsm8k", data_root=str(tmp_path), shots={"gsm8k": 2})

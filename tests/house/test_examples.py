@@ -94,8 +94,8 @@ def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
 ) -> None:
     from kvdistill.config.build import build_node
     from kvdistill.config.compose import compose
-    from kvdistill.data.build import Settings
-    from kvdistill.data.build import build as build_data
+    from kvdistill.data.build import DataSettings
+    from kvdistill.data.build import build_data as build_data
     from kvdistill.evaluate import harness
     from tests.evaluate.made import byte_tokenizer, tiny
 
@@ -105,7 +105,7 @@ def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
     }
     source = build_node("data.source", config["data"]["source"])
     assert source.records()[0].question == "Ann has 2 pens and buys 4.\nGive a number."
-    build_data(source, Settings(**settings), outside / "split")
+    build_data(source, DataSettings(**settings), outside / "split")
     tasks = outside / "tasks"
     shutil.copytree(harness.TASKS, tasks)
     (tasks / "mine.yaml").write_text(example("src/kvdistill/evaluate/tasks/mine.yaml"))

@@ -83,7 +83,7 @@ def make_batch(
 
     from kvdistill.alignment.base import Spans
     from kvdistill.alignment.soft import Soft
-    from kvdistill.data.collate import flattened
+    from kvdistill.data.collate import flatten_links
     from kvdistill.types import Batch, TeacherInputs
 
     def spans(count: int) -> Spans:
@@ -99,7 +99,7 @@ def make_batch(
         links = [Soft()(spans(a), spans(b)) for a, b in zip(lengths, short, strict=True)]
         teachers[name] = TeacherInputs(
             make_tokens(short, teacher_seq, seed=seed + 100 * (number + 1), pad=pad),
-            flattened(links, seq, teacher_seq),
+            flatten_links(links, seq, teacher_seq),
         )
     ids = [f"row{i}" for i in range(len(lengths))]
     return Batch(student, teachers, ids, ["task"] * len(lengths))
@@ -177,7 +177,7 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
     def run(*overrides: str, teachers: tuple[str, ...] = ("a", "b"), **changes: Any) -> Any:
         import torch
 
-        from kvdistill.data.sampler import Stream
+        from kvdistill.data.sampler import ResumableSampler
         from kvdistill.train.checkpoint import find_newest
         from kvdistill.train.curves import CurveWriter
         from kvdistill.train.trainer import DistillTrainer
@@ -207,7 +207,7 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
             module,
             make_training_arguments(config, STEPS, folder),
             texts=Rows(),
-            stream=Stream(64, STEPS * size * accumulate, seed),
+            stream=ResumableSampler(64, STEPS * size * accumulate, seed),
             collate=make_collator(teachers),
             validation=Validation([make_collator(teachers)([60, 61, 62])], score, 1),
             curves=curves,

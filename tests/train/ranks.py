@@ -104,7 +104,7 @@ def train_division(
     stop: int | None = None,
 ) -> dict[str, Any]:
     """A short training with the global batch so divided: what it read, wrote and became."""
-    from kvdistill.data.sampler import Stream
+    from kvdistill.data.sampler import ResumableSampler
     from kvdistill.train import checkpoint
     from kvdistill.train.curves import CurveWriter
     from kvdistill.train.trainer import DistillTrainer
@@ -117,7 +117,7 @@ def train_division(
         build_module(config, names, wanting),
         make_training_arguments(config | make_budget(size, accumulate), STEPS, folder),
         texts=Rows(),
-        stream=Stream(64, STEPS * num_gpus * size * accumulate, config["seed"]),
+        stream=ResumableSampler(64, STEPS * num_gpus * size * accumulate, config["seed"]),
         collate=note_rows(make_collator(names), rows_read),
         validation=Validation([make_collator(names)([60, 61, 62])]),
         curves=CurveWriter(folder),

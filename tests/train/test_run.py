@@ -9,11 +9,11 @@ LENGTHS = [(7 * place) % 40 + 1 for place in range(100)]
 def read_order(*overrides: str) -> list[int]:
     """Places of a whole run's texts."""
     from kvdistill.config.compose import compose
-    from kvdistill.data.collate import Texts
+    from kvdistill.data.collate import TextDataset
     from kvdistill.train.run import make_stream
 
     known = {"__init__": lambda _: None, "lengths": LENGTHS, "__len__": lambda _: len(LENGTHS)}
-    texts = type("Known", (Texts,), known)()
+    texts = type("Known", (TextDataset,), known)()
     return list(make_stream(compose(["budget.batch_size=8", *overrides]), texts, 12))
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill.data import normalise
-from kvdistill.data.leakage import MAX_SHOWN, Document, Documents, Leakage, refusal
+from kvdistill.data.leakage import MAX_SHOWN, Document, DocumentSet, Leakage, format_refusal
 from kvdistill.data.ngrams import Vocabulary
-from kvdistill.data.overlap import Corpus, equal
+from kvdistill.data.overlap import Corpus, find_exact_copies
 from kvdistill.data.sources.base import Source
-from kvdistill.data.split import Split, Splitting, read, shares, write
+from kvdistill.data.split import Split, Splitting, measure_task_shares, read_split, write_split
 from kvdistill.errors import ConfigError
 from kvdistill.records import SCHEMA_VERSION, Record
 
-REPORT = "validation_report.json"
-TOLERANCE = 0.01
+VALIDATION_REPORT = "validation_report.json"
+SHARE_TOLERANCE = 0.01
 """How far a task's share of a part should be from the ratio asked for."""
 
 
@@ -32,15 +32,15 @@ class LeakError(ConfigError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class DataSettings:
     """What becomes of a source's records."""
 
     split: Splitting = field(default_factory=Splitting)
     leakage: Leakage = field(default_factory=Leakage)
 
 
-def build(
-    source: Source, settings: Settings, folder: Path, against: Sequence[Documents] = ()
+def build_data(
+    source: Source, settings: DataSettings, folder: Path, outside_sets: Sequence[DocumentSet] = ()
 ) -> dict[str, Any]:
     """Writes the split and its report into `folder`, and returns the report.
 
@@ -49,123 +49,139 @@ def build(
     nothing is written.
     """
     records = source.records()
-    distinct = without_duplicates(records)
-    made = settings.split.deal(distinct)
-    near: dict[str, dict[str, str]] = {}
+    distinct = drop_duplicates(records)
+    split = settings.split.assign_parts(distinct)
+    near_copies: dict[str, dict[str, str]] = {}
     if settings.leakage.near == "drop":
-        near = settings.leakage.near_copies(parts(made, settings.split.teacher_separate))
-        made = made.without(set().union(*near.values()))
-    made = settings.split.checked(made)
+        near_copies = settings.leakage.find_near_copies(
+            collect_part_sets(split, settings.split.teacher_separate)
+        )
+        split = split.drop_records(set().union(*near_copies.values()))
+    split = settings.split.cap_and_check(split)
     dropped = {
         "duplicates": len(records) - len(distinct),
-        "near_copies": {name: len(found) for name, found in near.items()},
+        "near_copies": {name: len(found) for name, found in near_copies.items()},
         "shown": [
             {"dropped": first, "kept": second}
-            for found in near.values()
+            for found in near_copies.values()
             for first, second in sorted(found.items())[:MAX_SHOWN]
         ],
     }
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".split-") as room:
-        write(made, Path(room))
-        report = _checked(made, Path(room), settings, against) | {"dropped": dropped}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".split-") as temporary:
+        write_split(split, Path(temporary))
+        report = _check_leakage(split, Path(temporary), settings, outside_sets) | {
+            "dropped": dropped
+        }
         text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
-        (Path(room) / REPORT).write_text(text + "\n", encoding="utf-8")
+        (Path(temporary) / VALIDATION_REPORT).write_text(text + "\n", encoding="utf-8")
         folder.mkdir(exist_ok=True)
-        for path in sorted(Path(room).iterdir()):
+        for path in sorted(Path(temporary).iterdir()):
             os.replace(path, folder / path.name)  # noqa: PTH105
     return report
 
 
-def validate(folder: Path, settings: Settings, against: Sequence[Documents] = ()) -> dict[str, Any]:
+def check_split(
+    folder: Path, settings: DataSettings, outside_sets: Sequence[DocumentSet] = ()
+) -> dict[str, Any]:
     """Checks a split on disk again, as it is now; writes nothing.
 
     Raises ArtifactError for files that are no split, and LeakError for a leak.
     """
-    return _checked(read(Path(folder)), Path(folder), settings, against)
+    return _check_leakage(read_split(Path(folder)), Path(folder), settings, outside_sets)
 
 
-def without_duplicates(records: Sequence[Record]) -> list[Record]:
+def drop_duplicates(records: Sequence[Record]) -> list[Record]:
     """The first of every set of records with one question."""
     corpus = Corpus([record.question for record in records], Vocabulary())
-    later = {match.second for match in equal(corpus, corpus)}
-    return [record for place, record in enumerate(records) if place not in later]
+    duplicates = {match.second for match in find_exact_copies(corpus, corpus)}
+    return [record for index, record in enumerate(records) if index not in duplicates]
 
 
-def parts(made: Split, separate: bool) -> list[Documents]:
+def collect_part_sets(split: Split, teacher_separate: bool) -> list[DocumentSet]:
     """The parts as sets to compare; one set of train where teachers and student share it."""
-    sets = [
-        Documents("val", "val", documents(made.val)),
-        Documents("test", "test", documents(made.test)),
+    held_out_sets = [
+        DocumentSet("val", "val", make_documents(split.val)),
+        DocumentSet("test", "test", make_documents(split.test)),
     ]
-    halves = {"train_teachers": made.train_teachers, "train_student": made.train_student}
-    if not separate:
-        halves = {"train": made.train_student}
-    return [Documents(name, "train", documents(half)) for name, half in halves.items()] + sets
+    train_sets = {"train_teachers": split.train_teachers, "train_student": split.train_student}
+    if not teacher_separate:
+        train_sets = {"train": split.train_student}
+    return [
+        DocumentSet(name, "train", make_documents(half)) for name, half in train_sets.items()
+    ] + held_out_sets
 
 
-def documents(records: Sequence[Record]) -> list[Document]:
+def make_documents(records: Sequence[Record]) -> list[Document]:
     """The questions of records, as what leakage compares."""
     return [Document(record.id, record.question) for record in records]
 
 
-def _rationales(made: Split) -> list[Documents]:
+def _collect_rationale_sets(split: Split) -> list[DocumentSet]:
     """Worked answers: an evaluation item may hide in one."""
     return [
-        Documents(
+        DocumentSet(
             f"{name}.rationale",
             "rationale",
             [Document(record.id, record.rationale) for record in half if record.rationale],
         )
-        for name, half in made.parts().items()
+        for name, half in split.parts().items()
         if name.startswith("train")
     ]
 
 
-def _checked(
-    made: Split, folder: Path, settings: Settings, against: Sequence[Documents]
+def _check_leakage(
+    split: Split, folder: Path, settings: DataSettings, outside_sets: Sequence[DocumentSet]
 ) -> dict[str, Any]:
-    separate = settings.split.teacher_separate
-    sets = [*parts(made, separate), *(_rationales(made) if against else ()), *against]
-    found = settings.leakage(sets)
+    teacher_separate = settings.split.teacher_separate
+    sets = [
+        *collect_part_sets(split, teacher_separate),
+        *(_collect_rationale_sets(split) if outside_sets else ()),
+        *outside_sets,
+    ]
+    result = settings.leakage(sets)
     report = {
         "schema_version": SCHEMA_VERSION,
-        "verdict": found["verdict"],
+        "verdict": result["verdict"],
         "normalisation": normalise.SPECIFICATION,
         "settings": {
             "ratios": list(settings.split.ratios),
-            "teacher_separate": separate,
+            "teacher_separate": teacher_separate,
             "salt": settings.split.salt,
             "near": settings.leakage.near,
             "allow": [dict(entry) for entry in settings.leakage.allow],
         },
-        "files": {name: _file(folder / name) for name in (f"{p}.jsonl" for p in made.parts())},
+        "files": {
+            name: _describe_file(folder / name) for name in (f"{p}.jsonl" for p in split.parts())
+        },
         "sets": {each.name: {"role": each.role, "rows": len(each.documents)} for each in sets},
-        "stratification": _stratification(made, settings.split),
-        "pairs": found["pairs"],
-        "tainted": found["tainted"],
+        "stratification": _measure_stratification(split, settings.split),
+        "pairs": result["pairs"],
+        "tainted": result["tainted"],
     }
-    if found["verdict"] != "clean":
-        raise LeakError(refusal(found["pairs"]), report)
+    if result["verdict"] != "clean":
+        raise LeakError(format_refusal(result["pairs"]), report)
     return report
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _describe_file(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     return {"rows": content.count(b"\n"), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _stratification(made: Split, splitting: Splitting) -> dict[str, Any]:
+def _measure_stratification(split: Split, splitting: Splitting) -> dict[str, Any]:
     """Shares by task, as drawn; beyond the tolerance, another salt is another draw."""
-    found = shares(made)
-    wanted = dict(zip(("train", "val", "test"), splitting.ratios, strict=True))
+    task_shares = measure_task_shares(split)
+    target_shares = dict(zip(("train", "val", "test"), splitting.ratios, strict=True))
     worst = max(
-        abs(share - wanted[part]) for task in found.values() for part, share in task.items()
+        abs(share - target_shares[part])
+        for task in task_shares.values()
+        for part, share in task.items()
     )
     return {
-        "shares": found,
+        "shares": task_shares,
         "worst": worst,
-        "tolerance": TOLERANCE,
-        "within": worst <= TOLERANCE,
+        "tolerance": SHARE_TOLERANCE,
+        "within": worst <= SHARE_TOLERANCE,
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvdistill.config.build import build_node
-from kvdistill.data.prompt_style import Text
+from kvdistill.data.prompt_style import RenderedText
 from kvdistill.data.tokenise import Tokeniser
 
 PROBE = "Two thirds of 1,234 is 822.67; \u4e09\u5206\u4e4b\u4e8c, caf\u00e9."
@@ -17,7 +17,7 @@ def find_faults(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 def find_fault(name: str, node: Mapping[str, Any]) -> str:
     """Why this tokenizer cannot be aligned; empty if it can."""
-    text = Text(id="probe", task="probe", style="probe", prompt="", answer=PROBE)
+    text = RenderedText(id="probe", task="probe", style="probe", prompt="", answer=PROBE)
     try:
         Tokeniser(build_node("pretrained", node).load_tokenizer(), name)([text])
     except Exception as error:  # noqa: BLE001 - whatever keeps it from pairing is the answer

@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 
 from kvdistill.alignment.base import Alignment, TextLinks
 from kvdistill.alignment.report import AlignmentReport, measure_alignment
-from kvdistill.data.prompt_style import Text
-from kvdistill.data.tokenise import Tokenised, Tokeniser
+from kvdistill.data.prompt_style import RenderedText
+from kvdistill.data.tokenise import TokenisedText, Tokeniser
 from kvdistill.errors import ConfigError
 from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 
@@ -27,16 +27,16 @@ class Example:
 
     id: str
     task: str
-    student: Tokenised
-    teachers: dict[str, tuple[Tokenised, TextLinks]]
+    student: TokenisedText
+    teachers: dict[str, tuple[TokenisedText, TextLinks]]
 
 
-class Texts(Dataset[Example]):
+class TextDataset(Dataset[Example]):
     """Rendered texts, tokenised once by the student and each teacher."""
 
     def __init__(
         self,
-        texts: Sequence[Text],
+        texts: Sequence[RenderedText],
         student: Tokeniser,
         teachers: Mapping[str, Tokeniser],
         alignment: Alignment | None,
@@ -54,46 +54,46 @@ class Texts(Dataset[Example]):
         if seq_len < 2:
             raise ConfigError(f"budget.seq_len must be at least 2, got {seq_len}.")
         self.texts, self.alignment = list(texts), alignment
-        readers = {id(reader): reader for reader in (student, *teachers.values())}
-        whole = {key: reader(texts) for key, reader in readers.items()}
-        self._student = [read.cut(seq_len) for read in whole[id(student)]]
+        tokenisers = {id(reader): reader for reader in (student, *teachers.values())}
+        tokenised = {key: reader(texts) for key, reader in tokenisers.items()}
+        self._student = [text.truncate(seq_len) for text in tokenised[id(student)]]
         self._teachers = {
             name: [
-                _until(read, own)
-                for read, own in zip(whole[id(teacher)], self._student, strict=True)
+                _truncate_to_student(read, student_text)
+                for read, student_text in zip(tokenised[id(teacher)], self._student, strict=True)
             ]
             for name, teacher in teachers.items()
         }
         self._links: dict[tuple[str, int], TextLinks] = {}
 
     @property
-    def truncated(self) -> int:
+    def truncated_count(self) -> int:
         """Number of texts cut at `seq_len`."""
         return sum(read.truncated for read in self._student)
 
     @property
-    def unanswered(self) -> int:
+    def unanswered_count(self) -> int:
         """Number of texts cut before their answer begins: no token of theirs is trained on."""
         return sum(not read.answer.any() for read in self._student)
 
     @property
     def digest(self) -> str:
         """Twelve hex digits of the texts themselves: two arms that read the same share it."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for text in self.texts:
-            found.update(f"{text.id}\0{text.text}\0".encode())
-        return found.hexdigest()[:12]
+            digest.update(f"{text.id}\0{text.text}\0".encode())
+        return digest.hexdigest()[:12]
 
     @property
-    def lengths(self) -> list[int]:
+    def byte_lengths(self) -> list[int]:
         """Bytes of each text: the one length that is the same for every arm and tokenizer."""
         return [len(text.text.encode()) for text in self.texts]
 
-    def read_by(self, teacher: str) -> list[Tokenised]:
+    def get_teacher_tokens(self, teacher: str) -> list[TokenisedText]:
         """Every text as that teacher reads it, in order."""
         return self._teachers[teacher]
 
-    def aligned(self, rows: Sequence[int]) -> dict[str, AlignmentReport]:
+    def report_alignment(self, rows: Sequence[int]) -> dict[str, AlignmentReport]:
         """How much of these texts each teacher's alignment covers, and how much of it leaks."""
         return {
             name: sum(
@@ -101,7 +101,7 @@ class Texts(Dataset[Example]):
                     measure_alignment(
                         self._student[row].spans,
                         reads[row].spans,
-                        self._linked(name, row),
+                        self._get_links(name, row),
                         self.texts[row].text.encode(),
                     )
                     for row in rows
@@ -121,12 +121,12 @@ class Texts(Dataset[Example]):
             task=text.task,
             student=self._student[index],
             teachers={
-                name: (reads[index], self._linked(name, index))
+                name: (reads[index], self._get_links(name, index))
                 for name, reads in self._teachers.items()
             },
         )
 
-    def _linked(self, name: str, index: int) -> TextLinks:
+    def _get_links(self, name: str, index: int) -> TextLinks:
         if (name, index) not in self._links:
             assert self.alignment is not None, "teachers are read through an alignment"
             self._links[name, index] = self.alignment(
@@ -135,63 +135,67 @@ class Texts(Dataset[Example]):
         return self._links[name, index]
 
 
-def _until(teacher: Tokenised, student: Tokenised) -> Tokenised:
+def _truncate_to_student(teacher: TokenisedText, student: TokenisedText) -> TokenisedText:
     """The teacher's tokens that begin within what the student reads."""
     if not student.truncated:
         return teacher
-    return teacher.cut(int(np.searchsorted(teacher.spans.starts, student.spans.ends[-1])))
+    return teacher.truncate(int(np.searchsorted(teacher.spans.starts, student.spans.ends[-1])))
 
 
 @dataclass(frozen=True)
 class Collator:
     """Pads on the right to the longest of the batch; what lies there is masked."""
 
-    student_pad: int
-    teacher_pads: Mapping[str, int]
+    student_pad_id: int
+    teacher_pad_ids: Mapping[str, int]
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """The batch, its texts in the order given."""
-        student = padded([example.student for example in examples], self.student_pad)
+        student = pad_tokens([example.student for example in examples], self.student_pad_id)
         return Batch(
             student=student,
             teachers={
-                name: _reading([example.teachers[name] for example in examples], student, pad)
-                for name, pad in self.teacher_pads.items()
+                name: _collate_teacher(
+                    [example.teachers[name] for example in examples], student, pad
+                )
+                for name, pad in self.teacher_pad_ids.items()
             },
             ids=[example.id for example in examples],
             tasks=[example.task for example in examples],
         )
 
 
-def padded(reads: Sequence[Tokenised], pad: int) -> Tokens:
+def pad_tokens(texts: Sequence[TokenisedText], pad_id: int) -> Tokens:
     """The texts as one model reads them, `pad` behind the shorter ones."""
-    lengths = np.array([len(read.ids) for read in reads])
+    lengths = np.array([len(read.ids) for read in texts])
     mask = np.arange(lengths.max()) < lengths[:, None]
-    ids, answer = np.full(mask.shape, pad, dtype=np.int64), np.zeros_like(mask)
-    ids[mask] = np.concatenate([read.ids for read in reads])
-    answer[mask] = np.concatenate([read.answer for read in reads])
+    ids, answer = np.full(mask.shape, pad_id, dtype=np.int64), np.zeros_like(mask)
+    ids[mask] = np.concatenate([read.ids for read in texts])
+    answer[mask] = np.concatenate([read.answer for read in texts])
     return Tokens(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(answer))
 
 
-def _reading(
-    reads: Sequence[tuple[Tokenised, TextLinks]], student: Tokens, pad: int
+def _collate_teacher(
+    texts_and_links: Sequence[tuple[TokenisedText, TextLinks]], student: Tokens, pad_id: int
 ) -> TeacherInputs:
-    tokens = padded([read for read, _ in reads], pad)
+    tokens = pad_tokens([read for read, _ in texts_and_links], pad_id)
     return TeacherInputs(
         tokens,
-        flattened([links for _, links in reads], student.ids.shape[1], tokens.ids.shape[1]),
+        flatten_links(
+            [links for _, links in texts_and_links], student.ids.shape[1], tokens.ids.shape[1]
+        ),
     )
 
 
-def flattened(links: Sequence[TextLinks], student_seq: int, teacher_seq: int) -> Links:
+def flatten_links(links: Sequence[TextLinks], student_seq: int, teacher_seq: int) -> Links:
     """The links of each text, one after the other; padding rows have none."""
     student = [each.student + sample * student_seq for sample, each in enumerate(links)]
     teacher = [each.teacher + sample * teacher_seq for sample, each in enumerate(links)]
-    flat = np.bincount(np.concatenate(student), minlength=len(links) * student_seq)
+    counts = np.bincount(np.concatenate(student), minlength=len(links) * student_seq)
     return Links(
         teacher_rows=torch.from_numpy(np.concatenate(teacher).astype(np.int64)),
         weight=torch.from_numpy(np.concatenate([each.weight for each in links]).astype(np.float32)),
-        offsets=torch.from_numpy((np.cumsum(flat) - flat).astype(np.int64)),
+        offsets=torch.from_numpy((np.cumsum(counts) - counts).astype(np.int64)),
         student_seq=student_seq,
         teacher_seq=teacher_seq,
     )

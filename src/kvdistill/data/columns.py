@@ -15,14 +15,14 @@ from kvdistill.config import types
 from kvdistill.errors import ConfigError
 from kvdistill.records import Record
 
-REQUIRED = ("question", "answer")
-MAPPED = ("id", "task", "question", "rationale", "answer")
+REQUIRED_FIELDS = ("question", "answer")
+MAPPABLE_FIELDS = ("id", "task", "question", "rationale", "answer")
 MAX_FIELD_BYTES = 100_000
 """A longer field is no question or answer, but a broken file."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FieldMap:
+class ColumnMapping:
     """Reads rows of one source."""
 
     setting: str
@@ -37,8 +37,8 @@ class FieldMap:
     counts. GSM8K: `(?s)(?P<rationale>.*?)\s*####\s*(?P<answer>.*)`."""
 
     def __post_init__(self) -> None:
-        missing = [field for field in REQUIRED if not self.columns.get(field)]
-        unknown = sorted(set(self.columns) - set(MAPPED))
+        missing = [field for field in REQUIRED_FIELDS if not self.columns.get(field)]
+        unknown = sorted(set(self.columns) - set(MAPPABLE_FIELDS))
         if missing or unknown:
             fault = f"has no {missing[0]}" if missing else f"names {unknown[0]!r}"
             raise ConfigError(
@@ -51,19 +51,21 @@ class FieldMap:
             )
         for field, column in self.columns.items():
             if column and "{" in column:
-                _parts(column, f"{self.setting}.{field}")
-        if self.pattern is not None and "answer" not in _compiled(self.pattern, self.setting):
+                _parse_template(column, f"{self.setting}.{field}")
+        if self.pattern is not None and "answer" not in _compile_pattern(
+            self.pattern, self.setting
+        ):
             raise ConfigError(f"{self.setting}: pattern {self.pattern!r} has no group `answer`.")
 
     def __call__(self, row: Mapping[str, Any], place: str, default_id: str) -> Record:
         """One row as a record; `place` names file and row. Raises ConfigError naming the field."""
         values = {
-            field: _value(row, column, place, field)
+            field: _read_field(row, column, place, field)
             for field, column in self.columns.items()
             if column
         }
         if self.pattern is not None:
-            values |= self._matched(values["answer"], place)
+            values |= self._match_pattern(values["answer"], place)
         for field, value in values.items():
             if not value.strip():
                 raise ConfigError(
@@ -78,30 +80,30 @@ class FieldMap:
             answer=values["answer"].strip(),
         )
 
-    def _matched(self, answer: str, place: str) -> dict[str, str]:
+    def _match_pattern(self, answer: str, place: str) -> dict[str, str]:
         assert self.pattern is not None
-        found = list(re.finditer(self.pattern, answer))
-        if not found:
+        matches = list(re.finditer(self.pattern, answer))
+        if not matches:
             raise ConfigError(
                 f"{place}, field answer: nothing in it matches pattern {self.pattern!r}. "
                 f"Change the pattern of {self.setting} or the row."
             )
-        return {name: text or "" for name, text in found[-1].groupdict().items()}
+        return {name: text or "" for name, text in matches[-1].groupdict().items()}
 
 
-def _compiled(pattern: str, setting: str) -> Mapping[str, int]:
+def _compile_pattern(pattern: str, setting: str) -> Mapping[str, int]:
     try:
         return re.compile(pattern).groupindex
     except re.error as error:
         raise ConfigError(f"{setting}: pattern {pattern!r} is no regex: {error}.") from error
 
 
-def _value(row: Mapping[str, Any], column: str, place: str, field: str) -> str:
+def _read_field(row: Mapping[str, Any], column: str, place: str, field: str) -> str:
     if "{" not in column:
-        return _text(row, column, place, field)
+        return _read_column(row, column, place, field)
     text = "".join(
-        plain + ("" if name is None else _text(row, name, place, field))
-        for plain, name in _parts(column, field)
+        literal + ("" if name is None else _read_column(row, name, place, field))
+        for literal, name in _parse_template(column, field)
     )
     if len(text) > MAX_FIELD_BYTES:
         raise ConfigError(
@@ -111,7 +113,7 @@ def _value(row: Mapping[str, Any], column: str, place: str, field: str) -> str:
     return text
 
 
-def _parts(template: str, setting: str) -> list[tuple[str, str | None]]:
+def _parse_template(template: str, setting: str) -> list[tuple[str, str | None]]:
     """(text, the column after it) of a template. Raises ConfigError for one that names none."""
     try:
         parsed = list(Formatter().parse(template))
@@ -119,15 +121,15 @@ def _parts(template: str, setting: str) -> list[tuple[str, str | None]]:
         raise ConfigError(
             f"{setting}={template!r} is no template: {error}. Write columns as {{name}}."
         ) from error
-    for _, name, form, conversion in parsed:
-        if name == "" or form or conversion:
+    for _, name, spec, conversion in parsed:
+        if name == "" or spec or conversion:
             raise ConfigError(
                 f"{setting}={template!r} must hold nothing but columns as {{name}} and text."
             )
     return [(plain, name) for plain, name, _, _ in parsed]
 
 
-def _text(row: Mapping[str, Any], name: str, place: str, field: str) -> str:
+def _read_column(row: Mapping[str, Any], name: str, place: str, field: str) -> str:
     if name not in row:
         raise ConfigError(
             f"{place}, field {field}: no column {types.format_value(name)} among "

@@ -14,7 +14,7 @@ SPECIFICATION = (
 )
 """Written into every report; renamed whenever the functions below change."""
 
-MAX_CONFLICT = 0.05
+MAX_DIFFERING_OPERATORS = 0.05
 """Share of a text's tokens; above it, operators make two texts different items."""
 
 _OPERATORS = frozenset("+-*/^=<>()[]{}|&~")
@@ -24,46 +24,46 @@ _TOKEN = re.compile(f"[{_UNSPACED}\U00020000-\U0003ffff]|[^\\W_{_UNSPACED}\U0002
 _GAP = re.compile(r"[\W_]+")
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """Compatibility forms and case made one; NFKC again, since folding can undo it."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def squashed(text: str) -> str:
+def keep_alphanumerics(text: str) -> str:
     """The letters and digits of a text, nothing between them.
 
     A text of symbols alone keeps them: it would otherwise equal every other such text.
     """
-    kept = folded(text)
-    return _GAP.sub("", kept) or "".join(kept.split())
+    folded = fold_text(text)
+    return _GAP.sub("", folded) or "".join(folded.split())
 
 
-def group_id(question: str) -> str:
+def compute_group_id(question: str) -> str:
     """Questions of one group never part: sha256 of the squashed question, in hex.
 
     Coarser than equality on purpose: `12 + 3` and `1 + 23` share a group, at no harm.
     """
-    return hashlib.sha256(squashed(question).encode()).hexdigest()
+    return hashlib.sha256(keep_alphanumerics(question).encode()).hexdigest()
 
 
-def tokens(text: str) -> list[str]:
+def split_ngram_tokens(text: str) -> list[str]:
     """Words, numbers and single unspaced characters, folded: the units of n-grams."""
-    return _TOKEN.findall(folded(text))
+    return _TOKEN.findall(fold_text(text))
 
 
-def conflict(one: str, other: str) -> bool:
+def differ_in_operators(one: str, other: str) -> bool:
     """Whether two texts with the same letters and digits are different items all the same.
 
     They are where enough operators or number boundaries differ (`3 + 4` and `3 - 4`, `12 3` and
     `1 23`, brackets); missing on one side only, they were stripped, and the items are the same.
     """
-    left, right = _gaps(one), _gaps(other)
+    left, right = _find_gaps(one), _find_gaps(other)
     differing = 0
     for place in left.keys() & right.keys():
-        a, b = (_operators(gaps[place]) for gaps in (left, right))
+        a, b = (_keep_operators(gaps[place]) for gaps in (left, right))
         if a and b and a != b:
             differing += max(len(a), len(b))
-    kept = squashed(one)
+    kept = keep_alphanumerics(one)
     breaks = [
         sum(
             0 < place < len(kept) and kept[place - 1].isdigit() and kept[place].isdigit()
@@ -71,19 +71,19 @@ def conflict(one: str, other: str) -> bool:
         )
         for gaps, others in ((left, right), (right, left))
     ]
-    return differing + min(breaks) > MAX_CONFLICT * len(tokens(one))
+    return differing + min(breaks) > MAX_DIFFERING_OPERATORS * len(split_ngram_tokens(one))
 
 
-def _gaps(text: str) -> dict[int, str]:
+def _find_gaps(text: str) -> dict[int, str]:
     """What stands between letters and digits, by the number of them before it."""
     kept, gaps, end = 0, {}, 0
-    whole = folded(text)
-    for match in _GAP.finditer(whole):
+    folded = fold_text(text)
+    for match in _GAP.finditer(folded):
         kept += match.start() - end
         end = match.end()
         gaps[kept] = match[0]
     return gaps
 
 
-def _operators(gap: str) -> str:
+def _keep_operators(gap: str) -> str:
     return "".join(c for c in gap if c in _OPERATORS)

@@ -15,12 +15,12 @@ from transformers import PreTrainedTokenizerBase
 from kvdistill.errors import ConfigError
 from kvdistill.records import Record
 
-FIELDS = ("question", "rationale", "answer")
-PARTS = ("prompt", "answer")
+TEMPLATE_FIELDS = ("question", "rationale", "answer")
+TEMPLATE_PARTS = ("prompt", "answer")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text:
+class RenderedText:
     """A record in one style: what a model reads, and from where on it is trained."""
 
     id: str
@@ -52,22 +52,24 @@ class Style:
         if not self.templates:
             raise ConfigError("style.templates is empty. Choose style=cot, direct or mixed.")
         for name, template in self.templates.items():
-            _check(name, template)
+            _check_template(name, template)
 
     def render(
         self, record: Record, tokenizer: PreTrainedTokenizerBase | None = None
-    ) -> list[Text]:
+    ) -> list[RenderedText]:
         """One text a template, in order; `tokenizer` is the student's, for its chat template.
 
         Raises ConfigError for a record that lacks what a template asks for, and for a chat
         template that cannot be used.
         """
-        return [self._render(record, name, tokenizer) for name in self.templates]
+        return [self._render_template(record, name, tokenizer) for name in self.templates]
 
-    def _render(self, record: Record, name: str, tokenizer: PreTrainedTokenizerBase | None) -> Text:
+    def _render_template(
+        self, record: Record, name: str, tokenizer: PreTrainedTokenizerBase | None
+    ) -> RenderedText:
         template = self.templates[name]
-        values = {field: getattr(record, field) for field in FIELDS}
-        for field in _fields(template["prompt"] + template["answer"]):
+        values = {field: getattr(record, field) for field in TEMPLATE_FIELDS}
+        for field in _list_fields(template["prompt"] + template["answer"]):
             if not values[field].strip():
                 raise ConfigError(
                     f"style.templates.{name} asks for a {field}, but record {record.id!r} of "
@@ -76,28 +78,28 @@ class Style:
         prompt = unicodedata.normalize("NFC", template["prompt"].format_map(values))
         answer = unicodedata.normalize("NFC", template["answer"].format_map(values))
         if self.chat:
-            prompt, answer = _turns(prompt, answer, tokenizer)
+            prompt, answer = _render_turns(prompt, answer, tokenizer)
         if not self.mask_prompt:
             prompt, answer = "", prompt + answer
-        return Text(
+        return RenderedText(
             id=f"{record.id}:{name}", task=record.task, style=name, prompt=prompt, answer=answer
         )
 
 
-def _fields(template: str) -> set[str]:
+def _list_fields(template: str) -> set[str]:
     return {field for _, field, _, _ in Formatter().parse(template) if field is not None}
 
 
-def _check(name: str, template: Mapping[str, str]) -> None:
+def _check_template(name: str, template: Mapping[str, str]) -> None:
     if ":" in name:
         raise ConfigError(f"style.templates.{name}: a template's name must hold no colon.")
-    if set(template) != set(PARTS):
+    if set(template) != set(TEMPLATE_PARTS):
         raise ConfigError(
             f"style.templates.{name} must have exactly prompt and answer, got {sorted(template)}."
         )
-    for part in PARTS:
+    for part in TEMPLATE_PARTS:
         try:
-            unknown = _fields(template[part]) - set(FIELDS)
+            unknown = _list_fields(template[part]) - set(TEMPLATE_FIELDS)
         except ValueError as error:
             raise ConfigError(
                 f"style.templates.{name}.{part} is not a template: {error}. "
@@ -108,11 +110,13 @@ def _check(name: str, template: Mapping[str, str]) -> None:
                 f"style.templates.{name}.{part} asks for {{{sorted(unknown)[0]}}}; "
                 "a record has {question}, {rationale} and {answer}."
             )
-    if "answer" not in _fields(template["answer"]):
+    if "answer" not in _list_fields(template["answer"]):
         raise ConfigError(f"style.templates.{name}.answer must hold {{answer}}.")
 
 
-def _turns(prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase | None) -> tuple[str, str]:
+def _render_turns(
+    prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase | None
+) -> tuple[str, str]:
     """The user's and the assistant's turn, split where the assistant begins to write."""
     if tokenizer is None or not tokenizer.chat_template:
         raise ConfigError(
@@ -121,11 +125,15 @@ def _turns(prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase | None) 
         )
     user = {"role": "user", "content": prompt.strip()}
     both = [user, {"role": "assistant", "content": answer.strip()}]
-    opening = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template(both, tokenize=False)
-    if not isinstance(opening, str) or not isinstance(whole, str) or not whole.startswith(opening):
+    prompt_text = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
+    conversation = tokenizer.apply_chat_template(both, tokenize=False)
+    if (
+        not isinstance(prompt_text, str)
+        or not isinstance(conversation, str)
+        or not conversation.startswith(prompt_text)
+    ):
         raise ConfigError(
             "style.chat=true: the student's chat template does not write a conversation as its "
             "prompt followed by the answer, so the prompt cannot be masked. Use style.chat=false."
         )
-    return opening, whole.removeprefix(opening)
+    return prompt_text, conversation.removeprefix(prompt_text)

@@ -11,11 +11,11 @@ from torch.utils.data import Sampler
 
 from kvdistill.errors import ConfigError
 
-WINDOW = 32
+LENGTH_WINDOW = 32
 """Batches sorted by length together: wide enough to save padding, narrow enough to stay random."""
 
 
-def order(
+def draw_epoch_order(
     num: int,
     seed: int,
     epoch: int,
@@ -28,14 +28,14 @@ def order(
     With `lengths`, texts of like length share a batch of `batch_size`: windows of the random
     order are sorted, and their batches shuffled.
     """
-    generator = torch.Generator().manual_seed(_mixed(seed, epoch))
-    drawn: list[int] = torch.randperm(num, generator=generator).tolist()
+    generator = torch.Generator().manual_seed(_mix_seed(seed, epoch))
+    shuffled: list[int] = torch.randperm(num, generator=generator).tolist()
     if lengths is None:
-        return drawn
-    width = WINDOW * batch_size
+        return shuffled
+    width = LENGTH_WINDOW * batch_size
     grouped: list[int] = []
     for start in range(0, num, width):
-        window = sorted(drawn[start : start + width], key=lambda i: lengths[i])
+        window = sorted(shuffled[start : start + width], key=lambda i: lengths[i])
         batches = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
         # A short batch stays last, or it would shift the ones after it.
         full = sum(len(batch) == batch_size for batch in batches)
@@ -45,12 +45,12 @@ def order(
     return grouped
 
 
-def evenly(count: int, wanted: int) -> list[int]:
+def select_evenly(count: int, most: int) -> list[int]:
     """At most `wanted` indices spread over `count`."""
-    return [i * count // wanted for i in range(wanted)] if wanted < count else list(range(count))
+    return [i * count // most for i in range(most)] if most < count else list(range(count))
 
 
-def _mixed(seed: int, epoch: int) -> int:
+def _mix_seed(seed: int, epoch: int) -> int:
     """Far apart for neighbouring seeds and epochs (splitmix64), and within torch's range."""
     x = (seed * 0x9E3779B97F4A7C15 + (epoch + 1) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
@@ -58,7 +58,7 @@ def _mixed(seed: int, epoch: int) -> int:
     return (x ^ (x >> 31)) >> 1
 
 
-class Stream(Sampler[int]):
+class ResumableSampler(Sampler[int]):
     """A run's whole reading, epoch after epoch, cut to the number of texts it trains on.
 
     One pass over it is one run, so batches never straddle a short last one.
@@ -90,7 +90,7 @@ class Stream(Sampler[int]):
         position = self.start
         while position < self.total:
             epoch, index = divmod(position, self.epoch_size)
-            texts = order(
+            texts = draw_epoch_order(
                 self.num, self.seed, epoch, lengths=self.lengths, batch_size=self.batch_size
             )[index : min(self.epoch_size, index + self.total - position)]
             yield from texts

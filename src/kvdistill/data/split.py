@@ -13,14 +13,14 @@ from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from kvdistill.data.normalise import group_id
+from kvdistill.data.normalise import compute_group_id
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.records import Record
 
-PARTS = ("train_teachers", "train_student", "val", "test")
-SALT = "kvdistill-split-v8400"
+SPLIT_PARTS = ("train_teachers", "train_student", "val", "test")
+DEFAULT_SALT = "kvdistill-split-v8400"
 """One that keeps GSM8K within 1 % of the default ratios."""
-UNIT = 1 << 64
+HASH_RANGE = 1 << 64
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Split:
 
     def parts(self) -> dict[str, list[Record]]:
         """By name, in a fixed order."""
-        return {name: getattr(self, name) for name in PARTS}
+        return {name: getattr(self, name) for name in SPLIT_PARTS}
 
-    def without(self, ids: Set[str]) -> "Split":
+    def drop_records(self, ids: Set[str]) -> "Split":
         """The split less some records."""
         return Split(
             **{
@@ -55,7 +55,7 @@ class Splitting:
     """Shares of train, val and test."""
     teacher_separate: bool = True
     """Half of train for the teachers, half for the student; else both read all of it."""
-    salt: str = SALT
+    salt: str = DEFAULT_SALT
     """Another salt is another draw."""
     max_student_rows: int | None = None
     """At most so many records in the student's half, the first by hash."""
@@ -79,48 +79,48 @@ class Splitting:
 
     def __call__(self, records: Sequence[Record]) -> Split:
         """Deals the records out. Raises ConfigError for a part left empty or an id used twice."""
-        return self.checked(self.deal(records))
+        return self.cap_and_check(self.assign_parts(records))
 
-    def deal(self, records: Sequence[Record]) -> Split:
+    def assign_parts(self, records: Sequence[Record]) -> Split:
         """Each record to its part, whatever the others; raises ConfigError for an id used twice."""
-        _check_ids(records)
-        ends = [round(sum(self.ratios[:count]) * UNIT) for count in (1, 2)]
+        _check_unique_ids(records)
+        ends = [round(sum(self.ratios[:count]) * HASH_RANGE) for count in (1, 2)]
         teachers: list[Record] = []
-        made = Split(teachers, [] if self.teacher_separate else teachers, [], [])
+        split = Split(teachers, [] if self.teacher_separate else teachers, [], [])
         for record in records:
-            place, half = self._draw(record)
-            if place >= ends[1]:
-                made.test.append(record)
-            elif place >= ends[0]:
-                made.val.append(record)
-            elif self.teacher_separate and half >= UNIT // 2:
-                made.train_student.append(record)
+            part_hash, half_hash = self._hash_question(record)
+            if part_hash >= ends[1]:
+                split.test.append(record)
+            elif part_hash >= ends[0]:
+                split.val.append(record)
+            elif self.teacher_separate and half_hash >= HASH_RANGE // 2:
+                split.train_student.append(record)
             else:
                 teachers.append(record)
-        return made
+        return split
 
-    def checked(self, made: Split) -> Split:
+    def cap_and_check(self, split: Split) -> Split:
         """The split with the student's half capped; raises ConfigError for an empty part."""
-        made = replace(made, train_student=self._capped(made.train_student))
-        for name, part in made.parts().items():
+        split = replace(split, train_student=self._cap_student_rows(split.train_student))
+        for name, part in split.parts().items():
             if not part:
                 raise ConfigError(
                     f"data.split leaves {name} empty at ratios {list(self.ratios)}: "
-                    f"{ {name: len(part) for name, part in made.parts().items()} }. "
+                    f"{ {name: len(part) for name, part in split.parts().items()} }. "
                     "Add records or change data.split.ratios."
                 )
-        return made
+        return split
 
-    def _draw(self, record: Record) -> tuple[int, int]:
+    def _hash_question(self, record: Record) -> tuple[int, int]:
         """Two independent 64-bit draws from the question: the part, and the half of train."""
-        key = f"{self.salt}\n{group_id(record.question)}".encode()
+        key = f"{self.salt}\n{compute_group_id(record.question)}".encode()
         digest = hashlib.sha256(key).digest()
         return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big")
 
-    def _capped(self, records: list[Record]) -> list[Record]:
+    def _cap_student_rows(self, records: list[Record]) -> list[Record]:
         if self.max_student_rows is None or len(records) <= self.max_student_rows:
             return records
-        first = sorted(records, key=self._draw)[: self.max_student_rows]
+        first = sorted(records, key=self._hash_question)[: self.max_student_rows]
         kept = {record.id for record in first}
         return [record for record in records if record.id in kept]
 
@@ -129,17 +129,17 @@ def split(
     records: Sequence[Record],
     ratios: Sequence[float] = (0.70, 0.15, 0.15),
     teacher_separate: bool = True,
-    salt: str = SALT,
+    salt: str = DEFAULT_SALT,
 ) -> Split:
     """`Splitting` in one call."""
     return Splitting(ratios=ratios, teacher_separate=teacher_separate, salt=salt)(records)
 
 
-def shares(made: Split) -> dict[str, dict[str, float]]:
+def measure_task_shares(split: Split) -> dict[str, dict[str, float]]:
     """Of each task, the share of its records in train, val and test."""
     counts: dict[str, Counter[str]] = {"train": Counter(), "val": Counter(), "test": Counter()}
     seen: set[str] = set()
-    for name, part in made.parts().items():
+    for name, part in split.parts().items():
         # The halves are one list where teachers and student share it.
         fresh = [record for record in part if record.id not in seen]
         seen |= {record.id for record in fresh}
@@ -151,7 +151,7 @@ def shares(made: Split) -> dict[str, dict[str, float]]:
     }
 
 
-def write(split: Split, folder: Path) -> None:
+def write_split(split: Split, folder: Path) -> None:
     """One jsonl a part, a record a line."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in split.parts().items():
@@ -159,30 +159,30 @@ def write(split: Split, folder: Path) -> None:
         (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def read(folder: Path) -> Split:
+def read_split(folder: Path) -> Split:
     """What `write` wrote. Raises ArtifactError naming the file and row that is not a record."""
-    return Split(**{name: read_part(folder, name) for name in PARTS})
+    return Split(**{name: read_split_part(folder, name) for name in SPLIT_PARTS})
 
 
-def read_part(folder: Path, name: str) -> list[Record]:
+def read_split_part(folder: Path, name: str) -> list[Record]:
     """One part of it; the other files are not looked at. Raises ArtifactError as `read`."""
     path = Path(folder) / f"{name}.jsonl"
     if not path.is_file():
         raise ArtifactError(f"{path} is missing: not a split. Build it with stage=data.")
-    wanted = {field.name for field in fields(Record)}
+    field_names = {field.name for field in fields(Record)}
     records = []
     for row, line in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), start=1):
         try:
             values = json.loads(line.decode("utf-8"))
         except ValueError as error:
             raise ArtifactError(f"{path} row {row} is not JSON in UTF-8: {error}.") from error
-        if not isinstance(values, dict) or set(values) != wanted:
-            raise ArtifactError(f"{path} row {row} is not a record with {sorted(wanted)}.")
+        if not isinstance(values, dict) or set(values) != field_names:
+            raise ArtifactError(f"{path} row {row} is not a record with {sorted(field_names)}.")
         records.append(Record(**values))
     return records
 
 
-def _check_ids(records: Sequence[Record]) -> None:
+def _check_unique_ids(records: Sequence[Record]) -> None:
     twice = [id for id, count in Counter(record.id for record in records).items() if count > 1]
     if twice:
         raise ConfigError(

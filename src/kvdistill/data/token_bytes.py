@@ -14,11 +14,11 @@ from transformers import PreTrainedTokenizerBase
 
 from kvdistill.errors import ConfigError
 
-LOW_LINE = "\u2581"
-_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+METASPACE = "\u2581"
+_BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
-def byte_characters() -> dict[str, int]:
+def build_byte_decoder() -> dict[str, int]:
     """GPT-2's alphabet: printable Latin-1 stands for itself, other bytes from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in printable]
@@ -26,13 +26,13 @@ def byte_characters() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | shifted
 
 
-def piece_bytes(tokenizer: PreTrainedTokenizerBase, setting: str) -> list[bytes | None]:
+def list_token_bytes(tokenizer: PreTrainedTokenizerBase, setting: str) -> list[bytes | None]:
     """By token id, the bytes a token spells; None for one that does not say (unknown, unused).
 
     Raises ConfigError, naming `setting`, for a tokenizer of neither family.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
-    spell = _family(state, setting)
+    decode = _choose_decoder(state, setting)
     table: list[bytes | None] = [None] * len(tokenizer)
     unknown = state["model"].get("unk_token")
     added = {token["id"]: token["content"] for token in state["added_tokens"]}
@@ -41,17 +41,17 @@ def piece_bytes(tokenizer: PreTrainedTokenizerBase, setting: str) -> list[bytes 
             # An added token is written as it stands, wherever the text holds it.
             table[index] = None if piece == unknown else added[index].encode()
         elif piece != unknown:
-            table[index] = spell(piece)
+            table[index] = decode(piece)
     return table
 
 
-def _family(state: dict[str, Any], setting: str) -> Callable[[str], bytes | None]:
-    kinds = {node["type"] for node in _nodes(state["decoder"])}
-    if "ByteLevel" in kinds:
-        alphabet = byte_characters()
-        return lambda piece: _byte_level(piece, alphabet)
-    if "ByteFallback" in kinds or state["model"].get("byte_fallback"):
-        return _byte_fallback
+def _choose_decoder(state: dict[str, Any], setting: str) -> Callable[[str], bytes | None]:
+    decoder_types = {node["type"] for node in _walk_decoders(state["decoder"])}
+    if "ByteLevel" in decoder_types:
+        alphabet = build_byte_decoder()
+        return lambda piece: _decode_byte_level(piece, alphabet)
+    if "ByteFallback" in decoder_types or state["model"].get("byte_fallback"):
+        return _decode_byte_fallback
     raise ConfigError(
         f"{setting}: a {state['model']['type']} tokenizer whose tokens do not spell bytes; "
         "kvdistill aligns texts by bytes. Use a byte-level BPE tokenizer, or SentencePiece with "
@@ -59,18 +59,18 @@ def _family(state: dict[str, Any], setting: str) -> Callable[[str], bytes | None
     )
 
 
-def _nodes(node: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+def _walk_decoders(node: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
     if node is not None:
         yield node
         for child in node.get("decoders", []):
-            yield from _nodes(child)
+            yield from _walk_decoders(child)
 
 
-def _byte_level(piece: str, alphabet: dict[str, int]) -> bytes | None:
+def _decode_byte_level(piece: str, alphabet: dict[str, int]) -> bytes | None:
     # A piece outside the alphabet is a control token that no text can produce.
     return bytes(alphabet[c] for c in piece) if all(c in alphabet for c in piece) else None
 
 
-def _byte_fallback(piece: str) -> bytes:
-    lone = _FALLBACK.fullmatch(piece)
-    return bytes([int(lone[1], 16)]) if lone else piece.replace(LOW_LINE, " ").encode()
+def _decode_byte_fallback(piece: str) -> bytes:
+    lone = _BYTE_PIECE.fullmatch(piece)
+    return bytes([int(lone[1], 16)]) if lone else piece.replace(METASPACE, " ").encode()

@@ -13,13 +13,13 @@ from jaxtyping import Bool, Int
 from transformers import PreTrainedTokenizerBase
 
 from kvdistill.alignment.base import Spans
-from kvdistill.data.prompt_style import Text
-from kvdistill.data.token_bytes import piece_bytes
+from kvdistill.data.prompt_style import RenderedText
+from kvdistill.data.token_bytes import list_token_bytes
 from kvdistill.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Tokenised:
+class TokenisedText:
     """One text; the end-of-text token, if it fits, is last and covers no byte."""
 
     ids: Int[np.ndarray, " seq"]
@@ -28,11 +28,11 @@ class Tokenised:
     spans: Spans
     truncated: bool
 
-    def cut(self, length: int) -> "Tokenised":
+    def truncate(self, length: int) -> "TokenisedText":
         """Its first tokens; marked as truncated if any is lost."""
         if length >= len(self.ids):
             return self
-        return Tokenised(
+        return TokenisedText(
             ids=self.ids[:length],
             answer=self.answer[:length],
             spans=Spans(self.spans.starts[:length], self.spans.ends[:length]),
@@ -60,51 +60,57 @@ class Tokeniser:
                 "tokenizer_config.json."
             )
         self.tokenizer, self.setting = tokenizer, setting
-        self.eos = int(tokenizer.eos_token_id)
-        self.pad = self.eos if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+        self.eos_token_id = int(tokenizer.eos_token_id)
+        self.pad_token_id = (
+            self.eos_token_id if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+        )
         """Fills the rows of a batch; under the mask, so any id would do."""
-        self.bytes = piece_bytes(tokenizer, setting)
-        self.lengths = np.array(
-            [0 if piece is None else len(piece) for piece in self.bytes], dtype=np.int64
+        self.token_bytes = list_token_bytes(tokenizer, setting)
+        self.token_lengths = np.array(
+            [0 if piece is None else len(piece) for piece in self.token_bytes], dtype=np.int64
         )
 
-    def __call__(self, texts: Sequence[Text]) -> list[Tokenised]:
+    def __call__(self, texts: Sequence[RenderedText]) -> list[TokenisedText]:
         """Every text, whole. Raises ConfigError where the tokens' bytes are not the text's."""
         if not texts:
             return []
-        read = self.tokenizer(
+        ids_by_text = self.tokenizer(
             [text.text for text in texts],
             add_special_tokens=False,
             return_attention_mask=False,
             return_token_type_ids=False,
             verbose=False,
         )["input_ids"]
-        return [self._one(text, ids) for text, ids in zip(texts, read, strict=True)]
+        return [
+            self._tokenise_text(text, ids) for text, ids in zip(texts, ids_by_text, strict=True)
+        ]
 
-    def _one(self, text: Text, ids: list[int]) -> Tokenised:
-        wanted = text.text.encode()
-        surplus = self._surplus(text, wanted, ids)
-        read = np.array([*ids, self.eos], dtype=np.int64)
+    def _tokenise_text(self, text: RenderedText, ids: list[int]) -> TokenisedText:
+        text_bytes = text.text.encode()
+        prefix_bytes = self._count_prefix_bytes(text, text_bytes, ids)
+        token_ids = np.array([*ids, self.eos_token_id], dtype=np.int64)
         # The end-of-text token covers nothing and ends where the text does.
-        ends = np.full(len(read), len(wanted))
-        np.cumsum(self.lengths[read[:-1]], out=ends[:-1])
-        if surplus:
+        ends = np.full(len(token_ids), len(text_bytes))
+        np.cumsum(self.token_lengths[token_ids[:-1]], out=ends[:-1])
+        if prefix_bytes:
             # Only the first tokens can lie in a space that the tokenizer put before the text.
-            ends[:-1] = (ends[:-1] - surplus).clip(min=0)
+            ends[:-1] = (ends[:-1] - prefix_bytes).clip(min=0)
         starts = np.zeros_like(ends)
         starts[1:] = ends[:-1]
         answer = ends > len(text.prompt.encode())
         answer[-1] = True
-        return Tokenised(ids=read, answer=answer, spans=Spans(starts, ends), truncated=False)
+        return TokenisedText(
+            ids=token_ids, answer=answer, spans=Spans(starts, ends), truncated=False
+        )
 
-    def _surplus(self, text: Text, wanted: bytes, ids: list[int]) -> int:
+    def _count_prefix_bytes(self, text: RenderedText, text_bytes: bytes, ids: list[int]) -> int:
         """Bytes before the text that are the tokenizer's own: 1 for a dummy prefix space, or 0."""
-        pieces = [self.bytes[i] for i in ids]
+        pieces = [self.token_bytes[i] for i in ids]
         if None not in pieces:
             covered = b"".join(pieces)  # type: ignore[arg-type]
-            if covered == wanted:
+            if covered == text_bytes:
                 return 0
-            if covered == b" " + wanted:
+            if covered == b" " + text_bytes:
                 return 1
         raise ConfigError(
             f"{self.setting}: the tokens of text {text.id!r} do not spell its bytes, so they "

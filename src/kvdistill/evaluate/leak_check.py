@@ -12,10 +12,10 @@ from lm_eval.api.task import Task
 
 from kvdistill.config.build import build_node
 from kvdistill.data import split as splitting
-from kvdistill.data.build import LeakError, Settings, documents
-from kvdistill.data.build import validate as compare
-from kvdistill.data.leakage import Document, Documents, Role
-from kvdistill.data.sampler import evenly
+from kvdistill.data.build import DataSettings, LeakError, make_documents
+from kvdistill.data.build import check_split as compare
+from kvdistill.data.leakage import Document, DocumentSet, Role
+from kvdistill.data.sampler import select_evenly
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.harness import load_tasks, no_data
 from kvdistill.evaluate.isolation import quiet
@@ -37,7 +37,7 @@ def validate(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
     UserError where no task has data.
     """
     suite: Suite = build_node("tasks", recipe["tasks"])
-    settings = Settings(
+    settings = DataSettings(
         **{room: build_node(f"data.{room}", recipe["data"][room]) for room in ("split", "leakage")}
     )
     with quiet():
@@ -62,20 +62,20 @@ def validate(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
     return report | facts
 
 
-def calibration(recipe: Mapping[str, Any], split: Path) -> Iterator[Documents]:
+def calibration(recipe: Mapping[str, Any], split: Path) -> Iterator[DocumentSet]:
     """The rows of the teachers' half that K and V are measured on; none without teachers."""
     wanted = recipe["calibration_rows"]
     if wanted is None:
         return
     texts = len(build_node("style", recipe["style"]).templates)
-    rows = splitting.read(split).train_teachers
+    rows = splitting.read_split(split).train_teachers
     # As train/calibrate.py counts: rendered texts, a quarter more to judge the fit on.
-    chosen = evenly(len(rows) * texts, wanted + max(wanted // 4, 2))
+    chosen = select_evenly(len(rows) * texts, wanted + max(wanted // 4, 2))
     distinct = dict.fromkeys(text // texts for text in chosen)
-    yield Documents("calibration", "calibration", documents([rows[row] for row in distinct]))
+    yield DocumentSet("calibration", "calibration", make_documents([rows[row] for row in distinct]))
 
 
-def task_sets(suite: Suite, tasks: Mapping[str, Task]) -> Iterator[Documents]:
+def task_sets(suite: Suite, tasks: Mapping[str, Task]) -> Iterator[DocumentSet]:
     """Each task's items and worked examples; not those asked of training rows on purpose."""
     for name in suite.scored:
         origin = drawn_from(name, tasks)
@@ -83,10 +83,10 @@ def task_sets(suite: Suite, tasks: Mapping[str, Task]) -> Iterator[Documents]:
             continue
         private = any(is_private(key, tasks[key]) for key in members(name, tasks))
         role: Role = "drawn" if origin else "task"
-        yield Documents(name, role, list(items(name, tasks)), private)
+        yield DocumentSet(name, role, list(items(name, tasks)), private)
         shown = list(examples(name, tasks))
         if shown:
-            yield Documents(f"{name}.examples", "examples", shown, private)
+            yield DocumentSet(f"{name}.examples", "examples", shown, private)
 
 
 def drawn_from(name: str, tasks: Mapping[str, Task]) -> str | None:

@@ -12,8 +12,8 @@ from typing import Any
 from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
-from kvdistill.data.build import REPORT, LeakError, Settings
-from kvdistill.data.build import build as build_data
+from kvdistill.data.build import VALIDATION_REPORT, DataSettings, LeakError
+from kvdistill.data.build import build_data as build_data
 from kvdistill.files import read_json, write_json
 from kvdistill.geometry import Geometry
 from kvdistill.models import load
@@ -31,7 +31,7 @@ def build_split(recipe: Recipe, _: Needs, folder: Path, __: Progress) -> dict[st
     source = build_node("data.source", data["source"])
     rooms = {name: build_node(f"data.{name}", data[name]) for name in ("split", "leakage")}
     with keep_leak_report(folder):
-        report = build_data(source, Settings(**rooms), folder)
+        report = build_data(source, DataSettings(**rooms), folder)
     return {"files_sha256": report["files"]}
 
 
@@ -41,8 +41,8 @@ def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) ->
 
     with keep_leak_report(folder):
         report = validate(recipe, needs["split"])
-    report |= {"dropped": read_json(needs["split"] / REPORT)["dropped"]}
-    write_json(folder / REPORT, report)
+    report |= {"dropped": read_json(needs["split"] / VALIDATION_REPORT)["dropped"]}
+    write_json(folder / VALIDATION_REPORT, report)
     return {"unchecked": report["missing"]}
 
 
@@ -52,7 +52,7 @@ def keep_leak_report(folder: Path) -> Iterator[None]:
     try:
         yield
     except LeakError as error:
-        write_json(folder / REPORT, error.report)
+        write_json(folder / VALIDATION_REPORT, error.report)
         raise
 
 

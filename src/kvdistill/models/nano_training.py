@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from torch.optim import AdamW, Muon, Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kvdistill.data.prompt_style import Style, Text
-from kvdistill.data.split import read_part
+from kvdistill.data.prompt_style import RenderedText, Style
+from kvdistill.data.split import read_split_part
 from kvdistill.errors import ConfigError
 
 EncodedText = tuple[list[int], int]
@@ -87,9 +87,9 @@ def compute_lr_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
-def render_split(split: Path, style: Style) -> list[Text]:
+def render_split(split: Path, style: Style) -> list[RenderedText]:
     """The teachers' half of a split's training records, in a style."""
-    records = read_part(split, "train_teachers")
+    records = read_split_part(split, "train_teachers")
     return [text for record in records for text in style.render(record)]
 
 

@@ -102,7 +102,7 @@ def plan_store(recipe: Mapping[str, Any], needs: Mapping[str, Path]) -> StorePla
         layout=layout,
         shards=layout.divide_into_shards(list(layout.read_texts(config, needs))),
         fingerprints=inputs.fingerprint_store(config, ONLY, needs, layer_pairs),
-        pad=inputs.load_tokeniser(node, role, needs).pad,
+        pad=inputs.load_tokeniser(node, role, needs).pad_token_id,
     )
 
 
@@ -175,14 +175,7 @@ def write_index(folder: Path, plan: StorePlan, body: nn.Module) -> None:
         "schema_version": SCHEMA_VERSION,
         "prints": dict(plan.fingerprints),
         "heads": plan.layout.kv_heads,
-        "groups": [
-            {
-                "students": [pair.student_layer for pair in group.layer_pairs],
-                "layers": group.teacher_layers,
-                "columns": [group.columns.start, group.columns.stop],
-            }
-            for group in plan.layout.layer_groups
-        ],
+        "groups": [group.to_json() for group in plan.layout.layer_groups],
         "unturned": refusal,
         "texts": [text.id for text in plan.texts],
     }

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kvdistill import distributed
 from kvdistill.config.compose import Config
-from kvdistill.data.sampler import evenly
+from kvdistill.data.sampler import select_evenly
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, LayerMoments
 from kvdistill.kv.moments import Moments
@@ -49,7 +49,7 @@ def build_calibration(
     texts, collate = inputs.read_texts(config, needs, "train_teachers", pipeline.alignment)
     fit_count = config["train"]["calibration_rows"]
     held_out_count = max(fit_count // 4, 2)
-    rows = evenly(len(texts), fit_count + held_out_count)
+    rows = select_evenly(len(texts), fit_count + held_out_count)
     collector = MomentCollector(config, needs, pipeline)
     batches = [
         *split_into_batches("fit", rows[:-held_out_count]),

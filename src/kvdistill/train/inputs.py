@@ -6,12 +6,13 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from kvdistill import layout
 from kvdistill.alignment.base import Alignment
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.data import split
-from kvdistill.data.collate import Collator, Texts
-from kvdistill.data.sampler import evenly
+from kvdistill.data.collate import Collator, TextDataset
+from kvdistill.data.sampler import select_evenly
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.files import read_json
 from kvdistill.kv.base import TeacherKV, TeacherRequest
@@ -23,7 +24,6 @@ from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.identity import hash_science
 from kvdistill.train.objective import TeacherPipeline
 
-MANIFEST = "manifest.json"
 STORED_PARTS = ("train_student", "val")
 """Parts of the split that a store holds: what is trained on, and what is validated on."""
 
@@ -42,7 +42,7 @@ def read_texts(
     part: str,
     alignment: Alignment | None,
     max_texts: int | None = None,
-) -> tuple[Texts, Collator]:
+) -> tuple[TextDataset, Collator]:
     """A part of the split as the student and the teachers read it, and what batches it.
 
     `max_texts` evenly spaced texts of it; None for all. `alignment` is None where no links are
@@ -56,12 +56,12 @@ def read_texts(
         tokeniser = load_tokeniser(node, f"teacher.{name}", needs)
         teachers[name] = by_hash.setdefault(hash_tokeniser(tokeniser), tokeniser)
     style = build_node("style", config["style"])
-    records = split.read(needs["split"]).parts()[part]
+    records = split.read_split(needs["split"]).parts()[part]
     rendered = [text for record in records for text in style.render(record, own.tokenizer)]
     if max_texts is not None:
-        rendered = [rendered[row] for row in evenly(len(rendered), max_texts)]
-    dataset = Texts(rendered, own, teachers, alignment, config["budget"]["seq_len"])
-    return dataset, Collator(own.pad, {name: each.pad for name, each in teachers.items()})
+        rendered = [rendered[row] for row in select_evenly(len(rendered), max_texts)]
+    dataset = TextDataset(rendered, own, teachers, alignment, config["budget"]["seq_len"])
+    return dataset, Collator(own.pad_token_id, {name: each.pad for name, each in teachers.items()})
 
 
 def load_student(config: Config, needs: Needs) -> PreTrainedModel:
@@ -114,8 +114,8 @@ def fingerprint_store(
     A store with other values is another store; the names stand in store.json and in errors.
     """
     node, role = config["teachers"][name], f"teacher.{name}"
-    files = read_json(needs[role] / MANIFEST)["files"] if role in needs else {}
-    split_files = read_json(needs["split"] / MANIFEST)["files"]
+    files = read_json(needs[role] / layout.MANIFEST)["files"] if role in needs else {}
+    split_files = read_json(needs["split"] / layout.MANIFEST)["files"]
     spec = find_store_spec(config["source"])
     assert spec is not None
     text_inputs = {
@@ -138,5 +138,5 @@ def fingerprint_store(
 def hash_tokeniser(tokeniser: Tokeniser) -> str:
     """Content hash of a tokenizer and its end-of-text token."""
     return hash_science(
-        {"tokenizer": tokeniser.tokenizer.backend_tokenizer.to_str(), "eos": tokeniser.eos}
+        {"tokenizer": tokeniser.tokenizer.backend_tokenizer.to_str(), "eos": tokeniser.eos_token_id}
     )

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from kvdistill import distributed, preemption
+from kvdistill import distributed, layout, preemption
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, read_group
-from kvdistill.data.collate import Texts
-from kvdistill.data.sampler import Stream
+from kvdistill.data.collate import TextDataset
+from kvdistill.data.sampler import ResumableSampler
 from kvdistill.errors import UserError
 from kvdistill.files import write_json
 from kvdistill.kv.calibration import Calibration
@@ -51,7 +51,7 @@ def train_student(
     if config["train"]["gradient_checkpointing"]:
         module.enable_gradient_checkpointing()
     trainer, texts = build_trainer(module, config, needs, folder, progress, score)
-    resume_point = checkpoint.find_newest(folder / "checkpoints", needs)
+    resume_point = checkpoint.find_newest(folder / layout.CHECKPOINTS, needs)
     for fault in resume_point.faults:
         log.warning(fault)
     trainer.curves.load_state(resume_point.folder)
@@ -63,10 +63,10 @@ def train_student(
     target_r2 = compute_target_r2(module, trainer.validation.batches) if module.objective else None
     student = adapter.merge(module.student)
     if distributed.is_rank_zero():
-        save_student(student, config, needs, folder / "model")
+        save_student(student, config, needs, folder / layout.MODEL)
     if distributed.is_rank_zero() and trainer.routing is not None:
         routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.to_table()}
-        write_json(folder / "routing.json", routing)
+        write_json(folder / layout.ROUTING, routing)
     return {
         **run_ledger.compute_run_ledger(trainer, counts, config, needs, texts, adapter),
         "parameters_before": parameters_before,
@@ -83,7 +83,7 @@ def build_trainer(
     folder: Path,
     progress: Callable[[int, int], None],
     score: ScoreTasks | None,
-) -> tuple[DistillTrainer, Texts]:
+) -> tuple[DistillTrainer, TextDataset]:
     """The trainer of a run, before its first step, and the texts it trains on."""
     budget: Budget = read_group("budget", config["budget"])
     steps = unified_steps(budget)
@@ -110,14 +110,16 @@ def build_trainer(
     return trainer, texts
 
 
-def make_stream(config: Config, texts: Texts, steps: int) -> Stream:
+def make_stream(config: Config, texts: TextDataset, steps: int) -> ResumableSampler:
     """The order in which a run reads: a function of seed, texts and global batch alone.
 
     Lengths, where texts are grouped by them, are in bytes: the same for all arms and tokenizers.
     """
     batch = global_batch(read_group("budget", config["budget"]))
-    lengths = texts.lengths if config["train"]["group_by_length"] else None
-    return Stream(len(texts), steps * batch, config["seed"], lengths=lengths, batch_size=batch)
+    lengths = texts.byte_lengths if config["train"]["group_by_length"] else None
+    return ResumableSampler(
+        len(texts), steps * batch, config["seed"], lengths=lengths, batch_size=batch
+    )
 
 
 def warn_of_epochs(epochs: float) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, read_group
-from kvdistill.data.collate import Texts
-from kvdistill.data.sampler import evenly
+from kvdistill.data.collate import TextDataset
+from kvdistill.data.sampler import select_evenly
 from kvdistill.files import read_sealed
 from kvdistill.geometry import Geometry
 from kvdistill.models.adapter import Adapter
@@ -30,7 +31,7 @@ def compute_run_ledger(
     counts: ReadCounts,
     config: Config,
     needs: Mapping[str, Path],
-    texts: Texts,
+    texts: TextDataset,
     adapter: Adapter,
 ) -> dict[str, Any]:
     """Steps, texts, tokens, FLOPs, bytes and seconds of a trained run.
@@ -46,15 +47,17 @@ def compute_run_ledger(
         "real_tokens": counts.loads["student"].tokens,
         "texts": texts.digest,
         "epochs": counts.sequences / len(texts),
-        "truncated_texts": texts.truncated,
-        "unanswered_texts": texts.unanswered,
+        "truncated_texts": texts.truncated_count,
+        "unanswered_texts": texts.unanswered_count,
         "alignment": {
             name: report.compute_rates()
-            for name, report in texts.aligned(evenly(len(texts), RATED_TEXTS)).items()
+            for name, report in texts.report_alignment(
+                select_evenly(len(texts), RATED_TEXTS)
+            ).items()
         },
         **count_flops(trainer, counts, config, needs, adapter),
         "stored_bytes": sum(
-            read_sealed(needs[f"kv.{name}"] / "manifest.json")["stored_bytes"]
+            read_sealed(needs[f"kv.{name}"] / layout.MANIFEST)["stored_bytes"]
             for name in config["teachers"]
             if f"kv.{name}" in needs
         ),

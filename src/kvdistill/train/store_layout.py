@@ -13,10 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kvdistill.config.compose import Config
-from kvdistill.data.collate import padded
-from kvdistill.data.tokenise import Tokenised
+from kvdistill.data.collate import pad_tokens
+from kvdistill.data.tokenise import TokenisedText
 from kvdistill.errors import UserError
-from kvdistill.kv.base import CompressedKV, TeacherRequest
+from kvdistill.kv.base import CompressedKV, TeacherRequest, group_layer_pairs
 from kvdistill.kv.online import Online
 from kvdistill.kv.shards import DTYPES, SHARD_BYTES, Stored
 from kvdistill.kv.store import LayerGroup
@@ -32,7 +32,7 @@ class StoredText:
     """A text as the teacher reads it, and how many of its tokens compression will keep."""
 
     id: str
-    tokens: Tokenised
+    tokens: TokenisedText
     count: int
     """Kept tokens."""
 
@@ -58,10 +58,8 @@ class StoreLayout:
 
         One group where compression ignores the layer, else one a student layer.
         """
-        pairs = list(self.request.layer_pairs)
-        together = self.request.compression.layer_independent
         groups, start = [], 0
-        for members in [pairs] if together else [[pair] for pair in pairs]:
+        for members in group_layer_pairs(self.request.layer_pairs, self.request.compression):
             layers = sorted({layer for pair in members for layer in pair.teacher_layers})
             # Keys, then values, of each teacher layer in turn.
             stop = start + 2 * self.kv_width * len(layers)
@@ -79,7 +77,7 @@ class StoreLayout:
         """Every text of the stored parts, in the order of the split."""
         for part in inputs.STORED_PARTS:
             texts, _ = inputs.read_texts(config, needs, part, None)
-            tokenised = texts.read_by(ONLY)
+            tokenised = texts.get_teacher_tokens(ONLY)
             lengths = torch.tensor([len(tokens.ids) for tokens in tokenised])
             mask = torch.arange(int(lengths.max())) < lengths[:, None]
             # From lengths alone: how much is kept is known before anything is read.
@@ -110,7 +108,7 @@ class StoreLayout:
         """
         parts = []
         for batch in batch_texts(texts):
-            tokens = padded([text.tokens for text in batch], pad)
+            tokens = pad_tokens([text.tokens for text in batch], pad)
             groups = map(select_kept_rows, teacher.read_kv(tokens, [text.id for text in batch]))
             parts.append(tuple(torch.cat(each, dim=1) for each in zip(*groups, strict=True)))
             if len(parts[-1][0]) != sum(text.count for text in batch):

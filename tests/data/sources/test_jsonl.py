@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kvdistill.data.build import Settings, build
+from kvdistill.data.build import DataSettings, build_data
 from kvdistill.data.sources.jsonl import Jsonl
 from kvdistill.errors import ConfigError
 
@@ -12,25 +12,30 @@ ROW = {"question": "1 + 1?", "rationale": "count", "answer": "2"}
 FIELDS = {"question": "question", "rationale": "rationale", "answer": "answer"}
 
 
-def source(path, content, **values):
+def write_source(path, content, **values):
     path.write_bytes(content)
     return Jsonl(path=str(path), fields=FIELDS, task="sums", **values)
 
 
-def lines(*rows):
+def encode_lines(*rows):
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def test_rows_are_read_in_order_with_ids_by_row(tmp_path):
-    content = b"\xef\xbb\xbf" + lines(ROW) + b"\r\n\n" + lines(ROW | {"question": "\u4e2d?"})
-    records = source(tmp_path / "own.jsonl", content).records()
+    content = (
+        b"\xef\xbb\xbf"
+        + encode_lines(ROW)
+        + b"\r\n\n"
+        + encode_lines(ROW | {"question": "\u4e2d?"})
+    )
+    records = write_source(tmp_path / "own.jsonl", content).records()
     assert [each.id for each in records] == ["own-1", "own-4"]
     assert [each.question for each in records] == ["1 + 1?", "\u4e2d?"]
     assert {each.source for each in records} == {"own"}
 
 
 def test_a_last_line_needs_no_newline(tmp_path):
-    assert len(source(tmp_path / "own.jsonl", lines(ROW, ROW).rstrip()).records()) == 2
+    assert len(write_source(tmp_path / "own.jsonl", encode_lines(ROW, ROW).rstrip()).records()) == 2
 
 
 @pytest.mark.parametrize(
@@ -38,24 +43,33 @@ def test_a_last_line_needs_no_newline(tmp_path):
     [
         (b"", r"own\.jsonl is empty"),
         (b"\n \n", r"own\.jsonl is empty"),
-        (lines(ROW, {"question": "1?"}), r"own\.jsonl row 2, field (rationale|answer): no column"),
-        (lines(ROW, ROW | {"answer": ""}), r"row 2, field answer: empty"),
         (
-            lines(ROW) + b'{"question": "a", "answer": "\xff"}\n',
+            encode_lines(ROW, {"question": "1?"}),
+            r"own\.jsonl row 2, field (rationale|answer): no column",
+        ),
+        (encode_lines(ROW, ROW | {"answer": ""}), r"row 2, field answer: empty"),
+        (
+            encode_lines(ROW) + b'{"question": "a", "answer": "\xff"}\n',
             r"row 2, byte 30, field answer: not UTF-8",
         ),
-        (lines(ROW) + b'{"question": \n', r"row 2, column \d+: not JSON"),
-        (lines(ROW) + b"[1]\n", r"row 2: a list, not an object"),
-        (lines(ROW) + b'{"answer": NaN}\n', r"row 2: not JSON: NaN is no number of JSON"),
-        (lines(ROW) + b'{"answer": ' + b"9" * 5000 + b"}", r"row 2: not JSON: Exceeds the limit"),
-        (lines(ROW) + b"[" * 100_000, r"row 2: nested too deeply"),
-        (lines(ROW, ROW | {"question": "x" * 1_000_000}), r"row 2, field question: .*longer than"),
+        (encode_lines(ROW) + b'{"question": \n', r"row 2, column \d+: not JSON"),
+        (encode_lines(ROW) + b"[1]\n", r"row 2: a list, not an object"),
+        (encode_lines(ROW) + b'{"answer": NaN}\n', r"row 2: not JSON: NaN is no number of JSON"),
+        (
+            encode_lines(ROW) + b'{"answer": ' + b"9" * 5000 + b"}",
+            r"row 2: not JSON: Exceeds the limit",
+        ),
+        (encode_lines(ROW) + b"[" * 100_000, r"row 2: nested too deeply"),
+        (
+            encode_lines(ROW, ROW | {"question": "x" * 1_000_000}),
+            r"row 2, field question: .*longer than",
+        ),
     ],
 )
 def test_a_broken_file_is_named_by_row_and_field_and_nothing_is_written(tmp_path, content, message):
-    broken = source(tmp_path / "own.jsonl", content)
+    broken = write_source(tmp_path / "own.jsonl", content)
     with pytest.raises(ConfigError, match=message) as caught:
-        build(broken, Settings(), tmp_path / "split")
+        build_data(broken, DataSettings(), tmp_path / "split")
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["own.jsonl"]
 

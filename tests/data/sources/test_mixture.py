@@ -8,7 +8,7 @@ import pytest
 from kvdistill.data.sources.mixture import Mixture
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.files import sha256
-from tests.data.toys import record
+from tests.data.toys import make_record
 
 PART = {
     "hub": "someone/something",
@@ -20,29 +20,29 @@ PART = {
 }
 
 
-def copy(root, name, rows):
+def write_copy(root, name, rows):
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "train.jsonl").write_text(text, encoding="utf-8")
 
 
-def rows(start, count):
+def make_rows(start, count):
     return [
         {"question": each.question, "rationale": each.rationale, "answer": each.answer}
-        for each in (record(number) for number in range(start, start + count))
+        for each in (make_record(number) for number in range(start, start + count))
     ]
 
 
-def mixture(root, wanted, **parts):
-    given = {name: PART | values for name, values in parts.items()}
-    return Mixture(parts=given, rows=wanted, root=str(root))
+def make_mixture(root, row_count, **parts):
+    parts_given = {name: PART | values for name, values in parts.items()}
+    return Mixture(parts=parts_given, rows=row_count, root=str(root))
 
 
 def test_each_part_gives_its_share_in_its_own_order(tmp_path):
-    copy(tmp_path, "one", rows(0, 60))
-    copy(tmp_path, "two", rows(100, 60))
-    records = mixture(tmp_path, 40, one={}, two={"weight": 3.0, "task": "more"}).records()
+    write_copy(tmp_path, "one", make_rows(0, 60))
+    write_copy(tmp_path, "two", make_rows(100, 60))
+    records = make_mixture(tmp_path, 40, one={}, two={"weight": 3.0, "task": "more"}).records()
     assert [each.source for each in records] == ["one"] * 10 + ["two"] * 30
     assert [each.task for each in records] == ["sums"] * 10 + ["more"] * 30
     numbers = [int(each.answer) for each in records]
@@ -51,44 +51,44 @@ def test_each_part_gives_its_share_in_its_own_order(tmp_path):
 
 
 def test_a_grown_part_changes_no_other_and_drops_only_for_new_rows(tmp_path):
-    copy(tmp_path, "one", rows(0, 60))
-    before = {each.question for each in mixture(tmp_path, 30, one={}).records()}
-    copy(tmp_path, "one", rows(0, 70)[::-1])
-    after = {each.question for each in mixture(tmp_path, 30, one={}).records()}
-    fresh = {row["question"] for row in rows(60, 10)}
+    write_copy(tmp_path, "one", make_rows(0, 60))
+    before = {each.question for each in make_mixture(tmp_path, 30, one={}).records()}
+    write_copy(tmp_path, "one", make_rows(0, 70)[::-1])
+    after = {each.question for each in make_mixture(tmp_path, 30, one={}).records()}
+    fresh = {row["question"] for row in make_rows(60, 10)}
     assert len(before - after) == len(after - before) <= 10
     assert after - before <= fresh
 
 
 def test_an_edited_copy_is_read_anew(tmp_path):
-    copy(tmp_path / "a", "one", rows(0, 9))
-    copy(tmp_path / "b", "one", rows(50, 9))
-    first, second = (mixture(tmp_path / side, 9, one={}).records() for side in "ab")
+    write_copy(tmp_path / "a", "one", make_rows(0, 9))
+    write_copy(tmp_path / "b", "one", make_rows(50, 9))
+    first, second = (make_mixture(tmp_path / side, 9, one={}).records() for side in "ab")
     assert not {each.question for each in first} & {each.question for each in second}
 
 
 def test_a_copy_edited_after_planning_is_refused(tmp_path):
-    copy(tmp_path, "one", rows(0, 9))
+    write_copy(tmp_path, "one", make_rows(0, 9))
     planned = Mixture(parts={"one": PART}, rows=9, root=str(tmp_path), sha256=sha256(tmp_path))
     assert len(planned.records()) == 9
-    copy(tmp_path, "one", rows(50, 9))
+    write_copy(tmp_path, "one", make_rows(50, 9))
     with pytest.raises(ArtifactError, match="changed since the run was planned"):
         planned.records()
 
 
 def test_duplicates_count_once(tmp_path):
-    copy(tmp_path, "one", rows(0, 10) * 3)
-    assert len(mixture(tmp_path, 10, one={}).records()) == 10
+    write_copy(tmp_path, "one", make_rows(0, 10) * 3)
+    assert len(make_mixture(tmp_path, 10, one={}).records()) == 10
     with pytest.raises(ConfigError, match=r"parts\.one has 10 distinct questions.*asks for 11"):
-        mixture(tmp_path, 11, one={}).records()
+        make_mixture(tmp_path, 11, one={}).records()
 
 
 def test_incomplete_rows_refuse_or_are_left_out_and_counted(tmp_path, caplog):
-    copy(tmp_path, "one", [*rows(0, 5), rows(9, 1)[0] | {"answer": ""}])
+    write_copy(tmp_path, "one", [*make_rows(0, 5), make_rows(9, 1)[0] | {"answer": ""}])
     with pytest.raises(ConfigError, match=r"parts\.one.* row 6, field answer: empty"):
-        mixture(tmp_path, 5, one={}).records()
+        make_mixture(tmp_path, 5, one={}).records()
     with caplog.at_level(logging.WARNING):
-        assert len(mixture(tmp_path, 5, one={"skip_incomplete": True}).records()) == 5
+        assert len(make_mixture(tmp_path, 5, one={"skip_incomplete": True}).records()) == 5
     assert "left out 1 of 6 rows" in caplog.text
 
 
@@ -100,33 +100,33 @@ def test_incomplete_rows_refuse_or_are_left_out_and_counted(tmp_path, caplog):
     ],
 )
 def test_what_is_not_there_is_named(tmp_path, name, values, message):
-    copy(tmp_path, "one", rows(0, 5))
+    write_copy(tmp_path, "one", make_rows(0, 5))
     with pytest.raises(ConfigError, match=message) as caught:
-        mixture(tmp_path, 5, **{name: values}).records()
+        make_mixture(tmp_path, 5, **{name: values}).records()
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("named", ["{outside}", "../../outside.jsonl"])
 def test_a_copy_reads_nothing_from_outside_of_it(tmp_path, named):
     outside = tmp_path / "outside.jsonl"
-    outside.write_text("".join(json.dumps(row) + "\n" for row in rows(0, 9)))
-    copy(tmp_path / "copies", "one", rows(50, 9))
+    outside.write_text("".join(json.dumps(row) + "\n" for row in make_rows(0, 9)))
+    write_copy(tmp_path / "copies", "one", make_rows(50, 9))
     card = f"---\nconfigs:\n- config_name: default\n  data_files: {named}\n---\n"
     (tmp_path / "copies/one/README.md").write_text(card.format(outside=outside))
     with pytest.raises(ConfigError, match=r"^data\.root: .*one asks for .*outside\.jsonl, which"):
-        mixture(tmp_path / "copies", 5, one={}).records()
+        make_mixture(tmp_path / "copies", 5, one={}).records()
 
 
 def test_a_copy_may_be_a_link(tmp_path):
-    copy(tmp_path / "true", "one", rows(0, 9))
+    write_copy(tmp_path / "true", "one", make_rows(0, 9))
     (tmp_path / "link").symlink_to("true")
-    assert len(mixture(tmp_path / "link", 9, one={}).records()) == 9
+    assert len(make_mixture(tmp_path / "link", 9, one={}).records()) == 9
 
 
 def test_an_empty_split_is_named(tmp_path):
-    copy(tmp_path, "one", [])
+    write_copy(tmp_path, "one", [])
     with pytest.raises(ConfigError, match=r"parts\.one"):
-        mixture(tmp_path, 5, one={}).records()
+        make_mixture(tmp_path, 5, one={}).records()
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,6 @@ def test_an_empty_split_is_named(tmp_path):
         ({"one": {"hub": "x"}}, 5, r"parts\.one\.columns is missing"),
     ],
 )
-def test_a_broken_mixture_is_refused(parts, wanted, message):
+def test_a_broken_mixture_is_refused(parts, row_count, message):
     with pytest.raises(ConfigError, match=message):
-        Mixture(parts=parts, rows=wanted)
+        Mixture(parts=parts, rows=row_count)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvdistill.data.columns import FieldMap
+from kvdistill.data.columns import ColumnMapping
 from kvdistill.data.sources.base import Source
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.files import sha256
@@ -28,11 +28,11 @@ class Jsonl(Source):
     """Of the file, put here when the plan was made; an edit since then is refused."""
 
     def __post_init__(self) -> None:
-        self.reader()
+        self.make_mapping()
 
-    def reader(self) -> FieldMap:
+    def make_mapping(self) -> ColumnMapping:
         """The mapping. Raises ConfigError for one that can read no row."""
-        return FieldMap(
+        return ColumnMapping(
             setting="data.source.fields",
             columns=self.fields,
             source=Path(self.path).stem,
@@ -45,7 +45,7 @@ class Jsonl(Source):
 
         Raises ConfigError naming file, row and field of the first row that is no record.
         """
-        path, read = Path(self.path), self.reader()
+        path, mapping = Path(self.path), self.make_mapping()
         try:
             lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
         except OSError as error:
@@ -58,18 +58,18 @@ class Jsonl(Source):
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 place = f"data.source.path: {path} row {number}"
-                records.append(read(_row(line, place), place, f"{path.stem}-{number}"))
+                records.append(mapping(_parse_row(line, place), place, f"{path.stem}-{number}"))
         if not records:
             raise ConfigError(f"data.source.path: {path} is empty. Give a file with rows.")
         return records
 
 
-def _row(line: bytes, place: str) -> Mapping[str, Any]:
+def _parse_row(line: bytes, place: str) -> Mapping[str, Any]:
     try:
-        row = json.loads(line.decode("utf-8"), parse_constant=_no_number)
+        row = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{place}, byte {error.start + 1}{_field_before(line, error.start)}: not UTF-8. "
+            f"{place}, byte {error.start + 1}{_name_field_before(line, error.start)}: not UTF-8. "
             "Save the file as UTF-8."
         ) from error
     except json.JSONDecodeError as error:
@@ -87,11 +87,11 @@ def _row(line: bytes, place: str) -> Mapping[str, Any]:
     return row
 
 
-def _no_number(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _field_before(line: bytes, position: int) -> str:
+def _name_field_before(line: bytes, position: int) -> str:
     """The key whose value holds a byte, as far as it can be told from a broken line."""
     before = line[:position].decode("utf-8")
     keys = [part.rsplit('"', 1)[-1] for part in before.split('":')[:-1]]

@@ -16,8 +16,8 @@ from typing import Any
 import datasets
 
 from kvdistill.config import types
-from kvdistill.data.columns import FieldMap
-from kvdistill.data.normalise import group_id
+from kvdistill.data.columns import ColumnMapping
+from kvdistill.data.normalise import compute_group_id
 from kvdistill.data.sources.base import Source
 from kvdistill.errors import ArtifactError, ConfigError, UserError
 from kvdistill.files import sha256
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class MixturePart:
     """One dataset of the mixture."""
 
     hub: str
@@ -65,7 +65,7 @@ class Mixture(Source):
         if not self.parts:
             raise ConfigError("data.source.parts is empty. Name at least one dataset.")
         for name, spec in self.parts.items():
-            _reader(name, _part(name, spec))
+            _make_mapping(name, _parse_part(name, spec))
 
     def records(self) -> list[Record]:
         """Every part's rows, part after part, in the dataset's order.
@@ -77,17 +77,17 @@ class Mixture(Source):
             raise ArtifactError(
                 f"{self.root} changed since the run was planned. Repeat the command."
             )
-        parts = {name: _part(name, spec) for name, spec in self.parts.items()}
+        parts = {name: _parse_part(name, spec) for name, spec in self.parts.items()}
         total = sum(part.weight for part in parts.values())
         taken: list[Record] = []
         for name, part in parts.items():
-            taken += self._taken(name, part, round(self.rows * part.weight / total))
+            taken += self._choose_records(name, part, round(self.rows * part.weight / total))
         return taken
 
-    def _taken(self, name: str, part: Part, count: int) -> list[Record]:
+    def _choose_records(self, name: str, part: MixturePart, count: int) -> list[Record]:
         distinct: dict[str, Record] = {}
-        for record in self._read(name, part):
-            distinct.setdefault(group_id(record.question), record)
+        for record in self._read_records(name, part):
+            distinct.setdefault(compute_group_id(record.question), record)
         if len(distinct) < count:
             raise ConfigError(
                 f"data.source.parts.{name} has {len(distinct)} distinct questions, and its "
@@ -97,14 +97,17 @@ class Mixture(Source):
         chosen = set(sorted(distinct)[:count])
         return [record for group, record in distinct.items() if group in chosen]
 
-    def _read(self, name: str, part: Part) -> list[Record]:
-        read, place = _reader(name, part), f"data.source.parts.{name}: {self._place(name, part)}"
-        rows = self._rows(name, part)
-        found = [
-            _record(read, row, f"{place} row {number}", f"{name}-{number}", part)
+    def _read_records(self, name: str, part: MixturePart) -> list[Record]:
+        mapping, place = (
+            _make_mapping(name, part),
+            f"data.source.parts.{name}: {self._locate_dataset(name, part)}",
+        )
+        rows = self._load_rows(name, part)
+        row_records = [
+            _read_record(mapping, row, f"{place} row {number}", f"{name}-{number}", part)
             for number, row in enumerate(rows, start=1)
         ]
-        records = [record for record in found if record is not None]
+        records = [record for record in row_records if record is not None]
         if len(records) < len(rows):
             log.warning(
                 "data.source.parts.%s: left out %d of %d rows that lack a field",
@@ -112,21 +115,21 @@ class Mixture(Source):
             )  # fmt: skip
         return records
 
-    def _place(self, name: str, part: Part) -> str:
+    def _locate_dataset(self, name: str, part: MixturePart) -> str:
         return part.hub if self.root is None else str(Path(self.root) / name)
 
-    def _rows(self, name: str, part: Part) -> list[dict[str, Any]]:
-        place = self._place(name, part)
+    def _load_rows(self, name: str, part: MixturePart) -> list[dict[str, Any]]:
+        place = self._locate_dataset(name, part)
         # `datasets` names its cache of a local folder after the folder, not its content: another
         # folder of that name, or an edited file, would silently give the rows of the first.
-        with tempfile.TemporaryDirectory() as fresh:
+        with tempfile.TemporaryDirectory() as cache_dir:
             try:
-                rows: list[dict[str, Any]] = self._loaded(place, part, fresh)
+                rows: list[dict[str, Any]] = self._load_dataset(place, part, cache_dir)
             except UserError:
                 raise
             except Exception as error:  # readers of broken files raise anything
                 raise ConfigError(
-                    f"data.source.parts.{name}: {place} cannot be read: {_why(error)}. Fetch it "
+                    f"data.source.parts.{name}: {place} cannot be read: {_format_root_cause(error)}. Fetch it "
                     "first, or set data.root to a folder with local copies."
                 ) from error
         if not rows:
@@ -136,16 +139,16 @@ class Mixture(Source):
             )
         return rows
 
-    def _loaded(self, place: str, part: Part, fresh: str) -> list[dict[str, Any]]:
+    def _load_dataset(self, place: str, part: MixturePart, cache_dir: str) -> list[dict[str, Any]]:
         """The part's rows; raises whatever the readers raise of files that are broken."""
         local = self.root is not None
         builder = datasets.load_dataset_builder(
             place,
             part.config,
             revision=None if local else part.revision,
-            cache_dir=fresh if local else None,
+            cache_dir=cache_dir if local else None,
         )
-        outside = _outside(Path(place), builder.config.data_files) if local else None
+        outside = _find_outside_file(Path(place), builder.config.data_files) if local else None
         if outside is not None:
             raise ConfigError(
                 f"data.root: {place} asks for {outside}, which lies outside of it, so that its "
@@ -156,15 +159,15 @@ class Mixture(Source):
         return rows
 
 
-def _outside(folder: Path, files: Any) -> str | None:
+def _find_outside_file(folder: Path, files: Any) -> str | None:
     """The first file of a copy that is not below its folder: its README.md may name any."""
-    for named in (name for each in (files or {}).values() for name in each):
-        if not Path(os.path.abspath(named)).is_relative_to(folder.resolve()):  # noqa: PTH100
-            return str(named)
+    for file in (name for each in (files or {}).values() for name in each):
+        if not Path(os.path.abspath(file)).is_relative_to(folder.resolve()):  # noqa: PTH100
+            return str(file)
     return None
 
 
-def _why(error: BaseException) -> str:
+def _format_root_cause(error: BaseException) -> str:
     """What it all began with, as one line: `datasets` wraps what its readers say."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -173,8 +176,8 @@ def _why(error: BaseException) -> str:
     return types.shorten(" ".join(str(error).split()).rstrip(".") or type(error).__name__)
 
 
-def _reader(name: str, part: Part) -> FieldMap:
-    return FieldMap(
+def _make_mapping(name: str, part: MixturePart) -> ColumnMapping:
+    return ColumnMapping(
         setting=f"data.source.parts.{name}.columns",
         columns=part.columns,
         source=name,
@@ -183,19 +186,19 @@ def _reader(name: str, part: Part) -> FieldMap:
     )
 
 
-def _record(
-    read: FieldMap, row: Mapping[str, Any], place: str, default_id: str, part: Part
+def _read_record(
+    mapping: ColumnMapping, row: Mapping[str, Any], place: str, default_id: str, part: MixturePart
 ) -> Record | None:
     try:
-        return read(row, place, default_id)
+        return mapping(row, place, default_id)
     except ConfigError:
         if part.skip_incomplete:
             return None
         raise
 
 
-def _part(name: str, spec: Mapping[str, Any]) -> Part:
-    known = {field.name: field.default is MISSING for field in fields(Part)}
+def _parse_part(name: str, spec: Mapping[str, Any]) -> MixturePart:
+    known = {field.name: field.default is MISSING for field in fields(MixturePart)}
     unknown = sorted(spec.keys() - known.keys())
     missing = sorted(name for name, needed in known.items() if needed and name not in spec)
     if unknown or missing:
@@ -205,8 +208,8 @@ def _part(name: str, spec: Mapping[str, Any]) -> Part:
             f"{sorted(field for field, needed in known.items() if needed)} and may have "
             f"{sorted(field for field, needed in known.items() if not needed)}."
         )
-    types.check_arguments(f"data.source.parts.{name}", spec, Part)
-    part = Part(**spec)
+    types.check_arguments(f"data.source.parts.{name}", spec, MixturePart)
+    part = MixturePart(**spec)
     if part.weight <= 0:
         raise ConfigError(
             f"data.source.parts.{name}.weight must be above 0, got {part.weight}. "

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from kvdistill.data.normalise import squashed
+from kvdistill.data.normalise import keep_alphanumerics
 from kvdistill.data.sources import nano_chinese, nano_english
 from kvdistill.data.sources.base import Source
 from kvdistill.data.sources.nano_draft import Draft
@@ -16,16 +16,16 @@ from kvdistill.errors import ConfigError
 from kvdistill.records import Record
 
 FAMILIES: dict[str, Callable[[Random], Draft]] = {
-    "nano_arithmetic": nano_english.arithmetic,
-    "nano_algebra": nano_english.algebra,
-    "nano_logic": nano_english.logic,
-    "nano_choice": nano_english.hard_choice,
-    "nano_truth": nano_english.truth,
-    "nano_chinese": nano_chinese.kinds,
-    "nano_exam": nano_chinese.exam,
+    "nano_arithmetic": nano_english.make_arithmetic_question,
+    "nano_algebra": nano_english.make_algebra_question,
+    "nano_logic": nano_english.make_logic_question,
+    "nano_choice": nano_english.make_english_kind_question,
+    "nano_truth": nano_english.make_misbelief_question,
+    "nano_chinese": nano_chinese.make_chinese_kind_question,
+    "nano_exam": nano_chinese.make_exam_question,
 }
 
-MOST_ROWS = 100_000
+MAX_ROWS = 100_000
 """Of a family: none can make as many different questions."""
 
 
@@ -38,20 +38,20 @@ class Nano(Source):
     seed: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.rows <= MOST_ROWS:
-            raise ConfigError(f"data.source.rows must be from 1 to {MOST_ROWS}, got {self.rows}.")
+        if not 1 <= self.rows <= MAX_ROWS:
+            raise ConfigError(f"data.source.rows must be from 1 to {MAX_ROWS}, got {self.rows}.")
 
     def records(self) -> list[Record]:
         """`rows` records of each family, family after family, no question twice."""
-        return [record for task in FAMILIES for record in self.family(task)]
+        return [record for task in FAMILIES for record in self.generate_family(task)]
 
-    def family(self, task: str) -> list[Record]:
+    def generate_family(self, task: str) -> list[Record]:
         """Raises ConfigError when the family has fewer distinct questions than rows."""
         rng = Random(f"{self.seed}:{task}")
         drafts: dict[str, Draft] = {}
         for _ in range(20 * self.rows):
             draft = FAMILIES[task](rng)
-            drafts.setdefault(squashed(draft.question), draft)
+            drafts.setdefault(keep_alphanumerics(draft.question), draft)
             if len(drafts) == self.rows:
                 break
         else:

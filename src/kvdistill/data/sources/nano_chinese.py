@@ -2,7 +2,7 @@
 
 from random import Random
 
-from kvdistill.data.sources.nano_draft import Draft, choice, kind_of
+from kvdistill.data.sources.nano_draft import Draft, draw_kind, make_choice_draft
 
 KINDS = {
     "水果": ["苹果", "香蕉", "葡萄", "西瓜", "桃子", "梨子"],
@@ -18,14 +18,14 @@ OPPOSITES = {
 }  # fmt: skip
 
 
-def kinds(rng: Random) -> Draft:
+def make_chinese_kind_question(rng: Random) -> Draft:
     """Of which of four kinds a thing is."""
-    thing, kind, options = kind_of(rng, KINDS)
+    thing, kind, options = draw_kind(rng, KINDS)
     stem = rng.choice(["{}是什么？", "{}属于哪一类？", "请问{}是什么？"]).format(thing)
-    return choice(stem, options, kind, f"{thing}是{kind}。")
+    return make_choice_draft(stem, options, kind, f"{thing}是{kind}。")
 
 
-def exam(rng: Random) -> Draft:
+def make_exam_question(rng: Random) -> Draft:
     """A sum or a difference among four numbers."""
     right = rng.randint(1, 9)
     if right > 1 and rng.randrange(2):
@@ -36,4 +36,4 @@ def exam(rng: Random) -> Draft:
         stem, worked = f"{right + b}减{b}等于？", f"{right + b}-{b}={right}。"
     wrong = rng.sample([number for number in range(1, 10) if number != right], 3)
     options = [str(number) for number in sorted([right, *wrong])]
-    return choice(stem, options, str(right), worked)
+    return make_choice_draft(stem, options, str(right), worked)

@@ -19,18 +19,18 @@ class Draft:
     answer: str
 
 
-def choice(stem: str, options: Sequence[str], right: str, rationale: str) -> Draft:
+def make_choice_draft(stem: str, options: Sequence[str], right: str, rationale: str) -> Draft:
     """A multiple-choice draft: the options lettered in the order given, the answer a letter."""
     lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=True)]
     return Draft("\n".join([stem, *lines]), rationale, LETTERS[options.index(right)])
 
 
-def kind_of(rng: Random, kinds: dict[str, list[str]]) -> tuple[str, str, list[str]]:
+def draw_kind(rng: Random, kinds: dict[str, list[str]]) -> tuple[str, str, list[str]]:
     """A thing, its kind, and four kinds with it among them, in the order of the table.
 
     A fixed order makes knowing what a thing is worth something by itself: with shuffled options
     the student, taught all seven families at once, was still at chance after its 300 steps.
     """
-    asked = rng.sample(list(kinds), len(LETTERS))
-    thing = rng.choice(kinds[asked[0]])
-    return thing, asked[0], [kind for kind in kinds if kind in asked]
+    kinds_offered = rng.sample(list(kinds), len(LETTERS))
+    thing = rng.choice(kinds[kinds_offered[0]])
+    return thing, kinds_offered[0], [kind for kind in kinds if kind in kinds_offered]

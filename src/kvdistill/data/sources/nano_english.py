@@ -6,13 +6,13 @@ learns them in a minute and one of a fifth of that learns them less well.
 
 from random import Random
 
-from kvdistill.data.sources.nano_draft import Draft, choice, kind_of
+from kvdistill.data.sources.nano_draft import Draft, draw_kind, make_choice_draft
 
 NAMES = ["Ann", "Bob", "Cy", "Dan", "Eve", "Fay", "Gus", "Hal"]
 THINGS = ["pens", "cups", "eggs", "hats", "keys", "nuts", "toys", "maps"]
 
 
-def arithmetic(rng: Random) -> Draft:
+def make_arithmetic_question(rng: Random) -> Draft:
     """A word problem of one step or two."""
     name, thing = rng.choice(NAMES), rng.choice(THINGS)
     a, b = rng.randint(1, 6), rng.randint(1, 6)
@@ -28,7 +28,7 @@ def arithmetic(rng: Random) -> Draft:
     return Draft(question, f"{a}*{b}={a * b}, {a * b}+{c}={a * b + c}", str(a * b + c))
 
 
-def algebra(rng: Random) -> Draft:
+def make_algebra_question(rng: Random) -> Draft:
     """An equation in one unknown."""
     x, a, b = rng.randint(1, 6), rng.randint(2, 4), rng.randint(1, 6)
     name, verb = rng.choice("abknpxyz"), rng.choice(["Solve", "Find"])
@@ -43,16 +43,16 @@ def algebra(rng: Random) -> Draft:
 ORDERS = [("older", "oldest", "youngest"), ("taller", "tallest", "shortest")]
 
 
-def logic(rng: Random) -> Draft:
+def make_logic_question(rng: Random) -> Draft:
     """Three people in an order told by two comparisons, a quarter of the time backwards."""
     first, second, third = rng.sample(NAMES, 3)
     more, most, least = rng.choice(ORDERS)
     if rng.randrange(4):
-        told = f"{first} is {more} than {second}, {second} than {third}."
+        comparisons = f"{first} is {more} than {second}, {second} than {third}."
     else:
-        told = f"{second} is {more} than {third}, {first} than {second}."
-    asked, answer = rng.choice([(most, first), (least, third)])
-    return Draft(f"{told} Who is {asked}?", f"{first} > {second} > {third}", answer)
+        comparisons = f"{second} is {more} than {third}, {first} than {second}."
+    superlative, answer = rng.choice([(most, first), (least, third)])
+    return Draft(f"{comparisons} Who is {superlative}?", f"{first} > {second} > {third}", answer)
 
 
 KINDS = {
@@ -65,14 +65,14 @@ KINDS = {
 }
 
 
-def hard_choice(rng: Random) -> Draft:
+def make_english_kind_question(rng: Random) -> Draft:
     """Of which of four kinds a thing is."""
-    thing, kind, options = kind_of(rng, KINDS)
+    thing, kind, options = draw_kind(rng, KINDS)
     stem = rng.choice(["What is {}?", "Which kind is {}?"]).format(thing)
-    return choice(stem, options, kind, f"{thing} is a {kind}.")
+    return make_choice_draft(stem, options, kind, f"{thing} is a {kind}.")
 
 
-BELIEFS = {
+MISBELIEFS = {
     "whale": ("mammal", "fish"), "dolphin": ("mammal", "fish"), "bat": ("mammal", "bird"),
     "penguin": ("bird", "fish"), "spider": ("arachnid", "insect"), "tick": ("arachnid", "insect"),
     "tomato": ("fruit", "vegetable"), "cucumber": ("fruit", "vegetable"),
@@ -86,14 +86,14 @@ CLASSES = [
     "reptile", "marsupial", "fungus", "planet", "plant", "animal", "star", "amphibian",
 ]  # fmt: skip
 """In the order in which they are offered: each letter is right about as often."""
-ASKED = ["What is a {}?", "What is a {} really?", "True of a {}:", "A {} is a"]
+TRUTH_STEMS = ["What is a {}?", "What is a {} really?", "True of a {}:", "A {} is a"]
 
 
-def truth(rng: Random) -> Draft:
+def make_misbelief_question(rng: Random) -> Draft:
     """What a thing is, with what many believe it is among the options."""
-    thing = rng.choice(list(BELIEFS))
-    right, believed = BELIEFS[thing]
+    thing = rng.choice(list(MISBELIEFS))
+    right, believed = MISBELIEFS[thing]
     others = rng.sample([name for name in CLASSES if name not in (right, believed)], 2)
     options = [name for name in CLASSES if name in (right, believed, *others)]
-    stem = rng.choice(ASKED).format(thing)
-    return choice(stem, options, right, f"Not {believed} but {right}.")
+    stem = rng.choice(TRUTH_STEMS).format(thing)
+    return make_choice_draft(stem, options, right, f"Not {believed} but {right}.")
