@@ -36,7 +36,7 @@ class Difference:
     unpaired: TTest | None = None
     item: Interval | None = None
     """These checkpoints, new items."""
-    combined_interval: Interval | None = None
+    recipe: Interval | None = None
     """The recipe: new seeds and new items. The claim that verdicts use."""
     mcnemar: float | None = None
     """Mid-p, where each arm is one run."""
