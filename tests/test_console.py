@@ -11,7 +11,7 @@ HOSTILE = "[red]a[/] [link=file:///etc]b[/link] [1,2] :warning: \x1b]8;;http://x
 ACTING = ("\x1b", "\x07", "\u202e", "\r", "\x9b")
 
 
-def shown(*renderables: object, **settings: object) -> str:
+def render_text(*renderables: object, **settings: object) -> str:
     from kvdistill.console import SafeConsole
 
     screen = SafeConsole(width=300)
@@ -32,7 +32,7 @@ def test_plain_text_tables_titles_and_rules_do_nothing() -> None:
     table.add_row(HOSTILE)
     table.add_row(Text(HOSTILE))
     for each in (HOSTILE, table, Rule(HOSTILE), label_message("error", "red", HOSTILE)):
-        text = shown(each)
+        text = render_text(each)
         assert not any(letter in text for letter in ACTING), repr(text)
         assert "[red]a[/]" in text
         assert "[1,2] :warning:" in text
@@ -78,6 +78,6 @@ def test_no_secret_is_said(
     write_stderr(line)
     assert print_error(line, 1) == 1
     StatusWriter(tmp_path).write("failed", error=line)
-    said = capsys.readouterr().err + (tmp_path / "status.json").read_text()
-    assert said.count("https://***@hub/x with ***") == 3
-    assert "a-secret-of-mine" not in said
+    output = capsys.readouterr().err + (tmp_path / "status.json").read_text()
+    assert output.count("https://***@hub/x with ***") == 3
+    assert "a-secret-of-mine" not in output

@@ -47,8 +47,8 @@ def test_training_is_asked_anything_else_is_ended_and_helpers_hear_nothing() -> 
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         os.killpg(process.pid, signal.SIGUSR2)
-        told = process.stdout.readline()
-        assert told == "flag; raised on leaving; executed None forked 0\n"
+        report = process.stdout.readline()
+        assert report == "flag; raised on leaving; executed None forked 0\n"
         assert process.stdout.readline() == "again\n"
         os.kill(process.pid, signal.SIGUSR2)
         assert process.stdout.readline() == "raised at once\n"

@@ -56,7 +56,7 @@ def is_requested() -> bool:
     return _requested.is_set()
 
 
-def mark_requested() -> None:
+def accept_request() -> None:
     """Another rank was asked, so this one is too. For inside `deferred`."""
     _requested.set()
 

@@ -60,7 +60,7 @@ CONFIGS = {
 BOTH = ("keys", "values")
 
 
-def build(name):
+def build_model(name):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[name]))
@@ -69,32 +69,32 @@ def build(name):
     return model
 
 
-def tokens(batch=2, seq=7):
+def make_tokens(batch=2, seq=7):
     ids = torch.randint(3, 50, (batch, seq), generator=torch.Generator().manual_seed(1))
     mask = torch.ones(batch, seq, dtype=torch.bool)
     mask[0, -2:] = False
     return Tokens(ids, mask, mask)
 
 
-def forward(model, read, **kwargs):
-    return model(input_ids=read.ids, attention_mask=read.mask.long(), use_cache=False, **kwargs)
+def run_forward(model, tokens, **kwargs):
+    return model(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False, **kwargs)
 
 
-def captured(model, layers, read, **kwargs):
+def capture_layers(model, layers, tokens, **kwargs):
     capture = Capture(model, layers, **kwargs)
     with capture:
-        forward(model, read)
-    return capture.pop_layers(read)
+        run_forward(model, tokens)
+    return capture.pop_layers(tokens)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("seq", [1, 2, 4, 7])  # 2 and 4 heads: square layouts must not be mixed up
 def test_rotated_captured_keys_and_values_are_the_cache(name, seq):
-    model, read = build(name).eval(), tokens(seq=seq)
-    read = Tokens(read.ids, torch.ones_like(read.mask), read.answer)
+    model, tokens = build_model(name).eval(), make_tokens(seq=seq)
+    tokens = Tokens(tokens.ids, torch.ones_like(tokens.mask), tokens.answer)
     with torch.no_grad():
-        cache = model(input_ids=read.ids, use_cache=True).past_key_values
-        layers = captured(model, [0, 1, 2], read)
+        cache = model(input_ids=tokens.ids, use_cache=True).past_key_values
+        layers = capture_layers(model, [0, 1, 2], tokens)
     turn = read_rotaries(model, [0, 1, 2])
     positions = torch.arange(seq).expand(2, seq)
     for at, layer in layers.items():
@@ -102,14 +102,14 @@ def test_rotated_captured_keys_and_values_are_the_cache(name, seq):
         torch.testing.assert_close(
             turn[at].rotate(layer.kv.keys, positions), cache.layers[at].keys, atol=1e-5, rtol=1e-5
         )
-        assert layer.kv.mask is read.mask
+        assert layer.kv.mask is tokens.mask
 
 
 def test_captured_keys_are_k_proj_of_the_blocks_input():
-    model, read = build("qwen2").eval(), tokens()
+    model, tokens = build_model("qwen2").eval(), make_tokens()
     with torch.no_grad():
-        hidden = forward(model, read, output_hidden_states=True).hidden_states
-        layer = captured(model, [1], read)[1]
+        hidden = run_forward(model, tokens, output_hidden_states=True).hidden_states
+        layer = capture_layers(model, [1], tokens)[1]
     block = model.model.layers[1]
     by_hand = block.self_attn.k_proj(block.input_layernorm(hidden[1])).view(2, 7, 2, 8)
     torch.testing.assert_close(layer.kv.keys, by_hand.transpose(1, 2))
@@ -117,28 +117,28 @@ def test_captured_keys_are_k_proj_of_the_blocks_input():
 
 @pytest.mark.parametrize("name", ["qwen2", "qwen3", "gemma3"])
 def test_rotated_queries_and_keys_give_the_models_own_attention(name):
-    model, read = build(name).eval(), tokens()
+    model, tokens = build_model(name).eval(), make_tokens()
     model.set_attn_implementation("eager")
     with torch.no_grad():
-        weights = forward(model, read, output_attentions=True).attentions[1]
-        layer = captured(model, [1], read, rotaries=read_rotaries(model, [1]))[1]
+        weights = run_forward(model, tokens, output_attentions=True).attentions[1]
+        layer = capture_layers(model, [1], tokens, rotaries=read_rotaries(model, [1]))[1]
     scaling = model.model.layers[1].self_attn.scaling
     keys = layer.rotated_keys.repeat_interleave(2, dim=1)
     scores = layer.rotated_queries @ keys.transpose(-1, -2) * scaling
     future = torch.ones(7, 7, dtype=torch.bool).triu(1)
-    expected = scores.masked_fill(future | ~read.mask[:, None, None], -torch.inf).softmax(-1)
+    expected = scores.masked_fill(future | ~tokens.mask[:, None, None], -torch.inf).softmax(-1)
     torch.testing.assert_close(expected, weights, atol=1e-5, rtol=1e-4)
 
 
 def test_queries_are_only_taken_when_asked_for():
-    assert captured(build("llama"), [0], tokens())[0].rotated_queries is None
+    assert capture_layers(build_model("llama"), [0], make_tokens())[0].rotated_queries is None
 
 
-def gradients(model, part, checkpointing):
+def compute_gradients(model, part, checkpointing):
     model.train()
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    layers = captured(model, [0, 1, 2], tokens())
+    layers = capture_layers(model, [0, 1, 2], make_tokens())
     loss = sum(getattr(layer.kv, part).square().mean() for layer in layers.values())
     loss.backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -147,39 +147,43 @@ def gradients(model, part, checkpointing):
 @pytest.mark.parametrize("part", BOTH)
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_loss_on_one_part_reaches_that_projection_in_every_layer(part, checkpointing):
-    found = gradients(build("qwen3"), part, checkpointing)
+    gradients = compute_gradients(build_model("qwen3"), part, checkpointing)
     for layer in range(3):
-        weight = found[f"model.layers.{layer}.self_attn.{part[0]}_proj.weight"]
+        weight = gradients[f"model.layers.{layer}.self_attn.{part[0]}_proj.weight"]
         assert weight.abs().max() > 0
     other = {"keys": "v", "values": "k"}[part]
-    assert f"model.layers.2.self_attn.{other}_proj.weight" not in found
+    assert f"model.layers.2.self_attn.{other}_proj.weight" not in gradients
 
 
 @pytest.mark.parametrize("part", BOTH)
 def test_checkpointing_changes_no_gradient(part):
-    plain, checkpointed = (gradients(build("gemma3"), part, on) for on in (False, True))
+    plain, checkpointed = (
+        compute_gradients(build_model("gemma3"), part, on) for on in (False, True)
+    )
     assert plain.keys() == checkpointed.keys()
     for name, gradient in plain.items():
         torch.testing.assert_close(gradient, checkpointed[name])
 
 
 def test_recomputation_leaves_nothing_behind():
-    model = build("llama").train()
+    model = build_model("llama").train()
     model.gradient_checkpointing_enable({"use_reentrant": False})
     capture = Capture(model, [0, 1, 2])
     with capture:
-        forward(model, tokens())
-    capture.pop_layers(tokens())[2].kv.keys.sum().backward()  # recomputes, so the hooks fire again
+        run_forward(model, make_tokens())
+    capture.pop_layers(make_tokens())[
+        2
+    ].kv.keys.sum().backward()  # recomputes, so the hooks fire again
     with pytest.raises(RuntimeError, match="did not run inside"):
-        capture.pop_layers(tokens())
+        capture.pop_layers(make_tokens())
 
 
 def test_a_forward_outside_the_context_is_not_recorded():
-    model = build("llama")
+    model = build_model("llama")
     capture = Capture(model, [0])
-    forward(model, tokens())
+    run_forward(model, make_tokens())
     with pytest.raises(RuntimeError, match=r"layers \[0\] did not run inside"):
-        capture.pop_layers(tokens())
+        capture.pop_layers(make_tokens())
 
 
 class Student(torch.nn.Module):
@@ -189,10 +193,10 @@ class Student(torch.nn.Module):
         super().__init__()
         self.model, self.capture = model, Capture(model, [0, 1, 2])
 
-    def forward(self, read):
+    def forward(self, tokens):
         with self.capture:
-            forward(self.model.model, read)
-        layers = self.capture.pop_layers(read).values()
+            run_forward(self.model.model, tokens)
+        layers = self.capture.pop_layers(tokens).values()
         return sum((x.kv.keys + x.kv.values).square().mean() for x in layers)
 
 
@@ -208,10 +212,10 @@ def process_group():
 
 @pytest.mark.usefixtures("process_group")
 def test_distributed_data_parallel_reduces_the_gradient_of_captured_kv():
-    alone, student = Student(build("qwen3").train()), Student(build("qwen3").train())
+    alone, student = Student(build_model("qwen3").train()), Student(build_model("qwen3").train())
     wrapped = torch.nn.parallel.DistributedDataParallel(student, find_unused_parameters=True)
     for module in (alone, wrapped):
-        module(tokens()).backward()
+        module(make_tokens()).backward()
     for layer in range(3):
         ours, theirs = (s.model.model.layers[layer].self_attn.k_proj for s in (alone, student))
         assert ours.weight.grad.abs().max() > 0
@@ -219,62 +223,62 @@ def test_distributed_data_parallel_reduces_the_gradient_of_captured_kv():
 
 
 def test_a_failed_forward_leaves_nothing_to_take():
-    model = build("llama")
+    model = build_model("llama")
     capture = Capture(model, [0])
     model.lm_head = torch.nn.Linear(1, 1)  # too narrow: fails after the layers have run
     with pytest.raises(RuntimeError, match="shapes"), capture:
-        forward(model, tokens())
+        run_forward(model, make_tokens())
     with pytest.raises(RuntimeError, match="did not run inside"):
-        capture.pop_layers(tokens())
+        capture.pop_layers(make_tokens())
 
 
 def test_reentrant_checkpointing_is_refused_by_name():
-    model = build("llama").train()
+    model = build_model("llama").train()
     model.gradient_checkpointing_enable({"use_reentrant": True})
     with pytest.raises(ConfigError, match="use_reentrant"), Capture(model, [0]):
         pass
 
 
 def test_a_student_layer_that_cannot_learn_is_refused():
-    model = build("llama").train()
+    model = build_model("llama").train()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("layers.2" in name)
     with pytest.raises(ConfigError, match="student layer 1, whose K or V depends on no trainable"):
-        captured(model, [1, 2], tokens())
-    assert captured(model, [2], tokens())[2].kv.keys.requires_grad
+        capture_layers(model, [1, 2], make_tokens())
+    assert capture_layers(model, [2], make_tokens())[2].kv.keys.requires_grad
 
 
 @pytest.mark.parametrize("trained", ["k_proj", "v_proj"])
 def test_a_layer_with_only_one_part_to_learn_is_refused(trained):
-    model = build("llama").train()
+    model = build_model("llama").train()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(f"layers.0.self_attn.{trained}" in name)
     with pytest.raises(ConfigError, match="student layer 0, whose K or V"):
-        captured(model, [0], tokens())
+        capture_layers(model, [0], make_tokens())
 
 
 def test_lora_wrapped_projections_are_captured_with_their_update():
     peft = pytest.importorskip("peft")
     model = peft.get_peft_model(
-        build("qwen2"),
+        build_model("qwen2"),
         peft.LoraConfig(r=2, target_modules=["k_proj", "v_proj"], init_lora_weights=False),
     ).train()
-    found = captured(model, [0, 2], tokens())
-    (found[2].kv.keys.sum() + found[2].kv.values.sum()).backward()
+    layers = capture_layers(model, [0, 2], make_tokens())
+    (layers[2].kv.keys.sum() + layers[2].kv.values.sum()).backward()
     trained = [n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()]
     assert any("layers.2.self_attn.k_proj.lora_B" in name for name in trained)
     assert any("layers.2.self_attn.v_proj.lora_B" in name for name in trained)
     with model.disable_adapter():
-        bare = captured(model.get_base_model().eval(), [0], tokens())[0]
-    assert not torch.allclose(bare.kv.keys, found[0].kv.keys)
+        bare = capture_layers(model.get_base_model().eval(), [0], make_tokens())[0]
+    assert not torch.allclose(bare.kv.keys, layers[0].kv.keys)
 
 
 def test_bf16_autocast_gives_finite_keys_with_gradient():
-    model = build("qwen2").train()
+    model = build_model("qwen2").train()
     capture = Capture(model, [1], rotaries=read_rotaries(model, [1]))
     with torch.autocast("cpu", dtype=torch.bfloat16), capture:
-        forward(model, tokens())
-    layer = capture.pop_layers(tokens())[1]
+        run_forward(model, make_tokens())
+    layer = capture.pop_layers(make_tokens())[1]
     assert layer.kv.values.dtype == layer.rotated_queries.dtype == torch.bfloat16
     assert layer.kv.keys.isfinite().all()
     layer.kv.keys.float().sum().backward()
@@ -283,14 +287,14 @@ def test_bf16_autocast_gives_finite_keys_with_gradient():
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_cut_teacher_gives_the_same_kv_without_the_layers_above(name):
-    whole, read = build(name).eval(), tokens()
+    model, tokens = build_model(name).eval(), make_tokens()
     with torch.no_grad():
-        expected = captured(whole, [0, 1], read)
-        body = truncate_decoder(build(name), 1).eval()
+        expected = capture_layers(model, [0, 1], tokens)
+        body = truncate_decoder(build_model(name), 1).eval()
         capture = Capture(body, [0, 1])
         with capture:
-            out = forward(body, read)
-    for at, layer in capture.pop_layers(read).items():
+            out = run_forward(body, tokens)
+    for at, layer in capture.pop_layers(tokens).items():
         torch.testing.assert_close(layer.kv.keys, expected[at].kv.keys)
         torch.testing.assert_close(layer.kv.values, expected[at].kv.values)
     assert len(body.layers) == 2
@@ -302,7 +306,7 @@ def test_a_cut_teacher_gives_the_same_kv_without_the_layers_above(name):
 
 
 def test_cutting_leaves_a_shared_config_alone():
-    model = build("qwen2")
+    model = build_model("qwen2")
     config = model.config
     body = truncate_decoder(model, 0)
     assert (config.num_hidden_layers, len(config.layer_types)) == (3, 3)
@@ -312,9 +316,9 @@ def test_cutting_leaves_a_shared_config_alone():
 @pytest.mark.parametrize("layer", [-1, 3])
 def test_a_layer_outside_the_model_is_refused(layer):
     with pytest.raises(ConfigError, match=f"layer {layer}, but the model has 0 to 2"):
-        Capture(build("llama"), [layer])
+        Capture(build_model("llama"), [layer])
     with pytest.raises(ConfigError, match=f"teacher layer {layer}, but it has 0 to 2"):
-        truncate_decoder(build("llama"), layer)
+        truncate_decoder(build_model("llama"), layer)
 
 
 def test_fused_projections_are_refused_by_name():

@@ -12,12 +12,12 @@ def test_chosen_tokens_get_the_scores_of_the_whole_forward(kind: str) -> None:
     from kvdistill.models.head import LMHead
 
     student, tokens = make_model(STUDENT, kind), make_batch(names=()).student
-    whole = student(input_ids=tokens.ids, attention_mask=tokens.mask.long()).logits
-    seen: list[int] = []
-    student.lm_head.register_forward_hook(lambda *parts: seen.append(parts[1][0].shape[1]))
-    scores = LMHead(student)(tokens, tokens.logit_mask)
-    torch.testing.assert_close(scores, whole[tokens.logit_mask])
-    assert seen == [int(tokens.logit_mask.sum())] < [tokens.ids.numel()]
+    all_logits = student(input_ids=tokens.ids, attention_mask=tokens.mask.long()).logits
+    token_counts: list[int] = []
+    student.lm_head.register_forward_hook(lambda *parts: token_counts.append(parts[1][0].shape[1]))
+    logits = LMHead(student)(tokens, tokens.logit_mask)
+    torch.testing.assert_close(logits, all_logits[tokens.logit_mask])
+    assert token_counts == [int(tokens.logit_mask.sum())] < [tokens.ids.numel()]
 
 
 def test_gradients_are_those_of_the_masked_loss() -> None:
@@ -28,14 +28,14 @@ def test_gradients_are_those_of_the_masked_loss() -> None:
 
     student, tokens = make_model(STUDENT, "qwen2"), make_batch(names=()).student
     labels = tokens.ids.masked_fill(~(tokens.answer & tokens.mask), -100)[:, 1:]
-    whole = student(input_ids=tokens.ids, attention_mask=tokens.mask.long()).logits[:, :-1]
-    F.cross_entropy(whole.flatten(0, 1), labels.flatten(), reduction="sum").backward()
-    wanted = {name: p.grad.clone() for name, p in student.named_parameters()}
+    all_logits = student(input_ids=tokens.ids, attention_mask=tokens.mask.long()).logits[:, :-1]
+    F.cross_entropy(all_logits.flatten(0, 1), labels.flatten(), reduction="sum").backward()
+    expected = {name: p.grad.clone() for name, p in student.named_parameters()}
     student.zero_grad()
-    scores = LMHead(student)(tokens, tokens.logit_mask)
-    F.cross_entropy(scores, tokens.ids[tokens.label_mask], reduction="sum").backward()
+    logits = LMHead(student)(tokens, tokens.logit_mask)
+    F.cross_entropy(logits, tokens.ids[tokens.label_mask], reduction="sum").backward()
     for name, parameter in student.named_parameters():
-        torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_elsewhere_the_model_scores_every_token() -> None:

@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return source
 
 
-def pruned(folder: Path, keep: list[int]) -> Any:
+def prune(folder: Path, keep: list[int]) -> Any:
     from kvdistill.geometry import Geometry
     from kvdistill.models.layer_pruning import Pruned
     from kvdistill.models.pretrained import Pretrained
@@ -36,10 +36,10 @@ def test_the_kept_layers_are_those_of_the_source_and_the_rest_is_unchanged(folde
 
     from kvdistill.models.pretrained import Pretrained
 
-    whole = Pretrained(path=str(folder)).load_model(torch.float32)
-    half = pruned(folder, [0, 2, 4]).load_model(torch.float32)
-    assert half.config.num_hidden_layers == 3
-    theirs, ours = whole.state_dict(), half.state_dict()
+    source = Pretrained(path=str(folder)).load_model(torch.float32)
+    student = prune(folder, [0, 2, 4]).load_model(torch.float32)
+    assert student.config.num_hidden_layers == 3
+    theirs, ours = source.state_dict(), student.state_dict()
     for name, value in ours.items():
         if ".layers." in name:
             number = int(name.split(".")[2])
@@ -50,8 +50,10 @@ def test_the_kept_layers_are_those_of_the_source_and_the_rest_is_unchanged(folde
 def test_it_generates_with_a_cache_of_its_own_depth(folder: Path) -> None:
     import torch
 
-    half = pruned(folder, [1, 3]).load_model(torch.float32)
-    out = half.generate(torch.tensor([[5, 6]]), max_new_tokens=3, do_sample=False, pad_token_id=0)
+    student = prune(folder, [1, 3]).load_model(torch.float32)
+    out = student.generate(
+        torch.tensor([[5, 6]]), max_new_tokens=3, do_sample=False, pad_token_id=0
+    )
     assert out.shape[1] <= 5
 
 
@@ -59,7 +61,7 @@ def test_a_layer_outside_the_source_is_refused_by_name(folder: Path) -> None:
     from kvdistill.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r"student\.build\.keep=\[0, 5\] must name layers 0 to 4"):
-        pruned(folder, [0, 5])
+        prune(folder, [0, 5])
 
 
 @pytest.fixture

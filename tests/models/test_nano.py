@@ -59,16 +59,16 @@ def texts():
     return [text.text for record in records for text in STYLE.render(record)]
 
 
-def silent(done, total):
+def ignore_progress(done, total):
     pass
 
 
-def made(recipe, split, out, progress=silent):
+def build_weights(recipe, split, out, progress=ignore_progress):
     recipe.build(GEOMETRY, split, out, progress)
     return load_file(out / "model.safetensors")
 
 
-def same(first, second):
+def are_equal(first, second):
     return first.keys() == second.keys() and all(
         torch.equal(first[name], second[name]) for name in first
     )
@@ -76,7 +76,7 @@ def same(first, second):
 
 @pytest.mark.parametrize("recipe", [RECIPE, LLAMA])
 def test_the_folder_loads_as_the_stated_geometry(recipe, split, tmp_path):
-    weights = made(recipe, split, tmp_path)
+    weights = build_weights(recipe, split, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     verify_geometry(GEOMETRY, model.config, "student.geometry")
@@ -88,7 +88,7 @@ def test_the_folder_loads_as_the_stated_geometry(recipe, split, tmp_path):
 
 @pytest.mark.parametrize("recipe", [RECIPE, LLAMA])
 def test_the_loaded_tokenizer_reads_as_the_trained_one(recipe, split, tmp_path, texts):
-    made(replace(recipe, training=None), split, tmp_path)
+    build_weights(replace(recipe, training=None), split, tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     records = Source(rows=6, seed=0).records()
     trained = train_tokenizer(
@@ -98,10 +98,10 @@ def test_the_loaded_tokenizer_reads_as_the_trained_one(recipe, split, tmp_path, 
     )
     odd = ["don't  stop\r\n", "\u00e9\u4f60\U0001f600", "x1234567 y", "  "]
     for text in [*texts, *odd]:
-        want, got = (t(text, return_offsets_mapping=True) for t in (trained, loaded))
-        assert got["input_ids"] == want["input_ids"]
-        assert got["offset_mapping"] == want["offset_mapping"]
-        assert loaded.decode(got["input_ids"], clean_up_tokenization_spaces=False) == text
+        expected, encoding = (t(text, return_offsets_mapping=True) for t in (trained, loaded))
+        assert encoding["input_ids"] == expected["input_ids"]
+        assert encoding["offset_mapping"] == expected["offset_mapping"]
+        assert loaded.decode(encoding["input_ids"], clean_up_tokenization_spaces=False) == text
 
 
 def test_one_family_reads_digits_singly_and_the_other_packs_three():
@@ -114,35 +114,37 @@ def test_one_family_reads_digits_singly_and_the_other_packs_three():
 
 
 def test_the_same_recipe_twice_is_the_same_bits(split, tmp_path):
-    first = made(RECIPE, split, tmp_path / "a")
+    first = build_weights(RECIPE, split, tmp_path / "a")
     torch.manual_seed(123)
     torch.set_num_threads(2)
-    assert same(first, made(RECIPE, split, tmp_path / "b"))
+    assert are_equal(first, build_weights(RECIPE, split, tmp_path / "b"))
     files = [(tmp_path / name / "tokenizer.json").read_bytes() for name in "ab"]
     assert files[0] == files[1]
 
 
 def test_another_seed_is_another_model(split, tmp_path):
     other = replace(RECIPE, seed=6)
-    assert not same(made(RECIPE, split, tmp_path / "a"), made(other, split, tmp_path / "b"))
+    assert not are_equal(
+        build_weights(RECIPE, split, tmp_path / "a"), build_weights(other, split, tmp_path / "b")
+    )
 
 
 def test_the_global_random_state_and_the_threads_stay(split, tmp_path):
     torch.set_num_threads(2)
     before = torch.random.get_rng_state()
-    made(RECIPE, split, tmp_path)
+    build_weights(RECIPE, split, tmp_path)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.get_num_threads() == 2
 
 
 def test_progress_counts_every_step(split, tmp_path):
-    seen = []
-    made(RECIPE, split, tmp_path, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    calls = []
+    build_weights(RECIPE, split, tmp_path, lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_raw_model_is_as_initialised(split, tmp_path):
-    weights = made(replace(RECIPE, training=None), split, tmp_path)
+    weights = build_weights(replace(RECIPE, training=None), split, tmp_path)
     assert weights["model.embed_tokens.weight"].std().item() == pytest.approx(0.1, rel=0.1)
     assert bool((weights["model.norm.weight"] == 1).all())
 
@@ -151,7 +153,7 @@ def test_training_lowers_the_loss(split, tmp_path):
     texts = [text for record in Source(rows=6, seed=0).records() for text in STYLE.render(record)]
     losses = []
     for name, training in (("raw", None), ("taught", Training(steps=30, batch_size=8, lr=5e-3))):
-        made(replace(RECIPE, training=training), split, tmp_path / name)
+        build_weights(replace(RECIPE, training=training), split, tmp_path / name)
         model = AutoModelForCausalLM.from_pretrained(tmp_path / name)
         tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
         rows = [encode_text(tokenizer, text.prompt, text.answer) for text in texts]
@@ -169,13 +171,13 @@ def test_the_loss_is_the_mean_over_answer_tokens_one_by_one():
         torch.manual_seed(0)
         model = LlamaForCausalLM(config).eval()
     batch = [([3, 4, 5, 6, 7, 8, 9], 4), ([11, 12, 13], 1), ([21, 22, 23, 24], 3)]
-    want = []
+    expected = []
     with torch.no_grad():
         for ids, begin in batch:
             scores = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
-            want += [-scores[at - 1, ids[at]].item() for at in range(begin, len(ids))]
-        got = answer_loss(model, batch).item()
-    assert got == pytest.approx(sum(want) / len(want), rel=1e-5)
+            expected += [-scores[at - 1, ids[at]].item() for at in range(begin, len(ids))]
+        loss = answer_loss(model, batch).item()
+    assert loss == pytest.approx(sum(expected) / len(expected), rel=1e-5)
 
 
 def test_an_answer_starts_at_the_first_token_that_holds_none_of_the_prompt():
@@ -243,4 +245,4 @@ def test_training_of_nothing_is_refused(field):
 def test_a_geometry_that_no_model_can_have_is_refused(wrong, split, tmp_path):
     [(field, value)] = wrong.items()
     with pytest.raises(ConfigError, match=rf"{field}={value}.* cannot be built: heads must divide"):
-        RECIPE.build(replace(GEOMETRY, **wrong), split, tmp_path, silent)
+        RECIPE.build(replace(GEOMETRY, **wrong), split, tmp_path, ignore_progress)

@@ -10,35 +10,35 @@ from tests.models.pickles import PickleBomb
 from tests.train.conftest import TEACHERS, make_model
 
 
-def saved(folder: Path) -> dict:
+def save_model(folder: Path) -> dict:
     """A tiny model's folder; its weights."""
-    made = make_model(TEACHERS["b"], "llama", seed=3)
-    made.save_pretrained(folder)
-    return made.state_dict()
+    model = make_model(TEACHERS["b"], "llama", seed=3)
+    model.save_pretrained(folder)
+    return model.state_dict()
 
 
 def test_a_pickle_is_refused_and_not_read(tmp_path: Path) -> None:
     from kvdistill.errors import ConfigError
     from kvdistill.models.pretrained import Pretrained
 
-    saved(tmp_path)
+    save_model(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     with (tmp_path / "pytorch_model.bin").open("wb") as file:
         pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
     source = Pretrained(path=str(tmp_path))
-    for read in (
+    for load in (
         lambda: source.load_model(torch.float32),
         lambda: source.load_body(torch.float32, 1),
     ):
         with pytest.raises(ConfigError, match=r"^pretrained: .* has no safetensors"):
-            read()
+            load()
     assert not (tmp_path / "ran").exists()
 
 
 def test_what_lies_beside_safetensors_is_not_looked_at(tmp_path: Path) -> None:
     from kvdistill.models.pretrained import Pretrained
 
-    saved(tmp_path)
+    save_model(tmp_path)
     with (tmp_path / "pytorch_model.bin").open("wb") as file:
         pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)
     Pretrained(path=str(tmp_path)).load_model(torch.float32)
@@ -48,11 +48,11 @@ def test_what_lies_beside_safetensors_is_not_looked_at(tmp_path: Path) -> None:
 def test_allowed_by_name_it_is_read_without_running_it(tmp_path: Path) -> None:
     from kvdistill.models.pretrained import Pretrained
 
-    weights = saved(tmp_path)
+    weights = save_model(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save(weights, tmp_path / "pytorch_model.bin")
-    found = Pretrained(path=str(tmp_path), pickle=True).load_model(torch.float32)
-    for name, value in found.state_dict().items():
+    model = Pretrained(path=str(tmp_path), pickle=True).load_model(torch.float32)
+    for name, value in model.state_dict().items():
         assert torch.equal(value, weights[name])
     with (tmp_path / "pytorch_model.bin").open("wb") as file:
         pickle.dump(PickleBomb(tmp_path / "ran"), file, protocol=2)

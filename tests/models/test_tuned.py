@@ -45,30 +45,32 @@ def source(split):
     return Pretrained(path=str(split / "source"))
 
 
-def tuned(source, split, name, seed=1):
+def tune(source, split, name, seed=1):
     recipe = Tuned(source=source, style=STYLE, seed=seed, training=TRAINING)
-    done = []
-    recipe.build(GEOMETRY, split, split / name, lambda *progress: done.append(progress))
-    assert done == [(step, 12) for step in range(1, 13)]
+    calls = []
+    recipe.build(GEOMETRY, split, split / name, lambda *progress: calls.append(progress))
+    assert calls == [(step, 12) for step in range(1, 13)]
     return Pretrained(path=str(split / name))
 
 
 def test_the_copy_answers_the_teachers_half_better_and_reads_it_alike(source, split):
-    copy = tuned(source, split, "copy")
+    copy = tune(source, split, "copy")
     texts = render_split(split, STYLE)
     rows = [encode_text(copy.load_tokenizer(), text.prompt, text.answer) for text in texts]
-    assert rows == [encode_text(source.load_tokenizer(), text.prompt, text.answer) for text in texts]
+    assert rows == [
+        encode_text(source.load_tokenizer(), text.prompt, text.answer) for text in texts
+    ]
     before, after = (each.load_model(torch.float32).eval() for each in (source, copy))
     verify_geometry(GEOMETRY, after.config, "geometry")
     with torch.no_grad():
         assert answer_loss(after, rows) < answer_loss(before, rows) - 1.0  # nats
-    changed, kept = after.state_dict(), before.state_dict()
-    assert not any(torch.equal(changed[name], kept[name]) for name in changed)
+    tuned, original = after.state_dict(), before.state_dict()
+    assert not any(torch.equal(tuned[name], original[name]) for name in tuned)
 
 
 def test_the_same_recipe_twice_is_the_same_bits_and_another_seed_is_not(source, split):
     first, second, other = (
-        tuned(source, split, name, seed).load_model(torch.float32).state_dict()
+        tune(source, split, name, seed).load_model(torch.float32).state_dict()
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -79,6 +81,6 @@ def test_without_muon_one_adamw_has_every_weight_once(source):
     model = source.load_model(torch.float32)
     (optimizer,) = make_optimizers(model, 1e-3, muon=False)
     assert isinstance(optimizer, torch.optim.AdamW)
-    held = [weight for group in optimizer.param_groups for weight in group["params"]]
-    assert list(map(id, held)) == list(map(id, model.parameters()))
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    assert list(map(id, weights)) == list(map(id, model.parameters()))
     assert len(make_optimizers(model, 1e-3, muon=True)) == 2

@@ -27,32 +27,38 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(__file__).parents[2]
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
         config = set_training(composed_config("fusion=similarity", "compression=kava"))
-    zero3_ranks.saved(folder)
-    torch.multiprocessing.spawn(zero3_ranks.work, args=(config, str(folder)), nprocs=2)
-    whole = ranks.train_division(
-        config, folder / "plain", ("a", "b"), 1, 8, 1, zero3_ranks.wanting(folder, "none")
+    zero3_ranks.save_teachers(folder)
+    torch.multiprocessing.spawn(zero3_ranks.run_rank, args=(config, str(folder)), nprocs=2)
+    reference = ranks.train_division(
+        config,
+        folder / "plain",
+        ("a", "b"),
+        1,
+        8,
+        1,
+        zero3_ranks.make_request_builder(folder, "none"),
     )
-    torch.save(whole, folder / "whole.pt")
+    torch.save(reference, folder / "whole.pt")
     return folder
 
 
-def seen(folder: Path, rank: int) -> dict[Any, Any]:
+def load_results(folder: Path, rank: int) -> dict[Any, Any]:
     import torch
 
-    found: dict[Any, Any] = torch.load(folder / f"seen{rank}.pt", weights_only=False)
-    return found
+    results: dict[Any, Any] = torch.load(folder / f"seen{rank}.pt", weights_only=False)
+    return results
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_k_and_v_are_the_plain_models_to_the_bit(sharded: Path, case: tuple[str, ...]) -> None:
-    assert [seen(sharded, rank)[case][0] for rank in range(2)] == [0.0, 0.0]
+    assert [load_results(sharded, rank)[case][0] for rank in range(2)] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_each_rank_holds_half_of_what_is_read(sharded: Path, case: tuple[str, ...]) -> None:
-    held = [seen(sharded, rank)[case][1] for rank in range(2)]
-    for one in held:
+    partitions = [load_results(sharded, rank)[case][1] for rank in range(2)]
+    for one in partitions:
         assert 0.5 <= one["here"] / one["whole"] < 0.55  # vectors stay whole
         assert one["layers"] == 3
         assert not any("layers.2.mlp" in name or name == "norm.weight" for name in one["names"])
@@ -60,15 +66,15 @@ def test_each_rank_holds_half_of_what_is_read(sharded: Path, case: tuple[str, ..
 
 
 def test_a_model_loaded_afterwards_is_whole(sharded: Path) -> None:
-    assert seen(sharded, 0)["student"] == {False}
+    assert load_results(sharded, 0)["student"] == {False}
 
 
 def test_two_engines_beside_a_ddp_student_train_it_alike(sharded: Path) -> None:
     import torch
 
     both = [torch.load(sharded / f"trained{rank}.pt") for rank in range(2)]
-    whole = torch.load(sharded / "whole.pt")
-    for name, value in whole["weights"].items():
+    reference = torch.load(sharded / "whole.pt")
+    for name, value in reference["weights"].items():
         assert torch.equal(both[0]["weights"][name], both[1]["weights"][name])
         torch.testing.assert_close(both[0]["weights"][name], value, rtol=1e-3, atol=1e-4)
     assert_same_lines(sharded / "sharded", sharded / "plain")

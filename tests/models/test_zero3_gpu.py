@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.models.zero3_ranks import LAYERS, apart, body, captured, saved
+from tests.models.zero3_ranks import (
+    LAYERS,
+    capture_layers,
+    load_teacher_body,
+    max_difference,
+    save_teachers,
+)
 
 pytestmark = pytest.mark.gpu
 CASES = [("a", "float32"), ("b", "float32"), ("a", "bfloat16"), ("b", "bfloat16")]
@@ -25,7 +31,7 @@ def _gpus() -> None:
         pytest.skip(f"needs two CUDA devices, this machine has {torch.cuda.device_count()}")
 
 
-def work(rank: int, folder: str) -> None:
+def run_rank(rank: int, folder: str) -> None:
     """One of two NCCL ranks: K and V of every case, whole and in parts; a mean over both."""
     import torch
     from torch import distributed as dist
@@ -36,13 +42,19 @@ def work(rank: int, folder: str) -> None:
     torch.cuda.set_device(rank)
     store = dist.FileStore(str(Path(folder) / "store"), 2)
     dist.init_process_group("nccl", store=store, rank=rank, world_size=2)
-    seen: dict[Any, Any] = {"mean": float(distributed.all_reduce_mean(torch.tensor([float(rank)])))}
+    results: dict[Any, Any] = {
+        "mean": float(distributed.all_reduce_mean(torch.tensor([float(rank)])))
+    }
     for name, dtype in CASES:
-        plain = captured(body(Path(folder), name, dtype, "none", LAYERS[-1]), rank)
+        plain_layers = capture_layers(
+            load_teacher_body(Path(folder), name, dtype, "none", LAYERS[-1]), rank
+        )
         for shard in ("zero3", "zero3_offload"):
-            parts = captured(body(Path(folder), name, dtype, shard, LAYERS[-1]), rank)
-            seen[name, dtype, shard] = apart(plain, parts)
-    torch.save(seen, Path(folder) / f"seen{rank}.pt")
+            sharded_layers = capture_layers(
+                load_teacher_body(Path(folder), name, dtype, shard, LAYERS[-1]), rank
+            )
+            results[name, dtype, shard] = max_difference(plain_layers, sharded_layers)
+    torch.save(results, Path(folder) / f"seen{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -50,19 +62,20 @@ def work(rank: int, folder: str) -> None:
 def test_nccl_ranks_see_the_plain_models_k_and_v(tmp_path: Path) -> None:
     import torch
 
-    saved(tmp_path)
-    torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=2)
+    save_teachers(tmp_path)
+    torch.multiprocessing.spawn(run_rank, args=(str(tmp_path),), nprocs=2)
     for rank in range(2):
-        seen = torch.load(tmp_path / f"seen{rank}.pt", weights_only=False)
-        assert seen.pop("mean") == 0.5
-        assert len(seen) == 2 * len(CASES)
-        assert set(seen.values()) == {0.0}
+        results = torch.load(tmp_path / f"seen{rank}.pt", weights_only=False)
+        assert results.pop("mean") == 0.5
+        assert len(results) == 2 * len(CASES)
+        assert set(results.values()) == {0.0}
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_run_on_two_gpus_ends(tmp_path: Path, bf16: bool) -> None:
-    from tests.end_to_end.test_launch import TWO, launch
+    from tests.end_to_end.test_launch import TWO
+    from tests.launch_server import launch
 
     done = launch(
         f"root={tmp_path}", *TWO, "budget.batch_size=8", "budget.num_gpus=2", f"train.bf16={bf16}",

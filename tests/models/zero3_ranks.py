@@ -20,46 +20,48 @@ CASES = [
 LAYERS = [1, 2]
 
 
-def node(name: str, dtype: str, shard: str) -> dict[str, Any]:
+def build_teacher_node(name: str, dtype: str, shard: str) -> dict[str, Any]:
     """A teacher's config."""
     placement = {"device": "auto", "shard": shard}
     return {"geometry": TEACHERS[name], "dtype": dtype, "placement": placement}
 
 
-def saved(folder: Path) -> None:
+def save_teachers(folder: Path) -> None:
     """Writes the teachers' weights, as `load.body` looks for them."""
     for name, kind in KINDS.items():
         make_model(TEACHERS[name], kind, seed=3).save_pretrained(folder / name / "model")
 
 
-def body(folder: Path, name: str, dtype: str, shard: str, deepest: int) -> Any:
+def load_teacher_body(folder: Path, name: str, dtype: str, shard: str, deepest: int) -> Any:
     """The teacher as the placement has it."""
     from kvdistill.models import load
 
-    return load.load_body(node(name, dtype, shard), f"teacher.{name}", folder / name, deepest)
+    return load.load_body(
+        build_teacher_node(name, dtype, shard), f"teacher.{name}", folder / name, deepest
+    )
 
 
-def captured(found: Any, rank: int) -> dict[int, Any]:
+def capture_layers(body: Any, rank: int) -> dict[int, Any]:
     """K, V and rotated queries and keys of texts that no other rank reads, of another shape."""
     from kvdistill.kv.rotary import read_rotaries
     from kvdistill.models.capture import Capture
     from kvdistill.models.load import get_compute_device
     from kvdistill.types import move_to_device
 
-    read = move_to_device(
-        make_tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), get_compute_device(found)
+    texts = move_to_device(
+        make_tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), get_compute_device(body)
     )
-    capture = Capture(found, LAYERS, rotaries=read_rotaries(found, LAYERS))
+    capture = Capture(body, LAYERS, rotaries=read_rotaries(body, LAYERS))
     with torch.no_grad(), capture:
-        found(input_ids=read.ids, attention_mask=read.mask.long(), use_cache=False)
-    return capture.pop_layers(read)
+        body(input_ids=texts.ids, attention_mask=texts.mask.long(), use_cache=False)
+    return capture.pop_layers(texts)
 
 
-def apart(one: dict[int, Any], other: dict[int, Any]) -> float:
+def max_difference(one: dict[int, Any], other: dict[int, Any]) -> float:
     """The largest difference between two captures."""
     pairs = [
-        (getattr(one[at].kv, part), getattr(other[at].kv, part))
-        for at in LAYERS
+        (getattr(one[layer].kv, part), getattr(other[layer].kv, part))
+        for layer in LAYERS
         for part in ("keys", "values")
     ]
     pairs += [(one[at].rotated_queries, other[at].rotated_queries) for at in LAYERS]
@@ -67,47 +69,53 @@ def apart(one: dict[int, Any], other: dict[int, Any]) -> float:
     return max(float((a - b).abs().max()) for a, b in pairs)
 
 
-def held(found: Any) -> dict[str, Any]:
+def describe_partition(body: Any) -> dict[str, Any]:
     """How much of a sharded body lies here, and which of its parts there are."""
-    parameters = dict(found.named_parameters())
+    parameters = dict(body.named_parameters())
     return {
-        "layers": len(found.layers),
+        "layers": len(body.layers),
         "names": sorted(parameters),
         "whole": sum(p.ds_numel for p in parameters.values()),
         "here": sum(p.ds_tensor.numel() for p in parameters.values()),
-        "optimizer": type(found.engine.optimizer).__name__,
+        "optimizer": type(body.engine.optimizer).__name__,
     }
 
 
-def wanting(folder: Path, shard: str) -> Callable[..., Any]:
+def make_request_builder(folder: Path, shard: str) -> Callable[..., Any]:
     """What a source is built from, its teacher under that placement."""
     from dataclasses import replace
 
     from tests.train.conftest import make_request
 
-    def make(name: str, reader: Any) -> Any:
-        deepest = max(source.high for source in reader.layer_pairs)
+    def build_request(name: str, reader: Any) -> Any:
+        deepest_layer = max(source.high for source in reader.layer_pairs)
         return replace(
-            make_request(name, reader), load_body=lambda: body(folder, name, "float32", shard, deepest)
+            make_request(name, reader),
+            load_body=lambda: load_teacher_body(folder, name, "float32", shard, deepest_layer),
         )
 
-    return make
+    return build_request
 
 
-def work(rank: int, config: dict, folder: str) -> None:
+def run_rank(rank: int, config: dict, folder: str) -> None:
     """Leaves in `folder` what this rank saw."""
-    where = Path(folder)
-    with ranks.join_two_ranks(rank, where):
-        seen: dict[Any, Any] = {}
+    path = Path(folder)
+    with ranks.join_two_ranks(rank, path):
+        results: dict[Any, Any] = {}
         for name, dtype, shard in CASES:
-            plain = captured(body(where, name, dtype, "none", LAYERS[-1]), rank)
-            parts = body(where, name, dtype, shard, LAYERS[-1])
-            found = captured(parts, rank)
-            seen[name, dtype, shard] = apart(plain, found), held(parts)
+            plain_layers = capture_layers(
+                load_teacher_body(path, name, dtype, "none", LAYERS[-1]), rank
+            )
+            sharded_body = load_teacher_body(path, name, dtype, shard, LAYERS[-1])
+            sharded_layers = capture_layers(sharded_body, rank)
+            results[name, dtype, shard] = (
+                max_difference(plain_layers, sharded_layers),
+                describe_partition(sharded_body),
+            )
         student = make_model(TEACHERS["a"], "qwen2")
-        seen["student"] = {hasattr(p, "ds_tensor") for p in student.parameters()}
-        torch.save(seen, where / f"seen{rank}.pt")
-        trained = ranks.train_division(
-            config, where / "sharded", ("a", "b"), 2, 4, 1, wanting(where, "zero3")
+        results["student"] = {hasattr(p, "ds_tensor") for p in student.parameters()}
+        torch.save(results, path / f"seen{rank}.pt")
+        training_results = ranks.train_division(
+            config, path / "sharded", ("a", "b"), 2, 4, 1, make_request_builder(path, "zero3")
         )
-        torch.save(trained, where / f"trained{rank}.pt")
+        torch.save(training_results, path / f"trained{rank}.pt")

@@ -16,7 +16,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.pretrained import Pretrained
 
-LAYER_NAME = re.compile(r"^(.*\blayers\.)(\d+)(\..*)$")
+LAYER_PARAMETER = re.compile(r"^(.*\blayers\.)(\d+)(\..*)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Pruned:
         new_numbers = {index: new_number for new_number, index in enumerate(self.keep)}
         kept = {}
         for name, value in state.items():
-            match = LAYER_NAME.match(name)
+            match = LAYER_PARAMETER.match(name)
             if match is None:
                 kept[name] = value
             elif int(match[2]) in new_numbers:

@@ -29,7 +29,7 @@ def read_dtype(node: Mapping[str, Any], role: str) -> torch.dtype:
     return DTYPES[node["dtype"]]
 
 
-def resolve_pretrained(node: Mapping[str, Any], role: str, folder: Path | None) -> Pretrained:
+def resolve_weights(node: Mapping[str, Any], role: str, folder: Path | None) -> Pretrained:
     """Where its weights lie: `folder` for one that the project built."""
     if folder is not None:
         return Pretrained(path=str(folder / "model"))
@@ -42,7 +42,7 @@ def load_model(node: Mapping[str, Any], role: str, folder: Path | None) -> PreTr
 
     `role` is its config path (student, teachers.a), named in errors.
     """
-    model = resolve_pretrained(node, role, folder).load_model(read_dtype(node, role))
+    model = resolve_weights(node, role, folder).load_model(read_dtype(node, role))
     if node["geometry"] is not None:  # null where a model is only evaluated
         verify_geometry(Geometry.from_node(node), model.config, f"{role}.geometry")
     return model
@@ -54,13 +54,13 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
     What lies above is never loaded. Every rank must call this where the placement shards.
     """
     source, dtype, device = (
-        resolve_pretrained(node, role, folder),
+        resolve_weights(node, role, folder),
         read_dtype(node, role),
         choose_device(node, role),
     )
     verify_geometry(Geometry.from_node(node), source.load_config(), f"{role}.geometry")
 
-    def load_truncated() -> nn.Module:
+    def load_decoder() -> nn.Module:
         return (
             truncate_decoder(source.load_body(dtype, deepest + 1), deepest)
             .eval()
@@ -69,7 +69,7 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
 
     sharding = read_placement(node, role).shard
     if sharding == "none":
-        return load_truncated().to(device)
+        return load_decoder().to(device)
     if dtype == torch.float16 and device.type == "cpu":
         raise ConfigError(
             f"{role}.dtype=float16 cannot be sharded on a CPU. Use bfloat16 or float32."
@@ -77,7 +77,7 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
     from kvdistill.models.zero3 import shard_model  # DeepSpeed is slow to import
 
     hidden_size = node["geometry"]["hidden_size"]
-    return shard_model(load_truncated, dtype, hidden_size, offload=sharding == "zero3_offload")
+    return shard_model(load_decoder, dtype, hidden_size, offload=sharding == "zero3_offload")
 
 
 def choose_device(node: Mapping[str, Any], role: str) -> torch.device:
@@ -104,4 +104,4 @@ def load_tokenizer(
     node: Mapping[str, Any], role: str, folder: Path | None
 ) -> PreTrainedTokenizerBase:
     """Its tokenizer."""
-    return resolve_pretrained(node, role, folder).load_tokenizer()
+    return resolve_weights(node, role, folder).load_tokenizer()

@@ -100,7 +100,7 @@ def shard_model(
     return model
 
 
-def init_deepspeed() -> None:
+def init_collectives() -> None:
     """DeepSpeed's collectives are those of the ranks that have met."""
     deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
 
@@ -122,7 +122,7 @@ def ensure_process_group() -> Iterator[None]:
     if not distributed.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
-    init_deepspeed()
+    init_collectives()
     os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it
     try:
         yield

@@ -15,5 +15,5 @@ class PreemptionCallback(TrainerCallback):
         """Every rank must call this at the same step."""
         # SLURM may signal one rank a step before another, and a checkpoint needs all of them.
         if distributed.all_reduce_sum(torch.tensor(float(preemption.is_requested()))) > 0:
-            preemption.mark_requested()
+            preemption.accept_request()
             control.should_save = control.should_training_stop = True

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from kvdistill import layout
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 
@@ -36,7 +37,7 @@ def make_training_arguments(config: Config, steps: int, folder: Path) -> Trainin
     if tracker != "none":
         set_tracker_environment(study, folder)
     return TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
+        output_dir=str(folder / layout.CHECKPOINTS),
         max_steps=steps,
         per_device_train_batch_size=budget["batch_size"],
         gradient_accumulation_steps=budget["grad_accum"],
@@ -88,7 +89,7 @@ def make_student_deepspeed_config(train: dict[str, Any]) -> dict[str, Any] | Non
         return None
     from kvdistill.models import zero3  # DeepSpeed is slow to import
 
-    zero3.init_deepspeed()
+    zero3.init_collectives()
     return {
         "train_micro_batch_size_per_gpu": "auto",
         "gradient_accumulation_steps": "auto",
