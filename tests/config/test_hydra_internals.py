@@ -69,6 +69,6 @@ def test_a_config_is_checked_before_hydra_acts_on_it() -> None:
 
 
 def test_the_sweeper_still_has_what_the_plugin_overrides() -> None:
-    from kvdistill.config.hydra_internals import BasicSweeper
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     assert callable(BasicSweeper.validate_batch_is_legal)
