@@ -5,7 +5,8 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-SHOWN = ("README*.md", "CHANGELOG.md", "LICENSE", "docs/*.md", "docs/*.png", "docs/*.css",
+SHOWN = ("README*.md", "CHANGELOG.md", "LICENSE", "docs/*.md", "docs/*.png", "docs/*.svg",
+         "docs/*.css", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md",
          "conf/**/*.yaml")  # fmt: skip
 """Pages, and the files that they show or link to."""
 

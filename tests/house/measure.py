@@ -23,7 +23,12 @@ IRREGULAR = {
     "built", "done", "drawn", "found", "given", "held", "kept", "known", "made", "meant", "put",
     "read_back", "said", "sent", "shown", "spent", "split_up", "taken", "told", "written", "worn",
 }  # fmt: skip
-VERBS_IN_ED = {"need", "seed", "feed", "speed", "exceed", "proceed", "embed"}
+NO_PARTICIPLES = {"need", "seed", "feed", "speed", "exceed", "proceed", "embed"}
+VERBS = {
+    "check", "read", "write", "load", "find", "list", "count", "describe", "compose", "resolve",
+    "make", "build", "format", "init", "mark", "is", "has", "was", "on", "test",
+}  # fmt: skip
+"""A name that begins with one says what is done, whatever its last word."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -54,10 +59,15 @@ def functions(trees: dict[Path, ast.Module]) -> list[Function]:
 
 
 def is_participle(name: str) -> bool:
-    """Whether a function's name is, or ends in, a past participle alone."""
-    word = name.strip("_").rpartition("_")[2]
-    regular = word.endswith("ed") and len(word) > 3 and word not in VERBS_IN_ED
-    return (regular or word in IRREGULAR) and not name.startswith(("is_", "has_", "test_", "on_"))
+    """Whether a function's name begins with, or is about, a past participle in place of a verb."""
+    words = name.strip("_").split("_")
+    return words[0] not in VERBS and any(map(is_past, {words[0], words[-1]}))
+
+
+def is_past(word: str) -> bool:
+    """Whether a word looks like a past participle."""
+    regular = word.endswith("ed") and len(word) > 3 and word not in NO_PARTICIPLES
+    return regular or word in IRREGULAR
 
 
 def variables(trees: dict[Path, ast.Module]) -> Counter[str]:

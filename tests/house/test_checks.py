@@ -8,20 +8,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+CHECKS = (
+    ("ruff", "format", "--check", "."),
+    ("ruff", "check", "."),
+    ("lint-imports",),
+    ("mypy",),
+)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "command",
-    [
-        ["ruff", "format", "--check", "."],
-        ["ruff", "check", "."],
-        ["lint-imports"],
-        ["mypy"],
-    ],
+    CHECKS,
     ids=lambda command: command[0] + command[1] if len(command) > 1 else command[0],
 )
-def test_the_house_is_in_order(command: list[str]) -> None:
+def test_the_house_is_in_order(command: tuple[str, ...]) -> None:
     done = subprocess.run(
         [BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*ROOT.glob("README*.md"), ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+TOP = ("README.md", "README.zh.md", "CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md")
+PAGES = [*(ROOT / name for name in TOP), *(ROOT / "docs").glob("*.md")]
 LOADED = re.compile(
     r"(?:<(?:script|img|iframe)[^>]*src|<link[^>]*href)=\"?(?:https?:)?//|url\(.?http"
 )
@@ -41,7 +42,7 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
 
 
 def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
-    for name in ("README.md", "README.zh.md", "CHANGELOG.md", "LICENSE", "mkdocs.yml"):
+    for name in (*TOP, "LICENSE", "mkdocs.yml"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("docs", "conf"):
         shutil.copytree(ROOT / name, tmp_path / name)
