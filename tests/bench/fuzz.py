@@ -22,7 +22,7 @@ from hydra import initialize_config_dir
 
 from tests.config import strange
 from tests.config.strange import Outcome
-from tests.data import strange as files
+from tests.data import fuzz_files as files
 
 NUMBER = {"config": 2000, "data": 500}
 QUICK = {"config": 100, "data": 30}

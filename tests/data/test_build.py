@@ -12,7 +12,7 @@ from kvdistill.data.sources.base import Source
 from kvdistill.data.split import Splitting, read_split, write_split
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ArtifactError, ConfigError
-from tests.data.toys import make_byte_level_tokenizer, make_record
+from tests.data.factories import make_byte_level_tokenizer, make_record
 
 RECORDS = [make_record(number, task=f"t{number % 2}") for number in range(400)]
 LONG = "How many rolls did Priya bake in all on Monday and on Tuesday together, asked {}?"

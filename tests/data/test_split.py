@@ -16,7 +16,7 @@ from kvdistill.data.split import (
     write_split,
 )
 from kvdistill.errors import ArtifactError, ConfigError
-from tests.data.toys import make_record
+from tests.data.factories import make_record
 
 RECORDS = [make_record(number, task=f"t{number % 7}") for number in range(700)]
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from kvdistill.data.prompt_style import RenderedText
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ConfigError
-from tests.data import toys
+from tests.data import factories
 
 MODELS = {
-    "byte_level": toys.make_byte_level_tokenizer(),
-    "byte_fallback": toys.make_byte_fallback_tokenizer(),
+    "byte_level": factories.make_byte_level_tokenizer(),
+    "byte_fallback": factories.make_byte_fallback_tokenizer(),
 }
 READERS = {name: Tokeniser(model, "student.tokenizer") for name, model in MODELS.items()}
 
@@ -111,25 +111,25 @@ def test_characters_that_a_tokenizer_rewrites_are_refused_by_name():
 
 def test_a_tokenizer_whose_tokens_are_no_bytes_is_refused():
     with pytest.raises(ConfigError, match=r"teachers\.a: a WordLevel tokenizer"):
-        Tokeniser(toys.make_word_level_tokenizer(), "teachers.a")
+        Tokeniser(factories.make_word_level_tokenizer(), "teachers.a")
 
 
 def test_a_tokenizer_without_end_of_text_is_refused():
-    tokenizer = toys.make_byte_level_tokenizer()
+    tokenizer = factories.make_byte_level_tokenizer()
     tokenizer.eos_token = None
     with pytest.raises(ConfigError, match="no end-of-text token"):
         Tokeniser(tokenizer, "student.tokenizer")
 
 
 def test_a_slow_tokenizer_is_refused_by_name():
-    tokenizer = toys.make_byte_level_tokenizer()
+    tokenizer = factories.make_byte_level_tokenizer()
     tokenizer.__class__ = type("SlowTokenizer", (type(tokenizer),), {"is_fast": False})
     with pytest.raises(ConfigError, match="SlowTokenizer is a slow tokenizer"):
         Tokeniser(tokenizer, "student.tokenizer")
 
 
 def test_padding_falls_back_to_the_end_of_text_id():
-    tokenizer = toys.make_byte_level_tokenizer(specials=("<eos>", "<pad>"))
+    tokenizer = factories.make_byte_level_tokenizer(specials=("<eos>", "<pad>"))
     assert Tokeniser(tokenizer, "s").pad_token_id == tokenizer.eos_token_id
     tokenizer.pad_token = "<pad>"
     assert Tokeniser(tokenizer, "s").pad_token_id == tokenizer.convert_tokens_to_ids("<pad>")

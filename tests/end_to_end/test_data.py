@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.toys import make_record
+from tests.data.factories import make_record
 from tests.launch_server import launch
 
 pytestmark = pytest.mark.integration

@@ -11,8 +11,8 @@ from kvdistill.evaluate.harness import load_tasks
 from kvdistill.evaluate.isolation import quiet
 from kvdistill.evaluate.leak_check import own_rows, task_sets, validate
 from kvdistill.evaluate.suite import Suite
+from tests.data.factories import make_record
 from tests.data.test_build import Fixed
-from tests.data.toys import make_record
 from tests.evaluate.made import SEVEN
 
 LONG = "On the farm {} picks twelve baskets of plums before lunch and nine after it; how many?"

@@ -94,8 +94,7 @@ def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
 ) -> None:
     from kvdistill.config.build import build_node
     from kvdistill.config.compose import compose
-    from kvdistill.data.build import DataSettings
-    from kvdistill.data.build import build_data as build_data
+    from kvdistill.data.build import DataSettings, build_data
     from kvdistill.evaluate import harness
     from tests.evaluate.made import byte_tokenizer, tiny
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.data import normalise
 from kvdistill.data.leakage import MAX_SHOWN, Document, DocumentSet, Leakage, format_refusal
 from kvdistill.data.ngrams import Vocabulary
@@ -18,7 +19,6 @@ from kvdistill.data.split import Split, Splitting, measure_task_shares, read_spl
 from kvdistill.errors import ConfigError
 from kvdistill.records import SCHEMA_VERSION, Record
 
-VALIDATION_REPORT = "validation_report.json"
 SHARE_TOLERANCE = 0.01
 """How far a task's share of a part should be from the ratio asked for."""
 
@@ -75,7 +75,7 @@ def build_data(
             "dropped": dropped
         }
         text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
-        (Path(temporary) / VALIDATION_REPORT).write_text(text + "\n", encoding="utf-8")
+        (Path(temporary) / layout.VALIDATION_REPORT).write_text(text + "\n", encoding="utf-8")
         folder.mkdir(exist_ok=True)
         for path in sorted(Path(temporary).iterdir()):
             os.replace(path, folder / path.name)  # noqa: PTH105

@@ -11,11 +11,10 @@ from typing import Any
 from lm_eval.api.task import Task
 
 from kvdistill.config.build import build_node
-from kvdistill.data import split as splitting
-from kvdistill.data.build import DataSettings, LeakError, make_documents
-from kvdistill.data.build import check_split as compare
+from kvdistill.data.build import DataSettings, LeakError, check_split, make_documents
 from kvdistill.data.leakage import Document, DocumentSet, Role
 from kvdistill.data.sampler import select_evenly
+from kvdistill.data.split import read_split
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.harness import load_tasks, no_data
 from kvdistill.evaluate.isolation import quiet
@@ -52,7 +51,7 @@ def validate(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
             },
         }
     try:
-        report = compare(split, settings, sets)
+        report = check_split(split, settings, sets)
     except LeakError as error:
         error.report |= facts
         raise
@@ -68,7 +67,7 @@ def calibration(recipe: Mapping[str, Any], split: Path) -> Iterator[DocumentSet]
     if wanted is None:
         return
     texts = len(build_node("style", recipe["style"]).templates)
-    rows = splitting.read_split(split).train_teachers
+    rows = read_split(split).train_teachers
     # As train/calibrate.py counts: rendered texts, a quarter more to judge the fit on.
     chosen = select_evenly(len(rows) * texts, wanted + max(wanted // 4, 2))
     distinct = dict.fromkeys(text // texts for text in chosen)

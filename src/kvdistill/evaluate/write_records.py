@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kvdistill import layout
 from kvdistill.config.build import build_node
-from kvdistill.data.build import VALIDATION_REPORT
 from kvdistill.errors import ArtifactError
 from kvdistill.evaluate import aggregate
 from kvdistill.evaluate.harness import evaluate
@@ -101,7 +101,7 @@ def efficiency(
 
 def checked(found: Evaluation, validation: Path) -> dict[str, TaskScore]:
     """Every task's score, with that of the items that training has not seen."""
-    report = read_json(validation / VALIDATION_REPORT)
+    report = read_json(validation / layout.VALIDATION_REPORT)
     for name, rows in found.data.items():
         if report["tasks_sha256"].get(name) != rows:
             raise ArtifactError(

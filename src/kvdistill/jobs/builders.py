@@ -12,8 +12,7 @@ from typing import Any
 from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
-from kvdistill.data.build import VALIDATION_REPORT, DataSettings, LeakError
-from kvdistill.data.build import build_data as build_data
+from kvdistill.data.build import DataSettings, LeakError, build_data
 from kvdistill.files import read_json, write_json
 from kvdistill.geometry import Geometry
 from kvdistill.models import load
@@ -41,8 +40,8 @@ def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) ->
 
     with keep_leak_report(folder):
         report = validate(recipe, needs["split"])
-    report |= {"dropped": read_json(needs["split"] / VALIDATION_REPORT)["dropped"]}
-    write_json(folder / VALIDATION_REPORT, report)
+    report |= {"dropped": read_json(needs["split"] / layout.VALIDATION_REPORT)["dropped"]}
+    write_json(folder / layout.VALIDATION_REPORT, report)
     return {"unchecked": report["missing"]}
 
 
@@ -52,7 +51,7 @@ def keep_leak_report(folder: Path) -> Iterator[None]:
     try:
         yield
     except LeakError as error:
-        write_json(folder / VALIDATION_REPORT, error.report)
+        write_json(folder / layout.VALIDATION_REPORT, error.report)
         raise
 
 

@@ -49,7 +49,7 @@ def read_texts(
     made.
     """
     own = load_tokeniser(config["student"], "student", needs)
-    # Models with equal tokenizers share one object, by which `Texts` knows that they read alike.
+    # Models with equal tokenizers share one object: `TextDataset` tokenises once an object.
     by_hash = {hash_tokeniser(own): own}
     teachers = {}
     for name, node in config["teachers"].items():
@@ -61,7 +61,9 @@ def read_texts(
     if max_texts is not None:
         rendered = [rendered[row] for row in select_evenly(len(rendered), max_texts)]
     dataset = TextDataset(rendered, own, teachers, alignment, config["budget"]["seq_len"])
-    return dataset, Collator(own.pad_token_id, {name: each.pad for name, each in teachers.items()})
+    return dataset, Collator(
+        own.pad_token_id, {name: each.pad_token_id for name, each in teachers.items()}
+    )
 
 
 def load_student(config: Config, needs: Needs) -> PreTrainedModel:

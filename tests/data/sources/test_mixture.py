@@ -8,7 +8,7 @@ import pytest
 from kvdistill.data.sources.mixture import Mixture
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.files import sha256
-from tests.data.toys import make_record
+from tests.data.factories import make_record
 
 PART = {
     "hub": "someone/something",
@@ -130,7 +130,7 @@ def test_an_empty_split_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("parts", "wanted", "message"),
+    ("parts", "row_count", "message"),
     [
         ({}, 5, r"data\.source\.parts is empty"),
         ({"one": PART}, 0, r"data\.source\.rows must be at least 1, got 0"),

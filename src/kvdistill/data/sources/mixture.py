@@ -129,8 +129,9 @@ class Mixture(Source):
                 raise
             except Exception as error:  # readers of broken files raise anything
                 raise ConfigError(
-                    f"data.source.parts.{name}: {place} cannot be read: {_format_root_cause(error)}. Fetch it "
-                    "first, or set data.root to a folder with local copies."
+                    f"data.source.parts.{name}: {place} cannot be read: "
+                    f"{_format_root_cause(error)}. Fetch it first, or set data.root to a "
+                    "folder with local copies."
                 ) from error
         if not rows:
             raise ConfigError(

@@ -13,7 +13,7 @@ from kvdistill.data.collate import Collator, TextDataset
 from kvdistill.data.prompt_style import RenderedText
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ConfigError
-from tests.data import toys
+from tests.data import factories
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,10 @@ class LastByte(Alignment):
         return TextLinks(links[:, 0], links[:, 1], np.ones(len(links), np.float32))
 
 
-STUDENT = Tokeniser(toys.make_byte_level_tokenizer(), "student")
+STUDENT = Tokeniser(factories.make_byte_level_tokenizer(), "student")
 TEACHERS = {
-    "a": Tokeniser(toys.make_byte_level_tokenizer(vocabulary=290), "teachers.a"),
-    "b": Tokeniser(toys.make_byte_fallback_tokenizer(), "teachers.b"),
+    "a": Tokeniser(factories.make_byte_level_tokenizer(vocabulary=290), "teachers.a"),
+    "b": Tokeniser(factories.make_byte_fallback_tokenizer(), "teachers.b"),
 }
 TEXTS = [
     RenderedText(id=f"{n}:s", task=f"t{n}", style="s", prompt=prompt, answer=answer)
@@ -146,7 +146,7 @@ def test_texts_cut_before_their_answer_are_counted():
 
 
 def test_lengths_are_bytes_whatever_the_tokenizer(texts):
-    assert texts.lengths == [len(text.text.encode()) for text in TEXTS]
+    assert texts.byte_lengths == [len(text.text.encode()) for text in TEXTS]
     assert len(texts) == len(TEXTS)
 
 
@@ -158,7 +158,7 @@ def test_refusals():
 
 
 def test_a_teachers_alignment_is_reported_over_the_texts_asked_for(texts):
-    reports = texts.aligned([0, 1])
+    reports = texts.report_alignment([0, 1])
     assert reports.keys() == TEACHERS.keys()
     for name, total in reports.items():
         by_hand = AlignmentReport()
@@ -167,5 +167,5 @@ def test_a_teachers_alignment_is_reported_over_the_texts_asked_for(texts):
             by_hand += measure_alignment(own.spans, theirs.spans, links, TEXTS[row].text.encode())
         assert total == by_hand
         assert 0 < total.digits.tokens < total.all.tokens
-    assert texts.aligned([0])["a"] != reports["a"]
+    assert texts.report_alignment([0])["a"] != reports["a"]
     assert TextDataset(TEXTS, STUDENT, {}, None, 64).report_alignment([0]) == {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.data import strange
+from tests.data import fuzz_files
 
 pytestmark = pytest.mark.usefixtures("hydra")
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("hydra")
     max_examples=25, derandomize=True, database=None, deadline=None,
     phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),
 )  # fmt: skip
-@hypothesis.given(strange.user_data())
-def test_a_strange_file_is_split_or_refused_in_one_line(given: strange.UserData) -> None:
+@hypothesis.given(fuzz_files.user_data())
+def test_a_strange_file_is_split_or_refused_in_one_line(given: fuzz_files.UserData) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        outcome = strange.run_example(given, Path(folder))
+        outcome = fuzz_files.run_example(given, Path(folder))
     assert not outcome.fault, outcome

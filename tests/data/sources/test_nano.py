@@ -148,7 +148,7 @@ def test_rows_do_not_depend_on_the_hash_seed_of_the_process():
         "from kvdistill.data.sources.nano import Nano;"
         "print([r.question for r in Nano(rows=5, seed=0).records()])"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     printed = [
         subprocess.run(
             [sys.executable, "-c", code],

@@ -6,7 +6,7 @@ from hydra.utils import instantiate
 
 from kvdistill.data.prompt_style import Style
 from kvdistill.errors import ConfigError
-from tests.data.toys import make_byte_level_tokenizer, make_record
+from tests.data.factories import make_byte_level_tokenizer, make_record
 
 DIRECT = {"prompt": "Question: {question}\nAnswer:", "answer": " {answer}"}
 CHAT = (

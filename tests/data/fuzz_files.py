@@ -28,7 +28,7 @@ WHOLE_DATA_REFUSALS = (
     "data.split leaves", "data.source gives the id", "data leaks", "data.source.parts.gsm8k has",
 )  # fmt: skip
 """Refusals of the rows together, which no one row is to blame for."""
-DEEP_NESTING = 100_000
+DEPTH = 100_000
 
 Content = bytes | str
 """Of a file; a text is what else stands there: `fifo`, `folder`, `nothing`, or `-> TARGET`."""
@@ -52,7 +52,7 @@ class UserData:
 
 def make_rows(count: int) -> Rows:
     """Good ones: far apart, so that none is a near copy of another."""
-    from tests.data.toys import make_record
+    from tests.data.factories import make_record
 
     made = [make_record(number) for number in range(count)]
     return [{"question": r.question, "rationale": r.rationale, "answer": r.answer} for r in made]
@@ -69,7 +69,7 @@ LINES: tuple[bytes, ...] = (
     b"{", b"}", b"[]", b"{}", b"null", b"1", b'"text"', b"NaN", b'{"question": NaN}', b"1e999",
     b'{"question": "\xff"}', b'{"question": "\xed\xa0\x80"}', b'{"question": "\\ud800"}',
     b'{"question": "\\udc00\\ud800", "answer": "1", "rationale": "r"}', b"\x00" * 40,
-    b"[" * DEEP_NESTING, b'{"a":' * DEEP_NESTING, b'{"question": ' + b"9" * 5000 + b"}", b"\xff\xfe{\x00}\x00",
+    b"[" * DEPTH, b'{"a":' * DEPTH, b'{"question": ' + b"9" * 5000 + b"}", b"\xff\xfe{\x00}\x00",
     b'{"question": "a", "question": "b", "rationale": "c", "answer": "d"}', b"# comment",
     b'{"question": "a" "answer": "b"}', b"{'question': 'a'}", b'{"question": "a\x01b"}',
     b'{"question": "' + b"y" * 2_000_000 + b'"}', b'\xef\xbb\xbf{"question": "late BOM"}',
@@ -245,7 +245,7 @@ def list_damages(content: bytes) -> list[bytes]:
         content.replace(b'"', b"'"), content.replace(b",", b";"), content + b'"open,quote\n',
         content + b"1,2,3,4,5,6,7,8,9\n", content[: content.find(b"\n") + 1],
         content + b"\x00" * 99,
-        content + b"\xff\xfe\n", content + b"[" * DEEP_NESTING, b"PAR1PAR1", b"\n" * 50, content * 2,
+        content + b"\xff\xfe\n", content + b"[" * DEPTH, b"PAR1PAR1", b"\n" * 50, content * 2,
     ]  # fmt: skip
 
 
