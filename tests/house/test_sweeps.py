@@ -59,7 +59,7 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
 
 def sound(question: Any, labels: list[str]) -> None:
     """Every claim is one, and names arms of this question or teachers of this plan."""
-    from kvdistill.report.ablations import PAINTERS
+    from kvdistill.report.sections.ablations import PAINTERS
     from kvdistill.stats.hypotheses import claim
 
     claims = [claim(node) for node in question.judging.get("hypotheses", [])]

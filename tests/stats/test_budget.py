@@ -8,7 +8,7 @@ import pytest
 
 from kvdistill.files import read_sealed, write_sealed
 from kvdistill.report.build import build
-from kvdistill.report.tables import parity
+from kvdistill.report.sections.score_tables import parity
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.compare import UNEQUAL
 from kvdistill.stats.load import load

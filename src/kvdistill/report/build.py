@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from kvdistill.errors import ConfigError
 from kvdistill.files import write_json, write_text
 from kvdistill.records import SCHEMA_VERSION
-from kvdistill.report import sections
 from kvdistill.report import table as grids
 from kvdistill.report.figures.style import write as write_figure
 from kvdistill.report.format import task_names
 from kvdistill.report.render import page
+from kvdistill.report.sections import content
 from kvdistill.stats.analysis import Analysis, analyse
 from kvdistill.stats.load import load, long_table
 from kvdistill.stats.seed_tests import LEGEND
@@ -46,7 +46,7 @@ def build(
     analyses = analyse(study, chosen)
     verdicts = judge(study, chosen)
     measured = for_study(study, chosen) if chosen.selftest else None
-    found = sections.gather(study, analyses, verdicts, chosen, measured)
+    found = content.gather(study, analyses, verdicts, chosen, measured)
     for name in OWNED:
         shutil.rmtree(output / name, ignore_errors=True)
     write_json(output / "verdicts.json", verdict_records(verdicts))

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kvdistill.report.disagreements import Browser
 from kvdistill.report.figures.style import Drawn
-from kvdistill.report.provenance import Provenance
+from kvdistill.report.sections.disagreements import Browser
+from kvdistill.report.sections.provenance import Provenance
 from kvdistill.report.table import Grid
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from kvdistill.report.curve_tables import of_curves
-from kvdistill.report.disagreements import pair_of
 from kvdistill.report.figures import training
 from kvdistill.report.figures.style import Drawn, Look
 from kvdistill.report.format import DASH
+from kvdistill.report.sections.curve_tables import of_curves
+from kvdistill.report.sections.disagreements import pair_of
 from kvdistill.report.table import Grid, Value
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.curves import curves

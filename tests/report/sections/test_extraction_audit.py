@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kvdistill.report import extraction_audit, robustness, tables
+from kvdistill.report.sections import extraction_audit, robustness, score_tables
 from kvdistill.stats.analysis import answer
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Arm, Question, Run, Scores, Study
@@ -106,10 +106,10 @@ def test_size_and_speed_stand_against_the_raw_student():
         "raw_student", scores("g", 0.0), efficiency={"parameters": 200, "tokens_per_second": 50}
     )
     arm = run("sft", scores("g", 0.0), efficiency={"parameters": 200, "tokens_per_second": 45.0})
-    found = cells(tables.efficiency(study(raw, arm)[0].arms()), "sft")
+    found = cells(score_tables.efficiency(study(raw, arm)[0].arms()), "sft")
     assert found["parameters, % of raw"] == "100.0"
     assert found["tokens/s, % of raw"] == "90.0"
-    alone = tables.efficiency(study(arm)[0].arms())
+    alone = score_tables.efficiency(study(arm)[0].arms())
     assert not [column for column in alone.columns if "raw" in column]
 
 
@@ -124,17 +124,17 @@ def test_real_tokens_are_compared_within_a_seed_and_time_not_at_all():
     rows = [("sft", 1, 40, 960, 900, 5.0), ("kv", 1, 40, 960, 900, 50.0)]
     more = [("sft", 2, 40, 960, 800, 5.0), ("kv", 2, 40, 960, 800, 50.0)]
     whole = budgeted(*rows, *more)
-    marks = {value.mark for row in tables.budget(whole).rows for value in row}
+    marks = {value.mark for row in score_tables.budget(whole).rows for value in row}
     assert marks == {""}
 
 
 def test_other_texts_have_tokens_of_their_own():
     rows = [("cot", 1, 40, 960, 900, 5.0), ("direct", 1, 40, 960, 600, 5.0)]
     whole = budgeted(*rows)
-    assert {value.mark for row in tables.budget(whole).rows for value in row} == {"", "bad"}
+    assert {value.mark for row in score_tables.budget(whole).rows for value in row} == {"", "bad"}
     for node, read in zip(whole.budgets[0]["arms"], ("worked", "bare"), strict=True):
         node["texts"] = read
-    assert {value.mark for row in tables.budget(whole).rows for value in row} == {""}
+    assert {value.mark for row in score_tables.budget(whole).rows for value in row} == {""}
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_what_an_arm_trained_longer_is_marked(longer, named):
     whole = budgeted(("sft", 1, 40, 960, 900, 5.0), longer)
     marked = {
         column
-        for row in tables.budget(whole).rows
-        for column, value in zip(tables.budget(whole).columns, row, strict=True)
+        for row in score_tables.budget(whole).rows
+        for column, value in zip(score_tables.budget(whole).columns, row, strict=True)
         if value.mark == "bad"
     }
     assert marked == {named}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kvdistill.report.ablations import PAINTERS
 from kvdistill.report.build import build
+from kvdistill.report.sections.ablations import PAINTERS
 from tests.stats import fake
 
 

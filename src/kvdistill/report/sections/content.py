@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kvdistill.report import ablations, extraction_audit, robustness, tables
-from kvdistill.report.disagreements import browser, pair_of
 from kvdistill.report.figures import scores
 from kvdistill.report.figures.forest import forest
 from kvdistill.report.figures.style import Look, looks
 from kvdistill.report.format import line, sentence, task_names
 from kvdistill.report.page_data import Content, QuestionSection
-from kvdistill.report.provenance import provenance
-from kvdistill.report.routing_section import routing_section
-from kvdistill.report.training_section import main_arms, training_section
+from kvdistill.report.sections import ablations, extraction_audit, robustness, score_tables
+from kvdistill.report.sections.disagreements import browser, pair_of
+from kvdistill.report.sections.provenance import provenance
+from kvdistill.report.sections.routing import routing_section
+from kvdistill.report.sections.training import main_arms, training_section
 from kvdistill.stats.analysis import Analysis, matrix
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Study
@@ -47,16 +47,16 @@ def gather(
         verdicts=verdicts,
         levels=levels(verdicts),
         questions=[question(study, one, style, settings) for one in analyses.values()],
-        matrix=tables.scores(whole, ties, "matrix"),
+        matrix=score_tables.scores(whole, ties, "matrix"),
         weightings=robustness.weightings(study, arms),
         above_chance=robustness.above_chance(study, arms),
         generalisation=robustness.generalisation(arms),
         training=curves_drawn,
         training_grid=curves_grid,
-        efficiency=tables.efficiency(arms),
-        budget=tables.budget(study),
-        parity=tables.parity(study),
-        leakage=tables.leakage(study),
+        efficiency=score_tables.efficiency(arms),
+        budget=score_tables.budget(study),
+        parity=score_tables.parity(study),
+        leakage=score_tables.leakage(study),
         audit=extraction_audit.by_arm(study, arms),
         provenance=provenance(study, settings),
         selftest=selftest,
@@ -116,9 +116,9 @@ def question(
         headline=texts[first] if first else "One arm alone: there is nothing to compare it with.",
         sentences=[texts[label] for label in kept[:MOST_SENTENCES] if label != first],
         lines=[(label, arm_lines(analysis, label, names)) for label in kept],
-        scores=tables.scores(table, analysis.ties, f"{asked.name}_scores"),
-        differences=tables.differences(analysis),
-        cells=tables.cells(analysis, study.tasks),
+        scores=score_tables.scores(table, analysis.ties, f"{asked.name}_scores"),
+        differences=score_tables.differences(analysis),
+        cells=score_tables.cells(analysis, study.tasks),
         extraction=extraction_audit.by_task(analysis, study.tasks),
         ablation=ablations.figures(analysis, local),
         routing=routing_section(analysis),
