@@ -20,6 +20,7 @@ from kvdistill.models.geometry import verify_geometry
 from kvdistill.models.nano import Nano
 from kvdistill.models.nano_tokenizer import train_tokenizer
 from kvdistill.models.nano_training import (
+    EncodedText,
     Training,
     answer_loss,
     compute_lr_factor,
@@ -170,7 +171,8 @@ def test_the_loss_is_the_mean_over_answer_tokens_one_by_one():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = LlamaForCausalLM(config).eval()
-    batch = [([3, 4, 5, 6, 7, 8, 9], 4), ([11, 12, 13], 1), ([21, 22, 23, 24], 3)]
+    texts = [([3, 4, 5, 6, 7, 8, 9], 4), ([11, 12, 13], 1), ([21, 22, 23, 24], 3)]
+    batch = [EncodedText(*text) for text in texts]
     expected = []
     with torch.no_grad():
         for ids, begin in batch:
@@ -188,7 +190,7 @@ def test_an_answer_starts_at_the_first_token_that_holds_none_of_the_prompt():
 
 
 def test_four_batches_of_like_length_are_cut_from_four_batches_of_rows():
-    rows = [([0] * (number % 7 + 1), number) for number in range(24)]
+    rows = [EncodedText([0] * (number % 7 + 1), number) for number in range(24)]
     batches = iterate_batches(rows, 2, 0)
     epoch = [next(batches) for _ in range(12)]
     assert sorted(number for batch in epoch for _, number in batch) == list(range(24))

@@ -1,4 +1,4 @@
-"""Which of the student's weights are trained."""
+"""Which of the student's weights are trained: the interface of the adapters."""
 
 from abc import ABC, abstractmethod
 
@@ -14,8 +14,11 @@ class Adapter(ABC):
 
     @abstractmethod
     def wrap(self, student: PreTrainedModel) -> nn.Module:
-        """What is trained: called once, before K and V are hooked."""
+        """The module to train, which holds `student`; called once.
+
+        Before `Capture` sets its hooks: an adapter replaces the projections that carry them.
+        """
 
     @abstractmethod
     def merge(self, trained: nn.Module) -> PreTrainedModel:
-        """The trained student alone, with as many parameters as before; takes `trained` over."""
+        """The trained student with as many parameters as before; `trained` is used up."""

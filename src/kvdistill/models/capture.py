@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
-from kvdistill.models.geometry import truncate_config
+from kvdistill.models.geometry import keep_config_layers
 from kvdistill.types import KV, Layer, Tokens
 
 PREFIXES = {"keys": "k", "values": "v", "queries": "q"}
+"""How transformers begins the names of a part's modules: k_proj, k_norm."""
 
 
 @runtime_checkable
@@ -31,13 +32,18 @@ class SupportsRotate(Protocol):
 
 
 class _HookOutput(NamedTuple):
+    """What a hooked module gave."""
+
     output: Tensor
     seq_outside_heads: bool
     """Whether the memory of a 4-d input runs through its second axis more slowly than its third."""
 
 
 def find_decoder(model: nn.Module) -> Any:
-    """The stack of decoder layers of a causal LM, of a PEFT-wrapped one, or of a body."""
+    """The stack of decoder layers of a causal LM, of a PEFT-wrapped one, or of a body.
+
+    Raises ConfigError for a model without a list of layers.
+    """
     decoder = getattr(model, "get_decoder", lambda: model)()
     if not isinstance(getattr(decoder, "layers", None), nn.ModuleList):
         raise ConfigError(
@@ -48,23 +54,26 @@ def find_decoder(model: nn.Module) -> Any:
 
 
 def truncate_decoder(model: nn.Module, deepest: int) -> nn.Module:
-    """The body of `model` up to layer `deepest`: a forward of it stops there, without logits.
+    """The body of `model` up to layer `deepest`; its forward stops there and gives no logits.
 
-    Upper layers, the last layer's MLP and the final norm are dropped: nothing reads what they make.
-    Do it before ZeRO-3 partitions the weights.
+    The model itself is changed. Upper layers, the last layer's MLP and the final norm are dropped,
+    since only K and V are read. Call it before ZeRO-3 partitions the weights. Raises ConfigError
+    for a layer that the model does not have.
     """
     decoder = find_decoder(model)
     count = len(decoder.layers)
     if not 0 <= deepest < count:
         raise ConfigError(f"layers asks for teacher layer {deepest}, but it has 0 to {count - 1}.")
     if count == deepest + 1 and isinstance(decoder.norm, nn.Identity):
-        return decoder  # cut before it was sharded
+        return decoder  # truncated before
     decoder.layers = decoder.layers[: deepest + 1]
     decoder.norm = nn.Identity()
-    if hasattr(getattr(decoder.layers[-1], "mlp", None), "down_proj"):  # a mixture of experts stays
+    # A mixture of experts stays: some models unpack a tuple that its block returns.
+    if hasattr(getattr(decoder.layers[-1], "mlp", None), "down_proj"):
         decoder.layers[-1].mlp = nn.Identity()
+    # A causal LM shares its config with its body; the caller may still hold the former.
     config = copy.deepcopy(decoder.config)
-    truncate_config(config, deepest + 1)
+    keep_config_layers(config, range(deepest + 1))
     config.use_cache = False
     decoder.config = config
     return decoder
@@ -87,7 +96,10 @@ class Capture:
         *,
         rotaries: Mapping[int, SupportsRotate] | None = None,
     ) -> None:
-        """`rotaries` by layer: given only when queries and keys are wanted after rotation."""
+        """Registers the hooks. `rotaries` by layer: where queries and rotated keys are needed too.
+
+        Raises ConfigError for a layer that does not exist or has no projections of its own.
+        """
         self._decoder = find_decoder(model)
         self._layers = tuple(layers)
         self._rotaries = rotaries
@@ -107,6 +119,7 @@ class Capture:
         _check_checkpointing(self._decoder)
         self._outputs.clear()
         self._recording = True
+        # Decided here: by the time the layers are taken, the grad mode may be another.
         self._needs_grad = self._decoder.training and torch.is_grad_enabled()
         return self
 
@@ -121,9 +134,10 @@ class Capture:
             self._outputs.clear()
 
     def pop_layers(self, tokens: Tokens) -> dict[int, Layer]:
-        """What the forward over `tokens` left behind, by layer; nothing is held afterwards.
+        """K and V of the forward over `tokens`, by layer; nothing is held afterwards.
 
-        Raises ConfigError if a student in training would learn nothing from a layer.
+        Raises ConfigError if a student in training would learn nothing from a layer, and
+        RuntimeError if no forward has run inside `with capture` since the last call.
         """
         outputs, self._outputs = self._outputs, {}
         missing = [layer for layer in self._layers if (layer, "keys") not in outputs]
@@ -137,7 +151,7 @@ class Capture:
         if self._recording:
             hidden = args[0]
             seq_outside_heads = hidden.dim() == 4 and hidden.stride(1) > hidden.stride(2)
-            # By layer, not appended: a hook may fire more than once a step.
+            # A dict entry, not a list item: a hook may fire more than once a step.
             self._outputs[layer, part] = _HookOutput(output, seq_outside_heads)
 
     def _build_layer(
@@ -155,7 +169,7 @@ class Capture:
         kv = KV(keys, values, tokens.mask)
         if self._rotaries is None:
             return Layer(kv, tokens)
-        # Right-padded texts: a token's position is its index.
+        # Texts are padded on the right, so a token's position is its index.
         positions = torch.arange(seq, device=keys.device).expand(len(keys), seq)
         rotate = self._rotaries[layer].rotate
         queries = _to_heads_first(outputs[layer, "queries"], seq, dim)

@@ -10,7 +10,7 @@ from kvdistill.models.adapter import Adapter
 
 @dataclass(frozen=True, kw_only=True)
 class Whole(Adapter):
-    """The identity."""
+    """Full fine-tuning: wraps nothing and merges nothing."""
 
     frozen = False
 

@@ -1,8 +1,9 @@
-"""The shape of a model, read from its Hugging Face config and held against what its YAML states.
+"""The shape of a model, read from its transformers config and compared with its YAML.
 
 The plan costs a study from the YAML alone, without torch; this is where a wrong YAML is caught.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -19,6 +20,8 @@ def read_geometry(config: Any) -> Geometry:
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         heads=heads,
+        # Configs from before grouped-query attention have no number of KV heads, and some
+        # configs state none of head_dim: transformers' modules then compute it like this.
         kv_heads=getattr(config, "num_key_value_heads", None) or heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
         vocab_size=config.vocab_size,
@@ -26,16 +29,20 @@ def read_geometry(config: Any) -> Geometry:
     )
 
 
-def truncate_config(config: Any, layers: int) -> None:
-    """Makes a transformers config, in place, that of the model's first `layers` layers."""
+def keep_config_layers(config: Any, kept: Sequence[int]) -> None:
+    """Makes a transformers config, in place, that of a model of these of its layers, in order."""
     config = config.get_text_config()
-    config.num_hidden_layers = layers
+    config.num_hidden_layers = len(kept)
+    # Full or sliding attention, layer by layer.
     if getattr(config, "layer_types", None):
-        config.layer_types = list(config.layer_types[:layers])
+        config.layer_types = [config.layer_types[index] for index in kept]
 
 
 def verify_geometry(stated: Geometry, config: Any, setting: str) -> None:
-    """Raises ConfigError naming each field of `setting` (a config path) that the weights deny."""
+    """Compares what a YAML states with a model's transformers config.
+
+    Raises ConfigError naming each field of `setting` (a config path) that differs.
+    """
     actual = read_geometry(config)
     mismatches = [
         f"{setting}.{field.name} is {getattr(stated, field.name)!r} but the model has "

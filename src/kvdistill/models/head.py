@@ -1,8 +1,8 @@
-"""The head of a causal LM, asked at chosen tokens alone.
+"""Logits of a causal LM at chosen tokens alone.
 
-Scores over a vocabulary are a third of a small model's work, and a loss reads those of answers
-only. A hook hands the head fewer tokens, so that whatever the model does to its scores afterwards
-(scaling, capping) stays the model's own.
+Logits over a vocabulary are a third of a small model's work, and a loss reads those of answers
+only. A hook hands the LM head fewer hidden states, so that whatever the model does to its logits
+afterwards (scaling, soft-capping) stays the model's own.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from kvdistill.types import Tokens
 
 
 class LMHead:
-    """Build it once, after PEFT has wrapped the model; elsewhere the model scores every token."""
+    """Build it once, after PEFT has wrapped the model; called otherwise, the model is as before."""
 
     def __init__(self, model: Any) -> None:
         """Raises ConfigError for a model without an output layer of its own."""
@@ -33,7 +33,10 @@ class LMHead:
     def __call__(
         self, tokens: Tokens, chosen: Bool[Tensor, "batch seq"]
     ) -> Float[Tensor, "chosen vocab"]:
-        """The model's next-token scores at these tokens, text after text; runs its forward."""
+        """Runs the model's forward; the logits at the chosen tokens, text after text.
+
+        Raises RuntimeError for a model whose logits do not come from its output layer.
+        """
         self._positions = chosen.flatten().nonzero().flatten()
         try:
             outputs = self._model(
@@ -42,6 +45,7 @@ class LMHead:
         finally:
             positions, self._positions = self._positions, None
         logits: Tensor = outputs.logits
+        # A head that was replaced, or is bypassed, has not been given the chosen tokens alone.
         if logits.shape[:2] != (1, len(positions)):
             raise RuntimeError(f"{type(self._model).__name__} does not score through its head.")
         return logits[0]
@@ -50,5 +54,7 @@ class LMHead:
         if self._positions is None:
             return None
         hidden = args[0]
+        # As one text of all chosen tokens: a head works on each token alone, and a model's own
+        # code after it expects (batch, seq, vocab).
         flat = hidden.reshape(-1, hidden.shape[-1])
         return torch.index_select(flat, 0, self._positions)[None]

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
+from kvdistill.models.geometry import keep_config_layers
 from kvdistill.models.pretrained import Pretrained
 
 LAYER_PARAMETER = re.compile(r"^(.*\blayers\.)(\d+)(\..*)$")
@@ -25,6 +26,7 @@ class Pruned:
 
     source: Pretrained
     keep: list[int]
+    """Numbers of the source's layers, in order."""
 
     def build(
         self,
@@ -33,7 +35,11 @@ class Pruned:
         out: Path,
         progress: Callable[[int, int], None],
     ) -> None:
-        """Writes the pruned model and its tokenizer as a Hugging Face folder."""
+        """Writes the pruned model and its tokenizer as a Hugging Face folder.
+
+        `geometry` and `split` are what every recipe is given; neither is read. Raises ConfigError
+        for a layer that the source does not have.
+        """
         model = self.source.load_model(torch.float32)
         count = model.config.num_hidden_layers
         if not self.keep or not all(0 <= index < count for index in self.keep):
@@ -42,12 +48,12 @@ class Pruned:
                 f"Drop what lies outside."
             )
         config = copy.deepcopy(model.config)
-        config.num_hidden_layers = len(self.keep)
-        if getattr(config, "layer_types", None):
-            config.layer_types = [config.layer_types[index] for index in self.keep]
+        keep_config_layers(config, self.keep)
         # Weights read from GGUF are plain numbers by now, but their config still says quantised.
         config.__dict__.pop("quantization_config", None)
         student = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        # Attention reads its number to find its place in a cache, so layers are renumbered by name
+        # in a new model rather than taken out of the old one.
         student.load_state_dict(self.renumber_layers(model.state_dict()))
         student.save_pretrained(out)
         self.source.load_tokenizer().save_pretrained(out)
@@ -68,7 +74,7 @@ class Pruned:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """`Pruned` of a teacher that the project trains itself.
+    """Keeps the named layers of a teacher that the project trains itself.
 
     The teacher is trained again here, to the same bits as in its own folder.
     """

@@ -21,7 +21,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def read_dtype(node: Mapping[str, Any], role: str) -> torch.dtype:
-    """What its weights are loaded as. Raises ConfigError for a name of none."""
+    """The dtype its weights are loaded as. Raises ConfigError for another name."""
     if node["dtype"] not in DTYPES:
         raise ConfigError(
             f"{role}.dtype={node['dtype']} is none of {', '.join(DTYPES)}. Choose one of them."
@@ -30,7 +30,7 @@ def read_dtype(node: Mapping[str, Any], role: str) -> torch.dtype:
 
 
 def resolve_weights(node: Mapping[str, Any], role: str, folder: Path | None) -> Pretrained:
-    """Where its weights lie: `folder` for one that the project built."""
+    """Where its weights lie: in `folder` for a model that the project built, else by its node."""
     if folder is not None:
         return Pretrained(path=str(folder / "model"))
     weights: Pretrained = build_node(f"{role}.pretrained", node["pretrained"])
@@ -51,7 +51,8 @@ def load_model(node: Mapping[str, Any], role: str, folder: Path | None) -> PreTr
 def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: int) -> nn.Module:
     """A teacher's frozen decoder up to layer `deepest`, where its placement puts it.
 
-    What lies above is never loaded. Every rank must call this where the placement shards.
+    Layers above are never loaded. Where the placement shards, every rank must call this. Raises
+    ConfigError for a geometry that the weights do not have, or a placement that cannot be.
     """
     source, dtype, device = (
         resolve_weights(node, role, folder),
@@ -70,6 +71,7 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
     sharding = read_placement(node, role).shard
     if sharding == "none":
         return load_decoder().to(device)
+    # DeepSpeed's CPU accelerator has float16 on some processors only.
     if dtype == torch.float16 and device.type == "cpu":
         raise ConfigError(
             f"{role}.dtype=float16 cannot be sharded on a CPU. Use bfloat16 or float32."
@@ -92,7 +94,8 @@ def choose_device(node: Mapping[str, Any], role: str) -> torch.device:
 
 
 def get_compute_device(body: nn.Module) -> torch.device:
-    """Where a body takes its tokens, wherever its weights rest."""
+    """Where a body's input must lie; offloaded weights rest elsewhere."""
+    # Under ZeRO-3 a parameter is empty between forwards; its device need not be the engine's.
     engine = body.__dict__.get("engine")
     device: torch.device = (
         next(body.parameters()).device if engine is None else torch.device(engine.device)
@@ -103,5 +106,5 @@ def get_compute_device(body: nn.Module) -> torch.device:
 def load_tokenizer(
     node: Mapping[str, Any], role: str, folder: Path | None
 ) -> PreTrainedTokenizerBase:
-    """Its tokenizer."""
+    """The tokenizer of a student or teacher."""
     return resolve_weights(node, role, folder).load_tokenizer()

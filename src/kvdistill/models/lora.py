@@ -1,7 +1,7 @@
 """LoRA: low-rank updates of the projections are trained, the student's own weights are not.
 
-Hu et al. 2021, arXiv 2106.09685, as PEFT has it. The updates are merged before export, so that the
-student keeps its parameter count and its speed.
+Hu et al. 2021, arXiv 2106.09685, by PEFT. The updates are merged before export, so that the student
+keeps its parameter count and its speed.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ KV_PROJECTIONS = {"k_proj", "v_proj"}
 
 @dataclass(frozen=True, kw_only=True)
 class Lora(Adapter):
-    """Rank, scale and places of the updates."""
+    """Rank, scale and target modules of the updates."""
 
     rank: int
     alpha: float | int
@@ -61,4 +61,5 @@ class Lora(Adapter):
     def merge(self, trained: nn.Module) -> PreTrainedModel:
         peft_model: Any = trained
         student: PreTrainedModel = peft_model.merge_and_unload(safe_merge=True)
+        # PEFT froze the student's own weights, and merging leaves them so.
         return student.requires_grad_(True)

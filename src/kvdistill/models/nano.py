@@ -65,6 +65,7 @@ class Nano:
         tokenizer = train_tokenizer(
             (text.text for text in texts), geometry.vocab_size, self.max_digits
         )
+        # Models are built on the CPU alone, so no CUDA generator has to be saved.
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = self.initialise_model(geometry, tokenizer)
@@ -77,9 +78,12 @@ class Nano:
     def initialise_model(
         self, geometry: Geometry, tokenizer: Tokenizer
     ) -> Qwen2ForCausalLM | LlamaForCausalLM:
-        """The untrained model, drawn from the global generator. Raises ConfigError as `build`."""
+        """The untrained model, drawn from the global generator.
+
+        Raises ConfigError for a geometry that no model can have.
+        """
         remainders = (
-            geometry.hidden_size % geometry.heads,  # Llama's config asks for it
+            geometry.hidden_size % geometry.heads,  # Llama's config refuses it
             geometry.heads % geometry.kv_heads,
             geometry.head_dim % 2,  # the rotary embedding turns pairs
         )

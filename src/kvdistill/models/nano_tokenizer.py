@@ -1,7 +1,7 @@
 """Byte-level BPE tokenizers trained on the split's own text.
 
-Two kinds, as in the study: one reads digits singly (Qwen), one packs up to three (Llama 3), so
-that a teacher of the other family really reads the same text in other pieces.
+Of two kinds: one reads digits singly (Qwen), one packs up to three (Llama 3), so that a teacher of
+the other family reads the same text in other tokens.
 """
 
 from collections.abc import Iterable
@@ -16,16 +16,16 @@ PRETOKEN_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,{max_digits}}}"
     r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""How Qwen2 and Llama 3 cut text before merging; they differ in the digits alone."""
+"""Pre-tokenisation of Qwen2 and Llama 3, which differ in the digits alone."""
 
 
 def train_tokenizer(
     texts: Iterable[str], vocab_size: int, max_digits: int
 ) -> PreTrainedTokenizerFast:
-    """A lossless tokenizer of at most `vocab_size` tokens with an EOS and a padding token."""
+    """A lossless tokenizer of at most `vocab_size` tokens, EOS and padding among them."""
     tokenizer = Tokenizer(models.BPE())
     pretoken = Regex(PRETOKEN_PATTERN.format(max_digits=max_digits))
-    # With NFC and Qwen2's cut, the class that transformers loads for Qwen2 reads alike.
+    # With NFC and Qwen2's pattern, the class that transformers loads for Qwen2 tokenises alike.
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -1,7 +1,7 @@
-"""How a teacher of the project learns: answers only, one thread, the same bits twice.
+"""How the project trains its own teachers: on answers only, in one thread, to the same bits twice.
 
-Of a nano teacher the matrices inside the layers are trained by Muon, the rest by AdamW: with AdamW
-alone, teachers stayed near the student's accuracy in the minute of one core that they may take.
+Muon trains the matrices inside a nano teacher's layers, AdamW the rest: with AdamW alone, teachers
+stayed near the student's accuracy in the minute of one core that they may take.
 """
 
 import math
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,13 +22,18 @@ from kvdistill.data.prompt_style import RenderedText, Style
 from kvdistill.data.split import read_split_part
 from kvdistill.errors import ConfigError
 
-EncodedText = tuple[list[int], int]
-"""Token ids of a text, and the index of its answer's first token."""
+
+class EncodedText(NamedTuple):
+    """A text to train on."""
+
+    ids: list[int]
+    answer_start: int
+    """Index of the answer's first token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A linear warm-up over a tenth of the steps, then a cosine to zero."""
+    """Steps, batches and learning rate: warmed up over a tenth of the steps, then a cosine."""
 
     steps: int
     batch_size: int
@@ -50,7 +56,7 @@ class Training:
         seed: int,
         progress: Callable[[int, int], None],
     ) -> None:
-        """Trains in place; `progress` is told (steps done, steps) after each."""
+        """Trains in place; calls `progress(steps_done, steps)` after each step."""
         optimizers = make_optimizers(model, self.lr, muon=self.muon)
         batches = iterate_batches(rows, self.batch_size, seed)
         model.train()
@@ -80,7 +86,7 @@ def make_optimizers(model: PreTrainedModel, lr: float, *, muon: bool) -> list[Op
 
 
 def compute_lr_factor(step: int, steps: int) -> float:
-    """Share of the peak learning rate at a step, in (0, 1]."""
+    """Share of the peak learning rate at a step, in (0, 1]: linear warm-up, then a cosine."""
     warmup = max(1, steps // 10)
     if step < warmup:
         return (step + 1) / warmup
@@ -96,27 +102,27 @@ def render_split(split: Path, style: Style) -> list[RenderedText]:
 def encode_text(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> EncodedText:
     """A text as token ids with EOS, and where its answer begins.
 
-    Prompt and answer are read as one text, as the models will read it; a token that holds bytes
-    of both counts as the prompt's.
+    Prompt and answer are tokenised as one text, as the models will read it; a token that holds
+    bytes of both counts as the prompt's.
     """
     encoding = tokenizer(prompt + answer, return_offsets_mapping=True)
     start = sum(begin < len(prompt) for begin, _ in encoding["offset_mapping"])
-    return [*encoding["input_ids"], tokenizer.eos_token_id], start
+    return EncodedText([*encoding["input_ids"], tokenizer.eos_token_id], start)
 
 
 def iterate_batches(
     rows: list[EncodedText], batch_size: int, seed: int
 ) -> Iterator[list[EncodedText]]:
-    """Full batches for ever, every pass over the rows in an order of its own.
+    """Full batches without end; every pass over the rows has an order of its own.
 
-    Each four batches in a row are cut from rows sorted by length: less padding to compute.
+    Every four batches are sliced from their rows sorted by length: less padding to compute.
     """
     generator = torch.Generator().manual_seed(seed)
     queue: list[int] = []
     while True:
         while len(queue) < 4 * batch_size:
             queue += torch.randperm(len(rows), generator=generator).tolist()
-        by_length = sorted(queue[: 4 * batch_size], key=lambda index: len(rows[index][0]))
+        by_length = sorted(queue[: 4 * batch_size], key=lambda index: len(rows[index].ids))
         del queue[: 4 * batch_size]
         for place in torch.randperm(4, generator=generator).tolist():
             yield [
@@ -125,20 +131,21 @@ def iterate_batches(
 
 
 def answer_loss(model: PreTrainedModel, batch: list[EncodedText]) -> Tensor:
-    """Mean cross-entropy over the answers' tokens, EOS among them."""
+    """Mean cross-entropy (nats) over the answers' tokens, EOS among them."""
     longest = max(len(ids) for ids, _ in batch)
     # Padding lies on the right, where a causal model cannot look: no attention mask is needed.
     ids = torch.tensor([row + [0] * (longest - len(row)) for row, _ in batch])
     is_answer = torch.tensor(
         [[begin <= at < len(row) for at in range(longest)] for row, begin in batch]
     )
+    # The head runs on the answers alone; position t - 1 predicts token t.
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
     return F.cross_entropy(model.lm_head(hidden[is_answer[:, 1:]]), ids[:, 1:][is_answer[:, 1:]])
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums in one order: the bits do not depend on how many cores there are."""
+    """While this is open torch sums in one order: bits do not depend on the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from kvdistill.errors import ConfigError
-from kvdistill.models.geometry import truncate_config
+from kvdistill.models.geometry import keep_config_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Pretrained:
     hub: str | None = None
     """A repository id on the hub."""
     revision: str | None = None
-    """A commit of the hub repository; a branch in YAML becomes one when the plan is made."""
+    """A commit of the hub repository; a branch in the YAML becomes one when the plan is made."""
     gguf_file: str | None = None
     trust_remote_code: bool = False
     """Whether the repository's own code may run; the command must name it in `trust` too."""
@@ -52,7 +52,7 @@ class Pretrained:
 
     @property
     def load_kwargs(self) -> dict[str, Any]:
-        """The arguments of `from_pretrained`."""
+        """The arguments of `from_pretrained` for a config or a tokenizer."""
         return {
             "pretrained_model_name_or_path": self.path or self.hub,
             "revision": self.revision or "main",
@@ -61,15 +61,17 @@ class Pretrained:
 
     @property
     def weight_kwargs(self) -> dict[str, Any]:
-        """The same where weights are read: a GGUF file has its own form."""
+        """The arguments of `from_pretrained` for a model: pickles only where allowed."""
+        # A GGUF file is neither of the two forms that use_safetensors chooses between.
         return self.load_kwargs | ({} if self.gguf_file else {"use_safetensors": not self.pickle})
 
     @contextmanager
     def explain_missing_weights(self) -> Iterator[None]:
-        """Says what to do where there are no weights in the form that is read."""
+        """Raises ConfigError where the folder holds weights as pickles alone."""
         try:
             yield
         except OSError as error:
+            # transformers raises one OSError for all that is missing; its text names the file.
             if self.gguf_file or self.pickle or ".safetensors" not in str(error):
                 raise
             raise ConfigError(
@@ -79,18 +81,19 @@ class Pretrained:
             ) from error
 
     def load_model(self, dtype: torch.dtype) -> PreTrainedModel:
-        """The whole model, with its head."""
+        """The whole causal LM, with its head, on the CPU."""
         with self.explain_missing_weights():
             return AutoModelForCausalLM.from_pretrained(**self.weight_kwargs, dtype=dtype)
 
     def load_config(self) -> Any:
-        """The model's own config."""
+        """Its transformers config."""
         return AutoConfig.from_pretrained(**self.load_kwargs)
 
     def load_body(self, dtype: torch.dtype, layers: int) -> PreTrainedModel:
-        """The decoder's first `layers` layers, without head; the others are never read."""
+        """The decoder's first `layers` layers, without a head; the others are never read."""
         config = self.load_config()
-        truncate_config(config, layers)
+        # from_pretrained skips the weights of layers that the config does not have.
+        keep_config_layers(config, range(layers))
         with self.explain_missing_weights():
             return AutoModel.from_pretrained(**self.weight_kwargs, config=config, dtype=dtype)
 

@@ -1,4 +1,4 @@
-"""A second teacher from a first: a pretrained model, trained further on the teachers' half."""
+"""A second teacher from a first: a pretrained model fine-tuned on the teachers' half of a split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from kvdistill.models.pretrained import Pretrained
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """The recipe of the copy: the same bits every time."""
+    """Fine-tunes a copy, to the same bits every time."""
 
     source: Pretrained
     style: Style
-    """How the records are written that the copy is trained on."""
+    """How the records are written out as the texts to train on."""
     seed: int
     training: Training
 
@@ -33,7 +33,7 @@ class Tuned:
     ) -> None:
         """Writes the tuned model and its source's tokenizer as a Hugging Face folder."""
         with TemporaryDirectory() as copy_folder:
-            # Every layer kept: a copy that can be saved, whatever file the source is read from.
+            # A model read from GGUF cannot be saved as it is; with every layer kept, it can.
             copy = Pruned(source=self.source, keep=list(range(geometry.layers)))
             copy.build(geometry, None, Path(copy_folder), lambda *_: None)
             pretrained = Pretrained(path=copy_folder)

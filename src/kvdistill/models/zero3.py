@@ -1,4 +1,4 @@
-"""A frozen model whose weights lie in parts on all ranks: DeepSpeed's ZeRO-3, without optimiser.
+"""A frozen model whose weights are partitioned over the ranks: DeepSpeed's ZeRO-3, no optimiser.
 
 Each forward gathers one layer's weights after the other, so all ranks must call it equally often.
 Imported only for a placement that shards: DeepSpeed takes seconds to import.
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed, nn
+import torch.distributed as dist
+from torch import nn
 
 if not torch.cuda.is_available():
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it guesses so
@@ -35,26 +36,27 @@ FORCE_WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 PRECISION_SECTIONS = {torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 SAFE_GLOBALS = (ZeroStageEnum, fragment_address, LossScaler)
-"""What an optimiser's state under ZeRO holds beside tensors and plain values."""
+"""What an optimiser's state under ZeRO holds apart from tensors and plain values."""
 
 
 @contextmanager
 def force_weights_only(checkpoint: Path) -> Iterator[None]:
-    """While this lasts, whatever is unpickled by torch is tensors, plain values and STATES.
+    """While this is open, torch unpickles tensors, plain values and SAFE_GLOBALS alone.
 
-    DeepSpeed asks for anything at all; torch has a variable that overrules whoever asks. Raises
-    UserError, which names the checkpoint, for what is none of these; nothing of it is run.
+    Raises UserError, which names the checkpoint, for anything else; nothing of it is run.
     """
+    # DeepSpeed passes weights_only=False to torch.load; this variable overrules the argument.
     before = os.environ.get(FORCE_WEIGHTS_ONLY)
     os.environ[FORCE_WEIGHTS_ONLY] = "1"
     try:
         with torch.serialization.safe_globals(list(SAFE_GLOBALS)):
             yield
     except pickle.UnpicklingError as error:
-        refused = re.search(r"GLOBAL (\S+)", str(error))
+        match = re.search(r"GLOBAL (\S+)", str(error))
+        refused = match[1] if match else "code"
         raise UserError(
-            f"{checkpoint} is not read: its state asks for {refused[1] if refused else 'code'}, and "
-            f"only tensors and plain values are unpickled. Delete it to resume from the one before."
+            f"{checkpoint} is not read: its state asks for {refused}, and only tensors and plain "
+            f"values are unpickled. Delete it to resume from the one before."
         ) from error
     finally:
         os.environ.pop(FORCE_WEIGHTS_ONLY)
@@ -65,13 +67,13 @@ def force_weights_only(checkpoint: Path) -> Iterator[None]:
 def build_deepspeed_config(
     dtype: torch.dtype, hidden_size: int, *, offload: bool
 ) -> dict[str, Any]:
-    """DeepSpeed's config of a frozen model; `offload` keeps its parts in the CPU's memory."""
+    """DeepSpeed's config of a frozen model; `offload` keeps its partitions in the CPU's memory."""
     # Vectors stay whole: gathering them costs more than it saves. Matrices are partitioned.
     zero: dict[str, Any] = {"stage": 3, "stage3_param_persistence_threshold": 4 * hidden_size}
     if offload:
         zero["offload_param"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     return {
-        "train_micro_batch_size_per_gpu": 1,  # asked for; nothing is trained
+        "train_micro_batch_size_per_gpu": 1,  # DeepSpeed requires it; nothing is trained
         "zero_optimization": zero,
         **{
             name: {"enabled": dtype == section_dtype}
@@ -83,9 +85,9 @@ def build_deepspeed_config(
 def shard_model(
     load_model: Callable[[], nn.Module], dtype: torch.dtype, hidden_size: int, *, offload: bool
 ) -> nn.Module:
-    """The model that `load` gives, partitioned while it loads; every rank must call this.
+    """The model that `load_model` gives, partitioned while it loads; every rank must call this.
 
-    Calling it gathers what it needs. Its engine lives as long as it does.
+    A forward gathers the weights that it needs. The DeepSpeed engine lives as long as the model.
     """
     config = build_deepspeed_config(dtype, hidden_size, offload=offload)
     with ensure_process_group(), partition_while_loading(config):
@@ -95,19 +97,20 @@ def shard_model(
     dtypes = {parameter.dtype for parameter in model.parameters()}
     if dtypes != {dtype}:
         raise AssertionError(f"a teacher of {dtype} became {dtypes} under DeepSpeed")
-    # Past nn.Module's own bookkeeping, which would take the engine for a part of the model.
+    # Past nn.Module.__setattr__, which would register the engine as a submodule of the model.
     model.__dict__["engine"] = engine
     return model
 
 
 def init_collectives() -> None:
-    """DeepSpeed's collectives are those of the ranks that have met."""
+    """Makes DeepSpeed's collectives those of torch's process group."""
     deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
 
 
 @contextmanager
 def partition_while_loading(config: dict[str, Any]) -> Iterator[None]:
-    """While this lasts, from_pretrained partitions what it loads; never the student."""
+    """While this is open, from_pretrained partitions what it loads: teachers, never the student."""
+    # transformers knows of it by a weak reference, so it ends with this variable.
     alive = HfDeepSpeedConfig(config)
     try:
         yield
@@ -117,13 +120,16 @@ def partition_while_loading(config: dict[str, Any]) -> Iterator[None]:
 
 @contextmanager
 def ensure_process_group() -> Iterator[None]:
-    """DeepSpeed's collectives, over the ranks that have met; a process alone is a group of one."""
+    """Makes DeepSpeed's collectives those of torch's process group.
+
+    A process alone becomes a group of one, with a LOCAL_RANK while this is open.
+    """
     alone = "LOCAL_RANK" not in os.environ
-    if not distributed.is_initialized():
+    if not dist.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     init_collectives()
-    os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it
+    os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed reads it
     try:
         yield
     finally:
