@@ -62,6 +62,7 @@ class Compression(ABC):
     ) -> Bool[Tensor, "batch seq"]:
         """The tokens to keep, by the mean of the scores of a pair's one or two teacher layers."""
         score = torch.stack(list(scores)).mean(dim=0)
+        # Padding is ranked last whatever its score is, NaN included.
         score = score.masked_fill(~mask, -torch.inf)
         # A stable sort gives ties to the earlier token, whatever the padding.
         order = score.argsort(dim=1, descending=True, stable=True)

@@ -17,6 +17,7 @@ class Full(Compression):
 
     layer_independent: ClassVar[bool] = True
 
+    # No key of the YAML: a budget of less than all would contradict the name.
     keep: float = field(default=1.0, init=False)
 
     def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:

@@ -68,7 +68,7 @@ class Learnable(Fusion):
         if not (self.training and self.teacher_dropout):
             return logits
         teachers, batch, _ = logits.shape
-        # Drawn once a sample, so that a teacher is dropped from whole texts, not from tokens.
+        # Drawn once a sample and layer: a teacher is dropped from a whole text, not from tokens.
         dropped = torch.rand(teachers, batch, 1, device=logits.device) < self.teacher_dropout
         return logits - _DROPPED_OFFSET * dropped
 
@@ -78,6 +78,8 @@ class Learnable(Fusion):
 
 def _build_router_inputs(own: KV) -> Float[Tensor, "batch seq width"]:
     """Keys and values of a token side by side, each normalised over its width as by LayerNorm."""
+    # Detached, or the student could learn to steer its router; normalised apart, so that neither
+    # keys nor values outweigh the other.
     parts = (
         part.detach().masked_fill(~own.mask[:, None, :, None], 0).transpose(1, 2).flatten(2).float()
         for part in (own.keys, own.values)

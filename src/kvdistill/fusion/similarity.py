@@ -70,12 +70,14 @@ class Similarity(Fusion):
 def _flatten_heads(
     x: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"]
 ) -> Float[Tensor, "batch seq width"]:
+    """(batch, seq, heads * dim) in float32, zero under the mask."""
     return x.float().masked_fill(~mask[:, None, :, None], 0).transpose(1, 2).flatten(2)
 
 
 def _cosine_similarity(
     own: Float[Tensor, "batch seq width"], target: Float[Tensor, "batch seq width"]
 ) -> Float[Tensor, "batch seq"]:
+    # Of two zero rows torch gives 0, not NaN.
     return nn.functional.cosine_similarity(own, target, dim=2)
 
 

@@ -40,6 +40,7 @@ class Staged(Fusion):
             for name, build in stages.items()
         }
         self.stages = nn.ModuleDict(fusions)
+        # One optimiser group holds all stages, so one factor: the largest of those that train.
         trained = [stage.lr_scale for stage in fusions.values() if stage.trains]
         self.trains, self.lr_scale = bool(trained), max(trained, default=1.0)
 

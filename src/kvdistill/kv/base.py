@@ -100,7 +100,7 @@ class CompressedKV:
             keys = self.flat_kv[:, columns].unflatten(1, (self.heads, -1)).transpose(0, 1)[None]
             rotated = rotate(keys, layer, self.positions[None])
             if rotated is not keys:
-                # Another group may hold the same rows: copied once, before the first write.
+                # Copied once, before the first write: this value stays as it is.
                 flat_kv = flat_kv.clone() if flat_kv is self.flat_kv else flat_kv
                 flat_kv[:, columns] = rotated[0].transpose(0, 1).flatten(1).to(flat_kv.dtype)
         return self if flat_kv is self.flat_kv else replace(self, flat_kv=flat_kv)

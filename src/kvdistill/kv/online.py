@@ -42,6 +42,7 @@ class Online(TeacherKV):
         """Every mapped layer, uncompressed, on the device of `tokens`."""
         # The body may compute elsewhere than the student: tokens go there, layers come back.
         moved: Tokens = move_to_device(tokens, self.device)
+        # No cache and no head: the hooks hold all that is needed.
         with self.capture:
             self.body(input_ids=moved.ids, attention_mask=moved.mask.long(), use_cache=False)
         layers: dict[int, Layer] = move_to_device(self.capture.pop_layers(moved), tokens.ids.device)

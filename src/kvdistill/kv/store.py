@@ -25,7 +25,9 @@ from kvdistill.layers.base import LayerPair
 from kvdistill.types import Tokens
 
 STORE_FILE = "store.json"
+"""What the store was made of, its layer groups, and the ids of its texts in order."""
 INDEX_FILE = "index.safetensors"
+"""Shard, first row, number of rows and token hash of each text; the teacher's rotaries."""
 
 
 class Store(TeacherKV):
@@ -66,7 +68,7 @@ class Store(TeacherKV):
         numbers = self.find_texts(tokens, ids)
         flat_kv, positions, sample = self.gather_rows(numbers)
         flat_kv, device = flat_kv.to(tokens.ids.device), tokens.ids.device
-        # Index tensors are on the CPU, as the store's index is; only what is used moves.
+        # The index is on the CPU; of what is computed there only the tables of a batch move.
         rows = torch.arange(len(flat_kv))
         compressed = []
         for number, group in enumerate(self.groups):
@@ -96,6 +98,7 @@ class Store(TeacherKV):
                 f"train and the validation texts. Use source=online for other texts."
             )
         numbers = torch.tensor([self.numbers[text] for text in ids])
+        # A right id is not enough: another tokenizer or cut would give other tokens for it.
         wrong = hash_token_ids(tokens.ids, tokens.mask) != self.index["signature"][numbers]
         if bool(wrong.any()):
             raise ArtifactError(
@@ -145,9 +148,17 @@ class LayerGroup:
     teacher_layers: list[int]
     columns: slice
 
+    def to_json(self) -> dict[str, Any]:
+        """One of the `groups` of store.json; of the pairs only the student layers."""
+        return {
+            "students": [pair.student_layer for pair in self.layer_pairs],
+            "layers": self.teacher_layers,
+            "columns": [self.columns.start, self.columns.stop],
+        }
+
     @classmethod
     def from_json(cls, node: Mapping[str, Any], request: TeacherRequest) -> "LayerGroup":
-        """From one of the `groups` of store.json."""
+        """The group that `to_json` wrote, with the pairs of the request."""
         pairs = [pair for pair in request.layer_pairs if pair.student_layer in node["students"]]
         return cls(pairs, list(node["layers"]), slice(*node["columns"]))
 

@@ -35,7 +35,7 @@ def select_layers(layer_range: str | int, layers: int) -> tuple[int, ...]:
                 f"layers.range={text} must rise, from 0 up to 1 of the student's depth "
                 f"({layers} layers). {_FORMS}"
             )
-        # Two fractions may round to one layer boundary in a shallow student: one layer is left.
+        # Both fractions may round to one number in a shallow student: one layer is then left.
         start = min(_round_half_up(low * layers), layers - 1)
         return tuple(range(start, max(_round_half_up(high * layers), start + 1)))
     raise ConfigError(

@@ -70,6 +70,7 @@ class ClosedForm(Projection):
         super().__init__(student=student, teacher=teacher, layer_pairs=layer_pairs)
         self._heads = student.kv_heads
         self._index = {map_id: i for i, map_id in enumerate(list_map_ids(layer_pairs))}
+        # Buffers, so that a checkpoint holds the maps that its student was trained against.
         shape = (len(self._index), teacher.kv_width, student.kv_width)
         self.register_buffer("keys", torch.full(shape, torch.nan))
         self.register_buffer("values", torch.full(shape, torch.nan))
@@ -125,6 +126,7 @@ def check_shared_space(projections: Mapping[str, Projection]) -> None:
 
 def check_penalty(penalty: float) -> float:
     """Raises ConfigError unless the ridge penalty is positive."""
+    # Not `<= 0`: NaN is refused too.
     if not penalty > 0:
         raise ConfigError(
             f"projection.penalty must be above 0, got {penalty}. "
