@@ -43,6 +43,7 @@ def cancel_jobs(root: Path, study: Path) -> list[str]:
     slurm_commands.cancel_slurm_jobs(ended)
     wait_until_gone(ended)
     for folder in folders:
+        # One that finished while it was being cancelled keeps its result.
         if folder.name in ids and not is_complete(folder):
             StatusWriter(folder).write(
                 "failed", error="cancelled by stage=cancel", cause="cancelled"

@@ -150,6 +150,7 @@ def check_cluster(plan: Plan) -> Iterator[Finding]:
     if plan.config["cluster"]["name"] == "slurm":
         yield check_partition(plan.config["cluster"].get("partition"))
         return
+    # One GPU or none: a run of one rank computes on the CPU as well.
     gpus_here, cores = count_gpus(), len(os.sched_getaffinity(0))
     needed = num_gpus if num_gpus > 1 or needs_sharding(plan) else 0
     if gpus_here < needed:

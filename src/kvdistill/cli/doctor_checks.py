@@ -95,6 +95,7 @@ def check_disk(root: Path, plan: Plan) -> Iterator[Finding]:
     """Whether logs, checkpoints and results can be written, and have room."""
     existing_folder = next(path for path in (root, *root.resolve().parents) if path.is_dir())
     try:
+        # os.access knows nothing of quotas and of network file systems; writing does.
         with tempfile.NamedTemporaryFile(dir=existing_folder):
             pass
     except OSError as error:
@@ -117,6 +118,7 @@ def draw_axes(figure: Figure) -> None:
 
 def check_figures() -> Iterator[Finding]:
     """Whether a figure can be drawn here."""
+    # seaborn is slow to import, and the other checks come first.
     from kvdistill.report.figures.style import draw
 
     try:

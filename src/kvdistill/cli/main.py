@@ -68,6 +68,7 @@ def run_command_line(main: Callable[[], None], home: Path) -> int:
         let_hydra_read(main, home)
         while _requests:
             request = _requests.pop(0)
+            # hydra.main has cleared it by now, and stages compose with its search path.
             GlobalHydra.instance().initialize(request.hydra)  # type: ignore[arg-type]
             execute_stage(request.job_overrides, home / "sweeps")
     except KeyboardInterrupt:

@@ -55,6 +55,7 @@ def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
     """Does these jobs of the plan, then reports; raises UserError if any failed."""
     folders = freeze_plan(plan)
     preregistration.register(plan, folders)
+    # Registered before: once a job starts, a claim would no longer be from before training.
     failed = submit(plan, nodes, folders, console, report=True)
     if failed is None:
         return

@@ -27,6 +27,7 @@ def status_command(job_overrides: JobOverrides, _: Path) -> None:
 
 def show_study(root: Path, study: Path, settings: StatusSettings) -> None:
     """Prints the study's state once, or again and again until nothing is at work."""
+    # A pipe gets no table: its lines would be cut at a width that nobody set.
     output_format = (
         "plain" if settings.format == "table" and not sys.stdout.isatty() else settings.format
     )

@@ -35,6 +35,7 @@ def hash_package(package: Path = PACKAGE) -> str:
     digest = hashlib.sha256()
     for path in list_source_files(package):
         digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
+        # Hash of hashes: no file's end can be taken for another's beginning.
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
@@ -51,6 +52,7 @@ def take_snapshot(root: Path, package: Path = PACKAGE) -> Path:
         shutil.copyfile(path, copy)
     write_json(partial / layout.ORIGIN, {**manifest.read_code_origin(), "code": folder.name})
     try:
+        # A folder appears whole, or not at all: jobs of another submission may import from it.
         partial.rename(folder)
     except OSError:  # another submission was first, with the same content
         shutil.rmtree(partial)

@@ -17,6 +17,7 @@ def common_environment(threads: int) -> dict[str, str]:
 
 def slurm_environment(code: Path, threads: int, offline: bool) -> dict[str, str]:
     """Of a SLURM job: also the snapshot's code before any other, and no network if so set."""
+    # Relative entries mean another folder on the node.
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     python_path = [str(Path(entry).resolve()) for entry in entries if entry]
     variables = common_environment(threads) | {

@@ -14,6 +14,7 @@ from pathlib import Path
 from kvdistill.jobs.__main__ import main as do_job
 from kvdistill.jobs.log import redirect_output
 
+# Fork alone would copy threads' locks in whatever state they are; a server forks while it has none.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["kvdistill.jobs.preload"])
 GRACE_S = 20.0
@@ -35,6 +36,8 @@ class RankProcesses:
     @property
     def exitcode(self) -> int | None:
         """That of the first rank that failed; None while all run."""
+        # A rank that was ended because another failed has a code too; the first that is not 0
+        # counts.
         codes = [process.exitcode for process in self.processes]
         return next((code for code in codes if code), codes[0])
 
@@ -86,6 +89,7 @@ def run_job(folder: Path, environment: dict[str, str]) -> None:
 
 def find_free_port() -> int:
     """A port that nobody listens on now."""
+    # Another process may take it before the ranks meet; then the job fails with that line.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -25,6 +25,7 @@ def collect_failures(folders: Mapping[str, Path]) -> dict[str, str]:
         job_status = status.read_status(folder)
         needs = read_recipe(folder).needs
         failed_needs = [need for need in needs.values() if need in reasons]
+        # Its own word is nearer to the cause than what SLURM says of its end.
         if job_status["state"] == "failed":
             reasons[name] = job_status["error"]
             continue

@@ -38,6 +38,8 @@ class JobQueue:
     """Artefacts ended unfinished, since what would have read them failed."""
 
     def __post_init__(self) -> None:
+        # Whatever nobody here reads was asked for itself; only that keeps an artefact worth
+        # building.
         read = {need for node in self.waiting for need in node.needs.values()}
         self.final_names = {node.name for node in self.waiting} - read
         """What no other job reads: done for its own sake."""
@@ -80,6 +82,7 @@ class JobQueue:
         ended = [name for name, job in self.running.items() if not job.is_alive()]
         for name in ended:
             code = self.running.pop(name).exitcode
+            # One that was ended here on purpose has no failure of its own to tell.
             if not self.is_done(name) and name not in self.abandoned:
                 error = status.read_status(self.folders[name]).get("error")
                 self.failed[name] = error or explain_killed_job(self.folders[name], code)
@@ -90,6 +93,7 @@ class JobQueue:
         if not self.failed:
             return
         read: set[str] = set()
+        # Readers come after what they read, so from behind each need is known before its maker.
         for node in reversed(self.waiting):
             if node.name in read | self.final_names:
                 read |= set(node.needs.values())
@@ -119,6 +123,7 @@ def prepare_environment(widest: int, settings: LocalCluster) -> int:
 
     Before the first is started: their server keeps the environment that it began with.
     """
+    # Not cpu_count: SLURM or taskset may have given this process fewer.
     cores = len(os.sched_getaffinity(0))
     slots = settings.max_parallel or cores
     os.environ.update(common_environment(settings.threads or max(1, cores // max(slots, widest))))

@@ -46,6 +46,7 @@ def call_in_server_process(module: str, function: str, argument: Any) -> Any:
     receiver, sender = SERVER.Pipe(duplex=False)
     process = SERVER.Process(target=send_answer, args=(module, function, argument, sender))
     process.start()
+    # Else recv waits for ever on a child that was killed: this process would hold the pipe open.
     sender.close()
     try:
         answer = receiver.recv()
@@ -83,6 +84,7 @@ def unpack_answer(module: str, answer: Answer) -> Any:
 def main() -> int:
     """The new interpreter: what the function prints goes to stderr, the answer to stdout."""
     _, module, function = sys.argv
+    # Libraries print; only the answer may stand on stdout, whose last line is read.
     argument, answer_stream = json.load(sys.stdin), sys.stdout
     sys.stdout = sys.stderr
     answer = make_answer(module, function, argument)

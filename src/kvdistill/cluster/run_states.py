@@ -43,6 +43,7 @@ class RunState:
 def read_run_states(root: Path, study: Path) -> Iterator[RunState]:
     """Every run of the plan, in its order."""
     plan = StudyPlan.read(study)
+    # A teacher that is also an arm of a question goes by its label there.
     labels = plan.reference_names() | plan.labels()
     queued = read_queue_if_submitted([root / entry.folder for entry in plan.runs.values()])
     for identity, entry in plan.runs.items():
@@ -97,6 +98,7 @@ def decide_state(
     state = job_status["state"]
     if state == "done":
         return "done", ""
+    # The queue knows better than a status that a killed process could not write.
     if queued is not None and job is not None and job in queued:
         return state_in_queue(state, queued[job], age)
     if state == "failed":

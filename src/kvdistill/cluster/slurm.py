@@ -60,7 +60,9 @@ class Submission:
 
         One command at a time under a root, so that two asking for the same submit it once.
         """
+        # Between looking at the queue and submitting, another command must not submit the same.
         with FileLock(self.root / ".submit.lock"):
+            # Asked once: every squeue costs the controller, and a sweep has hundreds of jobs.
             queued = slurm_commands.read_queue()
             unfinished = [node for node in nodes if not is_complete(self.folders[node.name])]
             self.ids |= slurm_commands.find_queued_jobs(
@@ -85,6 +87,8 @@ class Submission:
         executor = self.make_executor_for(batch.nodes[0].kind, batch.request, after, code)
         folders = [self.folders[node.name].resolve() for node in batch.nodes]
         for folder in folders:
+            # Before sbatch: a job may start, and write its own status, before map_array has
+            # returned.
             reset_status(folder).write("queued")
         work = SlurmJob(self.settings.max_retries)
         try:
@@ -166,7 +170,9 @@ def make_executor(
         srun_args=[f"--cpus-per-task={resources.cpus}", "--kill-on-bad-exit=1"],
         setup=[*resources.setup, *(f"export {key}={shlex.quote(exports[key])}" for key in exports)],
         additional_parameters={
+            # SLURM itself queues a job again whose node died; max_retries counts what the job sees.
             "requeue": True,
+            # Else what waits for a failed artefact stays in the queue for ever.
             "kill-on-invalid-dep": "yes",
             **dict(parse_sbatch_option(given) for given in resources.sbatch),
         },

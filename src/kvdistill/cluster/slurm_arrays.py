@@ -57,6 +57,7 @@ def request_resources(
     `cluster.nodes` and `cluster.gpus` speak of those that have a use for them.
     """
     plain = {field.name: getattr(settings, field.name) for field in fields(Resources)}
+    # Settings of nodes and GPUs are meant for the runs; a split or report would hold them idle.
     if tasks == 1:
         plain["nodes"] = 1
     if kind in NO_GPU:
@@ -83,9 +84,11 @@ def group_into_arrays(
         tasks = world_size(node.kind, node.recipe)
         request = request_resources(settings, node.kind, tasks, special.get(node.name, {}))
         after = sorted(set(node.needs.values()) & awaited)
+        # All tasks of an array share one script, so they must ask and wait alike.
         key = (node.kind, repr(asdict(request)), *after)
         groups.setdefault(key, []).append(node)
         requests[key] = (request, after)
     for key, members in groups.items():
+        # SLURM refuses arrays above its MaxArraySize.
         for first in range(0, len(members), settings.max_array):
             yield JobArray(members[first : first + settings.max_array], *requests[key])

@@ -41,6 +41,7 @@ def read_queue() -> dict[str, QueuedJob]:
     text = call_slurm(
         "squeue", "--noheader", "--array", "--format=%i|%T|%r", f"--user={os.getuid()}"
     )
+    # A reason may hold a | of its own.
     rows = (line.strip().split("|", 2) for line in text.splitlines() if line.strip())
     return {identity: QueuedJob(state, reason) for identity, state, reason in rows}
 

@@ -72,6 +72,7 @@ def wait_for_jobs(
     """Stays until none of the jobs is queued any more; the failed ones with their reason."""
     with make_progress() as progress:
         bar = progress.add_task("all jobs", total=len(nodes))
+        # Until none is queued, not until all are complete: a failed job never completes.
         while not slurm_commands.read_queue().keys().isdisjoint(ids[node.name] for node in nodes):
             done = sum(is_complete(folders[node.name]) for node in nodes)
             running = [

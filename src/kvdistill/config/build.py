@@ -22,6 +22,7 @@ def build_node(path: str, node: Mapping[str, Any], **runtime: Any) -> Any:
     """
     check_node(path, node)
     try:
+        # object: strategies get plain lists and dicts, never OmegaConf's.
         built = instantiate(dict(node), _convert_="object")
         return built(**runtime) if node.get("_partial_") else built
     except InstantiationException as error:
@@ -53,6 +54,7 @@ def check_node(path: str, node: Mapping[str, Any]) -> None:
     check_no_interpolation(path, node)
     targets = list(walk_targets(path, node))
     for where, each in targets:
+        # All are looked at before any is imported: importing a module already runs its code.
         if not str(each["_target_"]).startswith("kvdistill."):
             raise ConfigError(
                 f"{where}._target_ must lie inside kvdistill., got "

@@ -62,6 +62,7 @@ def check_size(path: str, node: Any, depth: int = 0) -> None:
         raise ConfigError(f"{path} has {len(node)} parts; at most {LONGEST} are read. Shorten it.")
     if isinstance(node, Mapping):
         for key, value in node.items():
+            # Keys are written to files too.
             check_size(f"{path}.{key}".lstrip("."), str(key), depth + 1)
             check_size(f"{path}.{key}".lstrip("."), value, depth + 1)
     elif isinstance(node, list):

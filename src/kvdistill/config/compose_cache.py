@@ -41,6 +41,7 @@ def compose_cached(overrides: Sequence[str]) -> Composed:
     parsed = OverridesParser.create(config_loader=config_loader).parse_overrides(list(overrides))
     check_choices(parsed, config_loader.repository)
     values = select_value_overrides(parsed)
+    # By identity: two overrides may be written alike.
     plain = {id(value) for value in values}
     choices = tuple(str(each.input_line) for each in parsed if id(each) not in plain)
     cache = get_file_cache()
@@ -84,6 +85,7 @@ def compose_choices(choices: Sequence[str]) -> Composed:
     if config.get("trust"):
         raise ConfigError("trust is set by a file of conf/. Only a command may trust a model.")
     hydra_guard.check_shell(OmegaConf.to_container(config.get("cluster"), resolve=False), choices)
+    # A struct config lets nothing be taken out.
     OmegaConf.set_struct(config, False)
     hydra = config.pop("hydra")
     OmegaConf.set_struct(config, True)

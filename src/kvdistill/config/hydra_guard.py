@@ -61,6 +61,7 @@ def refuse_environment() -> Iterator[None]:
             f"as in key=$NAME on the command line."
         )
 
+    # Hydra's own node needs the resolver before and after, so it is only exchanged.
     OmegaConf.register_new_resolver("oc.env", refuse, replace=True)
     try:
         yield

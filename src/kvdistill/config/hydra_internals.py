@@ -1,6 +1,6 @@
 """What is taken from Hydra's private modules, since no public way exists: all of it, here.
 
-But for the class of its sweeper, which only src/hydra_plugins/kvdistill_sweeper.py may import: Hydra
+But for the class of its sweeper, which only hydra_plugins/kvdistill_sweeper.py may import: Hydra
 runs that class's module again when it looks for plugins, and a class kept from before is another.
 
 Checked with Hydra 1.3; tests/config/test_hydra_internals.py has a test for each, so that another

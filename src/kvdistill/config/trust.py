@@ -32,5 +32,6 @@ def check_trusted_node(path: str, node: Any, trusted: Sequence[str]) -> None:
                 f"{path}.{key}={node[key]} {does}. Look at {source} first, then name it in the "
                 f"command: trust=[{source}]."
             )
+    # A copy of a model, or one cut from it, names its source one level down.
     for key, inner in node.items():
         check_trusted_node(f"{path}.{key}", inner, trusted)

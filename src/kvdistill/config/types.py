@@ -71,12 +71,14 @@ def is_of_kind(value: Any, hint: Any) -> bool:
     if hint in (None, types.NoneType):
         return value is None
     if hint in (int, float):
+        # Python counts True as an int; YAML's true is no number.
         return isinstance(value, (int, hint)) and not isinstance(value, bool)
     if hint in (bool, str):
         return isinstance(value, hint)
     if isinstance(value, Mapping) and "_target_" in value:
         return True  # an object by then, checked when it is built
     kind = origin or hint
+    # A type variable or a callable: left to whoever is built.
     if not inspect.isclass(kind):
         return True
     if issubclass(kind, Mapping):

@@ -53,6 +53,7 @@ def artifact_cost(plan: Plan) -> Cost:
     cost = Cost()
     for node in plan.artifacts.values():
         training = (node.recipe.get("model") or {}).get("build", {}).get("training")
+        # Only what the project trains itself costs anything; pretrained weights are read.
         if training:
             budget = read_group("budget", plan.config["budget"])
             tokens = training["steps"] * training["batch_size"] * budget.seq_len

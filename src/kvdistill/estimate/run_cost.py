@@ -64,6 +64,7 @@ def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     trained = flops.training_flops(student, load)
     if config["train"]["gradient_checkpointing"]:
         trained += flops.recomputation_flops(student, load)
+    # What is stored was read once, and is paid for by the store.
     live = [] if find_store_spec(config["source"]) else config["teachers"].values()
     taught = sum(count_capture_flops(config, node, load) for node in live)
     return Cost(tokens, trained, taught, scored)
@@ -144,6 +145,7 @@ def estimate_store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
     keep = config["compression"].get("keep", 1.0)
     if not types.is_of_kind(keep, int | float):
         raise ConfigError(f"compression.keep={types.format_value(keep)} must be a number.")
+    # keep: a share as a float, tokens as a whole number (compression/base.py).
     share = keep if isinstance(keep, float) else min(1.0, keep / config["budget"]["seq_len"])
     spec = find_store_spec(config["source"])
     each = BYTES[spec["dtype"] if spec else "bfloat16"]
@@ -161,5 +163,6 @@ def estimate_wall_hours(hours: Iterable[float], at_once: int) -> float:
     """How long jobs of these lengths take, so many at a time: the longest first."""
     slots = [0.0] * max(at_once, 1)
     for each in sorted(hours, reverse=True):
+        # Longest first into the emptiest slot: within 4/3 of the best packing (Graham 1969).
         slots[slots.index(min(slots))] += each
     return max(slots)

@@ -55,6 +55,7 @@ def warn_of_arm(arm: PricedArm, estimate: Estimate) -> Iterator[str]:
             f"budget.total_tokens={budget.total_tokens}; the limit is {LARGEST_DEVIATION:.0%}."
         )
     needed = sum(run_cost.estimate_memory(arm.config).values()) / 2**30
+    # None: a CPU, whose memory the machine itself knows.
     gpu_memory_gib = estimate.gpu.memory_gib
     if gpu_memory_gib is not None and needed > gpu_memory_gib:
         names = ", ".join(node["name"] for node in arm.config["teachers"].values()) or "no teacher"

@@ -54,6 +54,7 @@ def main(folder: Path) -> int:
         status.write("failed", error=str(error))
         return 2
     try:
+        # A lease, not a lock: on network file systems flock may not reach other nodes.
         with SoftFileLease(f"{folder}.lease", lease_duration=LEASE_S):
             return run_rank_zero(folder, ranks, status)
     finally:
@@ -66,6 +67,7 @@ def run_rank_zero(folder: Path, ranks: Ranks, status: StatusWriter) -> int:
         ranks.send("turn", "done")
         return 0
     ranks.send("turn", "begin")
+    # Only now: while another process held the lease, its files were being written.
     remove_parts(folder)
     warning_handler = WarningHandler(status)
     logging.getLogger("kvdistill").addHandler(warning_handler)
@@ -77,6 +79,8 @@ def run_rank_zero(folder: Path, ranks: Ranks, status: StatusWriter) -> int:
         raise
     except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
         own_failure = describe_failure(error, folder)
+        # Another rank's failure may be the cause of this one's; the first that was told is
+        # recorded.
         code, line = ranks.report_failure(own_failure)
         try:
             why = classify_failure(error) if line == own_failure[1] else "error"

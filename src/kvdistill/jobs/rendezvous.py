@@ -76,6 +76,7 @@ class Ranks:
         """
         if self.size == 1:
             return
+        # torch is slow to import, and a process alone needs none of this.
         from torch.distributed import rendezvous
 
         self.store, _, _ = next(rendezvous("env://", timeout=MEETING))
@@ -88,6 +89,7 @@ class Ranks:
         """Opens the collectives: NCCL between GPUs, gloo between CPUs."""
         if self.size == 1:
             return
+        # torch is slow to import, and a process alone needs none of it.
         import torch
         from torch import distributed
 
@@ -117,6 +119,7 @@ class Ranks:
             store.set("recorded", "")
         if not self.ended.wait(GRACE_S):
             failed(failure)
+            # A thread inside a collective never sees an exception; only the process can end.
             os._exit(failure[0])
 
     def send(self, key: str, value: str) -> None:

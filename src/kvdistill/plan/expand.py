@@ -140,8 +140,10 @@ class Composer:
         key = tuple(overrides)
         if key not in self.done:
             composed = compose(overrides)
+            # A stage that computes nothing must work where there is no network.
             self.pins.strict = composed["stage"] not in COMPUTE_NOTHING
             self.done[key] = self.pins(composed)
+        # Each run keeps its config; a seed set in a shared one would change all.
         config = copy.deepcopy(self.done[key])
         if seed is not None:
             config["seed"] = seed

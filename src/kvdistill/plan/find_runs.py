@@ -20,6 +20,7 @@ def find_run_folder(root: Path, study: str, name: str) -> Path:
     own = layout.run_folder(root, study, name)
     if is_complete(own):
         return own
+    # What another study of this root has finished is not computed again.
     manifest = next(layout.glob_runs(root, name, layout.MANIFEST), None)
     return manifest.parent if manifest is not None else own
 

@@ -78,5 +78,6 @@ def capture_flops(geometry: Geometry, load: TokenLoad, deepest: int) -> int:
     As models/capture.py cuts it: that layer's attention runs, its MLP does not, and no logits.
     """
     layers = deepest + 1
+    # The deepest layer's MLP comes after its K and V, and is cut away.
     weights = layers * attention_weights(geometry) + deepest * mlp_weights(geometry)
     return 2 * load.tokens * weights + attention_flops(geometry, load, layers)

@@ -21,6 +21,7 @@ def freeze_plan(plan: Plan) -> dict[str, Path]:
     study = layout.study_folder(plan.root, plan.study)
     study.mkdir(parents=True, exist_ok=True)
     layout.artifacts_folder(plan.root).mkdir(exist_ok=True)
+    # Two commands of one study would each read the old plan and write their own half.
     with FileLock(study / ".plan.lock"):
         for node in plan.artifacts.values():
             write_recipe(node, folders[node.name])
@@ -50,6 +51,7 @@ def merge_plan(plan: Plan, study: Path, folders: dict[str, Path]) -> StudyPlan:
         merged.questions[name] = Question(question.text, question.judging, arms)
         for label, seeds in question.arms.items():
             for seed, identity in seeds.items():
+                # An earlier command may have used the label for other science with this seed.
                 free = find_free_label(arms, label, seed, identity, plan.details[identity])
                 arms.setdefault(free, {})[seed] = identity
     merged.runs |= {

@@ -38,6 +38,7 @@ def read_recipe(folder: Path) -> Node:
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing. Repeat the command that makes it.") from error
+    # Bytes, not parsed YAML: whatever was altered shows, also a comment or an order of keys.
     text, _, seal = content.rpartition(b"seal: ")
     if seal.decode(errors="replace") != hashlib.sha256(text).hexdigest() + "\n":
         raise ArtifactError(

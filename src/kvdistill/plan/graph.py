@@ -101,6 +101,7 @@ def make_store_node(
         "source": {"stored": spec},
         "budget": {key: config["budget"][key] for key in ("seq_len", "num_gpus")},
     }
+    # Named without the student, but built after it: its tokenizer cuts the texts.
     needs_but_student = {role: name for role, name in needs.items() if role != "student"}
     science = {
         "version": CAPTURE_VERSION,

@@ -37,6 +37,7 @@ def resolve_commit(repo: Repo, *, online: bool) -> Resolution:
     if repo.is_pinned:
         return Resolution(repo.revision)
     resolution = ask_hub(repo) if online else Resolution(None, "a plan asks no network")
+    # Offline, the branch means what it meant when the cache was filled.
     if resolution.commit is None and (commit := read_cached_commit(repo)) is not None:
         return Resolution(commit)
     return resolution
@@ -74,6 +75,7 @@ def read_cached_commit(repo: Repo) -> str | None:
 
 def cache_reference(repo: Repo) -> Path:
     """The local cache's note of a branch."""
+    # Slow to import, as in every function here, and most plans name nothing of the hub.
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -83,7 +85,7 @@ def cache_reference(repo: Repo) -> Path:
 
 def explain_refusal(repo: Repo) -> str:
     """Why this user may not download what the hub names; empty where it may, or cannot be asked."""
-    import huggingface_hub
+    import huggingface_hub  # slow to import
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
@@ -97,7 +99,7 @@ def explain_refusal(repo: Repo) -> str:
 
 def is_cached(repo: Repo) -> bool:
     """Whether the local cache holds the repository's config at its commit."""
-    import huggingface_hub
+    import huggingface_hub  # slow to import
 
     commit = read_cached_commit(repo) if not repo.is_pinned else repo.revision
     return commit is not None and isinstance(

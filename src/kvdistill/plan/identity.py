@@ -70,11 +70,14 @@ def science_of(config: Config) -> dict[str, Any]:
         budget = Budget(**config["budget"])
         fields |= {room: config[room] for room in ROOMS}
         fields["seed"] = config["seed"]
+        # By order, not by role's name: two sets that call the same teachers otherwise are one
+        # science.
         fields["teachers"] = [model_science(node) for node in config["teachers"].values()]
         fields["train"] = without(config["train"], TRAIN_EXECUTION)
         fields["budget"] = {
             "total_tokens": budget.total_tokens,
             "seq_len": budget.seq_len,
+            # How the batch is divided over GPUs and micro-batches is execution.
             "global_batch": global_batch(budget),
         }
     return leave_out_defaults(fields)
@@ -140,12 +143,14 @@ def leave_out_defaults(node: Any, prefix: str = "") -> Any:
     return {
         key: leave_out_defaults(value, f"{prefix}{key}.")
         for key, value in node.items()
+        # Only at its introduction value: an edited default is other science.
         if f"{prefix}{key}" not in INTRODUCED or INTRODUCED[f"{prefix}{key}"] != value
     }
 
 
 def hash_science(value: Any) -> str:
     """First twelve hex digits of the sha256 of the canonical JSON."""
+    # ASCII, sorted, no spaces: the same bytes on every machine, locale and Python.
     text = json.dumps(canonicalise(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -84,6 +84,7 @@ def teacher_bytes(
     """
     embeddings = geometry.vocab_size * geometry.hidden_size
     body = (deepest + 1) * count_layer_weights(geometry) + embeddings
+    # ZeRO-3 holds one module whole at a time: a layer, or the embedding table.
     gathered = max(count_layer_weights(geometry), embeddings)
     weights_held = {"none": body, "zero3": -(-body // ranks) + gathered, "zero3_offload": gathered}[
         shard

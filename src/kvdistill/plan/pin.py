@@ -81,6 +81,7 @@ def check_local_path(local: str, path: str) -> None:
     """Refuses what is neither a file nor a folder: a pipe would be waited for."""
     place = Path(local)
     try:
+        # is_file follows links and may raise on a name that the system cannot have.
         exists, readable = place.exists(), place.is_file() or place.is_dir()
     except (OSError, ValueError) as error:
         raise ConfigError(

@@ -42,6 +42,7 @@ class Sweep:
             for point in itertools.product(*self.axes.values()):
                 moved = dict(zip(self.axes, point, strict=True))
                 if self.includes({"arm": arm, **moved}):
+                    # Axes stand in the label in the file's order, so that claims can name a point.
                     label = " ".join([arm, *(f"{key}={value}" for key, value in moved.items())])
                     yield arm, label, [format_override(k, v) for k, v in {**fixed, **moved}.items()]
 
