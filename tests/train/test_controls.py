@@ -76,7 +76,7 @@ def test_a_control_is_another_run_on_the_same_calibration() -> None:
     from kvdistill.plan.expand import expand_command
 
     plan = expand_command([["sweep=controls"]], ROOT / "sweeps")
-    arms = plan.questions["controls"]["arms"]
+    arms = plan.questions["controls"].arms
     first = {label: plan.runs[seeds["42"]] for label, seeds in arms.items()}
     assert len({run.identity for run in first.values()}) == len(first) == 6
     needs = {

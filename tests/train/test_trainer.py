@@ -164,30 +164,3 @@ def test_lora_refuses_what_cannot_teach(composed: Make, overrides: list[str], sa
 
     with pytest.raises(ConfigError, match=says):
         build_node("adapter", composed("adapter=lora", *overrides)["adapter"])
-
-
-def test_a_tracker_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.errors import ConfigError
-    from kvdistill.train import training_arguments
-
-    monkeypatch.setattr(training_arguments, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"train\.report_to=wandb needs the package wandb"):
-        training_arguments.check_tracker("wandb")
-    with pytest.raises(ConfigError, match=r"train\.report_to=paper is no tracker"):
-        training_arguments.check_tracker("paper")
-    training_arguments.check_tracker("none")
-
-
-def test_when_a_run_converged(tmp_path: Any) -> None:
-    import json
-
-    from kvdistill.train.run_ledger import find_convergence
-
-    scores = [0.0, 0.2, 0.55, 0.5, 0.6]
-    lines = [{"step": 10 * i, "split": "val", "exact_match": x, "train_s": 1.0 * i}
-             for i, x in enumerate(scores)]  # fmt: skip
-    path = tmp_path / "curves.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
-    assert find_convergence(path) == {"score": "exact_match", "step": 20, "train_s": 2.0}
-    path.write_text("\n".join(json.dumps(line | {"exact_match": 0.0}) for line in lines))
-    assert find_convergence(path) is None

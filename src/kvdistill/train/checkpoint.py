@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from kvdistill.errors import ArtifactError, UserError
-from kvdistill.files import changed, hashes, read_json, write_json
+from kvdistill.files import list_changed_files, hashes, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
 
 CHECKSUMS = "checksums.json"
@@ -70,7 +70,7 @@ def describe_fault(checkpoint: Path) -> str:
     except (ArtifactError, KeyError, TypeError):
         return f"{CHECKSUMS} cannot be read"
     # The first changed file is enough.
-    for path in changed(checkpoint, files):
+    for path in list_changed_files(checkpoint, files):
         state = "not as it was written" if path.is_file() else "missing"
         return f"{path.relative_to(checkpoint).as_posix()} is {state}"
     return ""

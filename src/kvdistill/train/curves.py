@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kvdistill import distributed
+from kvdistill import distributed, layout
 from kvdistill.files import read_json, write_json, write_text
 from kvdistill.plan.flops import TokenLoad
 from kvdistill.train.objective import KVObjective
@@ -24,7 +24,6 @@ from kvdistill.types import Batch, Tokens
 
 STATE = "curves_{rank}.json"
 """In a checkpoint: what a rank has summed up since the last line."""
-LINES = "curves.jsonl"
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class CurveWriter:
 
     def __init__(self, folder: Path) -> None:
         """Writes to folder/curves.jsonl, which is begun anew; `load_state` continues one."""
-        self.path = folder / LINES
+        self.path = folder / layout.CURVES
         self.sums: dict[str, Tensor] = {}
         self.steps = 0.0
         self.extra_numbers: dict[str, float] = {}
@@ -156,7 +155,7 @@ class CurveWriter:
         """Writes the lines so far (rank 0) and this rank's sums since then into a checkpoint."""
         if distributed.is_rank_zero():
             lines = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
-            write_text(checkpoint / LINES, lines)
+            write_text(checkpoint / layout.CURVES, lines)
         sums = {name: float(value) for name, value in self.sums.items()}
         loads = {model: asdict(load) for model, load in self.loads.items()}
         write_json(
@@ -188,7 +187,7 @@ class CurveWriter:
             return
         # Lines written after the checkpoint go: the steps are taken again.
         if checkpoint:
-            write_text(self.path, (checkpoint / LINES).read_text(encoding="utf-8"))
+            write_text(self.path, (checkpoint / layout.CURVES).read_text(encoding="utf-8"))
         else:
             self.path.unlink(missing_ok=True)
 

@@ -45,4 +45,4 @@ def test_anchors_are_read_alike_from_the_command_line_and_from_json(anchors: str
     config = compose(["layers/map=anchors", f"layers.map.anchors={anchors}"])
     for each in (config, json.loads(json.dumps(config))):
         check_run_config(each)
-        assert build_node("layers.map", each["layers"]["map"]).pairs == {0: 0, 3: 4}
+        assert build_node("layers.map", each["layers"]["map"]).anchor_map == {0: 0, 3: 4}
