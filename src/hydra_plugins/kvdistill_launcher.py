@@ -32,10 +32,10 @@ class KVDistillLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Runs them all. The results are on disk; what is returned says only that it ended."""
         # Hydra imports every plugin, also for a command that only completes a word.
-        from kvdistill.cli.main import remember_overrides
+        from kvdistill.cli.main import remember_hydra_overrides
 
         setup_globals()
-        remember_overrides([list(overrides) for overrides in job_overrides])
+        remember_hydra_overrides([list(overrides) for overrides in job_overrides])
         done = JobReturn(status=JobStatus.COMPLETED)
         done.return_value = None
         return [done for _ in job_overrides]

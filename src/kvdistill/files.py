@@ -70,7 +70,7 @@ def seal(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def changed(folder: Path, files: Mapping[str, str]) -> Iterator[Path]:
+def list_changed_files(folder: Path, files: Mapping[str, str]) -> Iterator[Path]:
     """The files below that are missing, or not as `files` (name -> content hash) has them."""
     for name, expected in files.items():
         path = folder / name
@@ -80,7 +80,7 @@ def changed(folder: Path, files: Mapping[str, str]) -> Iterator[Path]:
 
 def check_hashes(folder: Path, files: Mapping[str, str]) -> None:
     """Raises ArtifactError naming the first file below that is not as `files` has it."""
-    for path in changed(folder, files):
+    for path in list_changed_files(folder, files):
         state = "altered" if path.is_file() else "missing"
         raise ArtifactError(
             f"{path} is {state} since it was built. Delete {folder} and repeat the command."

@@ -144,7 +144,7 @@ def is_on_disk(node: Mapping[str, Any]) -> bool:
     return bool(source.get("path"))
 
 
-def check_cluster(plan: Plan) -> Iterator[Finding]:
+def check_cluster_access(plan: Plan) -> Iterator[Finding]:
     """Whether the place where runs go has what they ask for."""
     num_gpus = max(run.config["budget"]["num_gpus"] for run in plan.runs.values())
     if plan.config["cluster"]["name"] == "slurm":

@@ -33,24 +33,24 @@ ONE_CHOICE = {"cluster": "where runs go", "stats": "how their records are judged
 
 
 @dataclass(frozen=True)
-class Request:
+class ParsedCommand:
     """What Hydra understood: its override lists (one a job), and itself with its search path."""
 
     job_overrides: JobOverrides
     hydra: object
 
 
-_requests: list[Request] = []
+_requests: list[ParsedCommand] = []
 
 
-def remember_overrides(job_overrides: JobOverrides) -> None:
+def remember_hydra_overrides(job_overrides: JobOverrides) -> None:
     """Called by Hydra, without or with `-m`; only remembers.
 
     Whatever is raised inside a Hydra job is printed, wrapped and, in a multirun, swallowed.
     """
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    _requests.append(Request(job_overrides, hydra))
+    _requests.append(ParsedCommand(job_overrides, hydra))
 
 
 def run_command_line(main: Callable[[], None], home: Path) -> int:
@@ -67,10 +67,10 @@ def run_command_line(main: Callable[[], None], home: Path) -> int:
     try:
         let_hydra_read(main, home)
         while _requests:
-            request = _requests.pop(0)
+            parsed = _requests.pop(0)
             # hydra.main has cleared it by now, and stages compose with its search path.
-            GlobalHydra.instance().initialize(request.hydra)  # type: ignore[arg-type]
-            execute_stage(request.job_overrides, home / "sweeps")
+            GlobalHydra.instance().initialize(parsed.hydra)  # type: ignore[arg-type]
+            execute_stage(parsed.job_overrides, home / "sweeps")
     except KeyboardInterrupt:
         return print_error("Interrupted. Repeat the command to continue.", 130)
     except Exception as error:  # noqa: BLE001 - the last frame: everything becomes an exit code

@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from kvdistill.errors import ArtifactError, UserError
-from kvdistill.files import list_changed_files, hashes, read_json, write_json
+from kvdistill.files import hashes, list_changed_files, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
 
 CHECKSUMS = "checksums.json"
