@@ -186,5 +186,5 @@ def test_figures_that_cannot_be_drawn_are_a_problem(monkeypatch: pytest.MonkeyPa
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(style, "draw", fail)
+    monkeypatch.setattr(style, "render_figure", fail)
     assert next(iter(check_figures())).found == "RuntimeError: no font"

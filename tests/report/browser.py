@@ -36,8 +36,8 @@ class Browser:
         self.rest = b""
         self.events: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", session=None, url="about:blank")["targetId"]
-        found = self.call("Target.attachToTarget", session=None, targetId=target, flatten=True)
-        self.session = found["sessionId"]
+        attachment = self.call("Target.attachToTarget", session=None, targetId=target, flatten=True)
+        self.session = attachment["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
@@ -93,33 +93,33 @@ class Browser:
             mobile=width < 500,
         )
 
-    def run(self, script: str) -> Any:
+    def evaluate(self, script: str) -> Any:
         """The value of an expression in the page."""
-        found = self.call(
+        reply = self.call(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+        assert "exceptionDetails" not in reply, reply
+        return reply["result"].get("value")
 
-    def complaints(self) -> list[str]:
+    def read_errors(self) -> list[str]:
         """Console errors, exceptions and policy violations since the page was opened."""
-        found = []
+        errors = []
         for event in self.events:
             method, data = event.get("method"), event.get("params", {})
             if method == "Runtime.exceptionThrown":
-                found.append(str(data["exceptionDetails"]))
+                errors.append(str(data["exceptionDetails"]))
             elif method == "Runtime.consoleAPICalled" and data["type"] in ("error", "warning"):
-                found.append(str(data["args"]))
+                errors.append(str(data["args"]))
             elif method == "Log.entryAdded" and data["entry"]["level"] in ("error", "warning"):
-                found.append(data["entry"]["text"])
-        return found
+                errors.append(data["entry"]["text"])
+        return errors
 
-    def requests(self) -> list[str]:
+    def list_requests(self) -> list[str]:
         """Every address asked for since the page was opened."""
         sent = [e for e in self.events if e.get("method") == "Network.requestWillBeSent"]
         return [event["params"]["request"]["url"] for event in sent]
 
-    def screenshot(self, path: Path, whole: bool = True) -> None:
+    def save_screenshot(self, path: Path, full_page: bool = True) -> None:
         """A PNG of the page."""
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
+        reply = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full_page)
+        path.write_bytes(base64.b64decode(reply["data"]))

@@ -20,7 +20,7 @@ CLAIMS = [
 ]
 
 
-def hostile_study(root: Path) -> Path:
+def write_hostile_study(root: Path) -> Path:
     """A half-done study whose labels, items and outputs all attack the page."""
     import json
 
@@ -54,7 +54,7 @@ def hostile_study(root: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
-    return hostile_study(tmp_path_factory.mktemp("report"))
+    return write_hostile_study(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 from kvdistill.plan.frozen_recipe import seal_recipe
 
 
-def run(root: Path, name: str, check: str, verdict: str, trained: bool = True) -> Path:
+def make_run(root: Path, name: str, check: str, verdict: str, trained: bool = True) -> Path:
     folder = root / "runs/s/runs" / name
     folder.mkdir(parents=True)
     frozen = {"kind": "run", "needs": {"validation": check}, "recipe": {"trained": trained}}
@@ -17,7 +17,7 @@ def run(root: Path, name: str, check: str, verdict: str, trained: bool = True) -
     return folder
 
 
-def shown(root: Path, runs: list[Path]) -> str:
+def copy_and_read(root: Path, runs: list[Path]) -> str:
     from kvdistill.report.budget_table import copy_validation
 
     copy_validation(root, root / "runs/s", runs)
@@ -25,19 +25,22 @@ def shown(root: Path, runs: list[Path]) -> str:
 
 
 def test_a_study_shows_the_check_of_its_trained_runs(tmp_path: Path) -> None:
-    runs = [run(tmp_path, "a", "one", "clean"), run(tmp_path, "b", "two", "clean", trained=False)]
-    assert shown(tmp_path, runs) == "one"
+    runs = [
+        make_run(tmp_path, "a", "one", "clean"),
+        make_run(tmp_path, "b", "two", "clean", trained=False),
+    ]
+    assert copy_and_read(tmp_path, runs) == "one"
 
 
 def test_a_leak_is_shown_before_anything_else(tmp_path: Path) -> None:
-    runs = [run(tmp_path, "a", "one", "leak"), run(tmp_path, "b", "two", "clean")]
-    assert shown(tmp_path, runs) == "one"
+    runs = [make_run(tmp_path, "a", "one", "leak"), make_run(tmp_path, "b", "two", "clean")]
+    assert copy_and_read(tmp_path, runs) == "one"
 
 
 def test_a_check_that_was_never_made_is_not_shown(tmp_path: Path) -> None:
     from kvdistill.report.budget_table import copy_validation
 
-    folder = run(tmp_path, "a", "one", "clean")
+    folder = make_run(tmp_path, "a", "one", "clean")
     (tmp_path / "artifacts/one/validation_report.json").unlink()
     copy_validation(tmp_path, tmp_path / "runs/s", [folder])
     assert not (tmp_path / "runs/s/validation_report.json").exists()

@@ -88,11 +88,11 @@ def test_the_long_table_is_parquet(built):
 
 def test_json_files_are_strict_and_versioned(built):
     for name in ("significance.json", "verdicts.json"):
-        found = json.loads(
+        record = json.loads(
             (built.parent / name).read_text(), parse_constant=lambda x: pytest.fail(x)
         )
-        assert found["schema_version"] == 1
-    assert found["levels"]["ideal"] == "refuted"
+        assert record["schema_version"] == 1
+    assert record["levels"]["ideal"] == "refuted"
 
 
 def test_significance_lines_are_the_studys(built):
@@ -137,8 +137,8 @@ def test_it_says_what_was_typed_and_what_rebuilds_it(tmp_path):
         fake.write_json(folders[-1] / "plan.json", plan | {"commands": typed})
     page = build(folders, tmp_path / "joined", {"confidence": 0.9, "hypotheses": []})
     section = page.read_text(encoding="utf-8").split('id="reproduce"')[1]
-    told = html.unescape(section.split("<pre>")[1].split("</pre>")[0])
-    assert told.splitlines() == [
+    commands = html.unescape(section.split("<pre>")[1].split("</pre>")[0])
+    assert commands.splitlines() == [
         "python launch.py 'a=<b> c'",
         "python launch.py stage=report 'study=[one,two]' stats.confidence=0.9",
     ]
@@ -149,8 +149,8 @@ def test_the_selftest_is_shown_when_asked_for(tmp_path):
     settings = {"selftest": True, "selftest_repetitions": 100}
     page = build([folder], folder / "report", settings).read_text(encoding="utf-8")
     assert 'id="selftest"' in page
-    found = json.loads((folder / "report" / "selftest.json").read_text())
-    assert {row["method"] for row in found["rows"]} >= {"recipe", "item_bootstrap", "paired_t"}
+    record = json.loads((folder / "report" / "selftest.json").read_text())
+    assert {row["method"] for row in record["rows"]} >= {"recipe", "item_bootstrap", "paired_t"}
 
 
 def test_a_rebuild_leaves_no_stale_figure(tmp_path):
@@ -196,8 +196,8 @@ def test_a_folder_without_a_plan_is_refused_by_name(tmp_path):
 def test_no_torch_is_imported():
     code = "import sys; import kvdistill.report.build; sys.exit('torch' in sys.modules)"
     path = {"PYTHONPATH": str(Path(kvdistill.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | path)
-    assert done.returncode == 0
+    process = subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | path)
+    assert process.returncode == 0
 
 
 def test_a_claim_that_was_dropped_stands_on_the_page(tmp_path):

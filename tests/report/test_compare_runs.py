@@ -25,12 +25,12 @@ def root(tmp_path):
     return tmp_path
 
 
-def identities(root):
+def read_identities(root):
     return [next((root / f"runs/{n}/runs").iterdir()).name.rpartition("-")[2] for n in "ab"]
 
 
 def test_two_runs_of_two_studies_are_compared_item_by_item(root):
-    one, other = identities(root)
+    one, other = read_identities(root)
     study = load([make_comparison(root, [one, other])])
     (analysis,) = analyse(study, Settings(resamples=999)).values()
     assert analysis.baseline.startswith("a ")
@@ -43,13 +43,13 @@ def test_two_runs_of_two_studies_are_compared_item_by_item(root):
 
 
 def test_a_run_is_found_by_its_folder_or_its_identity(root):
-    one, _ = identities(root)
+    one, _ = read_identities(root)
     by_identity = find_finished_run(root, one, "report.runs")
     assert by_identity == find_finished_run(root, f"seed7-{one}", "report.runs")
 
 
 def test_what_is_no_finished_run_is_refused_with_those_that_are(root):
-    one, _ = identities(root)
+    one, _ = read_identities(root)
     with pytest.raises(ConfigError, match=rf"report.runs=zzz is no finished run .*seed7-{one}"):
         make_comparison(root, [one, "zzz"])
     with pytest.raises(ConfigError, match="at least two different runs"):

@@ -21,14 +21,14 @@ def browser(built):
 
 def test_no_error_and_no_request(browser, built):
     assert browser.complaints() == []
-    asked = [address for address in browser.requests() if not address.startswith("data:")]
-    assert asked == [built.resolve().as_uri()]
+    addresses = [address for address in browser.requests() if not address.startswith("data:")]
+    assert addresses == [built.resolve().as_uri()]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_is_there_and_has_a_heading(browser, section):
-    found = f"document.getElementById('{section}').querySelector('h2').textContent.length"
-    assert browser.run(found) > 3
+    heading_length = f"document.getElementById('{section}').querySelector('h2').textContent.length"
+    assert browser.run(heading_length) > 3
 
 
 def test_nothing_hostile_ran(browser):
@@ -48,11 +48,11 @@ def test_nothing_hostile_ran(browser):
 def test_links_stay_in_the_page(browser):
     links = browser.run("[...document.links].map(a => a.getAttribute('href'))")
     assert all(link.startswith("#") for link in links)
-    there = "document.getElementById(a.getAttribute('href').slice(1))"
-    assert browser.run(f"[...document.links].every(a => {there} !== null)")
+    target = "document.getElementById(a.getAttribute('href').slice(1))"
+    assert browser.run(f"[...document.links].every(a => {target} !== null)")
 
 
-def column(table: str, index: int) -> str:
+def column_texts(table: str, index: int) -> str:
     rows = f"[...document.querySelectorAll('{table} tbody tr')]"
     return f"{rows}.filter(r => !r.hidden).map(r => r.cells[{index}].textContent.trim())"
 
@@ -65,18 +65,18 @@ def test_sorting_puts_numbers_in_order_and_gaps_last(browser):
         browser.run(click)
         state = f"document.querySelectorAll('{table} thead th')[{last}].ariaSort"
         assert browser.run(state) == first
-        cells = browser.run(column(table, last))
-        known = [
+        cells = browser.run(column_texts(table, last))
+        numbers = [
             float(c.removeprefix("\u2248 ").split("\u00b1")[0]) for c in cells if c[-1].isdigit()
         ]
-        assert known == sorted(known, reverse=reverse)
-        assert len(known) > 5
+        assert numbers == sorted(numbers, reverse=reverse)
+        assert len(numbers) > 5
         assert cells[-1].startswith("missing")
 
 
 def test_filtering_hides_what_does_not_match(browser):
     box = "document.querySelector('#matrix [data-filter]')"
-    visible = column("#matrix-table", 0)
+    visible = column_texts("#matrix-table", 0)
     browser.run(f"{box}.value = 'layers'; {box}.dispatchEvent(new Event('input'))")
     assert sorted(browser.run(visible)) == ["layers=all", "layers=shallow"]
     browser.run(f"{box}.value = ''; {box}.dispatchEvent(new Event('input'))")
@@ -118,4 +118,4 @@ def test_without_script_nothing_is_hidden(built):
     with Browser() as plain:
         plain.call("Emulation.setScriptExecutionDisabled", value=True)
         plain.open(built)
-        assert plain.complaints() == []
+        assert plain.read_errors() == []

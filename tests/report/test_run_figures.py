@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kvdistill.errors import ArtifactError
-from kvdistill.report.run_figures import run_figures
+from kvdistill.report.run_figures import write_run_figures
 from kvdistill.stats.curves import read_curves
 from tests.stats import fake
 
@@ -14,7 +14,7 @@ NAMES = ["kv_loss_curves", "task_accuracy_curves", "dual_axis_curve", "overfitti
 
 def test_a_trained_run_gets_its_four_pictures(tmp_path):
     fake.write_run(tmp_path, {"one": [1, 0]})
-    assert [path.stem for path in run_figures(tmp_path)] == NAMES
+    assert [path.stem for path in write_run_figures(tmp_path)] == NAMES
     assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in NAMES)
 
 
@@ -25,11 +25,11 @@ def test_a_run_without_kv_loss_or_metric_has_no_such_picture(tmp_path):
         for split in ("train", "val")
     ]
     (tmp_path / "curves.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert [path.stem for path in run_figures(tmp_path)] == ["overfitting_analysis"]
+    assert [path.stem for path in write_run_figures(tmp_path)] == ["overfitting_analysis"]
 
 
 def test_an_untrained_run_has_none(tmp_path):
-    assert run_figures(tmp_path) == []
+    assert write_run_figures(tmp_path) == []
 
 
 def test_steps_logged_again_after_a_resume_count_once(tmp_path):

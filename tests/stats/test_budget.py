@@ -8,7 +8,7 @@ import pytest
 
 from kvdistill.files import read_sealed, write_sealed
 from kvdistill.report.build import build
-from kvdistill.report.sections.score_tables import parity
+from kvdistill.report.sections.score_tables import check_budget_parity
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.compare import UNEQUAL
 from kvdistill.stats.load import load
@@ -47,7 +47,7 @@ def test_an_arm_outside_one_percent_is_compared_with_no_other(
 ) -> None:
     folder = study(tmp_path, key, factor)
     records = load([folder])
-    equal, words = parity(records)
+    equal, words = check_budget_parity(records)
     assert equal is False
     amount = f"{round(fake.LEDGER[key] * factor):,} {key.replace('_', ' ')}"
     assert f"multi (seed 42) trained {amount}" in words
@@ -77,14 +77,14 @@ def test_the_page_says_so_in_red(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("key", "factor"), [("sequences", 1.009), ("real_tokens", 0.991)])
 def test_within_one_percent_nothing_is_refused(tmp_path: Path, key: str, factor: float) -> None:
     folder = study(tmp_path, key, factor)
-    assert parity(load([folder]))[0] is True
+    assert check_budget_parity(load([folder]))[0] is True
     assert judge(load([folder]), Settings(**FAST))[0].verdict != "pending"
     page = build([folder], folder / "report", FAST).read_text()
     assert "unequal budgets" not in page
 
 
 def test_one_step_more_is_too_many(tmp_path: Path) -> None:
-    assert parity(load([study(tmp_path, "steps", 1.025, "sft")]))[0] is False
+    assert check_budget_parity(load([study(tmp_path, "steps", 1.025, "sft")]))[0] is False
 
 
 def test_arms_that_read_other_texts_are_held_to_equal_steps_and_texts_alone(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_arms_that_read_other_texts_are_held_to_equal_steps_and_texts_alone(tmp_
         manifest = read_sealed(path)
         manifest["ledger"]["texts"] = "answers only"
         write_sealed(path, manifest)
-    equal, words = parity(load([folder]))
+    equal, words = check_budget_parity(load([folder]))
     assert equal is True
     assert "2 sets of texts" in words
     assert judge(load([folder]), Settings(**FAST))[0].verdict != "pending"

@@ -119,10 +119,10 @@ def draw_axes(figure: Figure) -> None:
 def check_figures() -> Iterator[Finding]:
     """Whether a figure can be drawn here."""
     # seaborn is slow to import, and the other checks come first.
-    from kvdistill.report.figures.style import draw
+    from kvdistill.report.figures.style import render_figure
 
     try:
-        drawn = draw("probe", "probe", "Axes.", draw_axes, (2, 1))
+        drawn = render_figure("probe", "probe", "Axes.", draw_axes, (2, 1))
     except Exception as error:  # noqa: BLE001 - whatever it is, the report would meet it too
         yield Finding("figures", f"{type(error).__name__}: {error}", "Reinstall matplotlib.")
         return

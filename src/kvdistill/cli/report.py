@@ -11,7 +11,7 @@ def report_command(job_overrides: JobOverrides, _: Path) -> None:
     """Writes the report. Raises ConfigError where no study, or no finished run, is named."""
     # pandas and matplotlib are slow to import, and the other stages need neither.
     from kvdistill.report.compare_runs import make_comparison
-    from kvdistill.report.study_report import conclude
+    from kvdistill.report.study_report import write_study_report
 
     config = compose(list(job_overrides[0]))
     named = config["study"] if isinstance(config["study"], list) else [config["study"]]
@@ -23,7 +23,7 @@ def report_command(job_overrides: JobOverrides, _: Path) -> None:
     if not studies:
         raise ConfigError("study=[] names no study. Give at least one, as in study=[A,B].")
     output = config["report"]["output"]
-    conclude(
+    write_study_report(
         Path(config["root"]), studies[0], config["stats"], console,
         also=studies[1:], output=None if output is None else Path(output),
     )  # fmt: skip

@@ -60,9 +60,11 @@ def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
     if failed is None:
         return
     # pandas and matplotlib are slow to import, and a submission to a cluster needs neither.
-    from kvdistill.report.study_report import conclude
+    from kvdistill.report.study_report import write_study_report
 
-    conclude(plan.root, layout.study_folder(plan.root, plan.study), plan.config["stats"], console)
+    write_study_report(
+        plan.root, layout.study_folder(plan.root, plan.study), plan.config["stats"], console
+    )
     if failed:
         runs = [node for node in nodes if node.kind == "run"]
         lost = sum(node.name in failed for node in runs)

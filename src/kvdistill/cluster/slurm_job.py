@@ -76,7 +76,7 @@ class SlurmReportJob(Checkpointable):
         from kvdistill.report import study_report
 
         lost = job_failures.collect_failures({name: Path(folder) for name, folder in nodes.items()})
-        study_report.conclude(Path(root), Path(study), stats)
+        study_report.write_study_report(Path(root), Path(study), stats)
         for name, why in lost.items():
             print(f"missing: {name}: {why}", flush=True)  # noqa: T201 - a job's log
 

@@ -69,8 +69,8 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
 def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
     """Trains if the arm trains, on every rank; then rank 0 evaluates and writes the records."""
     from kvdistill.evaluate import write_records  # lm-eval is slow to import
-    from kvdistill.report.model_card import complete
-    from kvdistill.report.run_figures import run_figures
+    from kvdistill.report.model_card import write_model_card
+    from kvdistill.report.run_figures import write_run_figures
 
     config = dict(recipe)
     facts = train_run(config, needs, folder, progress) if config["trained"] else {}
@@ -82,8 +82,8 @@ def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) ->
     model.to(load.choose_device(config["student"], "student"))  # type: ignore[arg-type]  # wrongly stubbed
     tokenizer = load.load_tokenizer(config["student"], "student", trained)
     write_records.write(model, raw, tokenizer, config, needs, folder, facts, progress)
-    complete(folder)
-    run_figures(folder)
+    write_model_card(folder)
+    write_run_figures(folder)
     shutil.rmtree(folder / layout.CHECKPOINTS, ignore_errors=True)
     return {"arm": config["arm"], "seed": config["seed"], "ledger": facts}
 

@@ -16,24 +16,33 @@ from kvdistill.plan.study_plan import RunEntry, StudyPlan
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 
 REPORT = "validation_report.json"
-SPENT = (
+LEDGER_COLUMNS = (
     "steps", "sequences", "planned_tokens", "real_tokens", "epochs", "student_flops",
     "teacher_flops", "stored_bytes", "train_s",
 )  # fmt: skip
 """Columns taken from a run's ledger; seconds are measured, the rest is counted."""
-DIVIDED = ("batch_size", "num_gpus", "grad_accum", "seq_len")
-SCHEDULE = ("lr", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm")
-COLUMNS = ("label", "seed", "run", "texts", *SPENT, "global_batch", *DIVIDED, *SCHEDULE)
+BATCH_COLUMNS = ("batch_size", "num_gpus", "grad_accum", "seq_len")
+SCHEDULE_COLUMNS = ("lr", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm")
+COLUMNS = (
+    "label",
+    "seed",
+    "run",
+    "texts",
+    *LEDGER_COLUMNS,
+    "global_batch",
+    *BATCH_COLUMNS,
+    *SCHEDULE_COLUMNS,
+)
 
 
-def write(root: Path, study: Path) -> list[str]:
+def write_budget(root: Path, study: Path) -> list[str]:
     """Writes the budget of every finished run, and what its data was checked against.
 
     Returns warnings, a sentence each: of texts that were read too often.
     """
     plan = StudyPlan.read(study)
     rows = [
-        row(label, identity, root / plan.runs[identity].folder, plan.runs[identity])
+        make_budget_row(label, identity, root / plan.runs[identity].folder, plan.runs[identity])
         for identity, label in plan.labels().items()
         if is_complete(root / plan.runs[identity].folder)
     ]
@@ -50,22 +59,22 @@ def write(root: Path, study: Path) -> list[str]:
     ]
 
 
-def row(label: str, identity: str, folder: Path, entry: RunEntry) -> dict[str, Any]:
+def make_budget_row(label: str, identity: str, folder: Path, entry: RunEntry) -> dict[str, Any]:
     """One run beside the others; an untrained one has spent nothing."""
-    spent: dict[str, Any] = dict.fromkeys(SPENT, 0)
-    named = {"label": label, "seed": entry.seed, "run": identity, "texts": None}
+    amounts: dict[str, Any] = dict.fromkeys(LEDGER_COLUMNS, 0)
+    labels = {"label": label, "seed": entry.seed, "run": identity, "texts": None}
     if not entry.trained:
-        return named | spent
+        return labels | amounts
     ledger = read_sealed(folder / "manifest.json")["ledger"]
     recipe = read_recipe(folder).recipe
     budget, train = recipe["budget"], recipe["train"]
     return {
-        **named,
+        **labels,
         "texts": ledger["texts"],
-        **{key: ledger[key] for key in SPENT},
+        **{key: ledger[key] for key in LEDGER_COLUMNS},
         "global_batch": global_batch(read_group("budget", budget)),
-        **{key: budget[key] for key in DIVIDED},
-        **{key: train[key] for key in SCHEDULE},
+        **{key: budget[key] for key in BATCH_COLUMNS},
+        **{key: train[key] for key in SCHEDULE_COLUMNS},
     }
 
 
@@ -74,12 +83,12 @@ def copy_validation(root: Path, study: Path, runs: Iterable[Path]) -> None:
     trained = [node for node in map(read_recipe, runs) if node.recipe["trained"]]
     # Many runs read one report; the last run's comes first.
     names = dict.fromkeys(node.needs["validation"] for node in reversed(trained))
-    found = []
-    for made in (root / "artifacts" / name for name in names):
-        if (made / REPORT).is_file():
-            if is_complete(made):
-                manifest.verify_artifact(made)
-            found.append(made / REPORT)
-    if found:
-        leaks = [path for path in found if read_json(path)["verdict"] != "clean"]
-        shutil.copyfile((leaks or found)[0], study / REPORT)
+    reports = []
+    for artifact in (root / "artifacts" / name for name in names):
+        if (artifact / REPORT).is_file():
+            if is_complete(artifact):
+                manifest.verify_artifact(artifact)
+            reports.append(artifact / REPORT)
+    if reports:
+        leaks = [path for path in reports if read_json(path)["verdict"] != "clean"]
+        shutil.copyfile((leaks or reports)[0], study / REPORT)

@@ -15,9 +15,9 @@ from kvdistill.errors import ConfigError
 from kvdistill.files import write_json, write_text
 from kvdistill.records import SCHEMA_VERSION
 from kvdistill.report import table as grids
-from kvdistill.report.figures.style import write as write_figure
-from kvdistill.report.format import task_names
-from kvdistill.report.render import page
+from kvdistill.report.figures.style import write_figure as write_figure
+from kvdistill.report.format import title_tasks
+from kvdistill.report.render import render_page
 from kvdistill.report.sections import content
 from kvdistill.stats.analysis import Analysis, analyse
 from kvdistill.stats.load import load, long_table
@@ -28,11 +28,11 @@ from kvdistill.stats.settings import settings as read_settings
 from kvdistill.stats.study import Study
 from kvdistill.stats.verdicts import Verdict, judge, levels
 
-OWNED = ("figures", "tables")
+REPLACED_FOLDERS = ("figures", "tables")
 """Folders inside the output that a rebuild replaces."""
 
 
-def build(
+def build_report(
     study_folders: Sequence[Path], output: Path, settings: Mapping[str, Any] | None = None
 ) -> Path:
     """Writes the report of one study, or of several joined, and returns its index.html.
@@ -41,32 +41,32 @@ def build(
     """
     if not study_folders:
         raise ConfigError("study must name at least one study to report on.")
-    chosen = read_settings(settings)
+    checked_settings = read_settings(settings)
     study = load(study_folders)
-    analyses = analyse(study, chosen)
-    verdicts = judge(study, chosen)
-    measured = for_study(study, chosen) if chosen.selftest else None
-    found = content.gather(study, analyses, verdicts, chosen, measured)
-    for name in OWNED:
+    analyses = analyse(study, checked_settings)
+    verdicts = judge(study, checked_settings)
+    selftest = for_study(study, checked_settings) if checked_settings.selftest else None
+    found = content.gather_content(study, analyses, verdicts, checked_settings, selftest)
+    for name in REPLACED_FOLDERS:
         shutil.rmtree(output / name, ignore_errors=True)
-    write_json(output / "verdicts.json", verdict_records(verdicts))
-    for drawn in found.figures():
-        write_figure(drawn, output / "figures")
-    for grid in found.grids():
-        grids.export(grid, output / "tables")
-    write_json(output / "significance.json", significance(study, analyses))
+    write_json(output / "verdicts.json", describe_verdicts(verdicts))
+    for figure in found.iter_figures():
+        write_figure(figure, output / "figures")
+    for grid in found.iter_tables():
+        grids.write_table(grid, output / "tables")
+    write_json(output / "significance.json", describe_comparisons(study, analyses))
     write_text(output / "significance.txt", "\n".join(found.lines) + f"\n\n{LEGEND}.\n")
-    if measured is not None:
-        write_json(output / "selftest.json", {"schema_version": SCHEMA_VERSION, **measured})
+    if selftest is not None:
+        write_json(output / "selftest.json", {"schema_version": SCHEMA_VERSION, **selftest})
     table = pa.Table.from_pandas(long_table(study), preserve_index=False)
     pq.write_table(table.replace_schema_metadata(None), output / "results.parquet")
-    write_text(output / "index.html", page(found))
+    write_text(output / "index.html", render_page(found))
     return output / "index.html"
 
 
 def check_output(output: Path) -> None:
     """Refuses a folder whose own `figures` or `tables`, of no report, would be replaced."""
-    for name in OWNED:
+    for name in REPLACED_FOLDERS:
         if (output / name).exists() and not (output / "verdicts.json").is_file():
             raise ConfigError(
                 f"report.output={output} has a folder {name} that no report wrote, and that would "
@@ -74,18 +74,20 @@ def check_output(output: Path) -> None:
             )
 
 
-def significance(study: Study, analyses: Mapping[str, Analysis]) -> dict[str, Any]:
+def describe_comparisons(study: Study, analyses: Mapping[str, Analysis]) -> dict[str, Any]:
     """Every comparison with everything computed; shares in [0, 1], null where unknown."""
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study.name,
         "legend": LEGEND,
-        "tasks": task_names(study.tasks),
+        "tasks": title_tasks(study.tasks),
         "questions": {
             name: {
                 "baseline": analysis.baseline,
                 "comparisons": {
-                    label: {e: finite(asdict(d)) for e, d in comparison.differences.items()}
+                    label: {
+                        e: replace_nonfinite(asdict(d)) for e, d in comparison.differences.items()
+                    }
                     for label, comparison in analysis.comparisons.items()
                 },
             }
@@ -94,19 +96,19 @@ def significance(study: Study, analyses: Mapping[str, Analysis]) -> dict[str, An
     } | {"units": "shares, not points"}
 
 
-def finite(value: Any) -> Any:
+def replace_nonfinite(value: Any) -> Any:
     """JSON has no infinity: what is unbounded (degrees of freedom, say) is null."""
     if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: replace_nonfinite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [replace_nonfinite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def verdict_records(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def describe_verdicts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """verdicts.json."""
-    listed = [json.loads(json.dumps(asdict(one), allow_nan=False)) for one in verdicts]
-    return {"schema_version": SCHEMA_VERSION, "levels": levels(verdicts), "claims": listed}
+    claims = [json.loads(json.dumps(asdict(verdict), allow_nan=False)) for verdict in verdicts]
+    return {"schema_version": SCHEMA_VERSION, "levels": levels(verdicts), "claims": claims}
 
 
-__all__ = ["Settings", "build"]
+__all__ = ["Settings", "build_report"]

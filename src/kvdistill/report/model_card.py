@@ -12,11 +12,11 @@ import yaml
 
 from kvdistill.files import read_json, write_text
 
-START = "<!-- kvdistill:evaluation -->"
-END = "<!-- /kvdistill:evaluation -->"
+BLOCK_START = "<!-- kvdistill:evaluation -->"
+BLOCK_END = "<!-- /kvdistill:evaluation -->"
 
 
-def complete(folder: Path) -> Path | None:
+def write_model_card(folder: Path) -> Path | None:
     """Puts results.json into model/README.md of a run folder; None where no student is exported.
 
     What else stands in the card is kept; called again, it replaces its own block.
@@ -27,11 +27,11 @@ def complete(folder: Path) -> Path | None:
     results = read_json(Path(folder) / "results.json")
     path = model / "README.md"
     old = path.read_text(encoding="utf-8") if path.exists() else ""
-    text = with_head(old, index(Path(folder).name, results))
-    block = scores_table(results)
-    if START in text and END in text:
-        before, rest = text.split(START, 1)
-        text = before + block + rest.split(END, 1)[1].lstrip("\n")
+    text = replace_model_index(old, make_model_index(Path(folder).name, results))
+    block = format_scores_block(results)
+    if BLOCK_START in text and BLOCK_END in text:
+        before, rest = text.split(BLOCK_START, 1)
+        text = before + block + rest.split(BLOCK_END, 1)[1].lstrip("\n")
     else:
         text = text.rstrip("\n") + "\n\n" + block
     if text != old:
@@ -39,19 +39,19 @@ def complete(folder: Path) -> Path | None:
     return path
 
 
-def index(name: str, results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def make_model_index(name: str, results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """model-index: one result a task, and the macro average where no task is missing."""
-    found = [
-        result(task, scores.get("metric") or "accuracy", scores["score"], scores["n"])
+    entries = [
+        make_index_entry(task, scores.get("metric") or "accuracy", scores["score"], scores["n"])
         for task, scores in results["tasks"].items()
     ]
     if results.get("macro") is not None:
         total = sum(scores["n"] for scores in results["tasks"].values())
-        found.append(result("macro average", "accuracy", results["macro"], total))
-    return [{"name": name, "results": found}]
+        entries.append(make_index_entry("macro average", "accuracy", results["macro"], total))
+    return [{"name": name, "results": entries}]
 
 
-def result(task: str, metric: str, score: float, n: int) -> dict[str, Any]:
+def make_index_entry(task: str, metric: str, score: float, n: int) -> dict[str, Any]:
     """One entry of `results`, in percent."""
     return {
         "task": {"type": "text-generation", "name": "Text Generation"},
@@ -62,18 +62,18 @@ def result(task: str, metric: str, score: float, n: int) -> dict[str, Any]:
     }
 
 
-def with_head(text: str, block: list[dict[str, Any]]) -> str:
+def replace_model_index(text: str, block: list[dict[str, Any]]) -> str:
     """The card with `model-index` in its YAML head, the rest of the head kept."""
-    found = re.match(r"---\n(.*?)\n---\n", text, flags=re.DOTALL)
-    head = yaml.safe_load(found.group(1)) if found else {}
-    body = text[found.end() :] if found else text
+    front_matter = re.match(r"---\n(.*?)\n---\n", text, flags=re.DOTALL)
+    head = yaml.safe_load(front_matter.group(1)) if front_matter else {}
+    body = text[front_matter.end() :] if front_matter else text
     dumped = yaml.safe_dump(
         {**(head or {}), "model-index": block}, sort_keys=False, allow_unicode=True
     )
     return f"---\n{dumped}---\n{body}"
 
 
-def scores_table(results: Mapping[str, Any]) -> str:
+def format_scores_block(results: Mapping[str, Any]) -> str:
     """The scores as Markdown, between two marks."""
     rows = [
         f"| {task} | {100 * s['score']:.1f} | {s['n']} | {100 * (s.get('unparsed') or 0):.1f} |"
@@ -84,4 +84,4 @@ def scores_table(results: Mapping[str, Any]) -> str:
         f"| macro average | {f'{100 * macro:.1f}' if macro is not None else 'missing'} | | |"
     )
     head = "| task | score, % | items | no answer found, % |\n| :--- | ---: | ---: | ---: |"
-    return f"{START}\n## Evaluation\n\n{head}\n" + "\n".join(rows) + f"\n{END}\n"
+    return f"{BLOCK_START}\n## Evaluation\n\n{head}\n" + "\n".join(rows) + f"\n{BLOCK_END}\n"

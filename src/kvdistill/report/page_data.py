@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kvdistill.report.figures.style import Drawn
-from kvdistill.report.sections.disagreements import Browser
+from kvdistill.report.figures.style import RenderedFigure
+from kvdistill.report.sections.disagreements import Disagreements
 from kvdistill.report.sections.provenance import Provenance
-from kvdistill.report.table import Grid
+from kvdistill.report.table import ReportTable
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 from kvdistill.stats.verdicts import Verdict
@@ -24,20 +24,20 @@ class QuestionSection:
     sentences: list[str]
     lines: list[tuple[str, list[str]]]
     """(arm, its A4 lines)."""
-    scores: Grid
-    differences: Grid
-    cells: Grid
-    extraction: Grid
-    figures: list[Drawn] = field(default_factory=list)
-    ablation: list[Drawn] = field(default_factory=list)
-    routing: list[tuple[Drawn, Grid]] = field(default_factory=list)
-    browser: Browser | None = None
+    scores: ReportTable
+    differences: ReportTable
+    task_differences: ReportTable
+    extraction: ReportTable
+    figures: list[RenderedFigure] = field(default_factory=list)
+    ablation: list[RenderedFigure] = field(default_factory=list)
+    routing: list[tuple[RenderedFigure, ReportTable]] = field(default_factory=list)
+    disagreements: Disagreements | None = None
     omitted: int = 0
     """Arms that the charts leave out."""
 
 
 @dataclass
-class Content:
+class PageContent:
     """Everything the page shows."""
 
     study: Study
@@ -48,36 +48,36 @@ class Content:
     verdicts: Sequence[Verdict]
     levels: Mapping[str, str]
     questions: list[QuestionSection]
-    matrix: Grid
-    weightings: Grid
-    above_chance: Grid
-    generalisation: Grid
-    training: list[Drawn]
-    training_grid: Grid
-    efficiency: Grid
-    budget: Grid
+    matrix: ReportTable
+    weightings: ReportTable
+    above_chance: ReportTable
+    generalisation: ReportTable
+    training: list[RenderedFigure]
+    training_table: ReportTable
+    efficiency: ReportTable
+    budget: ReportTable
     parity: tuple[bool | None, str]
-    leakage: Grid
-    audit: Grid
+    leakage: ReportTable
+    audit: ReportTable
     provenance: Provenance
     selftest: Mapping[str, Any] | None
     lines: list[str]
 
-    def figures(self) -> Iterator[Drawn]:
+    def iter_figures(self) -> Iterator[RenderedFigure]:
         """Every figure of the page."""
         for question in self.questions:
             yield from question.figures
             yield from question.ablation
-            yield from (drawn for drawn, _ in question.routing)
+            yield from (figure for figure, _ in question.routing)
         yield from self.training
 
-    def grids(self) -> Iterator[Grid]:
+    def iter_tables(self) -> Iterator[ReportTable]:
         """Every table that is also a file, those behind the figures among them."""
         yield from (self.matrix, self.weightings, self.above_chance, self.generalisation)
-        yield from (drawn.data for drawn in self.figures() if drawn.data is not None)
+        yield from (figure.data for figure in self.iter_figures() if figure.data is not None)
         for question in self.questions:
-            yield from (question.scores, question.differences, question.cells)
+            yield from (question.scores, question.differences, question.task_differences)
             yield question.extraction
             yield from (grid for _, grid in question.routing)
-        yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_grid)
+        yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_table)
         yield self.provenance.runs

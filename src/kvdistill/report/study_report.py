@@ -10,10 +10,10 @@ from rich.console import Console
 from kvdistill.console import SafeConsole, label_message
 from kvdistill.report import budget_table
 from kvdistill.report.build import build, check_output
-from kvdistill.report.terminal import tables
+from kvdistill.report.terminal import make_terminal_tables
 
 
-def conclude(
+def write_study_report(
     root: Path,
     study: Path,
     stats: Mapping[str, Any],
@@ -39,15 +39,15 @@ def conclude(
     if output is not None:
         check_output(output)
     studies = [study, *also]
-    joined = study.parent / "+".join(one.name for one in studies) / "report"
+    joined = study.parent / "+".join(folder.name for folder in studies) / "report"
     with FileLock(study / ".report.lock"):
-        warnings = [warning for one in studies for warning in budget_table.write(root, one)]
+        warnings = [warning for one in studies for warning in budget_table.write_budget(root, one)]
         index = build(studies, output or joined, stats)
-    shown = console or SafeConsole(width=120)
+    terminal = console or SafeConsole(width=120)
     for one in studies:
-        for part in tables(one):
-            shown.print(part)
+        for part in make_terminal_tables(one):
+            terminal.print(part)
     for warning in warnings:
-        shown.print(label_message("warning", "yellow", warning), soft_wrap=True)
-    shown.print(f"report: {index}", soft_wrap=True)
+        terminal.print(label_message("warning", "yellow", warning), soft_wrap=True)
+    terminal.print(f"report: {index}", soft_wrap=True)
     return index

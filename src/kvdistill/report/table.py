@@ -13,7 +13,7 @@ from kvdistill.files import write_text
 
 
 @dataclass(frozen=True)
-class Value:
+class TableCell:
     """One cell: what is read, and what is sorted by."""
 
     text: str
@@ -25,53 +25,53 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Grid:
+class ReportTable:
     """A caption, columns and rows."""
 
     name: str
     caption: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[Value]]
+    rows: Sequence[Sequence[TableCell]]
     note: str = ""
     numeric: Sequence[bool] = field(default_factory=list)
     """A column each; right-aligned where true. By default all but the first."""
 
-    def right(self) -> list[bool]:
+    def align_right(self) -> list[bool]:
         """Whether each column is right-aligned."""
         return list(self.numeric) or [i > 0 for i in range(len(self.columns))]
 
 
-def comma_separated(grid: Grid) -> str:
+def to_csv(grid: ReportTable) -> str:
     """RFC 4180 with a header. A leading = + - @ of a text is quoted off: no formulas."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(grid.columns)
     for row in grid.rows:
-        writer.writerow([harmless(value) for value in row])
+        writer.writerow([escape_formula(value) for value in row])
     return text.getvalue()
 
 
-def harmless(value: Value) -> str:
+def escape_formula(value: TableCell) -> str:
     if value.sort is None and value.text[:1] in ("=", "+", "-", "@", "\t"):
         return f"'{value.text}"
     return value.text
 
 
-def markdown(grid: Grid) -> str:
+def to_markdown(grid: ReportTable) -> str:
     """A GitHub table, best values bold."""
 
-    def cell(value: Value) -> str:
+    def cell(value: TableCell) -> str:
         text = re.sub(r"([|\\`*_<>\[\]])", r"\\\1", " ".join(value.text.split()))
         return f"**{text}**" if value.mark == "best" else text
 
-    head = [cell(Value(column)) for column in grid.columns]
-    rule = ["---:" if right else ":---" for right in grid.right()]
+    head = [cell(TableCell(column)) for column in grid.columns]
+    rule = ["---:" if is_right else ":---" for is_right in grid.align_right()]
     lines = [head, rule, *([cell(value) for value in row] for row in grid.rows)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{grid.caption}\n\n{table}\n" + (f"\n{grid.note}\n" if grid.note else "")
 
 
-LATEX = {
+LATEX_ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "\u00b1": r"$\pm$", "\u2212": r"$-$", "\u2192": r"$\to$", "<": r"$<$", ">": r"$>$",
@@ -80,22 +80,22 @@ LATEX = {
 }  # fmt: skip
 
 
-def latex(grid: Grid) -> str:
+def to_latex(grid: ReportTable) -> str:
     """A booktabs table; the caption says n, test and correction."""
 
-    def cell(value: Value) -> str:
-        text = "".join(LATEX.get(letter, letter) for letter in value.text)
+    def cell(value: TableCell) -> str:
+        text = "".join(LATEX_ESCAPES.get(letter, letter) for letter in value.text)
         return rf"\textbf{{{text}}}" if value.mark == "best" else text
 
-    align = "".join("r" if right else "l" for right in grid.right())
-    caption = cell(Value(" ".join(f"{grid.caption}. {grid.note}".split())))
+    align = "".join("r" if is_right else "l" for is_right in grid.align_right())
+    caption = cell(TableCell(" ".join(f"{grid.caption}. {grid.note}".split())))
     lines = [
         r"\begin{table}",
         rf"\caption{{{caption}}}",
         rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', grid.name)}}}",
         rf"\begin{{tabular}}{{{align}}}",
         r"\toprule",
-        " & ".join(cell(Value(column)) for column in grid.columns) + r" \\",
+        " & ".join(cell(TableCell(column)) for column in grid.columns) + r" \\",
         r"\midrule",
         *(" & ".join(cell(value) for value in row) + r" \\" for row in grid.rows),
         r"\bottomrule",
@@ -105,20 +105,22 @@ def latex(grid: Grid) -> str:
     return "\n".join(lines) + "\n"
 
 
-def export(grid: Grid, folder: Path) -> None:
+def write_table(grid: ReportTable, folder: Path) -> None:
     """tables/NAME.csv, .md and .tex."""
-    name = file_name(grid.name)
-    write_text(folder / f"{name}.csv", comma_separated(grid))
-    write_text(folder / f"{name}.md", markdown(grid))
-    write_text(folder / f"{name}.tex", latex(grid))
+    name = make_file_name(grid.name)
+    write_text(folder / f"{name}.csv", to_csv(grid))
+    write_text(folder / f"{name}.md", to_markdown(grid))
+    write_text(folder / f"{name}.tex", to_latex(grid))
 
 
-def file_name(text: str) -> str:
+def make_file_name(text: str) -> str:
     """A name that is a file name everywhere."""
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("._") or "table"
 
 
-def mean_of(values: Sequence[float | int | None]) -> float | None:
+def mean_or_none(values: Sequence[float | int | None]) -> float | None:
     """The mean; None where there is nothing, or a part of it is missing."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
+    known_values = [value for value in values if value is not None]
+    return (
+        float(np.mean(known_values)) if known_values and len(known_values) == len(values) else None
+    )

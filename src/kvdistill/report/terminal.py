@@ -8,24 +8,26 @@ from rich.console import RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from kvdistill.report.format import task_names
+from kvdistill.report.format import title_tasks
 from kvdistill.stats.summary import Cell, Table, summary
 
 
-def tables(study_folder: Path | Sequence[Path]) -> list[RenderableType]:
+def make_terminal_tables(study_folder: Path | Sequence[Path]) -> list[RenderableType]:
     """One table a question, and under it what is missing."""
-    return [part for table in summary(study_folder) for part in parts(table)]
+    return [part for table in summary(study_folder) for part in make_table_parts(table)]
 
 
-def parts(table: Table) -> list[RenderableType]:
+def make_table_parts(table: Table) -> list[RenderableType]:
     """A table and what it lacks."""
-    lost = [Text(f"Missing: {'; '.join(table.missing)}", style="yellow")] if table.missing else []
-    return [grid(table), *lost]
+    missing = (
+        [Text(f"Missing: {'; '.join(table.missing)}", style="yellow")] if table.missing else []
+    )
+    return [make_rich_table(table), *missing]
 
 
-def grid(table: Table) -> RichTable:
+def make_rich_table(table: Table) -> RichTable:
     """Arms x tasks in percent, mean and SD over seeds; the best of a column bold."""
-    names = task_names(table.endpoints)
+    names = title_tasks(table.endpoints)
     view = RichTable(title=table.text, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     view.add_column("arm", no_wrap=True)
     for endpoint in table.endpoints:
@@ -37,7 +39,7 @@ def grid(table: Table) -> RichTable:
             Text(
                 cells[endpoint].text()
                 if cells[endpoint].mean is not None
-                else short(cells[endpoint]),
+                else format_unfinished(cells[endpoint]),
                 style="bold" if best[endpoint] == label else "",
             )
             for endpoint in table.endpoints
@@ -46,6 +48,6 @@ def grid(table: Table) -> RichTable:
     return view
 
 
-def short(cell: Cell) -> str:
+def format_unfinished(cell: Cell) -> str:
     """An unfinished cell: what is missing is named under the table."""
     return f"{len(cell.values)} done" if cell.values else "-"

@@ -5,28 +5,28 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kvdistill.report.figures.style import FAINT, GRID, INK, Drawn, Look, draw
-from kvdistill.report.format import DASH, signed
-from kvdistill.report.table import Grid, Value
+from kvdistill.report.figures.style import FAINT, GRID, INK, ArmStyle, RenderedFigure, render_figure
+from kvdistill.report.format import DASH, format_signed
+from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.sanitise import shorten_label
 from kvdistill.stats.compare import Difference
 
 
-def forest(
+def draw_forest(
     name: str,
     differences: Mapping[str, Difference],
     baseline: str,
-    looks: Mapping[str, Look],
+    looks: Mapping[str, ArmStyle],
     title: str = "Difference in macro average",
     names: Mapping[str, str] | None = None,
-) -> Drawn:
+) -> RenderedFigure:
     """A row an arm (or a task): estimate, both intervals, and what could have been detected."""
     shown = {label: one for label, one in differences.items() if one.estimate is not None}
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         for row, (label, one) in enumerate(shown.items()):
-            look = looks[label] if label in looks else Look("#5790fc", "o", "-", "")
+            look = looks[label] if label in looks else ArmStyle("#5790fc", "o", "-", "")
             estimate = 100 * (one.estimate or 0.0)
             if one.detectable is not None:
                 half = 100 * one.detectable
@@ -59,7 +59,7 @@ def forest(
                 markeredgecolor="white",
             )
             axes.annotate(
-                signed(estimate),
+                format_signed(estimate),
                 (1.01, row),
                 xycoords=("axes fraction", "data"),
                 va="center",
@@ -81,7 +81,7 @@ def forest(
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=3)
 
-    return draw(
+    return render_figure(
         f"{name}_forest",
         title,
         f"Each row is the difference from {baseline} in points, with its 95 % interval over new "
@@ -89,13 +89,13 @@ def forest(
         "the grey band would mostly be missed.",
         paint,
         (9.2, 1.15 + 0.36 * max(len(shown), 1)),
-        data=of_differences(f"{name}_forest", title, shown, names or {}),
+        data=tabulate_intervals(f"{name}_forest", title, shown, names or {}),
     )
 
 
-def of_differences(
+def tabulate_intervals(
     name: str, title: str, shown: Mapping[str, Difference], names: Mapping[str, str]
-) -> Grid:
+) -> ReportTable:
     """The estimates and interval ends that a forest plot draws, in points."""
     rows = []
     for label, one in shown.items():
@@ -105,11 +105,11 @@ def of_differences(
             for end in ("low", "high")
         ]
         points = [
-            Value(DASH) if v is None else Value(signed(100 * v, 2), 100 * v)
+            TableCell(DASH) if v is None else TableCell(format_signed(100 * v, 2), 100 * v)
             for v in (one.estimate, *ends, one.detectable)
         ]
-        rows.append([Value(names.get(label, label)), *points])
+        rows.append([TableCell(names.get(label, label)), *points])
     columns = [
         "", "difference", "recipe low", "recipe high", "item low", "item high", "detectable",
     ]  # fmt: skip
-    return Grid(name, f"{title}, points", columns, rows)
+    return ReportTable(name, f"{title}, points", columns, rows)

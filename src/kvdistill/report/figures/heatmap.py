@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from kvdistill.report.figures.style import INK, SEQUENTIAL, Drawn, Look, draw
+from kvdistill.report.figures.style import INK, SEQUENTIAL, ArmStyle, RenderedFigure, render_figure
 from kvdistill.report.format import DASH
-from kvdistill.report.table import Grid, Value
+from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.sanitise import shorten_label
 
 
-def heatmap(
+def draw_heatmap(
     name: str,
     title: str,
     description: str,
@@ -21,12 +21,14 @@ def heatmap(
     form: str = "{:.1f}",
     scale: tuple[float, float] | None = None,
     label: str = "",
-) -> Drawn:
+) -> RenderedFigure:
     """A labelled heat map; the text turns white on dark cells, an empty cell stays empty."""
     import seaborn as sns
 
-    known = values[np.isfinite(values)]
-    low, high = scale or ((known.min(), known.max()) if known.size else (0.0, 1.0))
+    finite_values = values[np.isfinite(values)]
+    low, high = scale or (
+        (finite_values.min(), finite_values.max()) if finite_values.size else (0.0, 1.0)
+    )
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -46,21 +48,21 @@ def heatmap(
         axes.set_xticklabels(axes.get_xticklabels(), rotation=0)
         axes.grid(visible=False)
 
-    data = Grid(
+    data = ReportTable(
         name, title, ["", *columns],
         [
-            [Value(row), *(number(float(v), form.format(v)) for v in line)]
+            [TableCell(row), *(make_number_cell(float(v), form.format(v)) for v in line)]
             for row, line in zip(rows, values, strict=True)
         ],
     )  # fmt: skip
     size = (9.2, 1.0 + 0.42 * max(len(rows), 1))
-    return draw(name, title, description, paint, size, data=data)
+    return render_figure(name, title, description, paint, size, data=data)
 
 
-def columns(
+def draw_arm_bars(
     name: str, title: str, description: str, labels: Sequence[str], values: Sequence[float],
-    looks: Mapping[str, Look], unit: str, points: Sequence[Sequence[float]] = (),
-) -> Drawn:  # fmt: skip
+    looks: Mapping[str, ArmStyle], unit: str, points: Sequence[Sequence[float]] = (),
+) -> RenderedFigure:  # fmt: skip
     """One bar an arm, with the single runs as dots."""
 
     def paint(figure: Figure) -> None:
@@ -99,16 +101,16 @@ def columns(
 
     runs = max(map(len, points), default=0)
     each = [[*row, *[np.nan] * (runs - len(row))] for row in points] or [[] for _ in labels]
-    data = Grid(
+    data = ReportTable(
         name, title, ["arm", unit, *(f"run {n + 1}" for n in range(runs))],
         [
-            [Value(label), *(number(float(v)) for v in (value, *row))]
+            [TableCell(label), *(make_number_cell(float(v)) for v in (value, *row))]
             for label, value, row in zip(labels, values, each, strict=True)
         ],
     )  # fmt: skip
-    return draw(name, title, description, paint, (4.5, 3.2), data=data)
+    return render_figure(name, title, description, paint, (4.5, 3.2), data=data)
 
 
-def number(value: float, text: str | None = None) -> Value:
+def make_number_cell(value: float, text: str | None = None) -> TableCell:
     """A drawn number; a dash where there is none."""
-    return Value(text or f"{value:.4g}", value) if np.isfinite(value) else Value(DASH)
+    return TableCell(text or f"{value:.4g}", value) if np.isfinite(value) else TableCell(DASH)

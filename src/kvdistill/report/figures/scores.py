@@ -5,32 +5,32 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from kvdistill.report.figures.style import FAINT, GRID, INK, Drawn, Look, draw
-from kvdistill.report.table import Grid, Value
+from kvdistill.report.figures.style import FAINT, GRID, INK, ArmStyle, RenderedFigure, render_figure
+from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.sanitise import shorten_label
 from kvdistill.stats.summary import Table
 
-MOST_ARMS = 12
+MAX_CHART_ARMS = 12
 """Arms in one chart; the table has them all."""
 
 
-def chosen(table: Table, baseline: str | None, most: int = MOST_ARMS) -> list[str]:
+def choose_chart_arms(table: Table, baseline: str | None, most: int = MAX_CHART_ARMS) -> list[str]:
     """The arms a chart shows: all, or the baseline and the best where there are too many."""
     arms = [label for label in table.rows if label not in table.references]
     if len(arms) <= most:
         return arms
     ranked = sorted(arms, key=lambda label: -(table.rows[label]["macro"].mean or 0.0))
-    kept = {baseline, *[label for label in ranked if label != baseline][: most - 1]}
-    return [label for label in arms if label in kept]
+    shown_arms = {baseline, *[label for label in ranked if label != baseline][: most - 1]}
+    return [label for label in arms if label in shown_arms]
 
 
-def bars(
+def draw_score_bars(
     name: str,
     table: Table,
-    looks: Mapping[str, Look],
+    looks: Mapping[str, ArmStyle],
     names: Mapping[str, str],
     arms: Sequence[str],
-) -> Drawn:
+) -> RenderedFigure:
     """Mean score per task over arms, SD over seeds as whiskers; a gap stays a gap."""
 
     def paint(figure: Figure) -> None:
@@ -39,8 +39,8 @@ def bars(
         for i, label in enumerate(arms):
             look = looks[label]
             cells = [table.rows[label][endpoint] for endpoint in table.endpoints]
-            there = [j for j, cell in enumerate(cells) if cell.mean is not None]
-            if not there:  # its place stays empty, and the legend says why
+            scored = [j for j, cell in enumerate(cells) if cell.mean is not None]
+            if not scored:  # its place stays empty, and the legend says why
                 axes.bar(
                     0,
                     0,
@@ -50,12 +50,12 @@ def bars(
                     label=f"{shorten_label(label)}: missing",
                 )
                 continue
-            at = np.array(there) + (i - (len(arms) - 1) / 2) * width
+            at = np.array(scored) + (i - (len(arms) - 1) / 2) * width
             axes.bar(
                 at,
-                [100 * (cells[j].mean or 0) for j in there],
+                [100 * (cells[j].mean or 0) for j in scored],
                 width * 0.92,
-                yerr=[np.nan if (sd := cells[j].sd) is None else 100 * sd for j in there],
+                yerr=[np.nan if (sd := cells[j].sd) is None else 100 * sd for j in scored],
                 color=look.colour,
                 hatch=look.hatch,
                 edgecolor="white",
@@ -70,23 +70,23 @@ def bars(
         axes.grid(visible=False, axis="x")
         figure.legend(loc="outside upper left", ncols=min(4, max(len(arms), 1)))
 
-    return draw(
+    return render_figure(
         f"{name}_bars",
         "Score per task",
         "Mean over seeds for each task and arm; whiskers are one standard deviation over seeds.",
         paint,
         (9.2, 3.9),
-        data=of_scores(f"{name}_bars", table, arms, names),
+        data=tabulate_drawn_scores(f"{name}_bars", table, arms, names),
     )
 
 
-def radar(
+def draw_radar(
     name: str,
     table: Table,
-    looks: Mapping[str, Look],
+    looks: Mapping[str, ArmStyle],
     names: Mapping[str, str],
     arms: Sequence[str],
-) -> Drawn:
+) -> RenderedFigure:
     """A line an arm over the tasks. An illustration: areas and axis order carry no meaning."""
     tasks = table.endpoints[:-1]
     angles = np.linspace(0, 2 * np.pi, len(tasks), endpoint=False)
@@ -116,31 +116,31 @@ def radar(
         axes.spines["polar"].set_color(GRID)
         figure.legend(loc="outside upper left", ncols=2)
 
-    return draw(
+    return render_figure(
         f"{name}_radar",
         "Profile over the tasks",
         "Mean score in percent, one line an arm. An illustration: area and the order of the axes "
         "mean nothing; read differences from the forest plot.",
         paint,
         (6.4, 5.2),
-        data=of_scores(f"{name}_radar", table, arms, names, tasks),
+        data=tabulate_drawn_scores(f"{name}_radar", table, arms, names, tasks),
     )
 
 
-def of_scores(
+def tabulate_drawn_scores(
     name: str,
     table: Table,
     arms: Sequence[str],
     names: Mapping[str, str],
     endpoints: Sequence[str] | None = None,
-) -> Grid:
+) -> ReportTable:
     """The means and spreads that bars and radar draw."""
-    wanted = table.endpoints if endpoints is None else endpoints
+    columns = table.endpoints if endpoints is None else endpoints
     rows = []
     for label in arms:
-        row = [Value(label)]
-        for endpoint in wanted:
+        row = [TableCell(label)]
+        for endpoint in columns:
             cell = table.rows[label][endpoint]
-            row.append(Value(cell.text(), None if cell.mean is None else 100 * cell.mean))
+            row.append(TableCell(cell.text(), None if cell.mean is None else 100 * cell.mean))
         rows.append(row)
-    return Grid(name, "Score, %", ["arm", *(names[e] for e in wanted)], rows)
+    return ReportTable(name, "Score, %", ["arm", *(names[e] for e in columns)], rows)

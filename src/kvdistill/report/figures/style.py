@@ -19,7 +19,7 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from kvdistill.report.table import Grid
+from kvdistill.report.table import ReportTable
 
 COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#7a21dd")
 UNTRAINED = "#9c9ca1"
@@ -30,12 +30,18 @@ INK = "#1b1c1d"
 GRID = "#d9dbde"
 FAINT = "#6b6f76"
 SEQUENTIAL = "cividis"
-CJK = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "SimHei")
+CJK_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "SimHei",
+)
 VARIABLES = {INK: "var(--ink)", GRID: "var(--grid)", FAINT: "var(--faint)"}
 
 
 @dataclass(frozen=True)
-class Look:
+class ArmStyle:
     """What an arm looks like in every figure."""
 
     colour: str
@@ -44,23 +50,23 @@ class Look:
     hatch: str
 
 
-def looks(labels: Iterable[str], untrained: Collection[str] = ()) -> dict[str, Look]:
+def make_arm_styles(labels: Iterable[str], untrained: Collection[str] = ()) -> dict[str, ArmStyle]:
     """One look an arm, in the study's order; what is not trained is grey."""
-    found: dict[str, Look] = {}
+    styles: dict[str, ArmStyle] = {}
     trained = 0
     for i, label in enumerate(labels):
         grey = label in untrained
-        found[label] = Look(
+        styles[label] = ArmStyle(
             UNTRAINED if grey else COLOURS[trained % len(COLOURS)],
             MARKERS[i % len(MARKERS)],
             DASHES[i % len(DASHES)],
             HATCHES[i % len(HATCHES)],
         )
         trained += not grey
-    return found
+    return styles
 
 
-RC: dict[str, Any] = {
+RC_PARAMS: dict[str, Any] = {
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -88,7 +94,7 @@ RC: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RenderedFigure:
     """A figure ready for the page."""
 
     name: str
@@ -96,22 +102,22 @@ class Drawn:
     description: str
     svg: str
     png: bytes
-    data: Grid | None = None
+    data: ReportTable | None = None
     """The numbers that are drawn."""
 
 
-def draw(
+def render_figure(
     name: str,
     title: str,
     description: str,
     paint: Callable[[Figure], None],
     size: tuple[float, float] | tuple[int, int],
     png: bool = True,
-    data: Grid | None = None,
-) -> Drawn:
+    data: ReportTable | None = None,
+) -> RenderedFigure:
     """Paints a figure of `size` inches and renders it."""
-    fonts: dict[str, Any] = {"font.family": ["DejaVu Sans", *installed_cjk()]}
-    rc: Any = {**RC, **fonts, "svg.hashsalt": name}
+    fonts: dict[str, Any] = {"font.family": ["DejaVu Sans", *find_cjk_fonts()]}
+    rc: Any = {**RC_PARAMS, **fonts, "svg.hashsalt": name}
     with mpl.rc_context(rc), warnings.catch_warnings():
         # Only the PNG lacks a glyph then: the page's text is drawn by the browser.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
@@ -128,17 +134,17 @@ def draw(
             figure.savefig(
                 raster, format="png", dpi=150, facecolor="white", metadata={"Software": None}
             )
-    drawn = inline(text.getvalue(), name)
-    return Drawn(name, title, description, drawn, raster.getvalue(), data)
+    element = make_inline_svg(text.getvalue(), name)
+    return RenderedFigure(name, title, description, element, raster.getvalue(), data)
 
 
-def installed_cjk() -> list[str]:
+def find_cjk_fonts() -> list[str]:
     """The first installed font that has Chinese glyphs, for the PNG files."""
-    known = {font.name for font in font_manager.fontManager.ttflist}
-    return [name for name in CJK if name in known][:1]
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in CJK_FONTS if name in installed][:1]
 
 
-def inline(svg: str, name: str) -> str:
+def make_inline_svg(svg: str, name: str) -> str:
     """An SVG document as an element of the page: own ids, no metadata, no namespace, no style.
 
     Ids that nothing refers to, and digits that nobody sees, are a fifth of a figure: left out.
@@ -153,7 +159,7 @@ def inline(svg: str, name: str) -> str:
     svg = re.sub(r'href="#', f'href="#{prefix}-', svg)
     svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
-    svg = re.sub(r'\sid="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    svg = re.sub(r'\sid="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
     svg = re.sub(r"(font: (?:\w+ )?[\d.]+px) [^;\"]*", r"\1 var(--font)", svg)
     svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
     for colour, variable in VARIABLES.items():
@@ -165,7 +171,7 @@ def inline(svg: str, name: str) -> str:
     return re.sub(r">\s+<", "><", svg)
 
 
-def standalone(svg: str) -> str:
+def make_standalone_svg(svg: str) -> str:
     """The inline SVG as a file of its own."""
     for colour, variable in VARIABLES.items():
         svg = svg.replace(variable, colour)
@@ -173,9 +179,9 @@ def standalone(svg: str) -> str:
     return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
-def write(drawn: Drawn, folder: Path) -> None:
+def write_figure(figure: RenderedFigure, folder: Path) -> None:
     """figures/NAME.svg and .png."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{drawn.name}.svg").write_text(standalone(drawn.svg), encoding="utf-8")
-    if drawn.png:
-        (folder / f"{drawn.name}.png").write_bytes(drawn.png)
+    (folder / f"{figure.name}.svg").write_text(make_standalone_svg(figure.svg), encoding="utf-8")
+    if figure.png:
+        (folder / f"{figure.name}.png").write_bytes(figure.png)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kvdistill.report.figures.style import COLOURS, INK, Drawn, Look, draw
+from kvdistill.report.figures.style import COLOURS, INK, ArmStyle, RenderedFigure, render_figure
 from kvdistill.sanitise import shorten_label
 
 SPLITS = {"train": "training", "val": "validation"}
@@ -18,22 +18,22 @@ METRICS = ("macro", "exact_match")
 
 
 @dataclass(frozen=True)
-class Curves:
+class ArmCurves:
     """One arm: mean over seeds by step, one table a split."""
 
     label: str
     splits: Mapping[str, pd.DataFrame]
 
-    def line(self, split: str, column: str) -> tuple[np.ndarray, np.ndarray]:
+    def get_line(self, split: str, column: str) -> tuple[np.ndarray, np.ndarray]:
         """(steps, values) where the column is known."""
         table = self.splits.get(split)
         if table is None or column not in table:
             return np.array([]), np.array([])
-        known = table[column].dropna()
-        return known.index.to_numpy(), known.to_numpy(dtype=float)
+        known_values = table[column].dropna()
+        return known_values.index.to_numpy(), known_values.to_numpy(dtype=float)
 
 
-def mean_curves(label: str, tables: Sequence[pd.DataFrame]) -> Curves:
+def average_curves(label: str, tables: Sequence[pd.DataFrame]) -> ArmCurves:
     """The mean over seeds at the steps that all of them logged."""
     splits: dict[str, pd.DataFrame] = {}
     for split in ("train", "val"):
@@ -51,20 +51,20 @@ def mean_curves(label: str, tables: Sequence[pd.DataFrame]) -> Curves:
                 if len(parts) > 1
                 else parts[0]
             )
-    return Curves(label, splits)
+    return ArmCurves(label, splits)
 
 
-def accuracy_column(curves: Sequence[Curves]) -> str | None:
+def choose_accuracy_column(curves: Sequence[ArmCurves]) -> str | None:
     """The first of METRICS that was logged in training."""
     logged = {c for one in curves for t in one.splits.values() for c in t if t[c].notna().any()}
     return next((name for name in METRICS if name in logged), None)
 
 
-def lines(
+def draw_lines(
     axes: Any,
-    curves: Sequence[Curves],
+    curves: Sequence[ArmCurves],
     column: str,
-    looks: Mapping[str, Look],
+    looks: Mapping[str, ArmStyle],
     splits: Sequence[str],
     factor: float | int = 1,
 ) -> None:
@@ -72,7 +72,7 @@ def lines(
     for one in curves:
         look = looks[one.label]
         for split in splits:
-            x, y = one.line(split, column)
+            x, y = one.get_line(split, column)
             if not len(x):
                 continue
             last = split == splits[-1]
@@ -90,16 +90,18 @@ def lines(
             )
 
 
-def kv_loss(curves: Sequence[Curves], looks: Mapping[str, Look], column: str = "kv") -> Drawn:
+def draw_kv_loss(
+    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str = "kv"
+) -> RenderedFigure:
     """kv_loss_curves: KV loss on validation (full) and training (dotted) data."""
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        lines(axes, curves, column, looks, ("train", "val"))
+        draw_lines(axes, curves, column, looks, ("train", "val"))
         axes.set(xlabel="optimiser step", ylabel="KV loss")
         figure.legend(loc="outside upper left", ncols=4)
 
-    return draw(
+    return render_figure(
         "kv_loss_curves",
         "KV loss",
         "Mean over seeds; full lines validation, dotted training.",
@@ -108,16 +110,16 @@ def kv_loss(curves: Sequence[Curves], looks: Mapping[str, Look], column: str = "
     )
 
 
-def convergence(curves: Sequence[Curves], looks: Mapping[str, Look]) -> Drawn:
+def draw_convergence(curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle]) -> RenderedFigure:
     """Cross-entropy on validation data: how fast each arm learns to write."""
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        lines(axes, curves, "ce", looks, ("train", "val"))
+        draw_lines(axes, curves, "ce", looks, ("train", "val"))
         axes.set(xlabel="optimiser step", ylabel="cross-entropy, nats a token")
         figure.legend(loc="outside upper left", ncols=4)
 
-    return draw(
+    return render_figure(
         "convergence_curves",
         "Convergence",
         "Cross-entropy, mean over seeds; full lines validation, dotted training.",
@@ -126,16 +128,18 @@ def convergence(curves: Sequence[Curves], looks: Mapping[str, Look]) -> Drawn:
     )
 
 
-def accuracy(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) -> Drawn:
+def draw_accuracy(
+    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str
+) -> RenderedFigure:
     """task_accuracy_curves: a task metric through training."""
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        lines(axes, curves, column, looks, ("train", "val"), 100)
+        draw_lines(axes, curves, column, looks, ("train", "val"), 100)
         axes.set(xlabel="optimiser step", ylabel=f"{column.replace('_', ' ')}, %")
         figure.legend(loc="outside upper left", ncols=4)
 
-    return draw(
+    return render_figure(
         "task_accuracy_curves",
         "Accuracy through training",
         f"{column} in percent, mean over seeds; full lines validation, dotted training.",
@@ -144,7 +148,9 @@ def accuracy(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) -
     )
 
 
-def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) -> Drawn:
+def draw_dual_axis(
+    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str
+) -> RenderedFigure:
     """dual_axis_curve: KV loss falling (left) beside accuracy rising (right)."""
 
     def paint(figure: Figure) -> None:
@@ -152,9 +158,9 @@ def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) 
         right = left.twinx()
         for one in curves:
             look = looks[one.label]
-            x, y = one.line("val", "kv")
+            x, y = one.get_line("val", "kv")
             left.plot(x, y, color=look.colour, linestyle="-", label="KV loss (left)")
-            x, y = one.line("val", column)
+            x, y = one.get_line("val", column)
             right.plot(
                 x,
                 100 * y,
@@ -183,7 +189,7 @@ def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) 
             handles = [*left.get_lines(), *right.get_lines()]
         figure.legend(handles=handles, loc="outside upper left", ncols=4)
 
-    return draw(
+    return render_figure(
         "dual_axis_curve",
         "KV loss against accuracy",
         "Two scales in one panel: where lines cross means nothing. The stacked panels avoid that.",
@@ -192,19 +198,21 @@ def dual_axis(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) 
     )
 
 
-def stacked(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) -> Drawn:
+def draw_stacked(
+    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str
+) -> RenderedFigure:
     """The same two quantities in two panels over one axis of steps."""
 
     def paint(figure: Figure) -> None:
         top, bottom = figure.subplots(2, 1, sharex=True)
-        lines(top, curves, "kv", looks, ("val",))
-        lines(bottom, curves, column, looks, ("val",), 100)
+        draw_lines(top, curves, "kv", looks, ("val",))
+        draw_lines(bottom, curves, column, looks, ("val",), 100)
         top.set_ylabel("KV loss")
         bottom.set(xlabel="optimiser step", ylabel=f"{column.replace('_', ' ')}, %")
         handles, names = top.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=4)
 
-    return draw(
+    return render_figure(
         "stacked_curves",
         "The same, stacked",
         "Validation KV loss and accuracy over the same steps.",
@@ -213,21 +221,23 @@ def stacked(curves: Sequence[Curves], looks: Mapping[str, Look], column: str) ->
     )
 
 
-def gap(curves: Sequence[Curves], looks: Mapping[str, Look], column: str | None) -> Drawn:
+def draw_train_val_gap(
+    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str | None
+) -> RenderedFigure:
     """overfitting_analysis: validation minus training, of the loss and of the accuracy."""
 
     def paint(figure: Figure) -> None:
         panels = [("ce", "CE: val - train", 1.0)]
-        if any(len(c.line("val", "kv")[0]) for c in curves):
+        if any(len(c.get_line("val", "kv")[0]) for c in curves):
             panels.append(("kv", "KV loss: val - train", 1.0))
-        if column is not None and any(len(c.line("train", column)[0]) for c in curves):
+        if column is not None and any(len(c.get_line("train", column)[0]) for c in curves):
             panels.append((column, f"{column}: train - val, points", -100.0))
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (name, title, factor) in zip(grid, panels, strict=True):
             for one in curves:
                 look = looks[one.label]
-                x, y = one.line("train", name)
-                u, w = one.line("val", name)
+                x, y = one.get_line("train", name)
+                u, w = one.get_line("val", name)
                 common = np.intersect1d(x, u)
                 if len(common):
                     difference = w[np.isin(u, common)] - y[np.isin(x, common)]
@@ -244,7 +254,7 @@ def gap(curves: Sequence[Curves], looks: Mapping[str, Look], column: str | None)
         handles, names = grid[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=4)
 
-    return draw(
+    return render_figure(
         "overfitting_analysis",
         "Train/validation gap",
         "Above zero the arm does better on what it trained on. A gap that grows is overfitting.",
@@ -253,9 +263,11 @@ def gap(curves: Sequence[Curves], looks: Mapping[str, Look], column: str | None)
     )
 
 
-def convergence_step(one: Curves, share: float = 0.9, column: str = "ce") -> float | None:
+def find_convergence_step(
+    curves: ArmCurves, share: float = 0.9, column: str = "ce"
+) -> float | None:
     """The step by which `share` of the final fall of the validation loss was reached."""
-    x, y = one.line("val", column)
+    x, y = curves.get_line("val", column)
     if len(y) < 3 or y[0] <= y[-1]:
         return None
     reached = np.flatnonzero(y <= y[0] - share * (y[0] - y[-1]))

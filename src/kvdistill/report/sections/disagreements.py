@@ -15,8 +15,8 @@ from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.compare import match, mean_answers, not_paired
 from kvdistill.stats.study import MACRO, Run
 
-MOST_ITEMS = 60
-TEXTS = ("question", "target", "response")
+MAX_ITEMS = 60
+TEXT_COLUMNS = ("question", "target", "response")
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Browser:
+class Disagreements:
     """The items of one pair of arms."""
 
     arm: str
     baseline: str
     wins: int
     losses: int
-    shown: Sequence[Disagreement]
+    items: Sequence[Disagreement]
     has_texts: bool
 
 
-def browser(analysis: Analysis, tasks: Sequence[str]) -> Browser | None:
+def find_disagreements(analysis: Analysis, tasks: Sequence[str]) -> Disagreements | None:
     """The primary pair's disagreements, largest first; None where the pair cannot be compared."""
-    label = pair_of(analysis)
+    label = choose_primary_arm(analysis)
     if label is None:
         return None
     arm, baseline = analysis.question.arms[label], analysis.question.arms[analysis.baseline]
@@ -64,64 +64,66 @@ def browser(analysis: Analysis, tasks: Sequence[str]) -> Browser | None:
     # A task's share of the list is fair: its largest disagreements first, tasks in turn.
     ranked = sorted(found)
     turns = {task: [f for f in ranked if f[2] == task] for task in tasks}
-    mixed = [t[k] for k in range(MOST_ITEMS) for t in turns.values() if k < len(t)][:MOST_ITEMS]
-    wanted = {(f[2], item_id(a[0], f[2], f[3])) for f in mixed}
-    left, right = texts(a[0], wanted), texts(b[0], wanted)
+    mixed = [t[k] for k in range(MAX_ITEMS) for t in turns.values() if k < len(t)][:MAX_ITEMS]
+    wanted = {(f[2], get_item_id(a[0], f[2], f[3])) for f in mixed}
+    left, right = read_texts(a[0], wanted), read_texts(b[0], wanted)
     shown = []
     for _, _, task, i, right_a, right_b in sorted(mixed, key=lambda f: (f[1], f[0], f[3])):
-        key = (task, item_id(a[0], task, i))
+        key = (task, get_item_id(a[0], task, i))
         shown.append(
-            Disagreement(task, key[1], right_a, right_b, both(left.get(key), right.get(key)))
+            Disagreement(task, key[1], right_a, right_b, merge_texts(left.get(key), right.get(key)))
         )
-    return Browser(label, analysis.baseline, wins, losses, shown, bool(left))
+    return Disagreements(label, analysis.baseline, wins, losses, shown, bool(left))
 
 
-def pair_of(analysis: Analysis) -> str | None:
+def choose_primary_arm(analysis: Analysis) -> str | None:
     """The primary arm, else the best one that can be compared."""
-    named = str((analysis.question.primary or {}).get("arm"))
-    if named in analysis.comparisons and analysis.comparisons[named].macro.estimate is not None:
-        return named
-    known = {
+    primary = str((analysis.question.primary or {}).get("arm"))
+    if primary in analysis.comparisons and analysis.comparisons[primary].macro.estimate is not None:
+        return primary
+    means = {
         label: analysis.table.rows[label][MACRO].mean
-        for label, one in analysis.comparisons.items()
-        if one.macro.estimate is not None
+        for label, comparison in analysis.comparisons.items()
+        if comparison.macro.estimate is not None
     }
-    return max(known, key=lambda label: known[label] or 0.0) if known else None
+    return max(means, key=lambda label: means[label] or 0.0) if means else None
 
 
-def item_id(run: Run, task: str, index: int) -> str:
+def get_item_id(run: Run, task: str, index: int) -> str:
     """An item's id."""
     items = run.scores[task].items
     assert items is not None
     return str(items.ids[index])
 
 
-def texts(run: Run, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
+def read_texts(run: Run, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
     """(task, item) -> the texts that the run kept; a private benchmark's items have none."""
-    if not wanted:
+    if not keys:
         return {}
     path = run.folder / "items.parquet"
-    there = [name for name in TEXTS if name in pq.ParquetFile(path).schema_arrow.names]
-    if not there:
+    columns = [name for name in TEXT_COLUMNS if name in pq.ParquetFile(path).schema_arrow.names]
+    if not columns:
         return {}
-    ids = sorted({item for _, item in wanted})
-    table = pq.read_table(path, columns=["task", "item", *there], filters=[("item", "in", ids)])
+    ids = sorted({item for _, item in keys})
+    table = pq.read_table(path, columns=["task", "item", *columns], filters=[("item", "in", ids)])
     rows: list[dict[str, Any]] = table.to_pylist()
     return {
         (row["task"], row["item"]): {
-            name: escape_and_truncate(str(row[name] or "")) for name in there
+            name: escape_and_truncate(str(row[name] or "")) for name in columns
         }
         for row in rows
-        if (row["task"], row["item"]) in wanted and row[there[0]] is not None
+        if (row["task"], row["item"]) in keys and row[columns[0]] is not None
     }
 
 
-def both(arm: Mapping[str, str] | None, baseline: Mapping[str, str] | None) -> dict[str, str]:
+def merge_texts(
+    arm: Mapping[str, str] | None, baseline: Mapping[str, str] | None
+) -> dict[str, str]:
     """The question once, and each side's answer."""
     if arm is None:
         return {}
-    found = {name: arm[name] for name in ("question", "target") if arm.get(name)}
-    return found | {
+    texts = {name: arm[name] for name in ("question", "target") if arm.get(name)}
+    return texts | {
         "arm": arm.get("response", ""),
         "baseline": (baseline or {}).get("response", ""),
     }

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvdistill.records import MANY_EPOCHS
-from kvdistill.report.format import DASH, p_text, signed, span, task_names
-from kvdistill.report.table import Grid, Value, mean_of
+from kvdistill.report.format import DASH, format_interval, format_p, format_signed, title_tasks
+from kvdistill.report.table import ReportTable, TableCell, mean_or_none
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.compare import Difference
 from kvdistill.stats.equal_budget import TOLERANCE, checked, group, off, outliers, usual
@@ -13,51 +13,58 @@ from kvdistill.stats.seed_tests import LEGEND, OK, stars
 from kvdistill.stats.study import MACRO, Arm, Study
 from kvdistill.stats.summary import Cell, Table
 
-TIE = "\u2248"
+TIE_MARK = "\u2248"
 
 
-def scores(table: Table, ties: Mapping[str, frozenset[str]], name: str) -> Grid:
+def tabulate_scores(table: Table, ties: Mapping[str, frozenset[str]], name: str) -> ReportTable:
     """Arms x tasks: mean and SD over seeds, the best marked, and what ties with it."""
-    names = task_names(table.endpoints)
+    names = title_tasks(table.endpoints)
     best = {endpoint: table.best(endpoint) for endpoint in table.endpoints}
     rows = []
     for label, cells in table.rows.items():
         reference = label in table.references
-        row = [Value(label, mark="faint" if reference else "")]
+        row = [TableCell(label, mark="faint" if reference else "")]
         for endpoint, cell in cells.items():
-            row.append(score(cell, label == best[endpoint], label in ties.get(endpoint, ())))
+            row.append(
+                make_score_cell(cell, label == best[endpoint], label in ties.get(endpoint, ()))
+            )
         rows.append(row)
-    return Grid(
+    return ReportTable(
         name=name,
         caption="Scores",
         columns=["arm", *(names[e] for e in table.endpoints)],
         rows=rows,
         note=(
-            f"Percent, mean\u00b1SD over seeds; bold: best arm of the column; {TIE}: not "
+            f"Percent, mean\u00b1SD over seeds; bold: best arm of the column; {TIE_MARK}: not "
             "distinguishable from it (recipe-level test, Holm within the column). Teachers are "
             "reference rows."
         ),
     )
 
 
-def score(cell: Cell, best: bool, tie: bool) -> Value:
+def make_score_cell(cell: Cell, best: bool, tie: bool) -> TableCell:
     """One cell of the scores table."""
-    each = ", ".join(f"{100 * value:.2f}" for value in cell.values)
+    finished_scores = ", ".join(f"{100 * value:.2f}" for value in cell.values)
     if cell.mean is None:
-        lost = f"missing: {', '.join(cell.gaps)}"
-        text = lost if len(lost) < 40 else f"{len(cell.gaps)} missing"
-        return Value(text, None, "missing", f"{lost}. Finished: {each or 'none'}")
+        missing = f"missing: {', '.join(cell.gaps)}"
+        text = missing if len(missing) < 40 else f"{len(cell.gaps)} missing"
+        return TableCell(text, None, "missing", f"{missing}. Finished: {finished_scores or 'none'}")
     mark = "best" if best else "tie" if tie else ""
-    return Value((f"{TIE} " if tie else "") + cell.text(), 100 * cell.mean, mark, f"runs: {each}")
+    return TableCell(
+        (f"{TIE_MARK} " if tie else "") + cell.text(),
+        100 * cell.mean,
+        mark,
+        f"runs: {finished_scores}",
+    )
 
 
-def differences(analysis: Analysis) -> Grid:
+def tabulate_differences(analysis: Analysis) -> ReportTable:
     """Each arm against the baseline on the macro average, with everything that was computed."""
     rows = [
-        [Value(label), *difference(comparison.macro)]
+        [TableCell(label), *difference(comparison.macro)]
         for label, comparison in analysis.comparisons.items()
     ]
-    return Grid(
+    return ReportTable(
         name=f"{analysis.question.name}_differences",
         caption=f"Macro average: difference from {analysis.baseline}, in points",
         columns=[
@@ -75,43 +82,47 @@ def differences(analysis: Analysis) -> Grid:
     )  # fmt: skip
 
 
-def difference(one: Difference) -> list[Value]:
+def difference(one: Difference) -> list[TableCell]:
     """The cells of one comparison."""
     if one.estimate is None:
-        named = Value(one.status, None, "missing", one.why)
-        return [named, *[Value(DASH)] * 14, Value(one.why)]
+        named = TableCell(one.status, None, "missing", one.why)
+        return [named, *[TableCell(DASH)] * 14, TableCell(one.why)]
     t = one.seeds if one.seeds and one.seeds.status == OK else None
     remarks = [
         text for text in (one.status if one.status != OK else "", one.why, *one.notes) if text
     ]
     recipe, item = one.recipe, one.item
     return [
-        Value(signed(100 * one.estimate, 2), 100 * one.estimate),
-        Value(span(100 * recipe.low, 100 * recipe.high) if recipe else DASH),
-        Value(p_text(recipe.p if recipe else None), recipe.p if recipe else None),
+        TableCell(format_signed(100 * one.estimate, 2), 100 * one.estimate),
+        TableCell(format_interval(100 * recipe.low, 100 * recipe.high) if recipe else DASH),
+        TableCell(format_p(recipe.p if recipe else None), recipe.p if recipe else None),
         adjusted(one, "recipe"),
-        Value(f"{signed(t.t or 0, 2)} (df {t.df:.3g})" if t else DASH, t.t if t else None),
-        Value(f"{p_text(t.p)} {stars(t.p)}".strip() if t else DASH, t.p if t else None),
+        TableCell(
+            f"{format_signed(t.t or 0, 2)} (df {t.df:.3g})" if t else DASH, t.t if t else None
+        ),
+        TableCell(f"{format_p(t.p)} {stars(t.p)}".strip() if t else DASH, t.p if t else None),
         adjusted(one, "seeds"),
-        Value(p_text(one.unpaired.p if one.unpaired else None)),
-        Value(span(100 * item.low, 100 * item.high) if item and item.se else DASH),
-        Value(signed(one.effect, 2) if one.effect is not None else DASH, one.effect),
-        Value(f"{one.improvement:.2f}" if one.improvement is not None else DASH, one.improvement),
-        Value(f"{one.same_sign[0]}/{one.same_sign[1]}" if one.same_sign else DASH),
-        Value(*number(one.detectable, 100)),
-        Value(str(one.seeds_needed) if one.seeds_needed else "more items", one.seeds_needed),
-        Value(*number(one.seed_share, 100, "%")),
-        Value("; ".join(remarks)),
+        TableCell(format_p(one.unpaired.p if one.unpaired else None)),
+        TableCell(format_interval(100 * item.low, 100 * item.high) if item and item.se else DASH),
+        TableCell(format_signed(one.effect, 2) if one.effect is not None else DASH, one.effect),
+        TableCell(
+            f"{one.improvement:.2f}" if one.improvement is not None else DASH, one.improvement
+        ),
+        TableCell(f"{one.same_sign[0]}/{one.same_sign[1]}" if one.same_sign else DASH),
+        TableCell(*format_or_dash(one.detectable, 100)),
+        TableCell(str(one.seeds_needed) if one.seeds_needed else "more items", one.seeds_needed),
+        TableCell(*format_or_dash(one.seed_share, 100, "%")),
+        TableCell("; ".join(remarks)),
     ]
 
 
-def adjusted(one: Difference, kind: str) -> Value:
+def adjusted(one: Difference, kind: str) -> TableCell:
     """An adjusted p value."""
     p = one.adjusted.get(kind)
-    return Value(p_text(p), p)
+    return TableCell(format_p(p), p)
 
 
-def number(
+def format_or_dash(
     value: float | None, factor: float | int = 1, unit: str = ""
 ) -> tuple[str, float | None]:
     """(text, sort) of a number or a gap."""
@@ -120,25 +131,31 @@ def number(
     return f"{factor * value:.1f}{' ' + unit if unit else ''}", factor * value
 
 
-def cells(analysis: Analysis, tasks: Sequence[str]) -> Grid:
+def tabulate_task_differences(analysis: Analysis, tasks: Sequence[str]) -> ReportTable:
     """Exploratory: arms x tasks, difference with its interval; BH over all cells."""
-    names = task_names([*tasks, MACRO])
+    names = title_tasks([*tasks, MACRO])
     rows = []
     for label, comparison in analysis.comparisons.items():
-        row = [Value(label)]
+        row = [TableCell(label)]
         for task in tasks:
             one = comparison.differences[task]
             if one.estimate is None:
-                row.append(Value(one.status, None, "missing", one.why))
+                row.append(TableCell(one.status, None, "missing", one.why))
                 continue
             claim = one.claim
-            ends = span(100 * claim.low, 100 * claim.high) if claim and claim.se else one.status
+            ends = (
+                format_interval(100 * claim.low, 100 * claim.high)
+                if claim and claim.se
+                else one.status
+            )
             p = one.adjusted.get("recipe")
             mark = "" if p is None or p >= 0.05 else "good" if one.estimate > 0 else "bad"
-            title = f"{ends}; BH-adjusted p {p_text(p)}"
-            row.append(Value(signed(100 * one.estimate), 100 * one.estimate, mark, title))
+            title = f"{ends}; BH-adjusted p {format_p(p)}"
+            row.append(
+                TableCell(format_signed(100 * one.estimate), 100 * one.estimate, mark, title)
+            )
         rows.append(row)
-    return Grid(
+    return ReportTable(
         name=f"{analysis.question.name}_cells",
         caption=f"Per task: difference from {analysis.baseline}, in points (exploratory)",
         columns=["arm", *(names[task] for task in tasks)],
@@ -150,49 +167,56 @@ def cells(analysis: Analysis, tasks: Sequence[str]) -> Grid:
     )
 
 
-RELATIVE = {"parameters": "parameters, % of raw", "tokens_per_second": "tokens/s, % of raw"}
+RELATIVE_TO_RAW = {"parameters": "parameters, % of raw", "tokens_per_second": "tokens/s, % of raw"}
 """What must equal the raw student's (STUDY.md E)."""
 
 
-def efficiency(arms: Mapping[str, Arm]) -> Grid:
+def tabulate_efficiency(arms: Mapping[str, Arm]) -> ReportTable:
     """What was measured beside the scores, mean over seeds; size and speed against the raw."""
     keys: dict[str, None] = {}
     for arm in arms.values():
         for run in arm.unique():
             keys |= {k: None for k, v in run.efficiency.items() if isinstance(v, int | float)}
-    raw = next((a for a in arms.values() if any(r.arm == RAW for r in a.runs.values())), None)
-    against = [key for key in RELATIVE if raw is not None and measured(raw, key)]
+    raw = next(
+        (a for a in arms.values() if any(r.arm == RAW_STUDENT for r in a.runs.values())), None
+    )
+    against = [key for key in RELATIVE_TO_RAW if raw is not None and average_efficiency(raw, key)]
     rows = []
     for label, arm in arms.items():
-        row = [Value(label)]
+        row = [TableCell(label)]
         for key in keys:
-            mean = measured(arm, key)
-            row.append(Value(DASH) if mean is None else Value(large(mean), mean))
+            mean = average_efficiency(arm, key)
+            row.append(TableCell(DASH) if mean is None else TableCell(format_large(mean), mean))
         for key in against:
-            mean, whole = measured(arm, key), measured(raw, key) if raw else None
+            mean, whole = (
+                average_efficiency(arm, key),
+                average_efficiency(raw, key) if raw else None,
+            )
             share = 100 * mean / whole if mean is not None and whole else None
-            row.append(Value(DASH) if share is None else Value(f"{share:.1f}", share))
+            row.append(TableCell(DASH) if share is None else TableCell(f"{share:.1f}", share))
         rows.append(row)
-    columns = ["arm", *keys, *(RELATIVE[key] for key in against)]
+    columns = ["arm", *keys, *(RELATIVE_TO_RAW[key] for key in against)]
     note = "Against the raw student: a trained one must have its size and its speed."
-    return Grid("efficiency", "Efficiency, mean over seeds", columns, rows, note if against else "")
+    return ReportTable(
+        "efficiency", "Efficiency, mean over seeds", columns, rows, note if against else ""
+    )
 
 
-RAW = "raw_student"
+RAW_STUDENT = "raw_student"
 
 
-def measured(arm: Arm, key: str) -> float | None:
+def average_efficiency(arm: Arm, key: str) -> float | None:
     """Mean over the arm's distinct runs; None where one lacks it."""
-    found = [run.efficiency.get(key) for run in arm.unique()]
-    return mean_of([value if isinstance(value, int | float) else None for value in found])
+    values = [run.efficiency.get(key) for run in arm.unique()]
+    return mean_or_none([value if isinstance(value, int | float) else None for value in values])
 
 
-def large(value: float) -> str:
+def format_large(value: float) -> str:
     """Four digits, or all of a large number."""
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
-def budget(study: Study) -> Grid:
+def tabulate_budgets(study: Study) -> ReportTable:
     """Planned and done, all arms; red where one is not what the others trained (STUDY.md A1)."""
     nodes = [node for one in study.budgets for node in one.get("arms", [])]
     named = ("label", "run", "texts")
@@ -202,22 +226,22 @@ def budget(study: Study) -> Grid:
     normal = {key: usual(key, each) for key in TOLERANCE}
     rows = [
         [
-            Value(str(node.get("label", "?"))),
+            TableCell(str(node.get("label", "?"))),
             *(
-                Value(
-                    plain(node.get(key)),
+                TableCell(
+                    format_json_value(node.get(key)),
                     float(node[key]) if isinstance(node.get(key), int | float) else None,
-                    "bad" if node in trained and strange(node, key, normal) else "",
+                    "bad" if node in trained and is_unequal(node, key, normal) else "",
                 )
                 for key in keys
             ),
         ]
         for node in nodes
     ]
-    return Grid("budget", "Budget of every arm", ["arm", *keys], rows)
+    return ReportTable("budget", "Budget of every arm", ["arm", *keys], rows)
 
 
-def strange(
+def is_unequal(
     node: Mapping[str, Any], key: str, normal: Mapping[str, Mapping[Any, float | int]]
 ) -> bool:
     """Whether a trained run's amount is not that of the others, or its texts come too often."""
@@ -225,11 +249,11 @@ def strange(
         return bool((node.get(key) or 0) > MANY_EPOCHS)
     if key not in TOLERANCE or key not in node:
         return False
-    wanted = normal[key][group(key, node.get("seed", -1), node)]
-    return off(node[key], wanted, TOLERANCE[key])
+    expected = normal[key][group(key, node.get("seed", -1), node)]
+    return off(node[key], expected, TOLERANCE[key])
 
 
-def plain(value: Any) -> str:
+def format_json_value(value: Any) -> str:
     """A JSON value for reading."""
     if isinstance(value, bool) or value is None:
         return DASH if value is None else str(value).lower()
@@ -238,7 +262,7 @@ def plain(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def parity(study: Study) -> tuple[bool | None, str]:
+def check_budget_parity(study: Study) -> tuple[bool | None, str]:
     """(whether every trained arm has the same budget, in words); None without data."""
     trained = checked(study)
     if len(trained) < 2:
@@ -252,7 +276,7 @@ def parity(study: Study) -> tuple[bool | None, str]:
     return True, f"{within}, over {len(trained)} runs"
 
 
-def leakage(study: Study) -> Grid:
+def tabulate_leakage(study: Study) -> ReportTable:
     """Every pair of sets that was compared."""
     rows = []
     for name, report in study.validations.items():
@@ -262,20 +286,20 @@ def leakage(study: Study) -> Grid:
             verdict = str(pair.get("verdict", ""))
             rows.append(
                 [
-                    Value(name),
-                    Value(sets),
-                    Value(str(pair.get("method", ""))),
-                    Value(plain(pair.get("checked", pair.get("n_checked")))),
-                    Value(
-                        plain(pair.get("hits", pair.get("n_hits"))),
+                    TableCell(name),
+                    TableCell(sets),
+                    TableCell(str(pair.get("method", ""))),
+                    TableCell(format_json_value(pair.get("checked", pair.get("n_checked")))),
+                    TableCell(
+                        format_json_value(pair.get("hits", pair.get("n_hits"))),
                         pair.get("hits", pair.get("n_hits")),
                     ),
-                    Value("refuses" if pair.get("blocking") else "reports"),
-                    Value(verdict, None, "bad" if verdict == "leak" else ""),
+                    TableCell("refuses" if pair.get("blocking") else "reports"),
+                    TableCell(verdict, None, "bad" if verdict == "leak" else ""),
                 ]
             )
     columns = ["study", "sets", "method", "checked", "shared", "a hit", "verdict"]
-    return Grid(
+    return ReportTable(
         "leakage",
         "Shared items between sets",
         columns,

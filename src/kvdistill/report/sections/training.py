@@ -4,65 +4,65 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kvdistill.report.figures import training
-from kvdistill.report.figures.style import Drawn, Look
+from kvdistill.report.figures.style import ArmStyle, RenderedFigure
 from kvdistill.report.format import DASH
-from kvdistill.report.sections.curve_tables import of_curves
-from kvdistill.report.sections.disagreements import pair_of
-from kvdistill.report.table import Grid, Value
+from kvdistill.report.sections.curve_tables import tabulate_curves
+from kvdistill.report.sections.disagreements import choose_primary_arm
+from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.curves import curves
 from kvdistill.stats.study import Arm
 
-MOST_CURVES = 6
+MAX_CURVE_ARMS = 6
 
 
-def main_arms(arms: Mapping[str, Arm], analyses: Mapping[str, Analysis]) -> list[str]:
+def choose_main_arms(arms: Mapping[str, Arm], analyses: Mapping[str, Analysis]) -> list[str]:
     """The arms whose curves are drawn: baselines and primary arms first, then in order."""
     ranked: dict[frozenset[str], None] = {}
     for analysis in analyses.values():
-        for label in (analysis.baseline, pair_of(analysis)):
+        for label in (analysis.baseline, choose_primary_arm(analysis)):
             if label is not None:
                 runs = analysis.question.arms[label].runs.values()
                 ranked[frozenset(r.identity for r in runs)] = None
     for arm in arms.values():
         ranked.setdefault(frozenset(r.identity for r in arm.runs.values()), None)
     by_runs = {frozenset(r.identity for r in a.runs.values()): k for k, a in arms.items()}
-    return [by_runs[key] for key in ranked if arms[by_runs[key]].trained][:MOST_CURVES]
+    return [by_runs[key] for key in ranked if arms[by_runs[key]].trained][:MAX_CURVE_ARMS]
 
 
-def training_section(
-    arms: Mapping[str, Arm], labels: Sequence[str], style: Mapping[str, Look]
-) -> tuple[list[Drawn], Grid]:
+def build_training_section(
+    arms: Mapping[str, Arm], labels: Sequence[str], style: Mapping[str, ArmStyle]
+) -> tuple[list[RenderedFigure], ReportTable]:
     """Curves of the main arms, mean over seeds; an arm that lacks one is left out by name."""
     means = []
-    waiting = [label for label in labels if not all(r.done for r in arms[label].runs.values())]
+    unfinished = [label for label in labels if not all(r.done for r in arms[label].runs.values())]
     for label in labels:
-        read = [curves(run) for run in arms[label].unique() if label not in waiting]
-        read = [table for table in read if len(table)]
-        if read:
-            means.append(training.mean_curves(label, read))
+        tables = [curves(run) for run in arms[label].unique() if label not in unfinished]
+        tables = [table for table in tables if len(table)]
+        if tables:
+            means.append(training.average_curves(label, tables))
     if not means:
-        return [], Grid("training", "Training", ["arm"], [])
-    column = training.accuracy_column(means)
+        return [], ReportTable("training", "Training", ["arm"], [])
+    column = training.choose_accuracy_column(means)
     with_kv = [one for one in means if len(one.line("val", "kv")[0])]
-    found = [training.convergence(means, style)]
+    figures = [training.draw_convergence(means, style)]
     if with_kv:
-        found.append(training.kv_loss(with_kv, style))
+        figures.append(training.draw_kv_loss(with_kv, style))
     if column is not None:
-        found.append(training.accuracy(means, style, column))
+        figures.append(training.draw_accuracy(means, style, column))
         if with_kv:
-            found.append(training.dual_axis(with_kv, style, column))
-            found.append(training.stacked(with_kv, style, column))
-    found.append(training.gap(means, style, column))
-    return with_tables(found, means, column), training_grid(means, column, waiting)
+            figures.append(training.draw_dual_axis(with_kv, style, column))
+            figures.append(training.draw_stacked(with_kv, style, column))
+    figures.append(training.draw_train_val_gap(means, style, column))
+    return attach_tables(figures, means, column), tabulate_curve_ends(means, column, unfinished)
 
 
-def with_tables(
-    drawn: Sequence[Drawn], means: Sequence[training.Curves], column: str | None
-) -> list[Drawn]:
+def attach_tables(
+    figures: Sequence[RenderedFigure], means: Sequence[training.ArmCurves], column: str | None
+) -> list[RenderedFigure]:
     """The figures of curves, each with the numbers it draws."""
     accuracy, both = [column] if column else [], ("train", "val")
-    drawn_from: dict[str, tuple[list[str], tuple[str, ...]]] = {
+    sources: dict[str, tuple[list[str], tuple[str, ...]]] = {
         "convergence_curves": (["ce"], both),
         "kv_loss_curves": (["kv"], both),
         "task_accuracy_curves": (accuracy, both),
@@ -71,29 +71,31 @@ def with_tables(
         "overfitting_analysis": (["ce", "kv", *accuracy], both),
     }
     return [
-        replace(one, data=of_curves(one.name, one.title, means, *drawn_from[one.name]))
-        for one in drawn
+        replace(
+            figure, data=tabulate_curves(figure.name, figure.title, means, *sources[figure.name])
+        )
+        for figure in figures
     ]
 
 
-def training_grid(
-    means: Sequence[training.Curves], column: str | None, waiting: Sequence[str]
-) -> Grid:
+def tabulate_curve_ends(
+    means: Sequence[training.ArmCurves], column: str | None, unfinished: Sequence[str]
+) -> ReportTable:
     """First and last values, and how soon 90 % of the fall was reached."""
     names = [("ce", "CE"), ("kv", "KV loss"), *([(column, column)] if column else [])]
     heads = [f"{title} {when}" for _, title in names for when in ("first", "last")]
     rows = []
-    for one in means:
-        row = [Value(one.label)]
+    for curves in means:
+        row = [TableCell(curves.label)]
         for name, _ in names:
-            _, y = one.line("val", name)
+            _, y = curves.get_line("val", name)
             ends = [float(y[0]), float(y[-1])] if len(y) else [None, None]
-            row += [Value(DASH if v is None else f"{v:.3f}", v) for v in ends]
-        step = training.convergence_step(one)
-        row.append(Value(f"{step:.0f}", step) if step is not None else Value(DASH))
+            row += [TableCell(DASH if v is None else f"{v:.3f}", v) for v in ends]
+        step = training.find_convergence_step(curves)
+        row.append(TableCell(f"{step:.0f}", step) if step is not None else TableCell(DASH))
         rows.append(row)
-    return Grid(
+    return ReportTable(
         "training", "Validation curves: first and last values, mean over seeds",
         ["arm", *heads, "90 % of the CE fall by step"], rows,
-        note=f"Left out until all their seeds are done: {', '.join(waiting)}." if waiting else "",
+        note=f"Left out until all their seeds are done: {', '.join(unfinished)}." if unfinished else "",
     )  # fmt: skip
