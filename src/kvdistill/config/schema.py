@@ -96,7 +96,6 @@ class Estimate:
     """Points: the spread of one arm's macro average over seeds."""
     disagreement: float
     """Share of items that two arms answer differently."""
-    max_epochs: float
     items: dict[str, int]
 
     @property

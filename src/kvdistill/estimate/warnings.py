@@ -7,6 +7,7 @@ from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan
+from kvdistill.records import MANY_EPOCHS
 from kvdistill.stats.power import detectable
 
 FEWEST_SEEDS = 3
@@ -65,11 +66,11 @@ def warn_of_arm(arm: PricedArm, estimate: Estimate) -> Iterator[str]:
             f"use a smaller budget.batch_size with more budget.grad_accum, "
             f"placement.shard=zero3 or zero3_offload for the teachers, or source=store."
         )
-    if (times := run_cost.count_epochs(arm.config, steps)) > estimate.max_epochs:
+    if (times := run_cost.count_epochs(arm.config, steps)) > MANY_EPOCHS:
         yield (
             f"training reads each of the {run_cost.count_texts(arm.config)} texts {times:.0f} "
             f"times (style "
-            f"{arm.config['choices']['style']}), above {estimate.max_epochs:g}: expect "
+            f"{arm.config['choices']['style']}), above {MANY_EPOCHS}: expect "
             f"overfitting, or lower budget.total_tokens."
         )
 
