@@ -1,4 +1,4 @@
-"""What a command prints: text as text, whoever wrote it.
+"""The terminal: text of any origin is printed as text.
 
 Labels, errors and questions may hold anything. No markup is read in them (a list in brackets is no
 style), and what could act in a terminal (control characters, text direction) is spelled out.
@@ -17,7 +17,7 @@ from kvdistill.sanitise import escape_hidden
 
 
 class SafeConsole(Console):
-    """A console for text of any origin."""
+    """rich's console without markup, with characters that act in a terminal escaped."""
 
     def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
@@ -25,7 +25,8 @@ class SafeConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Every piece of text that is printed passes here; rich's own cursor moves stay."""
+        """Escapes the text of every segment; rich's own control codes stay."""
+        # The one place that tables, rules, titles and plain text all pass on their way out.
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment
@@ -34,17 +35,17 @@ class SafeConsole(Console):
 
 
 def label_message(word: str, style: str, text: str) -> Text:
-    """`word: text`, the word in a colour; without secrets."""
+    """`word: text` with the word in a rich style and secrets masked."""
     return Text.assemble((f"{word}:", style), " ", redact_secrets(text))
 
 
 def write_stderr(text: str) -> None:
-    """A line on stderr where no console is at hand."""
+    """Writes a line on stderr, escaped and with secrets masked, where no console is at hand."""
     sys.stderr.write(f"{escape_hidden(redact_secrets(text))}\n")
 
 
 def make_progress() -> Progress:
-    """Bars on stderr."""
+    """Progress bars on stderr, so that stdout can be piped."""
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(),

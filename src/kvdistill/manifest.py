@@ -15,6 +15,7 @@ from kvdistill.records import SCHEMA_VERSION
 UNHASHED_FILES = {
     layout.CONFIG, layout.HYPOTHESES, layout.STATUS, layout.LOG, layout.JOB, layout.MANIFEST,
 }  # fmt: skip
+"""Files about the job that made an artefact, which may change while the artefact does not."""
 RECORDED_PACKAGES = (
     "torch", "transformers", "tokenizers", "datasets", "hydra-core", "omegaconf", "lm-eval",
     "accelerate", "numpy", "scipy",
@@ -24,7 +25,10 @@ RECORDED_PACKAGES = (
 def write_manifest(
     folder: Path, kind: str, needs: Mapping[str, str], facts: dict[str, Any]
 ) -> None:
-    """Completes a folder: what it is, what it read, what made it, and a hash of every file."""
+    """Completes a folder: what it is, what it read, what made it, and a hash of every file.
+
+    `needs` is name -> identity of each artefact that was read; `facts` are fields of its kind.
+    """
     write_sealed(
         folder / layout.MANIFEST,
         {
@@ -40,14 +44,14 @@ def write_manifest(
 
 
 def verify_artifact(folder: Path) -> dict[str, Any]:
-    """The manifest of a complete artefact. Raises ArtifactError naming a file that changed."""
+    """The manifest of a complete artefact. Raises ArtifactError naming a file that has changed."""
     manifest = read_sealed(folder / layout.MANIFEST)
     check_hashes(folder, manifest["files"])
     return manifest
 
 
 def collect_provenance() -> dict[str, Any]:
-    """Code, versions and machine: recorded, never hashed into an identity."""
+    """Code, package versions and machine: recorded, never hashed into an identity."""
     return {
         **read_code_origin(),
         "python": platform.python_version(),
@@ -59,7 +63,8 @@ def collect_provenance() -> dict[str, Any]:
 
 
 def read_code_origin() -> dict[str, Any]:
-    """Commit and whether files differ from it; of a copy, what was so when it was copied."""
+    """The code's git commit, and whether files differ from it."""
+    # Jobs run from a copy outside of git, which says of itself where it was copied from.
     origin_path = Path(__file__).parents[1] / layout.ORIGIN
     if origin_path.is_file():
         origin: dict[str, Any] = read_json(origin_path)
@@ -71,7 +76,7 @@ def read_code_origin() -> dict[str, Any]:
 
 
 def run_git(*arguments: str) -> str | None:
-    """What git says of the code's own checkout; None where the code is not in one."""
+    """The output of a git command in the code's checkout; None where it fails."""
     process = subprocess.run(
         ["git", *arguments],
         cwd=Path(__file__).parent,

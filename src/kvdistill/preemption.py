@@ -1,7 +1,7 @@
-"""Being told to make room: a signal asks, and training answers at its next step boundary.
+"""Preemption: a signal requests that this process stops, and training saves at its next step.
 
-Whatever is not training has nothing to save and is ended where it stands; files are whole or
-absent, so it begins again.
+Whatever is not training has nothing to save and ends at once; files are complete or absent, so
+it is repeated when the job is queued again.
 """
 
 import _thread
@@ -14,7 +14,7 @@ from types import FrameType
 
 
 class Preempted(BaseException):
-    """The work was put aside, to be continued. No Exception: nobody must take it for a failure."""
+    """The job stops, to be requeued. No Exception: code that handles failures must let it pass."""
 
 
 _requested = threading.Event()
@@ -22,50 +22,53 @@ _deferring = threading.Event()
 
 
 def install_handler(signum: signal.Signals) -> None:
-    """Lets the signal ask this process, and no helper of it.
+    """Makes the signal a request to this process, and to no child process of it.
 
-    The signal is blocked, and helpers inherit that: whether forked or executed, they outlive it.
-    A thread takes it from the kernel. Call in the main thread, before helpers are started.
+    Call it in the main thread, before children are started.
     """
     process = os.getpid()
 
     def on_signal(_: int, __: FrameType | None) -> None:
+        # A forked child inherits the handler.
         if os.getpid() == process:
             request()
 
     def wait_for_signal() -> None:
         while True:
             signal.sigwait({signum})
+            # Runs the handler in the main thread, where Preempted can end the work.
             _thread.interrupt_main(signum)
 
     _requested.clear()
     signal.signal(signum, on_signal)
+    # SLURM signals whole process groups, and the default action would end a child. A blocked signal
+    # does nothing, and children inherit that across fork and exec; a thread takes it instead.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
-    threading.Thread(target=wait_for_signal, name="interrupt", daemon=True).start()
+    threading.Thread(target=wait_for_signal, name="preemption", daemon=True).start()
 
 
 def request() -> None:
-    """Sets the flag, and unless training is on raises Interrupted here and now."""
+    """Sets the flag; raises Preempted here unless inside `defer`."""
     _requested.set()
     if not _deferring.is_set():
         raise Preempted
 
 
 def is_requested() -> bool:
-    """Whether this process was asked to make room."""
+    """Whether this process is to stop."""
     return _requested.is_set()
 
 
 def accept_request() -> None:
-    """Another rank was asked, so this one is too. For inside `deferred`."""
+    """Takes over a request that another rank got; for inside `defer`."""
     _requested.set()
 
 
 @contextmanager
 def defer() -> Iterator[None]:
-    """Inside, a request only sets the flag; whoever runs here looks at it where he can save.
+    """Inside, a request only sets the flag, which the caller reads where it can save.
 
-    Raises Interrupted on leaving, where one came.
+    Raises Preempted on leaving if a request came.
     """
     _deferring.set()
     try:

@@ -1,4 +1,4 @@
-"""Tokens and passwords: known by where they lie and by how they look, so that none is written."""
+"""Tokens and passwords, masked in whatever is written: known by variable and by pattern."""
 
 import os
 import re
@@ -6,20 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 SECRET_VARIABLES = re.compile(r"(TOKEN|API_KEY|SECRET|PASSWORD|ACCESS_KEY)$")
-"""Environment variables that hold one."""
+"""Names of environment variables that hold a secret."""
 MIN_SECRET_LENGTH = 8
-"""Characters; a shorter value of such a variable is a switch or a word, not a secret."""
+"""Characters; a shorter value of such a variable is a switch or a word, no secret."""
 SECRET_PATTERN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{16,}|gh[a-z]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|sk-[\w-]{20,}"
     r"|wandb_v\d_\w{20,}|AKIA[A-Z0-9]{16})"
     r"|(?<=://)[^/\s@]+(?=@)"
 )
-"""Of the hub, of code hosts and trackers; and what stands before the @ of an address."""
+"""Tokens of the hub, of code hosts and of trackers; and what comes before the @ of an address."""
 MASK = "***"
 
 
 def list_secrets() -> list[str]:
     """The secrets of this process's environment, longest first."""
+    # A secret that contains another must be masked before it.
     values = {value for name, value in os.environ.items() if SECRET_VARIABLES.search(name.upper())}
     return sorted(
         (value for value in values if len(value) >= MIN_SECRET_LENGTH), key=len, reverse=True
@@ -27,7 +28,7 @@ def list_secrets() -> list[str]:
 
 
 def redact_secrets(text: str, secrets: Sequence[str] | None = None) -> str:
-    """The text with *** in the place of every secret; `values` are the environment's."""
+    """The text with every secret replaced by ***; `secrets` default to the environment's."""
     for value in list_secrets() if secrets is None else secrets:
         text = text.replace(value, MASK)
     return SECRET_PATTERN.sub(MASK, text)
@@ -37,7 +38,7 @@ def find_secret_paths(
     node: Any, path: str = "", secrets: Sequence[str] | None = None
 ) -> Iterator[str]:
     """Dotted paths of the texts in a config that hold a secret, keys included."""
-    secrets = list_secrets() if secrets is None else secrets  # read once, not once a text
+    secrets = list_secrets() if secrets is None else secrets  # once a config, not a text
     if isinstance(node, Mapping):
         for key, value in node.items():
             name = redact_secrets(str(key), secrets)

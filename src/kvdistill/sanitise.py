@@ -1,10 +1,12 @@
-"""Text that others wrote, made readable: nothing in it may hide or reorder what follows."""
+"""Text that others wrote, escaped: nothing in it may hide or reorder what follows."""
 
 MAX_LENGTH = 600
+"""Characters of a text that is shown in a list."""
 
 
 def escape_hidden(text: str) -> str:
-    """The text with every hiding or reordering character spelled out."""
+    """The text with every hiding or reordering character as its code point."""
+    # Most texts are plain, and long ones are looked at letter by letter.
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -13,12 +15,12 @@ def escape_hidden(text: str) -> str:
 
 
 def escape_and_truncate(text: str) -> str:
-    """The same, cut to a readable length."""
+    """The text up to MAX_LENGTH characters, escaped."""
     return escape_hidden(text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + " \u2026")
 
 
 def is_visible(letter: str) -> bool:
-    """False for C0/C1 controls, bidi marks, zero-width characters, surrogates, separators."""
+    """False for controls (C0, C1), bidi marks, zero-width characters, surrogates, separators."""
     code = ord(letter)
     if letter in "\n\t":
         return True
@@ -35,7 +37,7 @@ def is_visible(letter: str) -> bool:
 
 
 def shorten_label(label: str, max_length: int = 34) -> str:
-    """A label that fits a legend: its middle left out."""
+    """A label that fits a legend: escaped, its middle left out."""
     escaped = escape_hidden(label)
     if len(escaped) <= max_length:
         return escaped

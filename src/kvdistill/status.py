@@ -1,4 +1,4 @@
-"""status.json: how a job tells the world where it is."""
+"""status.json: how far a job is, written by the job and read by commands."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ from kvdistill.redact import redact_secrets
 
 @dataclass
 class StatusWriter:
-    """Writes a folder's status.json, at most twice a second while running."""
+    """Writes a folder's status.json."""
 
     folder: Path
     started: float = field(default_factory=time.monotonic)
@@ -26,15 +26,16 @@ class StatusWriter:
     counts: dict[str, Any] = field(default_factory=dict)
     """Counts that outlive a process: how often the job was queued again, and tried again."""
     warnings: list[str] = field(default_factory=list)
-    """What the job has warned of, in every status from then on."""
+    """What the job has warned of; in every status from then on."""
 
     def __post_init__(self) -> None:
         previous = read_status(self.folder)
         self.counts = {key: previous[key] for key in ("requeues", "retries") if key in previous}
 
     def write_progress(self, step: int, steps: int) -> None:
-        """Reports progress; `step` of `steps` are done."""
+        """Writes that `step` of `steps` are done, at most twice a second."""
         now = time.monotonic()
+        # The rate counts from the first report: a resumed run does not begin at zero.
         if self.first_step is None:
             self.first_step, self.started = step, now
         if now - self.last_written < 0.5 and step < steps:
@@ -59,6 +60,7 @@ class StatusWriter:
             key: redact_secrets(each) if isinstance(each, str) else each
             for key, each in more.items()
         }
+        # The thread that watches other ranks writes too, and both write to one temporary file.
         with self.lock:
             write_json(self.folder / layout.STATUS, entry | self.counts | details)
 
@@ -71,7 +73,7 @@ class WarningHandler(logging.Handler):
         self.status = status
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called by logging; an error is told by the status itself."""
+        """Called by logging. Errors go to the log alone: a failed status has its own line."""
         line = redact_secrets(record.getMessage())
         sys.stderr.write(f"{record.levelname.lower()}: {line}\n")
         if record.levelno == logging.WARNING:
@@ -79,7 +81,7 @@ class WarningHandler(logging.Handler):
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """The folder's state; done if its manifest stands, missing if nothing has been said."""
+    """The content of status.json; `done` if there is a manifest, `missing` if neither is there."""
     if is_complete(folder):
         return {"state": "done"}
     path = folder / layout.STATUS
