@@ -20,7 +20,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.models.layer_pruning import Pruned
 from tests.bench.arms import Arm, configured, write_rows
 from tests.bench.contestants import CONTESTANTS
-from tests.kv.stores import build_artifacts
+from tests.kv.artifacts import build_artifacts
 
 RATIOS = {
     "sft_over_trl_sft": ("ours_sft", "trl_sft"),
@@ -151,7 +151,7 @@ def lay_out(root: Path, size: Size) -> tuple[int, dict[str, Any]]:
     arm = Arm(root, configured(*given, "arm=sft"))
     config = configured(*given, *size.teacher, "arm=single_teacher", "source=store", teachers=1)
     needs = build_artifacts(root, config, ("split", "model"))
-    rows, width = list(arm.trainer.stream), config["budget"]["batch_size"]
+    rows, width = list(arm.trainer.sampler), config["budget"]["batch_size"]
     batches = [
         arm.collate([arm.texts[row] for row in rows[step * width : (step + 1) * width]])["batch"]
         for step in range(size.steps)

@@ -207,7 +207,7 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
             module,
             make_training_arguments(config, STEPS, folder),
             texts=Rows(),
-            stream=ResumableSampler(64, STEPS * size * accumulate, seed),
+            sampler=ResumableSampler(64, STEPS * size * accumulate, seed),
             collate=make_collator(teachers),
             validation=Validation([make_collator(teachers)([60, 61, 62])], score, 1),
             curves=curves,

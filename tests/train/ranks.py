@@ -117,7 +117,7 @@ def train_division(
         build_module(config, names, wanting),
         make_training_arguments(config | make_budget(size, accumulate), STEPS, folder),
         texts=Rows(),
-        stream=ResumableSampler(64, STEPS * num_gpus * size * accumulate, config["seed"]),
+        sampler=ResumableSampler(64, STEPS * num_gpus * size * accumulate, config["seed"]),
         collate=note_rows(make_collator(names), rows_read),
         validation=Validation([make_collator(names)([60, 61, 62])]),
         curves=CurveWriter(folder),

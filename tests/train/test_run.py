@@ -10,11 +10,11 @@ def read_order(*overrides: str) -> list[int]:
     """Places of a whole run's texts."""
     from kvdistill.config.compose import compose
     from kvdistill.data.collate import TextDataset
-    from kvdistill.train.run import make_stream
+    from kvdistill.train.run import make_sampler
 
-    known = {"__init__": lambda _: None, "lengths": LENGTHS, "__len__": lambda _: len(LENGTHS)}
+    known = {"__init__": lambda _: None, "byte_lengths": LENGTHS, "__len__": lambda _: len(LENGTHS)}
     texts = type("Known", (TextDataset,), known)()
-    return list(make_stream(compose(["budget.batch_size=8", *overrides]), texts, 12))
+    return list(make_sampler(compose(["budget.batch_size=8", *overrides]), texts, 12))
 
 
 def sum_length_ranges(places: list[int]) -> int:

@@ -44,7 +44,7 @@ def test_validating_on_the_way_changes_no_bit(trained: Make) -> None:
 def test_fine_tuning_and_distilling_read_the_same_texts(trained: Make) -> None:
     def read(**how: Any) -> list[str]:
         trainer = trained(**how)
-        return list(trainer.stream)
+        return list(trainer.sampler)
 
     assert read(teachers=()) == read()
 

@@ -68,11 +68,13 @@ def build_kv_store(
     if shard_index is not None:
         pairs = zip(plan.shards, present, strict=True)
         check_disk_space(folder, plan.layout, [shard for shard, there in pairs if not there])
+    # Loaded only now, once it is known that there is room.
     teacher = Online(plan.layout.request)
     write_missing_shards(plan, present, teacher, shard_index, progress)
     if shard_index is None:
         return {}
     write_index(folder, plan, teacher.body)
+    # Last: until then a killed build starts from the shards that the index names.
     shard_index.delete()
     return {
         "texts": len(plan.texts),

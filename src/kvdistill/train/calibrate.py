@@ -48,6 +48,7 @@ def build_calibration(
     pipeline = TeacherPipeline.from_config(config, Geometry.from_node(config["teachers"][ONLY]))
     texts, collate = inputs.read_texts(config, needs, "train_teachers", pipeline.alignment)
     fit_count = config["train"]["calibration_rows"]
+    # Two at least: in `shuffled` each faces another one.
     held_out_count = max(fit_count // 4, 2)
     rows = select_evenly(len(texts), fit_count + held_out_count)
     collector = MomentCollector(config, needs, pipeline)
@@ -94,6 +95,7 @@ class MomentCollector:
                 student = student_layers[pair.student_layer]
                 # Of this layer alone: compression may keep other tokens in the next.
                 mask = teacher_kvs[0].mask & student.mask
+                # In `shuffled` the partner's teacher tokens face these, so both must be covered.
                 both = mask & mask[partners] & has_partner[:, None].to(mask.device)
                 for index, name in enumerate(("keys", "values")):
                     # The pair's one or two teacher layers side by side.

@@ -94,6 +94,7 @@ def make_teacher_request(
     """What every source is built from; loads no weights yet."""
     node, role = config["teachers"][name], f"teacher.{name}"
     store_folder = needs.get(f"kv.{name}")
+    # Teacher layers above the deepest one that is read are never loaded.
     deepest = max(pair.high for pair in pipeline.layer_pairs)
     fingerprints = {}
     if store_folder is not None:
@@ -116,11 +117,13 @@ def fingerprint_store(
     A store with other values is another store; the names stand in store.json and in errors.
     """
     node, role = config["teachers"][name], f"teacher.{name}"
+    # A model from the Hub is no artefact: its commit in the node identifies its weights.
     files = read_json(needs[role] / layout.MANIFEST)["files"] if role in needs else {}
     split_files = read_json(needs["split"] / layout.MANIFEST)["files"]
     spec = find_store_spec(config["source"])
     assert spec is not None
     text_inputs = {
+        # Of the split the stored parts alone: the others may change under the same store.
         "split": {part: split_files[f"{part}.jsonl"] for part in STORED_PARTS},
         "style": spec["style"],
         "seq_len": config["budget"]["seq_len"],

@@ -41,6 +41,7 @@ class Distiller(nn.Module):
         # Checkpoints hold its tensors under this name.
         self.rooms = objective
         self.weights = weights
+        # A plain mapping: registered teachers would be wrapped by DDP and stand in checkpoints.
         self._teachers = teachers
         self.progress = 0.0
         """Share of the steps that is done; the trainer moves it."""
@@ -79,6 +80,7 @@ class Distiller(nn.Module):
         """(layer, the student's K and V, their fused target), for measuring: without logits."""
         assert self.objective is not None
         tokens = batch.student
+        # No token is chosen, so the output layer has nothing to do.
         with self._capture:
             self._head(tokens, torch.zeros_like(tokens.mask))
         captured = self._capture.pop_layers(tokens)
@@ -107,6 +109,7 @@ class Distiller(nn.Module):
         layers = self.objective.layers if self.objective else range(len(body.layers))
         attentions = [body.layers[at].self_attn for at in layers]
         projections = [part for a in attentions for part in (a.k_proj, a.v_proj)]
+        # Under LoRA these are the adapters' weights: the projections' own are frozen.
         return [p for part in projections for p in part.parameters() if p.requires_grad]
 
     def make_param_groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
@@ -119,6 +122,7 @@ class Distiller(nn.Module):
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
+        # A group each, so that the schedule scales every strategy's own rate.
         for strategy in self.objective.list_trainable() if self.objective else []:
             params = [p for p in strategy.parameters() if p.requires_grad]
             groups.append({"params": params, "weight_decay": 0.0, "lr": lr * strategy.lr_scale})

@@ -53,11 +53,13 @@ def find_output(module: Distiller, batch: Batch) -> str:
 
     def make_hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_: nn.Module, __: Any, out: Any) -> None:
+            # Hooks run in the order of the forward pass, so the first name is the origin.
             if isinstance(out, Tensor) and not names and not bool(torch.isfinite(out).all()):
                 names.append(name)
 
         return hook
 
+    # Containers are left out: their output only passes on what a leaf within them made.
     leaves = [(n, part) for n, part in module.student.named_modules() if not list(part.children())]
     hooks = [part.register_forward_hook(make_hook(name)) for name, part in leaves]
     try:

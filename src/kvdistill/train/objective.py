@@ -82,6 +82,7 @@ class CalibrationStats(nn.Module):
 
     def subtract_mean(self, kv: KV, what: str, layer: int) -> KV:
         """The K and V less their calibrated mean, `what` being own or teacherN."""
+        # In the precision of K and V, which autocast may lower; the statistics stay float32.
         keys, values = (
             x - self.read_stat(what, layer, name)[None, :, None, :].to(x.dtype)
             for x, name in ((kv.keys, "keys"), (kv.values, "values"))
@@ -198,6 +199,7 @@ def build_map_matrix(project: Callable[[KV], KV], shape: Sequence[int], name: st
     `shape` is (heads, dim) of what goes in; `name`: keys or values.
     """
     heads, dim = shape
+    # One text, each of whose tokens is a unit vector over all heads.
     unit = torch.eye(heads * dim).view(1, heads * dim, heads, dim).transpose(1, 2)
     mapped = project(KV(unit, unit, torch.ones(1, heads * dim, dtype=torch.bool)))
     rows: Tensor = getattr(mapped, name)

@@ -39,6 +39,7 @@ def check_training(config: Config) -> None:
     """Raises ConfigError for what a strategy, tracker or the schedule refuses."""
     try_build("style", config["style"])
     check_source(config)
+    # TrainingArguments would refuse it too, but only once a job has started.
     schedules = [each.value for each in SchedulerType]
     if config["train"]["lr_scheduler_type"] not in schedules:
         raise ConfigError(

@@ -44,6 +44,7 @@ def train_student(
     Every rank calls this and reads the same batches outside training, since a sharded teacher needs
     all ranks in each forward pass; rank 0 writes. `score` gives task metrics during training.
     """
+    # Before anything is built: routers and adapters draw their first weights.
     torch.manual_seed(config["seed"])
     budget: Budget = read_group("budget", config["budget"])
     adapter: Adapter = build_node("adapter", config["adapter"])
@@ -60,6 +61,7 @@ def train_student(
         trainer.fit(resume_point.folder)
     counts = trainer.curves.sum_over_ranks()
     check_counts(trainer.state.global_step, counts.sequences, budget)
+    # Before adapters are merged, which uses the module's student up.
     target_r2 = compute_target_r2(module, trainer.validation.batches) if module.objective else None
     student = adapter.merge(module.student)
     if distributed.is_rank_zero():
@@ -99,7 +101,7 @@ def build_trainer(
         module,
         make_training_arguments(config, steps, folder),
         texts=texts,
-        stream=make_stream(config, texts, steps),
+        sampler=make_sampler(config, texts, steps),
         collate=collate,
         validation=Validation(batches, score, config["train"]["eval_tasks"]),
         curves=CurveWriter(folder),
@@ -110,7 +112,7 @@ def build_trainer(
     return trainer, texts
 
 
-def make_stream(config: Config, texts: TextDataset, steps: int) -> ResumableSampler:
+def make_sampler(config: Config, texts: TextDataset, steps: int) -> ResumableSampler:
     """The order in which a run reads: a function of seed, texts and global batch alone.
 
     Lengths, where texts are grouped by them, are in bytes: the same for all arms and tokenizers.
@@ -139,6 +141,7 @@ def build_distiller(
 ) -> tuple[Distiller, dict[str, Any], int]:
     """(the calibrated module, its projections' R^2 for the ledger, the raw student's size)."""
     raw = inputs.load_student(config, needs)
+    # Counted before the adapter adds its own.
     parameters_before, student = count_parameters(raw), adapter.wrap(raw)
     weights = LossWeights.from_config(config)
     if not config["teachers"]:

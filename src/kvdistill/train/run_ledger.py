@@ -104,6 +104,7 @@ def find_convergence(path: Path) -> dict[str, Any] | None:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for score in SCORES:
         scored = [line for line in lines if line["split"] == "val" and score in line]
+        # One validation alone says nothing of when.
         if len(scored) > 1 and scored[-1][score] > 0:
             threshold = CONVERGED_SHARE * scored[-1][score]
             first = next(line for line in scored if line[score] >= threshold)

@@ -179,6 +179,7 @@ def compute_target(
         )
         for layer, kv in zip(pair.teacher_layers, aligned, strict=True)
     ]
+    # One layer alone is both, with a weight of 0; two share their mask.
     low, high = projected[0], projected[-1]
     keys = torch.lerp(low.keys, high.keys, pair.weight)
     values = torch.lerp(low.values, high.values, pair.weight)

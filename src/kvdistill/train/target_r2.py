@@ -25,6 +25,7 @@ def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, 
     """
     device = next(module.parameters()).device
     training = module.training
+    # Dropout in the fusion would draw another target each time.
     module.eval()
     own_text: dict[tuple[int, str], RunningR2] = {}
     other_text: dict[tuple[int, str], RunningR2] = {}

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class DistillTrainer(Trainer):
-    """Trains a Distiller on a fixed stream of texts, at a fixed number of steps."""
+    """Trains a Distiller on a fixed sequence of texts, for a fixed number of steps."""
 
     loss_is_scaled_for_ga = True  # compute_loss divides by the whole step's tokens and samples
 
@@ -48,7 +48,7 @@ class DistillTrainer(Trainer):
         args: TrainingArguments,
         *,
         texts: Dataset[Any],
-        stream: Sampler[int],
+        sampler: Sampler[int],
         collate: Callable[[Sequence[Any]], Batch],
         validation: Validation,
         curves: CurveWriter,
@@ -56,7 +56,7 @@ class DistillTrainer(Trainer):
         needs: Mapping[str, Path],
         norms_every: int,
     ) -> None:
-        """Reads `texts` in the order of `stream`, in batches that `collate` makes.
+        """Reads `texts` in the order of `sampler`, in batches that `collate` makes.
 
         `progress` is called with (step, steps) after each step. `needs` (role -> folder) are the
         artefacts that a checkpoint is bound to. `norms_every`: steps between measurements of each
@@ -72,7 +72,7 @@ class DistillTrainer(Trainer):
         )
         self.module = module
         """The distiller itself, under DDP's or DeepSpeed's wrapper."""
-        self.stream, self.validation, self.curves = stream, validation, curves
+        self.sampler, self.validation, self.curves = sampler, validation, curves
         self.needs, self.norms_every = needs, norms_every
         self.last_norm_step = self.last_validation_step = -1
         self.row_ids: list[str] = []
@@ -104,8 +104,8 @@ class DistillTrainer(Trainer):
         return force_weights_only(checkpoint)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
-        """The stream, instead of the library's shuffling."""
-        return self.stream
+        """The run's sampler, instead of the library's shuffling."""
+        return self.sampler
 
     def _get_num_items_in_batch(
         self, batch_samples: list[dict[str, Batch]], device: torch.device

@@ -52,10 +52,10 @@ def make_training_arguments(config: Config, steps: int, folder: Path) -> Trainin
         logging_nan_inf_filter=False,  # a NaN is refused, never averaged away
         eval_strategy="steps",
         eval_steps=train["eval_steps"],
-        eval_on_start=True,
+        eval_on_start=True,  # a line of the untrained student, to compare with
         save_strategy="steps",
         save_steps=train["save_steps"],
-        save_total_limit=None,  # rotated only once a checkpoint is sealed
+        save_total_limit=None,  # rotated here, and only once a checkpoint has its checksums
         seed=config["seed"],
         report_to=tracker,
         run_name=folder.name,

@@ -59,8 +59,10 @@ class Validation:
             logits, terms = module.compute_logits(batch)
             # The last batches may be smaller: a mean of their means would count their texts more.
             share = len(batch.ids) / samples
+            # Summed, and divided by all answer tokens below: a mean over tokens, not over texts.
             ce = sum_cross_entropy(logits, batch.student)
             numbers = {"ce": float(ce), "tokens": float(batch.student.label_mask.sum())}
+            # Teacher-forced, yet exact: where all predictions are right, decoding reads the same.
             hits = compute_exact_match(logits, batch.student)
             numbers["exact_match"] = share * float(hits.float().mean())
             if terms is not None and routing is not None:
