@@ -1,4 +1,4 @@
-"""Every choice of the time, compression and position rooms builds from its YAML alone."""
+"""Every choice of alignment, compression and position builds from its YAML alone."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from kvdistill.errors import ConfigError
 CONF = Path(__file__).parents[2] / "conf"
 FILES = [
     file
-    for room in ("alignment", "compression", "position")
-    for file in sorted((CONF / room).glob("*.yaml"))
+    for group in ("alignment", "compression", "position")
+    for file in sorted((CONF / group).glob("*.yaml"))
 ]
 
 

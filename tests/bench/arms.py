@@ -13,7 +13,7 @@ from hydra import initialize_config_dir
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import compose
 from kvdistill.data.sources.nano import Nano
-from tests.kv.stores import build_artifacts
+from tests.kv.artifacts import build_artifacts
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = "abcd"

@@ -231,7 +231,7 @@ def ours_nine(setting: Setting) -> None:
     """Three fusions times three seeds of two teachers, whole: calibration and store included."""
     from kvdistill.train.run import train_student
     from tests.bench.arms import configured
-    from tests.kv.stores import build_artifacts
+    from tests.kv.artifacts import build_artifacts
 
     tokens = f"budget.total_tokens={setting.steps * setting.batch_size * 64}"
     for fusion in ("fixed", "similarity", "learnable"):

@@ -18,7 +18,7 @@ from hydra import initialize_config_dir
 from tests.bench import claims, kv_core
 from tests.bench.arms import CONF, configured
 from tests.bench.submitting import SWEEP
-from tests.kv.stores import build_artifacts
+from tests.kv.artifacts import build_artifacts
 
 EXPONENT = 1.15
 BOUNDS = {

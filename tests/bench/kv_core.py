@@ -39,7 +39,7 @@ from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.step import align_teacher_kv, sum_cross_entropy
 from kvdistill.types import KV, Batch, Layer, Links, TeacherInputs, Tokens
 from tests.compression.layers import select_tokens
-from tests.compression.peak import PeakMemory
+from tests.compression.peak_memory import PeakMemory
 from tests.train.conftest import make_calibration, make_model
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -30,8 +30,8 @@ import torch
 
 from kvdistill.train.run import train_student
 from tests.bench.arms import Arm, configured, installed, write_rows
-from tests.compression.peak import PeakMemory
-from tests.kv.stores import build_artifacts
+from tests.compression.peak_memory import PeakMemory
+from tests.kv.artifacts import build_artifacts
 
 BOUNDS = {
     "nano_step_ratio": 1.25,

@@ -13,7 +13,7 @@ from kvdistill.compression.r_kv import RKV, score_redundancy
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV, Layer, Tokens
 from tests.compression.layers import DIM, GROUP, HEADS, layer, list_kept_tokens, select_tokens
-from tests.compression.peak import PeakMemory
+from tests.compression.peak_memory import PeakMemory
 
 
 def softmax(values):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.kv.stores import Artifacts, run_job
+from tests.kv.artifacts import Artifacts, run_job
 
 pytestmark = [pytest.mark.usefixtures("hydra"), pytest.mark.filterwarnings("ignore::UserWarning")]
 ROWS = [0, 5, 9, 20, 14, 2, 11]
@@ -22,7 +22,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     return Artifacts(tmp_path_factory.mktemp("artifacts"))
 
 
-def terms(artifacts: Artifacts, overrides: list[str], part: str = "train_student"):
+def compute_terms(artifacts: Artifacts, overrides: list[str], part: str = "train_student"):
     """The KV terms of one batch of two teachers with different tokenizers."""
     config = artifacts.config(*overrides)
     (batch,) = artifacts.batches(config, part, [ROWS])
@@ -32,8 +32,8 @@ def terms(artifacts: Artifacts, overrides: list[str], part: str = "train_student
 @pytest.mark.parametrize("press", PRESSES)
 @pytest.mark.parametrize("part", ["train_student", "val"])
 def test_in_float32_a_stored_batch_has_the_loss_of_the_live_teacher(artifacts, press, part):
-    live = terms(artifacts, [press], part)
-    stored = terms(artifacts, [press, "source=store", "source.stored.dtype=float32"], part)
+    live = compute_terms(artifacts, [press], part)
+    stored = compute_terms(artifacts, [press, "source=store", "source.stored.dtype=float32"], part)
     # The teacher read other texts beside each: matrix products round otherwise.
     torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
     torch.testing.assert_close(stored.keys, live.keys, rtol=2e-6, atol=0)
@@ -42,18 +42,18 @@ def test_in_float32_a_stored_batch_has_the_loss_of_the_live_teacher(artifacts, p
 
 def test_keys_are_stored_unrotated_and_turned_at_their_own_tokens(artifacts):
     both = ["compression=keep_last", "position=post_rope"]
-    live = terms(artifacts, both)
-    stored = terms(artifacts, [*both, "source=store", "source.stored.dtype=float32"])
+    live = compute_terms(artifacts, both)
+    stored = compute_terms(artifacts, [*both, "source=store", "source.stored.dtype=float32"])
     torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
-    assert not torch.allclose(live.keys, terms(artifacts, both[:1]).keys, rtol=0.01)
+    assert not torch.allclose(live.keys, compute_terms(artifacts, both[:1]).keys, rtol=0.01)
 
 
 def test_the_shuffled_control_over_a_store_is_that_over_the_live_teacher(artifacts):
     for press in PRESSES:
-        live = terms(artifacts, [press, "source=shuffled"])
-        stored = terms(artifacts, [press, *CONTROL, "source.of.stored.dtype=float32"])
+        live = compute_terms(artifacts, [press, "source=shuffled"])
+        stored = compute_terms(artifacts, [press, *CONTROL, "source.of.stored.dtype=float32"])
         torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
-        assert not torch.allclose(live.kv, terms(artifacts, [press]).kv, rtol=0.01)
+        assert not torch.allclose(live.kv, compute_terms(artifacts, [press]).kv, rtol=0.01)
 
 
 @pytest.mark.parametrize("press", PRESSES)
@@ -64,18 +64,18 @@ def test_in_fewer_bits_the_loss_moves_by_no_more_than_their_rounding(
 ):
     source = CONTROL if control else ["source=store"]
     path = "source.of.stored.dtype" if control else "source.stored.dtype"
-    live = terms(artifacts, [press, *(["source=shuffled"] if control else [])])
+    live = compute_terms(artifacts, [press, *(["source=shuffled"] if control else [])])
     config = artifacts.config(press, *source, f"{path}={dtype}")
     (batch,) = artifacts.batches(config, "train_student", [ROWS])
     module = artifacts.distiller(config)
     stored = module(batch)[1]
-    limit = bound(module, batch, monkeypatch)
+    limit = bound_rounding(module, batch, monkeypatch)
     off = (stored.kv - live.kv).abs()
     assert 0 < off <= limit
     assert limit < (0.1 if dtype == "bfloat16" else 0.25) * live.kv  # or it would allow anything
 
 
-def bound(module, batch, monkeypatch):
+def bound_rounding(module, batch, monkeypatch):
     """How far the rounding of rows can move the loss, to first and second order.
 
     |mean (r + d)^2 - mean r^2| <= mean (2 |r| e + e^2) for |d| <= e, where e is the error of a row
@@ -83,30 +83,30 @@ def bound(module, batch, monkeypatch):
     """
     from kvdistill.kv.shards import QuantisedRows
 
-    wide = copy.deepcopy(module.rooms)
-    for taught in wide.get_branches().values():
-        taught.projection.keys.abs_()
-        taught.projection.values.abs_()
-        for name, buffer in taught.stats.named_buffers():
+    absolute = copy.deepcopy(module.rooms)
+    for branch in absolute.get_branches().values():
+        branch.projection.keys.abs_()
+        branch.projection.values.abs_()
+        for name, buffer in branch.stats.named_buffers():
             if name.startswith("teacher"):
                 buffer.zero_()
-    real = list(module.iterate_targets(batch))
-    module.rooms, rooms = wide, module.rooms
+    pairs = list(module.iterate_targets(batch))
+    module.rooms, objective = absolute, module.rooms
     with monkeypatch.context() as patch:
         patch.setattr(QuantisedRows, "dequantise", QuantisedRows.bound_error)
         errors = {layer: error for layer, _, error in module.iterate_targets(batch)}
-    module.rooms = rooms
-    total = []
-    for layer, own, target in real:
+    module.rooms = objective
+    bounds = []
+    for layer, own, target in pairs:
         mask = target.mask[:, None, :, None]
         for part in ("keys", "values"):
-            scale = rooms.average_target_std(layer, part)
+            scale = objective.average_target_std(layer, part)
             x, y, e = (getattr(kv, part) for kv in (own, target, errors[layer]))
             r, e = (((x - y) / scale).abs(), e / scale)
             each = ((2 * r * e + e * e) * mask).sum(dim=(1, 2, 3))
             count = target.mask.sum(dim=1).clamp(min=1) * x.shape[1] * x.shape[3]
-            total.append((each / count).mean())
-    return torch.stack(total).mean().detach()
+            bounds.append((each / count).mean())
+    return torch.stack(bounds).mean().detach()
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
@@ -256,7 +256,7 @@ def new_folder(artifacts, monkeypatch):
     return make
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def read_contents(folder: Path) -> dict[str, bytes]:
     names = [*folder.glob("*.safetensors"), folder / "store.json"]
     return {path.name: path.read_bytes() for path in names}
 
@@ -293,7 +293,7 @@ def test_a_killed_build_continues_to_the_same_files(new_folder, monkeypatch, ins
     stamps = {path.name: path.stat().st_mtime_ns for path in killed.glob("shard-0000[01]*")}
     assert len(stamps) == 2
     run_job(killed)
-    assert contents(killed) == contents(whole)
+    assert read_contents(killed) == read_contents(whole)
     assert {n: (killed / n).stat().st_mtime_ns for n in stamps} == stamps  # not artifacts again
     assert not (killed / "shards.json").exists()
 
@@ -311,7 +311,7 @@ def test_a_shard_spoilt_while_the_build_lay_idle_is_made_again(new_folder, monke
             run_job(killed)
     (killed / "shard-00001.safetensors").write_bytes(b"spoilt")
     run_job(killed)
-    assert contents(killed) == contents(whole)
+    assert read_contents(killed) == read_contents(whole)
 
 
 def test_too_little_disk_is_refused_before_anything_is_written(new_folder, monkeypatch):

@@ -1,4 +1,4 @@
-"""Every choice of the width rooms composes, says what it is, and builds from its YAML alone."""
+"""Every choice of projection, layers, fusion and loss says what it is, and builds from its YAML."""
 
 from pathlib import Path
 
@@ -37,8 +37,8 @@ def geometry(layers=28):
     "file",
     [
         file
-        for room in ("projection", "layers", "layers/map", "fusion", "loss", "loss/balance", "kv")
-        for file in sorted((CONF / room).glob("*.yaml"))
+        for group in ("projection", "layers", "layers/map", "fusion", "loss", "loss/balance", "kv")
+        for file in sorted((CONF / group).glob("*.yaml"))
     ],
     ids=lambda file: f"{file.parent.name}/{file.stem}",
 )
