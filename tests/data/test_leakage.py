@@ -1,11 +1,12 @@
 """Which pairs of sets refuse, which only report, and what the report says."""
 
 import json
+from dataclasses import asdict
 from itertools import combinations_with_replacement
 
 import pytest
 
-from kvdistill.data.leakage import Document, DocumentSet, Leakage, format_refusal
+from kvdistill.data.leakage import Document, DocumentSet, Leakage
 from kvdistill.errors import ConfigError
 
 ITEM = "How many rolls did Priya bake in all on Monday and on the following Tuesday?"
@@ -20,8 +21,8 @@ def make_set(name, role, *texts):
 def find_pair(report, first, second, method):
     return next(
         entry
-        for entry in report["pairs"]
-        if (entry["first"], entry["second"], entry["method"]) == (first, second, method)
+        for entry in report.pairs
+        if (entry.first, entry.second, entry.method) == (first, second, method)
     )
 
 
@@ -53,38 +54,38 @@ def find_pair(report, first, second, method):
 )
 def test_what_may_be_shared_depends_on_what_the_sets_are_for(one, other, verdict):
     sets = [make_set("b", other, ITEM), make_set("a", one, ITEM.lower())]
-    assert Leakage()(sets)["verdict"] == verdict
-    assert Leakage()(sets[::-1])["verdict"] == verdict
+    assert Leakage()(sets).verdict == verdict
+    assert Leakage()(sets[::-1]).verdict == verdict
 
 
 def test_a_hit_is_reported_with_both_ids_and_what_they_share():
     report = Leakage()([make_set("a", "train", OTHER, NEAR), make_set("t", "task", ITEM)])
     entry = find_pair(report, "a", "t", "ngram")
-    assert entry["hits"] == 1
-    assert entry["rate"] == 1.0
-    assert entry["blocking"]
-    assert entry["verdict"] == "leak"
-    assert (entry["shown"][0]["first"], entry["shown"][0]["second"]) == ("a-1", "t-0")
-    assert entry["shown"][0]["shared"].startswith("did priya bake in all")
-    assert find_pair(report, "a", "t", "exact")["verdict"] == "clean"
-    assert report["tainted"] == {"t": ["t-0"]}
-    assert "'a-1' and 't-0'" in format_refusal(report["pairs"])
-    json.dumps(report, allow_nan=False)
+    assert entry.hits == 1
+    assert entry.rate == 1.0
+    assert entry.blocking
+    assert entry.verdict == "leak"
+    assert (entry.shown[0].first, entry.shown[0].second) == ("a-1", "t-0")
+    assert entry.shown[0].shared.startswith("did priya bake in all")
+    assert find_pair(report, "a", "t", "exact").verdict == "clean"
+    assert report.tainted == {"t": ["t-0"]}
+    assert "'a-1' and 't-0'" in report.refusal
+    json.dumps(asdict(report), allow_nan=False)
 
 
 def test_every_pair_and_every_set_is_checked_by_both_methods():
     sets = [make_set(name, role, OTHER) for name, role in
             (("a", "train"), ("b", "val"), ("c", "test"), ("d", "task"))]  # fmt: skip
-    checked = {(e["first"], e["second"], e["method"]) for e in Leakage()(sets)["pairs"]}
+    checked = {(e.first, e.second, e.method) for e in Leakage()(sets).pairs}
     pairs = combinations_with_replacement("abcd", 2)
     assert checked == {(*both, method) for both in pairs for method in ("exact", "ngram")}
 
 
 def test_duplicates_within_a_set_are_reported_only():
     report = Leakage()([make_set("a", "train", ITEM, ITEM + "!", OTHER)])
-    assert find_pair(report, "a", "a", "exact")["hits"] == 1
-    assert find_pair(report, "a", "a", "exact")["verdict"] == "reported"
-    assert report["verdict"] == "clean"
+    assert find_pair(report, "a", "a", "exact").hits == 1
+    assert find_pair(report, "a", "a", "exact").verdict == "reported"
+    assert report.verdict == "clean"
 
 
 @pytest.mark.parametrize(
@@ -93,31 +94,31 @@ def test_duplicates_within_a_set_are_reported_only():
 def test_near_copies_between_own_parts_follow_the_setting(near, verdict):
     sets = [make_set("a", "train", NEAR), make_set("t", "test", ITEM)]
     report = Leakage(near=near)(sets)
-    assert report["verdict"] == verdict
-    assert report["tainted"] == {"t": ["t-0"]}
+    assert report.verdict == verdict
+    assert report.tainted == {"t": ["t-0"]}
 
 
 @pytest.mark.parametrize("first", ["train", "calibration", "val"])
 def test_a_task_drawn_from_the_split_follows_the_setting_for_near_copies(first):
     sets = [make_set("a", first, NEAR), make_set("t", "drawn", ITEM)]
-    assert Leakage(near="report")(sets)["verdict"] == "clean"
-    assert Leakage(near="refuse")(sets)["verdict"] == "leak"
+    assert Leakage(near="report")(sets).verdict == "clean"
+    assert Leakage(near="refuse")(sets).verdict == "leak"
 
 
 def test_only_what_was_taught_taints():
     sets = [make_set(role, role, ITEM) for role in ("val", "test", "examples")]
     sets.append(make_set("t", "task", OTHER, ITEM))
     report = Leakage()(sets)
-    assert report["tainted"] == {"val": [], "test": [], "t": []}
+    assert report.tainted == {"val": [], "test": [], "t": []}
     report = Leakage()([*sets, make_set("r", "rationale", f"As in: {ITEM} we add.")])
-    assert report["tainted"] == {"val": [], "test": [], "t": ["t-1"]}
+    assert report.tainted == {"val": [], "test": [], "t": ["t-1"]}
 
 
 def test_near_copies_of_a_task_and_exact_copies_always_refuse():
     sets = [make_set("a", "train", NEAR), make_set("t", "task", ITEM)]
-    assert Leakage(near="report")(sets)["verdict"] == "leak"
+    assert Leakage(near="report")(sets).verdict == "leak"
     sets = [make_set("a", "train", ITEM), make_set("t", "test", ITEM)]
-    assert Leakage(near="report")(sets)["verdict"] == "leak"
+    assert Leakage(near="report")(sets).verdict == "leak"
 
 
 def test_an_allowed_pair_is_counted_and_taints_but_does_not_refuse():
@@ -125,9 +126,9 @@ def test_an_allowed_pair_is_counted_and_taints_but_does_not_refuse():
     allow = [{"first": "t-0", "second": "a-0", "reason": "a proverb"}]
     report = Leakage(allow=allow)(sets)
     entry = find_pair(report, "a", "t", "exact")
-    assert (entry["hits"], entry["allowed"], entry["verdict"]) == (0, 1, "clean")
-    assert report["verdict"] == "clean"
-    assert report["tainted"] == {"t": ["t-0"]}
+    assert (entry.hits, entry.allowed, entry.verdict) == (0, 1, "clean")
+    assert report.verdict == "clean"
+    assert report.tainted == {"t": ["t-0"]}
 
 
 def test_near_copies_are_those_of_a_later_set():
@@ -141,7 +142,7 @@ def test_shown_hits_are_capped_and_all_are_counted():
     texts = [f"{ITEM} {a} {b}" for a in "abcdefgh" for b in "abcdefgh"]
     report = Leakage()([make_set("a", "train", *texts), make_set("t", "task", *texts)])
     entry = find_pair(report, "a", "t", "exact")
-    assert (entry["hits"], len(entry["shown"])) == (64, 20)
+    assert (entry.hits, len(entry.shown)) == (64, 20)
 
 
 @pytest.mark.parametrize(

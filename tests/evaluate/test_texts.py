@@ -56,11 +56,11 @@ def test_a_leak_of_gpqa_is_told_without_its_text(seven):
             pair
             for pair in Leakage()(
                 [sets[name], type(sets[name])("t", "train", sets[name].documents)]
-            )["pairs"]
-            if pair["hits"] and pair["method"] == "exact"
+            ).pairs
+            if pair.hits and pair.method == "exact"
         ]
         words = sets[name].documents[0].text.lower().split()[0]
-        assert pair["shown"][0]["shared"].startswith(words) is shown
+        assert pair.shown[0].shared.startswith(words) is shown
 
 
 def test_lm_evals_own_gpqa_is_private_too(seven):

@@ -1,17 +1,17 @@
-"""From a source to a split on disk, with its leakage report; refused rather than half written."""
+"""From a source to a split on disk with its validation report: written whole, or not at all."""
 
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kvdistill import layout
 from kvdistill.data import normalise
-from kvdistill.data.leakage import MAX_SHOWN, Document, DocumentSet, Leakage, format_refusal
+from kvdistill.data.leakage import MAX_SHOWN, Document, DocumentSet, Leakage
 from kvdistill.data.ngrams import Vocabulary
 from kvdistill.data.overlap import Corpus, find_exact_copies
 from kvdistill.data.sources.base import Source
@@ -20,11 +20,11 @@ from kvdistill.errors import ConfigError
 from kvdistill.records import SCHEMA_VERSION, Record
 
 SHARE_TOLERANCE = 0.01
-"""How far a task's share of a part should be from the ratio asked for."""
+"""How far a task's share of a part may be from the configured ratio; reported, never refused."""
 
 
 class LeakError(ConfigError):
-    """Data that leaks; `report` says where."""
+    """Data that leaks; `report` is the whole validation report."""
 
     def __init__(self, message: str, report: dict[str, Any]) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class LeakError(ConfigError):
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """What becomes of a source's records."""
+    """How a source's records are split, and what of them counts as a leak."""
 
     split: Splitting = field(default_factory=Splitting)
     leakage: Leakage = field(default_factory=Leakage)
@@ -44,7 +44,7 @@ def build_data(
 ) -> dict[str, Any]:
     """Writes the split and its report into `folder`, and returns the report.
 
-    `against` are the sets outside the split: evaluation tasks, few-shot examples, calibration
+    `outside_sets` are compared with the split: evaluation tasks, few-shot examples, calibration
     rows. Raises ConfigError for bad records or an empty part and LeakError for a leak; then
     nothing is written.
     """
@@ -53,31 +53,31 @@ def build_data(
     split = settings.split.assign_parts(distinct)
     near_copies: dict[str, dict[str, str]] = {}
     if settings.leakage.near == "drop":
-        near_copies = settings.leakage.find_near_copies(
-            collect_part_sets(split, settings.split.teacher_separate)
-        )
+        part_sets = collect_part_sets(split, settings.split.teacher_separate)
+        near_copies = settings.leakage.find_near_copies(part_sets)
         split = split.drop_records(set().union(*near_copies.values()))
+    # The cap comes after: near copies must not count among the student's rows.
     split = settings.split.cap_and_check(split)
     dropped = {
         "duplicates": len(records) - len(distinct),
-        "near_copies": {name: len(found) for name, found in near_copies.items()},
+        "near_copies": {name: len(copies) for name, copies in near_copies.items()},
         "shown": [
             {"dropped": first, "kept": second}
-            for found in near_copies.values()
-            for first, second in sorted(found.items())[:MAX_SHOWN]
+            for copies in near_copies.values()
+            for first, second in sorted(copies.items())[:MAX_SHOWN]
         ],
     }
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".split-") as temporary:
-        write_split(split, Path(temporary))
-        report = _check_leakage(split, Path(temporary), settings, outside_sets) | {
-            "dropped": dropped
-        }
+    # Beside the folder, so that os.replace stays within one file system.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".split-") as name:
+        temporary = Path(name)
+        write_split(split, temporary)
+        report = _check_leakage(split, temporary, settings, outside_sets) | {"dropped": dropped}
         text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
-        (Path(temporary) / layout.VALIDATION_REPORT).write_text(text + "\n", encoding="utf-8")
+        (temporary / layout.VALIDATION_REPORT).write_text(text + "\n", encoding="utf-8")
         folder.mkdir(exist_ok=True)
-        for path in sorted(Path(temporary).iterdir()):
+        for path in sorted(temporary.iterdir()):
             os.replace(path, folder / path.name)  # noqa: PTH105
     return report
 
@@ -85,7 +85,7 @@ def build_data(
 def check_split(
     folder: Path, settings: DataSettings, outside_sets: Sequence[DocumentSet] = ()
 ) -> dict[str, Any]:
-    """Checks a split on disk again, as it is now; writes nothing.
+    """The validation report of a split as it lies on disk now; writes nothing.
 
     Raises ArtifactError for files that are no split, and LeakError for a leak.
     """
@@ -93,14 +93,14 @@ def check_split(
 
 
 def drop_duplicates(records: Sequence[Record]) -> list[Record]:
-    """The first of every set of records with one question."""
+    """The first record of each question, in order; `find_exact_copies` says which are equal."""
     corpus = Corpus([record.question for record in records], Vocabulary())
     duplicates = {match.second for match in find_exact_copies(corpus, corpus)}
     return [record for index, record in enumerate(records) if index not in duplicates]
 
 
 def collect_part_sets(split: Split, teacher_separate: bool) -> list[DocumentSet]:
-    """The parts as sets to compare; one set of train where teachers and student share it."""
+    """The parts as sets to compare; train is one set where teachers and student share it."""
     held_out_sets = [
         DocumentSet("val", "val", make_documents(split.val)),
         DocumentSet("test", "test", make_documents(split.test)),
@@ -114,12 +114,12 @@ def collect_part_sets(split: Split, teacher_separate: bool) -> list[DocumentSet]
 
 
 def make_documents(records: Sequence[Record]) -> list[Document]:
-    """The questions of records, as what leakage compares."""
+    """The questions of records, under the records' ids."""
     return [Document(record.id, record.question) for record in records]
 
 
 def _collect_rationale_sets(split: Split) -> list[DocumentSet]:
-    """Worked answers: an evaluation item may hide in one."""
+    """The worked answers of train: an evaluation item may hide in one."""
     return [
         DocumentSet(
             f"{name}.rationale",
@@ -134,16 +134,18 @@ def _collect_rationale_sets(split: Split) -> list[DocumentSet]:
 def _check_leakage(
     split: Split, folder: Path, settings: DataSettings, outside_sets: Sequence[DocumentSet]
 ) -> dict[str, Any]:
+    """The report of `split`, whose files lie in `folder`. Raises LeakError with it for a leak."""
     teacher_separate = settings.split.teacher_separate
     sets = [
         *collect_part_sets(split, teacher_separate),
+        # Compared with outside sets only: between parts a rationale repeats its own question.
         *(_collect_rationale_sets(split) if outside_sets else ()),
         *outside_sets,
     ]
     result = settings.leakage(sets)
     report = {
         "schema_version": SCHEMA_VERSION,
-        "verdict": result["verdict"],
+        "verdict": result.verdict,
         "normalisation": normalise.SPECIFICATION,
         "settings": {
             "ratios": list(settings.split.ratios),
@@ -157,11 +159,11 @@ def _check_leakage(
         },
         "sets": {each.name: {"role": each.role, "rows": len(each.documents)} for each in sets},
         "stratification": _measure_stratification(split, settings.split),
-        "pairs": result["pairs"],
-        "tainted": result["tainted"],
+        "pairs": [asdict(pair) for pair in result.pairs],
+        "tainted": result.tainted,
     }
-    if result["verdict"] != "clean":
-        raise LeakError(format_refusal(result["pairs"]), report)
+    if result.verdict != "clean":
+        raise LeakError(result.refusal, report)
     return report
 
 
@@ -171,7 +173,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
 
 
 def _measure_stratification(split: Split, splitting: Splitting) -> dict[str, Any]:
-    """Shares by task, as drawn; beyond the tolerance, another salt is another draw."""
+    """Each task's shares of train, val and test, and the worst distance from the ratios."""
     task_shares = measure_task_shares(split)
     target_shares = dict(zip(("train", "val", "test"), splitting.ratios, strict=True))
     worst = max(

@@ -1,8 +1,8 @@
-"""Whether any two sets of texts share an item that they must not share.
+"""Whether any two sets of texts share an item that they must not share (data contamination).
 
-Always run, before training; a leak refuses the data (STUDY.md A2). Every pair of sets is
-checked and reported; whether a hit refuses depends on what the two sets are for. Rephrasings
-that share no wording are out of scope: n-grams cannot see them (EVALUATION.md section 3).
+Always run before training; a leak refuses the data. Every pair of sets is compared and reported;
+whether a hit refuses depends on the roles of the two sets. Rephrasings that share no wording are
+out of scope: n-grams cannot see them.
 """
 
 import time
@@ -22,27 +22,29 @@ from kvdistill.errors import ConfigError
 
 Role = Literal["train", "rationale", "calibration", "examples", "val", "test", "drawn", "task"]
 ROLES = get_args(Role)
-"""What a set is for. Of two sets, the later is the one to protect. `drawn` is a task whose items
-are rows of the test part."""
+"""What a set is for. Of two sets, the one with the later role here is the one to protect. `drawn`
+is a task whose items are rows of the test part."""
 TRAINING_ROLES = ("train", "rationale", "calibration")
+"""A held-out item found in a set of one of these is tainted."""
 OWN_ROLES = ("train", "calibration", "val", "test", "drawn")
+"""Sets of rows of the one source; `Leakage.near` rules near copies between them."""
 SKIPPED_PAIRS = (
     {("train", "rationale"), ("train", "calibration"), ("rationale", "calibration")}
     | {("rationale", role) for role in ("rationale", "examples", "val", "test", "drawn")}
     | {("test", "drawn"), ("drawn", "drawn"), ("drawn", "task"), ("examples", "examples")}
 )
-"""Nothing to learn: calibration rows are the teachers' own, a rationale says its question, and
-what is drawn from the test part is of the test part."""
+"""Not compared, since they overlap by design: calibration rows are the teachers' own, a rationale
+repeats its question, and what is drawn from the test part is of the test part."""
 REPORTED_PAIRS = {
     ("train", "examples"), ("calibration", "examples"), ("examples", "val"), ("examples", "test"),
     ("examples", "drawn"), ("test", "task"), ("task", "task"),
 }  # fmt: skip
-"""Never refused: few-shot examples come from public train sets, as the split may, and two
-benchmarks may overlap. Nor are duplicates within a set."""
+"""Reported but never refused: few-shot examples come from public train sets, as the split may, and
+two benchmarks may overlap. Nor are duplicates within a set."""
 MAX_SHOWN = 20
-"""Hits listed a pair; all are counted."""
+"""Hits listed for each pair of sets; all are counted."""
 MAX_SHOWN_TOKENS = 40
-"""Tokens of a shared run that are shown."""
+"""Of the longest run of tokens that two documents share."""
 WITHHELD = "(withheld: its authors ask that it not be shown)"
 THRESHOLDS = {
     "exact": {"equal": "letters and digits, operators in doubt"},
@@ -54,12 +56,12 @@ THRESHOLDS = {
         "or_13_grams": overlap.MIN_LONG_NGRAM_SHARE,
     },
 }
-"""Each with its threshold, as reported; `overlap` says what they mean."""
+"""By method, as reported; `data.overlap` says what they mean."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """What is compared: a question, with its options where it has them."""
+    """A text to compare: a question, with its options where it has them."""
 
     id: str
     text: str
@@ -67,7 +69,7 @@ class Document:
 
 @dataclass(frozen=True)
 class DocumentSet:
-    """One set: a part of the split, an evaluation task, few-shot examples, calibration rows."""
+    """A part of the split, an evaluation task, few-shot examples or calibration rows."""
 
     name: str
     role: Role
@@ -76,9 +78,92 @@ class DocumentSet:
     """Whether its authors ask that no text of it be shown."""
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets compared by one method; of two roles, `second` has the later."""
+
+    first: DocumentSet
+    second: DocumentSet
+    method: str
+    """`exact` or `ngram`."""
+    seconds: float
+    matches: Sequence[Match]
+
+    def list_ids(self) -> list[tuple[str, str]]:
+        """Of every match, the ids of its two documents."""
+        return [
+            (self.first.documents[match.first].id, self.second.documents[match.second].id)
+            for match in self.matches
+        ]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Two documents that hold the same item, by their ids. Written to the report as it is."""
+
+    first: str
+    second: str
+    how: str
+    """`exact`, `whole` or `ngram`."""
+    score: float
+    shared: str
+    """The longest run of tokens in both, or `WITHHELD`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairReport:
+    """What comparing two sets by one method found. Written to the report as it is."""
+
+    first: str
+    second: str
+    method: str
+    """`exact` or `ngram`."""
+    threshold: Mapping[str, Any]
+    blocking: bool
+    """Whether a hit refuses the data."""
+    checked: int
+    hits: int
+    """Without the allowed ones."""
+    allowed: int
+    rate: float
+    """Share of the second set's documents that are hit."""
+    shown: list[Hit]
+    verdict: str
+    """`clean`, `reported` or `leak`."""
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class LeakageReport:
+    """What comparing all sets found."""
+
+    pairs: list[PairReport]
+    tainted: dict[str, list[str]]
+    """By held-out set, the ids of its items found in training, allowed or only reported ones too;
+    the scores on the others are those of the clean subset."""
+
+    @property
+    def verdict(self) -> str:
+        """`clean` or `leak`."""
+        return "leak" if any(pair.verdict == "leak" for pair in self.pairs) else "clean"
+
+    @property
+    def refusal(self) -> str:
+        """One line for a report that holds a leak: which sets, how many hits, the first ids."""
+        leaks = [pair for pair in self.pairs if pair.verdict == "leak"]
+        first = leaks[0]
+        shown = first.shown[0]
+        return (
+            f"data leaks: {sum(pair.hits for pair in leaks)} hits; {first.first} and "
+            f"{first.second} share {first.hits} ({first.method}), the first "
+            f"{shown.first!r} and {shown.second!r}: {shown.shared!r}. Remove them from the "
+            "data, or list pairs in data.leakage.allow with a reason."
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Leakage:
-    """Checks every pair of sets, and each set for duplicates."""
+    """Compares every pair of sets, and each set with itself."""
 
     near: str = "drop"
     """What becomes of near copies between the parts of one source: dropped from the part nearer
@@ -99,82 +184,49 @@ class Leakage:
                     f"got {dict(entry)}."
                 )
 
-    def __call__(self, sets: Sequence[DocumentSet]) -> dict[str, Any]:
-        """The report's `verdict` ("clean" or "leak"), `pairs` and `tainted`.
-
-        `tainted` are the ids of held-out items found in training, allowed or only reported ones
-        too, by set; the scores on the others are those of the clean subset.
-        """
-        pairs: list[dict[str, Any]] = []
+    def __call__(self, sets: Sequence[DocumentSet]) -> LeakageReport:
+        """What the sets share; the order of `sets` does not matter to the verdict."""
+        pairs = []
         tainted: dict[str, set[str]] = {each.name: set() for each in sets if _is_held_out(each)}
-        for one, other, matches in self._compare_sets(sets):
-            pairs.append(self._report_pair(one, other, *matches))
-            if one.role in TRAINING_ROLES and other.name in tainted:
-                tainted[other.name] |= {other.documents[match.second].id for match in matches[2]}
-        return {
-            "verdict": "leak" if any(pair["verdict"] == "leak" for pair in pairs) else "clean",
-            "pairs": pairs,
-            "tainted": {name: sorted(ids) for name, ids in tainted.items()},
-        }
+        for comparison in _compare_sets(sets):
+            pairs.append(self._report_pair(comparison))
+            first, second = comparison.first, comparison.second
+            if first.role in TRAINING_ROLES and second.name in tainted:
+                tainted[second.name] |= {held_out for _, held_out in comparison.list_ids()}
+        return LeakageReport(pairs, {name: sorted(ids) for name, ids in tainted.items()})
 
     def find_near_copies(self, sets: Sequence[DocumentSet]) -> dict[str, dict[str, str]]:
         """By set, the ids that are near copies of an item in a later set, with that item's id."""
         copies: dict[str, dict[str, str]] = {each.name: {} for each in sets}
-        for one, other, (method, _, matches) in self._compare_sets(sets):
-            if method == "ngram" and one is not other:
-                for first, second in self._list_ids(one, other, matches):
+        for comparison in _compare_sets(sets):
+            if comparison.method == "ngram" and comparison.first is not comparison.second:
+                for first, second in comparison.list_ids():
                     if not self._is_allowed(first, second):
-                        copies[one.name].setdefault(first, second)
+                        copies[comparison.first.name].setdefault(first, second)
         return copies
 
-    def _compare_sets(
-        self, sets: Sequence[DocumentSet]
-    ) -> Iterator[tuple[DocumentSet, DocumentSet, tuple[str, float, list[Match]]]]:
-        """Every pair that is worth comparing, once a method, with the seconds it took."""
-        vocabulary = Vocabulary()
-        ordered = sorted(sets, key=lambda each: ROLES.index(each.role))
-        corpora = [Corpus([d.text for d in each.documents], vocabulary) for each in ordered]
-        numbers = np.array([any(c.isdigit() for c in token) for token in vocabulary.ids], bool)
-        for (one, left), (other, right) in combinations_with_replacement(
-            zip(ordered, corpora, strict=True), 2
-        ):
-            if (one.role, other.role) in SKIPPED_PAIRS:
-                continue
-            start = time.perf_counter()
-            matches = find_exact_copies(left, right)
-            yield one, other, ("exact", time.perf_counter() - start, matches)
-            start = time.perf_counter()
-            matches = find_near_copies(left, right, numbers)
-            yield one, other, ("ngram", time.perf_counter() - start, matches)
-
-    def _report_pair(
-        self,
-        one: DocumentSet,
-        other: DocumentSet,
-        method: str,
-        seconds: float,
-        matches: list[Match],
-    ) -> dict[str, Any]:
-        refused = [
+    def _report_pair(self, comparison: Comparison) -> PairReport:
+        one, other, matches = comparison.first, comparison.second, comparison.matches
+        hits = [
             match
-            for match, ids in zip(matches, self._list_ids(one, other, matches), strict=True)
+            for match, ids in zip(matches, comparison.list_ids(), strict=True)
             if not self._is_allowed(*ids)
         ]
-        blocking = self._is_blocking(one, other, method)
-        return {
-            "first": one.name,
-            "second": other.name,
-            "method": method,
-            "threshold": THRESHOLDS[method],
-            "blocking": blocking,
-            "checked": len(other.documents),
-            "hits": len(refused),
-            "allowed": len(matches) - len(refused),
-            "rate": len({match.second for match in refused}) / max(1, len(other.documents)),
-            "shown": [_describe_match(one, other, match) for match in refused[:MAX_SHOWN]],
-            "verdict": "clean" if not refused else "leak" if blocking else "reported",
-            "elapsed_s": round(seconds, 3),
-        }
+        blocking = self._is_blocking(one, other, comparison.method)
+        return PairReport(
+            first=one.name,
+            second=other.name,
+            method=comparison.method,
+            threshold=THRESHOLDS[comparison.method],
+            blocking=blocking,
+            checked=len(other.documents),
+            hits=len(hits),
+            allowed=len(matches) - len(hits),
+            rate=len({match.second for match in hits}) / max(1, len(other.documents)),
+            shown=[_describe_match(one, other, match) for match in hits[:MAX_SHOWN]],
+            verdict="clean" if not hits else "leak" if blocking else "reported",
+            elapsed_s=round(comparison.seconds, 3),
+        )
 
     def _is_blocking(self, one: DocumentSet, other: DocumentSet, method: str) -> bool:
         if one is other or (one.role, other.role) in REPORTED_PAIRS:
@@ -185,41 +237,41 @@ class Leakage:
     def _is_allowed(self, first: str, second: str) -> bool:
         return any({first, second} == {entry["first"], entry["second"]} for entry in self.allow)
 
-    def _list_ids(
-        self, one: DocumentSet, other: DocumentSet, matches: Sequence[Match]
-    ) -> list[tuple[str, str]]:
-        return [
-            (one.documents[match.first].id, other.documents[match.second].id) for match in matches
-        ]
+
+def _compare_sets(sets: Sequence[DocumentSet]) -> Iterator[Comparison]:
+    """Every pair of sets, and each set with itself, by each method; `SKIPPED_PAIRS` left out."""
+    vocabulary = Vocabulary()
+    ordered = sorted(sets, key=lambda each: ROLES.index(each.role))
+    corpora = [Corpus([d.text for d in each.documents], vocabulary) for each in ordered]
+    # After the corpora: building them fills the vocabulary.
+    numbers = np.array([any(c.isdigit() for c in token) for token in vocabulary.ids], bool)
+    for (one, left), (other, right) in combinations_with_replacement(
+        zip(ordered, corpora, strict=True), 2
+    ):
+        if (one.role, other.role) in SKIPPED_PAIRS:
+            continue
+        start = time.perf_counter()
+        matches = find_exact_copies(left, right)
+        yield Comparison(one, other, "exact", time.perf_counter() - start, matches)
+        start = time.perf_counter()
+        matches = find_near_copies(left, right, numbers)
+        yield Comparison(one, other, "ngram", time.perf_counter() - start, matches)
 
 
 def _is_held_out(each: DocumentSet) -> bool:
     return each.role in ("val", "test", "drawn", "task")
 
 
-def _describe_match(one: DocumentSet, other: DocumentSet, match: Match) -> dict[str, Any]:
+def _describe_match(one: DocumentSet, other: DocumentSet, match: Match) -> Hit:
     first, second = one.documents[match.first], other.documents[match.second]
     left, right = split_ngram_tokens(first.text), split_ngram_tokens(second.text)
+    # autojunk would ignore frequent tokens, which in a text of 200 and more are its common words.
     run = SequenceMatcher(None, left, right, autojunk=False).find_longest_match()
-    return {
-        "first": first.id,
-        "second": second.id,
-        "how": match.method,
-        "score": round(match.score, 3),
-        "shared": WITHHELD
-        if one.private or other.private
-        else " ".join(left[run.a : run.a + min(run.size, MAX_SHOWN_TOKENS)]),
-    }
-
-
-def format_refusal(pairs: Sequence[Mapping[str, Any]]) -> str:
-    """One line for a report that holds a leak: which sets, how many, the first ids."""
-    leaks = [pair for pair in pairs if pair["verdict"] == "leak"]
-    first = leaks[0]
-    shown = first["shown"][0]
-    return (
-        f"data leaks: {sum(pair['hits'] for pair in leaks)} hits; {first['first']} and "
-        f"{first['second']} share {first['hits']} ({first['method']}), the first "
-        f"{shown['first']!r} and {shown['second']!r}: {shown['shared']!r}. Remove them from the "
-        "data, or list pairs in data.leakage.allow with a reason."
+    shared = " ".join(left[run.a : run.a + min(run.size, MAX_SHOWN_TOKENS)])
+    return Hit(
+        first=first.id,
+        second=second.id,
+        how=match.method,
+        score=round(match.score, 3),
+        shared=WITHHELD if one.private or other.private else shared,
     )

@@ -1,8 +1,8 @@
-"""Which documents of two sets share an uncommon run of tokens: candidates, found in linear time.
+"""N-grams of documents: which documents of two sets share an uncommon one, and how many they share.
 
-Runs are hashed into 64 bits and joined by sorting, so memory is linear in the rows. A run that
-many documents of a set hold is wording, not an item, and is dropped (decon's idea of weighing
-n-grams by how rare they are, EVALUATION.md section 3).
+N-grams are runs of n tokens within one document, hashed into 64 bits and joined by sorting, so
+memory is linear in the tokens. An n-gram that many documents of a set hold is common wording, not
+an item, and makes no candidates (as decon weighs n-grams by how rare they are).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,19 +16,21 @@ from kvdistill.data.normalise import split_ngram_tokens
 
 Pairs = Int[np.ndarray, "pairs 2"]
 _BASE = np.uint64(0x9E3779B97F4A7C15)
+"""Of the rolling hash, modulo 2^64; odd, so that it has an inverse there."""
 _INVERSE = np.uint64(pow(int(_BASE), -1, 1 << 64))
 MIN_COMMON_DOCUMENTS = 10
+"""An n-gram in no more documents than this is never common, however small the set."""
 PHRASE_TOKENS = 13
-"""Tokens from which a text that many hold is copied many times, and no stock phrase."""
+"""From this length on, a text that many documents hold was copied many times: no stock phrase."""
 _PAIRS_PER_CHUNK = 1 << 21
-"""Pairs in memory at once, before the same pair is met again."""
+"""Pairs held in memory at once, before duplicates among them are dropped."""
 _PAIRS_PER_PRODUCT = 20_000
-"""Pairs compared at once."""
+"""Pairs whose n-gram counts are compared at once."""
 
 
 @dataclass
 class Vocabulary:
-    """Gives each token an id, in the order they are met; shared by the sets of one check."""
+    """Token -> id, in order of first appearance; shared by all sets that are compared."""
 
     ids: dict[str, int] = field(default_factory=dict)
 
@@ -38,7 +40,7 @@ class Vocabulary:
 
 
 class NgramIndex:
-    """The token runs of one set of documents."""
+    """The tokens of a set of documents, laid end to end, and hashes of all their n-grams."""
 
     def __init__(self, texts: Sequence[str], vocabulary: Vocabulary) -> None:
         encoded = [np.array(vocabulary.encode(text), dtype=np.int64) for text in texts]
@@ -47,25 +49,25 @@ class NgramIndex:
         self.starts = np.cumsum(self.lengths) - self.lengths
         self.flat = np.concatenate([*encoded, np.empty(0, dtype=np.int64)])
         self.common_above = max(MIN_COMMON_DOCUMENTS, len(texts) // 1000)
-        """A run in more documents than this is wording."""
-        # Sums of token * base^place give the hash of any run as a difference; base is odd, so
-        # its inverse brings that difference to place 0.
+        """An n-gram in more documents than this is common wording."""
+        # Rabin-Karp for every n at once: prefix sums of token * base^position give the hash of
+        # any n-gram as a difference, and the inverse powers move that difference to position 0.
+        # All of it wraps modulo 2^64, which is what makes the inverse exact.
         count = len(self.flat)
         self._prefix_sums = np.zeros(count + 1, dtype=np.uint64)
         np.cumsum(_mix_ids(self.flat) * _compute_powers(_BASE, count), out=self._prefix_sums[1:])
         self._inverse_powers = _compute_powers(_INVERSE, count)
 
-    def get_tokens(self, index: int) -> Int[np.ndarray, " split_ngram_tokens"]:
-        """One document's tokens."""
-        start = self.starts[index]
-        return self.flat[start : start + self.lengths[index]]
-
     def list_ngrams(
         self, n: int, selected: Bool[np.ndarray, " documents"]
-    ) -> tuple[UInt64[np.ndarray, " list_ngrams"], Int[np.ndarray, " list_ngrams"]]:
-        """Hash and document of every distinct run of `n` tokens, sorted by hash, then document."""
+    ) -> tuple[UInt64[np.ndarray, " ngrams"], Int[np.ndarray, " ngrams"]]:
+        """Hash and document of each document's distinct n-grams, sorted by hash, then document.
+
+        Of the `selected` documents only.
+        """
         positions, documents = self.locate_ngrams(n, selected)
         hashes = self.hash_ngrams(n)[positions]
+        # Stable: documents were ascending, and stay so among equal hashes.
         by_hash = np.argsort(hashes, kind="stable")
         hashes, documents = hashes[by_hash], documents[by_hash]
         first = np.ones(len(hashes), dtype=bool)
@@ -73,7 +75,10 @@ class NgramIndex:
         return hashes[first], documents[first]
 
     def hash_ngrams(self, n: int) -> UInt64[np.ndarray, " positions"]:
-        """The run of `n` tokens that begins at each position, across documents too."""
+        """Hash of the n-gram that begins at each position of `flat`.
+
+        Some cross the end of a document: `locate_ngrams` says which positions do not.
+        """
         count = max(0, len(self.flat) - n + 1)
         return (
             self._prefix_sums[n : n + count] - self._prefix_sums[:count]
@@ -81,24 +86,25 @@ class NgramIndex:
 
     def locate_ngrams(
         self, n: int, selected: Bool[np.ndarray, " documents"]
-    ) -> tuple[Int[np.ndarray, " list_ngrams"], Int[np.ndarray, " list_ngrams"]]:
-        """Where each run of `n` tokens begins in `flat`, and in which document it lies."""
+    ) -> tuple[Int[np.ndarray, " ngrams"], Int[np.ndarray, " ngrams"]]:
+        """Position in `flat` and document of every n-gram of the `selected` documents."""
         counts = np.where(selected, np.maximum(0, self.lengths - n + 1), 0)
         documents = np.repeat(np.arange(len(counts)), counts)
         return self.starts[documents] + _number_members(counts), documents
 
 
 def _mix_ids(
-    ids: Int[np.ndarray, " split_ngram_tokens"],
-) -> UInt64[np.ndarray, " split_ngram_tokens"]:
-    """Splitmix64: neighbouring numbers become unrelated ones."""
+    ids: Int[np.ndarray, " tokens"],
+) -> UInt64[np.ndarray, " tokens"]:
+    """Splitmix64 (Steele et al. 2014): consecutive ids become unrelated 64-bit numbers."""
     x = (ids.astype(np.uint64) + np.uint64(1)) * _BASE
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
-def _compute_powers(base: np.uint64, count: int) -> UInt64[np.ndarray, " places"]:
+def _compute_powers(base: np.uint64, count: int) -> UInt64[np.ndarray, " positions"]:
+    """base^0, base^1, ... modulo 2^64."""
     powers = np.full(count, base, dtype=np.uint64)
     powers[:1] = 1
     return np.cumprod(powers, dtype=np.uint64)
@@ -107,28 +113,32 @@ def _compute_powers(base: np.uint64, count: int) -> UInt64[np.ndarray, " places"
 def find_contained(
     small: NgramIndex, large: NgramIndex, selected: Bool[np.ndarray, " documents"]
 ) -> Pairs:
-    """Pairs of a wanted document of `small` and one of `large` that holds all its tokens in a row.
+    """Pairs (a selected document of `small`, one of `large` that holds all its tokens in a row).
 
-    A text of fewer than `PHRASE` tokens in more than `common` documents is wording, and no pair.
+    A document of fewer than `PHRASE_TOKENS` tokens that more than `large.common_above` documents
+    hold is common wording: it makes no pair.
     """
     pieces = [np.empty((0, 2), dtype=np.int64)]
     for n in np.unique(small.lengths[selected]).tolist():
-        items = np.flatnonzero(selected & (small.lengths == n))
-        hashes = small.hash_ngrams(n)[small.starts[items]]
+        # A document of n tokens is one n-gram: look it up among all n-grams of the other set.
+        documents = np.flatnonzero(selected & (small.lengths == n))
+        hashes = small.hash_ngrams(n)[small.starts[documents]]
         by_hash = np.argsort(hashes)
-        items, hashes = items[by_hash], hashes[by_hash]
-        places, documents = large.locate_ngrams(n, large.lengths >= n)
-        runs = large.hash_ngrams(n)[places]
-        begin = np.searchsorted(hashes, runs, side="left")
-        counts = np.searchsorted(hashes, runs, side="right") - begin
+        documents, hashes = documents[by_hash], hashes[by_hash]
+        positions, others = large.locate_ngrams(n, large.lengths >= n)
+        ngrams = large.hash_ngrams(n)[positions]
+        # Equal documents of `small` have one hash: each n-gram may hit a range of them.
+        begin = np.searchsorted(hashes, ngrams, side="left")
+        counts = np.searchsorted(hashes, ngrams, side="right") - begin
         hits = np.flatnonzero(counts)
         members = _number_members(counts[hits])
-        held = items[np.repeat(begin[hits], counts[hits]) + members]
-        holders = np.repeat(documents[hits], counts[hits])
+        held = documents[np.repeat(begin[hits], counts[hits]) + members]
+        holders = np.repeat(others[hits], counts[hits])
+        # max(1, ...): an empty set has no pairs, but must not divide by 0.
         keys = _sort_distinct(held * len(large.lengths) + holders)
         held, holders = np.divmod(keys, max(1, len(large.lengths)))
-        often = np.bincount(held, minlength=len(small.lengths)) > large.common_above
-        kept = np.full(len(held), n >= PHRASE_TOKENS) | ~often[held]
+        common = np.bincount(held, minlength=len(small.lengths)) > large.common_above
+        kept = np.full(len(held), n >= PHRASE_TOKENS) | ~common[held]
         pieces.append(np.stack([held, holders], axis=1)[kept])
     return np.concatenate(pieces)
 
@@ -140,11 +150,13 @@ def compute_ngram_shares(
     pairs: Pairs,
     only: Bool[np.ndarray, " ids"] | None = None,
 ) -> Float[np.ndarray, " pairs"]:
-    """Share of the runs of `n` tokens of the text with fewer that the other holds as well.
+    """Of each pair, the share of n-grams of the document with fewer that the other holds as well.
 
-    A run counts as often as it occurs; nan where a text has none. `only` restricts single tokens.
+    An n-gram counts as often as it occurs; nan where a document has none. `only`, by token id,
+    says which tokens count; it is for n = 1.
     """
     (left, right), totals = _count_ngrams(one, other, n, only)
+    # In pieces: a minimum of sparse matrices takes memory by the pairs in it.
     shared = np.concatenate(
         [np.empty(0)]
         + [
@@ -161,7 +173,7 @@ def compute_ngram_shares(
 def _count_ngrams(
     one: NgramIndex, other: NgramIndex, n: int, only: Bool[np.ndarray, " ids"] | None
 ) -> tuple[list[sparse.csr_array], list[np.ndarray]]:
-    """Of each set, how often each document holds each run, and how many runs it has."""
+    """Of each set, counts (document x n-gram), and the number of n-grams of each document."""
     sides = []
     for index in (one, other):
         positions, documents = index.locate_ngrams(n, index.lengths >= n)
@@ -169,6 +181,7 @@ def _count_ngrams(
             kept = only[index.flat[positions]]
             positions, documents = positions[kept], documents[kept]
         sides.append((index.hash_ngrams(n)[positions], documents, len(index.lengths)))
+    # Hashes become column numbers common to both sets, so that the matrices can be compared.
     columns = np.unique(np.concatenate([side[0] for side in sides]), return_inverse=True)[1]
     ends = np.split(columns, [len(sides[0][0])])
     width = int(columns.max(initial=0)) + 1
@@ -188,10 +201,11 @@ def find_sharing_pairs(
     left: Bool[np.ndarray, " documents"],
     right: Bool[np.ndarray, " others"],
 ) -> tuple[Pairs, Bool[np.ndarray, " documents"], Bool[np.ndarray, " others"]]:
-    """Pairs of wanted documents that share an uncommon run of `n` tokens.
+    """Pairs of documents, selected by `left` and `right`, that share an uncommon n-gram.
 
-    With them, for each set, the documents that have any uncommon run: the others must be looked
-    for whole. Given one index twice, each pair comes once, the earlier document first.
+    With them, for each set, which documents have any uncommon n-gram; the others cannot be found
+    so, and need `find_contained`. Given one index twice, each pair comes once, the earlier
+    document first.
     """
     hashes, documents = one.list_ngrams(n, left)
     others_hashes, others = (hashes, documents) if other is one else other.list_ngrams(n, right)
@@ -201,9 +215,10 @@ def find_sharing_pairs(
     )
     _, i, j = np.intersect1d(ngrams, others_ngrams, assume_unique=True, return_indices=True)
     common, others_common = counts > one.common_above, others_counts > other.common_above
-    # Wording in either set is wording in both.
+    # Common in either set is common in both, or a stock phrase of one would pair with the other.
     both = common[i] | others_common[j]
     common[i], others_common[j] = both, both
+    # Both sides now list the same uncommon n-grams, in the same order.
     left_part = documents, starts[i[~both]], counts[i[~both]]
     right_part = others, others_starts[j[~both]], others_counts[j[~both]]
     chunks = [
@@ -220,8 +235,8 @@ def find_sharing_pairs(
     return pairs, seen, others_seen
 
 
-def _slice_chunks(sizes: Int[np.ndarray, " runs"]) -> Iterator[slice]:
-    """Slices of the runs, each of about `_CHUNK` pairs."""
+def _slice_chunks(sizes: Int[np.ndarray, " ngrams"]) -> Iterator[slice]:
+    """Slices of about `_PAIRS_PER_CHUNK` pairs; the pairs of one n-gram stay together."""
     ends = (
         np.searchsorted(
             np.cumsum(sizes),
@@ -241,12 +256,14 @@ def _cross_documents(
     chunk: slice,
     width: int,
 ) -> Int[np.ndarray, " pairs"]:
-    """Every document of `left` with every one of `right` that holds the same run, as one number.
+    """Every document of `left` with every one of `right` that holds the same n-gram.
 
-    Each side is (documents sorted by run, where each run's documents start, how many there are).
+    Each side is (documents sorted by n-gram, where each n-gram's documents start, how many there
+    are). A pair is the number left * width + right; sorted, each once.
     """
     counts, others = left[2][chunk], right[2][chunk]
     sizes = counts * others
+    # Member m of an n-gram's product is (document m // others, other m % others) of that n-gram.
     ngram = np.repeat(np.arange(len(sizes)), sizes)
     members = _number_members(sizes)
     first = left[0][left[1][chunk][ngram] + members // others[ngram]]

@@ -1,7 +1,7 @@
 """What counts as the same question: one normalisation for group ids and for leakage.
 
 Letters and digits only, after NFKC and case folding: case, width, punctuation, symbols and white
-space never tell two groups apart. EVALUATION.md section 3: 50 of 50 altered copies found.
+space never tell two groups apart.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ SPECIFICATION = (
     "v1: NFKC, casefold, NFKC; letters and digits only, white space dropped; tokens are words, "
     "numbers, and single characters of scripts written without spaces"
 )
-"""Written into every report; renamed whenever the functions below change."""
+"""Written into every report. Raise the version whenever a function below changes its result."""
 
 MAX_DIFFERING_OPERATORS = 0.05
 """Share of a text's tokens; above it, operators make two texts different items."""
@@ -25,7 +25,8 @@ _GAP = re.compile(r"[\W_]+")
 
 
 def fold_text(text: str) -> str:
-    """Compatibility forms and case made one; NFKC again, since folding can undo it."""
+    """One form for all cases and compatibility variants (full width, ligatures) of a text."""
+    # Twice: case folding can produce characters that are not in NFKC.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -39,7 +40,7 @@ def keep_alphanumerics(text: str) -> str:
 
 
 def compute_group_id(question: str) -> str:
-    """Questions of one group never part: sha256 of the squashed question, in hex.
+    """sha256, in hex, of the question's letters and digits; one group lies in one part of a split.
 
     Coarser than equality on purpose: `12 + 3` and `1 + 23` share a group, at no harm.
     """
@@ -59,11 +60,14 @@ def differ_in_operators(one: str, other: str) -> bool:
     """
     left, right = _find_gaps(one), _find_gaps(other)
     differing = 0
+    # Where only one text has operators, the other was stripped of them: no difference.
     for place in left.keys() & right.keys():
         a, b = (_keep_operators(gaps[place]) for gaps in (left, right))
         if a and b and a != b:
             differing += max(len(a), len(b))
     kept = keep_alphanumerics(one)
+    # Gaps that divide a number in one text only. The lesser count of the two sides: a text that
+    # was stripped of all its gaps has none of its own.
     breaks = [
         sum(
             0 < place < len(kept) and kept[place - 1].isdigit() and kept[place].isdigit()
@@ -75,7 +79,7 @@ def differ_in_operators(one: str, other: str) -> bool:
 
 
 def _find_gaps(text: str) -> dict[int, str]:
-    """What stands between letters and digits, by the number of them before it."""
+    """What stands between letters and digits, by how many letters and digits come before it."""
     kept, gaps, end = 0, {}, 0
     folded = fold_text(text)
     for match in _GAP.finditer(folded):

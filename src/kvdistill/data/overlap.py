@@ -1,9 +1,9 @@
-"""Which documents of two sets hold the same item, and how that shows.
+"""Which documents of two sets hold the same item, and by which method that was found.
 
-Three ways: the same letters and digits; the shorter text whole inside the longer; most of the
-shorter text's words, in runs of the longer. The last is found by shared uncommon runs, shorter
-for shorter texts, and verified on the texts themselves, because a shared run alone is often mere
-wording (EVALUATION.md section 3).
+`exact`: the same letters and digits. `whole`: the shorter text lies whole inside the longer.
+`ngram`: the longer holds most of the shorter text's words and n-grams; candidates share an
+uncommon n-gram (a seed), shorter for shorter texts, and are verified on all their n-grams, because
+one shared n-gram is often common wording only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,21 +23,22 @@ from kvdistill.data.ngrams import (
 from kvdistill.data.normalise import differ_in_operators, keep_alphanumerics
 
 SEED_LENGTHS = ((3, 4, 16), (5, 16, 40), (8, 40, 1 << 40))
-"""Length of the shared run, and for which shorter texts (from, below; in tokens). A text of L
-tokens keeps a run of (L - k) / (k + 1) when k of them are changed."""
+"""(n of the shared n-gram, and for which lengths of the shorter text: from, below; in tokens). A
+text of L tokens keeps an n-gram of (L - k) / (k + 1) tokens when k of them are changed."""
 MIN_EMBEDDED_TOKENS = 16
-"""Tokens below which a changed copy counts only on its own, not inside a longer text."""
+"""Below this length a changed copy counts only as a text of its own, not inside a longer one."""
 MIN_TOKENS = 3
-"""Tokens below which a text is compared for equality only."""
+"""Below this length a text is compared for equality only."""
 LONG_NGRAM = 13
 MIN_WORD_SHARE, MIN_TRIGRAM_SHARE, MIN_NUMBER_SHARE, MIN_LONG_NGRAM_SHARE = 0.8, 0.5, 0.5, 0.5
-"""Least shares of the shorter text found in the longer: its tokens and 3-grams, or else its
-13-grams. Of the text with fewer numbers, those: a question with others is another question."""
+"""Least shares of the shorter text that the longer holds: of its tokens and 3-grams, or else of
+its 13-grams. NUMBER: of the numbers of the text with fewer, as a question with other numbers is
+another question."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """Two documents, by place in their sets, that hold the same item."""
+    """Two documents, by index in their sets, that hold the same item."""
 
     first: int
     second: int
@@ -48,23 +49,26 @@ class Match:
 
 
 class Corpus:
-    """The texts of a set, prepared once for all its comparisons."""
+    """The texts of a set, indexed for comparison: by n-gram, and by letters and digits."""
 
     def __init__(self, texts: Sequence[str], vocabulary: Vocabulary) -> None:
         self.texts = texts
         self.index = NgramIndex(texts, vocabulary)
         self.keys = [keep_alphanumerics(text) for text in texts]
-        self.places: dict[str, list[int]] = {}
-        for place, key in enumerate(self.keys):
-            self.places.setdefault(key, []).append(place)
+        self.indices_by_key: dict[str, list[int]] = {}
+        for index, key in enumerate(self.keys):
+            self.indices_by_key.setdefault(key, []).append(index)
 
 
 def find_exact_copies(one: Corpus, other: Corpus) -> list[Match]:
-    """Pairs that differ in case, width, punctuation, symbols and white space at most."""
+    """Pairs that differ in case, width, punctuation, symbols and white space at most.
+
+    Given one corpus twice, each pair comes once.
+    """
     return [
         Match(first, second, "exact", 1.0)
         for second, key in enumerate(other.keys)
-        for first in one.places.get(key, ())
+        for first in one.indices_by_key.get(key, ())
         if (other is not one or first < second)
         and not differ_in_operators(one.texts[first], other.texts[second])
     ]
@@ -73,7 +77,8 @@ def find_exact_copies(one: Corpus, other: Corpus) -> list[Match]:
 def find_near_copies(one: Corpus, other: Corpus, numbers: Bool[np.ndarray, " ids"]) -> list[Match]:
     """Pairs, not of the same letters and digits, where one holds the other or most of it.
 
-    `numbers` says which token ids are numbers. Given one corpus twice, each pair comes once.
+    `numbers` says, by token id, which tokens are numbers. Given one corpus twice, each pair comes
+    once.
     """
     pairs, without_seeds = _find_candidates(one, other)
     whole = {
@@ -96,16 +101,17 @@ def find_near_copies(one: Corpus, other: Corpus, numbers: Bool[np.ndarray, " ids
 def _verify_pairs(
     one: NgramIndex, other: NgramIndex, pairs: Pairs, numbers: Bool[np.ndarray, " ids"]
 ) -> tuple[Bool[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
-    """Whether each pair is one item, and the share of its words."""
+    """Whether each pair is one item, and the share of words it has in common."""
     words = compute_ngram_shares(one, other, 1, pairs)
-    # Half of the 13-grams holds half of the words, so the others need no closer look.
+    # Half of the 13-grams hold half of the words: pairs with fewer need no look at their n-grams.
     near = np.flatnonzero(words >= MIN_LONG_NGRAM_SHARE)
     close = (words[near] >= MIN_WORD_SHARE) & (
         compute_ngram_shares(one, other, 3, pairs[near]) >= MIN_TRIGRAM_SHARE
     )
-    # A text without numbers has nan here, and nothing to contradict.
+    # `~(share < least)`, not `share >= least`: a text without numbers has nan, and passes.
     close &= ~(compute_ngram_shares(one, other, 1, pairs[near], only=numbers) < MIN_NUMBER_SHARE)
     quoted = compute_ngram_shares(one, other, LONG_NGRAM, pairs[near]) >= MIN_LONG_NGRAM_SHARE
+    # A long quotation inside another text: few of its words, but long n-grams of it.
     close |= (words[near] < MIN_WORD_SHARE) & quoted
     same = np.zeros(len(pairs), dtype=bool)
     same[near[close]] = True
@@ -115,7 +121,11 @@ def _verify_pairs(
 def _find_candidates(
     one: Corpus, other: Corpus
 ) -> tuple[Pairs, tuple[Bool[np.ndarray, " documents"], Bool[np.ndarray, " others"]]]:
-    """Candidates, and the documents of each set that have no uncommon run to be found by."""
+    """Pairs that share a seed, and the documents of each set that have none to be found by.
+
+    A document below `MIN_EMBEDDED_TOKENS` counts as one without, since its seeds pair it with
+    texts of like length only.
+    """
     left, right = one.index.lengths, other.index.lengths
     pieces, without_seeds = [], (left >= MIN_TOKENS, right >= MIN_TOKENS)
     for n, low, high in SEED_LENGTHS:
@@ -127,11 +137,13 @@ def _find_candidates(
         )
         keep = shorter < high
         if low < MIN_EMBEDDED_TOKENS:
+            # Three tokens shared with a long text say nothing: a changed copy has like length.
             keep &= longer <= 1.5 * shorter
         pieces.append(pairs[keep])
         for unseeded, lengths, has_seed in zip(
             without_seeds, (left, right), (seeded, others_seeded), strict=True
         ):
+            # In place: `without_seeds` holds these arrays.
             unseeded &= ~(has_seed & (lengths >= max(low, MIN_EMBEDDED_TOKENS)) & (lengths < high))
     return np.concatenate(pieces), without_seeds
 
@@ -141,14 +153,14 @@ def _find_contained_pairs(
     other: Corpus,
     without_seeds: tuple[Bool[np.ndarray, " documents"], Bool[np.ndarray, " others"]],
 ) -> Pairs:
-    """Short texts, and those without an uncommon run, that lie whole in a text of the other set."""
+    """Pairs of a text without seeds and one of the other set that holds it whole, both ways."""
     forth = find_contained(one.index, other.index, without_seeds[0])
     back = find_contained(other.index, one.index, without_seeds[1])[:, ::-1]
     return np.concatenate([forth, back])
 
 
 def _skip_exact_pairs(pairs: Pairs, one: Corpus, other: Corpus) -> Iterator[tuple[int, int]]:
-    """Pairs that are not of the same letters and digits: those `equal` has judged."""
+    """The pairs but those of the same letters and digits, which `find_exact_copies` has judged."""
     for first, second in pairs.tolist():
         if one.keys[first] != other.keys[second]:
             yield first, second
