@@ -1,7 +1,6 @@
 """What others wrote is shown, and does nothing: no markup, no control of the terminal."""
 
 import io
-import json
 from pathlib import Path
 
 import pytest

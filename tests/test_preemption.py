@@ -17,19 +17,19 @@ forked = os.fork()
 if forked == 0:
     time.sleep(30)
     os._exit(0)
-said = []
+report = []
 try:
     with preemption.defer():
         print("ready", flush=True)
         while not preemption.is_requested():
             time.sleep(0.01)
-        said.append("flag")
+        report.append("flag")
 except preemption.Preempted:
-    said.append("raised on leaving")
+    report.append("raised on leaving")
 time.sleep(0.3)
-said.append(f"executed {executed.poll()} forked {os.waitpid(forked, os.WNOHANG)[0]}")
+report.append(f"executed {executed.poll()} forked {os.waitpid(forked, os.WNOHANG)[0]}")
 executed.kill(); os.kill(forked, signal.SIGKILL)
-print("; ".join(said), flush=True)
+print("; ".join(report), flush=True)
 try:
     print("again", flush=True)
     time.sleep(20)

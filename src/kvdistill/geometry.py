@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """What the rooms need to know of a decoder; checked against the weights at load."""
+    """Sizes of a decoder; compared with the weights when they are loaded."""
 
     layers: int
     hidden_size: int
@@ -21,7 +21,7 @@ class Geometry:
 
     @classmethod
     def from_node(cls, node: Mapping[str, Any]) -> "Geometry":
-        """What a student's or teacher's YAML states."""
+        """The geometry in the config node of a student or teacher."""
         return cls(**node["geometry"])
 
     @property

@@ -15,7 +15,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what two ranks saw and trained, and the same training by one process."""
+    """A folder with the results of two ranks, and of the same training by one process."""
     import torch
     from hydra import initialize_config_dir
 
@@ -43,6 +43,7 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load_results(folder: Path, rank: int) -> dict[Any, Any]:
+    """What `zero3_ranks.run_rank` measured on a rank, by case."""
     import torch
 
     results: dict[Any, Any] = torch.load(folder / f"seen{rank}.pt", weights_only=False)

@@ -1,8 +1,8 @@
-"""What should be seen first on a machine with GPUs; it has not been, so far.
+"""Two NCCL ranks on two GPUs: sharded teachers, and a whole run. Not run so far.
 
     pytest -m gpu
 
-Two GPUs for the tests of two ranks; skipped by name without.
+Skipped where there are fewer GPUs.
 """
 
 import os
@@ -32,9 +32,9 @@ def _gpus() -> None:
 
 
 def run_rank(rank: int, folder: str) -> None:
-    """One of two NCCL ranks: K and V of every case, whole and in parts; a mean over both."""
+    """One of two NCCL ranks: K and V of every case, plain and sharded; a mean over both."""
     import torch
-    from torch import distributed as dist
+    import torch.distributed as dist
 
     from kvdistill import distributed
 
@@ -42,9 +42,8 @@ def run_rank(rank: int, folder: str) -> None:
     torch.cuda.set_device(rank)
     store = dist.FileStore(str(Path(folder) / "store"), 2)
     dist.init_process_group("nccl", store=store, rank=rank, world_size=2)
-    results: dict[Any, Any] = {
-        "mean": float(distributed.all_reduce_mean(torch.tensor([float(rank)])))
-    }
+    own = torch.tensor([float(rank)], device="cuda")
+    results: dict[Any, Any] = {"mean": float(distributed.all_reduce_mean(own)), "own": float(own)}
     for name, dtype in CASES:
         plain_layers = capture_layers(
             load_teacher_body(Path(folder), name, dtype, "none", LAYERS[-1]), rank
@@ -67,6 +66,7 @@ def test_nccl_ranks_see_the_plain_models_k_and_v(tmp_path: Path) -> None:
     for rank in range(2):
         results = torch.load(tmp_path / f"seen{rank}.pt", weights_only=False)
         assert results.pop("mean") == 0.5
+        assert results.pop("own") == rank
         assert len(results) == 2 * len(CASES)
         assert set(results.values()) == {0.0}
 

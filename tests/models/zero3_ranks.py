@@ -1,4 +1,4 @@
-"""What each of two ranks sees of teachers under ZeRO-3; started by test_sharded."""
+"""What each of two ranks computes with teachers under ZeRO-3; started by test_zero3."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,13 +27,13 @@ def build_teacher_node(name: str, dtype: str, shard: str) -> dict[str, Any]:
 
 
 def save_teachers(folder: Path) -> None:
-    """Writes the teachers' weights, as `load.body` looks for them."""
+    """Writes the teachers' weights, as `load.load_body` looks for them."""
     for name, kind in KINDS.items():
         make_model(TEACHERS[name], kind, seed=3).save_pretrained(folder / name / "model")
 
 
 def load_teacher_body(folder: Path, name: str, dtype: str, shard: str, deepest: int) -> Any:
-    """The teacher as the placement has it."""
+    """The teacher's body, sharded as its placement says."""
     from kvdistill.models import load
 
     return load.load_body(
@@ -58,19 +58,19 @@ def capture_layers(body: Any, rank: int) -> dict[int, Any]:
 
 
 def max_difference(one: dict[int, Any], other: dict[int, Any]) -> float:
-    """The largest difference between two captures."""
+    """The largest absolute difference between two captures, by layer."""
     pairs = [
         (getattr(one[layer].kv, part), getattr(other[layer].kv, part))
         for layer in LAYERS
         for part in ("keys", "values")
     ]
-    pairs += [(one[at].rotated_queries, other[at].rotated_queries) for at in LAYERS]
+    pairs += [(one[layer].rotated_queries, other[layer].rotated_queries) for layer in LAYERS]
     assert all(a.dtype == b.dtype and a.shape == b.shape for a, b in pairs)
     return max(float((a - b).abs().max()) for a, b in pairs)
 
 
 def describe_partition(body: Any) -> dict[str, Any]:
-    """How much of a sharded body lies here, and which of its parts there are."""
+    """Weights of a sharded body: how many in all, how many on this rank, and their names."""
     parameters = dict(body.named_parameters())
     return {
         "layers": len(body.layers),
@@ -82,13 +82,13 @@ def describe_partition(body: Any) -> dict[str, Any]:
 
 
 def make_request_builder(folder: Path, shard: str) -> Callable[..., Any]:
-    """What a source is built from, its teacher under that placement."""
+    """Makes the request of a teacher's K and V with its body under that placement."""
     from dataclasses import replace
 
     from tests.train.conftest import make_request
 
     def build_request(name: str, reader: Any) -> Any:
-        deepest_layer = max(source.high for source in reader.layer_pairs)
+        deepest_layer = max(pair.high for pair in reader.layer_pairs)
         return replace(
             make_request(name, reader),
             load_body=lambda: load_teacher_body(folder, name, "float32", shard, deepest_layer),
@@ -98,7 +98,7 @@ def make_request_builder(folder: Path, shard: str) -> Callable[..., Any]:
 
 
 def run_rank(rank: int, config: dict, folder: str) -> None:
-    """Leaves in `folder` what this rank saw."""
+    """Writes to `folder` how far K and V differ on this rank, and what it trained."""
     path = Path(folder)
     with ranks.join_two_ranks(rank, path):
         results: dict[Any, Any] = {}
