@@ -86,7 +86,7 @@ class TestCompose:
         refused([override], r"=null is no choice of")
 
 
-@pytest.mark.usefixtures("hydra")
+@pytest.mark.usefixtures("new_hydra")
 def test_a_plain_command_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from kvdistill.config import compose as module
     from kvdistill.config import compose_cache, explain

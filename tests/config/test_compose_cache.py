@@ -4,7 +4,7 @@ import pytest
 from hydra import compose as hydra_compose
 from omegaconf import OmegaConf
 
-pytestmark = pytest.mark.usefixtures("hydra")
+pytestmark = pytest.mark.usefixtures("new_hydra")
 ARMS = [
     [],
     ["loss.kv_weight=0.5"],

@@ -5,7 +5,7 @@ import copy
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-pytestmark = pytest.mark.usefixtures("hydra")
+pytestmark = pytest.mark.usefixtures("new_hydra")
 
 
 def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,9 @@ import pytest
 import yaml
 
 from kvdistill.files import sha256
-from tests.end_to_end.test_launch import ROOT
+from tests.launch_server import ROOT
+
+pytestmark = pytest.mark.integration
 
 ASKED = [
     "-m", "fusion=fixed,learnable", "seed=0", "references=false",

@@ -1,15 +1,14 @@
 """launch.py as a user calls it, on the nano scale shrunk to seconds."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.launch_server import launch
+
+pytestmark = pytest.mark.integration
 TINY = [
     "data.source.rows=40",
     "budget.total_tokens=12288",
@@ -21,17 +20,6 @@ TINY = [
     "teachers.a.build.training.steps=2",
 ]
 TWO = [*TINY, "teachers.b.build.training.steps=2"]
-
-
-def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "launch.py", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": "src", "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
-    )
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.test_launch import ROOT, TWO
+from tests.end_to_end.test_launch import TWO
+from tests.launch_server import ROOT
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -3,7 +3,12 @@
 import json
 from pathlib import Path
 
-from tests.end_to_end.test_launch import TWO, launch
+import pytest
+
+from tests.end_to_end.test_launch import TWO
+from tests.launch_server import launch
+
+pytestmark = pytest.mark.integration
 
 GIVEN = [*TWO, "source=store", "references=false"]
 

@@ -16,6 +16,7 @@ CHECKS = (
 )
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "command",

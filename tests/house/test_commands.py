@@ -7,6 +7,7 @@ A `sh` block holds commands; a block that cannot be tried here is preceded by
 import itertools
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -74,14 +75,14 @@ def jobs(words: list[str]) -> list[list[str]]:
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("rest", sorted({asked(rest) for _, rest in commands()} - {"--help"}))
 def test_a_command_of_the_docs_works(rest: str, small: Path) -> None:
-    from kvdistill.cli import run
     from kvdistill.plan.expand import expand_command
 
     if rest.startswith("-sc"):
         return  # tests/config/test_guide.py completes
     lists = [[*each, f"root={small}"] for each in jobs(filled(rest, small))]
     if stage := [item.removeprefix("stage=") for item in lists[0] if item.startswith("stage=")]:
-        getattr(run, stage[0])(lists, ROOT / "sweeps")
+        module = import_module(f"kvdistill.cli.{stage[0]}")
+        getattr(module, f"{stage[0]}_command")(lists, ROOT / "sweeps")
     else:
         assert expand_command([[*each, "stage=plan"] for each in lists], ROOT / "sweeps").runs
 

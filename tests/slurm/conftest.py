@@ -27,6 +27,9 @@ def slurm() -> Iterator[MiniSlurm]:
 
 
 @pytest.fixture(scope="session")
-def launcher(slurm: MiniSlurm, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+def launcher(slurm: MiniSlurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     """A copy of the project that a test may edit."""
-    return Launcher.copy_to(tmp_path_factory.mktemp("project"), slurm)
+    launcher = Launcher.copy_to(tmp_path_factory.mktemp("project"), slurm)
+    launcher.start_server()
+    yield launcher
+    launcher.stop_server()

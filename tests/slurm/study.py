@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.launch_server import ENVIRONMENT, LaunchServer
 from tests.slurm.mini import MiniSlurm, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,8 @@ class Launcher:
 
     project: Path
     slurm: MiniSlurm
+    server: LaunchServer | None = None
+    """Runs its commands without a new interpreter each."""
 
     @classmethod
     def copy_to(cls, project: Path, slurm: MiniSlurm) -> "Launcher":
@@ -36,21 +39,33 @@ class Launcher:
         return cls(project, slurm)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """One command, at work."""
-        env = self.slurm.environment() | {
-            "PYTHONPATH": str(self.project / "src"), "COLUMNS": "200", "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
+        """One command, at work in an interpreter of its own, as a user's is."""
+        env = self.slurm.environment() | ENVIRONMENT | {"PYTHONPATH": str(self.project / "src")}
         return subprocess.Popen(
             [sys.executable, "launch.py", *arguments],
             cwd=self.project, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
+    def start_server(self) -> None:
+        """From now on, commands called are run by a server."""
+        self.server = LaunchServer.start(self.project, self.slurm.environment())
+
+    def stop_server(self) -> None:
+        """Ends it, if one was started."""
+        if self.server is not None:
+            self.server.stop()
+            self.server = None
+
     def __call__(self, *arguments: str, code: int = 0) -> str:
         """One command's output; fails where its exit code is another."""
-        process = self.start(*arguments)
-        out, err = process.communicate()
-        assert process.returncode == code, out + err
-        return out + err
+        if self.server is not None:
+            done = self.server.run(arguments)
+        else:
+            process = self.start(*arguments)
+            out, err = process.communicate()
+            done = subprocess.CompletedProcess(arguments, process.returncode, out, err)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def jobs(self) -> set[str]:
         """Ids of all jobs that SLURM remembers."""
@@ -93,6 +108,11 @@ def evidence(folder: Path) -> dict[str, bytes]:
         "curves": json.dumps(curves).encode(),
         "routing": (folder / "routing.json").read_bytes(),
     }
+
+
+def copy_artifacts(root: Path, target: Path) -> None:
+    """Spares a study at `target` from building again what one at `root` has built."""
+    shutil.copytree(root / "artifacts", target / "artifacts")
 
 
 def artifacts(root: Path) -> list[str]:

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.launch_server import launch
 from tests.slurm.mini import MiniSlurm, wait_for
-from tests.slurm.study import TINY, Launcher, read, runs
+from tests.slurm.study import TINY, Launcher, copy_artifacts, read, runs
 
 RUN = (
     *TINY[:-2], "arm=sft", "references=false", "budget.total_tokens=122880",
     "train.save_steps=30", "train.eval_steps=60",
 )  # fmt: skip
 """120 steps."""
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,9 @@ def test_preempted_requeued_and_killed_it_ends_in_the_same_bits(
     launcher: Launcher, slurm: MiniSlurm, tmp_path: Path
 ) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
+    assert launch(*RUN, f"root={here}").returncode == 0
+    (undisturbed,) = runs(here).values()
+    copy_artifacts(here, there)
     command = (*RUN, "cluster=slurm", "cluster.time_min=9", f"root={there}")
     launcher(*command)
     (folder,) = runs(there).values()
@@ -93,8 +97,6 @@ def test_preempted_requeued_and_killed_it_ends_in_the_same_bits(
 
     launcher(*command, "cluster.wait=true")
     launcher.drain()
-    launcher(*RUN, f"root={here}")
-    (undisturbed,) = runs(here).values()
     assert evidence(folder) == evidence(undisturbed)
 
 

@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.study import TINY, Launcher, read, runs
+from tests.slurm.study import TINY, Launcher, copy_artifacts, read, runs
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 SFT = (*TINY[:-2], "arm=sft", "references=false")
 
 
 @pytest.fixture(scope="module")
 def half(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One run that trains, one whose loss is no number."""
-    root = tmp_path_factory.mktemp("half")
+    root, built = tmp_path_factory.mktemp("half"), tmp_path_factory.mktemp("built")
+    launcher(*SFT, f"root={built}")
+    copy_artifacts(built, root)
     launcher("-m", *SFT, "train.lr=0.003,1e30", "cluster=slurm", f"root={root}")
     launcher.drain()
     return root

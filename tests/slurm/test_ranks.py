@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.mini import wait_for
-from tests.slurm.study import TINY, Launcher, read, runs
+from tests.slurm.study import TINY, Launcher, copy_artifacts, read, runs
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 def losses(folder: Path) -> list[float]:
@@ -19,6 +19,9 @@ def losses(folder: Path) -> list[float]:
 def test_two_ranks_train_as_one(launcher: Launcher, tmp_path: Path) -> None:
     arm = (*TINY[:-1], "arm=single_teacher", "train.logging_steps=1")
     two = ("budget.num_gpus=2", "budget.batch_size=8", "teachers.a.placement.shard=zero3")
+    launcher(*arm, f"root={tmp_path}/one")
+    (alone,) = runs(tmp_path / "one").values()
+    copy_artifacts(tmp_path / "one", tmp_path / "two")
     launcher(*arm, *two, "cluster=slurm", f"root={tmp_path}/two")
     (folder,) = runs(tmp_path / "two").values()
     job = read(folder / "job.json")["job_id"]
@@ -28,8 +31,6 @@ def test_two_ranks_train_as_one(launcher: Launcher, tmp_path: Path) -> None:
     assert "gpu:2" in fields["TresPerNode"]
     launcher.drain()
     assert launcher.state(folder) == "COMPLETED"
-    launcher(*arm, f"root={tmp_path}/one")
-    (alone,) = runs(tmp_path / "one").values()
     assert folder.name == alone.name
     assert len(losses(alone)) == 10
     assert losses(folder) == pytest.approx(losses(alone), rel=1e-3)

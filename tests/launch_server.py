@@ -1,0 +1,141 @@
+"""Runs launch.py for tests in a fork of a process that has imported it, with one job server.
+
+A command of its own costs a new interpreter, and its jobs another that imports torch: six
+processor seconds, in which nothing is tested. Here both processes are started once a test process.
+Each command is still a process with its own arguments, standard streams and exit code, and its jobs
+are forked from a server as always. What a new interpreter alone can show is tested without this:
+tests/end_to_end/test_elsewhere.py, test_stopped.py and tests/slurm.
+"""
+
+import atexit
+import json
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from tests.slurm.mini import die_with_parent
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("cancel", "data", "evaluate", "plan", "report", "retry", "run", "status", "teachers")
+ENVIRONMENT = {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+
+
+def launch(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """`python launch.py` with these arguments, as it ends."""
+    return start_shared_server().run(arguments)
+
+
+@cache
+def start_shared_server() -> "LaunchServer":
+    """The one of this test process, for the repository itself."""
+    server = LaunchServer.start(ROOT, os.environ)
+    atexit.register(server.stop)
+    return server
+
+
+@dataclass
+class LaunchServer:
+    """A process that answers one command after another, and what it prints itself."""
+
+    process: "subprocess.Popen[str]"
+    log: IO[bytes]
+
+    @classmethod
+    def start(cls, project: Path, environment: Mapping[str, str]) -> "LaunchServer":
+        """A server for the launch.py, sources and conf/ of a folder."""
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - the server's for as long as it lives
+        path = os.pathsep.join((str(project / "src"), str(ROOT)))
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            cwd=project,
+            env={**environment} | ENVIRONMENT | {"PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            preexec_fn=die_with_parent,
+        )
+        return cls(process, log)
+
+    def run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        """One command, to its end. Raises RuntimeError where the server has died."""
+        requests, answers = self.process.stdin, self.process.stdout
+        assert requests is not None
+        assert answers is not None
+        with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
+            request = {"arguments": arguments, "stdout": out.name, "stderr": err.name}
+            requests.write(json.dumps(request) + "\n")
+            requests.flush()
+            if not (answer := answers.readline()):
+                self.log.seek(0)
+                raise RuntimeError(self.log.read().decode())
+            texts = [Path(stream.name).read_text(encoding="utf-8") for stream in (out, err)]
+        return subprocess.CompletedProcess(list(arguments), int(answer), *texts)
+
+    def stop(self) -> None:
+        """Ends it, and with it the server of its jobs."""
+        self.process.terminate()
+        self.process.communicate()
+
+
+def serve() -> None:
+    """Answers requests from stdin with exit codes on stdout, until the test process ends."""
+    from importlib import import_module
+    from multiprocessing import forkserver
+
+    from kvdistill.cli import data
+    from kvdistill.cluster import preflight, run_module
+    from kvdistill.cluster.environment import common_environment
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the server of jobs prints is no answer
+    # A command sets this before its server of jobs starts; here that server starts first.
+    os.environ.update(common_environment(threads=1))
+    for stage in STAGES:
+        import_module(f"kvdistill.cli.{stage}")
+    # Both answer alike; the one that a user's command starts would import torch each time.
+    for module in (data, preflight):
+        module.call_in_new_process = run_module.call_in_server_process
+    forkserver.ensure_running()
+    # A fork may use the server that its parent started, but not wait for it, as this would.
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
+    for line in sys.stdin:
+        request = json.loads(line)
+        if (child := os.fork()) == 0:
+            answers.close()
+            os._exit(run_command(**request))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        answers.write(f"{status}\n")
+        answers.flush()
+
+
+def run_command(arguments: Sequence[str], stdout: str, stderr: str) -> int:
+    """The forked process: launch.py as the main module; its exit code."""
+    die_with_parent()
+    for path, target in ((os.devnull, 0), (stdout, 1), (stderr, 2)):
+        stream = os.open(path, os.O_RDWR)
+        os.dup2(stream, target)
+        os.close(stream)
+    sys.argv = ["launch.py", *arguments]
+    try:
+        runpy.run_path(str(Path.cwd() / "launch.py"), run_name="__main__")
+    except SystemExit as ending:
+        code = ending.code
+    finally:
+        for child in multiprocessing.active_children():
+            child.join()
+        for file in (sys.stdout, sys.stderr):
+            file.flush()
+    return code if isinstance(code, int) else int(code is not None)
+
+
+if __name__ == "__main__":
+    serve()
