@@ -213,16 +213,19 @@ def _to_heads_first(hooked: _HookOutput, seq: int, dim: int) -> Tensor:
     if x.dim() == 3:
         return x.unflatten(-1, (-1, dim)).transpose(1, 2)
     # Qwen3 norms (batch, seq, heads, dim), Gemma 3 (batch, heads, seq, dim). Where both axes are
-    # equally long only the memory order of the norm's input, a view of the projection, tells.
+    # equally long, only the memory order of the norm's input, a view of the projection, differs.
     square = x.shape[1] == x.shape[2]
-    return x.transpose(1, 2) if (hooked.seq_outside_heads if square else x.shape[1] == seq) else x
+    seq_first = hooked.seq_outside_heads if square else x.shape[1] == seq
+    return x.transpose(1, 2) if seq_first else x
 
 
 def _check_checkpointing(decoder: Any) -> None:
+    """Raises ConfigError where gradient checkpointing is on and reentrant."""
     for module in (decoder, *decoder.layers):
         function = getattr(module, "_gradient_checkpointing_func", None)
         if not (getattr(module, "gradient_checkpointing", False) and module.training):
             continue
+        # A functools.partial of torch's checkpoint, whose default is reentrant.
         if getattr(function, "keywords", {}).get("use_reentrant", True) is not False:
             raise ConfigError(
                 "train.gradient_checkpointing_kwargs.use_reentrant is not false: reentrant "
