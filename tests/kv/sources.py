@@ -17,7 +17,7 @@ class FakeTeacher(TeacherKV):
     def __init__(self, request):
         self.request, self.rotaries = request, {}
 
-    def read_kv(self, tokens, ids):
+    def read_kv_cache(self, tokens, ids):
         layers = {at: self.make_layer(tokens, at) for at in (1, 4)}
         return compress_layers(layers, self.request.layer_pairs, self.request.compression)
 
@@ -47,7 +47,7 @@ def make(kind, press=None, **fields):
 
 def plain(tokens, press=None):
     """What the fake teacher gives without a control."""
-    (kept,) = FakeTeacher(make_request(press)).read_kv(tokens, IDS)
+    (kept,) = FakeTeacher(make_request(press)).read_kv_cache(tokens, IDS)
     return kept
 
 

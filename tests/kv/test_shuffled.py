@@ -10,7 +10,7 @@ from tests.kv.sources import IDS, PAIRS, at, make, plain, tokens
 
 
 def test_each_text_faces_the_next_one_where_both_have_a_token():
-    (read,), true = make(Shuffled).read_kv(tokens(), IDS), plain(tokens())
+    (read,), true = make(Shuffled).read_kv_cache(tokens(), IDS), plain(tokens())
     assert (read.row_of_token >= 0).sum(dim=1).tolist() == [3, 3, 4]  # of 5 and 3, 3 and 4, 4 and 5
     for row, other in ((0, 1), (1, 2), (2, 0)):
         for token in range(3):
@@ -21,7 +21,7 @@ def test_each_text_faces_the_next_one_where_both_have_a_token():
 
 def test_the_student_is_compared_where_the_true_teacher_kept_a_token():
     press = KeepLast(keep=2)
-    (read,), true = make(Shuffled, press).read_kv(tokens(), IDS), plain(tokens(), press)
+    (read,), true = make(Shuffled, press).read_kv_cache(tokens(), IDS), plain(tokens(), press)
     assert torch.equal(read.row_of_token >= 0, true.row_of_token >= 0)
     assert torch.equal(at(read, 0, 3), at(true, 1, 1))
     assert torch.equal(at(read, 0, 4), at(true, 1, 2))
@@ -29,12 +29,12 @@ def test_the_student_is_compared_where_the_true_teacher_kept_a_token():
 
 
 def test_another_style_of_the_same_row_is_no_other_text():
-    (read,) = make(Shuffled).read_kv(tokens(), ["a:cot", "a:direct", "b:cot"])
+    (read,) = make(Shuffled).read_kv_cache(tokens(), ["a:cot", "a:direct", "b:cot"])
     assert torch.equal(at(read, 0, 0), at(plain(tokens()), 2, 0))
-    (alone,) = make(Shuffled).read_kv(tokens(), ["a:x", "a:y", "a:z"])
+    (alone,) = make(Shuffled).read_kv_cache(tokens(), ["a:x", "a:y", "a:z"])
     assert (alone.row_of_token < 0).all()
 
 
 def test_a_micro_batch_of_one_text_cannot_be_shuffled():
     with pytest.raises(UserError, match=r"source=shuffled needs another text .*batch_size to"):
-        make(Shuffled).read_kv(tokens((5,)), ["a"])
+        make(Shuffled).read_kv_cache(tokens((5,)), ["a"])

@@ -201,18 +201,18 @@ def test_a_text_that_is_not_stored_or_is_read_otherwise_is_refused(artifacts):
     store, _, config = open_store(artifacts)
     (batch,) = artifacts.batches(config, "val", [ROWS])
     tokens = batch.teachers["a"].tokens
-    assert store.read_kv(tokens, batch.ids)
+    assert store.read_kv_cache(tokens, batch.ids)
     with pytest.raises(ArtifactError, match=r"text nowhere:cot is not in .*kv-"):
-        store.read_kv(tokens, [*batch.ids[:-1], "nowhere:cot"])
+        store.read_kv_cache(tokens, [*batch.ids[:-1], "nowhere:cot"])
     tokens.ids[3, 1] += 1
     with pytest.raises(ArtifactError, match=f"text {batch.ids[3]} has other teacher tokens"):
-        store.read_kv(tokens, batch.ids)
+        store.read_kv_cache(tokens, batch.ids)
 
 
 def test_padding_and_company_do_not_change_what_is_read(artifacts):
     store, _, config = open_store(artifacts)
     alone, both = artifacts.batches(config, "val", [[5], [5, 9, 20]])
-    one, more = (store.read_kv(b.teachers["a"].tokens, b.ids)[0] for b in (alone, both))
+    one, more = (store.read_kv_cache(b.teachers["a"].tokens, b.ids)[0] for b in (alone, both))
     rows = one.row_of_token[0][one.row_of_token[0] >= 0]
     others = more.row_of_token[0][more.row_of_token[0] >= 0]
     assert torch.equal(one.flat_kv[rows], more.flat_kv[others])

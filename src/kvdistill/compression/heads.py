@@ -33,7 +33,7 @@ def normalise_keys(
     return keys / (keys.norm(dim=-1, keepdim=True) + EPS)
 
 
-def compute_attention_logits(
+def compute_gqa_logits(
     queries: Float[Tensor, "batch query_heads rows dim"],
     keys: Float[Tensor, "batch heads seq dim"],
 ) -> Float[Tensor, "batch heads group rows seq"]:

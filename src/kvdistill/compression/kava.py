@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kvdistill.compression.base import Compression
 from kvdistill.compression.heads import (
-    compute_attention_logits,
+    compute_gqa_logits,
     count_rows_that_fit,
     iterate_blocks,
     normalise_keys,
@@ -78,7 +78,7 @@ def score_answer_attention(
         hidden = (index > row[..., None]) | ~mask[:, None]
         # One expression: a name for the logits would hold them beside the weights.
         weights = (
-            compute_attention_logits(q, keys)
+            compute_gqa_logits(q, keys)
             .masked_fill(hidden[:, None, None], -torch.inf)
             .softmax(dim=-1)
         )

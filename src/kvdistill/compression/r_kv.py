@@ -15,7 +15,7 @@ from torch.nn.functional import max_pool1d
 
 from kvdistill.compression.base import Compression
 from kvdistill.compression.heads import (
-    compute_attention_logits,
+    compute_gqa_logits,
     count_rows_that_fit,
     iterate_blocks,
     normalise_keys,
@@ -93,7 +93,7 @@ def score_window_attention(
     hidden = ~before_window[:, None, None]
     # Finite, so that a text no longer than the window, where every key is hidden, gives no NaN.
     scores = (
-        compute_attention_logits(queries, keys)
+        compute_gqa_logits(queries, keys)
         .amax(dim=2)
         .masked_fill(hidden, torch.finfo(torch.float32).min)
     )

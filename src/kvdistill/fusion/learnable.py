@@ -55,7 +55,7 @@ class Learnable(Fusion):
         self.teacher_dropout = teacher_dropout
         self.routers = nn.ModuleDict(
             {
-                str(layer): _build_router(router, 2 * student.kv_width, hidden, len(teachers))
+                str(layer): build_router(router, 2 * student.kv_width, hidden, len(teachers))
                 for layer in layers
             }
         )
@@ -87,7 +87,7 @@ def _build_router_inputs(own: KV) -> Float[Tensor, "batch seq width"]:
     return torch.cat([nn.functional.layer_norm(part, part.shape[2:]) for part in parts], dim=2)
 
 
-def _build_router(router: str, width: int, hidden: int, teachers: int) -> nn.Module:
+def build_router(router: str, width: int, hidden: int, teachers: int) -> nn.Module:
     # Zeros make the first weights uniform; an MLP's first layer is random, so it still learns.
     last = nn.Linear(width if router == "linear" else hidden, teachers)
     nn.init.zeros_(last.weight)

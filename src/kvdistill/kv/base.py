@@ -119,7 +119,7 @@ class TeacherKV(ABC):
     """The teacher's own, by layer."""
 
     @abstractmethod
-    def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
+    def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """K and V of a batch; every distilled student layer is in exactly one of the results.
 
         `ids` are the texts' ids, in the order of `tokens`.

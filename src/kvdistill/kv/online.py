@@ -31,7 +31,7 @@ class Online(TeacherKV):
         )
 
     @torch.no_grad()
-    def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
+    def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """One forward of the body, then compression."""
         return compress_layers(
             self.capture_layers(tokens), self.request.layer_pairs, self.request.compression

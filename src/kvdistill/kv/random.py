@@ -27,7 +27,7 @@ class Random(TeacherKV):
         self.inner, self.seed = of(request=request), seed
         self.rotaries = self.inner.rotaries
 
-    def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
+    def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """As the inner source gives them, with noise for K and V."""
         return [self.replace_by_noise(kept, tokens) for kept in self.inner.read_kv(tokens, ids)]
 

@@ -32,7 +32,7 @@ class Shuffled(TeacherKV):
         self.inner = of(request=request)
         self.rotaries = self.inner.rotaries
 
-    def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
+    def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """K and V of each text's partner; all masked for a text that has no partner.
 
         Raises UserError for a micro-batch of one text.

@@ -63,7 +63,7 @@ class Store(TeacherKV):
         return dict(zip(request.teacher_layers, rotaries, strict=True))
 
     @torch.no_grad()
-    def read_kv(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
+    def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """Gathers the rows of the texts. Raises ArtifactError as `find_texts` does."""
         numbers = self.find_texts(tokens, ids)
         flat_kv, positions, sample = self.gather_rows(numbers)

@@ -109,7 +109,9 @@ class StoreLayout:
         parts = []
         for batch in batch_texts(texts):
             tokens = pad_tokens([text.tokens for text in batch], pad)
-            groups = map(select_kept_rows, teacher.read_kv(tokens, [text.id for text in batch]))
+            groups = map(
+                select_kept_rows, teacher.read_kv_cache(tokens, [text.id for text in batch])
+            )
             parts.append(tuple(torch.cat(each, dim=1) for each in zip(*groups, strict=True)))
             # Shards were cut, and disk space checked, by the planned number.
             if len(parts[-1][0]) != sum(text.count for text in batch):
