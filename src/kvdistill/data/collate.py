@@ -1,7 +1,7 @@
-"""Texts as the student and each teacher read them, ready to batch.
+"""The dataset of tokenised texts and their collator.
 
-Every arm sees the same texts in the same order through this one loader (STUDY.md A6): the order
-is a function of the seed and the position alone, so a run resumes anywhere. Links are sparse and
+Every arm trains on the same texts in the same order through this one dataset: which text comes
+when is decided by `data.sampler` alone. Links between student and teacher tokens are sparse and
 built once a text.
 """
 
@@ -23,7 +23,7 @@ from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 
 @dataclass(frozen=True)
 class Example:
-    """One text as every model reads it."""
+    """One text, tokenised by the student and by each teacher, with the links between the two."""
 
     id: str
     task: str
@@ -42,25 +42,25 @@ class TextDataset(Dataset[Example]):
         alignment: Alignment | None,
         seq_len: int,
     ) -> None:
-        """`alignment` may be None where no batch is made: without teachers, or of `read_by`.
+        """Tokenises all `texts`. Raises ConfigError for none, and for a `seq_len` below 2.
 
-        Who reads with the same `Tokeniser` reads the same: each is asked once.
-
-        A text longer than `seq_len` student tokens is cut there, and the teachers stop at the
-        token that holds the student's last byte.
+        `alignment` may be None where no example is read: without teachers, or where only
+        `get_teacher_tokens` is used. A text longer than `seq_len` student tokens is truncated
+        there, and the teachers stop at the token that holds the student's last byte.
         """
         if not texts:
             raise ConfigError("data gives no texts to read. Check data.source and style.")
         if seq_len < 2:
             raise ConfigError(f"budget.seq_len must be at least 2, got {seq_len}.")
         self.texts, self.alignment = list(texts), alignment
-        tokenisers = {id(reader): reader for reader in (student, *teachers.values())}
-        tokenised = {key: reader(texts) for key, reader in tokenisers.items()}
+        # By identity: models that share a `Tokeniser` object share its pass over the texts.
+        tokenisers = {id(tokeniser): tokeniser for tokeniser in (student, *teachers.values())}
+        tokenised = {key: tokeniser(texts) for key, tokeniser in tokenisers.items()}
         self._student = [text.truncate(seq_len) for text in tokenised[id(student)]]
         self._teachers = {
             name: [
-                _truncate_to_student(read, student_text)
-                for read, student_text in zip(tokenised[id(teacher)], self._student, strict=True)
+                _truncate_to_student(text, student_text)
+                for text, student_text in zip(tokenised[id(teacher)], self._student, strict=True)
             ]
             for name, teacher in teachers.items()
         }
@@ -68,17 +68,17 @@ class TextDataset(Dataset[Example]):
 
     @property
     def truncated_count(self) -> int:
-        """Number of texts cut at `seq_len`."""
-        return sum(read.truncated for read in self._student)
+        """Number of texts truncated at `seq_len`."""
+        return sum(text.truncated for text in self._student)
 
     @property
     def unanswered_count(self) -> int:
-        """Number of texts cut before their answer begins: no token of theirs is trained on."""
-        return sum(not read.answer.any() for read in self._student)
+        """Number of texts truncated before their answer begins: none of their tokens has a loss."""
+        return sum(not text.answer.any() for text in self._student)
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits of the texts themselves: two arms that read the same share it."""
+        """Twelve hex digits of sha256 over ids and texts: equal for arms that train on the same."""
         digest = hashlib.sha256()
         for text in self.texts:
             digest.update(f"{text.id}\0{text.text}\0".encode())
@@ -90,17 +90,17 @@ class TextDataset(Dataset[Example]):
         return [len(text.text.encode()) for text in self.texts]
 
     def get_teacher_tokens(self, teacher: str) -> list[TokenisedText]:
-        """Every text as that teacher reads it, in order."""
+        """Every text as that teacher's tokenizer gives it, in order."""
         return self._teachers[teacher]
 
     def report_alignment(self, rows: Sequence[int]) -> dict[str, AlignmentReport]:
-        """How much of these texts each teacher's alignment covers, and how much of it leaks."""
+        """By teacher, how much of the texts at `rows` its alignment covers, and how much leaks."""
         return {
             name: sum(
                 (
                     measure_alignment(
                         self._student[row].spans,
-                        reads[row].spans,
+                        teacher_texts[row].spans,
                         self._get_links(name, row),
                         self.texts[row].text.encode(),
                     )
@@ -108,7 +108,7 @@ class TextDataset(Dataset[Example]):
                 ),
                 start=AlignmentReport(),
             )
-            for name, reads in self._teachers.items()
+            for name, teacher_texts in self._teachers.items()
         }
 
     def __len__(self) -> int:
@@ -121,12 +121,13 @@ class TextDataset(Dataset[Example]):
             task=text.task,
             student=self._student[index],
             teachers={
-                name: (reads[index], self._get_links(name, index))
-                for name, reads in self._teachers.items()
+                name: (teacher_texts[index], self._get_links(name, index))
+                for name, teacher_texts in self._teachers.items()
             },
         )
 
     def _get_links(self, name: str, index: int) -> TextLinks:
+        # Built on first use and kept: later epochs read the same text again.
         if (name, index) not in self._links:
             assert self.alignment is not None, "teachers are read through an alignment"
             self._links[name, index] = self.alignment(
@@ -136,7 +137,8 @@ class TextDataset(Dataset[Example]):
 
 
 def _truncate_to_student(teacher: TokenisedText, student: TokenisedText) -> TokenisedText:
-    """The teacher's tokens that begin within what the student reads."""
+    """The teacher's tokens that begin before the end of the student's last token."""
+    # The search would drop the EOS of a whole text, which begins where the text ends.
     if not student.truncated:
         return teacher
     return teacher.truncate(int(np.searchsorted(teacher.spans.starts, student.spans.ends[-1])))
@@ -144,21 +146,21 @@ def _truncate_to_student(teacher: TokenisedText, student: TokenisedText) -> Toke
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads on the right to the longest of the batch; what lies there is masked."""
+    """Makes a batch: pads on the right to the longest text of the batch, and masks the padding."""
 
     student_pad_id: int
     teacher_pad_ids: Mapping[str, int]
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        """The batch, its texts in the order given."""
+        """The batch, its rows in the order of `examples`."""
         student = pad_tokens([example.student for example in examples], self.student_pad_id)
         return Batch(
             student=student,
             teachers={
                 name: _collate_teacher(
-                    [example.teachers[name] for example in examples], student, pad
+                    [example.teachers[name] for example in examples], student, pad_id
                 )
-                for name, pad in self.teacher_pad_ids.items()
+                for name, pad_id in self.teacher_pad_ids.items()
             },
             ids=[example.id for example in examples],
             tasks=[example.task for example in examples],
@@ -166,19 +168,21 @@ class Collator:
 
 
 def pad_tokens(texts: Sequence[TokenisedText], pad_id: int) -> Tokens:
-    """The texts as one model reads them, `pad` behind the shorter ones."""
-    lengths = np.array([len(read.ids) for read in texts])
+    """The texts as rows of one batch, `pad_id` behind the shorter ones."""
+    lengths = np.array([len(text.ids) for text in texts])
     mask = np.arange(lengths.max()) < lengths[:, None]
     ids, answer = np.full(mask.shape, pad_id, dtype=np.int64), np.zeros_like(mask)
-    ids[mask] = np.concatenate([read.ids for read in texts])
-    answer[mask] = np.concatenate([read.answer for read in texts])
+    # A boolean index fills row by row, so the texts' tokens land in order, one text a row.
+    ids[mask] = np.concatenate([text.ids for text in texts])
+    answer[mask] = np.concatenate([text.answer for text in texts])
     return Tokens(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(answer))
 
 
 def _collate_teacher(
     texts_and_links: Sequence[tuple[TokenisedText, TextLinks]], student: Tokens, pad_id: int
 ) -> TeacherInputs:
-    tokens = pad_tokens([read for read, _ in texts_and_links], pad_id)
+    """A teacher's side of the batch; `student` is its student's side, already padded."""
+    tokens = pad_tokens([text for text, _ in texts_and_links], pad_id)
     return TeacherInputs(
         tokens,
         flatten_links(
@@ -188,7 +192,9 @@ def _collate_teacher(
 
 
 def flatten_links(links: Sequence[TextLinks], student_seq: int, teacher_seq: int) -> Links:
-    """The links of each text, one after the other; padding rows have none."""
+    """The links of a batch, over its padded and flattened tokens; padding has none."""
+    # Row i * student_seq + t is token t of text i. TextLinks are ordered by student token, so
+    # counting the links of each row is enough to know where they start.
     student = [each.student + sample * student_seq for sample, each in enumerate(links)]
     teacher = [each.teacher + sample * teacher_seq for sample, each in enumerate(links)]
     counts = np.bincount(np.concatenate(student), minlength=len(links) * student_seq)

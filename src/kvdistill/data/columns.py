@@ -1,7 +1,7 @@
-r"""From a foreign row to a record: which columns make the question, rationale and answer.
+r"""Column mapping: from a row of any data set to a record with question, rationale and answer.
 
-A column's name takes it as it is; a template ("{Question}\nA. {A}") joins several. Shared by
-every source that reads rows; errors name the place, the row and the field.
+A field is mapped to a column by its name, or to several by a template ("{Question}\nA. {A}").
+Shared by every source that reads rows; errors name the file, the row and the field.
 """
 
 import math
@@ -23,18 +23,19 @@ MAX_FIELD_BYTES = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnMapping:
-    """Reads rows of one source."""
+    """Makes records of the rows of one source; refuses an unusable mapping when it is made."""
 
     setting: str
     """The config path of the mapping, for errors."""
     columns: Mapping[str, str | None]
-    """By record field; question and answer at least."""
+    """By record field, a column or a template; question and answer at least."""
     source: str
     task: str | None
     """The task of rows whose mapping names no task column."""
     pattern: str | None = None
-    r"""A regex over the answer, with groups `answer` and optionally `rationale`; its last match
-    counts. GSM8K: `(?s)(?P<rationale>.*?)\s*####\s*(?P<answer>.*)`."""
+    r"""A regex searched in the answer, whose groups `answer` and, if there, `rationale` replace the
+    fields of that name; the last match counts.
+    GSM8K: `(?s)(?P<rationale>.*?)\s*####\s*(?P<answer>.*)`."""
 
     def __post_init__(self) -> None:
         missing = [field for field in REQUIRED_FIELDS if not self.columns.get(field)]
@@ -58,7 +59,7 @@ class ColumnMapping:
             raise ConfigError(f"{self.setting}: pattern {self.pattern!r} has no group `answer`.")
 
     def __call__(self, row: Mapping[str, Any], place: str, default_id: str) -> Record:
-        """One row as a record; `place` names file and row. Raises ConfigError naming the field."""
+        """One row as a record. Raises ConfigError naming `place` (file and row) and the field."""
         values = {
             field: _read_field(row, column, place, field)
             for field, column in self.columns.items()
@@ -66,6 +67,7 @@ class ColumnMapping:
         }
         if self.pattern is not None:
             values |= self._match_pattern(values["answer"], place)
+        # Optional fields too: a field that is mapped must be there, or the mapping is wrong.
         for field, value in values.items():
             if not value.strip():
                 raise ConfigError(
@@ -121,6 +123,8 @@ def _parse_template(template: str, setting: str) -> list[tuple[str, str | None]]
         raise ConfigError(
             f"{setting}={template!r} is no template: {error}. Write columns as {{name}}."
         ) from error
+    # Formatter.parse takes `{a.b}` and `{a[0]}` as names, as columns may be called; a format or a
+    # conversion it splits off, and `{q:>999999999}` would fill the memory.
     for _, name, spec, conversion in parsed:
         if name == "" or spec or conversion:
             raise ConfigError(
@@ -138,6 +142,7 @@ def _read_column(row: Mapping[str, Any], name: str, place: str, field: str) -> s
     value = row[name]
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         value = "\n".join(value)
+    # bool is an int in Python; as an answer, True is hardly the text that was meant.
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ConfigError(
             f"{place}, field {field}: column {name!r} holds {type(value).__name__}, "

@@ -1,8 +1,8 @@
-"""How a record becomes text: worked through, answer alone, or both (STUDY.md D8).
+"""Prompt templates: how a record becomes text, with its rationale, without it, or both.
 
 One rendered text serves the student and every teacher, since alignment needs identical bytes; a
-chat template, where used, is therefore the student's for all. The text is NFC, so that a
-tokenizer that normalises and one that does not read the same bytes.
+chat template, where used, is therefore the student's for all. The text is NFC, so that tokenizers
+with and without that normalisation cover the same bytes.
 """
 
 import unicodedata
@@ -21,7 +21,7 @@ TEMPLATE_PARTS = ("prompt", "answer")
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedText:
-    """A record in one style: what a model reads, and from where on it is trained."""
+    """A record rendered by one template, divided where the loss begins."""
 
     id: str
     """Unique: the record's id, a colon, the template's name."""
@@ -42,7 +42,7 @@ class Style:
     """Renders each record once by every template."""
 
     templates: Mapping[str, Mapping[str, str]]
-    """By name: `prompt` and `answer`, with {question}, {rationale}, {answer} to fill in."""
+    """By name: `prompt` and `answer`, in which {question}, {rationale}, {answer} are filled in."""
     chat: bool = False
     """Whether prompt and answer become a turn each of the student's own chat template."""
     mask_prompt: bool = True
@@ -57,7 +57,7 @@ class Style:
     def render(
         self, record: Record, tokenizer: PreTrainedTokenizerBase | None = None
     ) -> list[RenderedText]:
-        """One text a template, in order; `tokenizer` is the student's, for its chat template.
+        """One text a template, in their order; `tokenizer` is the student's, for its chat template.
 
         Raises ConfigError for a record that lacks what a template asks for, and for a chat
         template that cannot be used.
@@ -75,6 +75,7 @@ class Style:
                     f"style.templates.{name} asks for a {field}, but record {record.id!r} of "
                     f"{record.source} has none. Use a style without it, or add it to the data."
                 )
+        # format_map fills in once: braces in a question are text, not fields.
         prompt = unicodedata.normalize("NFC", template["prompt"].format_map(values))
         answer = unicodedata.normalize("NFC", template["answer"].format_map(values))
         if self.chat:
@@ -87,10 +88,12 @@ class Style:
 
 
 def _list_fields(template: str) -> set[str]:
+    """The names in braces. Raises ValueError for text that is no template."""
     return {field for _, field, _, _ in Formatter().parse(template) if field is not None}
 
 
 def _check_template(name: str, template: Mapping[str, str]) -> None:
+    # The id of a text is `record:template`, divided at its last colon.
     if ":" in name:
         raise ConfigError(f"style.templates.{name}: a template's name must hold no colon.")
     if set(template) != set(TEMPLATE_PARTS):
@@ -117,7 +120,7 @@ def _check_template(name: str, template: Mapping[str, str]) -> None:
 def _render_turns(
     prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase | None
 ) -> tuple[str, str]:
-    """The user's and the assistant's turn, split where the assistant begins to write."""
+    """A chat of one user turn and its answer, divided where the assistant begins to write."""
     if tokenizer is None or not tokenizer.chat_template:
         raise ConfigError(
             "style.chat=true needs a student whose tokenizer has a chat template, and this one "
@@ -127,6 +130,7 @@ def _render_turns(
     both = [user, {"role": "assistant", "content": answer.strip()}]
     prompt_text = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
     conversation = tokenizer.apply_chat_template(both, tokenize=False)
+    # A template may render the same turn otherwise once an answer follows it.
     if (
         not isinstance(prompt_text, str)
         or not isinstance(conversation, str)

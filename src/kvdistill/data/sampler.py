@@ -1,4 +1,4 @@
-"""In which order texts are read: a function of the seed and the position, nothing else.
+"""The order in which a run reads its texts: a function of the seed and the position alone.
 
 Two arms with one seed therefore see the same ids in the same batches, whatever they train, and
 a run continues from any position without replaying what came before.
@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from kvdistill.errors import ConfigError
 
 LENGTH_WINDOW = 32
-"""Batches sorted by length together: wide enough to save padding, narrow enough to stay random."""
+"""Batches sorted by length at once: enough of them to save padding, few enough to stay random."""
 
 
 def draw_epoch_order(
@@ -23,11 +23,12 @@ def draw_epoch_order(
     lengths: Sequence[int] | None = None,
     batch_size: int = 1,
 ) -> list[int]:
-    """The texts of one epoch, each once.
+    """A permutation of `num` texts for one epoch.
 
-    With `lengths`, texts of like length share a batch of `batch_size`: windows of the random
-    order are sorted, and their batches shuffled.
+    With `lengths`, texts of like length share a batch of `batch_size` (`group_by_length`): windows
+    of the random order are sorted, and their batches shuffled.
     """
+    # A generator of its own on the CPU: no other draw, device or rank changes the order.
     generator = torch.Generator().manual_seed(_mix_seed(seed, epoch))
     shuffled: list[int] = torch.randperm(num, generator=generator).tolist()
     if lengths is None:
@@ -46,22 +47,24 @@ def draw_epoch_order(
 
 
 def select_evenly(count: int, most: int) -> list[int]:
-    """At most `wanted` indices spread over `count`."""
+    """At most `most` indices below `count`, evenly spaced; all of them where there are no more."""
     return [i * count // most for i in range(most)] if most < count else list(range(count))
 
 
 def _mix_seed(seed: int, epoch: int) -> int:
-    """Far apart for neighbouring seeds and epochs (splitmix64), and within torch's range."""
+    """One seed for both, unrelated for neighbouring seeds and epochs (splitmix64)."""
     x = (seed * 0x9E3779B97F4A7C15 + (epoch + 1) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    # 63 bits, within the range of manual_seed.
     return (x ^ (x >> 31)) >> 1
 
 
 class ResumableSampler(Sampler[int]):
-    """A run's whole reading, epoch after epoch, cut to the number of texts it trains on.
+    """All texts of a run, epoch after epoch, up to the number it trains on.
 
-    One pass over it is one run, so batches never straddle a short last one.
+    One pass over it is one run of any number of epochs, so that a batch may hold the end of one
+    epoch and the beginning of the next, and only the run's last batch can be short.
     """
 
     def __init__(
@@ -74,7 +77,10 @@ class ResumableSampler(Sampler[int]):
         lengths: Sequence[int] | None = None,
         batch_size: int = 1,
     ) -> None:
-        """`total` texts out of `num`, from position `start` on; `lengths` groups as in `order`."""
+        """`total` texts out of `num`, of which the first `start` were read before.
+
+        `lengths` and `batch_size` group as in `draw_epoch_order`. Raises ConfigError for no text.
+        """
         if num < 1:
             raise ConfigError("data has no training text. Check data.source and data.split.")
         self.num, self.total, self.seed, self.start = num, total, seed, start

@@ -1,8 +1,8 @@
 """Train, validation and test, and train in two halves: the teachers' and the student's.
 
-A record's place is a function of its question alone (STUDY.md A2): duplicates and both styles of
-a question never part, adding a row moves no other, and every machine agrees. Shares are
-therefore those of a fair draw, not exact; the report says how far each task is off.
+A record's part is a function of its question alone: duplicates and both styles of a question stay
+together, adding a row moves no other, and every machine agrees. Shares are therefore those of a
+fair draw, not exact; the report says how far each task is off.
 """
 
 import hashlib
@@ -19,8 +19,9 @@ from kvdistill.records import Record
 
 SPLIT_PARTS = ("train_teachers", "train_student", "val", "test")
 DEFAULT_SALT = "kvdistill-split-v8400"
-"""One that keeps GSM8K within 1 % of the default ratios."""
+"""A salt whose draw keeps GSM8K within 1 % of the default ratios."""
 HASH_RANGE = 1 << 64
+"""Hashes of questions are whole numbers below it."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Split:
     test: list[Record]
 
     def parts(self) -> dict[str, list[Record]]:
-        """By name, in a fixed order."""
+        """Name -> records, in the order of `SPLIT_PARTS`."""
         return {name: getattr(self, name) for name in SPLIT_PARTS}
 
     def drop_records(self, ids: Set[str]) -> "Split":
-        """The split less some records."""
+        """The split without the records of these ids."""
         return Split(
             **{
                 name: [record for record in part if record.id not in ids]
@@ -49,7 +50,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Splitting:
-    """How records are dealt out."""
+    """Assigns records to parts by a hash of their question."""
 
     ratios: Sequence[float] = (0.70, 0.15, 0.15)
     """Shares of train, val and test."""
@@ -78,14 +79,18 @@ class Splitting:
             )
 
     def __call__(self, records: Sequence[Record]) -> Split:
-        """Deals the records out. Raises ConfigError for a part left empty or an id used twice."""
+        """The split of the records. Raises ConfigError for an empty part or an id used twice."""
         return self.cap_and_check(self.assign_parts(records))
 
     def assign_parts(self, records: Sequence[Record]) -> Split:
-        """Each record to its part, whatever the others; raises ConfigError for an id used twice."""
+        """Each record to its part, whatever the others are; parts may be empty.
+
+        Raises ConfigError for an id used twice.
+        """
         _check_unique_ids(records)
         ends = [round(sum(self.ratios[:count]) * HASH_RANGE) for count in (1, 2)]
         teachers: list[Record] = []
+        # Where the halves are not separate, both are this one list.
         split = Split(teachers, [] if self.teacher_separate else teachers, [], [])
         for record in records:
             part_hash, half_hash = self._hash_question(record)
@@ -100,7 +105,7 @@ class Splitting:
         return split
 
     def cap_and_check(self, split: Split) -> Split:
-        """The split with the student's half capped; raises ConfigError for an empty part."""
+        """The split with at most `max_student_rows`. Raises ConfigError for an empty part."""
         split = replace(split, train_student=self._cap_student_rows(split.train_student))
         for name, part in split.parts().items():
             if not part:
@@ -112,7 +117,7 @@ class Splitting:
         return split
 
     def _hash_question(self, record: Record) -> tuple[int, int]:
-        """Two independent 64-bit draws from the question: the part, and the half of train."""
+        """Two independent 64-bit hashes of the question, for its part and for its half of train."""
         key = f"{self.salt}\n{compute_group_id(record.question)}".encode()
         digest = hashlib.sha256(key).digest()
         return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big")
@@ -120,23 +125,14 @@ class Splitting:
     def _cap_student_rows(self, records: list[Record]) -> list[Record]:
         if self.max_student_rows is None or len(records) <= self.max_student_rows:
             return records
+        # The first by hash, not by order: which rows are kept does not depend on how they came.
         first = sorted(records, key=self._hash_question)[: self.max_student_rows]
         kept = {record.id for record in first}
         return [record for record in records if record.id in kept]
 
 
-def split(
-    records: Sequence[Record],
-    ratios: Sequence[float] = (0.70, 0.15, 0.15),
-    teacher_separate: bool = True,
-    salt: str = DEFAULT_SALT,
-) -> Split:
-    """`Splitting` in one call."""
-    return Splitting(ratios=ratios, teacher_separate=teacher_separate, salt=salt)(records)
-
-
 def measure_task_shares(split: Split) -> dict[str, dict[str, float]]:
-    """Of each task, the share of its records in train, val and test."""
+    """By task, the share of its records in train, val and test."""
     counts: dict[str, Counter[str]] = {"train": Counter(), "val": Counter(), "test": Counter()}
     seen: set[str] = set()
     for name, part in split.parts().items():
@@ -152,7 +148,7 @@ def measure_task_shares(split: Split) -> dict[str, dict[str, float]]:
 
 
 def write_split(split: Split, folder: Path) -> None:
-    """One jsonl a part, a record a line."""
+    """Writes one PART.jsonl a part, a record a line."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in split.parts().items():
         lines = [json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in part]
@@ -160,17 +156,18 @@ def write_split(split: Split, folder: Path) -> None:
 
 
 def read_split(folder: Path) -> Split:
-    """What `write` wrote. Raises ArtifactError naming the file and row that is not a record."""
+    """What `write_split` wrote. Raises ArtifactError naming file and row of what is no record."""
     return Split(**{name: read_split_part(folder, name) for name in SPLIT_PARTS})
 
 
 def read_split_part(folder: Path, name: str) -> list[Record]:
-    """One part of it; the other files are not looked at. Raises ArtifactError as `read`."""
+    """One part; the other files are not opened. Raises ArtifactError as `read_split` does."""
     path = Path(folder) / f"{name}.jsonl"
     if not path.is_file():
         raise ArtifactError(f"{path} is missing: not a split. Build it with stage=data.")
     field_names = {field.name for field in fields(Record)}
     records = []
+    # Divided as bytes: `str.splitlines` would also divide at a U+2028 or U+0085 in a question.
     for row, line in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), start=1):
         try:
             values = json.loads(line.decode("utf-8"))

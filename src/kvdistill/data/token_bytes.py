@@ -1,8 +1,8 @@
-"""The bytes that each token of a vocabulary spells.
+"""The bytes that each token of a vocabulary stands for.
 
-Two families say so: byte-level BPE (GPT-2, Qwen, Llama 3), whose pieces are bytes written as
-printable characters, and SentencePiece with byte fallback (Llama 2, Mistral, Gemma), whose
-pieces are UTF-8 with a low line for the space and <0xNN> for a lone byte.
+Known for two families: byte-level BPE (GPT-2, Qwen, Llama 3), whose tokens are bytes written as
+printable characters, and SentencePiece with byte fallback (Llama 2, Mistral, Gemma), whose tokens
+are UTF-8 with U+2581 for the space and <0xNN> for a lone byte.
 """
 
 import json
@@ -15,11 +15,15 @@ from transformers import PreTrainedTokenizerBase
 from kvdistill.errors import ConfigError
 
 METASPACE = "\u2581"
+"""The character that SentencePiece writes for a space."""
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 def build_byte_decoder() -> dict[str, int]:
-    """GPT-2's alphabet: printable Latin-1 stands for itself, other bytes from U+0100 on."""
+    """Character -> byte of byte-level BPE: the inverse of GPT-2's `bytes_to_unicode`.
+
+    Printable Latin-1 stands for itself, the other bytes for characters from U+0100 on.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in printable]
     shifted = {chr(0x100 + i): byte for i, byte in enumerate(others)}
@@ -27,7 +31,7 @@ def build_byte_decoder() -> dict[str, int]:
 
 
 def list_token_bytes(tokenizer: PreTrainedTokenizerBase, setting: str) -> list[bytes | None]:
-    """By token id, the bytes a token spells; None for one that does not say (unknown, unused).
+    """By token id, the bytes a token stands for; None where that is unknown (unk, unused ids).
 
     Raises ConfigError, naming `setting`, for a tokenizer of neither family.
     """
@@ -46,6 +50,7 @@ def list_token_bytes(tokenizer: PreTrainedTokenizerBase, setting: str) -> list[b
 
 
 def _choose_decoder(state: dict[str, Any], setting: str) -> Callable[[str], bytes | None]:
+    """From a token as text to its bytes, by the decoders in tokenizer.json."""
     decoder_types = {node["type"] for node in _walk_decoders(state["decoder"])}
     if "ByteLevel" in decoder_types:
         alphabet = build_byte_decoder()
@@ -60,6 +65,7 @@ def _choose_decoder(state: dict[str, Any], setting: str) -> Callable[[str], byte
 
 
 def _walk_decoders(node: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """A decoder and, of a Sequence, all it holds; none for null."""
     if node is not None:
         yield node
         for child in node.get("decoders", []):

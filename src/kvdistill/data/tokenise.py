@@ -1,8 +1,8 @@
-"""A text as one tokenizer reads it: ids, the answer's mask, and the bytes under each token.
+"""Tokenised texts: ids, which tokens are answer, and the byte span of each token.
 
-Spans come from the tokens' own bytes, not from character offsets: those repeat a character split
-over several tokens and lose the space before a word (FIELD.md 2.6). Byte-level BPE and
-SentencePiece with byte fallback say their bytes; any other tokenizer is refused by name.
+Spans come from the tokens' own bytes, not from a fast tokenizer's character offsets: those repeat
+a character that is split over several tokens, and lose the space before a word. Tokenizers whose
+tokens stand for no bytes are refused (see `token_bytes`).
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ class TokenisedText:
 
     ids: Int[np.ndarray, " seq"]
     answer: Bool[np.ndarray, " seq"]
-    """True on the tokens that end past the prompt, so on one that crosses its end, and on EOS."""
+    """True on tokens that end past the prompt, so on one that crosses its end, and on EOS."""
     spans: Spans
     truncated: bool
 
     def truncate(self, length: int) -> "TokenisedText":
-        """Its first tokens; marked as truncated if any is lost."""
+        """Its first `length` tokens; marked as truncated if any is lost."""
         if length >= len(self.ids):
             return self
         return TokenisedText(
@@ -41,7 +41,7 @@ class TokenisedText:
 
 
 class Tokeniser:
-    """Reads texts with one fast tokenizer. BOS is not added, EOS is."""
+    """Tokenises texts with one fast tokenizer. BOS is not added, EOS is."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, setting: str) -> None:
         """`setting` is the config path that chose the tokenizer, named in errors.
@@ -61,19 +61,22 @@ class Tokeniser:
             )
         self.tokenizer, self.setting = tokenizer, setting
         self.eos_token_id = int(tokenizer.eos_token_id)
+        # Many causal models' tokenizers have no pad token.
         self.pad_token_id = (
             self.eos_token_id if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
         )
-        """Fills the rows of a batch; under the mask, so any id would do."""
+        """Fills up the rows of a batch; masked, so that any id would do."""
         self.token_bytes = list_token_bytes(tokenizer, setting)
         self.token_lengths = np.array(
             [0 if piece is None else len(piece) for piece in self.token_bytes], dtype=np.int64
         )
 
     def __call__(self, texts: Sequence[RenderedText]) -> list[TokenisedText]:
-        """Every text, whole. Raises ConfigError where the tokens' bytes are not the text's."""
+        """Every text, untruncated. Raises ConfigError where its tokens' bytes are not its own."""
         if not texts:
             return []
+        # One call for all, as fast tokenizers work on a batch in parallel. No special tokens: BOS
+        # would be a token without bytes before the text; EOS is added below.
         ids_by_text = self.tokenizer(
             [text.text for text in texts],
             add_special_tokens=False,
@@ -104,7 +107,10 @@ class Tokeniser:
         )
 
     def _count_prefix_bytes(self, text: RenderedText, text_bytes: bytes, ids: list[int]) -> int:
-        """Bytes before the text that are the tokenizer's own: 1 for a dummy prefix space, or 0."""
+        """Bytes that the tokenizer put before the text: 1 for SentencePiece's dummy prefix, or 0.
+
+        Raises ConfigError where the tokens' bytes are not the text's.
+        """
         pieces = [self.token_bytes[i] for i in ids]
         if None not in pieces:
             covered = b"".join(pieces)  # type: ignore[arg-type]

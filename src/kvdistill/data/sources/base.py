@@ -1,4 +1,4 @@
-"""Where questions come from."""
+"""Interface of a source of records: generated questions, a file, or public datasets."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from kvdistill.records import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Source(ABC):
-    """Yields records; the same ones, in the same order, every time."""
+    """Gives the same records, in the same order, every time."""
 
     @abstractmethod
     def records(self) -> list[Record]:

@@ -15,11 +15,11 @@ from kvdistill.records import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Jsonl(Source):
-    """Reads one file, each row through a field mapping."""
+    """Reads one file, each row through a column mapping."""
 
     path: str
     fields: Mapping[str, str | None]
-    """Record field to column, or to a template of columns; see `FieldMap`."""
+    """Record field to column, or to a template of columns; see `ColumnMapping`."""
     task: str | None = None
     """The task of rows that have no task column."""
     pattern: str | None = None
@@ -28,10 +28,10 @@ class Jsonl(Source):
     """Of the file, put here when the plan was made; an edit since then is refused."""
 
     def __post_init__(self) -> None:
-        self.make_mapping()
+        self.make_mapping()  # refuses an unusable mapping before any file is opened
 
     def make_mapping(self) -> ColumnMapping:
-        """The mapping. Raises ConfigError for one that can read no row."""
+        """The column mapping. Raises ConfigError for one that can read no row."""
         return ColumnMapping(
             setting="data.source.fields",
             columns=self.fields,
@@ -46,6 +46,8 @@ class Jsonl(Source):
         Raises ConfigError naming file, row and field of the first row that is no record.
         """
         path, mapping = Path(self.path), self.make_mapping()
+        # Read as bytes and divided at \n alone: U+2028 in a text is no end of a line, and a line
+        # that is not UTF-8 can be named by its number. A BOM, as Windows writes it, is dropped.
         try:
             lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
         except OSError as error:
@@ -65,6 +67,8 @@ class Jsonl(Source):
 
 
 def _parse_row(line: bytes, place: str) -> Mapping[str, Any]:
+    """The object on a line. Raises ConfigError, beginning with `place`, for anything else."""
+    # The order of the handlers matters: the first two are ValueErrors too.
     try:
         row = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -88,11 +92,12 @@ def _parse_row(line: bytes, place: str) -> Mapping[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
+    """For NaN and Infinity, which Python reads although JSON has no such numbers."""
     raise ValueError(f"{name} is no number of JSON")
 
 
 def _name_field_before(line: bytes, position: int) -> str:
-    """The key whose value holds a byte, as far as it can be told from a broken line."""
+    """`, field KEY` of the value around a byte, as far as a broken line shows it; else nothing."""
     before = line[:position].decode("utf-8")
     keys = [part.rsplit('"', 1)[-1] for part in before.split('":')[:-1]]
     return f", field {keys[-1]}" if keys else ""

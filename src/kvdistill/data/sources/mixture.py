@@ -1,4 +1,4 @@
-"""A weighted mixture of public question sets, read through `datasets` (STUDY.md B).
+"""A weighted mixture of public question sets, read through `datasets`.
 
 Each part names its dataset, columns, weight and licence in YAML; a folder of local copies can
 stand in for the hub. Which rows are taken depends on the questions alone, so that a part that
@@ -31,10 +31,10 @@ class MixturePart:
     """One dataset of the mixture."""
 
     hub: str
-    """The data set's id; below `root` the part's own name is used."""
+    """The dataset's id on the hub; below `root` the part's own name is used instead."""
     split: str
     columns: Mapping[str, str | None]
-    """Record field to column or template; see `FieldMap`."""
+    """Record field to column or template; see `ColumnMapping`."""
     task: str
     weight: float
     licence: str
@@ -44,7 +44,7 @@ class MixturePart:
     """A commit: a branch becomes one when the plan is made."""
     pattern: str | None = None
     skip_incomplete: bool = False
-    """Leave rows out that lack a field or do not match; counted in the log."""
+    """Leave out rows that lack a field or do not match the pattern; the log says how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Mixture(Source):
     """Draws `rows` distinct questions, each part its share by weight."""
 
     parts: Mapping[str, Mapping[str, Any]]
-    """By name; the keys of each are the fields of `Part`."""
+    """By name; the keys of each are the fields of `MixturePart`."""
     rows: int
     root: str | None = None
     """A folder that holds a copy of each part, named after it; null reads the hub."""
@@ -94,6 +94,7 @@ class Mixture(Source):
                 f"weight {part.weight} asks for {count} of data.source.rows={self.rows}. "
                 "Lower its weight or data.source.rows."
             )
+        # The first by group id, which is a hash: a fair draw that new rows hardly change.
         chosen = set(sorted(distinct)[:count])
         return [record for group, record in distinct.items() if group in chosen]
 
@@ -162,6 +163,7 @@ class Mixture(Source):
 
 def _find_outside_file(folder: Path, files: Any) -> str | None:
     """The first file of a copy that is not below its folder: its README.md may name any."""
+    # abspath, not resolve, of the file: a copy may hold links to its files elsewhere.
     for file in (name for each in (files or {}).values() for name in each):
         if not Path(os.path.abspath(file)).is_relative_to(folder.resolve()):  # noqa: PTH100
             return str(file)
@@ -169,7 +171,7 @@ def _find_outside_file(folder: Path, files: Any) -> str | None:
 
 
 def _format_root_cause(error: BaseException) -> str:
-    """What it all began with, as one line: `datasets` wraps what its readers say."""
+    """The first of a chain of exceptions, as one line: `datasets` wraps those of its readers."""
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, StopIteration):  # the reader's own iteration has ended

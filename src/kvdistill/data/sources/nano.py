@@ -1,7 +1,7 @@
-"""Seven generated task families that stand for the seven benchmarks in kind.
+"""Seven generated task families, like the seven benchmarks in kind, so that no download is needed.
 
-They make the default run need no download: GSM8K, MATH500, BBH, GPQA, TruthfulQA, CMMLU and
-C-Eval become word problems, equations, orders, kinds, misbeliefs and two Chinese families.
+In place of GSM8K, MATH500, BBH, GPQA, TruthfulQA, CMMLU and C-Eval: word problems, equations,
+orderings, kinds of things, misbeliefs, and two Chinese families.
 """
 
 from collections.abc import Callable
@@ -26,12 +26,12 @@ FAMILIES: dict[str, Callable[[Random], Draft]] = {
 }
 
 MAX_ROWS = 100_000
-"""Of a family: none can make as many different questions."""
+"""Of a family; none has as many different questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nano(Source):
-    """The same records on every machine: text seeds and integer draws only."""
+    """Generates records, the same on every machine."""
 
     rows: int
     """Records a family."""
@@ -46,7 +46,9 @@ class Nano(Source):
         return [record for task in FAMILIES for record in self.generate_family(task)]
 
     def generate_family(self, task: str) -> list[Record]:
-        """Raises ConfigError when the family has fewer distinct questions than rows."""
+        """`rows` records of one family. Raises ConfigError where it has fewer questions."""
+        # A text as seed is hashed alike everywhere; the families draw integers and choices only, as
+        # floats could round otherwise on another machine.
         rng = Random(f"{self.seed}:{task}")
         drafts: dict[str, Draft] = {}
         for _ in range(20 * self.rows):

@@ -12,21 +12,17 @@ KINDS = {
     "乐器": ["钢琴", "古筝", "二胡", "笛子", "吉他", "琵琶"],
     "家具": ["桌子", "椅子", "柜子", "沙发", "书架", "床"],
 }
-OPPOSITES = {
-    "大": "小", "高": "低", "长": "短", "多": "少", "快": "慢", "冷": "热",
-    "新": "旧", "黑": "白", "早": "晚", "轻": "重", "左": "右", "上": "下",
-}  # fmt: skip
 
 
 def make_chinese_kind_question(rng: Random) -> Draft:
-    """Of which of four kinds a thing is."""
+    """Which of four kinds a thing is of."""
     thing, kind, options = draw_kind(rng, KINDS)
     stem = rng.choice(["{}是什么？", "{}属于哪一类？", "请问{}是什么？"]).format(thing)
     return make_choice_draft(stem, options, kind, f"{thing}是{kind}。")
 
 
 def make_exam_question(rng: Random) -> Draft:
-    """A sum or a difference among four numbers."""
+    """Which of four numbers a sum or a difference is."""
     right = rng.randint(1, 9)
     if right > 1 and rng.randrange(2):
         a = rng.randint(1, right - 1)

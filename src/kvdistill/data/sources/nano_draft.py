@@ -1,4 +1,4 @@
-"""What the generated families share: a draft record, and lettered options.
+"""What the generated families share: draft records and multiple-choice options.
 
 A family is a function from a random generator to a `Draft`; `nano` turns drafts into records.
 """
@@ -26,7 +26,7 @@ def make_choice_draft(stem: str, options: Sequence[str], right: str, rationale: 
 
 
 def draw_kind(rng: Random, kinds: dict[str, list[str]]) -> tuple[str, str, list[str]]:
-    """A thing, its kind, and four kinds with it among them, in the order of the table.
+    """(a thing, its kind, four kinds with that one among them), the four in the order of `kinds`.
 
     A fixed order makes knowing what a thing is worth something by itself: with shuffled options
     the student, taught all seven families at once, was still at chance after its 300 steps.

@@ -29,7 +29,7 @@ def make_arithmetic_question(rng: Random) -> Draft:
 
 
 def make_algebra_question(rng: Random) -> Draft:
-    """An equation in one unknown."""
+    """A linear equation in one unknown."""
     x, a, b = rng.randint(1, 6), rng.randint(2, 4), rng.randint(1, 6)
     name, verb = rng.choice("abknpxyz"), rng.choice(["Solve", "Find"])
     kind = rng.randrange(5)
@@ -44,7 +44,7 @@ ORDERS = [("older", "oldest", "youngest"), ("taller", "tallest", "shortest")]
 
 
 def make_logic_question(rng: Random) -> Draft:
-    """Three people in an order told by two comparisons, a quarter of the time backwards."""
+    """Three people ordered by two comparisons, given in reverse a quarter of the time."""
     first, second, third = rng.sample(NAMES, 3)
     more, most, least = rng.choice(ORDERS)
     if rng.randrange(4):
@@ -66,7 +66,7 @@ KINDS = {
 
 
 def make_english_kind_question(rng: Random) -> Draft:
-    """Of which of four kinds a thing is."""
+    """Which of four kinds a thing is of."""
     thing, kind, options = draw_kind(rng, KINDS)
     stem = rng.choice(["What is {}?", "Which kind is {}?"]).format(thing)
     return make_choice_draft(stem, options, kind, f"{thing} is a {kind}.")
@@ -85,12 +85,12 @@ CLASSES = [
     "insect", "mammal", "fruit", "arachnid", "vegetable", "snake", "fish", "bear", "bird",
     "reptile", "marsupial", "fungus", "planet", "plant", "animal", "star", "amphibian",
 ]  # fmt: skip
-"""In the order in which they are offered: each letter is right about as often."""
+"""The order in which options are offered, chosen so that each letter is right about as often."""
 TRUTH_STEMS = ["What is a {}?", "What is a {} really?", "True of a {}:", "A {} is a"]
 
 
 def make_misbelief_question(rng: Random) -> Draft:
-    """What a thing is, with what many believe it is among the options."""
+    """What a thing is, with what many wrongly believe it is among the options."""
     thing = rng.choice(list(MISBELIEFS))
     right, believed = MISBELIEFS[thing]
     others = rng.sample([name for name in CLASSES if name not in (right, believed)], 2)
