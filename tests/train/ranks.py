@@ -29,7 +29,7 @@ SETTINGS = {"compression": "kava", "fusion": "similarity"}
 @contextmanager
 def join_two_ranks(rank: int, folder: Path) -> Iterator[None]:
     """One of two ranks that talk by gloo and meet in a file of `folder`."""
-    from kvdistill.jobs.rendezvous import wait_for_collective_threads
+    from kvdistill.distributed import destroy_process_group
 
     torch.set_num_threads(1)
     # What a launcher would have set: accelerate and DeepSpeed read it.
@@ -42,12 +42,13 @@ def join_two_ranks(rank: int, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        distributed.destroy_process_group()
-        wait_for_collective_threads()
+        destroy_process_group()
 
 
 def build_module(
-    config: dict, names: Sequence[str] = ("a", "b"), wanting: Callable[..., Any] = make_request
+    config: dict,
+    names: Sequence[str] = ("a", "b"),
+    request_teacher: Callable[..., Any] = make_request,
 ) -> torch.nn.Module:
     """The calibrated module of a composed config; the same in every process."""
     from kvdistill.config.build import build_node as make
@@ -61,7 +62,9 @@ def build_module(
     objective, teachers = KVObjective(config), {}
     for name, branch in objective.get_branches().items():
         branch.calibrate(make_calibration(branch.pipeline.layer_pairs, TEACHERS[name]))
-        teachers[name] = make("source", config["source"], request=wanting(name, branch.pipeline))
+        teachers[name] = make(
+            "source", config["source"], request=request_teacher(name, branch.pipeline)
+        )
     return Distiller(student, objective, teachers, LossWeights.from_config(config))
 
 
@@ -83,11 +86,11 @@ def save_gradients(rank: int, config: dict, folder: str) -> None:
         wrapped = DistributedDataParallel(module)
         whole = make_batch(lengths=LENGTHS)
         # DDP averages over ranks, while the token count is the sum over them.
-        compute_loss(wrapped, take_row(whole, rank), count_answer_tokens(whole) // 2).backward()
+        compute_loss(wrapped, take_row(whole, rank), batch(whole) // 2).backward()
         torch.save(collect_gradients(module), Path(folder) / f"rank{rank}.pt")
 
 
-def count_answer_tokens(read: Any) -> int:
+def batch(read: Any) -> int:
     """Predicted answer tokens of a batch."""
     return int((read.student.answer & read.student.mask)[:, 1:].sum())
 
@@ -98,7 +101,7 @@ def train_division(
     names: tuple[str, ...],
     num_gpus: int,
     size: int,
-    accumulate: int,
+    request_teacher: int,
     wanting: Callable[..., Any] = make_request,
     resume: bool | None = None,
     stop: int | None = None,
@@ -115,10 +118,10 @@ def train_division(
     folder.mkdir(exist_ok=True)
     trainer = DistillTrainer(
         build_module(config, names, wanting),
-        make_training_arguments(config | make_budget(size, accumulate), STEPS, folder),
+        make_training_arguments(config | make_budget(size, request_teacher), STEPS, folder),
         texts=Rows(),
-        sampler=ResumableSampler(64, STEPS * num_gpus * size * accumulate, config["seed"]),
-        collate=note_rows(make_collator(names), rows_read),
+        sampler=ResumableSampler(64, STEPS * num_gpus * size * request_teacher, config["seed"]),
+        collate=collate_rows(make_collator(names), rows_read),
         validation=Validation([make_collator(names)([60, 61, 62])]),
         curves=CurveWriter(folder),
         progress=lambda step, _: stop_if(step == stop),
@@ -133,8 +136,8 @@ def train_division(
     except InterruptedError:
         return {}
     steps = [
-        [row for rows in rows_read[at : at + accumulate] for row in rows]
-        for at in range(0, len(rows_read), accumulate)
+        [row for rows in rows_read[at : at + request_teacher] for row in rows]
+        for at in range(0, len(rows_read), request_teacher)
     ]
     weights = {name: p.detach().clone() for name, p in trainer.module.named_parameters()}
     return {"steps": steps, "weights": weights, "sequences": trainer.curves.sequences}
@@ -151,7 +154,7 @@ def make_budget(size: int, accumulate: int) -> dict[str, Any]:
     return {"budget": {"batch_size": size, "grad_accum": accumulate}}
 
 
-def note_rows(make: Callable[..., Any], read: list[list[str]]) -> Callable[..., Any]:
+def collate_rows(make: Callable[..., Any], read: list[list[str]]) -> Callable[..., Any]:
     """The collator, which also notes the rows of every micro-batch."""
 
     def collate(rows: list[int]) -> Any:

@@ -44,11 +44,11 @@ def make_collator(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
         columns = [torch.cat(column) for column in zip(*done, strict=True)]
         return Links(*columns, parts[0].student_seq, parts[0].teacher_seq)
 
-    def make(rows: list[int]) -> Any:
+    def collate_rows(rows: list[int]) -> Any:
         each = [
             make_batch(names, lengths=(4 + row % 5,), more=8 - row % 5, seed=row) for row in rows
         ]
-        readings = {
+        teachers = {
             name: TeacherInputs(
                 join_tokens([one.teachers[name].tokens for one in each]),
                 join_links([one.teachers[name].links for one in each]),
@@ -57,12 +57,12 @@ def make_collator(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
         }
         return Batch(
             join_tokens([one.student for one in each]),
-            readings,
+            teachers,
             [str(r) for r in rows],
             ["t"] * len(rows),
         )
 
-    return make
+    return collate_rows
 
 
 def copy_weights(trainer: Any) -> dict[str, Any]:

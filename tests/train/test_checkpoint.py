@@ -48,13 +48,13 @@ def assert_equal_runs(one: Any, other: Any) -> None:
 
 def kill_at_call(call: Callable[..., Any], number: int) -> Callable[..., Any]:
     """The function, until its call `number`, which kills."""
-    seen = []
+    calls = []
 
-    def counted(*arguments: Any, **named: Any) -> Any:
-        seen.append(0)
-        return kill_self() if len(seen) == number else call(*arguments, **named)
+    def call_or_kill(*arguments: Any, **named: Any) -> Any:
+        calls.append(0)
+        return kill_self() if len(calls) == number else call(*arguments, **named)
 
-    return counted
+    return call_or_kill
 
 
 AT = {

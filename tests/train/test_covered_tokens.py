@@ -60,18 +60,18 @@ def test_terms_and_gradients_are_those_of_all_tokens(
     from kvdistill.train import step
     from kvdistill.train.covered_tokens import CoveredTokens
 
-    def everything(links: Any) -> CoveredTokens:
+    def cover_all(links: Any) -> CoveredTokens:
         mask = links[0].mask
         at = torch.arange(mask.shape[1]).expand(mask.shape)
         return CoveredTokens(at, torch.ones_like(mask))
 
-    given = (choice, f"position={position}", "compression.keep=0.4")
+    overrides = (choice, f"position={position}", "compression.keep=0.4")
     outcomes = []
     for patched in (False, True):
         with monkeypatch.context() as patch:
             if patched:
-                patch.setattr(step.CoveredTokens, "from_links", everything)
-            module = distiller(*given)
+                patch.setattr(step.CoveredTokens, "from_links", cover_all)
+            module = distiller(*overrides)
             terms = module(make_batch(lengths=(9, 4)))[1]
             terms.kv.backward()
             k = module.student.model.layers[0].self_attn.k_proj.weight.grad

@@ -16,16 +16,16 @@ def spoil_training(monkeypatch: pytest.MonkeyPatch, what: str, step: int, value:
     """From that step on one weight of layer 1, or its gradient, is `value` after the backward."""
     from kvdistill.train.trainer import DistillTrainer
 
-    kept = DistillTrainer.training_step
+    training_step = DistillTrainer.training_step
 
-    def spoilt(self: Any, *arguments: Any, **named: Any) -> Any:
-        loss = kept(self, *arguments, **named)
+    def spoiled_step(self: Any, *arguments: Any, **named: Any) -> Any:
+        loss = training_step(self, *arguments, **named)
         if self.state.global_step + 1 >= step:
             weight = self.module.student.model.layers[1].mlp.up_proj.weight
             (weight.grad if what == "gradient" else weight.data)[0, 0] = value
         return loss
 
-    monkeypatch.setattr(DistillTrainer, "training_step", spoilt)
+    monkeypatch.setattr(DistillTrainer, "training_step", spoiled_step)
 
 
 @pytest.mark.parametrize(("value", "clip"), [(float("nan"), 1.0), (float("inf"), 0.0)])
@@ -110,15 +110,15 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
     from kvdistill.errors import UserError
     from kvdistill.train.checkpoint import find_newest, list_checkpoints
 
-    keep, writes = torch.save, []
+    save, writes = torch.save, []
 
-    def full(value: Any, path: str, **named: Any) -> None:
+    def save_or_fill_disk(value: Any, path: str, **named: Any) -> None:
         writes.append(path)
         # /dev/full answers as a full disk does, from the kernel itself.
-        keep(value, "/dev/full" if len(writes) == 6 else path, **named)
+        save(value, "/dev/full" if len(writes) == 6 else path, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
+        patch.setattr(torch, "save", save_or_fill_disk)
         with pytest.raises(UserError, match=r"checkpoint-2 could not be written .*bytes are free"):
             trained(teachers=(), name="full", save_steps=1)
     checkpoints = tmp_path / "full/checkpoints"

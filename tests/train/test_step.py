@@ -95,29 +95,29 @@ def test_nan_under_a_mask_changes_neither_terms_nor_gradients(
     from kvdistill.models.capture import Capture
     from kvdistill.types import KV, Layer
 
-    module, read = distiller(choice), make_batch(more=3)
-    clean = module(read)[1]
+    module, batch = distiller(choice), make_batch(more=3)
+    clean = module(batch)[1]
     clean_gradients = measure_gradients(module, clean.kv)
-    take, poisoned = Capture.pop_layers, []
+    pop_layers, poisoned = Capture.pop_layers, []
 
-    def nan(x: Any, tokens: Any) -> Any:
+    def poison(x: Any, tokens: Any) -> Any:
         hidden = ~tokens.mask[:, None, :, None]
         poisoned.append(bool(hidden.any()))
         return None if x is None else x.masked_fill(hidden, float("nan"))
 
-    def take_nan(self: Any, tokens: Any) -> dict[int, Layer]:
+    def pop_poisoned(self: Any, tokens: Any) -> dict[int, Layer]:
         return {
             at: Layer(
-                KV(nan(one.kv.keys, tokens), nan(one.kv.values, tokens), one.kv.mask),
+                KV(poison(one.kv.keys, tokens), poison(one.kv.values, tokens), one.kv.mask),
                 tokens,
-                nan(one.rotated_queries, tokens),
-                nan(one.rotated_keys, tokens),
+                poison(one.rotated_queries, tokens),
+                poison(one.rotated_keys, tokens),
             )
-            for at, one in take(self, tokens).items()
+            for at, one in pop_layers(self, tokens).items()
         }
 
-    monkeypatch.setattr(Capture, "pop_layers", take_nan)
-    poisoned_terms = module(read)[1]
+    monkeypatch.setattr(Capture, "pop_layers", pop_poisoned)
+    poisoned_terms = module(batch)[1]
     assert poisoned
     assert all(poisoned)
     for name in ("kv", "keys", "values", "entropy", "penalty", "weights"):
@@ -233,14 +233,16 @@ def test_each_teacher_layer_is_scored_once_a_step(
     halves = ("layers/map=anchors", "layers.map.anchors='0:0, 2:1'")
     module = distiller(f"compression={compression}", *halves, teachers=("b",))
     pipeline = module.objective.first_branch.pipeline
-    compressor, read = (
+    compressor, teacher_layers = (
         type(pipeline.compression),
         [at for s in pipeline.layer_pairs for at in s.teacher_layers],
     )
-    assert len(set(read)) < len(read)  # two student layers read one teacher layer
+    assert len(set(teacher_layers)) < len(
+        teacher_layers
+    )  # two student layers read one teacher layer
     scored, score = [], compressor.score
     monkeypatch.setattr(
         compressor, "score", lambda self, layer: scored.append(1) or score(self, layer)
     )
     module(make_batch(("b",)))
-    assert len(scored) == len(set(read))
+    assert len(scored) == len(set(teacher_layers))
