@@ -93,7 +93,7 @@ def test_it_is_decided_anew_at_every_layer(
     module, read = distiller(found, "compression=largest"), make_batch()
     reader, teacher = module.objective.first_branch.pipeline, module._teachers["a"]
     tokens, links = read.teachers["a"].tokens, read.teachers["a"].links
-    layers, all_kept = teacher.capture_layers(tokens), teacher.read_kv(tokens, read.ids)
+    layers, all_kept = teacher.capture_layers(tokens), teacher.read_kv_cache(tokens, read.ids)
     assert [kept.layer_pairs for kept in all_kept] == [[source] for source in reader.layer_pairs]
     for kept in all_kept:
         ((source, found),) = align_teacher_kv(

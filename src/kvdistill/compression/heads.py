@@ -37,6 +37,9 @@ def compute_gqa_logits(
     queries: Float[Tensor, "batch query_heads rows dim"],
     keys: Float[Tensor, "batch heads seq dim"],
 ) -> Float[Tensor, "batch heads group rows seq"]:
-    """Scaled dot products; query heads g * group ... share KV head g, as in `repeat_kv`."""
+    """Scaled dot products of grouped-query attention.
+
+    Query heads g * group ... share KV head g, as in transformers' `repeat_kv`.
+    """
     grouped = queries.unflatten(1, (keys.shape[1], -1))
     return grouped @ keys[:, :, None].transpose(-1, -2) / keys.shape[-1] ** 0.5

@@ -88,6 +88,7 @@ def _build_router_inputs(own: KV) -> Float[Tensor, "batch seq width"]:
 
 
 def build_router(router: str, width: int, hidden: int, teachers: int) -> nn.Module:
+    """One layer's router, "linear" or "mlp": `width` inputs, one logit a teacher."""
     # Zeros make the first weights uniform; an MLP's first layer is random, so it still learns.
     last = nn.Linear(width if router == "linear" else hidden, teachers)
     nn.init.zeros_(last.weight)

@@ -29,7 +29,9 @@ class Random(TeacherKV):
 
     def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """As the inner source gives them, with noise for K and V."""
-        return [self.replace_by_noise(kept, tokens) for kept in self.inner.read_kv(tokens, ids)]
+        return [
+            self.replace_by_noise(kept, tokens) for kept in self.inner.read_kv_cache(tokens, ids)
+        ]
 
     def replace_by_noise(self, kept: CompressedKV, tokens: Tokens) -> CompressedKV:
         """The same tokens, each text's rows mixed among themselves."""

@@ -43,7 +43,9 @@ class Shuffled(TeacherKV):
                 "2 or more."
             )
         partners, paired = choose_partners(ids)
-        return [swap_texts(kept, partners, paired) for kept in self.inner.read_kv(tokens, ids)]
+        return [
+            swap_texts(kept, partners, paired) for kept in self.inner.read_kv_cache(tokens, ids)
+        ]
 
 
 def swap_texts(

@@ -117,7 +117,7 @@ def link_teacher_kv(
 ) -> list[tuple[CompressedKV, Links]]:
     """What compression leaves of a teacher's K and V, and the student's links to its rows."""
     reading = batch.teachers[name]
-    compressed = teacher.read_kv(reading.tokens, batch.ids)
+    compressed = teacher.read_kv_cache(reading.tokens, batch.ids)
     return [(kept, reading.links.map_to_rows(kept.row_of_token)) for kept in compressed]
 
 
