@@ -32,7 +32,7 @@ from kvdistill.evaluate.harness import evaluate, load_tasks
 from kvdistill.evaluate.isolation import quiet
 from kvdistill.evaluate.response_cache import Answers, request_key
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.made import byte_tokenizer, tiny, write_jsonl
+from tests.evaluate.tiny_models import byte_tokenizer, tiny, write_jsonl
 
 SAME_PROMPT = {
     "truthfulqa": "builtin:truthfulqa_mc1",

@@ -3,7 +3,7 @@
 import pytest
 
 from kvdistill.evaluate import harness
-from tests.evaluate.made import NANO, Oracle, byte_tokenizer, subjects, tiny, write_jsonl
+from tests.evaluate.tiny_models import NANO, Oracle, byte_tokenizer, subjects, tiny, write_jsonl
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from kvdistill.errors import UserError
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.harness import evaluate
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.made import tiny
+from tests.evaluate.tiny_models import tiny
 
 HEADER = """---
 configs:

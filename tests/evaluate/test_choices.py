@@ -5,7 +5,7 @@ import math
 import pytest
 
 from kvdistill.evaluate.benchmarks import shuffled
-from kvdistill.evaluate.graders import byte_probability, probability_mass
+from kvdistill.evaluate.grading.graders import byte_probability, probability_mass
 from kvdistill.evaluate.harness import load_tasks
 from kvdistill.evaluate.suite import Suite
 

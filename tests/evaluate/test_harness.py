@@ -11,7 +11,7 @@ import torch
 from kvdistill.errors import UserError
 from kvdistill.evaluate.harness import evaluate, load_tasks
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.made import NANO, SEVEN, Oracle, right_answer, tiny, write_jsonl
+from tests.evaluate.tiny_models import NANO, SEVEN, Oracle, right_answer, tiny, write_jsonl
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kvdistill.evaluate import mathcheck
+from kvdistill.evaluate.grading import math_equivalence
 from kvdistill.evaluate.harness import load_tasks
 from kvdistill.evaluate.isolation import quiet
 from kvdistill.evaluate.suite import Suite
@@ -77,7 +77,7 @@ def test_the_true_choice_is_right_and_the_others_are_wrong(name):
 
 def test_a_gold_answer_of_math500_equals_itself_as_mathematics():
     golds = [doc["target"] for doc in real("math500").eval_docs][::5]
-    child = mathcheck.Child()
+    child = math_equivalence.Child()
     unequal = [gold for gold in golds if not child.ask(gold, gold, 10.0)]
     child.close()
     assert unequal == []

@@ -96,7 +96,7 @@ def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
     from kvdistill.config.compose import compose
     from kvdistill.data.build import DataSettings, build_data
     from kvdistill.evaluate import harness
-    from tests.evaluate.made import byte_tokenizer, tiny
+    from tests.evaluate.tiny_models import byte_tokenizer, tiny
 
     config = compose(["data=mine", "tasks=mine"])
     settings: dict[str, Any] = {

@@ -13,7 +13,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from kvdistill.evaluate import bbh as forms
+from kvdistill.evaluate.grading import bbh as forms
 from kvdistill.evaluate.task_data import MissingDataError, Row, digest, jsonl, named, read, test_set
 
 Tests = dict[str, Dataset]

@@ -15,6 +15,7 @@ from kvdistill.data.build import DataSettings, LeakError, check_split, make_docu
 from kvdistill.data.leakage import Document, DocumentSet, Role
 from kvdistill.data.sampler import select_evenly
 from kvdistill.data.split import read_split
+from kvdistill.errors import UserError
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.harness import load_tasks, no_data
 from kvdistill.evaluate.isolation import quiet
@@ -59,6 +60,21 @@ def validate(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
         if drawn_from(name, tasks) == "train":
             report["tainted"][name] = [item.id for item in items(name, tasks)]
     return report | facts
+
+
+def recheck_split(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks a split again as it lies on disk, and writes no file; runs in a process of its own.
+
+    `request` is {"recipe": the check's recipe, "split": the folder's path}. Returns {"report": the
+    report, None where the folder is no split or no task has data, "fault": the one line of what
+    is wrong, empty where all is well}, which is JSON on its way back.
+    """
+    try:
+        return {"report": validate(request["recipe"], Path(request["split"])), "fault": ""}
+    except LeakError as error:
+        return {"report": error.report, "fault": str(error)}
+    except UserError as error:
+        return {"report": None, "fault": str(error)}
 
 
 def calibration(recipe: Mapping[str, Any], split: Path) -> Iterator[DocumentSet]:

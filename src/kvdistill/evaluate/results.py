@@ -8,7 +8,7 @@ from lm_eval.api.task import Task
 
 from kvdistill.evaluate import aggregate
 from kvdistill.evaluate.cached_lm import Asking
-from kvdistill.evaluate.extract import INVALID
+from kvdistill.evaluate.grading.extract import INVALID
 from kvdistill.evaluate.item_texts import texts
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.task_data import data_hash

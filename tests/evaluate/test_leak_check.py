@@ -13,7 +13,7 @@ from kvdistill.evaluate.leak_check import own_rows, task_sets, validate
 from kvdistill.evaluate.suite import Suite
 from tests.data.factories import make_record
 from tests.data.test_build import Fixed
-from tests.evaluate.made import SEVEN
+from tests.evaluate.tiny_models import SEVEN
 
 LONG = "On the farm {} picks twelve baskets of plums before lunch and nine after it; how many?"
 

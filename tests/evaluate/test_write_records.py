@@ -13,7 +13,7 @@ from kvdistill.evaluate.isolation import quiet
 from kvdistill.evaluate.leak_check import own_rows
 from kvdistill.evaluate.results import rows_hash
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.made import tiny
+from tests.evaluate.tiny_models import tiny
 
 TASKS = {
     "_target_": "kvdistill.evaluate.suite.Suite", "name": "t",

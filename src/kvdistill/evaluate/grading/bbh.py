@@ -6,7 +6,7 @@ without a period and "Answer: (A)" for wrong ones.
 
 import re
 
-from kvdistill.evaluate.extract import clear, last_line
+from kvdistill.evaluate.grading.extract import clear, last_line
 
 _OPTION = re.compile(r"\(([A-R])\)")
 _BARE_OPTION = re.compile(r"(?:option\s+)?([A-R])(?:$|[).:,]|\s*$)", re.IGNORECASE)

@@ -8,7 +8,7 @@ import torch
 from kvdistill.evaluate.harness import evaluate
 from kvdistill.evaluate.response_cache import Answer, Answers, model_key
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.made import tiny
+from tests.evaluate.tiny_models import tiny
 
 
 @pytest.fixture

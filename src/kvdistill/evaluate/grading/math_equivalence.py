@@ -2,7 +2,7 @@
 
 math-verify stops a hopeless simplification with SIGALRM, which works in a main thread only, and
 without it one answer can hang for good. A child is killed instead, from any thread or worker. Its
-other half is this module run as `python -m kvdistill.evaluate.mathcheck`, one JSON line a question.
+other half is this module run as `python -m kvdistill.evaluate.grading.math_equivalence`, one JSON line a question.
 """
 
 import atexit
@@ -45,7 +45,7 @@ class Child:
         if self._wait(START) is None:
             self.close()
             raise RuntimeError(
-                "math-verify did not start; see python -m kvdistill.evaluate.mathcheck"
+                "math-verify did not start; see python -m kvdistill.evaluate.grading.math_equivalence"
             )
 
     def ask(self, given: str, gold: str, timeout: float) -> bool:

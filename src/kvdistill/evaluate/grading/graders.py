@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from kvdistill.evaluate import bbh, mathcheck
-from kvdistill.evaluate.extract import INVALID
+from kvdistill.evaluate.grading import bbh, math_equivalence
+from kvdistill.evaluate.grading.extract import INVALID
 
 Doc = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ def phrase(doc: Doc, results: Sequence[str]) -> dict[str, float]:
 
 def mathematics(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """Equal as mathematics, by math-verify in a process of its own."""
-    return _verdict(results[0], doc["target"], mathcheck.same)
+    return _verdict(results[0], doc["target"], math_equivalence.same)
 
 
 def probability_mass(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, float]:

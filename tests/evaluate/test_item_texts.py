@@ -8,7 +8,7 @@ from kvdistill.evaluate.harness import evaluate, load_tasks
 from kvdistill.evaluate.item_texts import is_private
 from kvdistill.evaluate.leak_check import task_sets
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.made import SEVEN, right_answer, tiny
+from tests.evaluate.tiny_models import SEVEN, right_answer, tiny
 
 
 @pytest.fixture

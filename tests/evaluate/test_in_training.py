@@ -4,7 +4,7 @@ import torch
 
 from kvdistill.evaluate import in_training
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.made import tiny
+from tests.evaluate.tiny_models import tiny
 
 
 def split(tmp_path, nano_records):

@@ -1,7 +1,7 @@
 """The extractors by the names the task files use, each in the form of lm-eval's custom filter."""
 
-from kvdistill.evaluate import bbh, extract
-from kvdistill.evaluate.extract import over_outputs
+from kvdistill.evaluate.grading import bbh, extract
+from kvdistill.evaluate.grading.extract import over_outputs
 
 marked = over_outputs(extract.marked)
 marked_number = over_outputs(extract.marked_number)

@@ -3,7 +3,7 @@
 import pytest
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from kvdistill.evaluate.extract import INVALID
+from kvdistill.evaluate.grading.extract import INVALID
 from kvdistill.evaluate.harness import TASKS
 
 RIGHT, WRONG, UNPARSED = "right", "wrong", "unparsed"

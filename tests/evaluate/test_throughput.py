@@ -1,5 +1,5 @@
 from kvdistill.evaluate.throughput import tokens_per_second
-from tests.evaluate.made import tiny
+from tests.evaluate.tiny_models import tiny
 
 
 def test_every_model_writes_the_same_number_of_tokens(tokenizer):

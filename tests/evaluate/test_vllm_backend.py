@@ -1,4 +1,4 @@
-"""`tasks.backend=vllm`, as far as it can be tested without vLLM (see engine.py)."""
+"""`tasks.backend=vllm`, as far as it can be tested without vLLM (see vllm_stand_in.py)."""
 
 import dataclasses
 import inspect
@@ -13,16 +13,16 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.evaluate.harness import evaluate
 from kvdistill.evaluate.response_cache import Answers
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate import engine
-from tests.evaluate.made import NANO, tiny
+from tests.evaluate import vllm_stand_in
+from tests.evaluate.tiny_models import NANO, tiny
 
 
 @pytest.fixture(scope="module")
 def _stand_in():
     with pytest.MonkeyPatch.context() as patch:
-        engine.install(patch)
+        vllm_stand_in.install(patch)
         yield
-    for name in engine.MADE:
+    for name in vllm_stand_in.MADE:
         sys.modules.pop(name, None)
 
 
