@@ -22,7 +22,7 @@ POSITIONS = torch.arange(6).expand(2, 6)
 def test_at_a_factor_of_1_mse_is_that_of_unrotated_keys(scaling, half, seed):
     own, target = random(2, 2, 6, 8, seed=seed), random(2, 2, 6, 8, seed=seed + 100)
     rotary, same = Rotary(torch.linspace(0.1, 1, half), scaling), Rephase(rope_scaling_factor=1.0)
-    residual = same.rotate_target(target, rotary, POSITIONS) - same.rotate_student(
+    residual = same.rotate_target_keys(target, rotary, POSITIONS) - same.rotate_student_keys(
         own, rotary, POSITIONS
     )
     torch.testing.assert_close(residual.square().mean((1, 3)), (target - own).square().mean((1, 3)))
@@ -31,9 +31,9 @@ def test_at_a_factor_of_1_mse_is_that_of_unrotated_keys(scaling, half, seed):
 def test_a_factor_turns_the_target_as_far_as_the_students_key_so_much_later():
     keys, rotary = random(1, 1, 3, 8), Rotary(torch.tensor([1.0, 0.5, 0.1, 0.01]))
     at = torch.tensor([[1, 2, 3]])
-    stretched = Rephase(rope_scaling_factor=2.5).rotate_target(keys, rotary, at)
+    stretched = Rephase(rope_scaling_factor=2.5).rotate_target_keys(keys, rotary, at)
     torch.testing.assert_close(stretched, rotary.rotate(keys, at * 2.5))
-    assert not torch.allclose(stretched, Rephase().rotate_target(keys, rotary, at))
+    assert not torch.allclose(stretched, Rephase().rotate_target_keys(keys, rotary, at))
 
 
 def test_teacher_keys_are_not_turned_before_alignment():

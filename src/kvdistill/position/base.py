@@ -20,14 +20,14 @@ class Position:
     """Whether keys are rotated, so that both models need a rotary embedding that kv/rotary.py can
     reproduce."""
 
-    def rotate_source(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_captured_keys(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """Either model's keys at its own tokens, before anything else; `rotary` is that model's."""
         return keys
 
-    def rotate_target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_target_keys(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """The aligned and projected target at the student's tokens; `rotary` is the student's."""
         return keys
 
-    def rotate_student(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_student_keys(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """The student's centred and projected keys, as compared; `rotary` is the student's."""
         return keys

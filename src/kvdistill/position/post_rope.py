@@ -17,6 +17,6 @@ class PostRope(Position):
 
     needs_rotary: ClassVar[bool] = True
 
-    def rotate_source(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_captured_keys(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """Each model's own rotation at its own positions."""
         return rotary.rotate(keys, positions)

@@ -27,12 +27,12 @@ class Rephase(Position):
                 f"Use 1.0 for the student's own positions or position=none."
             )
 
-    def rotate_target(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_target_keys(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """The student's frequencies at stretched positions."""
         # Fractional positions are angles like any other.
         return _without_scaling(rotary).rotate(keys, positions * self.rope_scaling_factor)
 
-    def rotate_student(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
+    def rotate_student_keys(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """The student's frequencies at its own positions."""
         return _without_scaling(rotary).rotate(keys, positions)
 

@@ -183,7 +183,9 @@ def compute_target(
     low, high = projected[0], projected[-1]
     keys = torch.lerp(low.keys, high.keys, pair.weight)
     values = torch.lerp(low.values, high.values, pair.weight)
-    return KV(branch.pipeline.position.rotate_target(keys, rotary, positions), values, low.mask)
+    return KV(
+        branch.pipeline.position.rotate_target_keys(keys, rotary, positions), values, low.mask
+    )
 
 
 def project_student_kv(
@@ -197,7 +199,9 @@ def project_student_kv(
     mapped = first.projection.project_student(
         first.stats.subtract_mean(framed, "own", layer), (layer, pair.low)
     )
-    return KV(position.rotate_student(mapped.keys, rotary, positions), mapped.values, mapped.mask)
+    return KV(
+        position.rotate_student_keys(mapped.keys, rotary, positions), mapped.values, mapped.mask
+    )
 
 
 def sum_cross_entropy(logits: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Tensor:
