@@ -43,14 +43,14 @@ ENDING = """
 import os, sys, tempfile
 import torch
 from torch import distributed
-from kvdistill.jobs.rendezvous import wait_for_collective_threads
+from kvdistill.jobs.rendezvous import end_collectives
 def end(rank, meeting):
     sys.setswitchinterval(1000.0)  # only who waits for the GIL when this thread waits gets it
     store = distributed.FileStore(meeting, 2)
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     for work in [distributed.all_reduce(torch.ones(9), async_op=True) for _ in range(3)]:
         work.wait()
-    wait_for_collective_threads()
+    end_collectives()
 codes = []
 for again in range(10):
     meeting = tempfile.mktemp()

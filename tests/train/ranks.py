@@ -51,7 +51,7 @@ def build_module(
     request_teacher: Callable[..., Any] = make_request,
 ) -> torch.nn.Module:
     """The calibrated module of a composed config; the same in every process."""
-    from kvdistill.config.build import build_node as make
+    from kvdistill.config.build import build_node
     from kvdistill.train.module import Distiller
     from kvdistill.train.objective import KVObjective, LossWeights
 
@@ -62,7 +62,7 @@ def build_module(
     objective, teachers = KVObjective(config), {}
     for name, branch in objective.get_branches().items():
         branch.calibrate(make_calibration(branch.pipeline.layer_pairs, TEACHERS[name]))
-        teachers[name] = make(
+        teachers[name] = build_node(
             "source", config["source"], request=request_teacher(name, branch.pipeline)
         )
     return Distiller(student, objective, teachers, LossWeights.from_config(config))

@@ -8,6 +8,7 @@ evaluate, for hours.
 
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -151,13 +152,14 @@ class Ranks:
 
     def leave(self) -> None:
         """The last thing a rank does; rank 0, which may hold the store, leaves last."""
+        # While the watcher still runs: it ends a rank whose group does not end for want of another.
+        end_collectives()
         self.ended.set()
         if self.store is None:
             return
         if self.watcher is not None:
             # A thread that is within the store when the interpreter ends would abort the process.
             self.watcher.join(GRACE_S)
-        wait_for_collective_threads()
         try:
             self.store.set(f"left{self.rank}", "")
             if self.rank == 0:
@@ -167,13 +169,12 @@ class Ranks:
             pass  # one that was killed cannot say so
 
 
-def wait_for_collective_threads() -> None:
-    """Lets the threads of the collectives let go of their last tensors.
+def end_collectives() -> None:
+    """Ends the process group, whoever opened it: ZeRO-3 opens one for a process alone too."""
+    if "torch" in sys.modules:  # else nobody opened one, and a job that failed early stays quick
+        from kvdistill import distributed  # imports torch
 
-    Each takes the GIL for that; one that does while the interpreter ends aborts the process. To
-    destroy the group does not end them: a DDP model has a reference to it in a cycle of C++'s.
-    """
-    time.sleep(POLL_S)
+        distributed.destroy_process_group()
 
 
 def read_failure(store: Any) -> Failure | None:
