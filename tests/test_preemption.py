@@ -39,6 +39,7 @@ except preemption.Preempted:
 """
 
 
+@pytest.mark.integration
 def test_training_is_asked_anything_else_is_ended_and_helpers_hear_nothing() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, start_new_session=True,

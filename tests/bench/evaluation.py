@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        figures = nano(work, *((60, [16]) if chosen.quick else (200, [1, 16])))
+        figures = nano(work, *((40, [16]) if chosen.quick else (200, [1, 16])))
         bounds = {"overhead_nano": 0.25, "nano_items_that_differ": 0}
         if chosen.model is not None and not chosen.quick:
             extra = {"gguf_file": chosen.gguf} if chosen.gguf else {}

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[2]
 CONF, FOLDER = ROOT / "conf", ROOT / "sweeps"
 SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))

@@ -10,6 +10,8 @@ import pytest
 
 from kvdistill.plan.frozen_recipe import seal_recipe
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[2]
 ALONE = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "h", "MASTER_PORT": "1"}
 JOB = """

@@ -10,6 +10,8 @@ import pytest
 from tests.models.zero3_ranks import CASES
 from tests.train.test_division import assert_same_lines, set_training
 
+pytestmark = pytest.mark.integration
+
 Make = Callable[..., Any]
 
 

@@ -27,6 +27,7 @@ FIGURES = [
 ]  # fmt: skip
 
 
+@pytest.mark.integration
 def test_the_same_records_give_the_same_bytes(study, built, tmp_path):
     again = build([study], tmp_path / "again")
     first = {p.relative_to(built.parent): p for p in built.parent.rglob("*") if p.is_file()}

@@ -103,10 +103,11 @@ def evidence(folder: Path) -> dict[str, bytes]:
     curves = [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
     for line in curves:
         line.pop("train_s", None)  # measured
+    routing = folder / "routing.json"  # fine-tuning alone has no teachers to choose among
     return files | {
         "results": json.dumps(results).encode(),
         "curves": json.dumps(curves).encode(),
-        "routing": (folder / "routing.json").read_bytes(),
+        "routing": routing.read_bytes() if routing.is_file() else b"",
     }
 
 

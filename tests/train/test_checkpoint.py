@@ -68,6 +68,7 @@ AT = {
 }
 
 
+@pytest.mark.integration
 def test_a_run_killed_anywhere_ends_in_the_same_bits(
     trained: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

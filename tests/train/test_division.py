@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[2]
 TEACHERS = ("a", "b")
 ROOMS = ("fusion=learnable", "projection=linear")

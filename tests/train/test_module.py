@@ -14,6 +14,7 @@ Make = Callable[..., Any]
 pytestmark = pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*:FutureWarning")
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(240)
 def test_two_processes_give_the_gradient_of_one(composed: Make, tmp_path: Path) -> None:
     import torch
