@@ -38,7 +38,10 @@ def test_a_factor_turns_the_target_as_far_as_the_students_key_so_much_later():
 
 def test_teacher_keys_are_not_turned_before_alignment():
     keys = random(1, 1, 3, 8)
-    assert Rephase().rotate_source(keys, Rotary(torch.ones(4)), torch.tensor([[0, 1, 2]])) is keys
+    assert (
+        Rephase().rotate_captured_keys(keys, Rotary(torch.ones(4)), torch.tensor([[0, 1, 2]]))
+        is keys
+    )
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, float("nan")])

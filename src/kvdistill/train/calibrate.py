@@ -18,7 +18,6 @@ from kvdistill.data.sampler import select_evenly
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, LayerMoments
 from kvdistill.kv.moments import Moments
-from kvdistill.kv.rotary import NO_ROTATION, read_rotaries
 from kvdistill.kv.shuffle_pairs import choose_partners
 from kvdistill.models.capture import Capture
 from kvdistill.plan.graph import ONLY
@@ -77,10 +76,7 @@ class MomentCollector:
         self.student = inputs.load_student(config, needs).eval().to(self.device)
         layers = [pair.student_layer for pair in pipeline.layer_pairs]
         self.capture = Capture(self.student, layers)
-        rotates = pipeline.position.needs_rotary
-        self.rotaries = (
-            read_rotaries(self.student, layers) if rotates else dict.fromkeys(layers, NO_ROTATION)
-        )
+        self.rotaries = pipeline.read_student_rotaries(self.student, layers)
         self.moments: dict[str, LayerMoments] = {"fit": {}, "held_out": {}, "shuffled": {}}
 
     @torch.no_grad()
@@ -110,7 +106,7 @@ class MomentCollector:
         """The raw student's K and V by layer, its keys in the frame that position compares in."""
         with self.capture:
             self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
-        rotate = self.pipeline.position.rotate_source
+        rotate = self.pipeline.position.rotate_captured_keys
         return {
             number: KV(
                 rotate(layer.kv.keys, self.rotaries[number], make_positions(layer.kv.keys)),

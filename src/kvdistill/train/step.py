@@ -150,7 +150,7 @@ def align_teacher_kv(
     """
     # Before alignment: once tokens are averaged, their keys have no one position to be rotated by.
     rotated = kept.rotate_keys(
-        lambda keys, layer, at: position.rotate_source(keys, rotaries[layer], at)
+        lambda keys, layer, at: position.rotate_captured_keys(keys, rotaries[layer], at)
     )
     flat, mask = links.apply(rotated.flat_kv), links.mask
     for pair in kept.layer_pairs:
@@ -195,7 +195,7 @@ def project_student_kv(
     first, rotary = objective.first_branch, rotaries[layer]
     position = first.pipeline.position
     pair = next(item for item in first.pipeline.layer_pairs if item.student_layer == layer)
-    framed = KV(position.rotate_source(kv.keys, rotary, positions), kv.values, kv.mask)
+    framed = KV(position.rotate_captured_keys(kv.keys, rotary, positions), kv.values, kv.mask)
     mapped = first.projection.project_student(
         first.stats.subtract_mean(framed, "own", layer), (layer, pair.low)
     )
