@@ -28,12 +28,12 @@ def main() -> None:
     for number in itertools.count(1):
         salt = f"kvdistill-split-v{number}"
         start = hashlib.sha256(salt.encode())
-        if all(worst(start, group) <= TOLERANCE for group in groups.values()):
+        if all(measure_worst_share(start, group) <= TOLERANCE for group in groups.values()):
             sys.stdout.write(salt + "\n")
             return
 
 
-def worst(start: "hashlib._Hash", group: list[bytes]) -> float:
+def measure_worst_share(start: "hashlib._Hash", group: list[bytes]) -> float:
     """How far the shares of one task are off."""
     counts = [0, 0, 0]
     for question in group:

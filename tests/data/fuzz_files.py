@@ -1,4 +1,4 @@
-"""Data files that a user could give and no author thought of, and what becomes of each."""
+"""Fuzzing of data files: strategies for broken and unusual ones, and a run of one example."""
 
 import contextlib
 import io
@@ -19,43 +19,48 @@ from tests.config.strange import ROOT, WORDS, Outcome, literal, no_line
 
 TIME_LIMIT_S = 60
 """After which an example counts as hanging."""
-GSM8K_ONLY = ("~data.source.parts.math", "~data.source.parts.aqua", "~data.source.parts.ecqa",
-         "~data.source.parts.school_math_zh")  # fmt: skip
-FOLDER_OVERRIDES = ("data=multi_reasoning", *GSM8K_ONLY, "data.source.parts.gsm8k.pattern=null",
-          "data.source.parts.gsm8k.config=null")  # fmt: skip
+GSM8K_ONLY = tuple(
+    f"~data.source.parts.{name}" for name in ("math", "aqua", "ecqa", "school_math_zh")
+)
+FOLDER_OVERRIDES = (
+    "data=multi_reasoning",
+    *GSM8K_ONLY,
+    "data.source.parts.gsm8k.pattern=null",
+    "data.source.parts.gsm8k.config=null",
+)
 FILE_OVERRIDES = ("data=jsonl", "tasks=quick")
 WHOLE_DATA_REFUSALS = (
     "data.split leaves", "data.source gives the id", "data leaks", "data.source.parts.gsm8k has",
 )  # fmt: skip
-"""Refusals of the rows together, which no one row is to blame for."""
+"""How refusals begin that concern all rows together, and so name no file."""
 DEPTH = 100_000
 
 Content = bytes | str
-"""Of a file; a text is what else stands there: `fifo`, `folder`, `nothing`, or `-> TARGET`."""
+"""Of a file; a str is what stands there instead: `fifo`, `folder`, `nothing`, or `-> TARGET`."""
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class UserData:
-    """What a user has put on the disk, and what he types."""
+    """Files on disk and the overrides of the command that is to read them."""
 
     overrides: tuple[str, ...]
     files: dict[str, Content]
     path: str
-    """The one that is named, below the folder of them all."""
+    """The file or folder that the command names, below the folder of them all."""
     questions: frozenset[str] = frozenset()
-    """Those that a split may hold, where they are known."""
+    """The questions that a split may hold; empty where they are not known."""
     mapped: bool = False
-    """Whether the mapping is strange too, so that a refusal may be of that."""
+    """Whether the column mapping is unusual too, so that a refusal may concern that."""
     note: str = field(default="", compare=False)
 
 
 def make_rows(count: int) -> Rows:
-    """Good ones: far apart, so that none is a near copy of another."""
+    """Valid rows, none of them a near copy of another."""
     from tests.data.factories import make_record
 
-    made = [make_record(number) for number in range(count)]
-    return [{"question": r.question, "rationale": r.rationale, "answer": r.answer} for r in made]
+    records = [make_record(number) for number in range(count)]
+    return [{"question": r.question, "rationale": r.rationale, "answer": r.answer} for r in records]
 
 
 CELLS: tuple[Any, ...] = (
@@ -77,18 +82,18 @@ LINES: tuple[bytes, ...] = (
 )  # fmt: skip
 
 
-def encode_jsonl(given: Rows) -> bytes:
+def encode_jsonl(rows: Rows) -> bytes:
     """As jsonl, each character as itself."""
-    lines = [json.dumps(row, ensure_ascii=False) for row in given]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     return "".join(line + "\n" for line in lines).encode("utf-8", "surrogatepass")
 
 
 @st.composite
-def mutated_rows(draw: st.DrawFn, count: int) -> Rows:
-    """Good rows, up to three of them spoilt."""
-    made: list[dict[str, Any]] = [dict(row) for row in make_rows(count)]
+def draw_rows(draw: st.DrawFn, count: int) -> Rows:
+    """Valid rows, up to three times altered."""
+    rows: list[dict[str, Any]] = [dict(row) for row in make_rows(count)]
     for _ in range(draw(st.integers(0, 3))):
-        row = made[draw(st.integers(0, count - 1))]
+        row = rows[draw(st.integers(0, count - 1))]
         key = draw(st.sampled_from(("question", "rationale", "answer", "id", "\x00", "other")))
         kind = draw(st.integers(0, 8))
         if kind == 0:
@@ -96,16 +101,16 @@ def mutated_rows(draw: st.DrawFn, count: int) -> Rows:
         elif kind == 1:
             row |= {f"more{n}": n for n in range(draw(st.sampled_from((1, 50, 2000))))}
         elif kind == 2:
-            made += [dict(row)] * draw(st.sampled_from((1, 3, 40)))
+            rows += [dict(row)] * draw(st.sampled_from((1, 3, 40)))
         elif kind == 3:
             row[key] = draw(st.text(max_size=20))
         else:
             row[key] = draw(st.sampled_from(CELLS))
-    return made
+    return rows
 
 
 def list_file_mutations(content: bytes) -> dict[str, Callable[[], bytes]]:
-    """What may happen to a whole file."""
+    """By name, what may happen to a whole file."""
     text = content.decode("utf-8", "replace")
     return {
         "as it is": lambda: content,
@@ -168,11 +173,11 @@ SPECIAL_FILES: dict[str, Content] = {
 
 @st.composite
 def single_files(draw: st.DrawFn) -> UserData:
-    """data=jsonl: a file of one's own."""
+    """data=jsonl: one file, valid or not."""
     if draw(st.integers(0, 14)) == 0:
         path = draw(st.sampled_from(sorted(SPECIAL_FILES)))
         return UserData(FILE_OVERRIDES, {path: SPECIAL_FILES[path]}, path, note="place")
-    file_rows = draw(mutated_rows(draw(st.sampled_from((60, 40, 50, 90, 3)))))
+    file_rows = draw(draw_rows(draw(st.sampled_from((60, 40, 50, 90, 3)))))
     content, known = encode_jsonl(file_rows), frozenset(read_questions(file_rows))
     if draw(st.integers(0, 2)) == 0:
         lines = content.split(b"\n")
@@ -189,22 +194,22 @@ def single_files(draw: st.DrawFn) -> UserData:
     return UserData((*FILE_OVERRIDES, *mapping), {path: content}, path, known, bool(mapping), way)
 
 
-def read_questions(made: Rows) -> Iterator[str]:
+def read_questions(rows: Rows) -> Iterator[str]:
     """The questions of rows, as they must be read: texts, lists of texts, and numbers."""
-    for value in (row.get("question") for row in made):
+    for value in (row.get("question") for row in rows):
         if isinstance(value, list) and all(isinstance(each, str) for each in value):
             yield "\n".join(value).strip()
         elif isinstance(value, str | int | float):
             yield str(value).strip()
 
 
-def encode_table(made: Rows, kind: str) -> bytes:
-    """Rows in a format of tables. Raises whatever its writer raises of strange cells."""
-    frame, file = pd.DataFrame(made), io.BytesIO()
+def encode_table(rows: Rows, kind: str) -> bytes:
+    """Rows as csv, json or parquet. Raises whatever the writer raises of unusual cells."""
+    frame, file = pd.DataFrame(rows), io.BytesIO()
     if kind == "csv":
         return frame.to_csv(index=False).encode("utf-8", "surrogatepass")
     if kind == "json":
-        return json.dumps(made).encode()
+        return json.dumps(rows).encode()
     frame.to_parquet(file)
     return file.getvalue()
 
@@ -213,13 +218,13 @@ def encode_table(made: Rows, kind: str) -> bytes:
 def folders(draw: st.DrawFn) -> UserData:
     """data=multi_reasoning with data.root: a folder of local copies, in any format."""
     kind = draw(st.sampled_from(("jsonl", "csv", "parquet", "json")))
-    file_rows = draw(mutated_rows(draw(st.sampled_from((60, 40, 50, 90, 3)))))
+    file_rows = draw(draw_rows(draw(st.sampled_from((60, 40, 50, 90, 3)))))
     texts = all(isinstance(row.get("question", ""), str) for row in file_rows)
     try:
         content = encode_jsonl(file_rows) if kind == "jsonl" else encode_table(file_rows, kind)
     except Exception:  # noqa: BLE001 - no such file can be written
         content = b"not to be written"
-    unhurt = content
+    undamaged = content
     if draw(st.integers(0, 2)) == 0:
         content = draw(st.sampled_from(list_damages(content)))
     odd = ("train.txt", "train", "train.parquet", "train.csv", "test.csv")
@@ -227,16 +232,20 @@ def folders(draw: st.DrawFn) -> UserData:
     files: dict[str, Content] = {f"gsm8k/{name}": content}
     if draw(st.integers(0, 3)) == 0:
         files |= draw(st.sampled_from(EXTRA_FILES))
-    sure = texts and content == unhurt and name == f"train.{kind}" and len(files) == 1
+    questions_known = texts and content == undamaged and name == f"train.{kind}" and len(files) == 1
     row_count = draw(st.sampled_from((30, 38, 2, 100)))
     overrides = (*FOLDER_OVERRIDES, f"data.source.rows={row_count}", "tasks=quick")
     return UserData(
-        overrides, files, ".", frozenset(read_questions(file_rows) if sure else ()), note=name
+        overrides,
+        files,
+        ".",
+        frozenset(read_questions(file_rows) if questions_known else ()),
+        note=name,
     )
 
 
 def list_damages(content: bytes) -> list[bytes]:
-    """A file of a table, hurt."""
+    """Versions of a table's file, damaged."""
     middle = len(content) // 2
     flipped = content[:middle] + bytes(255 - b for b in content[middle : middle + 8])
     return [
@@ -250,7 +259,7 @@ def list_damages(content: bytes) -> list[bytes]:
 
 
 PLANTED_LOADER = b"import pathlib\npathlib.Path('HERE/ran').touch()\n"
-"""A loader that is never to be run; HERE is the folder of the example."""
+"""A loading script that must never be run; HERE is the folder of the example."""
 EXTRA_FILES: tuple[dict[str, Content], ...] = (
     {"gsm8k/gsm8k.py": PLANTED_LOADER},
     {"gsm8k/README.md": b"---\nconfigs:\n- config_name: main\n  data_files: /etc/passwd\n---\n"},
@@ -268,13 +277,13 @@ EXTRA_FILES: tuple[dict[str, Content], ...] = (
 
 
 def user_data() -> st.SearchStrategy[UserData]:
-    """Either."""
+    """Single files twice as often as folders."""
     return st.one_of(single_files(), single_files(), folders())
 
 
-def write_files(given: UserData, folder: Path) -> Path:
-    """Writes what is given below the folder; returns what is to be named."""
-    for name, content in given.files.items():
+def write_files(data: UserData, folder: Path) -> Path:
+    """Writes the files below the folder; returns the path that the command names."""
+    for name, content in data.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, bytes):
@@ -285,27 +294,27 @@ def write_files(given: UserData, folder: Path) -> Path:
             path.mkdir()
         elif content.startswith("-> "):
             path.symlink_to(content.removeprefix("-> "))
-    return folder / given.path
+    return folder / data.path
 
 
-def write_command(given: UserData, place: Path) -> list[str]:
-    """What is typed."""
-    setting = "data.root" if given.overrides[0] == FOLDER_OVERRIDES[0] else "data.source.path"
-    return [*given.overrides, f"{setting}={literal(str(place))}"]
+def write_command(data: UserData, place: Path) -> list[str]:
+    """The overrides of the command."""
+    setting = "data.root" if data.overrides[0] == FOLDER_OVERRIDES[0] else "data.source.path"
+    return [*data.overrides, f"{setting}={literal(str(place))}"]
 
 
 class HangingError(Exception):
-    """An example took longer than its bound."""
+    """An example took longer than its time limit."""
 
 
 @contextlib.contextmanager
 def limit_time(seconds: float) -> Iterator[None]:
-    """Raises HangingError in the middle of what takes longer."""
+    """Raises HangingError inside the block after so many seconds."""
 
-    def ring(*_: Any) -> None:
+    def raise_timeout(*_: Any) -> None:
         raise HangingError(f"still at it after {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before = signal.signal(signal.SIGALRM, raise_timeout)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -314,7 +323,7 @@ def limit_time(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def run_example(given: UserData, folder: Path) -> Outcome:
+def run_example(data: UserData, folder: Path) -> Outcome:
     """Plans with the data and builds its split, as the jobs of stage=data do.
 
     Hydra must be initialised on conf/. `folder` must be empty.
@@ -323,17 +332,18 @@ def run_example(given: UserData, folder: Path) -> Outcome:
     import kvdistill.train.preflight  # noqa: F401 - torch is not what is timed
     from kvdistill.errors import ConfigError, UserError
 
-    place, root = write_files(given, folder / "given"), folder / "root"
+    # Not named "data": a message must name the setting, and its path would pass for that.
+    place, root = write_files(data, folder / "given"), folder / "root"
     root.mkdir()
     began, message, fault, accepted = time.perf_counter(), "", "", True
     try:
         with limit_time(TIME_LIMIT_S), silence_libraries():
             fault = find_split_fault(
-                given, build_split_of_command([*write_command(given, place), f"root={root}"], root)
+                data, build_split_of_command([*write_command(data, place), f"root={root}"], root)
             )
     except ConfigError as error:
         accepted, message = False, str(error)
-        fault = find_message_fault(given, place, message) or find_leftovers(root)
+        fault = find_message_fault(data, place, message) or find_leftovers(root)
     except UserError as error:
         accepted, message, fault = False, str(error), "a bad file is no ConfigError"
     except Exception as error:  # noqa: BLE001 - that is what is looked for
@@ -345,7 +355,7 @@ def run_example(given: UserData, folder: Path) -> Outcome:
 
 @contextlib.contextmanager
 def silence_libraries() -> Iterator[None]:
-    """Nothing of what libraries print and log."""
+    """Drops what libraries print and log."""
     before = logging.root.manager.disable
     logging.disable()
     try:
@@ -371,7 +381,7 @@ def build_split_of_command(overrides: list[str], root: Path) -> Path:
     return folder
 
 
-def find_split_fault(given: UserData, split: Path) -> str:
+def find_split_fault(data: UserData, split: Path) -> str:
     """What is wrong with a split that was built; empty for nothing."""
     from kvdistill.data.split import read_split
 
@@ -379,25 +389,25 @@ def find_split_fault(given: UserData, split: Path) -> str:
     if not all(parts.values()):
         return "a part is empty"
     questions = {record.question for part in parts.values() for record in part}
-    if given.questions and not questions <= given.questions:
-        return f"a question was altered: {sorted(questions - given.questions)[0]!r}"
+    if data.questions and not questions <= data.questions:
+        return f"a question was altered: {sorted(questions - data.questions)[0]!r}"
     names = {path.name for path in split.parent.iterdir()}
     return "" if names == {split.name} else f"it left {sorted(names)}"
 
 
 def find_leftovers(root: Path) -> str:
-    """What a refusal left behind, but for the report of a leak."""
+    """The files that a refusal left behind, but for the report of a leak; empty for none."""
     names = [p.name for p in root.rglob("*") if p.is_file() and p.name != "validation_report.json"]
     return f"it left {names}" if names else ""
 
 
-def find_message_fault(given: UserData, place: Path, message: str) -> str:
-    """What is wrong with a refusal."""
+def find_message_fault(data: UserData, place: Path, message: str) -> str:
+    """What is wrong with a refusal's message; empty for nothing."""
     if wrong := no_line(message):
         return wrong
     if "data" not in message.split(":")[0].split("=")[0] and not message.startswith(
         WHOLE_DATA_REFUSALS
     ):
         return "it names no setting"
-    named = str(place) in message or given.mapped or message.startswith(WHOLE_DATA_REFUSALS)
+    named = str(place) in message or data.mapped or message.startswith(WHOLE_DATA_REFUSALS)
     return "" if named else "it names no file"

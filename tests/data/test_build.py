@@ -26,8 +26,8 @@ class Fixed(Source):
         return self.rows
 
 
-def build_fixed(folder, given=RECORDS, against=(), **settings):
-    return build_data(Fixed(rows=list(given)), DataSettings(**settings), folder, against)
+def build_fixed(folder, records=RECORDS, against=(), **settings):
+    return build_data(Fixed(rows=list(records)), DataSettings(**settings), folder, against)
 
 
 def test_the_report_tells_files_shares_pairs_and_verdict(tmp_path):
@@ -38,13 +38,13 @@ def test_the_report_tells_files_shares_pairs_and_verdict(tmp_path):
     assert json.loads((tmp_path / "split/validation_report.json").read_text("utf-8")) == report
     assert report["schema_version"] == 1
     assert report["verdict"] == "clean"
-    made = read_split(tmp_path / "split")
-    for name, part in made.parts().items():
+    split = read_split(tmp_path / "split")
+    for name, part in split.parts().items():
         assert report["files"][f"{name}.jsonl"]["rows"] == len(part)
         assert report["sets"][name] == {
             "role": "train" if name.startswith("train") else name, "rows": len(part),
         }  # fmt: skip
-    assert report["sets"]["train_student.rationale"]["rows"] == len(made.train_student)
+    assert report["sets"]["train_student.rationale"]["rows"] == len(split.train_student)
     assert set(report["stratification"]["shares"]) == {"t0", "t1"}
     assert report["stratification"]["within"] == (report["stratification"]["worst"] <= 0.01)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["split"]
@@ -52,7 +52,7 @@ def test_the_report_tells_files_shares_pairs_and_verdict(tmp_path):
 
 def test_the_halves_share_no_reading_by_any_tokenizer(tmp_path):
     build_fixed(tmp_path / "split")
-    made = read_split(tmp_path / "split")
+    split = read_split(tmp_path / "split")
     style = Style(templates={"d": {"prompt": "{question}", "answer": " {answer}"}})
     tokeniser = Tokeniser(make_byte_level_tokenizer(), "student.tokenizer")
     teachers, student = (
@@ -60,9 +60,9 @@ def test_the_halves_share_no_reading_by_any_tokenizer(tmp_path):
             tuple(read.ids[~read.answer].tolist())
             for read in tokeniser([text for each in half for text in style.render(each)])
         }
-        for half in (made.train_teachers, made.train_student)
+        for half in (split.train_teachers, split.train_student)
     )
-    assert len(teachers) == len(made.train_teachers)
+    assert len(teachers) == len(split.train_teachers)
     assert not teachers & student
 
 
@@ -109,23 +109,27 @@ def test_an_evaluation_item_in_the_data_refuses_and_writes_nothing(tmp_path, hid
 
 
 def test_an_evaluation_item_in_a_rationale_refuses(tmp_path):
-    made = Splitting()(RECORDS).train_student[0]
+    student_record = Splitting()(RECORDS).train_student[0]
     task = DocumentSet(
         "gsm8k", "task", make_documents([make_record(5000, question=LONG.format("Ann"))])
     )
-    hidden = make_record(int(made.id[1:]), rationale=f"As in: {LONG.format('Ann')} we add.")
+    hidden = make_record(
+        int(student_record.id[1:]), rationale=f"As in: {LONG.format('Ann')} we add."
+    )
     with pytest.raises(LeakError, match=r"train_student\.rationale and gsm8k"):
-        build_fixed(tmp_path / "split", [*(e for e in RECORDS if e.id != made.id), hidden], [task])
+        build_fixed(
+            tmp_path / "split", [*(e for e in RECORDS if e.id != student_record.id), hidden], [task]
+        )
 
 
 def test_validate_passes_a_good_split_and_refuses_a_tampered_one(tmp_path):
     build_fixed(tmp_path / "split")
     files = {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()}
     assert check_split(tmp_path / "split", DataSettings())["verdict"] == "clean"
-    made = read_split(tmp_path / "split")
-    moved = make_record(7000, question=made.test[0].question.upper(), id="moved")
-    made.train_student.append(moved)
-    write_split(made, tmp_path / "split")
+    split = read_split(tmp_path / "split")
+    moved = make_record(7000, question=split.test[0].question.upper(), id="moved")
+    split.train_student.append(moved)
+    write_split(split, tmp_path / "split")
     with pytest.raises(LeakError, match=r"train_student and test share 1 \(exact\).*'moved'"):
         check_split(tmp_path / "split", DataSettings())
     after = {path.name: path.read_bytes() for path in (tmp_path / "split").iterdir()}

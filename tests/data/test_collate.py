@@ -1,4 +1,4 @@
-"""Batches against literal loops; truncation; one loader for arms with and without teachers."""
+"""Batches against literal loops; truncation; one dataset for arms with and without teachers."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -123,8 +123,8 @@ def test_long_texts_are_cut_for_all_and_counted():
     texts = TextDataset(TEXTS, STUDENT, TEACHERS, LastByte(), 3)
     whole = TextDataset(TEXTS, STUDENT, TEACHERS, LastByte(), 64)
     lengths = [len(whole[place].student.ids) for place in range(len(TEXTS))]
-    assert texts.truncated_count == sum(length > 3 for length in lengths) > 0
-    assert whole.truncated_count == 0
+    assert texts.count_truncated() == sum(length > 3 for length in lengths) > 0
+    assert whole.count_truncated() == 0
     for place in range(len(TEXTS)):
         own, full = texts[place], whole[place]
         assert own.student.ids.tolist() == full.student.ids[:3].tolist()
@@ -139,10 +139,10 @@ def test_long_texts_are_cut_for_all_and_counted():
 
 def test_texts_cut_before_their_answer_are_counted():
     texts = TextDataset(TEXTS, STUDENT, {}, None, 2)
-    assert texts.unanswered_count == sum(
+    assert texts.count_unanswered() == sum(
         not texts[place].student.answer.any() for place in range(len(TEXTS))
     )
-    assert texts.unanswered_count > 0
+    assert texts.count_unanswered() > 0
 
 
 def test_lengths_are_bytes_whatever_the_tokenizer(texts):

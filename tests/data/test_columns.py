@@ -1,4 +1,4 @@
-"""From foreign rows to records, and what is said of rows that are none."""
+"""From foreign rows to records, and the messages about rows that are none."""
 
 import pytest
 
@@ -25,22 +25,22 @@ def read_row(row, **values):
 def test_columns_become_a_record():
     columns = {"question": "q", "answer": "a", "rationale": "why", "task": "kind", "id": "key"}
     row = {"q": " 1 + 1? ", "a": 2, "why": "count", "kind": "sums", "key": 17, "unused": None}
-    made = read_row(row, columns=columns, task=None)
-    assert (made.question, made.answer, made.rationale) == ("1 + 1?", "2", "count")
-    assert (made.task, made.id, made.source) == ("sums", "17", "toy")
+    record = read_row(row, columns=columns, task=None)
+    assert (record.question, record.answer, record.rationale) == ("1 + 1?", "2", "count")
+    assert (record.task, record.id, record.source) == ("sums", "17", "toy")
 
 
 def test_what_is_not_mapped_has_a_default():
-    made = read_row({"q": "1?", "a": "2"}, columns={"question": "q", "answer": "a", "id": None})
-    assert (made.id, made.task, made.rationale) == ("toy-4", "sums", "")
+    record = read_row({"q": "1?", "a": "2"}, columns={"question": "q", "answer": "a", "id": None})
+    assert (record.id, record.task, record.rationale) == ("toy-4", "sums", "")
 
 
 def test_a_template_joins_columns_and_lists():
     columns = {"question": "{q}\nA. {A}\n{more}", "answer": "a"}
-    made = read_row(
+    record = read_row(
         {"q": "Which?", "A": "x{y}", "more": ["B. y", "C. z"], "a": "A"}, columns=columns
     )
-    assert made.question == "Which?\nA. x{y}\nB. y\nC. z"
+    assert record.question == "Which?\nA. x{y}\nB. y\nC. z"
 
 
 def test_a_columns_name_is_taken_as_it_is():
@@ -67,13 +67,13 @@ def test_a_template_holds_columns_and_text_alone(template):
 
 
 def test_a_pattern_splits_rationale_and_answer():
-    made = read_row({"q": "?q", "a": "48 / 2 = 24\nso 72\n#### 72"}, pattern=GSM8K)
-    assert (made.rationale, made.answer) == ("48 / 2 = 24\nso 72", "72")
+    record = read_row({"q": "?q", "a": "48 / 2 = 24\nso 72\n#### 72"}, pattern=GSM8K)
+    assert (record.rationale, record.answer) == ("48 / 2 = 24\nso 72", "72")
 
 
 def test_the_last_match_of_a_pattern_counts():
-    made = read_row({"q": "?q", "a": "first 3, then 5."}, pattern=r"(?P<answer>\d+)")
-    assert made.answer == "5"
+    record = read_row({"q": "?q", "a": "first 3, then 5."}, pattern=r"(?P<answer>\d+)")
+    assert record.answer == "5"
 
 
 @pytest.mark.parametrize(

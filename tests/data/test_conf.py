@@ -117,8 +117,8 @@ def test_nano_is_stratified_within_one_percent(hydra, tmp_path):
     """When the families change: `python -m tests.data.find_salt`, and its answer into nano.yaml."""
     data = compose_config("data=nano").data
     source = instantiate(data.source, _convert_="object")
-    made = instantiate(data.split, _convert_="object")(source.records())
-    for task in measure_task_shares(made).values():
+    split = instantiate(data.split, _convert_="object")(source.records())
+    for task in measure_task_shares(split).values():
         assert task == pytest.approx({"train": 0.70, "val": 0.15, "test": 0.15}, abs=0.01)
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("hydra")
     phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),
 )  # fmt: skip
 @hypothesis.given(fuzz_files.user_data())
-def test_a_strange_file_is_split_or_refused_in_one_line(given: fuzz_files.UserData) -> None:
+def test_a_strange_file_is_split_or_refused_in_one_line(data: fuzz_files.UserData) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        outcome = fuzz_files.run_example(given, Path(folder))
+        outcome = fuzz_files.run_example(data, Path(folder))
     assert not outcome.fault, outcome

@@ -1,4 +1,4 @@
-"""Which pairs of sets refuse, which only report, and what the report says."""
+"""Which pairs of sets refuse and which only report, and the report itself."""
 
 import json
 from dataclasses import asdict

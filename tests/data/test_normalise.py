@@ -1,4 +1,4 @@
-"""What makes two questions one, by eye and by law."""
+"""When two questions count as the same: examples and properties."""
 
 import unicodedata
 

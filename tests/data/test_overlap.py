@@ -45,7 +45,7 @@ def test_planted_copies_are_found_and_nothing_else(units, joint):
     items, rest = draw_texts(1, 60, units, joint), draw_texts(2, 300, units, joint)
     draw = random.Random(3)
 
-    def changed(text):
+    def replace_tokens(text):
         parts = text.split(" ") if joint else list(text)
         for place in draw.sample(range(len(parts)), len(parts) // 10):
             parts[place] = draw.choice(units)
@@ -54,7 +54,7 @@ def test_planted_copies_are_found_and_nothing_else(units, joint):
     kinds = {
         "exact": [text.title() + " !?" for text in items],
         "whole": [f"{rest[0]}, {text}; {rest[1]}" for text in items],
-        "ngram": [changed(text) for text in items],
+        "ngram": [replace_tokens(text) for text in items],
     }
     for copies in kinds.values():
         pairs = {(match.first, match.second) for match in find_copies(items, rest + copies)}

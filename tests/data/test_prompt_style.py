@@ -1,4 +1,4 @@
-"""Both styles by eye, what a template may ask for, and the student's chat template."""
+"""Both styles rendered, what a template may ask for, and the student's chat template."""
 
 import pytest
 from hydra import compose

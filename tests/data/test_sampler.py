@@ -1,4 +1,4 @@
-"""The order of texts is a function of seed and position, and nothing else."""
+"""The order of texts is a function of seed and position alone."""
 
 import pytest
 from hypothesis import given
@@ -30,13 +30,13 @@ def test_grouping_keeps_every_text_and_puts_like_lengths_together():
     grouped = draw_epoch_order(600, 3, 0, lengths=LENGTHS, batch_size=8)
     assert sorted(grouped) == list(range(600))
 
-    def waste(texts):
+    def count_padding(texts):
         batches = [texts[i : i + 8] for i in range(0, 600, 8)]
         return sum(
             max(LENGTHS[i] for i in b) * len(b) - sum(LENGTHS[i] for i in b) for b in batches
         )
 
-    assert waste(grouped) < 0.2 * waste(draw_epoch_order(600, 3, 0))
+    assert count_padding(grouped) < 0.2 * count_padding(draw_epoch_order(600, 3, 0))
     firsts = [LENGTHS[i] for i in grouped[::8]]
     assert firsts != sorted(firsts)
 

@@ -1,4 +1,4 @@
-"""Where a record goes depends on its question alone; shares, halves, refusals, and the disk."""
+"""The part of a record depends on its question alone; shares, halves, refusals, and the disk."""
 
 import json
 import random
@@ -24,8 +24,8 @@ def make_split(records, **values):
     return Splitting(**values)(records)
 
 
-def parts_by_id(made):
-    return {each.id: name for name, part in made.parts().items() for each in part}
+def parts_by_id(split):
+    return {each.id: name for name, part in split.parts().items() for each in part}
 
 
 @settings(max_examples=25, deadline=None)
@@ -45,8 +45,8 @@ def test_insertion_permutation_and_duplication_move_no_record(draw, count):
 
 
 def test_every_record_is_in_exactly_one_part():
-    made = make_split(RECORDS)
-    ids = [each.id for part in made.parts().values() for each in part]
+    split = make_split(RECORDS)
+    ids = [each.id for part in split.parts().values() for each in part]
     assert sorted(ids) == sorted(each.id for each in RECORDS)
 
 
@@ -59,11 +59,11 @@ def test_both_styles_of_a_question_stay_together():
 
 def test_shares_are_within_one_percent_at_15000_rows_a_task():
     rows = [make_record(number, task=f"t{number % 2}") for number in range(30_000)]
-    made = make_split(rows)
-    for task in measure_task_shares(made).values():
+    split = make_split(rows)
+    for task in measure_task_shares(split).values():
         assert task == pytest.approx({"train": 0.70, "val": 0.15, "test": 0.15}, abs=0.01)
-    train = len(made.train_teachers) + len(made.train_student)
-    assert len(made.train_student) / train == pytest.approx(0.5, abs=0.01)
+    train = len(split.train_teachers) + len(split.train_student)
+    assert len(split.train_student) / train == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_salt_is_another_draw_and_the_same_salt_the_same():
@@ -81,11 +81,11 @@ def test_ratios_move_only_what_lies_between_them():
 
 
 def test_one_train_for_both_where_the_halves_are_not_separate():
-    made = make_split(RECORDS, teacher_separate=False)
+    split = make_split(RECORDS, teacher_separate=False)
     halves = make_split(RECORDS)
-    assert made.train_teachers == made.train_student
-    assert len(made.train_student) == len(halves.train_teachers) + len(halves.train_student)
-    assert measure_task_shares(made) == measure_task_shares(halves)
+    assert split.train_teachers == split.train_student
+    assert len(split.train_student) == len(halves.train_teachers) + len(halves.train_student)
+    assert measure_task_shares(split) == measure_task_shares(halves)
 
 
 def test_the_students_half_is_capped_by_hash():
@@ -99,9 +99,9 @@ def test_the_students_half_is_capped_by_hash():
 
 
 def test_a_split_is_read_as_it_was_written(tmp_path):
-    made = make_split([*RECORDS, make_record(9000, question='\u4e2d\u6587\u2028\x85 "q"?\n{}')])
-    write_split(made, tmp_path)
-    assert read_split(tmp_path) == made
+    split = make_split([*RECORDS, make_record(9000, question='\u4e2d\u6587\u2028\x85 "q"?\n{}')])
+    write_split(split, tmp_path)
+    assert read_split(tmp_path) == split
     assert "\u4e2d\u6587" in "".join(path.read_text("utf-8") for path in tmp_path.iterdir())
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(SPLIT_PARTS)
 

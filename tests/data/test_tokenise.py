@@ -21,10 +21,10 @@ def make_text(prompt, answer):
     return RenderedText(id="x:s", task="t", style="s", prompt=prompt, answer=answer)
 
 
-def list_token_bytes(name, given):
-    read = READERS[name]([given])[0]
-    whole = given.text.encode()
-    return [whole[a:b] for a, b in zip(read.spans.starts, read.spans.ends, strict=True)]
+def list_token_bytes(name, text):
+    read = READERS[name]([text])[0]
+    text_bytes = text.text.encode()
+    return [text_bytes[a:b] for a, b in zip(read.spans.starts, read.spans.ends, strict=True)]
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -34,14 +34,14 @@ def list_token_bytes(name, given):
     st.text("ab 7\u4e2d", max_size=9),
 )
 def test_spans_cover_the_text_once_and_in_order(name, prompt, answer):
-    given_ = make_text(prompt.replace("\u2581", ""), answer)
-    whole = given_.text.encode()
-    read = READERS[name]([given_])[0]
-    assert b"".join(list_token_bytes(name, given_)) == whole
+    text = make_text(prompt.replace("\u2581", ""), answer)
+    text_bytes = text.text.encode()
+    read = READERS[name]([text])[0]
+    assert b"".join(list_token_bytes(name, text)) == text_bytes
     assert (read.spans.starts[1:] == read.spans.ends[:-1]).all()
-    assert read.spans.starts[-1] == read.spans.ends[-1] == len(whole)
+    assert read.spans.starts[-1] == read.spans.ends[-1] == len(text_bytes)
     assert read.ids[-1] == READERS[name].eos_token_id
-    crossing = read.spans.ends > len(given_.prompt.encode())
+    crossing = read.spans.ends > len(text.prompt.encode())
     assert (read.answer[:-1] == crossing[:-1]).all()
     assert read.answer[-1]
     assert not read.truncated
@@ -88,8 +88,8 @@ def test_a_special_token_written_in_the_text_covers_its_bytes():
 def test_many_texts_are_read_as_one_by_one():
     texts = [make_text("how many apples", " 7"), make_text("", " 7"), make_text("\u4e2d", "\u6587")]
     for reader in READERS.values():
-        for together, given_ in zip(reader(texts), texts, strict=True):
-            alone = reader([given_])[0]
+        for together, text in zip(reader(texts), texts, strict=True):
+            alone = reader([text])[0]
             assert np.array_equal(together.ids, alone.ids)
             assert np.array_equal(together.spans.ends, alone.spans.ends)
     assert READERS["byte_level"]([]) == []

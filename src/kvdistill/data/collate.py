@@ -66,13 +66,11 @@ class TextDataset(Dataset[Example]):
         }
         self._links: dict[tuple[str, int], TextLinks] = {}
 
-    @property
-    def truncated_count(self) -> int:
+    def count_truncated(self) -> int:
         """Number of texts truncated at `seq_len`."""
         return sum(text.truncated for text in self._student)
 
-    @property
-    def unanswered_count(self) -> int:
+    def count_unanswered(self) -> int:
         """Number of texts truncated before their answer begins: none of their tokens has a loss."""
         return sum(not text.answer.any() for text in self._student)
 

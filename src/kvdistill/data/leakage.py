@@ -46,7 +46,7 @@ MAX_SHOWN = 20
 MAX_SHOWN_TOKENS = 40
 """Of the longest run of tokens that two documents share."""
 WITHHELD = "(withheld: its authors ask that it not be shown)"
-THRESHOLDS = {
+THRESHOLDS: dict[str, dict[str, Any]] = {
     "exact": {"equal": "letters and digits, operators in doubt"},
     "ngram": {
         "run_tokens_by_shorter_text": [list(seed[:2]) for seed in overlap.SEED_LENGTHS],
@@ -79,7 +79,7 @@ class DocumentSet:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SetComparison:
     """Two sets compared by one method; of two roles, `second` has the later."""
 
     first: DocumentSet
@@ -199,13 +199,14 @@ class Leakage:
         """By set, the ids that are near copies of an item in a later set, with that item's id."""
         copies: dict[str, dict[str, str]] = {each.name: {} for each in sets}
         for comparison in _compare_sets(sets):
+            # The first set is nearer to training: it gives the item up, not the held-out one.
             if comparison.method == "ngram" and comparison.first is not comparison.second:
                 for first, second in comparison.list_ids():
                     if not self._is_allowed(first, second):
                         copies[comparison.first.name].setdefault(first, second)
         return copies
 
-    def _report_pair(self, comparison: Comparison) -> PairReport:
+    def _report_pair(self, comparison: SetComparison) -> PairReport:
         one, other, matches = comparison.first, comparison.second, comparison.matches
         hits = [
             match
@@ -229,6 +230,7 @@ class Leakage:
         )
 
     def _is_blocking(self, one: DocumentSet, other: DocumentSet, method: str) -> bool:
+        """Whether a hit between these sets refuses the data."""
         if one is other or (one.role, other.role) in REPORTED_PAIRS:
             return False
         own = one.role in OWN_ROLES and other.role in OWN_ROLES
@@ -238,8 +240,9 @@ class Leakage:
         return any({first, second} == {entry["first"], entry["second"]} for entry in self.allow)
 
 
-def _compare_sets(sets: Sequence[DocumentSet]) -> Iterator[Comparison]:
+def _compare_sets(sets: Sequence[DocumentSet]) -> Iterator[SetComparison]:
     """Every pair of sets, and each set with itself, by each method; `SKIPPED_PAIRS` left out."""
+    # One vocabulary, so that an id is the same token in every set.
     vocabulary = Vocabulary()
     ordered = sorted(sets, key=lambda each: ROLES.index(each.role))
     corpora = [Corpus([d.text for d in each.documents], vocabulary) for each in ordered]
@@ -252,10 +255,10 @@ def _compare_sets(sets: Sequence[DocumentSet]) -> Iterator[Comparison]:
             continue
         start = time.perf_counter()
         matches = find_exact_copies(left, right)
-        yield Comparison(one, other, "exact", time.perf_counter() - start, matches)
+        yield SetComparison(one, other, "exact", time.perf_counter() - start, matches)
         start = time.perf_counter()
         matches = find_near_copies(left, right, numbers)
-        yield Comparison(one, other, "ngram", time.perf_counter() - start, matches)
+        yield SetComparison(one, other, "ngram", time.perf_counter() - start, matches)
 
 
 def _is_held_out(each: DocumentSet) -> bool:

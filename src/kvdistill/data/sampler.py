@@ -95,6 +95,7 @@ class ResumableSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         position = self.start
         while position < self.total:
+            # A resumed epoch is drawn again and entered in its middle.
             epoch, index = divmod(position, self.epoch_size)
             texts = draw_epoch_order(
                 self.num, self.seed, epoch, lengths=self.lengths, batch_size=self.batch_size

@@ -38,6 +38,7 @@ def list_token_bytes(tokenizer: PreTrainedTokenizerBase, setting: str) -> list[b
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     decode = _choose_decoder(state, setting)
     table: list[bytes | None] = [None] * len(tokenizer)
+    # The unknown token stands for any text, and so for no bytes: it stays None, as unused ids do.
     unknown = state["model"].get("unk_token")
     added = {token["id"]: token["content"] for token in state["added_tokens"]}
     for piece, index in tokenizer.get_vocab().items():

@@ -94,6 +94,7 @@ class Tokeniser:
         token_ids = np.array([*ids, self.eos_token_id], dtype=np.int64)
         # The end-of-text token covers nothing and ends where the text does.
         ends = np.full(len(token_ids), len(text_bytes))
+        # The tokens' bytes are known to be the text's, so that their lengths add up to positions.
         np.cumsum(self.token_lengths[token_ids[:-1]], out=ends[:-1])
         if prefix_bytes:
             # Only the first tokens can lie in a space that the tokenizer put before the text.
@@ -112,6 +113,7 @@ class Tokeniser:
         Raises ConfigError where the tokens' bytes are not the text's.
         """
         pieces = [self.token_bytes[i] for i in ids]
+        # None is an unknown token, under which any bytes may lie.
         if None not in pieces:
             covered = b"".join(pieces)  # type: ignore[arg-type]
             if covered == text_bytes:

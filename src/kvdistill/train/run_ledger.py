@@ -47,8 +47,8 @@ def compute_run_ledger(
         "real_tokens": counts.loads["student"].tokens,
         "texts": texts.digest,
         "epochs": counts.sequences / len(texts),
-        "truncated_texts": texts.truncated_count,
-        "unanswered_texts": texts.unanswered_count,
+        "truncated_texts": texts.count_truncated(),
+        "unanswered_texts": texts.count_unanswered(),
         "alignment": {
             name: report.compute_rates()
             for name, report in texts.report_alignment(

@@ -27,7 +27,7 @@ def write_copy(root, name, rows):
     (folder / "train.jsonl").write_text(text, encoding="utf-8")
 
 
-def make_rows(start, count):
+def make_source_rows(start, count):
     return [
         {"question": each.question, "rationale": each.rationale, "answer": each.answer}
         for each in (make_record(number) for number in range(start, start + count))
@@ -40,8 +40,8 @@ def make_mixture(root, row_count, **parts):
 
 
 def test_each_part_gives_its_share_in_its_own_order(tmp_path):
-    write_copy(tmp_path, "one", make_rows(0, 60))
-    write_copy(tmp_path, "two", make_rows(100, 60))
+    write_copy(tmp_path, "one", make_source_rows(0, 60))
+    write_copy(tmp_path, "two", make_source_rows(100, 60))
     records = make_mixture(tmp_path, 40, one={}, two={"weight": 3.0, "task": "more"}).records()
     assert [each.source for each in records] == ["one"] * 10 + ["two"] * 30
     assert [each.task for each in records] == ["sums"] * 10 + ["more"] * 30
@@ -51,40 +51,42 @@ def test_each_part_gives_its_share_in_its_own_order(tmp_path):
 
 
 def test_a_grown_part_changes_no_other_and_drops_only_for_new_rows(tmp_path):
-    write_copy(tmp_path, "one", make_rows(0, 60))
+    write_copy(tmp_path, "one", make_source_rows(0, 60))
     before = {each.question for each in make_mixture(tmp_path, 30, one={}).records()}
-    write_copy(tmp_path, "one", make_rows(0, 70)[::-1])
+    write_copy(tmp_path, "one", make_source_rows(0, 70)[::-1])
     after = {each.question for each in make_mixture(tmp_path, 30, one={}).records()}
-    fresh = {row["question"] for row in make_rows(60, 10)}
+    fresh = {row["question"] for row in make_source_rows(60, 10)}
     assert len(before - after) == len(after - before) <= 10
     assert after - before <= fresh
 
 
 def test_an_edited_copy_is_read_anew(tmp_path):
-    write_copy(tmp_path / "a", "one", make_rows(0, 9))
-    write_copy(tmp_path / "b", "one", make_rows(50, 9))
+    write_copy(tmp_path / "a", "one", make_source_rows(0, 9))
+    write_copy(tmp_path / "b", "one", make_source_rows(50, 9))
     first, second = (make_mixture(tmp_path / side, 9, one={}).records() for side in "ab")
     assert not {each.question for each in first} & {each.question for each in second}
 
 
 def test_a_copy_edited_after_planning_is_refused(tmp_path):
-    write_copy(tmp_path, "one", make_rows(0, 9))
+    write_copy(tmp_path, "one", make_source_rows(0, 9))
     planned = Mixture(parts={"one": PART}, rows=9, root=str(tmp_path), sha256=sha256(tmp_path))
     assert len(planned.records()) == 9
-    write_copy(tmp_path, "one", make_rows(50, 9))
+    write_copy(tmp_path, "one", make_source_rows(50, 9))
     with pytest.raises(ArtifactError, match="changed since the run was planned"):
         planned.records()
 
 
 def test_duplicates_count_once(tmp_path):
-    write_copy(tmp_path, "one", make_rows(0, 10) * 3)
+    write_copy(tmp_path, "one", make_source_rows(0, 10) * 3)
     assert len(make_mixture(tmp_path, 10, one={}).records()) == 10
     with pytest.raises(ConfigError, match=r"parts\.one has 10 distinct questions.*asks for 11"):
         make_mixture(tmp_path, 11, one={}).records()
 
 
 def test_incomplete_rows_refuse_or_are_left_out_and_counted(tmp_path, caplog):
-    write_copy(tmp_path, "one", [*make_rows(0, 5), make_rows(9, 1)[0] | {"answer": ""}])
+    write_copy(
+        tmp_path, "one", [*make_source_rows(0, 5), make_source_rows(9, 1)[0] | {"answer": ""}]
+    )
     with pytest.raises(ConfigError, match=r"parts\.one.* row 6, field answer: empty"):
         make_mixture(tmp_path, 5, one={}).records()
     with caplog.at_level(logging.WARNING):
@@ -100,7 +102,7 @@ def test_incomplete_rows_refuse_or_are_left_out_and_counted(tmp_path, caplog):
     ],
 )
 def test_what_is_not_there_is_named(tmp_path, name, values, message):
-    write_copy(tmp_path, "one", make_rows(0, 5))
+    write_copy(tmp_path, "one", make_source_rows(0, 5))
     with pytest.raises(ConfigError, match=message) as caught:
         make_mixture(tmp_path, 5, **{name: values}).records()
     assert "\n" not in str(caught.value)
@@ -109,8 +111,8 @@ def test_what_is_not_there_is_named(tmp_path, name, values, message):
 @pytest.mark.parametrize("named", ["{outside}", "../../outside.jsonl"])
 def test_a_copy_reads_nothing_from_outside_of_it(tmp_path, named):
     outside = tmp_path / "outside.jsonl"
-    outside.write_text("".join(json.dumps(row) + "\n" for row in make_rows(0, 9)))
-    write_copy(tmp_path / "copies", "one", make_rows(50, 9))
+    outside.write_text("".join(json.dumps(row) + "\n" for row in make_source_rows(0, 9)))
+    write_copy(tmp_path / "copies", "one", make_source_rows(50, 9))
     card = f"---\nconfigs:\n- config_name: default\n  data_files: {named}\n---\n"
     (tmp_path / "copies/one/README.md").write_text(card.format(outside=outside))
     with pytest.raises(ConfigError, match=r"^data\.root: .*one asks for .*outside\.jsonl, which"):
@@ -118,7 +120,7 @@ def test_a_copy_reads_nothing_from_outside_of_it(tmp_path, named):
 
 
 def test_a_copy_may_be_a_link(tmp_path):
-    write_copy(tmp_path / "true", "one", make_rows(0, 9))
+    write_copy(tmp_path / "true", "one", make_source_rows(0, 9))
     (tmp_path / "link").symlink_to("true")
     assert len(make_mixture(tmp_path / "link", 9, one={}).records()) == 9
 

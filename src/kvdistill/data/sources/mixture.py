@@ -81,6 +81,7 @@ class Mixture(Source):
         total = sum(part.weight for part in parts.values())
         taken: list[Record] = []
         for name, part in parts.items():
+            # Each share is rounded by itself: together they may be a row or two off `rows`.
             taken += self._choose_records(name, part, round(self.rows * part.weight / total))
         return taken
 
@@ -99,10 +100,8 @@ class Mixture(Source):
         return [record for group, record in distinct.items() if group in chosen]
 
     def _read_records(self, name: str, part: MixturePart) -> list[Record]:
-        mapping, place = (
-            _make_mapping(name, part),
-            f"data.source.parts.{name}: {self._locate_dataset(name, part)}",
-        )
+        mapping = _make_mapping(name, part)
+        place = f"data.source.parts.{name}: {self._locate_dataset(name, part)}"
         rows = self._load_rows(name, part)
         row_records = [
             _read_record(mapping, row, f"{place} row {number}", f"{name}-{number}", part)
@@ -157,6 +156,7 @@ class Mixture(Source):
                 "content is no part of the run's identity. Copy it into the folder."
             )
         builder.download_and_prepare()
+        # A list, not the dataset: its rows are mapped from files that are deleted with cache_dir.
         rows: list[dict[str, Any]] = builder.as_dataset(split=part.split).to_list()
         return rows
 
@@ -201,6 +201,7 @@ def _read_record(
 
 
 def _parse_part(name: str, spec: Mapping[str, Any]) -> MixturePart:
+    # Checked here, since the TypeError of MixturePart(**spec) would name no setting.
     known = {field.name: field.default is MISSING for field in fields(MixturePart)}
     unknown = sorted(spec.keys() - known.keys())
     missing = sorted(name for name, needed in known.items() if needed and name not in spec)
