@@ -66,8 +66,8 @@ def build_kv_store(
     shard_index = ShardIndex(folder, plan.fingerprints) if distributed.is_rank_zero() else None
     present = find_present_shards(shard_index, len(plan.shards))
     if shard_index is not None:
-        pairs = zip(plan.shards, present, strict=True)
-        check_disk_space(folder, plan.layout, [shard for shard, there in pairs if not there])
+        missing = [plan.shards[number] for number, is_there in enumerate(present) if not is_there]
+        check_disk_space(folder, plan.layout, missing)
     # Loaded only now, once it is known that there is room.
     teacher = Online(plan.layout.request)
     write_missing_shards(plan, present, teacher, shard_index, progress)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kvdistill.kv.base import TeacherKV
-from kvdistill.kv.rotary import NO_ROTATION, read_rotaries
 from kvdistill.models.capture import Capture, find_decoder
 from kvdistill.models.head import LMHead
 from kvdistill.train.objective import KVObjective, LossWeights
@@ -46,12 +45,9 @@ class Distiller(nn.Module):
         self.progress = 0.0
         """Share of the steps that is done; the trainer moves it."""
         if objective is not None:
-            turning = objective.first_branch.pipeline.position.needs_rotary
-            layers = objective.layers
-            self._rotaries = (
-                read_rotaries(student, layers) if turning else dict.fromkeys(layers, NO_ROTATION)
-            )
-            self._capture = Capture(student, layers)
+            pipeline = objective.first_branch.pipeline
+            self._rotaries = pipeline.read_student_rotaries(student, objective.layers)
+            self._capture = Capture(student, objective.layers)
 
     @property
     def objective(self) -> KVObjective | None:

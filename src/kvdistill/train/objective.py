@@ -5,7 +5,7 @@ Submodules and buffers keep the names that they were first registered under (`ta
 properties and methods named after what they are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +22,7 @@ from kvdistill.fusion.routing import Routing
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, compute_target_std, slice_teacher_layer
 from kvdistill.kv.moments import Moments
+from kvdistill.kv.rotary import NO_ROTATION, Rotary, read_rotaries
 from kvdistill.layers.base import LayerPair
 from kvdistill.layers.from_config import pair_layers
 from kvdistill.layers.select import select_layers
@@ -50,6 +51,17 @@ class TeacherPipeline:
             position=build_node("position", config["position"]),
             layer_pairs=pair_layers(config, teacher),
         )
+
+    def read_student_rotaries(
+        self, student: nn.Module, layers: Sequence[int]
+    ) -> Mapping[int, Rotary]:
+        """The student's rotary embedding in each layer; the identity where position turns no keys.
+
+        Raises ConfigError for a rotary embedding that cannot be reproduced.
+        """
+        if not self.position.needs_rotary:
+            return dict.fromkeys(layers, NO_ROTATION)
+        return read_rotaries(student, layers)
 
 
 class CalibrationStats(nn.Module):
