@@ -1,9 +1,9 @@
 """One version everywhere, and what a newcomer and a package index expect of a repository."""
 
 import re
-import tomllib
 from pathlib import Path
 
+import tomllib
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -35,3 +35,12 @@ def test_whoever_carries_on_finds_the_files_that_are_named() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     for path in re.findall(r"`((?:src|tests|conf)/[\w/.]+)`", text):
         assert (ROOT / path).exists() or "STAGE" in path, path
+
+
+def test_no_page_is_named_that_the_repository_does_not_have() -> None:
+    pages = {path.name for folder in (".", "docs") for path in (ROOT / folder).glob("*.md")}
+    texts = [path for part in ("src", "tests", "conf", "sweeps", "docs") for path in
+             (ROOT / part).rglob("*") if path.suffix in (".py", ".yaml", ".md", ".j2")]  # fmt: skip
+    for path in [*texts, ROOT / "README.md", ROOT / "launch.py"]:
+        for name in re.findall(r"\b[A-Z]{3,}\.md\b", path.read_text("utf-8")):
+            assert name in pages, f"{path.relative_to(ROOT)} names {name}"

@@ -29,7 +29,7 @@ def doctor_command(job_overrides: JobOverrides, sweeps: Path) -> None:
         *doctor_access.check_tasks(plan),
         *doctor_access.check_weights(plan),
         *doctor_access.check_tokenizers(plan),
-        *doctor_access.check_cluster(plan),
+        *doctor_access.check_cluster_access(plan),
         *doctor_checks.check_disk(plan.root, plan),
         *doctor_checks.check_figures(),
     ]
