@@ -29,10 +29,10 @@ from transformers import (
 
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.harness import evaluate, load_tasks
-from kvdistill.evaluate.isolation import quiet
-from kvdistill.evaluate.response_cache import Answers, request_key
+from kvdistill.evaluate.isolation import silence_lm_eval
+from kvdistill.evaluate.response_cache import ResponseCache, hash_request
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.tiny_models import byte_tokenizer, tiny, write_jsonl
+from tests.evaluate.tiny_models import byte_tokenizer, make_tiny_model, write_jsonl
 
 SAME_PROMPT = {
     "truthfulqa": "builtin:truthfulqa_mc1",
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> int:
 def nano(work: Path, items: int, sizes: Sequence[int]) -> dict[str, float]:
     """A nano-sized random model that never stops, on generated sums."""
     tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
-    model = tiny(tokenizer, hidden_size=96, num_hidden_layers=4)
+    model = make_tiny_model(tokenizer, hidden_size=96, num_hidden_layers=4)
     rows = [
         {
             "id": str(n), "source": "bench", "task": "nano_arithmetic", "rationale": "",
@@ -114,7 +114,7 @@ def overhead_gsm8k(model, tokenizer, root: Path) -> float:
     suite = Suite(
         name="g", tasks=["gsm8k"], limit=50, batch_size=10, max_gen_toks=48, data_root=str(root)
     )
-    with quiet():
+    with silence_lm_eval():
         tasks, _ = load_tasks(suite, {})
     task = tasks["gsm8k"]
     prompts = [task.doc_to_text(doc) for doc in task.eval_docs]
@@ -192,17 +192,17 @@ def same_output(model, tokenizer, base, ours, theirs, work) -> dict[str, int]:
     suite = dataclasses.replace(base, tasks=[ours])
     folder = work / f"answers-{ours}"
     result = evaluate(model, tokenizer, suite, {}, cache=folder)
-    answers = Answers(next(folder.glob("eval-*/answers.jsonl")))
-    with quiet():
+    answers = ResponseCache(next(folder.glob("eval-*/answers.jsonl")))
+    with silence_lm_eval():
         tasks, _ = load_tasks(suite, {})
         task = tasks[ours]
         column = TEXT[theirs]
         texts, mine = {}, {}
         for doc, item in zip(task.eval_docs, result.items, strict=True):
             request = [task.doc_to_text(doc), task.config.generation_kwargs]
-            texts[doc[column]] = answers[request_key("generate_until", request)].response
+            texts[doc[column]] = answers[hash_request("generate_until", request)].response
             mine[doc[column]] = item.correct
-        members = builtin.load(builtin.PREFIX + theirs, base.data_root)
+        members = builtin.load_builtin(builtin.PREFIX + theirs, base.data_root)
         scored = evaluator.evaluate(Replay(texts, column), {"tasks": members}, bootstrap_iters=0)
     counts: Counter[str] = Counter()
     for samples in scored["samples"].values():

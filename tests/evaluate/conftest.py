@@ -3,7 +3,14 @@
 import pytest
 
 from kvdistill.evaluate import harness
-from tests.evaluate.tiny_models import NANO, Oracle, byte_tokenizer, subjects, tiny, write_jsonl
+from tests.evaluate.tiny_models import (
+    NANO,
+    Oracle,
+    byte_tokenizer,
+    list_subjects,
+    make_tiny_model,
+    write_jsonl,
+)
 
 
 @pytest.fixture(scope="session")
@@ -13,13 +20,13 @@ def tokenizer():
 
 @pytest.fixture
 def model(tokenizer):
-    return tiny(tokenizer)
+    return make_tiny_model(tokenizer)
 
 
 @pytest.fixture(scope="session")
 def oracle(tokenizer):
     """Builds a model that answers a suite's items with `write(task name, document)`."""
-    config = tiny(tokenizer, "llama").config
+    config = make_tiny_model(tokenizer, "llama").config
 
     def build(suite, data, write):
         tasks, missing = harness.load_tasks(suite, data)
@@ -75,7 +82,7 @@ def benchmarks(tmp_path_factory):
     write_jsonl(root / "math500/test.jsonl", rows)
     golds = {"boolean_expressions": "True", "object_counting": "7", "word_sorting": "ant bee cow"}
     golds |= {"dyck_languages": "] )", "navigate": "No", "formal_fallacies": "invalid"}
-    for subtask in subjects("bbh"):
+    for subtask in list_subjects("bbh"):
         gold = golds.get(subtask, "(B)")
         options = "\nOptions:\n(A) one\n(B) two\n(C) three" * (gold == "(B)")
         rows = [{"input": f"Is it {n}?{options}", "target": gold} for n in range(2)]
@@ -99,7 +106,7 @@ def benchmarks(tmp_path_factory):
         ("cmmlu", "test", "Question", "Answer"),
         ("ceval", "val", "question", "answer"),
     ):
-        for subject in subjects(folder):
+        for subject in list_subjects(folder):
             for part, numbers in (("dev", range(2)), (split, range(2, 4))):
                 rows = [
                     {question: f"题 {subject} {n}", **dict.fromkeys("ABCD", "x"), answer: "ABCD"[n]}

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from kvdistill.evaluate.benchmarks import shuffled
-from kvdistill.evaluate.grading.graders import byte_probability, probability_mass
+from kvdistill.evaluate.benchmarks import order_options
+from kvdistill.evaluate.grading.graders import grade_byte_probability, grade_probability_mass
 from kvdistill.evaluate.harness import load_tasks
 from kvdistill.evaluate.suite import Suite
 
@@ -72,8 +72,8 @@ def test_gpqa_gives_its_options_in_an_order_of_the_question_alone(benchmarks):
 
 def test_an_order_does_not_depend_on_how_the_options_came():
     options = [("a", 1), ("b", 0), ("c", 0)]
-    assert shuffled(options, "q") == shuffled(options[::-1], "q")
-    assert {tuple(shuffled(options, f"q{n}")) for n in range(30)} == {
+    assert order_options(options, "q") == order_options(options[::-1], "q")
+    assert {tuple(order_options(options, f"q{n}")) for n in range(30)} == {
         (x, y, z)
         for x in options
         for y in options
@@ -98,7 +98,7 @@ def test_an_order_does_not_depend_on_how_the_options_came():
     ],
 )
 def test_the_mass_on_true_choices(logs, labels, mass):
-    verdict = probability_mass({"labels": labels}, [(log, False) for log in logs])
+    verdict = grade_probability_mass({"labels": labels}, [(log, False) for log in logs])
     assert verdict == {"correct": pytest.approx(mass)}
 
 
@@ -112,6 +112,6 @@ def test_a_likelihood_is_a_probability_a_byte_of_the_worked_answer(benchmarks):
         length = len(doc["worked"]) + 1  # the space before it is scored too
         verdict = task.process_results(doc, [(length * math.log(0.25), False)])
         assert verdict == {"correct": pytest.approx(0.25)}
-    assert byte_probability({"worked": "\u9898"}, [(4 * math.log(0.5), False)]) == {
+    assert grade_byte_probability({"worked": "\u9898"}, [(4 * math.log(0.5), False)]) == {
         "correct": pytest.approx(0.5)  # three bytes and a space
     }

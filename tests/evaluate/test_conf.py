@@ -19,7 +19,7 @@ def test_a_choice_builds_and_its_tasks_exist(path):
     assert isinstance(suite, Suite)
     assert suite.name == path.stem
     known = TaskManager(include_path=TASKS, include_defaults=False).all_tasks
-    assert set(suite.scored) <= set(known)
+    assert set(suite.all_tasks) <= set(known)
     assert path.read_text(encoding="utf-8").startswith("# ")
 
 

@@ -11,7 +11,14 @@ import torch
 from kvdistill.errors import UserError
 from kvdistill.evaluate.harness import evaluate, load_tasks
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.tiny_models import NANO, SEVEN, Oracle, right_answer, tiny, write_jsonl
+from tests.evaluate.tiny_models import (
+    NANO,
+    SEVEN,
+    Oracle,
+    make_tiny_model,
+    write_jsonl,
+    write_right_answer,
+)
 
 
 @pytest.fixture
@@ -28,7 +35,7 @@ def seven(benchmarks):
 
 
 def test_a_model_that_answers_all_of_nano_right_scores_one(nano, oracle, tokenizer):
-    result = evaluate(oracle(*nano, right_answer), tokenizer, *nano)
+    result = evaluate(oracle(*nano, write_right_answer), tokenizer, *nano)
     assert {task: score.score for task, score in result.tasks.items()} == dict.fromkeys(NANO, 1.0)
     assert result.macro == result.macro_normalised == 1.0
     assert all(not (i.unparsed or i.truncated or i.empty) for i in result.items)
@@ -36,7 +43,7 @@ def test_a_model_that_answers_all_of_nano_right_scores_one(nano, oracle, tokeniz
 
 
 def test_a_model_that_answers_all_seven_benchmarks_right_scores_one(seven, oracle, tokenizer):
-    result = evaluate(oracle(seven, {}, right_answer), tokenizer, seven, {})
+    result = evaluate(oracle(seven, {}, write_right_answer), tokenizer, seven, {})
     assert {task: result.tasks[task].score for task in SEVEN} == dict.fromkeys(SEVEN, 1.0)
     assert result.tasks["truthfulqa_mc2"].score == pytest.approx(1.0)
     assert result.macro == 1.0
@@ -83,7 +90,7 @@ def test_a_model_whose_choices_tie_gains_nothing_from_the_true_one_standing_firs
 @pytest.mark.parametrize("task", ["nano_logic", "nano_truth"])
 def test_a_model_that_gives_nan_is_refused_by_the_name_of_the_task(kind, task, nano, tokenizer):
     suite, data = nano
-    broken = tiny(tokenizer, kind)
+    broken = make_tiny_model(tokenizer, kind)
     with torch.no_grad():
         broken.model.norm.weight[0] = float("nan")
     with pytest.raises(UserError, match=f"task {task}: the model gives non-finite logits"):
@@ -99,7 +106,7 @@ def test_nan_in_one_task_alone_is_refused_by_its_name(nano, oracle, tokenizer):
                     out.logits[row, -1, 5] = float("inf")
             return out
 
-    model = oracle(*nano, right_answer)
+    model = oracle(*nano, write_right_answer)
     model.__class__ = Sick
     with pytest.raises(UserError, match="task nano_exam: the model gives non-finite logits"):
         evaluate(model, tokenizer, *nano)
@@ -130,7 +137,7 @@ def test_the_terminal_stays_silent(nano, model, tokenizer, capfd):
 
 
 def test_a_models_own_generation_settings_do_not_reach_greedy_decoding(nano, tokenizer):
-    plain, odd = tiny(tokenizer), tiny(tokenizer)
+    plain, odd = make_tiny_model(tokenizer), make_tiny_model(tokenizer)
     odd.generation_config.repetition_penalty = 1.9
     odd.generation_config.no_repeat_ngram_size = 1
     odd.generation_config.min_new_tokens = 9
@@ -140,7 +147,7 @@ def test_a_models_own_generation_settings_do_not_reach_greedy_decoding(nano, tok
 def test_order_of_tasks_and_batch_size_change_no_item(nano, tokenizer):
     suite, data = nano
     suite = dataclasses.replace(suite, limit=6, max_gen_toks=8)
-    model = tiny(tokenizer, "llama", seed=3)
+    model = make_tiny_model(tokenizer, "llama", seed=3)
     results = [
         evaluate(model, tokenizer, dataclasses.replace(suite, tasks=tasks, batch_size=size), data)
         for tasks, size in ((NANO, 16), (NANO[::-1], 16), (NANO, 1))

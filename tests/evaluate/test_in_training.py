@@ -4,10 +4,10 @@ import torch
 
 from kvdistill.evaluate import in_training
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.tiny_models import tiny
+from tests.evaluate.tiny_models import make_tiny_model
 
 
-def split(tmp_path, nano_records):
+def write_split(tmp_path, nano_records):
     folder = tmp_path / "split"
     folder.mkdir()
     rows = nano_records.read_text()
@@ -27,28 +27,30 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
                   "limit": {"train_questions": 2}, "shots": {}},
     }  # fmt: skip
     monkeypatch.setattr(in_training.load, "load_tokenizer", lambda *_: tokenizer)
-    asked = []
-    kept = in_training.evaluate
+    calls = []
+    real_evaluate = in_training.evaluate
 
     def spy(model, reads, suite, data):
-        asked.append((suite.tasks, suite.items_of("nano_choice"), data["test"].name))
-        return kept(model, reads, suite, data)
+        calls.append((suite.tasks, suite.items_of("nano_choice"), data["test"].name))
+        return real_evaluate(model, reads, suite, data)
 
     monkeypatch.setattr(in_training, "evaluate", spy)
-    model = tiny(tokenizer).train()
+    model = make_tiny_model(tokenizer).train()
     state = torch.get_rng_state()
-    found = in_training.scorer(config, {"split": split(tmp_path, nano_records)})(model)
+    scores_by_part = in_training.make_task_scorer(
+        config, {"split": write_split(tmp_path, nano_records)}
+    )(model)
     assert model.training
     assert torch.equal(state, torch.get_rng_state())
     tasks = ["nano_choice", "nano_logic"]
-    assert asked == [(tasks, 5, "val.jsonl"), (tasks, 5, "train_student.jsonl")]
-    assert set(found) == {"val", "train"}
-    for scores in found.values():
+    assert calls == [(tasks, 5, "val.jsonl"), (tasks, 5, "train_student.jsonl")]
+    assert set(scores_by_part) == {"val", "train"}
+    for scores in scores_by_part.values():
         assert scores["macro"] == sum(scores[task] for task in tasks) / 2
 
 
 def test_a_suite_of_benchmarks_leaves_them_alone(tmp_path, nano_records, benchmarks):
     suite = Suite(name="t", tasks=["gsm8k"], shots={"gsm8k": 2}, data_root=str(benchmarks))
-    small = in_training.small(suite, split(tmp_path, nano_records), 3)
+    small = in_training.shrink_suite(suite, write_split(tmp_path, nano_records), 3)
     assert small.tasks == ["test_questions"]
     assert small.items_of("test_questions") == 3

@@ -6,9 +6,9 @@ from kvdistill.data.leakage import Leakage
 from kvdistill.errors import UserError
 from kvdistill.evaluate.harness import evaluate, load_tasks
 from kvdistill.evaluate.item_texts import is_private
-from kvdistill.evaluate.leak_check import task_sets
+from kvdistill.evaluate.leak_check import list_task_sets
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.tiny_models import SEVEN, right_answer, tiny
+from tests.evaluate.tiny_models import SEVEN, make_tiny_model, write_right_answer
 
 
 @pytest.fixture
@@ -17,14 +17,14 @@ def seven(benchmarks):
 
 
 def test_question_gold_answer_and_response_are_kept_of_all_but_gpqa(seven, oracle, tokenizer):
-    found = evaluate(oracle(seven, {}, right_answer), tokenizer, seven, {})
-    for item in found.items:
+    evaluation = evaluate(oracle(seven, {}, write_right_answer), tokenizer, seven, {})
+    for item in evaluation.items:
         if item.task == "gpqa":
             assert (item.question, item.target, item.response) == (None, None, None)
         else:
             assert len(item.question) > 5
             assert item.target in item.response
-    by_task = {item.task: item for item in found.items}
+    by_task = {item.task: item for item in evaluation.items}
     assert by_task["cmmlu"].question.endswith("\nA. x\nB. x\nC. x\nD. x")
     assert by_task["truthfulqa"].response.startswith("Fact")
     assert by_task["gsm8k"].response == f" it follows. #### {by_task['gsm8k'].target}"
@@ -32,13 +32,13 @@ def test_question_gold_answer_and_response_are_kept_of_all_but_gpqa(seven, oracl
 
 def test_a_wrong_choice_is_the_response(seven, oracle, tokenizer):
     suite = Suite(name="t", tasks=["truthfulqa"], data_root=seven.data_root)
-    found = evaluate(oracle(suite, {}, lambda *_: " Magic"), tokenizer, suite, {})
-    assert {item.response for item in found.items} == {"Magic"}
+    evaluation = evaluate(oracle(suite, {}, lambda *_: " Magic"), tokenizer, suite, {})
+    assert {item.response for item in evaluation.items} == {"Magic"}
 
 
 def test_no_text_of_gpqa_reaches_a_file_or_the_terminal(seven, tokenizer, tmp_path, capfd):
     suite = Suite(name="g", tasks=["gpqa"], data_root=seven.data_root)
-    evaluate(tiny(tokenizer), tokenizer, suite, {}, cache=tmp_path)
+    evaluate(make_tiny_model(tokenizer), tokenizer, suite, {}, cache=tmp_path)
     written = "".join(path.read_text() for path in tmp_path.rglob("*.jsonl")) + "".join(
         capfd.readouterr()
     )
@@ -49,7 +49,7 @@ def test_no_text_of_gpqa_reaches_a_file_or_the_terminal(seven, tokenizer, tmp_pa
 def test_a_leak_of_gpqa_is_told_without_its_text(seven):
     suite = Suite(name="g", tasks=["gpqa", "gsm8k"], data_root=seven.data_root)
     tasks, _ = load_tasks(suite, {})
-    sets = {one.name: one for one in task_sets(suite, tasks)}
+    sets = {one.name: one for one in list_task_sets(suite, tasks)}
     assert (sets["gpqa"].private, sets["gsm8k"].private) == (True, False)
     for name, shown in (("gpqa", False), ("gsm8k", True)):
         (pair,) = [
@@ -72,4 +72,4 @@ def test_lm_evals_own_gpqa_is_private_too(seven):
 def test_where_gpqa_is_missing_the_way_to_it_is_said(tmp_path, tokenizer):
     suite = Suite(name="g", tasks=["gpqa"], data_root=str(tmp_path))
     with pytest.raises(UserError, match=r"no gpqa/gpqa_main/train.jsonl there. Put a copy of"):
-        evaluate(tiny(tokenizer), tokenizer, suite, {})
+        evaluate(make_tiny_model(tokenizer), tokenizer, suite, {})

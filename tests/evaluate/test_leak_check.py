@@ -8,8 +8,8 @@ from kvdistill.data.build import DataSettings, LeakError, build_data
 from kvdistill.data.leakage import Leakage
 from kvdistill.errors import UserError
 from kvdistill.evaluate.harness import load_tasks
-from kvdistill.evaluate.isolation import quiet
-from kvdistill.evaluate.leak_check import own_rows, task_sets, validate
+from kvdistill.evaluate.isolation import silence_lm_eval
+from kvdistill.evaluate.leak_check import list_task_sets, locate_scored_rows, validate_split
 from kvdistill.evaluate.suite import Suite
 from tests.data.factories import make_record
 from tests.data.test_build import Fixed
@@ -18,7 +18,7 @@ from tests.evaluate.tiny_models import SEVEN
 LONG = "On the farm {} picks twelve baskets of plums before lunch and nine after it; how many?"
 
 
-def recipe(*tasks, beside=(), data_root=None, shots=None, leakage=None, rows=None):
+def make_recipe(*tasks, beside=(), data_root=None, shots=None, leakage=None, rows=None):
     suite = {
         "_target_": "kvdistill.evaluate.suite.Suite", "name": "t", "tasks": list(tasks),
         "beside": list(beside), "data_root": data_root, "shots": shots or {},
@@ -37,7 +37,7 @@ def recipe(*tasks, beside=(), data_root=None, shots=None, leakage=None, rows=Non
     }  # fmt: skip
 
 
-def split(folder, records, near="drop"):
+def write_split(folder, records, near="drop"):
     build_data(Fixed(rows=records), DataSettings(leakage=Leakage(near=near)), folder)
     return folder
 
@@ -45,7 +45,7 @@ def split(folder, records, near="drop"):
 NANO = [make_record(number, task="nano_arithmetic") for number in range(200)]
 
 
-def pairs_of(report, name):
+def read_verdicts(report, name):
     return {
         pair["first"]: pair["verdict"]
         for pair in report["pairs"]
@@ -54,9 +54,11 @@ def pairs_of(report, name):
 
 
 def test_a_task_drawn_from_the_test_part_is_checked_against_training_not_itself(tmp_path):
-    report = validate(recipe("nano_arithmetic", rows=8), split(tmp_path / "split", NANO))
+    report = validate_split(
+        make_recipe("nano_arithmetic", rows=8), write_split(tmp_path / "split", NANO)
+    )
     assert report["sets"]["nano_arithmetic"]["role"] == "drawn"
-    assert set(pairs_of(report, "nano_arithmetic")) == {
+    assert set(read_verdicts(report, "nano_arithmetic")) == {
         "train_teachers", "train_student", "calibration", "val",
     }  # fmt: skip
     assert report["verdict"] == "clean"
@@ -69,9 +71,10 @@ def test_near_copies_by_design_are_reported_and_taint_under_the_items_own_ids(tm
         make_record(900 + n, question=LONG.format(name), task="nano_arithmetic")
         for n, name in enumerate(names)
     ]
-    folder = split(tmp_path / "split", [*NANO, *near], near="report")
-    report = validate(
-        recipe("nano_arithmetic", beside=["test_questions"], leakage={"near": "report"}), folder
+    folder = write_split(tmp_path / "split", [*NANO, *near], near="report")
+    report = validate_split(
+        make_recipe("nano_arithmetic", beside=["test_questions"], leakage={"near": "report"}),
+        folder,
     )
     assert report["verdict"] == "clean"
     tainted = report["tainted"]["nano_arithmetic"]
@@ -81,24 +84,24 @@ def test_near_copies_by_design_are_reported_and_taint_under_the_items_own_ids(tm
 
 
 def test_questions_asked_of_training_rows_on_purpose_are_all_tainted_and_never_refused(tmp_path):
-    folder = split(tmp_path / "split", NANO)
-    report = validate(recipe("nano_arithmetic", beside=["train_questions"]), folder)
+    folder = write_split(tmp_path / "split", NANO)
+    report = validate_split(make_recipe("nano_arithmetic", beside=["train_questions"]), folder)
     rows = (folder / "train_student.jsonl").read_text().splitlines()
     assert len(report["tainted"]["train_questions"]) == len(rows)
     assert "train_questions" not in report["sets"]
 
 
 def test_calibration_rows_are_those_that_calibration_reads(tmp_path):
-    folder = split(tmp_path / "split", NANO)
+    folder = write_split(tmp_path / "split", NANO)
     rows = len((folder / "train_teachers.jsonl").read_text().splitlines())
     # Two texts a row: 8 to fit on and 2 to judge by are every rows * 2 / 10th text.
-    report = validate(recipe("nano_arithmetic", rows=8), folder)
+    report = validate_split(make_recipe("nano_arithmetic", rows=8), folder)
     expected = {i * rows * 2 // 10 // 2 for i in range(10)}
     assert report["sets"]["calibration"]["rows"] == len(expected)
-    assert "calibration" not in validate(recipe("nano_arithmetic"), folder)["sets"]
+    assert "calibration" not in validate_split(make_recipe("nano_arithmetic"), folder)["sets"]
 
 
-def gsm8k(root, questions, part="test"):
+def write_gsm8k(root, questions, part="test"):
     folder = root / "gsm8k/main"
     folder.mkdir(parents=True, exist_ok=True)
     rows = [{"question": text, "answer": "so it is\n#### 3"} for text in questions]
@@ -108,14 +111,14 @@ def gsm8k(root, questions, part="test"):
 
 @pytest.mark.parametrize("hide", [str, str.upper, "Please: {} Thanks for that one.".format])
 def test_a_benchmarks_item_in_training_refuses_naming_both(tmp_path, hide):
-    gsm8k(tmp_path, [LONG.format("Ann"), "How deep is a well of nine rungs and a half?"])
-    folder = split(tmp_path / "split", NANO)
+    write_gsm8k(tmp_path, [LONG.format("Ann"), "How deep is a well of nine rungs and a half?"])
+    folder = write_split(tmp_path / "split", NANO)
     taught = json.loads((folder / "train_student.jsonl").read_text().splitlines()[0])
     planted = taught | {"question": hide(LONG.format("Ann")), "id": "planted"}
     with (folder / "train_student.jsonl").open("a") as file:
         file.write(json.dumps(planted) + "\n")
     with pytest.raises(LeakError, match=r"train_student and gsm8k share 1.*'planted'") as caught:
-        validate(recipe("gsm8k", data_root=str(tmp_path)), folder)
+        validate_split(make_recipe("gsm8k", data_root=str(tmp_path)), folder)
     report = caught.value.report
     assert report["verdict"] == "leak"
     assert len(report["tainted"]["gsm8k"]) == 1
@@ -124,29 +127,29 @@ def test_a_benchmarks_item_in_training_refuses_naming_both(tmp_path, hide):
 
 def test_worked_examples_may_be_training_rows_but_not_items(tmp_path):
     pool = [make_record(7).question, "How many legs have four geese and a cow?"]
-    gsm8k(tmp_path, pool, "train")
-    gsm8k(tmp_path, [LONG.format("Ann")])
-    asked = recipe("gsm8k", data_root=str(tmp_path), shots={"gsm8k": 2})
-    report = validate(asked, split(tmp_path / "split", NANO))
+    write_gsm8k(tmp_path, pool, "train")
+    write_gsm8k(tmp_path, [LONG.format("Ann")])
+    recipe = make_recipe("gsm8k", data_root=str(tmp_path), shots={"gsm8k": 2})
+    report = validate_split(recipe, write_split(tmp_path / "split", NANO))
     assert report["sets"]["gsm8k.examples"] == {"role": "examples", "rows": 2}
-    gsm8k(tmp_path, [pool[1]])
+    write_gsm8k(tmp_path, [pool[1]])
     with pytest.raises(LeakError, match=r"gsm8k\.examples and gsm8k share 1"):
-        validate(asked, tmp_path / "split")
+        validate_split(recipe, tmp_path / "split")
 
 
 def test_two_tasks_may_show_the_same_examples(tmp_path):
-    gsm8k(tmp_path, ["How many legs have four geese and a cow?"], "train")
-    gsm8k(tmp_path, [LONG.format("Ann")])
-    asked = recipe(
+    write_gsm8k(tmp_path, ["How many legs have four geese and a cow?"], "train")
+    write_gsm8k(tmp_path, [LONG.format("Ann")])
+    recipe = make_recipe(
         "gsm8k", "gsm8k_direct", data_root=str(tmp_path), shots={"gsm8k": 1, "gsm8k_direct": 1}
     )
-    assert validate(asked, split(tmp_path / "split", NANO))["verdict"] == "clean"
+    assert validate_split(recipe, write_split(tmp_path / "split", NANO))["verdict"] == "clean"
 
 
 def test_a_task_without_data_is_named_as_unchecked(tmp_path):
-    report = validate(
-        recipe("nano_arithmetic", "gsm8k", data_root=str(tmp_path)),
-        split(tmp_path / "split", NANO),
+    report = validate_split(
+        make_recipe("nano_arithmetic", "gsm8k", data_root=str(tmp_path)),
+        write_split(tmp_path / "split", NANO),
     )
     assert list(report["missing"]) == ["gsm8k"]
     assert "gsm8k" not in report["tasks_sha256"]
@@ -154,14 +157,16 @@ def test_a_task_without_data_is_named_as_unchecked(tmp_path):
 
 def test_no_data_for_any_task_is_refused(tmp_path):
     with pytest.raises(UserError, match="no task has data"):
-        validate(recipe("gsm8k", data_root=str(tmp_path)), split(tmp_path / "split", NANO))
+        validate_split(
+            make_recipe("gsm8k", data_root=str(tmp_path)), write_split(tmp_path / "split", NANO)
+        )
 
 
 def test_every_item_of_the_seven_is_compared_with_its_options(benchmarks, tmp_path):
     suite = Suite(name="s", tasks=SEVEN, data_root=str(benchmarks), shots={"cmmlu": 2, "gsm8k": 3})
-    with quiet():
-        tasks, _ = load_tasks(suite, own_rows(tmp_path))
-    sets = {each.name: each for each in task_sets(suite, tasks)}
+    with silence_lm_eval():
+        tasks, _ = load_tasks(suite, locate_scored_rows(tmp_path))
+    sets = {each.name: each for each in list_task_sets(suite, tasks)}
     assert set(sets) == {*SEVEN, "cmmlu.examples", "gsm8k.examples"}
     for name in SEVEN:
         ids = [doc["id"] for doc in tasks[name].eval_docs]

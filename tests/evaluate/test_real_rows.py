@@ -12,9 +12,9 @@ import pytest
 
 from kvdistill.evaluate.grading import math_equivalence
 from kvdistill.evaluate.harness import load_tasks
-from kvdistill.evaluate.isolation import quiet
+from kvdistill.evaluate.isolation import silence_lm_eval
 from kvdistill.evaluate.suite import Suite
-from kvdistill.evaluate.task_data import subject_of
+from kvdistill.evaluate.task_data import get_subject
 
 BESIDE = Path(__file__).parents[3] / "shared" / "benchmarks"
 ROOT = Path(os.environ.get("KVDISTILL_BENCHMARKS", BESIDE))
@@ -26,23 +26,23 @@ SHAPES = [" so. #### {}", "Thus it is so. The answer is {}.", "**Answer: {}**"]
 
 
 @cache
-def real(name):
+def load_real_task(name):
     if not (ROOT / FOLDERS[name]).is_dir():
         pytest.skip(f"no rows of {FOLDERS[name]} in {ROOT.name}; set KVDISTILL_BENCHMARKS")
-    with quiet():
+    with silence_lm_eval():
         tasks, missing = load_tasks(Suite(name="r", tasks=[name], data_root=str(ROOT)), {})
     assert not missing
     return tasks[name]
 
 
-def verdict(task, doc, output):
+def grade_output(task, doc, output):
     extract = task.config.filter_list[0]["filter"][0]["filter_fn"]
     return task.process_results(doc, extract([[output]], [doc]))["correct"]
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_every_row_has_its_own_id_and_prompt(name):
-    task = real(name)
+    task = load_real_task(name)
     docs = list(task.eval_docs)
     assert len({doc["id"] for doc in docs}) == len(docs)
     assert all(0 <= doc["chance"] < 1 for doc in docs)
@@ -54,20 +54,20 @@ def test_every_row_has_its_own_id_and_prompt(name):
 
 @pytest.mark.parametrize("name", ["gsm8k", "math500", "bbh", "bbh_direct"])
 def test_a_gold_answer_in_any_shape_is_right_and_another_items_is_wrong(name):
-    task = real(name)
+    task = load_real_task(name)
     docs = list(task.eval_docs)
     for doc, other in zip(docs, docs[1:] + docs[:1], strict=True):
         for shape in SHAPES + [" {}"] * (name == "bbh_direct"):
             output = shape.format(doc["target"])
-            assert verdict(task, doc, output) == 1.0, output
-        subjects = subject_of(doc["id"]), subject_of(other["id"])
+            assert grade_output(task, doc, output) == 1.0, output
+        subjects = get_subject(doc["id"]), get_subject(other["id"])
         if doc["target"] != other["target"] and subjects[0] == subjects[1]:
-            assert verdict(task, doc, f"#### {other['target']}") == 0.0
+            assert grade_output(task, doc, f"#### {other['target']}") == 0.0
 
 
 @pytest.mark.parametrize("name", ["truthfulqa", "cmmlu", "ceval"])
 def test_the_true_choice_is_right_and_the_others_are_wrong(name):
-    task = real(name)
+    task = load_real_task(name)
     for doc in task.eval_docs:
         choices = task.doc_to_choice(doc)
         for index in range(len(choices)):
@@ -76,8 +76,8 @@ def test_the_true_choice_is_right_and_the_others_are_wrong(name):
 
 
 def test_a_gold_answer_of_math500_equals_itself_as_mathematics():
-    golds = [doc["target"] for doc in real("math500").eval_docs][::5]
-    child = math_equivalence.Child()
-    unequal = [gold for gold in golds if not child.ask(gold, gold, 10.0)]
+    golds = [doc["target"] for doc in load_real_task("math500").eval_docs][::5]
+    child = math_equivalence.VerifierProcess()
+    unequal = [gold for gold in golds if not child.verify(gold, gold, 10.0)]
     child.close()
     assert unequal == []

@@ -28,4 +28,4 @@ def test_a_limit_holds_for_all_tasks_or_for_those_it_names():
 
 
 def test_what_stands_beside_is_scored_after_the_tasks():
-    assert Suite(name="x", tasks=["b", "a"], beside=["c"]).scored == ("b", "a", "c")
+    assert Suite(name="x", tasks=["b", "a"], beside=["c"]).all_tasks == ("b", "a", "c")

@@ -6,11 +6,11 @@ import pytest
 from kvdistill.evaluate import benchmarks as rows_of
 from kvdistill.evaluate.task_data import (
     MissingDataError,
-    data_hash,
-    named,
-    read,
-    sample,
-    subject_of,
+    assign_ids,
+    get_subject,
+    hash_rows,
+    read_rows,
+    sample_rows,
 )
 
 ROWS = [
@@ -22,38 +22,38 @@ ROWS = [
 
 def test_a_sample_is_spread_over_the_subjects():
     for number in (3, 7, 31):
-        kept = [subject_of(row["id"]) for row in sample(ROWS, number)]
-        counts = [kept.count(subject) for subject in ("law", "art", "logic")]
+        sampled = [get_subject(row["id"]) for row in sample_rows(ROWS, number)]
+        counts = [sampled.count(subject) for subject in ("law", "art", "logic")]
         assert sum(counts) == number
         assert max(counts) - min(counts) <= 1
 
 
 def test_a_smaller_sample_lies_within_a_larger_one_and_file_order_does_not_matter():
     shuffled = random.Random(1).sample(ROWS, len(ROWS))
-    small, large = sample(ROWS, 10), sample(shuffled, 25)
+    small, large = sample_rows(ROWS, 10), sample_rows(shuffled, 25)
     assert {row["id"] for row in small} < {row["id"] for row in large}
-    assert sample(ROWS, 1000) == sample(ROWS, None) == ROWS
+    assert sample_rows(ROWS, 1000) == sample_rows(ROWS, None) == ROWS
 
 
 def test_an_id_stands_for_the_text_and_a_text_that_comes_again_is_numbered():
-    rows = named([{"q": "one"}, {"q": "two"}, {"q": "one"}], "q", "law")
+    rows = assign_ids([{"q": "one"}, {"q": "two"}, {"q": "one"}], "q", "law")
     first, second, third = (row["id"] for row in rows)
     assert third == f"{first}-2"
     assert len({first, second, third}) == 3
-    assert subject_of(first) == "law"
-    assert [r["id"] for r in named([{"q": "two"}], "q", "law")] == [second]
+    assert get_subject(first) == "law"
+    assert [r["id"] for r in assign_ids([{"q": "two"}], "q", "law")] == [second]
 
 
 def test_the_hash_of_the_data_sees_every_field_and_the_order():
-    assert data_hash([{"a": 1, "b": 2}]) == data_hash([{"b": 2, "a": 1}])
-    assert data_hash([{"a": 1}]) != data_hash([{"a": 2}])
-    assert data_hash([{"a": 1}, {"a": 2}]) != data_hash([{"a": 2}, {"a": 1}])
+    assert hash_rows([{"a": 1, "b": 2}]) == hash_rows([{"b": 2, "a": 1}])
+    assert hash_rows([{"a": 1}]) != hash_rows([{"a": 2}])
+    assert hash_rows([{"a": 1}, {"a": 2}]) != hash_rows([{"a": 2}, {"a": 1}])
 
 
 def test_a_local_folder_without_the_task_is_named(tmp_path):
     place = {"repo": "openai/gsm8k", "folder": "gsm8k", "config": "main", "split": "test"}
     with pytest.raises(MissingDataError, match=r"no gsm8k/main/test.jsonl there. Put a copy"):
-        read(**place, data_root=str(tmp_path))
+        read_rows(**place, data_root=str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_the_hub_does_not_give_is_said_with_the_way_to_it(raised, message, 
 
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(MissingDataError, match=message):
-        rows_of.gpqa(
+        rows_of.load_gpqa(
             limit=None, repo="Idavidrein/gpqa", folder="gpqa", config="gpqa_main", split="train",
             data_root=None,
         )  # fmt: skip
@@ -77,14 +77,14 @@ def test_what_the_hub_does_not_give_is_said_with_the_way_to_it(raised, message, 
 
 def test_a_record_with_lettered_options_is_a_choice_and_one_without_is_not():
     fields = {"id": "1", "task": "t"}
-    choice = rows_of._record({**fields, "question": "Q\nA. x\nB. y", "answer": "B"})
+    choice = rows_of._parse_record({**fields, "question": "Q\nA. x\nB. y", "answer": "B"})
     assert (choice["letters"], choice["chance"]) == (["A", "B"], 0.5)
-    free = rows_of._record({**fields, "question": "A. Smith has 3.", "answer": "3"})
+    free = rows_of._parse_record({**fields, "question": "A. Smith has 3.", "answer": "3"})
     assert (free["letters"], free["chance"]) == ([], 0.0)
 
 
 def test_worked_examples_come_from_the_benchmarks_own_pool(benchmarks):
     where = {"repo": "", "folder": "gsm8k", "config": "main", "split": "test"}
-    docs = rows_of.gsm8k(limit=2, shots=2, data_root=str(benchmarks), **where)["test"]
+    docs = rows_of.load_gsm8k(limit=2, shots=2, data_root=str(benchmarks), **where)["test"]
     assert [shot["target"] for shot in docs[0]["shots"]] == ["0", "2"]
     assert docs[0]["target"] not in ("0", "2")

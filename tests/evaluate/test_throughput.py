@@ -1,9 +1,9 @@
-from kvdistill.evaluate.throughput import tokens_per_second
-from tests.evaluate.tiny_models import tiny
+from kvdistill.evaluate.throughput import measure_throughput
+from tests.evaluate.tiny_models import make_tiny_model
 
 
 def test_every_model_writes_the_same_number_of_tokens(tokenizer):
-    model = tiny(tokenizer)
+    model = make_tiny_model(tokenizer)
     model.train()
     lengths = []
     generate = model.generate
@@ -14,6 +14,6 @@ def test_every_model_writes_the_same_number_of_tokens(tokenizer):
         return out
 
     model.generate = counted
-    assert tokens_per_second(model, tokenizer, ["one", "two three"], new_tokens=7) > 0
+    assert measure_throughput(model, tokenizer, ["one", "two three"], new_tokens=7) > 0
     assert lengths == [7] * 4
     assert model.training

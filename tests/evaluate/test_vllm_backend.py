@@ -11,10 +11,10 @@ from lm_eval.api.instance import Instance
 
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.evaluate.harness import evaluate
-from kvdistill.evaluate.response_cache import Answers
+from kvdistill.evaluate.response_cache import ResponseCache
 from kvdistill.evaluate.suite import Suite
 from tests.evaluate import vllm_stand_in
-from tests.evaluate.tiny_models import NANO, tiny
+from tests.evaluate.tiny_models import NANO, make_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def _stand_in():
     with pytest.MonkeyPatch.context() as patch:
         vllm_stand_in.install(patch)
         yield
-    for name in vllm_stand_in.MADE:
+    for name in vllm_stand_in.PATCHED_MODULES:
         sys.modules.pop(name, None)
 
 
@@ -79,28 +79,30 @@ def test_every_setting_is_one_of_lm_evals_own_class(suite):
 
     from kvdistill.evaluate import vllm_backend
 
-    assert issubclass(vllm_backend.Served, VLLM)
-    given = vllm_backend.engine(suite, torch.bfloat16)
-    named = inspect.signature(VLLM.__init__).parameters
+    assert issubclass(vllm_backend.CachedVLLM, VLLM)
+    settings = vllm_backend.make_engine_settings(suite, torch.bfloat16)
+    parameters = inspect.signature(VLLM.__init__).parameters
     # Those that it has no name for would be handed to vLLM itself, unread.
-    assert set(given) <= {name for name, one in named.items() if one.kind != one.VAR_KEYWORD}
-    assert given["dtype"] == "bfloat16"
-    assert str(given["dtype"]) in str(named["dtype"].annotation)
+    assert set(settings) <= {
+        name for name, one in parameters.items() if one.kind != one.VAR_KEYWORD
+    }
+    assert settings["dtype"] == "bfloat16"
+    assert str(settings["dtype"]) in str(parameters["dtype"].annotation)
 
 
 @pytest.mark.usefixtures("_stand_in")
 def test_its_answers_reach_the_items_as_those_of_transformers_do(suite, tokenizer, nano_records):
-    model, data = tiny(tokenizer), {"test": nano_records}
+    model, data = make_tiny_model(tokenizer), {"test": nano_records}
     plain = evaluate(model, tokenizer, suite, data)
-    found = evaluate(model, tokenizer, dataclasses.replace(suite, backend="vllm"), data)
-    assert found == plain
+    from_vllm = evaluate(model, tokenizer, dataclasses.replace(suite, backend="vllm"), data)
+    assert from_vllm == plain
     written = [item for item in plain.items if item.task in NANO[:3]]
     assert {item.truncated for item in written} == {True}
 
 
 @pytest.mark.usefixtures("_stand_in")
 def test_an_answer_that_ends_is_not_truncated(suite, tokenizer, nano_records):
-    model, data = tiny(tokenizer), {"test": nano_records}
+    model, data = make_tiny_model(tokenizer), {"test": nano_records}
     with torch.no_grad():
         model.lm_head.weight.zero_()  # every token ties, and the first is the end
     assert tokenizer.eos_token_id == 0
@@ -113,13 +115,13 @@ def test_an_answer_that_ends_is_not_truncated(suite, tokenizer, nano_records):
 def test_one_prompt_with_two_settings_has_two_answers(tokenizer, tmp_path):
     from kvdistill.evaluate import vllm_backend
 
-    model = tiny(tokenizer)
+    model = make_tiny_model(tokenizer)
     suite = Suite(name="n", tasks=NANO, backend="vllm")
     requests = [
         Instance("generate_until", {}, ("Question: what", {"until": ["#"], "max_gen_toks": n}), 0)
         for n in (2, 5, 2)
     ]
-    with vllm_backend.served(model, tokenizer, suite, Answers(), None) as asking:
+    with vllm_backend.open_vllm(model, tokenizer, suite, ResponseCache(), None) as asking:
         short, long, again = asking.generate_until(requests)
     assert short == again
     assert long.startswith(short)
@@ -130,7 +132,7 @@ def test_one_prompt_with_two_settings_has_two_answers(tokenizer, tmp_path):
 def test_a_log_probability_that_is_no_number_is_refused_and_not_kept(
     suite, tokenizer, nano_records, tmp_path
 ):
-    model, data = tiny(tokenizer), {"test": nano_records}
+    model, data = make_tiny_model(tokenizer), {"test": nano_records}
     with torch.no_grad():
         model.model.norm.weight[0] = float("nan")
     broken = dataclasses.replace(suite, tasks=["nano_exam"], backend="vllm")
@@ -143,26 +145,26 @@ def test_a_log_probability_that_is_no_number_is_refused_and_not_kept(
 def test_the_engine_and_its_version_are_part_of_what_is_kept(
     suite, tokenizer, nano_records, tmp_path, monkeypatch
 ):
-    model, data = tiny(tokenizer), {"test": nano_records}
+    model, data = make_tiny_model(tokenizer), {"test": nano_records}
     small = dataclasses.replace(suite, tasks=NANO[:1])
     served = dataclasses.replace(small, backend="vllm")
-    for asked in (small, served, served, small):
-        evaluate(model, tokenizer, asked, data, cache=tmp_path)
+    for choice in (small, served, served, small):
+        evaluate(model, tokenizer, choice, data, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     monkeypatch.setattr("kvdistill.evaluate.vllm_backend.version", lambda _: "0.34.0")
     evaluate(model, tokenizer, served, data, cache=tmp_path)
-    kept = list(tmp_path.glob("eval-*/answers.jsonl"))
-    assert len(kept) == 3
-    assert [len(Answers(path).known) for path in kept] == [4, 4, 4]
+    files = list(tmp_path.glob("eval-*/answers.jsonl"))
+    assert len(files) == 3
+    assert [len(ResponseCache(path).responses) for path in files] == [4, 4, 4]
 
 
 @pytest.mark.usefixtures("_stand_in")
 def test_a_prompt_that_leaves_no_room_for_vllms_own_token_is_refused(
     suite, tokenizer, nano_records
 ):
-    model, data = tiny(tokenizer), {"test": nano_records}
+    model, data = make_tiny_model(tokenizer), {"test": nano_records}
     exam = dataclasses.replace(suite, tasks=["nano_exam"], limit=1)
-    asked = evaluate(model, tokenizer, exam, data).items[0]
+    item = evaluate(model, tokenizer, exam, data).items[0]
     least = next(
         n for n in range(20, 400)
         if fits(model, tokenizer, dataclasses.replace(exam, max_length=n), data)
@@ -171,7 +173,7 @@ def test_a_prompt_that_leaves_no_room_for_vllms_own_token_is_refused(
     with pytest.raises(UserError, match=r"does not fit into tasks\.max_length"):
         evaluate(model, tokenizer, served, data)
     more = evaluate(model, tokenizer, dataclasses.replace(served, max_length=least + 2), data)
-    assert more.items == [asked]
+    assert more.items == [item]
 
 
 def fits(model, tokenizer, suite, data) -> bool:
@@ -184,8 +186,8 @@ def fits(model, tokenizer, suite, data) -> bool:
 
 @pytest.mark.usefixtures("_stand_in")
 def test_task_metrics_in_training_stay_with_the_model_in_memory(suite, nano_records):
-    from kvdistill.evaluate.in_training import small
+    from kvdistill.evaluate.in_training import shrink_suite
 
     folder = nano_records.parent
     (folder / "val.jsonl").write_text(nano_records.read_text("utf-8"), "utf-8")
-    assert small(dataclasses.replace(suite, backend="vllm"), folder, 4).backend == "hf"
+    assert shrink_suite(dataclasses.replace(suite, backend="vllm"), folder, 4).backend == "hf"

@@ -9,11 +9,11 @@ import pytest
 from kvdistill.errors import ArtifactError
 from kvdistill.evaluate import write_records
 from kvdistill.evaluate.harness import load_tasks
-from kvdistill.evaluate.isolation import quiet
-from kvdistill.evaluate.leak_check import own_rows
-from kvdistill.evaluate.results import rows_hash
+from kvdistill.evaluate.isolation import silence_lm_eval
+from kvdistill.evaluate.leak_check import locate_scored_rows
+from kvdistill.evaluate.results import hash_task_rows
 from kvdistill.evaluate.suite import Suite
-from tests.evaluate.tiny_models import tiny
+from tests.evaluate.tiny_models import make_tiny_model
 
 TASKS = {
     "_target_": "kvdistill.evaluate.suite.Suite", "name": "t",
@@ -39,43 +39,50 @@ def needs(tmp_path, nano_records):
     for name in ("test", "train_student"):
         (split / f"{name}.jsonl").write_bytes(nano_records.read_bytes())
     suite = Suite(**{key: value for key, value in TASKS.items() if key != "_target_"})
-    with quiet():
-        tasks, _ = load_tasks(suite, own_rows(split))
+    with silence_lm_eval():
+        tasks, _ = load_tasks(suite, locate_scored_rows(split))
     report = {
-        "tasks_sha256": {name: rows_hash(name, tasks) for name in suite.scored},
+        "tasks_sha256": {name: hash_task_rows(name, tasks) for name in suite.all_tasks},
         "tainted": TAINTED,
     }
     (validation / "validation_report.json").write_text(json.dumps(report))
     return {"split": split, "validation": validation}
 
 
-def written(needs: dict[str, Path], tokenizer, folder: Path):
+def write_run(needs: dict[str, Path], tokenizer, folder: Path):
     folder.mkdir()
-    model = tiny(tokenizer)
-    write_records.write(
-        model, tiny(tokenizer), tokenizer, {"tasks": TASKS}, needs, folder, LEDGER, lambda *_: None
+    model = make_tiny_model(tokenizer)
+    write_records.write_run_records(
+        model,
+        make_tiny_model(tokenizer),
+        tokenizer,
+        {"tasks": TASKS},
+        needs,
+        folder,
+        LEDGER,
+        lambda *_: None,
     )
     return json.loads((folder / "results.json").read_text())
 
 
 def test_results_hold_clean_scores_spread_gap_and_speed(needs, tokenizer, tmp_path):
-    found = written(needs, tokenizer, tmp_path / "run")
+    results = write_run(needs, tokenizer, tmp_path / "run")
     items = pd.read_parquet(tmp_path / "run/items.parquet")
     choice = items[items.task == "nano_choice"]
     clean = choice[~choice.item.isin(TAINTED["nano_choice"])]
-    assert list(found["tasks"]) == TASKS["tasks"]
-    assert list(found["beside"]) == TASKS["beside"]
-    assert found["tasks"]["nano_choice"]["tainted"] == 2
-    assert found["tasks"]["nano_choice"]["clean"] == pytest.approx(clean.correct.mean())
-    assert found["tasks"]["nano_exam"]["clean"] == found["tasks"]["nano_exam"]["score"]
-    assert found["macro_clean"] == pytest.approx(
-        sum(found["tasks"][task]["clean"] for task in TASKS["tasks"]) / 2
+    assert list(results["tasks"]) == TASKS["tasks"]
+    assert list(results["beside"]) == TASKS["beside"]
+    assert results["tasks"]["nano_choice"]["tainted"] == 2
+    assert results["tasks"]["nano_choice"]["clean"] == pytest.approx(clean.correct.mean())
+    assert results["tasks"]["nano_exam"]["clean"] == results["tasks"]["nano_exam"]["score"]
+    assert results["macro_clean"] == pytest.approx(
+        sum(results["tasks"][task]["clean"] for task in TASKS["tasks"]) / 2
     )
-    scores = [found["tasks"][task]["score"] for task in TASKS["tasks"]]
-    assert found["generalisation"]["spread"] == pytest.approx(abs(scores[0] - scores[1]) / 2)
-    assert found["generalisation"]["gap"] == 0.0
-    assert found["efficiency"]["tokens_per_second"] > 0
-    efficiency = found["efficiency"]
+    scores = [results["tasks"][task]["score"] for task in TASKS["tasks"]]
+    assert results["generalisation"]["spread"] == pytest.approx(abs(scores[0] - scores[1]) / 2)
+    assert results["generalisation"]["gap"] == 0.0
+    assert results["efficiency"]["tokens_per_second"] > 0
+    efficiency = results["efficiency"]
     assert efficiency["raw_tokens_per_second"] > 0
     assert efficiency["parameters"] == efficiency["raw_parameters"]
     assert efficiency["train_tokens_per_second"] == 25
@@ -87,5 +94,5 @@ def test_items_other_than_those_checked_are_refused(needs, tokenizer, tmp_path):
     path = needs["split"] / "test.jsonl"
     path.write_text(path.read_text().replace("How much is 3", "How much is 33"))
     with pytest.raises(ArtifactError, match="items of nano_choice are not those that were checked"):
-        written(needs, tokenizer, tmp_path / "run")
+        write_run(needs, tokenizer, tmp_path / "run")
     assert not (tmp_path / "run/results.json").exists()

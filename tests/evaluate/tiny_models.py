@@ -44,7 +44,7 @@ def byte_tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<eos>", pad_token="<pad>")
 
 
-def tiny(tokenizer, kind="qwen2", seed=0, **instead):
+def make_tiny_model(tokenizer, kind="qwen2", seed=0, **instead):
     """A random decoder; its weights depend on the seed alone."""
     shape = {
         "vocab_size": len(tokenizer),
@@ -91,7 +91,7 @@ class Oracle(LlamaForCausalLM):
         return CausalLMOutput(logits=logits)
 
 
-def right_answer(task, doc):
+def write_right_answer(task, doc):
     """The gold answer, in the form the task asks for."""
     if task.OUTPUT_TYPE == "multiple_choice":
         return f" {task.doc_to_choice(doc)[task.doc_to_target(doc)]}"
@@ -104,7 +104,7 @@ def write_jsonl(path: Path, rows):
     return path
 
 
-def subjects(task):
+def list_subjects(task):
     """The subjects a task file names."""
     text = (harness.TASKS / f"{task}.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text.replace("!function ", ""))["metadata"]["subjects"]

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 VERSION = "0.33.0"
-MADE = ("lm_eval.models.vllm_causallms", "kvdistill.evaluate.vllm_backend")
+PATCHED_MODULES = ("lm_eval.models.vllm_causallms", "kvdistill.evaluate.vllm_backend")
 """Modules that hold the stand-in once they are imported."""
 
 
@@ -28,33 +28,35 @@ class LLM:
     @torch.no_grad()
     def generate(self, prompts, sampling_params=None, *, use_tqdm=True, lora_request=None):
         return [
-            self.scored(prompt["prompt_token_ids"]) if one.prompt_logprobs
-            else self.written(prompt["prompt_token_ids"], one)
+            self.score(prompt["prompt_token_ids"]) if one.prompt_logprobs
+            else self.write(prompt["prompt_token_ids"], one)
             for prompt, one in zip(prompts, sampling_params, strict=True)
         ]  # fmt: skip
 
-    def next(self, ids):
+    def next_log_probs(self, ids):
         return self.model(torch.tensor([ids])).logits[0].log_softmax(-1)
 
-    def scored(self, ids):
+    def score(self, ids):
         logs = [None]
-        for token, row in zip(ids[1:], self.next(ids), strict=False):
+        for token, row in zip(ids[1:], self.next_log_probs(ids), strict=False):
             top = int(row.argmax())
             logs.append({k: SimpleNamespace(logprob=float(row[k])) for k in (token, top)})
         return SimpleNamespace(prompt_logprobs=logs)
 
-    def written(self, ids, asked):
-        assert asked.temperature == 0
+    def write(self, ids, settings):
+        assert settings.temperature == 0
         new, text, reason = [], "", "length"
-        while len(new) < asked.max_tokens and reason == "length":
-            new.append(int(self.next([*ids, *new])[-1].argmax()))
+        while len(new) < settings.max_tokens and reason == "length":
+            new.append(int(self.next_log_probs([*ids, *new])[-1].argmax()))
             text = self.tokenizer.decode(new)
-            if new[-1] == self.tokenizer.eos_token_id or any(stop in text for stop in asked.stop):
+            if new[-1] == self.tokenizer.eos_token_id or any(
+                stop in text for stop in settings.stop
+            ):
                 reason = "stop"
         return SimpleNamespace(outputs=[SimpleNamespace(text=text, finish_reason=reason)])
 
 
-def sampling(*, temperature=1.0, prompt_logprobs=None, max_tokens=16, stop=(), **_):
+def make_sampling_params(*, temperature=1.0, prompt_logprobs=None, max_tokens=16, stop=(), **_):
     return SimpleNamespace(
         temperature=temperature, prompt_logprobs=prompt_logprobs, max_tokens=max_tokens, stop=stop
     )
@@ -63,7 +65,7 @@ def sampling(*, temperature=1.0, prompt_logprobs=None, max_tokens=16, stop=(), *
 def install(monkeypatch):
     """Puts the stand-in where `import vllm` finds it."""
     holds = {
-        "vllm": {"LLM": LLM, "SamplingParams": sampling, "TokensPrompt": dict},
+        "vllm": {"LLM": LLM, "SamplingParams": make_sampling_params, "TokensPrompt": dict},
         "vllm.lora": {},
         "vllm.lora.request": {"LoRARequest": None},
         "vllm.renderers": {},

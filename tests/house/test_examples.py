@@ -47,7 +47,7 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.usefixtures("hydra")
 def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -> None:
     from kvdistill.plan.expand import expand_command
-    from kvdistill.report.build import build
+    from kvdistill.report.build import build_report
     from tests.house.test_sweeps import sound
     from tests.stats import fake
 
@@ -66,7 +66,7 @@ def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -
     study = fake.write_study(
         tmp_path, {"ablation_keep": levels}, judged={"ablation_keep": judged}
     )  # fmt: skip
-    page = build([study], study / "report").read_text(encoding="utf-8")
+    page = build_report([study], study / "report").read_text(encoding="utf-8")
     assert (study / "report/figures/ablation_keep_std.svg").is_file()
     assert "a quarter is enough" in page
     (verdict,) = json.loads((study / "report/verdicts.json").read_text())["claims"]
@@ -96,7 +96,7 @@ def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
     from kvdistill.config.compose import compose
     from kvdistill.data.build import DataSettings, build_data
     from kvdistill.evaluate import harness
-    from tests.evaluate.tiny_models import byte_tokenizer, tiny
+    from tests.evaluate.tiny_models import byte_tokenizer, make_tiny_model
 
     config = compose(["data=mine", "tasks=mine"])
     settings: dict[str, Any] = {
@@ -116,5 +116,5 @@ def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
     assert len(found["mine"].eval_docs) == len(written) > 0
     assert "mine" not in missing
     tokenizer = byte_tokenizer()
-    scored = harness.evaluate(tiny(tokenizer), tokenizer, suite, parts)
+    scored = harness.evaluate(make_tiny_model(tokenizer), tokenizer, suite, parts)
     assert scored.tasks["mine"].n == len(written)

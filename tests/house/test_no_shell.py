@@ -44,7 +44,7 @@ def test_what_is_barred_is_found() -> None:
 
 def test_loaders_of_yaml_are_safe_ones() -> None:
     from kvdistill.cli.doctor_access import TaskLoader
-    from kvdistill.evaluate.builtin import _Plain
+    from kvdistill.evaluate.builtin import _TaskFileLoader
 
-    for loader in (TaskLoader, _Plain):
+    for loader in (TaskLoader, _TaskFileLoader):
         assert "SafeLoader" in {base.__name__ for base in loader.__mro__}

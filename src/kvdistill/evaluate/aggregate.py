@@ -6,15 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, pstdev
 
-from kvdistill.evaluate.task_data import subject_of
+from kvdistill.evaluate.task_data import get_subject
 from kvdistill.records import Item, TaskScore
 
 
-def task_score(metric: str, items: Sequence[Item], chances: Mapping[str, float]) -> TaskScore:
+def score_task(metric: str, items: Sequence[Item], chances: Mapping[str, float]) -> TaskScore:
     """One task over its items; `chances` is the score of guessing of each item."""
     correct = [item.correct for item in items]
     score, chance = fmean(correct), fmean(chances[item.item] for item in items)
-    subjects = by_subject(items)
+    subjects = group_by_subject(items)
     alternatives = [item.alternative for item in items if item.alternative is not None]
     return TaskScore(
         metric=metric,
@@ -27,33 +27,37 @@ def task_score(metric: str, items: Sequence[Item], chances: Mapping[str, float])
         empty=fmean(item.empty for item in items),
         by_subject=fmean(fmean(i.correct for i in part) for part in subjects.values()),
         normalised=fmean(
-            normalised(fmean(i.correct for i in part), fmean(chances[i.item] for i in part))
+            normalise_by_chance(
+                fmean(i.correct for i in part), fmean(chances[i.item] for i in part)
+            )
             for part in subjects.values()
         ),
         alternative=fmean(alternatives) if alternatives else None,
     )
 
 
-def cleaned(score: TaskScore, items: Sequence[Item], tainted: Collection[str]) -> TaskScore:
+def score_clean_items(
+    score: TaskScore, items: Sequence[Item], tainted: Collection[str]
+) -> TaskScore:
     """The score with that of the items that are not tainted, by id."""
     clean = [item.correct for item in items if item.item not in tainted]
     return replace(score, tainted=len(items) - len(clean), clean=fmean(clean) if clean else None)
 
 
-def by_subject(items: Sequence[Item]) -> dict[str, list[Item]]:
+def group_by_subject(items: Sequence[Item]) -> dict[str, list[Item]]:
     """Items by the subject in their id; a task without subjects is one subject."""
     parts: dict[str, list[Item]] = defaultdict(list)
     for item in items:
-        parts[subject_of(item.item)].append(item)
+        parts[get_subject(item.item)].append(item)
     return dict(parts)
 
 
-def normalised(score: float, chance: float) -> float:
+def normalise_by_chance(score: float, chance: float) -> float:
     """0 at chance or below, 1 when all is right."""
     return max(0.0, (score - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
-def macro(
+def compute_macro_average(
     scores: Mapping[str, TaskScore], tasks: Sequence[str], figure: str = "score"
 ) -> float | None:
     """Unweighted mean of a figure over the suite's tasks; None where one of them has none."""
@@ -61,14 +65,14 @@ def macro(
     return None if len(values) < len(tasks) or None in values else fmean(values)
 
 
-def spread(scores: Mapping[str, TaskScore], tasks: Sequence[str]) -> float | None:
+def compute_task_deviation(scores: Mapping[str, TaskScore], tasks: Sequence[str]) -> float | None:
     """Standard deviation of the score over the suite's tasks: how uneven a model is over kinds."""
     if any(task not in scores for task in tasks):
         return None
     return pstdev(scores[task].score for task in tasks)
 
 
-def generalisation_gap(scores: Mapping[str, TaskScore]) -> float | None:
+def compute_generalisation_gap(scores: Mapping[str, TaskScore]) -> float | None:
     """Score on questions of the training texts minus score on held-out ones, in the same form."""
     if not {"train_questions", "test_questions"} <= scores.keys():
         return None

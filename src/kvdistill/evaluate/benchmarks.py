@@ -14,14 +14,22 @@ from typing import Any
 from datasets import Dataset
 
 from kvdistill.evaluate.grading import bbh as forms
-from kvdistill.evaluate.task_data import MissingDataError, Row, digest, jsonl, named, read, test_set
+from kvdistill.evaluate.task_data import (
+    MissingDataError,
+    Row,
+    assign_ids,
+    digest_text,
+    make_test_set,
+    read_jsonl,
+    read_rows,
+)
 
 Tests = dict[str, Dataset]
 
 _OPTION_LINE = re.compile(r"^([A-Z])[.)\uff0e\u3001]\s*", re.MULTILINE)
 
 
-def records(
+def load_records(
     *,
     records: Mapping[str, str],
     split: str,
@@ -33,19 +41,19 @@ def records(
     if split not in records:
         raise MissingDataError(f"no {split} records were given; a run passes those of its split.")
     path = Path(records[split])
-    rows = [row for row in jsonl(path) if family in (None, row["task"])]
+    rows = [row for row in read_jsonl(path) if family in (None, row["task"])]
     if not rows:
         raise MissingDataError(
             f"{path} has no record of task {family}; it comes with another data set."
         )
-    docs = [_record(row) for row in rows]
+    docs = [_parse_record(row) for row in rows]
     if family is None:
         # All families in one task: they are its subjects, so that a sample is spread over them.
         docs = [{**doc, "id": f"{doc['family']}/{doc['id']}"} for doc in docs]
-    return test_set(docs, limit)
+    return make_test_set(docs, limit)
 
 
-def _record(row: Row) -> Row:
+def _parse_record(row: Row) -> Row:
     letters = list(dict.fromkeys(_OPTION_LINE.findall(row["question"])))
     # A free answer that starts with "A." lines is no choice; its gold answer is then no letter.
     letters = letters if row["answer"] in letters else []
@@ -60,52 +68,58 @@ def _record(row: Row) -> Row:
     }
 
 
-def gsm8k(*, limit: int | None, shots: int, **where: Any) -> Tests:
+def load_gsm8k(*, limit: int | None, shots: int, **where: Any) -> Tests:
     """Grade-school word problems; the gold answer follows the rationale's `####`."""
-    rows = named(read(**_place(where)), "question")
-    pool = _pool(where, "train", shots)
-    worked = [{"question": row["question"], **_worked(row["answer"])} for row in pool]
-    return test_set(
-        [{**row, **_worked(row["answer"]), "shots": worked, "chance": 0.0} for row in rows], limit
+    rows = assign_ids(read_rows(**_locate_rows(where)), "question")
+    pool = _read_examples(where, "train", shots)
+    worked = [{"question": row["question"], **_split_rationale(row["answer"])} for row in pool]
+    return make_test_set(
+        [
+            {**row, **_split_rationale(row["answer"]), "shots": worked, "chance": 0.0}
+            for row in rows
+        ],
+        limit,
     )
 
 
-def gsm8k_worked(**where: Any) -> Tests:
+def load_gsm8k_likelihood(**where: Any) -> Tests:
     """GSM8K with `worked`: the source's own answer as a text in the study's CoT form."""
     return {
         split: rows.map(lambda row: {"worked": f"{row['rationale']} #### {row['target']}"})
-        for split, rows in gsm8k(**where).items()
+        for split, rows in load_gsm8k(**where).items()
     }
 
 
-def _worked(answer: str) -> Row:
+def _split_rationale(answer: str) -> Row:
     rationale, _, target = answer.rpartition("####")
     # The source's calculator annotations <<48/2=24>> are not for readers.
     return {"rationale": re.sub(r"<<.*?>>", "", rationale).strip(), "target": target.strip()}
 
 
-def math500(*, limit: int | None, **where: Any) -> Tests:
+def load_math500(*, limit: int | None, **where: Any) -> Tests:
     """Competition problems, by subject; the gold answer is LaTeX."""
     by_subject = defaultdict(list)
-    for row in read(**_place(where)):
+    for row in read_rows(**_locate_rows(where)):
         by_subject[row["subject"].lower().replace(" ", "_")].append(row)
     rows = [
-        row for subject, members in by_subject.items() for row in named(members, "problem", subject)
+        row
+        for subject, members in by_subject.items()
+        for row in assign_ids(members, "problem", subject)
     ]
-    return test_set([{**row, "target": row["answer"], "chance": 0.0} for row in rows], limit)
+    return make_test_set([{**row, "target": row["answer"], "chance": 0.0} for row in rows], limit)
 
 
-def bbh(*, limit: int | None, subjects: Mapping[str, str], **where: Any) -> Tests:
+def load_bbh(*, limit: int | None, subjects: Mapping[str, str], **where: Any) -> Tests:
     """BIG-Bench Hard: 27 subtasks, each with one line on what is asked."""
     rows = [
-        {**row, "about": about, "chance": forms.chance(row["input"], row["target"])}
+        {**row, "about": about, "chance": forms.compute_chance(row["input"], row["target"])}
         for subject, about in subjects.items()
-        for row in named(read(**_place(where, config=subject)), "input", subject)
+        for row in assign_ids(read_rows(**_locate_rows(where, config=subject)), "input", subject)
     ]
-    return test_set(rows, limit)
+    return make_test_set(rows, limit)
 
 
-def exam(
+def load_exam(
     *, limit: int | None, shots: int, subjects: Mapping[str, str], pool: str,
     columns: Mapping[str, str], **where: Any,
 ) -> Tests:  # fmt: skip
@@ -115,22 +129,22 @@ def exam(
     """
     rows = []
     for subject, about in subjects.items():
-        place = _place(where, config=subject)
-        worked = [_exam(row, columns) for row in _pool(place, pool, shots)]
+        place = _locate_rows(where, config=subject)
+        worked = [_parse_exam_row(row, columns) for row in _read_examples(place, pool, shots)]
         rows += [
             {
-                **_exam(row, columns),
+                **_parse_exam_row(row, columns),
                 "id": row["id"],
                 "about": about,
                 "shots": worked,
                 "chance": 0.25,
             }
-            for row in named(read(**place), columns["question"], subject)
+            for row in assign_ids(read_rows(**place), columns["question"], subject)
         ]
-    return test_set(rows, limit)
+    return make_test_set(rows, limit)
 
 
-def _exam(row: Row, columns: Mapping[str, str]) -> Row:
+def _parse_exam_row(row: Row, columns: Mapping[str, str]) -> Row:
     letters = ("A", "B", "C", "D")
     return {
         "question": str(row[columns["question"]]).strip(),
@@ -140,14 +154,14 @@ def _exam(row: Row, columns: Mapping[str, str]) -> Row:
     }
 
 
-def truthfulqa(*, limit: int | None, targets: str, **where: Any) -> Tests:
+def load_truthfulqa(*, limit: int | None, targets: str, **where: Any) -> Tests:
     """Questions people answer wrongly, with true and false choices (`targets`: mc1 or mc2).
 
     The files put the true choice first; here it stands where the question's digest says, so that a
     model whose choices all tie is not right.
     """
     rows = []
-    for row in named(read(**_place(where)), "question"):
+    for row in assign_ids(read_rows(**_locate_rows(where)), "question"):
         pairs = list(
             zip(
                 row[f"{targets}_targets"]["choices"],
@@ -155,7 +169,7 @@ def truthfulqa(*, limit: int | None, targets: str, **where: Any) -> Tests:
                 strict=True,
             )
         )
-        pairs = shuffled(pairs, row["question"])
+        pairs = order_options(pairs, row["question"])
         labels = [int(label) for _, label in pairs]
         rows.append(
             {
@@ -167,19 +181,19 @@ def truthfulqa(*, limit: int | None, targets: str, **where: Any) -> Tests:
                 "chance": sum(labels) / len(labels),
             }
         )
-    return test_set(rows, limit)
+    return make_test_set(rows, limit)
 
 
-def gpqa(*, limit: int | None, **where: Any) -> Tests:
+def load_gpqa(*, limit: int | None, **where: Any) -> Tests:
     """Graduate-level questions, gated; the options' order is a function of the question alone."""
     rows = []
-    for row in named(read(**_place(where)), "Question"):
+    for row in assign_ids(read_rows(**_locate_rows(where)), "Question"):
         wrong = [row[f"Incorrect Answer {index}"] for index in (1, 2, 3)]
         options = [
             (str(row["Correct Answer"]).strip(), True),
             *((str(x).strip(), False) for x in wrong),
         ]
-        options = shuffled(options, row["Question"])
+        options = order_options(options, row["Question"])
         rows.append(
             {
                 "id": row["id"],
@@ -189,19 +203,19 @@ def gpqa(*, limit: int | None, **where: Any) -> Tests:
                 "chance": 0.25,
             }
         )
-    return test_set(rows, limit)
+    return make_test_set(rows, limit)
 
 
-def shuffled(options: Sequence[tuple[str, Any]], question: str) -> list[tuple[str, Any]]:
+def order_options(options: Sequence[tuple[str, Any]], question: str) -> list[tuple[str, Any]]:
     """The options in an order that depends on the question and on nothing else."""
-    return sorted(options, key=lambda option: digest(f"{question}\n{option[0]}"))
+    return sorted(options, key=lambda option: digest_text(f"{question}\n{option[0]}"))
 
 
-def _pool(where: Mapping[str, Any], split: str, shots: int) -> list[Row]:
+def _read_examples(where: Mapping[str, Any], split: str, shots: int) -> list[Row]:
     """The first rows of the benchmark's own pool of worked examples."""
-    return read(**{**_place(where), "split": split})[:shots] if shots else []
+    return read_rows(**{**_locate_rows(where), "split": split})[:shots] if shots else []
 
 
-def _place(where: Mapping[str, Any], **instead: str) -> dict[str, Any]:
+def _locate_rows(where: Mapping[str, Any], **overrides: str) -> dict[str, Any]:
     keys = ("repo", "folder", "config", "split", "data_root")
-    return {key: instead.get(key, where.get(key)) for key in keys}
+    return {key: overrides.get(key, where.get(key)) for key in keys}

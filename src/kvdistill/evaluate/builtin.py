@@ -22,55 +22,57 @@ from kvdistill.evaluate.task_data import MissingDataError
 TASKS = Path(__file__).parent / "tasks"
 
 
-def load(entry: str, data_root: str | None) -> dict[str, Task]:
+def load_builtin(entry: str, data_root: str | None) -> dict[str, Task]:
     """The tasks behind `builtin:NAME`, by `builtin:NAME` or, of a group, `builtin:NAME/MEMBER`."""
     name = entry.removeprefix(PREFIX)
-    manager = _manager()
+    manager = _load_manager()
     if name not in manager.all_tasks:
         raise UserError(f"tasks.tasks: lm-eval has no task {name}. See `lm-eval ls tasks`.")
     try:
         if data_root is None:
-            found = manager.load(name)["tasks"]
+            loaded_tasks = manager.load(name)["tasks"]
         else:
-            leaves = _leaves(name, manager)
-            local = _local(entry, _repo(leaves[0], manager), Path(data_root))
+            leaves = _list_leaf_tasks(name, manager)
+            local = _find_local_copy(entry, _find_repo(leaves[0], manager), Path(data_root))
             spec = {"group": "local", "task": [{"task": leaf, **local} for leaf in leaves]}
-            found = manager.load(spec)["tasks"]
+            loaded_tasks = manager.load(spec)["tasks"]
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise MissingDataError(
             f"the data of {entry} is not to be had ({type(error).__name__}). Fetch it on a machine "
             f"with a network, or give tasks.data_root a folder with a copy."
         ) from error
-    if list(found) == [name]:
-        return {entry: found[name]}
-    return {f"{entry}/{member}": task for member, task in found.items()}
+    if list(loaded_tasks) == [name]:
+        return {entry: loaded_tasks[name]}
+    return {f"{entry}/{member}": task for member, task in loaded_tasks.items()}
 
 
-def folders() -> dict[str, str]:
+def list_local_folders() -> dict[str, str]:
     """Hub data set -> its folder below a data root, as our own task files have them."""
     out = {}
     for path in sorted(TASKS.glob("*.yaml")):
-        facts = yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain).get("metadata", {})
+        facts = yaml.load(path.read_text(encoding="utf-8"), Loader=_TaskFileLoader).get(
+            "metadata", {}
+        )
         if "repo" in facts:
             out[facts["repo"]] = facts["folder"]
     return out
 
 
-class _Plain(yaml.SafeLoader):
+class _TaskFileLoader(yaml.SafeLoader):
     """Reads a task file without importing what it names."""
 
 
-_Plain.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+_TaskFileLoader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
 
 
 @lru_cache(maxsize=1)
-def _manager() -> TaskManager:
+def _load_manager() -> TaskManager:
     # Ten seconds for fifteen thousand entries: only where asked for, and once a process.
     return TaskManager()
 
 
-def _local(entry: str, repo: str, root: Path) -> dict[str, Any]:
-    known = folders()
+def _find_local_copy(entry: str, repo: str, root: Path) -> dict[str, Any]:
+    known = list_local_folders()
     if repo not in known or not (root / known[repo]).is_dir():
         raise MissingDataError(
             f"tasks.data_root={root}: no copy of {repo} for {entry} there. Leave out "
@@ -85,7 +87,7 @@ def _local(entry: str, repo: str, root: Path) -> dict[str, Any]:
     return {"dataset_path": str(folder), "dataset_kwargs": {"cache_dir": str(cache)}}
 
 
-def _leaves(name: str, manager: TaskManager) -> list[str]:
+def _list_leaf_tasks(name: str, manager: TaskManager) -> list[str]:
     """The tasks of a group or a tag, or the task itself."""
     entry = manager.task_index[name]
     if entry.yaml_path is None:
@@ -94,14 +96,14 @@ def _leaves(name: str, manager: TaskManager) -> list[str]:
     if not isinstance(members, list):
         return [name]
     names = [m if isinstance(m, str) else m.get("task", m.get("group")) for m in members]
-    return [leaf for member in names for leaf in _leaves(member, manager)]
+    return [leaf for member in names for leaf in _list_leaf_tasks(member, manager)]
 
 
-def _repo(task: str, manager: TaskManager) -> str:
+def _find_repo(task: str, manager: TaskManager) -> str:
     """The Hub data set of a task, which may stand in a file it includes."""
     entry = manager.task_index[task]
     config = dict(entry.cfg or {})
     while "dataset_path" not in config and "include" in config:
         text = (entry.yaml_path.parent / config.pop("include")).read_text(encoding="utf-8")
-        config = {**yaml.load(text, Loader=_Plain), **config}
+        config = {**yaml.load(text, Loader=_TaskFileLoader), **config}
     return config.get("dataset_path", "?")

@@ -12,16 +12,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.evaluate import builtin
-from kvdistill.evaluate.cached_lm import Asking, Progress
-from kvdistill.evaluate.hf_backend import Scorer
-from kvdistill.evaluate.isolation import frozen, quiet
-from kvdistill.evaluate.response_cache import Answers, model_key
-from kvdistill.evaluate.results import Evaluation, gathered
+from kvdistill.evaluate.cached_lm import CachedLM, Progress
+from kvdistill.evaluate.hf_backend import CachedHFLM
+from kvdistill.evaluate.isolation import preserve_state, silence_lm_eval
+from kvdistill.evaluate.response_cache import ResponseCache, hash_model
+from kvdistill.evaluate.results import Evaluation, collect_results
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.task_data import MissingDataError
 
 TASKS = Path(__file__).parent / "tasks"
-MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+MALFORMED_ROW_ERRORS = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
 """What is raised by rows that lack a column, or hold something else in it."""
 
 
@@ -48,25 +48,25 @@ def evaluate(
         UserError: no task has data, a task is unknown, the logits are not finite, or a prompt is
             too long for the model.
     """
-    with frozen(model, tokenizer), quiet():
+    with preserve_state(model, tokenizer), silence_lm_eval():
         if suite.chat_template and tokenizer.chat_template is None:
             raise UserError(
                 "tasks.chat_template=true, but the tokenizer has none. Set it to false."
             )
         tasks, missing = load_tasks(suite, data)
         if not tasks:
-            raise no_data(suite, missing)
-        answers = _answers(model, tokenizer, suite, cache)
-        with _engine(model, tokenizer, suite, answers, progress) as asking:
+            raise make_no_data_error(suite, missing)
+        responses = _open_cache(model, tokenizer, suite, cache)
+        with _open_engine(model, tokenizer, suite, responses, progress) as lm:
             results = evaluator.evaluate(
-                asking, {"tasks": tasks}, samples=_first_items(suite, tasks), bootstrap_iters=0,
+                lm, {"tasks": tasks}, samples=_limit_builtin_tasks(suite, tasks), bootstrap_iters=0,
                 apply_chat_template=suite.chat_template,
             )  # fmt: skip
         assert results is not None
-        return gathered(suite, tasks, missing, results["samples"], asking)
+        return collect_results(suite, tasks, missing, results["samples"], lm)
 
 
-def no_data(suite: Suite, missing: Mapping[str, str]) -> UserError:
+def make_no_data_error(suite: Suite, missing: Mapping[str, str]) -> UserError:
     """What is said where nothing can be scored."""
     return UserError(f"tasks={suite.name}: no task has data. {'; '.join(missing.values())}")
 
@@ -81,22 +81,22 @@ def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task],
     }
     # It reads every task file at once, and hands each task the facts as they then are.
     manager = TaskManager(include_path=TASKS, include_defaults=False, metadata=facts)
-    for name in suite.scored:
+    for name in suite.all_tasks:
         try:
             if name.startswith(builtin.PREFIX):
-                tasks |= builtin.load(name, suite.data_root)
+                tasks |= builtin.load_builtin(name, suite.data_root)
             else:
                 facts |= {"limit": suite.items_of(name), "shots": suite.shots.get(name, 0)}
-                tasks[name] = _own_task(name, manager)
+                tasks[name] = _load_own_task(name, manager)
         except MissingDataError as error:  # noqa: PERF203
             missing[name] = f"{name}: {error}"
-        except MALFORMED as error:
+        except MALFORMED_ROW_ERRORS as error:
             if suite.data_root is None:
                 raise
-            told = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ConfigError(
                 f"tasks.data_root={suite.data_root}: the rows of {name} are not those of its "
-                f"benchmark ({told}). Copy its files again."
+                f"benchmark ({reason}). Copy its files again."
             ) from error
     for task in tasks.values():
         if suite.max_gen_toks is not None and task.OUTPUT_TYPE == "generate_until":
@@ -104,14 +104,14 @@ def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task],
     return tasks, missing
 
 
-def _own_task(name: str, manager: TaskManager) -> Task:
+def _load_own_task(name: str, manager: TaskManager) -> Task:
     if name not in manager.all_tasks:
         known = ", ".join(manager.all_tasks)
         raise UserError(f"tasks.tasks: there is no task {name}. Available: {known}.")
     return manager.load(name)["tasks"][name]
 
 
-def _first_items(suite: Suite, tasks: Mapping[str, Task]) -> dict[str, list[int]]:
+def _limit_builtin_tasks(suite: Suite, tasks: Mapping[str, Task]) -> dict[str, list[int]]:
     """What a limit means for lm-eval's own tasks; ours are handed the sampled rows alone."""
     limits = {key: suite.items_of(key.partition("/")[0]) for key in tasks if ":" in key}
     return {
@@ -121,31 +121,33 @@ def _first_items(suite: Suite, tasks: Mapping[str, Task]) -> dict[str, list[int]
     }
 
 
-def _engine(
+def _open_engine(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, suite: Suite,
-    answers: Answers, progress: Progress | None,
-) -> AbstractContextManager[Asking]:  # fmt: skip
+    responses: ResponseCache, progress: Progress | None,
+) -> AbstractContextManager[CachedLM]:  # fmt: skip
     if suite.backend == "vllm":
-        from kvdistill.evaluate.vllm_backend import served  # an optional package
+        from kvdistill.evaluate.vllm_backend import open_vllm  # an optional package
 
-        return served(model, tokenizer, suite, answers, progress)
+        return open_vllm(model, tokenizer, suite, responses, progress)
     return nullcontext(
-        Scorer(
+        CachedHFLM(
             model, tokenizer, batch_size=suite.batch_size, max_length=suite.max_length,
-            answers=answers, progress=progress,
+            responses=responses, progress=progress,
         )
     )  # fmt: skip
 
 
-def _answers(
+def _open_cache(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, suite: Suite, cache: Path | None
-) -> Answers:
+) -> ResponseCache:
     if cache is None:
-        return Answers()
+        return ResponseCache()
     if suite.backend == "vllm":
-        from kvdistill.evaluate.vllm_backend import facts  # an optional package
+        from kvdistill.evaluate.vllm_backend import make_cache_settings  # an optional package
 
-        settings = facts(suite)
+        settings = make_cache_settings(suite)
     else:
         settings = {"batch_size": suite.batch_size, "max_length": suite.max_length}
-    return Answers(cache / f"eval-{model_key(model, tokenizer, settings)[:16]}" / "answers.jsonl")
+    return ResponseCache(
+        cache / f"eval-{hash_model(model, tokenizer, settings)[:16]}" / "answers.jsonl"
+    )

@@ -22,8 +22,8 @@ from transformers import (
 )
 
 from kvdistill.errors import UserError
-from kvdistill.evaluate.cached_lm import Asking, Progress
-from kvdistill.evaluate.response_cache import Answers
+from kvdistill.evaluate.cached_lm import CachedLM, Progress
+from kvdistill.evaluate.response_cache import ResponseCache
 
 
 class NonFiniteLogitsError(ArithmeticError):
@@ -34,32 +34,32 @@ class NonFiniteLogitsError(ArithmeticError):
         self.row = row
 
 
-class Scorer(Asking, HFLM):
+class CachedHFLM(CachedLM, HFLM):
     """One model for all tasks of a suite."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *,
-        batch_size: int, max_length: int | None, answers: Answers, progress: Progress | None,
+        batch_size: int, max_length: int | None, responses: ResponseCache, progress: Progress | None,
     ) -> None:  # fmt: skip
         super().__init__(
             pretrained=model, tokenizer=tokenizer, batch_size=batch_size, max_length=max_length
         )
-        self.begin(answers, progress)
+        self.attach_cache(responses, progress)
         self._batch = torch.empty(0)
 
-    def _ask(self, kind: str) -> None:
+    def _compute(self, kind: str) -> None:
         try:
-            super()._ask(kind)
+            super()._compute(kind)
         except NonFiniteLogitsError as error:
             raise UserError(
-                f"task {self._task_of(error.row)}: the model gives non-finite logits (NaN or "
+                f"task {self._find_task(error.row)}: the model gives non-finite logits (NaN or "
                 f"infinity), so nothing can be scored. Check its training and its dtype."
             ) from error
 
     def _model_call(self, inps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self._batch = inps
         logits = super()._model_call(inps, *args, **kwargs)
-        _refuse_non_finite(logits.flatten(1))
+        _check_finite(logits.flatten(1))
         return logits
 
     @torch.no_grad()
@@ -74,29 +74,29 @@ class Scorer(Asking, HFLM):
             input_ids=context,
             max_length=max_length,
             stopping_criteria=StoppingCriteriaList([stops]),
-            logits_processor=LogitsProcessorList([_FiniteLogits()]),
+            logits_processor=LogitsProcessorList([_CheckFiniteLogits()]),
             pad_token_id=self.tokenizer.pad_token_id,
             use_cache=True,
             **generation,
         )
-        ended = torch.isin(out[:, start:], _end_tokens(self.model)).any(dim=1) | stops.done
+        ended = torch.isin(out[:, start:], _list_end_tokens(self.model)).any(dim=1) | stops.done
         self.truncated.extend((~ended).tolist())
         return out
 
-    def _task_of(self, row: int) -> str:
+    def _find_task(self, row: int) -> str:
         """Whose prompt a row of the last batch is; only asked once something has gone wrong."""
         ids = self._batch[row].tolist()
-        for request in self._asked:
+        for request in self._pending:
             prompt, rest = request.args
             if isinstance(rest, dict):
                 text = self.tok_encode(prompt)
-                found = ids[-len(text) :] == text
+                matches = ids[-len(text) :] == text
             else:
                 text = [*chain(*self._encode_pair(prompt, rest))][:-1]
-                found = ids[: len(text)] == text
-            if found:
+                matches = ids[: len(text)] == text
+            if matches:
                 return request.task_name or "?"
-        return " or ".join(sorted({request.task_name or "?" for request in self._asked}))
+        return " or ".join(sorted({request.task_name or "?" for request in self._pending}))
 
 
 @dataclass
@@ -124,22 +124,22 @@ class _StopStrings(StoppingCriteria):
         return self.done
 
 
-class _FiniteLogits(LogitsProcessor):
+class _CheckFiniteLogits(LogitsProcessor):
     """A logits processor that changes nothing and refuses what is not finite."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        _refuse_non_finite(scores)
+        _check_finite(scores)
         return scores
 
 
-def _refuse_non_finite(rows: Tensor) -> None:
+def _check_finite(rows: Tensor) -> None:
     # A sum is finite only if all is, and costs no mask the size of the logits.
     if not torch.isfinite(rows.sum(dtype=torch.float64)):
         bad = ~torch.isfinite(rows).all(dim=1)
         raise NonFiniteLogitsError(int(bad.nonzero()[0]))
 
 
-def _end_tokens(model: PreTrainedModel) -> Tensor:
+def _list_end_tokens(model: PreTrainedModel) -> Tensor:
     ids = model.generation_config.eos_token_id
     ids = ids if isinstance(ids, list) else [] if ids is None else [ids]
     return torch.tensor(ids, dtype=torch.long, device=model.device)

@@ -22,7 +22,7 @@ from kvdistill.errors import UserError
 
 
 @contextlib.contextmanager
-def frozen(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+def preserve_state(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
     """Keep every random state and the model's mode; decode with nothing but the end tokens."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
@@ -48,7 +48,7 @@ def frozen(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Iterat
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_lm_eval() -> Iterator[None]:
     """Keep lm-eval's log lines and progress bars off the terminal; errors still show."""
     logger = logging.getLogger("lm_eval")
     level, bar = logger.level, lm_eval.api.task.tqdm

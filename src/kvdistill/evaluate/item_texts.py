@@ -9,7 +9,7 @@ from typing import Any
 
 from lm_eval.api.task import Task
 
-ASKED = ("question", "problem", "input")
+QUESTION_COLUMNS = ("question", "problem", "input")
 """What the benchmarks call their question."""
 LETTERS = "ABCD"
 PREFIX = "builtin:"
@@ -21,18 +21,18 @@ def is_private(key: str, task: Task) -> bool:
     return bool((task.config.metadata or {}).get("private")) or "gpqa" in key
 
 
-def asked(key: str, task: Task, doc: Mapping[str, Any]) -> str:
+def format_question(key: str, task: Task, doc: Mapping[str, Any]) -> str:
     """The question with its options: what another text could give away."""
     if key.startswith(PREFIX):
         text = task.doc_to_text(doc)
         return text if isinstance(text, str) else "\n".join(map(str, task.doc_to_choice(doc)))
-    question = next(str(doc[name]) for name in ASKED if name in doc)
+    question = next(str(doc[name]) for name in QUESTION_COLUMNS if name in doc)
     options = [doc[letter] for letter in LETTERS] if "A" in doc else doc.get("options", ())
     lettered = zip(LETTERS, options, strict=False)
     return "\n".join([question, *(f"{letter}. {option}" for letter, option in lettered)])
 
 
-def texts(key: str, task: Task, sample: Mapping[str, Any]) -> dict[str, Any]:
+def collect_texts(key: str, task: Task, sample: Mapping[str, Any]) -> dict[str, Any]:
     """question, target and response of one of lm-eval's samples; empty of a private task."""
     if is_private(key, task):
         return {}
@@ -42,12 +42,12 @@ def texts(key: str, task: Task, sample: Mapping[str, Any]) -> dict[str, Any]:
     else:
         logs = [response[0] for response in sample["filtered_resps"]]
         choices = task.doc_to_choice(doc)
-        target = chosen(choices, sample["target"])
-        response = chosen(choices, logs.index(max(logs)))
-    return {"question": asked(key, task, doc), "target": target, "response": response}
+        target = get_choice(choices, sample["target"])
+        response = get_choice(choices, logs.index(max(logs)))
+    return {"question": format_question(key, task, doc), "target": target, "response": response}
 
 
-def chosen(choices: list[Any], index: Any) -> str:
+def get_choice(choices: list[Any], index: Any) -> str:
     """The choice at an index; lm-eval's own tasks may give the text itself."""
     at_choice = isinstance(index, int) and 0 <= index < len(choices)
     return str(choices[index] if at_choice else index)

@@ -17,20 +17,20 @@ from kvdistill.data.sampler import select_evenly
 from kvdistill.data.split import read_split
 from kvdistill.errors import UserError
 from kvdistill.evaluate import builtin
-from kvdistill.evaluate.harness import load_tasks, no_data
-from kvdistill.evaluate.isolation import quiet
-from kvdistill.evaluate.item_texts import asked, is_private
-from kvdistill.evaluate.results import item_id, members, rows_hash
+from kvdistill.evaluate.harness import load_tasks, make_no_data_error
+from kvdistill.evaluate.isolation import silence_lm_eval
+from kvdistill.evaluate.item_texts import format_question, is_private
+from kvdistill.evaluate.results import hash_task_rows, list_task_keys, make_item_id
 from kvdistill.evaluate.suite import Suite
-from kvdistill.evaluate.task_data import data_hash, digest
+from kvdistill.evaluate.task_data import digest_text, hash_rows
 
 
-def own_rows(split: Path) -> dict[str, Path]:
+def locate_scored_rows(split: Path) -> dict[str, Path]:
     """The files of a split that the project's own tasks are scored on."""
     return {"test": split / "test.jsonl", "train": split / "train_student.jsonl"}
 
 
-def validate(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
+def validate_split(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
     """The report on a split as it lies on disk, against all that a run is scored on.
 
     Raises LeakError with the report of a leak, ArtifactError for files that are no split, and
@@ -38,17 +38,19 @@ def validate(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
     """
     suite: Suite = build_node("tasks", recipe["tasks"])
     settings = DataSettings(
-        **{room: build_node(f"data.{room}", recipe["data"][room]) for room in ("split", "leakage")}
+        **{part: build_node(f"data.{part}", recipe["data"][part]) for part in ("split", "leakage")}
     )
-    with quiet():
-        tasks, missing = load_tasks(suite, own_rows(split))
+    with silence_lm_eval():
+        tasks, missing = load_tasks(suite, locate_scored_rows(split))
         if not tasks:
-            raise no_data(suite, missing)
-        sets = [*calibration(recipe, split), *task_sets(suite, tasks)]
+            raise make_no_data_error(suite, missing)
+        sets = [*list_calibration_sets(recipe, split), *list_task_sets(suite, tasks)]
         facts = {
             "missing": missing,
             "tasks_sha256": {
-                name: rows_hash(name, tasks) for name in suite.scored if members(name, tasks)
+                name: hash_task_rows(name, tasks)
+                for name in suite.all_tasks
+                if list_task_keys(name, tasks)
             },
         }
     try:
@@ -56,9 +58,9 @@ def validate(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
     except LeakError as error:
         error.report |= facts
         raise
-    for name in suite.scored:
-        if drawn_from(name, tasks) == "train":
-            report["tainted"][name] = [item.id for item in items(name, tasks)]
+    for name in suite.all_tasks:
+        if find_split_part(name, tasks) == "train":
+            report["tainted"][name] = [item.id for item in list_items(name, tasks)]
     return report | facts
 
 
@@ -70,41 +72,41 @@ def recheck_split(request: Mapping[str, Any]) -> dict[str, Any]:
     is wrong, empty where all is well}, which is JSON on its way back.
     """
     try:
-        return {"report": validate(request["recipe"], Path(request["split"])), "fault": ""}
+        return {"report": validate_split(request["recipe"], Path(request["split"])), "fault": ""}
     except LeakError as error:
         return {"report": error.report, "fault": str(error)}
     except UserError as error:
         return {"report": None, "fault": str(error)}
 
 
-def calibration(recipe: Mapping[str, Any], split: Path) -> Iterator[DocumentSet]:
+def list_calibration_sets(recipe: Mapping[str, Any], split: Path) -> Iterator[DocumentSet]:
     """The rows of the teachers' half that K and V are measured on; none without teachers."""
-    wanted = recipe["calibration_rows"]
-    if wanted is None:
+    fit_rows = recipe["calibration_rows"]
+    if fit_rows is None:
         return
     texts = len(build_node("style", recipe["style"]).templates)
     rows = read_split(split).train_teachers
     # As train/calibrate.py counts: rendered texts, a quarter more to judge the fit on.
-    chosen = select_evenly(len(rows) * texts, wanted + max(wanted // 4, 2))
+    chosen = select_evenly(len(rows) * texts, fit_rows + max(fit_rows // 4, 2))
     distinct = dict.fromkeys(text // texts for text in chosen)
     yield DocumentSet("calibration", "calibration", make_documents([rows[row] for row in distinct]))
 
 
-def task_sets(suite: Suite, tasks: Mapping[str, Task]) -> Iterator[DocumentSet]:
+def list_task_sets(suite: Suite, tasks: Mapping[str, Task]) -> Iterator[DocumentSet]:
     """Each task's items and worked examples; not those asked of training rows on purpose."""
-    for name in suite.scored:
-        origin = drawn_from(name, tasks)
-        if not members(name, tasks) or origin == "train":
+    for name in suite.all_tasks:
+        origin = find_split_part(name, tasks)
+        if not list_task_keys(name, tasks) or origin == "train":
             continue
-        private = any(is_private(key, tasks[key]) for key in members(name, tasks))
+        private = any(is_private(key, tasks[key]) for key in list_task_keys(name, tasks))
         role: Role = "drawn" if origin else "task"
-        yield DocumentSet(name, role, list(items(name, tasks)), private)
-        shown = list(examples(name, tasks))
-        if shown:
-            yield DocumentSet(f"{name}.examples", "examples", shown, private)
+        yield DocumentSet(name, role, list(list_items(name, tasks)), private)
+        worked_examples = list(list_examples(name, tasks))
+        if worked_examples:
+            yield DocumentSet(f"{name}.examples", "examples", worked_examples, private)
 
 
-def drawn_from(name: str, tasks: Mapping[str, Task]) -> str | None:
+def find_split_part(name: str, tasks: Mapping[str, Task]) -> str | None:
     """The part of the split whose rows the task asks; None for a benchmark's own rows."""
     if name not in tasks or name.startswith(builtin.PREFIX):
         return None
@@ -112,23 +114,23 @@ def drawn_from(name: str, tasks: Mapping[str, Task]) -> str | None:
     return None if "repo" in facts else facts["split"]
 
 
-def items(name: str, tasks: Mapping[str, Task]) -> Iterator[Document]:
+def list_items(name: str, tasks: Mapping[str, Task]) -> Iterator[Document]:
     """A task's items under the ids that its scores have."""
-    for key in members(name, tasks):
+    for key in list_task_keys(name, tasks):
         for number, doc in enumerate(tasks[key].eval_docs):
-            yield Document(item_id(key, doc, number), asked(key, tasks[key], doc))
+            yield Document(make_item_id(key, doc, number), format_question(key, tasks[key], doc))
 
 
-def examples(name: str, tasks: Mapping[str, Task]) -> Iterator[Document]:
+def list_examples(name: str, tasks: Mapping[str, Task]) -> Iterator[Document]:
     """The worked examples that stand, or may stand, before a question."""
     seen: dict[str, None] = {}
-    for key in members(name, tasks):
+    for key in list_task_keys(name, tasks):
         task = tasks[key]
         pool = [shot for doc in task.eval_docs for shot in doc.get("shots", ())]
         if key.startswith(builtin.PREFIX) and task.config.num_fewshot:
             # A pool that is the task itself: lm-eval shows every item but the one it asks.
             pool = list(task.fewshot_docs())
-            pool = [] if data_hash(pool) == data_hash(task.eval_docs) else pool
-        seen |= dict.fromkeys(asked(key, task, shot) for shot in pool)
+            pool = [] if hash_rows(pool) == hash_rows(task.eval_docs) else pool
+        seen |= dict.fromkeys(format_question(key, task, shot) for shot in pool)
     for text in seen:
-        yield Document(digest(text), text)
+        yield Document(digest_text(text), text)

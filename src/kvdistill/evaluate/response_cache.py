@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
-class Answer:
+class CachedResponse:
     """A response as lm-eval has it: a text, or a log-probability and whether it is greedy."""
 
     response: Any
@@ -29,62 +29,62 @@ class Answer:
     """A text that ran out of tokens."""
 
 
-class Answers:
+class ResponseCache:
     """Answers by request; with a path, each is appended to a JSONL file as it comes."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.known: dict[str, Answer] = {}
+        self.responses: dict[str, CachedResponse] = {}
         if path is not None and path.exists():
-            self.known = _read(path)
+            self.responses = _read_responses(path)
 
     def __contains__(self, key: str) -> bool:
-        return key in self.known
+        return key in self.responses
 
-    def __getitem__(self, key: str) -> Answer:
-        return self.known[key]
+    def __getitem__(self, key: str) -> CachedResponse:
+        return self.responses[key]
 
-    def __setitem__(self, key: str, answer: Answer) -> None:
-        self.known[key] = answer
+    def __setitem__(self, key: str, answer: CachedResponse) -> None:
+        self.responses[key] = answer
         if self.path is not None:
             line = [key, answer.response, answer.truncated]
-            said = json.dumps(line, ensure_ascii=False).encode()
-            _append(self.path, f"{_check(said)} ".encode() + said + b"\n")
+            payload = json.dumps(line, ensure_ascii=False).encode()
+            _append_line(self.path, f"{_hash_line(payload)} ".encode() + payload + b"\n")
 
 
-def _check(said: bytes) -> str:
+def _hash_line(payload: bytes) -> str:
     """Hash of a line's JSON."""
-    return hashlib.sha256(said).hexdigest()[:16]
+    return hashlib.sha256(payload).hexdigest()[:16]
 
 
-def _append(path: Path, line: bytes) -> None:
+def _append_line(path: Path, line: bytes) -> None:
     """In one call, so that two runs that score one model can share its file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as file:
         file.write(line)
 
 
-def _read(path: Path) -> dict[str, Answer]:
-    known = {}
+def _read_responses(path: Path) -> dict[str, CachedResponse]:
+    responses = {}
     data = path.read_bytes()
     if data and not data.endswith(b"\n"):
         # A process was killed in the middle of a line; the next one must not be glued to it.
-        _append(path, b"\n")
+        _append_line(path, b"\n")
     for line in data.split(b"\n"):
-        check, _, said = line.partition(b" ")
-        if check.decode(errors="replace") == _check(said):
-            key, response, truncated = json.loads(said)
-            known[key] = Answer(response, truncated)
-    return known
+        check, _, payload = line.partition(b" ")
+        if check.decode(errors="replace") == _hash_line(payload):
+            key, response, truncated = json.loads(payload)
+            responses[key] = CachedResponse(response, truncated)
+    return responses
 
 
-def request_key(kind: str, arguments: Sequence[Any]) -> str:
+def hash_request(kind: str, arguments: Sequence[Any]) -> str:
     """Sha256 of a request: its kind, prompt, and continuation or generation settings."""
     text = json.dumps([kind, *arguments], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def model_key(
+def hash_model(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]
 ) -> str:
     """Sha256 of everything but the request that decides an answer: weights, dtype, tokenizer."""

@@ -7,11 +7,11 @@ from typing import Any
 from lm_eval.api.task import Task
 
 from kvdistill.evaluate import aggregate
-from kvdistill.evaluate.cached_lm import Asking
+from kvdistill.evaluate.cached_lm import CachedLM
 from kvdistill.evaluate.grading.extract import INVALID
-from kvdistill.evaluate.item_texts import texts
+from kvdistill.evaluate.item_texts import collect_texts
 from kvdistill.evaluate.suite import Suite
-from kvdistill.evaluate.task_data import data_hash
+from kvdistill.evaluate.task_data import hash_rows
 from kvdistill.records import Item, TaskScore
 
 
@@ -37,52 +37,52 @@ class Evaluation:
     """Sha256 of each task's rows."""
 
 
-def gathered(
+def collect_results(
     suite: Suite, tasks: Mapping[str, Task], missing: dict[str, str],
-    samples: Mapping[str, list[dict[str, Any]]], asking: Asking,
+    samples: Mapping[str, list[dict[str, Any]]], lm: CachedLM,
 ) -> Evaluation:  # fmt: skip
     """Items and scores of every task that has data, and the macro averages where all have."""
     by_task: dict[str, TaskScore] = {}
     items: list[Item] = []
     hashes: dict[str, str] = {}
-    for name in suite.scored:
-        keys = members(name, tasks)
+    for name in suite.all_tasks:
+        keys = list_task_keys(name, tasks)
         if not keys:
             continue
         metric = next(iter(tasks[keys[0]].aggregation()))
-        scored = [
+        rows = [
             row
             for key in keys
-            for row in _scored(name, key, tasks[key], metric, samples[key], asking)
+            for row in _list_items(name, key, tasks[key], metric, samples[key], lm)
         ]
-        mine = [item for item, _ in scored]
-        by_task[name] = aggregate.task_score(metric, mine, {item.item: c for item, c in scored})
-        items += mine
-        hashes[name] = rows_hash(name, tasks)
+        task_items = [item for item, _ in rows]
+        by_task[name] = aggregate.task_score(metric, task_items, {item.item: c for item, c in rows})
+        items += task_items
+        hashes[name] = hash_task_rows(name, tasks)
     return Evaluation(
         items=items,
         tasks=by_task,
-        macro=aggregate.macro(by_task, suite.tasks),
-        macro_by_subject=aggregate.macro(by_task, suite.tasks, "by_subject"),
-        macro_normalised=aggregate.macro(by_task, suite.tasks, "normalised"),
-        spread=aggregate.spread(by_task, suite.tasks),
-        gap=aggregate.generalisation_gap(by_task),
+        macro=aggregate.compute_macro_average(by_task, suite.tasks),
+        macro_by_subject=aggregate.compute_macro_average(by_task, suite.tasks, "by_subject"),
+        macro_normalised=aggregate.compute_macro_average(by_task, suite.tasks, "normalised"),
+        spread=aggregate.compute_task_deviation(by_task, suite.tasks),
+        gap=aggregate.compute_generalisation_gap(by_task),
         missing=missing,
         data=hashes,
     )
 
 
-def members(name: str, tasks: Mapping[str, Task]) -> list[str]:
+def list_task_keys(name: str, tasks: Mapping[str, Task]) -> list[str]:
     """Keys of a suite's task: a group of lm-eval's is one, whose subjects are its members."""
     return [key for key in tasks if key == name or key.startswith(f"{name}/")]
 
 
-def rows_hash(name: str, tasks: Mapping[str, Task]) -> str:
+def hash_task_rows(name: str, tasks: Mapping[str, Task]) -> str:
     """Sha256 over the rows of a suite's task."""
-    return data_hash(doc for key in members(name, tasks) for doc in tasks[key].eval_docs)
+    return hash_rows(doc for key in list_task_keys(name, tasks) for doc in tasks[key].eval_docs)
 
 
-def item_id(key: str, doc: Mapping[str, Any], number: int) -> str:
+def make_item_id(key: str, doc: Mapping[str, Any], number: int) -> str:
     """Our rows carry their id; one of lm-eval's own has its number, below its group's member."""
     if ":" not in key:
         return doc["id"]
@@ -90,8 +90,8 @@ def item_id(key: str, doc: Mapping[str, Any], number: int) -> str:
     return f"{member}/{number}".removeprefix("/")
 
 
-def _scored(
-    name: str, key: str, task: Task, metric: str, samples: list[dict[str, Any]], asking: Asking
+def _list_items(
+    name: str, key: str, task: Task, metric: str, samples: list[dict[str, Any]], lm: CachedLM
 ) -> Iterator[tuple[Item, float]]:
     """One item a document, with its chance; the first filter decides, the second is the other."""
     requests = {request.doc_id: request for request in task.instances}
@@ -103,19 +103,19 @@ def _scored(
             continue
         item = Item(
             task=name,
-            item=item_id(key, sample["doc"], sample["doc_id"]),
+            item=make_item_id(key, sample["doc"], sample["doc_id"]),
             doc_hash=sample["doc_hash"],
             prompt_hash=sample["prompt_hash"],
             correct=float(sample[metric]),
             unparsed=written and sample["filtered_resps"][0] == INVALID,
-            truncated=written and asking.was_truncated(requests[sample["doc_id"]]),
+            truncated=written and lm.was_truncated(requests[sample["doc_id"]]),
             empty=written and not sample["resps"][0][0].strip(),
             alternative=alternative.get(sample["doc_id"]),
-            **texts(key, task, sample),
+            **collect_texts(key, task, sample),
         )
-        yield item, _chance(sample, written)
+        yield item, _compute_item_chance(sample, written)
 
 
-def _chance(sample: Mapping[str, Any], written: bool) -> float:
+def _compute_item_chance(sample: Mapping[str, Any], written: bool) -> float:
     own = sample["doc"].get("chance")
     return own if own is not None else 0.0 if written else 1 / len(sample["arguments"])

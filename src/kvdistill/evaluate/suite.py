@@ -62,7 +62,7 @@ class Suite:
             )
 
     @property
-    def scored(self) -> tuple[str, ...]:
+    def all_tasks(self) -> tuple[str, ...]:
         """Every task, those of the macro average first."""
         return (*self.tasks, *self.beside)
 

@@ -22,22 +22,24 @@ class MissingDataError(ArtifactError):
     """A task's data is not to be had: it is left out and named, and there is no macro average."""
 
 
-def read(*, repo: str, folder: str, config: str, split: str, data_root: str | None) -> list[Row]:
+def read_rows(
+    *, repo: str, folder: str, config: str, split: str, data_root: str | None
+) -> list[Row]:
     """Every row of one split: from `data_root/folder` where a root is given, else from the Hub."""
     if data_root is None:
-        return _from_hub(repo, config, split)
+        return _read_from_hub(repo, config, split)
     root = Path(data_root) / folder
     # As on the Hub, a benchmark with one config has no folder for it.
     for path in (root / config / f"{split}.jsonl", root / f"{split}.jsonl"):
         if path.is_file():
-            return jsonl(path)
+            return read_jsonl(path)
     raise MissingDataError(
         f"tasks.data_root={data_root}: no {folder}/{config}/{split}.jsonl there. Put a copy of "
         f"{repo} there, or leave out tasks.data_root to fetch it from the Hub."
     )
 
 
-def jsonl(path: Path) -> list[Row]:
+def read_jsonl(path: Path) -> list[Row]:
     """The rows of a JSONL file, in order."""
     try:
         with path.open(encoding="utf-8") as lines:
@@ -46,12 +48,12 @@ def jsonl(path: Path) -> list[Row]:
         raise MissingDataError(f"{path} cannot be read as JSONL: {error}.") from error
 
 
-def digest(text: str) -> str:
+def digest_text(text: str) -> str:
     """Twelve hexadecimal digits that stand for a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def named(rows: Iterable[Row], text: str, subject: str = "") -> list[Row]:
+def assign_ids(rows: Iterable[Row], text: str, subject: str = "") -> list[Row]:
     """The rows with an `id`: a digest of their text, so that a copy in another order pairs with it.
 
     The id of a benchmark with subjects is `subject/digest`. A text that comes again is numbered.
@@ -59,19 +61,19 @@ def named(rows: Iterable[Row], text: str, subject: str = "") -> list[Row]:
     seen: dict[str, int] = defaultdict(int)
     out = []
     for row in rows:
-        name = digest(str(row[text]))
+        name = digest_text(str(row[text]))
         seen[name] += 1
         suffix = f"-{seen[name]}" if seen[name] > 1 else ""
         out.append({**row, "id": f"{subject}/{name}{suffix}" if subject else name + suffix})
     return out
 
 
-def subject_of(item: str) -> str:
+def get_subject(item: str) -> str:
     """The subject part of an item id; empty where the benchmark has no subjects."""
     return item.rpartition("/")[0]
 
 
-def sample(rows: Sequence[Row], number: int | None) -> list[Row]:
+def sample_rows(rows: Sequence[Row], number: int | None) -> list[Row]:
     """A fixed sample, spread evenly over the subjects, in the rows' own order.
 
     Within a subject the smallest digests of the ids come first, so a smaller sample lies within a
@@ -80,29 +82,29 @@ def sample(rows: Sequence[Row], number: int | None) -> list[Row]:
     if number is None or number >= len(rows):
         return list(rows)
     by_subject: dict[str, list[str]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: digest(row["id"])):
-        by_subject[subject_of(row["id"])].append(row["id"])
+    for row in sorted(rows, key=lambda row: digest_text(row["id"])):
+        by_subject[get_subject(row["id"])].append(row["id"])
     ranked = sorted(
-        (rank, digest(item), item)
+        (rank, digest_text(item), item)
         for items in by_subject.values()
         for rank, item in enumerate(items)
     )
-    kept = {item for _, _, item in ranked[:number]}
-    return [row for row in rows if row["id"] in kept]
+    sampled_ids = {item for _, _, item in ranked[:number]}
+    return [row for row in rows if row["id"] in sampled_ids]
 
 
-def test_set(rows: Sequence[Row], limit: int | None) -> dict[str, datasets.Dataset]:
+def make_test_set(rows: Sequence[Row], limit: int | None) -> dict[str, datasets.Dataset]:
     """What lm-eval takes for a task's data: the sampled rows, in memory and past any cache."""
-    return {"test": datasets.Dataset.from_list(sample(rows, limit))}
+    return {"test": datasets.Dataset.from_list(sample_rows(rows, limit))}
 
 
-def data_hash(rows: Iterable[Mapping[str, Any]]) -> str:
+def hash_rows(rows: Iterable[Mapping[str, Any]]) -> str:
     """Sha256 over the rows, whatever file they came from."""
     text = "\n".join(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _from_hub(repo: str, config: str, split: str) -> list[Row]:
+def _read_from_hub(repo: str, config: str, split: str) -> list[Row]:
     try:
         loaded = datasets.load_dataset(repo, config, split=split)
     except datasets.exceptions.DatasetNotFoundError as error:

@@ -7,10 +7,10 @@ from time import perf_counter
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kvdistill.evaluate.isolation import frozen
+from kvdistill.evaluate.isolation import preserve_state
 
 
-def side_by_side(
+def compare_throughput(
     models: Sequence[PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
@@ -19,13 +19,13 @@ def side_by_side(
 ) -> list[float]:
     """New tokens a second of each model in turn, so that a busy machine slows all; medians."""
     rounds = [
-        [tokens_per_second(model, tokenizer, prompts, new_tokens, repeats=1) for model in models]
+        [measure_throughput(model, tokenizer, prompts, new_tokens, repeats=1) for model in models]
         for _ in range(repeats)
     ]
     return [median(rates) for rates in zip(*rounds, strict=True)]
 
 
-def tokens_per_second(
+def measure_throughput(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
@@ -33,7 +33,7 @@ def tokens_per_second(
     repeats: int = 3,
 ) -> float:
     """New tokens a second over a batch of `prompts`, exactly `new_tokens` each; median of runs."""
-    with frozen(model, tokenizer), torch.no_grad():
+    with preserve_state(model, tokenizer), torch.no_grad():
         model.eval()
         tokenizer.padding_side = "left"
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token

@@ -21,12 +21,12 @@ from lm_eval.models.vllm_causallms import VLLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvdistill.errors import UserError
-from kvdistill.evaluate.cached_lm import Asking, Progress
-from kvdistill.evaluate.response_cache import Answers, request_key
+from kvdistill.evaluate.cached_lm import CachedLM, Progress
+from kvdistill.evaluate.response_cache import ResponseCache, hash_request
 from kvdistill.evaluate.suite import Suite
 
 
-def engine(suite: Suite, dtype: torch.dtype) -> dict[str, Any]:
+def make_engine_settings(suite: Suite, dtype: torch.dtype) -> dict[str, Any]:
     """What is set of lm-eval's VLLM beside the place of the weights; the rest is its default."""
     return {
         "dtype": str(dtype).removeprefix("torch."),
@@ -36,51 +36,61 @@ def engine(suite: Suite, dtype: torch.dtype) -> dict[str, Any]:
     }
 
 
-def facts(suite: Suite) -> dict[str, Any]:
+def make_cache_settings(suite: Suite) -> dict[str, Any]:
     """What of the engine can change an answer."""
     return {"backend": "vllm", "version": version("vllm"), "max_length": suite.max_length}
 
 
-class Served(Asking, VLLM):
+class CachedVLLM(CachedLM, VLLM):
     """One model for all tasks of a suite, read from a folder."""
 
-    spare = 1  # vLLM writes a token even where log-probabilities alone are asked for
+    reserved_tokens = 1  # vLLM writes a token even where log-probabilities alone are asked for
 
     def __init__(
-        self, folder: Path, settings: dict[str, Any], answers: Answers, progress: Progress | None
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        responses: ResponseCache,
+        progress: Progress | None,
     ) -> None:
         super().__init__(pretrained=str(folder), **settings)
-        self.begin(answers, progress)
+        self.attach_cache(responses, progress)
         self._keys: dict[str, str] = {}
 
-    def keep(self, kind: str, request: Sequence[Any], response: Any) -> None:
+    def cache_response(self, kind: str, request: Sequence[Any], response: Any) -> None:
         if kind == "loglikelihood" and not math.isfinite(response[0]):
-            (name, *_) = (each.task_name for each in self._asked if each.args == tuple(request))
+            (name, *_) = (each.task_name for each in self._pending if each.args == tuple(request))
             raise UserError(
                 f"task {name}: the model gives a log-probability of {response[0]}, so nothing can "
                 "be scored. Check its training and its dtype."
             )
-        super().keep(kind, request, response)
+        super().cache_response(kind, request, response)
 
-    def _key(self, kind: str, request: Sequence[Any]) -> str:
+    def _cache_key(self, kind: str, request: Sequence[Any]) -> str:
         # lm-eval reports a generation with vLLM's settings, not with those it was asked with.
-        return self._keys[request[0]] if kind == "generate_until" else super()._key(kind, request)
+        return (
+            self._keys[request[0]]
+            if kind == "generate_until"
+            else super()._cache_key(kind, request)
+        )
 
-    def _ask(self, kind: str) -> None:
+    def _compute(self, kind: str) -> None:
         if kind != "generate_until":
-            super()._ask(kind)
+            super()._compute(kind)
             return
         # One prompt may be asked with several settings; among like ones it names its request.
-        for _, alike in groupby(sorted(self._asked, key=_settings), _settings):
-            self._asked = list(alike)
-            self._keys = {each.args[0]: request_key(kind, each.args) for each in self._asked}
-            super()._ask(kind)
+        for _, alike in groupby(
+            sorted(self._pending, key=_get_generation_settings), _get_generation_settings
+        ):
+            self._pending = list(alike)
+            self._keys = {each.args[0]: hash_request(kind, each.args) for each in self._pending}
+            super()._compute(kind)
 
     @staticmethod
     def modify_gen_kwargs(*args: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str], int]:
         # Greedy unless told otherwise: without a word vLLM draws at temperature 1.
-        found, until, most = VLLM.modify_gen_kwargs(*args, **kwargs)
-        return {"temperature": 0.0} | found, until, most
+        settings, stop, max_tokens = VLLM.modify_gen_kwargs(*args, **kwargs)
+        return {"temperature": 0.0} | settings, stop, max_tokens
 
     def _model_generate(
         self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None
@@ -91,17 +101,17 @@ class Served(Asking, VLLM):
         return outputs
 
 
-def _settings(request: Instance) -> str:
+def _get_generation_settings(request: Instance) -> str:
     return repr(request.args[1])
 
 
 @contextmanager
-def served(
+def open_vllm(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, suite: Suite,
-    answers: Answers, progress: Progress | None,
-) -> Iterator[Served]:  # fmt: skip
+    responses: ResponseCache, progress: Progress | None,
+) -> Iterator[CachedVLLM]:  # fmt: skip
     """Has vLLM open on these very weights, which leave the GPU to it meanwhile."""
-    place = model.device
+    device = model.device
     with TemporaryDirectory() as name:
         # Saving writes into the config, and so into the next key of this very model.
         twin = copy(model)
@@ -109,17 +119,19 @@ def served(
         twin.save_pretrained(name)
         tokenizer.save_pretrained(name)
         model.to("cpu")  # type: ignore[arg-type]  # wrongly stubbed
-        _free()
+        _free_memory()
         try:
-            found = Served(Path(name), engine(suite, model.dtype), answers, progress)
-            yield found
-            del found.model  # the engine ends with its last reference
+            lm = CachedVLLM(
+                Path(name), make_engine_settings(suite, model.dtype), responses, progress
+            )
+            yield lm
+            del lm.model  # the engine ends with its last reference
         finally:
-            _free()
-            model.to(place)  # type: ignore[arg-type]
+            _free_memory()
+            model.to(device)  # type: ignore[arg-type]
 
 
-def _free() -> None:
+def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -15,10 +15,10 @@ from kvdistill.config.build import build_node
 from kvdistill.errors import ArtifactError
 from kvdistill.evaluate import aggregate
 from kvdistill.evaluate.harness import evaluate
-from kvdistill.evaluate.leak_check import own_rows
+from kvdistill.evaluate.leak_check import locate_scored_rows
 from kvdistill.evaluate.results import Evaluation
-from kvdistill.evaluate.task_data import jsonl
-from kvdistill.evaluate.throughput import side_by_side
+from kvdistill.evaluate.task_data import read_jsonl
+from kvdistill.evaluate.throughput import compare_throughput
 from kvdistill.files import read_json, write_json
 from kvdistill.records import SCHEMA_VERSION, TaskScore
 
@@ -26,7 +26,7 @@ PROMPTS = 8
 """Questions of the test part that the speed of writing is measured on."""
 
 
-def write(
+def write_run_records(
     model: PreTrainedModel,
     raw: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -45,10 +45,12 @@ def write(
     suite = build_node("tasks", config["tasks"])
     began = time.monotonic()
     artifacts = needs["split"].parent
-    found = evaluate(model, tokenizer, suite, own_rows(needs["split"]), progress, artifacts)
+    evaluation = evaluate(
+        model, tokenizer, suite, locate_scored_rows(needs["split"]), progress, artifacts
+    )
     seconds = time.monotonic() - began
-    tasks = checked(found, needs["validation"])
-    pd.DataFrame([asdict(item) for item in found.items]).to_parquet(folder / "items.parquet")
+    tasks = add_clean_scores(evaluation, needs["validation"])
+    pd.DataFrame([asdict(item) for item in evaluation.items]).to_parquet(folder / "items.parquet")
     write_json(
         folder / "results.json",
         {
@@ -56,20 +58,20 @@ def write(
             "suite": suite.name,
             "tasks": {name: asdict(tasks[name]) for name in suite.tasks if name in tasks},
             "beside": {name: asdict(tasks[name]) for name in suite.beside if name in tasks},
-            "macro": found.macro,
-            "macro_by_subject": found.macro_by_subject,
-            "macro_normalised": found.macro_normalised,
-            "macro_clean": aggregate.macro(tasks, suite.tasks, "clean"),
-            "missing": found.missing,
-            "data_sha256": found.data,
-            "generalisation": {"spread": found.spread, "gap": found.gap},
-            "efficiency": efficiency(model, raw, tokenizer, needs["split"], ledger)
+            "macro": evaluation.macro,
+            "macro_by_subject": evaluation.macro_by_subject,
+            "macro_normalised": evaluation.macro_normalised,
+            "macro_clean": aggregate.compute_macro_average(tasks, suite.tasks, "clean"),
+            "missing": evaluation.missing,
+            "data_sha256": evaluation.data,
+            "generalisation": {"spread": evaluation.spread, "gap": evaluation.gap},
+            "efficiency": measure_efficiency(model, raw, tokenizer, needs["split"], ledger)
             | {"evaluate_s": seconds},
         },
     )
 
 
-def efficiency(
+def measure_efficiency(
     model: PreTrainedModel,
     raw: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -78,17 +80,17 @@ def efficiency(
 ) -> dict[str, Any]:
     """What the student costs to use, and what it cost to train."""
     raw.to(model.device)  # type: ignore[arg-type]  # wrongly stubbed
-    writes, raw_writes = side_by_side([model, raw], tokenizer, prompts(split))
-    found: dict[str, Any] = {
+    writes, raw_writes = compare_throughput([model, raw], tokenizer, read_prompts(split))
+    costs: dict[str, Any] = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "raw_parameters": sum(p.numel() for p in raw.parameters()),
         "tokens_per_second": writes,
         "raw_tokens_per_second": raw_writes,
     }
     if not ledger:
-        return found
+        return costs
     converged = ledger["convergence"] or {}
-    return found | {
+    return costs | {
         "steps": ledger["steps"],
         "train_s": ledger["train_s"],
         "train_tokens_per_second": ledger["real_tokens"] / ledger["train_s"],
@@ -99,24 +101,24 @@ def efficiency(
     }
 
 
-def checked(found: Evaluation, validation: Path) -> dict[str, TaskScore]:
+def add_clean_scores(evaluation: Evaluation, validation: Path) -> dict[str, TaskScore]:
     """Every task's score, with that of the items that training has not seen."""
     report = read_json(validation / layout.VALIDATION_REPORT)
-    for name, rows in found.data.items():
+    for name, rows in evaluation.data.items():
         if report["tasks_sha256"].get(name) != rows:
             raise ArtifactError(
                 f"the items of {name} are not those that were checked for leaks in {validation}. "
                 f"Put its data back, or delete {validation} and repeat the command."
             )
     return {
-        name: aggregate.cleaned(
-            score, [item for item in found.items if item.task == name], report["tainted"][name]
+        name: aggregate.score_clean_items(
+            score, [item for item in evaluation.items if item.task == name], report["tainted"][name]
         )
-        for name, score in found.tasks.items()
+        for name, score in evaluation.tasks.items()
     }
 
 
-def prompts(split: Path) -> list[str]:
+def read_prompts(split: Path) -> list[str]:
     """The same few questions for every model."""
-    rows = islice(jsonl(split / "test.jsonl"), PROMPTS)
+    rows = islice(read_jsonl(split / "test.jsonl"), PROMPTS)
     return [f"Question: {row['question']}\nReasoning:" for row in rows]

@@ -36,10 +36,10 @@ def build_split(recipe: Recipe, _: Needs, folder: Path, __: Progress) -> dict[st
 
 def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) -> dict[str, Any]:
     """The split checked against all that runs are scored on; what it left out is said again."""
-    from kvdistill.evaluate.leak_check import validate  # lm-eval is slow to import
+    from kvdistill.evaluate.leak_check import validate_split  # lm-eval is slow to import
 
     with keep_leak_report(folder):
-        report = validate(recipe, needs["split"])
+        report = validate_split(recipe, needs["split"])
     report |= {"dropped": read_json(needs["split"] / layout.VALIDATION_REPORT)["dropped"]}
     write_json(folder / layout.VALIDATION_REPORT, report)
     return {"unchecked": report["missing"]}
@@ -81,7 +81,7 @@ def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) ->
     raw = load.load_model(config["student"], "student", needs.get("student"))
     model.to(load.choose_device(config["student"], "student"))  # type: ignore[arg-type]  # wrongly stubbed
     tokenizer = load.load_tokenizer(config["student"], "student", trained)
-    write_records.write(model, raw, tokenizer, config, needs, folder, facts, progress)
+    write_records.write_run_records(model, raw, tokenizer, config, needs, folder, facts, progress)
     write_model_card(folder)
     write_run_figures(folder)
     shutil.rmtree(folder / layout.CHECKPOINTS, ignore_errors=True)
@@ -90,9 +90,9 @@ def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) ->
 
 def train_run(config: Config, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
     """Trains, with task metrics on the way where they are asked for; returns the ledger."""
-    from kvdistill.evaluate.in_training import scorer  # lm-eval is slow to import
+    from kvdistill.evaluate.in_training import make_task_scorer  # lm-eval is slow to import
 
-    score = scorer(config, needs) if config["train"]["eval_tasks"] else None
+    score = make_task_scorer(config, needs) if config["train"]["eval_tasks"] else None
     return train_student(config, needs, folder, progress, score)
 
 

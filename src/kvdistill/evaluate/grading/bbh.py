@@ -6,7 +6,7 @@ without a period and "Answer: (A)" for wrong ones.
 
 import re
 
-from kvdistill.evaluate.grading.extract import clear, last_line
+from kvdistill.evaluate.grading.extract import extract_explicit, find_last_line
 
 _OPTION = re.compile(r"\(([A-R])\)")
 _BARE_OPTION = re.compile(r"(?:option\s+)?([A-R])(?:$|[).:,]|\s*$)", re.IGNORECASE)
@@ -14,32 +14,32 @@ _WORD = re.compile(r"\b(true|false|yes|no|invalid|valid|plausible|implausible)\b
 _NOT_VALID = re.compile(r"\bnot\s+(?:deductively\s+)?valid\b", re.IGNORECASE)
 
 
-def answer(text: str) -> str | None:
+def extract_bbh_answer(text: str) -> str | None:
     """The answer after some reasoning: where it is stated, else the last that looks like one."""
-    return clear(text) or _last_form(_NOT_VALID.sub("invalid", text))
+    return extract_explicit(text) or _find_last_answer(_NOT_VALID.sub("invalid", text))
 
 
-def direct_answer(text: str) -> str | None:
+def extract_bbh_direct_answer(text: str) -> str | None:
     """The answer where nothing else was asked for: what is stated, else the first line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return clear(text) or (lines[0] if lines else None)
+    return extract_explicit(text) or (lines[0] if lines else None)
 
 
-def same(given: str, gold: str) -> bool:
+def match_bbh_answer(response: str, gold: str) -> bool:
     """Equal in the form the gold answer has."""
     if option := _OPTION.fullmatch(gold.strip()):
-        return _option(given) == option[1]
+        return _find_option(response) == option[1]
     if _WORD.fullmatch(gold.strip()):
-        return _word(given) == gold.strip().casefold()
+        return _find_truth_value(response) == gold.strip().casefold()
     if re.fullmatch(r"-?\d+", gold.strip()):
-        numbers = re.findall(r"-?\d[\d,]*", given)
+        numbers = re.findall(r"-?\d[\d,]*", response)
         return bool(numbers) and numbers[-1].replace(",", "") == gold.strip()
     if re.search(r"[a-z]", gold):
-        return _words(given) == _words(gold)
-    return _brackets(given).endswith(_brackets(gold)) and bool(_brackets(gold))
+        return _split_words(response) == _split_words(gold)
+    return _keep_brackets(response).endswith(_keep_brackets(gold)) and bool(_keep_brackets(gold))
 
 
-def chance(question: str, target: str) -> float:
+def compute_chance(question: str, target: str) -> float:
     """Score of guessing: one over the options, a half for a truth value, 0 for the rest."""
     if _OPTION.fullmatch(target.strip()):
         _, _, options = question.rpartition("Options:")
@@ -47,31 +47,31 @@ def chance(question: str, target: str) -> float:
     return 0.5 if _WORD.fullmatch(target.strip()) else 0.0
 
 
-def _last_form(text: str) -> str | None:
+def _find_last_answer(text: str) -> str | None:
     """The last option or truth value anywhere, else the last line."""
     options = _OPTION.findall(text)
     if options:
         return f"({options[-1]})"
     words = _WORD.findall(text)
-    return words[-1] if words else last_line(text)
+    return words[-1] if words else find_last_line(text)
 
 
-def _option(given: str) -> str | None:
-    found = _OPTION.findall(given)
-    if found:
-        return found[0]
-    bare = _BARE_OPTION.match(given.strip())
+def _find_option(response: str) -> str | None:
+    options = _OPTION.findall(response)
+    if options:
+        return options[0]
+    bare = _BARE_OPTION.match(response.strip())
     return bare[1].upper() if bare else None
 
 
-def _word(given: str) -> str | None:
-    found = _WORD.findall(_NOT_VALID.sub("invalid", given))
-    return found[0].casefold() if found else None
+def _find_truth_value(response: str) -> str | None:
+    words = _WORD.findall(_NOT_VALID.sub("invalid", response))
+    return words[0].casefold() if words else None
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9'-]+", text.casefold())
 
 
-def _brackets(text: str) -> str:
+def _keep_brackets(text: str) -> str:
     return "".join(re.findall(r"[()\[\]{}<>]", text))

@@ -20,85 +20,89 @@ _STATED = re.compile(
 )
 
 
-def marked(text: str) -> str | None:
+def extract_after_mark(text: str) -> str | None:
     """What follows the first `####`, to the end of its line: the study's own form of an answer."""
     _, mark, after = text.partition("####")
-    return _tidy(after.lstrip(" \t").split("\n", 1)[0]) if mark else None
+    return _strip_answer(after.lstrip(" \t").split("\n", 1)[0]) if mark else None
 
 
-def boxed(text: str) -> str | None:
+def extract_from_box(text: str) -> str | None:
     r"""Content of the last `\boxed{...}`, braces balanced; `\boxed 5` too."""
-    for start in reversed([found.end() for found in re.finditer(r"\\(?:boxed|fbox)\s*", text)]):
+    for start in reversed([match.end() for match in re.finditer(r"\\(?:boxed|fbox)\s*", text)]):
         if text[start : start + 1] != "{":
             bare = re.match(r"[^\s$]+", text[start:])
-            return _tidy(bare.group()) if bare else None
+            return _strip_answer(bare.group()) if bare else None
         depth = 0
         for end in range(start, len(text)):
             depth += (text[end] == "{") - (text[end] == "}")
             if depth == 0:
-                return _tidy(text[start + 1 : end])
+                return _strip_answer(text[start + 1 : end])
     return None
 
 
-def stated(text: str) -> str | None:
+def extract_from_statement(text: str) -> str | None:
     """What follows the last "answer is" or "answer:" on its line, up to the end of the sentence."""
-    found = _STATED.findall(_plain(text))
-    return _tidy(re.split(r"(?<=[^\s.])\.(?:\s|$)", found[-1], maxsplit=1)[0]) if found else None
+    statements = _STATED.findall(_strip_emphasis(text))
+    return (
+        _strip_answer(re.split(r"(?<=[^\s.])\.(?:\s|$)", statements[-1], maxsplit=1)[0])
+        if statements
+        else None
+    )
 
 
-def last_number(text: str) -> str | None:
+def find_last_number(text: str) -> str | None:
     """The last number written anywhere."""
-    found = _NUMBER.findall(text)
-    return found[-1].replace(" ", "") if found else None
+    numbers = _NUMBER.findall(text)
+    return numbers[-1].replace(" ", "") if numbers else None
 
 
-def last_line(text: str) -> str | None:
+def find_last_line(text: str) -> str | None:
     """The last line that says anything."""
-    lines = [line for line in map(_tidy, text.splitlines()) if line]
+    lines = [line for line in map(_strip_answer, text.splitlines()) if line]
     return lines[-1] if lines else None
 
 
-def first_of(*extractors: Extractor) -> Extractor:
+def chain_extractors(*extractors: Extractor) -> Extractor:
     """The first extractor that finds anything decides."""
 
     def extract(text: str) -> str | None:
-        return next((found for one in extractors if (found := one(text))), None)
+        return next((answer for extractor in extractors if (answer := extractor(text))), None)
 
     return extract
 
 
-def number(text: str) -> str | None:
+def extract_number(text: str) -> str | None:
     """A number, from the clearest place that has one: mark, box, statement, then the last one."""
-    for one in (marked, boxed, stated):
-        if (found := one(text)) and (value := last_number(found)):
-            return value
-    return last_number(text)
+    for extractor in (extract_after_mark, extract_from_box, extract_from_statement):
+        if (answer := extractor(text)) and (digits := find_last_number(answer)):
+            return digits
+    return find_last_number(text)
 
 
-def marked_number(text: str) -> str | None:
+def extract_number_after_mark(text: str) -> str | None:
     """The last number after the mark; nothing without the mark."""
-    found = marked(text)
-    return last_number(found) if found else None
+    answer = extract_after_mark(text)
+    return find_last_number(answer) if answer else None
 
 
-clear = first_of(marked, boxed, stated)
+extract_explicit = chain_extractors(extract_after_mark, extract_from_box, extract_from_statement)
 """An answer in any of the three places a reader would look for it."""
 
-lenient = first_of(clear, last_number, last_line)
+extract_leniently = chain_extractors(extract_explicit, find_last_number, find_last_line)
 
 
-def _plain(text: str) -> str:
+def _strip_emphasis(text: str) -> str:
     """Without the emphasis chat models put around an answer."""
     return re.sub(r"\*\*|__|`", "", text)
 
 
-def _tidy(text: str) -> str | None:
+def _strip_answer(text: str) -> str | None:
     """Without emphasis, surrounding dollars and quotes, and a final period."""
-    text = _plain(text).strip().strip("$\"'").strip()
+    text = _strip_emphasis(text).strip().strip("$\"'").strip()
     return re.sub(r"(?<=[^.])\.$", "", text).strip() or None
 
 
-def over_outputs(extract: Extractor) -> Callable[[Sequence[Sequence[str]], object], list[str]]:
+def make_filter(extract: Extractor) -> Callable[[Sequence[Sequence[str]], object], list[str]]:
     """An extractor in the form of lm-eval's custom filter: one output a document."""
 
     def apply(outputs: Sequence[Sequence[str]], docs: object) -> list[str]:  # noqa: ARG001

@@ -1,15 +1,15 @@
 """The extractors by the names the task files use, each in the form of lm-eval's custom filter."""
 
 from kvdistill.evaluate.grading import bbh, extract
-from kvdistill.evaluate.grading.extract import over_outputs
+from kvdistill.evaluate.grading.extract import make_filter
 
-marked = over_outputs(extract.marked)
-marked_number = over_outputs(extract.marked_number)
-number = over_outputs(extract.number)
-lenient = over_outputs(extract.lenient)
-clear = over_outputs(extract.clear)
-whole = over_outputs(str.strip)
-phrase = over_outputs(bbh.answer)
+after_mark = make_filter(extract.extract_after_mark)
+number_after_mark = make_filter(extract.extract_number_after_mark)
+number = make_filter(extract.extract_number)
+lenient = make_filter(extract.extract_leniently)
+explicit = make_filter(extract.extract_explicit)
+whole = make_filter(str.strip)
+bbh_answer = make_filter(bbh.extract_bbh_answer)
 """An option, a truth value, a number or a list: the forms of BBH's answers."""
-direct_phrase = over_outputs(bbh.direct_answer)
+bbh_direct_answer = make_filter(bbh.extract_bbh_direct_answer)
 """The same, where the model was asked for the answer alone."""

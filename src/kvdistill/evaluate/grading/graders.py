@@ -16,22 +16,22 @@ from kvdistill.evaluate.grading.extract import INVALID
 Doc = Mapping[str, Any]
 
 
-def exact(doc: Doc, results: Sequence[str]) -> dict[str, float]:
+def grade_exact(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """Equal as numbers where both are numbers, else as text, case and spaces aside."""
-    return _verdict(results[0], doc["target"], same)
+    return _grade(results[0], doc["target"], is_equal)
 
 
-def phrase(doc: Doc, results: Sequence[str]) -> dict[str, float]:
+def grade_bbh(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """Equal as an answer of BBH: `(A)` is `A`, a list is its words, brackets are themselves."""
-    return _verdict(results[0], doc["target"], bbh.same)
+    return _grade(results[0], doc["target"], bbh.match_bbh_answer)
 
 
-def mathematics(doc: Doc, results: Sequence[str]) -> dict[str, float]:
+def grade_math(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """Equal as mathematics, by math-verify in a process of its own."""
-    return _verdict(results[0], doc["target"], math_equivalence.same)
+    return _grade(results[0], doc["target"], math_equivalence.is_equivalent)
 
 
-def probability_mass(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
+def grade_probability_mass(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
     """Share of the choices' probability that lies on true ones (TruthfulQA MC2)."""
     logs = [log for log, _ in results]
     # Shifted by the largest, so that long choices do not all underflow to zero.
@@ -40,7 +40,7 @@ def probability_mass(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[st
     return {"correct": true / sum(weights)}
 
 
-def byte_probability(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
+def grade_byte_probability(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
     """Geometric mean of the probability of a byte of the worked answer: 2 ** -(bits a byte).
 
     Between 0 and 1 as every score is, and comparable over tokenizers, as a token's is not.
@@ -49,15 +49,15 @@ def byte_probability(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[st
     return {"correct": math.exp(log / len(f" {doc['worked']}".encode()))}
 
 
-def same(given: str, gold: str) -> bool:
+def is_equal(response: str, gold: str) -> bool:
     """Equal as numbers where both are, else as text."""
-    numbers = as_number(given), as_number(gold)
+    numbers = parse_number(response), parse_number(gold)
     if None not in numbers:
         return numbers[0] == numbers[1]
-    return _folded(given) == _folded(gold)
+    return _fold_case(response) == _fold_case(gold)
 
 
-def as_number(text: str) -> Fraction | None:
+def parse_number(text: str) -> Fraction | None:
     """`$1,234.50`, `50%`, `3/4` and the like; None for anything else."""
     bare = re.sub(r"[\s,$%]|\\[$%!]", "", text).rstrip(".")
     # Not `Fraction(bare)` alone: it takes exponents, and 1e999999999 never ends.
@@ -68,9 +68,9 @@ def as_number(text: str) -> Fraction | None:
     return Fraction(above) / int(below) if int(below) else None
 
 
-def _verdict(given: str, gold: str, equal: Any) -> dict[str, float]:
-    return {"correct": float(given != INVALID and equal(given, gold))}
+def _grade(response: str, gold: str, equal: Any) -> dict[str, float]:
+    return {"correct": float(response != INVALID and equal(response, gold))}
 
 
-def _folded(text: str) -> str:
+def _fold_case(text: str) -> str:
     return " ".join(text.casefold().split())

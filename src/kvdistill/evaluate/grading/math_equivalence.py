@@ -13,24 +13,24 @@ import subprocess
 import sys
 import threading
 
-START = 120.0  # seconds; importing sympy on a busy machine
+START_TIMEOUT = 120.0  # seconds; importing sympy on a busy machine
 TIMEOUT = 10.0  # seconds an answer; those of MATH take milliseconds
-LONGEST = 400  # characters; no gold answer of MATH has half as many
+MAX_LENGTH = 400  # characters; no gold answer of MATH has half as many
 
 _lock = threading.Lock()
 
 
-def same(given: str, gold: str, timeout: float = TIMEOUT) -> bool:
+def is_equivalent(response: str, gold: str, timeout: float = TIMEOUT) -> bool:
     """Whether `given` equals `gold` as mathematics; an answer that takes too long is wrong."""
-    if len(given) > LONGEST:
+    if len(response) > MAX_LENGTH:
         return False
-    if "".join(given.split()) == "".join(gold.split()):
+    if "".join(response.split()) == "".join(gold.split()):
         return True
     with _lock:
-        return _child().ask(given, gold, timeout)
+        return _get_process().verify(response, gold, timeout)
 
 
-class Child:
+class VerifierProcess:
     """One process with math-verify loaded, asked a line at a time."""
 
     def __init__(self) -> None:
@@ -40,23 +40,23 @@ class Child:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
-        self.answers: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        if self._wait(START) is None:
+        self.replies: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read_replies, daemon=True).start()
+        if self._next_reply(START_TIMEOUT) is None:
             self.close()
             raise RuntimeError(
                 "math-verify did not start; see python -m kvdistill.evaluate.grading.math_equivalence"
             )
 
-    def ask(self, given: str, gold: str, timeout: float) -> bool:
+    def verify(self, response: str, gold: str, timeout: float) -> bool:
         """The verdict; False, and the process ended, where there is none in time."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([given, gold]) + "\n")
+        self.process.stdin.write(json.dumps([response, gold]) + "\n")
         self.process.stdin.flush()
-        answer = self._wait(timeout)
-        if answer is None:
+        reply = self._next_reply(timeout)
+        if reply is None:
             self.close()
-        return answer == "true"
+        return reply == "true"
 
     def close(self) -> None:
         """End the process and its pipes."""
@@ -70,61 +70,61 @@ class Child:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def _wait(self, seconds: float) -> str | None:
+    def _next_reply(self, seconds: float) -> str | None:
         try:
-            return self.answers.get(timeout=seconds)
+            return self.replies.get(timeout=seconds)
         except queue.Empty:
             return None
 
-    def _listen(self) -> None:
+    def _read_replies(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.answers.put(line.strip())
-        self.answers.put(None)  # The process is gone: whoever waits need not.
+            self.replies.put(line.strip())
+        self.replies.put(None)  # The process is gone: whoever waits need not.
 
 
-_children: list[Child] = []
+_processes: list[VerifierProcess] = []
 
 
-def _child() -> Child:
-    if not _children or not _children[-1].alive:
-        _children.append(Child())
-    return _children[-1]
+def _get_process() -> VerifierProcess:
+    if not _processes or not _processes[-1].alive:
+        _processes.append(VerifierProcess())
+    return _processes[-1]
 
 
 @atexit.register
-def close() -> None:
+def close_process() -> None:
     """End the child, if there is one."""
-    while _children:
-        _children.pop().close()
+    while _processes:
+        _processes.pop().close()
 
 
-def _verdict(given: str, gold: str) -> bool:
+def _verify_in_process(response: str, gold: str) -> bool:
     from math_verify import parse, verify
 
-    def read(text: str) -> list:
+    def parse_text(text: str) -> list:
         # Both as a formula and as plain text: "3/4" has no dollars, "\frac34" has no box.
         return parse(f"${text}$", parsing_timeout=None) or parse(text, parsing_timeout=None)
 
-    return verify(read(gold), read(given), timeout_seconds=None)
+    return verify(parse_text(gold), parse_text(response), timeout_seconds=None)
 
 
-def _serve() -> None:
+def _serve_requests() -> None:
     import math_verify  # noqa: F401
 
-    _say("ready")
+    _write_line("ready")
     for line in sys.stdin:
-        given, gold = json.loads(line)
+        response, gold = json.loads(line)
         try:
-            _say(json.dumps(bool(_verdict(given, gold))))
+            _write_line(json.dumps(bool(_verify_in_process(response, gold))))
         except Exception:  # noqa: BLE001  (whatever a parser raises on a model's text: no match)
-            _say("false")
+            _write_line("false")
 
 
-def _say(line: str) -> None:
+def _write_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve_requests()
