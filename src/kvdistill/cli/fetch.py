@@ -76,7 +76,7 @@ def read_data_and_tasks(nodes: Mapping[str, Any]) -> list[str]:
         lines.append(f"data {node['source']['_target_']}: {len(rows)} rows")
     for node in nodes["tasks"]:
         suite = build_node("tasks", node)
-        public = [n for n in suite.scored if n.startswith(PREFIX) or names_repository(n, TASKS)]
+        public = [n for n in suite.all_tasks if n.startswith(PREFIX) or names_repository(n, TASKS)]
         tasks, missing = load_tasks(suite, {})
         for name in public:
             if name in missing:

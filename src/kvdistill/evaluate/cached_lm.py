@@ -1,7 +1,8 @@
-"""What the engines share: answers are kept as they come, and no prompt may lose its head.
+"""A cached language model: what the engines share of caching, progress and prompt length.
 
-lm-eval's loop asks the model for one kind of answer at a time; here what is known already is not
-asked again, so that a killed evaluation continues.
+lm-eval's loop hands its model all requests of one kind at a time. Here those whose response is in
+the cache are left out, and each new response is stored as it comes, so that a killed evaluation
+continues at the item. A prompt that lm-eval would cut is refused.
 """
 
 from collections import deque
@@ -15,17 +16,21 @@ from kvdistill.errors import UserError
 from kvdistill.evaluate.response_cache import CachedResponse, ResponseCache, hash_request
 
 Progress = Callable[[int, int], None]
-"""Called with the answers had so far and those needed."""
+"""Called with the number of responses there are, and of those needed."""
 
 
 class CachedLM(TemplateLM):
-    """Stands before one of lm-eval's models, whose own methods do the work."""
+    """Comes before one of lm-eval's model classes among the bases, whose methods do the work.
+
+    A subclass calls `attach_cache` at the end of its `__init__`, and appends to `truncated` one
+    flag for each text it generates, in the order of the batch.
+    """
 
     reserved_tokens = 0
-    """Tokens of the window that the engine wants for itself."""
+    """Tokens of the context window that the engine needs for itself."""
 
     def attach_cache(self, answers: ResponseCache, progress: Progress | None) -> None:
-        """What is known, and whom to tell; once the model is there."""
+        """Set the cache and the callback of progress, once lm-eval's own model is initialised."""
         self.answers = answers
         self.progress = progress
         self.set_cache_hook(_CacheHook(self))
@@ -47,7 +52,8 @@ class CachedLM(TemplateLM):
         return self.answers[hash_request(request.request_type, request.args)].truncated
 
     def cache_response(self, kind: str, request: Sequence[Any], response: Any) -> None:
-        """Takes an answer as it comes, in the order of the batch."""
+        """Store one response; lm-eval's hook calls it for each, in the order of the batch."""
+        # The hook is given a text alone; whether it was truncated was queued by the generation.
         truncated = self.truncated.popleft() if kind == "generate_until" else False
         self.answers[self._cache_key(kind, request)] = CachedResponse(response, truncated)
         self._report_progress(1)
@@ -68,11 +74,11 @@ class CachedLM(TemplateLM):
         return hash_request(kind, request)
 
     def _compute(self, kind: str) -> None:
-        """Has what is asked answered, each answer told to `keep`."""
+        """Have lm-eval's own method answer what is pending; the hook stores each response."""
         getattr(super(), kind)(self._pending, disable_tqdm=True)
 
     def _refuse_long_prompts(self, kind: str) -> None:
-        """lm-eval would cut off the head of a long prompt and score what is left."""
+        """UserError for a prompt too long, whose head lm-eval would cut off without a word."""
         for request in self._pending:
             prompt, rest = request.args
             room = self.max_length - self.reserved_tokens
@@ -80,6 +86,7 @@ class CachedLM(TemplateLM):
                 room -= rest["max_gen_toks"]
                 length = len(self.tok_encode(prompt))
             else:
+                # The last token of a continuation is predicted, never read.
                 length = sum(map(len, self._encode_pair(prompt, rest))) - 1
             if length > room:
                 raise UserError(
@@ -95,7 +102,7 @@ class CachedLM(TemplateLM):
 
 
 class _CacheHook:
-    """lm-eval's cache hook: told of every answer as it comes."""
+    """lm-eval's cache hook: its `add_partial` is called with every response as it comes."""
 
     def __init__(self, lm: CachedLM) -> None:
         self.add_partial = lm.cache_response

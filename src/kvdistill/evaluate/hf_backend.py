@@ -35,11 +35,12 @@ class NonFiniteLogitsError(ArithmeticError):
 
 
 class CachedHFLM(CachedLM, HFLM):
-    """One model for all tasks of a suite."""
+    """A transformers model in memory, for all tasks of a suite."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *,
-        batch_size: int, max_length: int | None, responses: ResponseCache, progress: Progress | None,
+        batch_size: int, max_length: int | None, responses: ResponseCache,
+        progress: Progress | None,
     ) -> None:  # fmt: skip
         super().__init__(
             pretrained=model, tokenizer=tokenizer, batch_size=batch_size, max_length=max_length
@@ -69,6 +70,7 @@ class CachedHFLM(CachedLM, HFLM):
         self._batch = context
         start = context.shape[1]
         stops = _StopStrings(self.tokenizer, stop, start, len(context))
+        # Greedy decoding ignores a temperature, and transformers warns of one that is set.
         generation.pop("temperature", None)
         out = self.model.generate(
             input_ids=context,
@@ -84,7 +86,9 @@ class CachedHFLM(CachedLM, HFLM):
         return out
 
     def _find_task(self, row: int) -> str:
-        """Whose prompt a row of the last batch is; only asked once something has gone wrong."""
+        """The task whose prompt a row of the last batch is; only called where logits are refused."""
+        # lm-eval pads prompts to generate from on the left, those with a continuation on the right:
+        # the text ends the row in the first case and begins it in the second.
         ids = self._batch[row].tolist()
         for request in self._pending:
             prompt, rest = request.args
@@ -109,6 +113,7 @@ class _StopStrings(StoppingCriteria):
     rows: int
 
     def __post_init__(self) -> None:
+        # The empty string is part of every text and would end a row at its first token.
         self.strings = [text for text in self.strings if text]
         # Two tokens more than a stop string takes, as it may be cut into others when generated.
         self.lookback = 2 + max(
@@ -125,7 +130,7 @@ class _StopStrings(StoppingCriteria):
 
 
 class _CheckFiniteLogits(LogitsProcessor):
-    """A logits processor that changes nothing and refuses what is not finite."""
+    """A logits processor that changes nothing; NonFiniteLogitsError for NaN or infinity."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         _check_finite(scores)

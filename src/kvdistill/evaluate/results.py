@@ -56,7 +56,7 @@ def collect_results(
             for row in _list_items(name, key, tasks[key], metric, samples[key], lm)
         ]
         task_items = [item for item, _ in rows]
-        by_task[name] = aggregate.task_score(metric, task_items, {item.item: c for item, c in rows})
+        by_task[name] = aggregate.score_task(metric, task_items, {item.item: c for item, c in rows})
         items += task_items
         hashes[name] = hash_task_rows(name, tasks)
     return Evaluation(

@@ -15,7 +15,8 @@ _NOT_VALID = re.compile(r"\bnot\s+(?:deductively\s+)?valid\b", re.IGNORECASE)
 
 
 def extract_bbh_answer(text: str) -> str | None:
-    """The answer after some reasoning: where it is stated, else the last that looks like one."""
+    """The answer after some reasoning: what is stated, else the last option or truth value."""
+    # "not valid" would else be read as its last word.
     return extract_explicit(text) or _find_last_answer(_NOT_VALID.sub("invalid", text))
 
 
@@ -26,7 +27,11 @@ def extract_bbh_direct_answer(text: str) -> str | None:
 
 
 def match_bbh_answer(response: str, gold: str) -> bool:
-    """Equal in the form the gold answer has."""
+    """Whether both are equal in the form that the gold answer has.
+
+    Options are compared by letter, truth values by word, whole numbers by the last in the response,
+    sorted words in order, brackets with the end of those in the response.
+    """
     if option := _OPTION.fullmatch(gold.strip()):
         return _find_option(response) == option[1]
     if _WORD.fullmatch(gold.strip()):
@@ -34,13 +39,15 @@ def match_bbh_answer(response: str, gold: str) -> bool:
     if re.fullmatch(r"-?\d+", gold.strip()):
         numbers = re.findall(r"-?\d[\d,]*", response)
         return bool(numbers) and numbers[-1].replace(",", "") == gold.strip()
+    # Only the tasks of sorted words are left with letters; what has none completes brackets.
     if re.search(r"[a-z]", gold):
         return _split_words(response) == _split_words(gold)
+    # A model may repeat the sequence before it closes it, so the end decides.
     return _keep_brackets(response).endswith(_keep_brackets(gold)) and bool(_keep_brackets(gold))
 
 
 def compute_chance(question: str, target: str) -> float:
-    """Score of guessing: one over the options, a half for a truth value, 0 for the rest."""
+    """Expected score of guessing: one over the options, a half for a truth value, else 0."""
     if _OPTION.fullmatch(target.strip()):
         _, _, options = question.rpartition("Options:")
         return 1 / max(len(set(_OPTION.findall(options))), 1)

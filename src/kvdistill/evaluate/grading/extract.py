@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 
 INVALID = "[invalid]"
-"""What lm-eval calls an output without an answer."""
+"""The answer of an output without an answer, as lm-eval's own filters give it."""
 
 Extractor = Callable[[str], str | None]
 
@@ -27,7 +27,10 @@ def extract_after_mark(text: str) -> str | None:
 
 
 def extract_from_box(text: str) -> str | None:
-    r"""Content of the last `\boxed{...}`, braces balanced; `\boxed 5` too."""
+    r"""Content of the last `\boxed{...}`, braces balanced; `\boxed 5` too.
+
+    A box whose braces never close (a text that was cut off) is passed over for the one before it.
+    """
     for start in reversed([match.end() for match in re.finditer(r"\\(?:boxed|fbox)\s*", text)]):
         if text[start : start + 1] != "{":
             bare = re.match(r"[^\s$]+", text[start:])
@@ -43,15 +46,14 @@ def extract_from_box(text: str) -> str | None:
 def extract_from_statement(text: str) -> str | None:
     """What follows the last "answer is" or "answer:" on its line, up to the end of the sentence."""
     statements = _STATED.findall(_strip_emphasis(text))
-    return (
-        _strip_answer(re.split(r"(?<=[^\s.])\.(?:\s|$)", statements[-1], maxsplit=1)[0])
-        if statements
-        else None
-    )
+    if not statements:
+        return None
+    # A sentence ends at a period before a space: that of "3.5" ends none, nor do the last of "...".
+    return _strip_answer(re.split(r"(?<=[^\s.])\.(?:\s|$)", statements[-1], maxsplit=1)[0])
 
 
 def find_last_number(text: str) -> str | None:
-    """The last number written anywhere."""
+    """The last number written anywhere, with its dollar sign, commas and fraction."""
     numbers = _NUMBER.findall(text)
     return numbers[-1].replace(" ", "") if numbers else None
 
@@ -63,7 +65,7 @@ def find_last_line(text: str) -> str | None:
 
 
 def chain_extractors(*extractors: Extractor) -> Extractor:
-    """The first extractor that finds anything decides."""
+    """An extractor that gives the answer of the first of `extractors` that has one."""
 
     def extract(text: str) -> str | None:
         return next((answer for extractor in extractors if (answer := extractor(text))), None)
@@ -92,18 +94,23 @@ extract_leniently = chain_extractors(extract_explicit, find_last_number, find_la
 
 
 def _strip_emphasis(text: str) -> str:
-    """Without the emphasis chat models put around an answer."""
+    """The text without the emphasis (Markdown) that chat models put around an answer."""
     return re.sub(r"\*\*|__|`", "", text)
 
 
 def _strip_answer(text: str) -> str | None:
-    """Without emphasis, surrounding dollars and quotes, and a final period."""
+    """Without emphasis, surrounding dollars and quotes, and a final period; None for nothing."""
     text = _strip_emphasis(text).strip().strip("$\"'").strip()
+    # Two periods or more are an ellipsis, which is no end of an answer.
     return re.sub(r"(?<=[^.])\.$", "", text).strip() or None
 
 
 def make_filter(extract: Extractor) -> Callable[[Sequence[Sequence[str]], object], list[str]]:
-    """An extractor in the form of lm-eval's custom filter: one output a document."""
+    """An extractor in the form of lm-eval's custom filter.
+
+    That takes the outputs of every document (of each, the first is read) and returns one answer a
+    document, INVALID where there is none.
+    """
 
     def apply(outputs: Sequence[Sequence[str]], docs: object) -> list[str]:  # noqa: ARG001
         return [extract(output[0]) or INVALID for output in outputs]

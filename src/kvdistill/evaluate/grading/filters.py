@@ -8,7 +8,6 @@ number_after_mark = make_filter(extract.extract_number_after_mark)
 number = make_filter(extract.extract_number)
 lenient = make_filter(extract.extract_leniently)
 explicit = make_filter(extract.extract_explicit)
-whole = make_filter(str.strip)
 bbh_answer = make_filter(bbh.extract_bbh_answer)
 """An option, a truth value, a number or a list: the forms of BBH's answers."""
 bbh_direct_answer = make_filter(bbh.extract_bbh_direct_answer)

@@ -46,11 +46,12 @@ def grade_byte_probability(doc: Doc, results: Sequence[tuple[float, bool]]) -> d
     Between 0 and 1 as every score is, and comparable over tokenizers, as a token's is not.
     """
     ((log, _),) = results
+    # The space between prompt and answer is part of the continuation that lm-eval scores.
     return {"correct": math.exp(log / len(f" {doc['worked']}".encode()))}
 
 
 def is_equal(response: str, gold: str) -> bool:
-    """Equal as numbers where both are, else as text."""
+    """Whether both are equal as numbers where both are numbers, else as text, case aside."""
     numbers = parse_number(response), parse_number(gold)
     if None not in numbers:
         return numbers[0] == numbers[1]

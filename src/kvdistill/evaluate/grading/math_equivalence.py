@@ -1,8 +1,9 @@
 """Whether two answers are the same mathematics: math-verify, in a child process that can be killed.
 
 math-verify stops a hopeless simplification with SIGALRM, which works in a main thread only, and
-without it one answer can hang for good. A child is killed instead, from any thread or worker. Its
-other half is this module run as `python -m kvdistill.evaluate.grading.math_equivalence`, one JSON line a question.
+without it one answer can hang for good. A child is killed instead, from any thread or worker.
+The child runs this module with `python -m`: one JSON line [response, gold] in, `true` or `false`
+out.
 """
 
 import atexit
@@ -26,12 +27,13 @@ def is_equivalent(response: str, gold: str, timeout: float = TIMEOUT) -> bool:
         return False
     if "".join(response.split()) == "".join(gold.split()):
         return True
+    # One child answers one question at a time, or two threads would read each other's replies.
     with _lock:
         return _get_process().verify(response, gold, timeout)
 
 
 class VerifierProcess:
-    """One process with math-verify loaded, asked a line at a time."""
+    """One process with math-verify loaded; it verifies one pair of answers at a time."""
 
     def __init__(self) -> None:
         # The child must find what this process finds, installed or not.
@@ -45,11 +47,12 @@ class VerifierProcess:
         if self._next_reply(START_TIMEOUT) is None:
             self.close()
             raise RuntimeError(
-                "math-verify did not start; see python -m kvdistill.evaluate.grading.math_equivalence"
+                "math-verify did not start; "
+                "see python -m kvdistill.evaluate.grading.math_equivalence"
             )
 
     def verify(self, response: str, gold: str, timeout: float) -> bool:
-        """The verdict; False, and the process ended, where there is none in time."""
+        """Whether both are the same; False, and the process ended, after `timeout` seconds."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps([response, gold]) + "\n")
         self.process.stdin.flush()
@@ -100,7 +103,7 @@ def close_process() -> None:
 
 
 def _verify_in_process(response: str, gold: str) -> bool:
-    from math_verify import parse, verify
+    from math_verify import parse, verify  # sympy is slow to import; only the child needs it
 
     def parse_text(text: str) -> list:
         # Both as a formula and as plain text: "3/4" has no dollars, "\frac34" has no box.
@@ -110,7 +113,7 @@ def _verify_in_process(response: str, gold: str) -> bool:
 
 
 def _serve_requests() -> None:
-    import math_verify  # noqa: F401
+    import math_verify  # noqa: F401  (before "ready", so that no answer's time pays for sympy)
 
     _write_line("ready")
     for line in sys.stdin:
