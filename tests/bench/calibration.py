@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kvdistill.stats.compare import compare
-from kvdistill.stats.load import load
+from kvdistill.stats.compare import compare_arms
+from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Run, Study
 
@@ -44,7 +44,7 @@ def main() -> int:
     study, runs = read(given.study, 2 * SEEDS)
     rng = np.random.default_rng(given.seed)
     draws = [rng.choice(len(runs), 2 * SEEDS, replace=False) for _ in range(given.draws)]
-    scores = [100 * (run.value(MACRO, study.tasks) or 0.0) for run in runs]
+    scores = [100 * (run.get_score(MACRO, study.tasks) or 0.0) for run in runs]
     figures = {
         "seeds": len(runs),
         "mean": float(np.mean(scores)),
@@ -71,7 +71,7 @@ def main() -> int:
 
 def read(folder: Path, least: int) -> tuple[Study, list[Run]]:
     """The study and its trained runs. Raises SystemExit unless all are one recipe."""
-    study = load([folder])
+    study = load_study([folder])
     runs = [run for run in study.runs.values() if run.trained and run.done]
     if len({run.recipe for run in runs}) != 1 or len(runs) < least:
         raise SystemExit(f"{folder} must hold one recipe under at least {least} seeds")
@@ -105,7 +105,7 @@ def judged(
     """
     one = Arm(label="a", runs={n: runs[at] for n, at in enumerate(draw[:SEEDS])})
     other = Arm(label="b", runs={n + shift: runs[at] for n, at in enumerate(draw[SEEDS:])})
-    found = compare(one, other, tasks, Settings(), endpoints=[MACRO], resample=False).macro
+    found = compare_arms(one, other, tasks, Settings(), endpoints=[MACRO], resample=False).macro
     assert found.estimate is not None, found.why
     claim = found.recipe  # none, or none with a p: no variance, so nothing is claimed
     p = claim.p if claim is not None and claim.p is not None else 1.0

@@ -25,7 +25,13 @@ from pathlib import Path
 import numpy as np
 
 import kvdistill
-from kvdistill.stats.selftest import PROMISES, SEED_SDS, World, measure, verdict
+from kvdistill.stats.selftest import (
+    PROMISES,
+    SEED_SDS,
+    Simulation,
+    judge_coverage,
+    measure_coverage,
+)
 from tests.stats import fake
 
 SIZES = (1319, 500, 6511, 448, 817, 11582, 1346)
@@ -34,9 +40,9 @@ EFFECTS = (0.0, 2.0)
 REPORT = """
 import sys, json, time, resource
 from pathlib import Path
-from kvdistill.report.build import build
+from kvdistill.report.build import build_report
 start, used = time.perf_counter(), time.process_time()
-page = build([Path(sys.argv[1])], Path(sys.argv[1]) / "report")
+page = build_report([Path(sys.argv[1])], Path(sys.argv[1]) / "report")
 print(json.dumps({
     "report_s": time.perf_counter() - start,
     "report_cpu_s": time.process_time() - used,
@@ -88,12 +94,12 @@ def main() -> int:
 def simulate(repetitions: int) -> list[dict]:
     """A row a method, seed SD and effect; its type-I error is its miss rate at no effect."""
     worlds = [
-        World(sizes=SIZES, seeds=3, seed_sd=sd, effect=effect)
+        Simulation(sizes=SIZES, seeds=3, seed_sd=sd, effect=effect)
         for sd in SEED_SDS
         for effect in EFFECTS
     ]
     with ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        found = list(pool.map(measure, worlds, [repetitions] * len(worlds)))
+        found = list(pool.map(measure_coverage, worlds, [repetitions] * len(worlds)))
     rows = []
     for world, methods in zip(worlds, found, strict=True):
         for name, rate in methods.items():
@@ -106,7 +112,7 @@ def simulate(repetitions: int) -> list[dict]:
                     "coverage": round(rate["coverage"], 4),
                     "type_1": None if world.effect else round(1 - rate["coverage"], 4),
                     "excludes_zero": round(rate["excludes_zero"], 4),
-                    "verdict": verdict(rate["coverage"], int(rate["repetitions"])),
+                    "verdict": judge_coverage(rate["coverage"], int(rate["repetitions"])),
                 }
             )
             print(

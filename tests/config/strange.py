@@ -159,17 +159,17 @@ def planned(command: list[str]) -> None:
     from kvdistill.plan.expand import expand_command
     from kvdistill.plan.pin import assume_commits
     from kvdistill.stats import preregistration
-    from kvdistill.stats.settings import settings
+    from kvdistill.stats.settings import read_settings
     from kvdistill.train.preflight import check_run_config
 
     screen = SafeConsole(width=120)
     screen.file = io.StringIO()
     plan = expand_command([[*command, "stage=plan"]], ROOT / "sweeps")
-    settings(plan.config["stats"])
+    read_settings(plan.config["stats"])
     screen.print(tabulate_plan(plan))
     with mock.patch.object(plan_stage, "console", screen):
         plan_stage.show_costs(plan)
-    preregistration.claims(plan)
+    preregistration.list_claims_by_run(plan)
     checked = set()
     for run in plan.runs.values():
         if run.recipe not in checked:

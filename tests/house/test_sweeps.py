@@ -62,10 +62,10 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
 def sound(question: Any, labels: list[str]) -> None:
     """Every claim is one, and names arms of this question or teachers of this plan."""
     from kvdistill.report.sections.ablations import PAINTERS
-    from kvdistill.stats.hypotheses import claim
+    from kvdistill.stats.hypotheses import parse_claim
 
-    claims = [claim(node) for node in question.judging.get("hypotheses", [])]
-    claims += [claim(node) for node in question.judging.get("criteria", [])]
+    claims = [parse_claim(node) for node in question.judging.get("hypotheses", [])]
+    claims += [parse_claim(node) for node in question.judging.get("criteria", [])]
     named = {one.arm for one in claims} | {one.baseline for one in claims if one.baseline}
     assert named <= set(labels)
     assert set(question.judging.get("primary", {}).values()) <= set(question.arms)

@@ -14,8 +14,8 @@ import pytest
 
 import kvdistill
 from kvdistill.errors import ArtifactError, ConfigError
-from kvdistill.report.build import build, check_output
-from kvdistill.stats.hypotheses import registration
+from kvdistill.report.build import build_report, check_output
+from kvdistill.stats.hypotheses import build_registration
 from tests.report.conftest import HOSTILE
 from tests.stats import fake
 
@@ -29,7 +29,7 @@ FIGURES = [
 
 @pytest.mark.integration
 def test_the_same_records_give_the_same_bytes(study, built, tmp_path):
-    again = build([study], tmp_path / "again")
+    again = build_report([study], tmp_path / "again")
     first = {p.relative_to(built.parent): p for p in built.parent.rglob("*") if p.is_file()}
     second = {p.relative_to(again.parent): p for p in again.parent.rglob("*") if p.is_file()}
     assert set(first) == set(second)
@@ -113,20 +113,20 @@ def test_a_study_with_nothing_finished_has_a_page(tmp_path):
     arms = {"a": 0.0, "b": 0.1}
     unfinished = [(arm, seed) for arm in arms for seed in (42, 43, 44)]
     folder = fake.write_study(tmp_path, {"q": arms}, unfinished=unfinished)
-    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    page = build_report([folder], folder / "report").read_text(encoding="utf-8")
     assert "0</b> of 6 runs finished" in page
 
 
 def test_one_run_alone_has_a_page(tmp_path):
     folder = fake.write_study(tmp_path, {"q": {"a": 0.0}}, seeds=(0,))
-    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    page = build_report([folder], folder / "report").read_text(encoding="utf-8")
     assert "nothing to compare it with" in page
 
 
 def test_several_studies_share_a_page(tmp_path):
     one = fake.write_study(tmp_path, {"q": {"a": 0.0}}, name="one")
     two = fake.write_study(tmp_path, {"r": {"a": 0.0, "b": 0.1}}, name="two")
-    page = build([one, two], tmp_path / "joined").read_text(encoding="utf-8")
+    page = build_report([one, two], tmp_path / "joined").read_text(encoding="utf-8")
     assert "one + two" in page
 
 
@@ -136,7 +136,7 @@ def test_it_says_what_was_typed_and_what_rebuilds_it(tmp_path):
         folders.append(fake.write_study(tmp_path, {"q": {"a": 0.0}}, name=name))
         plan = json.loads((folders[-1] / "plan.json").read_text())
         fake.write_json(folders[-1] / "plan.json", plan | {"commands": typed})
-    page = build(folders, tmp_path / "joined", {"confidence": 0.9, "hypotheses": []})
+    page = build_report(folders, tmp_path / "joined", {"confidence": 0.9, "hypotheses": []})
     section = page.read_text(encoding="utf-8").split('id="reproduce"')[1]
     commands = html.unescape(section.split("<pre>")[1].split("</pre>")[0])
     assert commands.splitlines() == [
@@ -148,7 +148,7 @@ def test_it_says_what_was_typed_and_what_rebuilds_it(tmp_path):
 def test_the_selftest_is_shown_when_asked_for(tmp_path):
     folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 0.1}}, tasks={"one": 40, "two": 30})
     settings = {"selftest": True, "selftest_repetitions": 100}
-    page = build([folder], folder / "report", settings).read_text(encoding="utf-8")
+    page = build_report([folder], folder / "report", settings).read_text(encoding="utf-8")
     assert 'id="selftest"' in page
     record = json.loads((folder / "report" / "selftest.json").read_text())
     assert {row["method"] for row in record["rows"]} >= {"recipe", "item_bootstrap", "paired_t"}
@@ -159,7 +159,7 @@ def test_a_rebuild_leaves_no_stale_figure(tmp_path):
     stale = folder / "report" / "figures" / "old.png"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"")
-    build([folder], folder / "report")
+    build_report([folder], folder / "report")
     assert not stale.exists()
 
 
@@ -186,12 +186,12 @@ def test_a_rebuild_leaves_no_stale_figure(tmp_path):
 )
 def test_wrong_settings_are_refused_by_name(study, tmp_path, settings, said):
     with pytest.raises(ConfigError, match=said):
-        build([study], tmp_path, settings)
+        build_report([study], tmp_path, settings)
 
 
 def test_a_folder_without_a_plan_is_refused_by_name(tmp_path):
     with pytest.raises(ArtifactError, match=r"plan\.json is missing"):
-        build([tmp_path], tmp_path / "report")
+        build_report([tmp_path], tmp_path / "report")
 
 
 def test_no_torch_is_imported():
@@ -204,9 +204,9 @@ def test_no_torch_is_imported():
 def test_a_claim_that_was_dropped_stands_on_the_page(tmp_path):
     hard = {"name": "H", "arm": "b", "baseline": "a", "at_least": 30.0, "level": "minimum"}
     folder = fake.write_study(
-        tmp_path, {"q": {"a": 0.0, "b": 0.1}}, extra={"hypotheses": registration([hard])}
+        tmp_path, {"q": {"a": 0.0, "b": 0.1}}, extra={"hypotheses": build_registration([hard])}
     )
-    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    page = build_report([folder], folder / "report").read_text(encoding="utf-8")
     assert "withdrawn or edited since" in page
     assert "Minimum criteria" not in page
 
@@ -217,7 +217,7 @@ def test_arms_that_agree_on_every_item_have_a_page(tmp_path):
     other.write_bytes(one.read_bytes())
     results = one.with_name("results.json").read_bytes()
     other.with_name("results.json").write_bytes(results)
-    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    page = build_report([folder], folder / "report").read_text(encoding="utf-8")
     assert "is more often right on 0 items" in page
 
 
@@ -228,7 +228,7 @@ def test_texts_that_are_private_are_not_shown(tmp_path):
         hidden = frame["task"] == "nano_exam"
         frame.loc[hidden, ["question", "target", "response"]] = None
         frame.to_parquet(path)
-    page = build([folder], folder / "report").read_text(encoding="utf-8")
+    page = build_report([folder], folder / "report").read_text(encoding="utf-8")
     assert "The answer of nano_logic" in page
     assert "The answer of nano_exam" not in page
     assert "No texts are kept of this item." in page

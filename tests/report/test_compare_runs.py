@@ -7,7 +7,7 @@ from kvdistill.plan.find_runs import find_finished_run
 from kvdistill.plan.frozen_recipe import seal_recipe
 from kvdistill.report.compare_runs import make_comparison
 from kvdistill.stats.analysis import analyse
-from kvdistill.stats.load import load
+from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
 from tests.stats import fake
 
@@ -31,7 +31,7 @@ def read_identities(root):
 
 def test_two_runs_of_two_studies_are_compared_item_by_item(root):
     one, other = read_identities(root)
-    study = load([make_comparison(root, [one, other])])
+    study = load_study([make_comparison(root, [one, other])])
     (analysis,) = analyse(study, Settings(resamples=999)).values()
     assert analysis.baseline.startswith("a ")
     (comparison,) = analysis.comparisons.values()

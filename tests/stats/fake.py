@@ -24,7 +24,7 @@ LEDGER = {"steps": 40, "sequences": 640, "real_tokens": 9000}
 CHANCE = {"nano_choice": 0.25, "nano_truth": 0.25, "nano_chinese": 0.25, "nano_exam": 0.25}
 
 
-def digest(text: str) -> str:
+def short_hash(text: str) -> str:
     """A short stable hash."""
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -35,7 +35,7 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, allow_nan=False, ensure_ascii=False), encoding="utf-8")
 
 
-def item_frame(
+def make_item_frame(
     correct: Mapping[str, Sequence[float]], subjects: int = 0, texts: bool = False
 ) -> pd.DataFrame:
     """Rows of items.parquet for the given correctness by task."""
@@ -48,8 +48,8 @@ def item_frame(
             {
                 "task": task,
                 "item": ids,
-                "doc_hash": [digest("doc" + i) for i in ids],
-                "prompt_hash": [digest("prompt" + i) for i in ids],
+                "doc_hash": [short_hash("doc" + i) for i in ids],
+                "prompt_hash": [short_hash("prompt" + i) for i in ids],
                 "correct": np.asarray(values, dtype=float),
                 "unparsed": False,
                 "truncated": False,
@@ -79,7 +79,7 @@ def write_run(
     """One finished run folder."""
     rng = rng or np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
-    items = item_frame(correct) if frame is None else frame
+    items = make_item_frame(correct) if frame is None else frame
     items.to_parquet(folder / "items.parquet")
     scores = {
         task: {
@@ -138,7 +138,7 @@ def write_run(
     )
 
 
-def answers(
+def draw_answers(
     rng: np.random.Generator,
     level: float,
     *,
@@ -148,14 +148,14 @@ def answers(
 ) -> dict[str, np.ndarray]:
     """Right and wrong answers: an item's difficulty, the arm's level, a shift a seed."""
     shift = seed_sd * rng.normal()
-    found = {}
+    answers_by_task = {}
     for task, n in tasks.items():
         hard = difficulty[task] if difficulty else np.zeros(n)
-        found[task] = (level + shift + hard + rng.normal(size=n) > 0).astype(float)
-    return found
+        answers_by_task[task] = (level + shift + hard + rng.normal(size=n) > 0).astype(float)
+    return answers_by_task
 
 
-def difficulties(tasks: Mapping[str, int] = TASKS, seed: int = 0) -> dict[str, np.ndarray]:
+def draw_difficulties(tasks: Mapping[str, int] = TASKS, seed: int = 0) -> dict[str, np.ndarray]:
     """A fixed difficulty an item."""
     rng = np.random.default_rng(seed)
     return {task: rng.normal(size=n) for task, n in tasks.items()}
@@ -178,26 +178,30 @@ def write_study(
 ) -> Path:
     """A whole study of `question -> arm -> level`; returns its folder."""
     study = root / "runs" / name
-    hard = difficulties(tasks)
+    hard = draw_difficulties(tasks)
     plan: dict[str, Any] = {"schema_version": 1, "study": name, "questions": {}, "runs": {}}
     plan["references"] = {}
-    made: dict[str, str] = {}
+    identities: dict[str, str] = {}
 
-    def make(label: str, seed: int, level: float, trained: bool) -> str:
+    def write_run_once(label: str, seed: int, level: float, trained: bool) -> str:
         key = f"{label}/{seed if trained else 0}"
-        if key in made:
-            return made[key]
-        identity = digest(key)[:12]
-        made[key] = identity
+        if key in identities:
+            return identities[key]
+        identity = short_hash(key)[:12]
+        identities[key] = identity
         folder = study / "runs" / f"seed{seed}-{identity}"
         rng = np.random.default_rng([seed if trained else 0, int(identity[:8], 16)])
         node = {"folder": str(folder.relative_to(root)), "arm": label.split()[0], "seed": seed}
-        node |= {"recipe": digest(label)[:12], "trained": trained, "steps": 40 if trained else 0}
+        node |= {
+            "recipe": short_hash(label)[:12],
+            "trained": trained,
+            "steps": 40 if trained else 0,
+        }
         plan["runs"][identity] = node
         if (label, seed) in unfinished:
             write_json(folder / "status.json", {"schema_version": 1, "state": "running"})
             return identity
-        correct = answers(rng, level, tasks=tasks, difficulty=hard, seed_sd=0.03)
+        correct = draw_answers(rng, level, tasks=tasks, difficulty=hard, seed_sd=0.03)
         routing = None
         if "learnable" in label:
             tilt = {task: 0.5 + 0.3 * np.sin(i) for i, task in enumerate(tasks)}
@@ -209,7 +213,7 @@ def write_study(
             rng=rng,
             routing=routing,
             extra=extra,
-            frame=item_frame(correct, subjects, texts) if subjects or texts else None,
+            frame=make_item_frame(correct, subjects, texts) if subjects or texts else None,
         )
         return identity
 
@@ -218,12 +222,14 @@ def write_study(
             "question": f"What does {question} bring?",
             **(judged or {}).get(question, {}),
             "arms": {
-                label: {str(s): make(label, s, level, label not in untrained) for s in seeds}
+                label: {
+                    str(s): write_run_once(label, s, level, label not in untrained) for s in seeds
+                }
                 for label, level in arms.items()
             },
         }
     for teacher, level in (teachers or {}).items():
-        plan["references"][teacher] = make(f"teacher {teacher}", 0, level, False)
+        plan["references"][teacher] = write_run_once(f"teacher {teacher}", 0, level, False)
     write_json(study / "plan.json", plan)
     arms = [label for question in questions.values() for label in question]
     rows = [

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from kvdistill.files import read_sealed, write_sealed
-from kvdistill.report.build import build
-from kvdistill.report.sections.score_tables import check_budget_parity
+from kvdistill.report.build import build_report
+from kvdistill.report.sections.budget import check_budget_parity
 from kvdistill.stats.analysis import analyse
 from kvdistill.stats.compare import UNEQUAL
-from kvdistill.stats.load import load
+from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.verdicts import judge
+from kvdistill.stats.verdicts import judge_claims
 from tests.stats import fake
 
 ARMS = {"raw_student": -0.9, "sft": -0.4, "single": -0.2, "multi": 0.3}
@@ -21,7 +21,9 @@ CLAIM = {"name": "F1", "arm": "multi", "baseline": "sft", "at_least": 0.0}
 FAST = {"resamples": 999}
 
 
-def study(root: Path, key: str = "steps", factor: float = 1.0, label: str = "multi") -> Path:
+def write_unequal_study(
+    root: Path, key: str = "steps", factor: float = 1.0, label: str = "multi"
+) -> Path:
     """A study whose runs of one arm spent `factor` times of one thing."""
     question = {"baselines": ARMS}
     folder = fake.write_study(root, question, judged={"baselines": {"hypotheses": [CLAIM]}})
@@ -34,9 +36,9 @@ def study(root: Path, key: str = "steps", factor: float = 1.0, label: str = "mul
     return folder
 
 
-def compared(folder: Path) -> dict[str, Any]:
-    found = analyse(load([folder]), Settings(**FAST))["baselines"]
-    return {label: one.macro for label, one in found.comparisons.items()}
+def compare_with_baseline(folder: Path) -> dict[str, Any]:
+    analysis = analyse(load_study([folder]), Settings(**FAST))["baselines"]
+    return {label: one.macro for label, one in analysis.comparisons.items()}
 
 
 @pytest.mark.parametrize(
@@ -45,59 +47,64 @@ def compared(folder: Path) -> dict[str, Any]:
 def test_an_arm_outside_one_percent_is_compared_with_no_other(
     tmp_path: Path, key: str, factor: float
 ) -> None:
-    folder = study(tmp_path, key, factor)
-    records = load([folder])
+    folder = write_unequal_study(tmp_path, key, factor)
+    records = load_study([folder])
     equal, words = check_budget_parity(records)
     assert equal is False
     amount = f"{round(fake.LEDGER[key] * factor):,} {key.replace('_', ' ')}"
     assert f"multi (seed 42) trained {amount}" in words
     assert "sft" not in words
-    (verdict,) = judge(records, Settings(**FAST))
+    (verdict,) = judge_claims(records, Settings(**FAST))
     assert verdict.verdict == "pending"
     assert UNEQUAL in verdict.measured.why
     # The raw student is the baseline and trained nothing: it may stand beside any.
-    assert {label: one.status for label, one in compared(folder).items()}["multi"] != UNEQUAL
+    assert {label: one.status for label, one in compare_with_baseline(folder).items()}[
+        "multi"
+    ] != UNEQUAL
 
 
 def test_the_page_says_so_in_red(tmp_path: Path) -> None:
-    folder = study(tmp_path, "steps", 1.5)
+    folder = write_unequal_study(tmp_path, "steps", 1.5)
     plan = json.loads((folder / "plan.json").read_text())
     plan["questions"]["baselines"]["primary"] = {"baseline": "sft"}
     (folder / "plan.json").write_text(json.dumps(plan))
-    page = build([folder], folder / "report", FAST).read_text()
+    page = build_report([folder], folder / "report", FAST).read_text()
     assert 'class="off">unequal budgets<' in page
     assert "multi (seed 42) trained 60 steps, not 40" in page
     assert "multi cannot be compared with sft. Unequal budgets" in page
     cells = json.loads((folder / "report/significance.json").read_text())
-    found = cells["questions"]["baselines"]["comparisons"]
-    assert {d["estimate"] for d in found["multi"].values()} == {None}
-    assert None not in {d["estimate"] for d in found["single"].values()}
+    comparisons = cells["questions"]["baselines"]["comparisons"]
+    assert {d["estimate"] for d in comparisons["multi"].values()} == {None}
+    assert None not in {d["estimate"] for d in comparisons["single"].values()}
 
 
 @pytest.mark.parametrize(("key", "factor"), [("sequences", 1.009), ("real_tokens", 0.991)])
 def test_within_one_percent_nothing_is_refused(tmp_path: Path, key: str, factor: float) -> None:
-    folder = study(tmp_path, key, factor)
-    assert check_budget_parity(load([folder]))[0] is True
-    assert judge(load([folder]), Settings(**FAST))[0].verdict != "pending"
-    page = build([folder], folder / "report", FAST).read_text()
+    folder = write_unequal_study(tmp_path, key, factor)
+    assert check_budget_parity(load_study([folder]))[0] is True
+    assert judge_claims(load_study([folder]), Settings(**FAST))[0].verdict != "pending"
+    page = build_report([folder], folder / "report", FAST).read_text()
     assert "unequal budgets" not in page
 
 
 def test_one_step_more_is_too_many(tmp_path: Path) -> None:
-    assert check_budget_parity(load([study(tmp_path, "steps", 1.025, "sft")]))[0] is False
+    assert (
+        check_budget_parity(load_study([write_unequal_study(tmp_path, "steps", 1.025, "sft")]))[0]
+        is False
+    )
 
 
 def test_arms_that_read_other_texts_are_held_to_equal_steps_and_texts_alone(tmp_path: Path) -> None:
     """A style of shorter answers trains fewer real tokens at an equal budget, by its nature."""
-    folder = study(tmp_path, "real_tokens", 0.8)
-    assert judge(load([folder]), Settings(**FAST))[0].verdict == "pending"
+    folder = write_unequal_study(tmp_path, "real_tokens", 0.8)
+    assert judge_claims(load_study([folder]), Settings(**FAST))[0].verdict == "pending"
     plan = json.loads((folder / "plan.json").read_text())
     for identity in plan["questions"]["baselines"]["arms"]["multi"].values():
         path = tmp_path / plan["runs"][identity]["folder"] / "manifest.json"
         manifest = read_sealed(path)
         manifest["ledger"]["texts"] = "answers only"
         write_sealed(path, manifest)
-    equal, words = check_budget_parity(load([folder]))
+    equal, words = check_budget_parity(load_study([folder]))
     assert equal is True
     assert "2 sets of texts" in words
-    assert judge(load([folder]), Settings(**FAST))[0].verdict != "pending"
+    assert judge_claims(load_study([folder]), Settings(**FAST))[0].verdict != "pending"

@@ -6,7 +6,7 @@ import pytest
 
 from kvdistill.errors import ArtifactError
 from kvdistill.files import hashes, read_sealed, write_sealed
-from kvdistill.stats.load import RECORDS, load
+from kvdistill.stats.load import RECORDS, load_study
 from tests.stats import fake
 
 SPOILT = [(name, how) for name in RECORDS for how in ("flipped", "cut", "removed")]
@@ -14,7 +14,7 @@ SPOILT += [("manifest.json", "flipped"), ("manifest.json", "cut")]  # without on
 ROUTING = {"one": {"a": 0.25, "b": 0.75}}
 
 
-def finished(root: Path) -> tuple[Path, Path]:
+def write_finished_study(root: Path) -> tuple[Path, Path]:
     """A study of one run, completed as a job completes it; (its folder, the run's)."""
     study = fake.write_study(root, {"q": {"multi": 0.3}}, seeds=(7,), tasks={"one": 20})
     (run,) = (study / "runs").iterdir()
@@ -28,8 +28,8 @@ def finished(root: Path) -> tuple[Path, Path]:
 def test_an_altered_record_is_named_and_no_number_is_read(
     tmp_path: Path, name: str, how: str
 ) -> None:
-    study, run = finished(tmp_path)
-    load([study])
+    study, run = write_finished_study(tmp_path)
+    load_study([study])
     path = run / name
     data = bytearray(path.read_bytes())
     if how == "removed":
@@ -39,4 +39,4 @@ def test_an_altered_record_is_named_and_no_number_is_read(
         data[where] ^= 1
         path.write_bytes(data if how == "flipped" else data[: len(data) // 2])
     with pytest.raises(ArtifactError, match=name):
-        load([study])
+        load_study([study])

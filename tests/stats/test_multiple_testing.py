@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kvdistill.stats.bootstrap import wilson
+from kvdistill.stats.bootstrap import wilson_interval
 from kvdistill.stats.multiple_testing import benjamini_hochberg, holm
 
 
@@ -65,4 +65,4 @@ def test_bh_wilson_and_mcnemar_agree_with_statsmodels():
     for n in (5, 198, 1319):
         right = int(rng.integers(0, n + 1))
         theirs = proportion.proportion_confint(right, n, method="wilson")
-        assert wilson(right, n) == pytest.approx(theirs, abs=1e-10)
+        assert wilson_interval(right, n) == pytest.approx(theirs, abs=1e-10)

@@ -5,56 +5,56 @@ import pytest
 from scipy import stats
 
 from kvdistill.stats.power import (
-    detectable,
-    effect_size,
-    hedges,
-    power,
+    compute_power,
+    count_seeds_needed,
+    hedges_correction,
+    hedges_g,
+    minimum_detectable_effect,
     probability_of_improvement,
-    seeds_needed,
 )
 
 
 def test_three_seeds_detect_326_hundredths_of_a_standard_deviation():
-    assert detectable(1 / np.sqrt(3), 2.0) == pytest.approx(3.26, abs=0.01)
+    assert minimum_detectable_effect(1 / np.sqrt(3), 2.0) == pytest.approx(3.26, abs=0.01)
 
 
 def test_many_items_detect_280_hundredths_of_a_standard_error():
-    assert detectable(1.0, 1e9) == pytest.approx(2.80, abs=0.005)
+    assert minimum_detectable_effect(1.0, 1e9) == pytest.approx(2.80, abs=0.005)
 
 
 def test_power_at_no_effect_is_the_error_rate_of_one_side():
-    assert power(0.0, 1.0, 2.0) == pytest.approx(0.025)
+    assert compute_power(0.0, 1.0, 2.0) == pytest.approx(0.025)
 
 
 def test_power_is_what_a_simulation_finds():
     rng = np.random.default_rng(0)
     draws = rng.normal(0.05, 0.02, size=(20000, 3))
     p = stats.ttest_1samp(draws, 0, axis=1)
-    found = ((p.pvalue < 0.05) & (p.statistic > 0)).mean()
-    assert power(0.05, 0.02 / np.sqrt(3), 2.0) == pytest.approx(found, abs=0.012)
+    share = ((p.pvalue < 0.05) & (p.statistic > 0)).mean()
+    assert compute_power(0.05, 0.02 / np.sqrt(3), 2.0) == pytest.approx(share, abs=0.012)
 
 
 def test_seeds_needed_is_the_smallest_number_with_the_power():
-    n = seeds_needed(0.01, 0.01, 0.0)
+    n = count_seeds_needed(0.01, 0.01, 0.0)
     se = [0.01 / np.sqrt(k) for k in (n - 1, n)]
-    assert power(0.01, se[0], n - 2.0) < 0.8 <= power(0.01, se[1], n - 1.0)
+    assert compute_power(0.01, se[0], n - 2.0) < 0.8 <= compute_power(0.01, se[1], n - 1.0)
 
 
 def test_noisy_items_cannot_be_mended_by_seeds():
-    assert seeds_needed(0.01, 0.001, 0.01) is None
+    assert count_seeds_needed(0.01, 0.001, 0.01) is None
 
 
 @pytest.mark.parametrize(("n", "j"), [(3, 0.5642), (4, 0.7236), (10, 0.9139)])
 def test_hedges_factor_is_exact(n, j):
-    assert hedges(n) == pytest.approx(j, abs=5e-5)
+    assert hedges_correction(n) == pytest.approx(j, abs=5e-5)
 
 
 def test_effect_size_by_hand_and_its_refusals():
-    assert effect_size([0.01, 0.02, 0.03]) == pytest.approx(2 * hedges(3))
-    assert effect_size([0.01, 0.02]) is None
-    assert effect_size([0.01, 0.01, 0.01]) is None
+    assert hedges_g([0.01, 0.02, 0.03]) == pytest.approx(2 * hedges_correction(3))
+    assert hedges_g([0.01, 0.02]) is None
+    assert hedges_g([0.01, 0.01, 0.01]) is None
     with pytest.raises(ValueError, match="2 differences"):
-        hedges(1)
+        hedges_correction(1)
 
 
 def test_probability_of_improvement_counts_pairs():

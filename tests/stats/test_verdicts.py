@@ -5,19 +5,19 @@ import pytest
 
 from kvdistill.errors import ConfigError
 from kvdistill.files import write_sealed
-from kvdistill.stats.claim_measures import Measured
-from kvdistill.stats.curves import information, specialises
+from kvdistill.stats.claim_measures import Measurement
+from kvdistill.stats.curves import mutual_information, routing_permutation_test
 from kvdistill.stats.hypotheses import (
     BASELINE_KNOWN,
     BEFORE,
     POST_HOC,
     UNRECORDED,
     WITHDRAWN,
-    claim,
-    digest,
-    registration,
+    build_registration,
+    hash_claim,
+    parse_claim,
 )
-from kvdistill.stats.load import load
+from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.verdicts import (
     INCONCLUSIVE,
@@ -25,9 +25,9 @@ from kvdistill.stats.verdicts import (
     POINT_ONLY,
     REFUTED,
     SUPPORTED,
-    decide,
-    judge,
-    levels,
+    decide_verdict,
+    judge_claims,
+    judge_levels,
 )
 from tests.stats import fake
 
@@ -36,15 +36,15 @@ SETTINGS = Settings(resamples=999)
 ARMS = {"raw_student": -1.5, "single": -0.5, "fusion=fixed": -0.4, "fusion=learnable": 0.4}
 
 
-def judged(tmp_path, nodes, key="hypotheses", **more):
-    more.setdefault("extra", {"hypotheses": registration(nodes)})
+def judge_nodes(tmp_path, nodes, key="hypotheses", **more):
+    more.setdefault("extra", {"hypotheses": build_registration(nodes)})
     folder = fake.write_study(
         tmp_path, {"q": ARMS}, tasks=TASKS, judged={"q": {key: nodes}}, **more
     )
-    return judge(load([folder]), SETTINGS)
+    return judge_claims(load_study([folder]), SETTINGS)
 
 
-def of(**more):
+def make_claim(**more):
     return {"name": "F", "arm": "fusion=learnable", "baseline": "single", "at_least": 3.0} | more
 
 
@@ -63,36 +63,39 @@ def of(**more):
     ],
 )
 def test_the_interval_decides(bound, low, estimate, high, word):
-    measured = Measured(unit="points", estimate=estimate, low=low, high=high)
-    assert decide(claim(of(at_least=bound)), measured)[0] == word
+    measured = Measurement(unit="points", estimate=estimate, low=low, high=high)
+    assert decide_verdict(parse_claim(make_claim(at_least=bound)), measured)[0] == word
 
 
 def test_at_most_is_at_least_mirrored():
-    upper = claim({k: v for k, v in of(at_most=-30.0).items() if k != "at_least"})
-    assert decide(upper, Measured(unit="%", estimate=-40.0, low=-50.0, high=-31.0)) == (
+    upper = parse_claim({k: v for k, v in make_claim(at_most=-30.0).items() if k != "at_least"})
+    assert decide_verdict(upper, Measurement(unit="%", estimate=-40.0, low=-50.0, high=-31.0)) == (
         SUPPORTED,
         10.0,
     )
-    assert decide(upper, Measured(unit="%", estimate=-20.0, low=-25.0, high=-5.0))[0] == REFUTED
+    assert (
+        decide_verdict(upper, Measurement(unit="%", estimate=-20.0, low=-25.0, high=-5.0))[0]
+        == REFUTED
+    )
 
 
 @pytest.mark.parametrize(
     ("node", "said"),
     [
-        (of(at_most=1.0), "exactly one of at_least and at_most"),
-        (of(at_least=None), "exactly one"),
-        (of(atleast=3.0), "atleast is no key"),
-        (of(arm=""), "needs arm"),
-        (of(level="maximum"), "minimum, ideal, stretch"),
+        (make_claim(at_most=1.0), "exactly one of at_least and at_most"),
+        (make_claim(at_least=None), "exactly one"),
+        (make_claim(atleast=3.0), "atleast is no key"),
+        (make_claim(arm=""), "needs arm"),
+        (make_claim(level="maximum"), "minimum, ideal, stretch"),
     ],
 )
-def test_a_claim_that_says_nothing_is_refused(node, said):
-    with pytest.raises(ConfigError, match=said):
-        claim(node)
+def test_a_claim_that_says_nothing_is_refused(node, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_claim(node)
 
 
 def test_a_clear_gain_is_supported_and_an_absurd_one_refuted(tmp_path):
-    small, absurd = judged(tmp_path, [of(), of(name="G", at_least=60.0)])
+    small, absurd = judge_nodes(tmp_path, [make_claim(), make_claim(name="G", at_least=60.0)])
     assert small.verdict == SUPPORTED
     assert small.margin == pytest.approx(small.measured.estimate - 3)
     assert absurd.verdict == REFUTED
@@ -100,26 +103,28 @@ def test_a_clear_gain_is_supported_and_an_absurd_one_refuted(tmp_path):
 
 
 def test_tasks_improved_counts_sure_and_possible_ones(tmp_path):
-    (found,) = judged(tmp_path, [of(measure="tasks_improved", at_least=2)])
-    assert found.measured.unit == "tasks"
-    assert found.measured.low <= found.measured.estimate <= found.measured.high
-    assert found.verdict == SUPPORTED
+    (verdict,) = judge_nodes(tmp_path, [make_claim(measure="tasks_improved", at_least=2)])
+    assert verdict.measured.unit == "tasks"
+    assert verdict.measured.low <= verdict.measured.estimate <= verdict.measured.high
+    assert verdict.verdict == SUPPORTED
 
 
 def test_a_level_needs_no_baseline(tmp_path):
-    (found,) = judged(tmp_path, [of(baseline=None, measure="one", at_least=5.0)])
-    assert found.verdict == SUPPORTED
-    assert 5 < found.measured.low < found.measured.estimate < 100
+    (verdict,) = judge_nodes(tmp_path, [make_claim(baseline=None, measure="one", at_least=5.0)])
+    assert verdict.verdict == SUPPORTED
+    assert 5 < verdict.measured.low < verdict.measured.estimate < 100
 
 
 @pytest.mark.parametrize(("level", "estimate"), [(50.0, 100.0), (-50.0, 0.0)])
 def test_an_interval_of_a_score_keeps_width_and_stays_a_score(tmp_path, level, estimate):
-    nodes = [of(arm="raw", baseline=None, measure=m, at_least=50.0) for m in ("one", "macro")]
+    nodes = [
+        make_claim(arm="raw", baseline=None, measure=m, at_least=50.0) for m in ("one", "macro")
+    ]
     folder = fake.write_study(
         tmp_path, {"q": {"raw": level}}, tasks=TASKS, untrained=["raw"],
         judged={"q": {"hypotheses": nodes}},
     )  # fmt: skip
-    one, macro = judge(load([folder]), SETTINGS)
+    one, macro = judge_claims(load_study([folder]), SETTINGS)
     assert one.measured.estimate == macro.measured.estimate == estimate
     assert 0 <= one.measured.low < one.measured.high <= 100
     assert one.measured.high - one.measured.low == pytest.approx(1.26, abs=0.02)  # Wilson, n = 300
@@ -128,17 +133,17 @@ def test_an_interval_of_a_score_keeps_width_and_stays_a_score(tmp_path, level, e
 
 
 def test_kv_loss_is_compared_in_percent(tmp_path):
-    (found,) = judged(tmp_path, [of(measure="kv", at_least=None, at_most=90.0)])
-    assert found.measured.unit == "%"
-    assert found.verdict == SUPPORTED
+    (verdict,) = judge_nodes(tmp_path, [make_claim(measure="kv", at_least=None, at_most=90.0)])
+    assert verdict.measured.unit == "%"
+    assert verdict.verdict == SUPPORTED
 
 
 def test_cost_and_spread_are_measures(tmp_path):
-    cost, spread = judged(
+    cost, spread = judge_nodes(
         tmp_path,
         [
-            of(measure="efficiency.wall_time_s", at_least=None, at_most=50.0),
-            of(measure="std", at_least=None, at_most=0.0),
+            make_claim(measure="efficiency.wall_time_s", at_least=None, at_most=50.0),
+            make_claim(measure="std", at_least=None, at_most=0.0),
         ],
     )
     assert cost.verdict == SUPPORTED
@@ -147,14 +152,16 @@ def test_cost_and_spread_are_measures(tmp_path):
 
 
 def test_a_router_that_follows_the_task_specialises(tmp_path):
-    (found,) = judged(tmp_path, [of(measure="routing", at_least=None, at_most=0.05, baseline=None)])
-    assert found.measured.unit == "p"
-    assert "mutual information" in found.measured.why
+    (verdict,) = judge_nodes(
+        tmp_path, [make_claim(measure="routing", at_least=None, at_most=0.05, baseline=None)]
+    )
+    assert verdict.measured.unit == "p"
+    assert "mutual information" in verdict.measured.why
 
 
 def test_what_is_not_there_is_pending_and_named(tmp_path):
-    nodes = [of(arm="nobody"), of(measure="gsm9k"), of(name="late")]
-    late = judged(tmp_path, nodes, unfinished=[("fusion=learnable", 43)])
+    nodes = [make_claim(arm="nobody"), make_claim(measure="gsm9k"), make_claim(name="late")]
+    late = judge_nodes(tmp_path, nodes, unfinished=[("fusion=learnable", 43)])
     assert [one.verdict for one in late] == [PENDING] * 3
     assert "no arm called 'nobody'" in late[0].measured.why
     assert "gsm9k" in late[1].measured.why
@@ -162,65 +169,75 @@ def test_what_is_not_there_is_pending_and_named(tmp_path):
 
 
 def test_an_edited_claim_is_post_hoc(tmp_path):
-    before = registration([of()])
-    edited, old = judged(tmp_path, [of(at_least=1.0)], extra={"hypotheses": before})
+    before = build_registration([make_claim()])
+    edited, old = judge_nodes(tmp_path, [make_claim(at_least=1.0)], extra={"hypotheses": before})
     assert edited.recorded == POST_HOC
     assert (old.recorded, old.claim.bound) == (WITHDRAWN, 3.0)
-    (reworded,) = judged(tmp_path / "b", [of(text="Other words")], extra={"hypotheses": before})
+    (reworded,) = judge_nodes(
+        tmp_path / "b", [make_claim(text="Other words")], extra={"hypotheses": before}
+    )
     assert reworded.recorded == BEFORE
 
 
 def test_a_claim_that_was_dropped_is_still_judged_and_counts_in_no_level(tmp_path):
-    hard = of(name="hard", level="minimum", at_least=60.0)
-    kept = [of(name="easy", level="minimum")]
-    before = {"hypotheses": registration([*kept, hard, of(name="elsewhere", arm="unknown")])}
-    easy, dropped = found = judged(tmp_path, kept, extra=before)
+    hard = make_claim(name="hard", level="minimum", at_least=60.0)
+    kept = [make_claim(name="easy", level="minimum")]
+    before = {
+        "hypotheses": build_registration([*kept, hard, make_claim(name="elsewhere", arm="unknown")])
+    }
+    easy, dropped = verdicts = judge_nodes(tmp_path, kept, extra=before)
     assert (easy.recorded, dropped.claim.name) == (BEFORE, "hard")
     assert (dropped.verdict, dropped.recorded) == (REFUTED, WITHDRAWN)
-    assert levels(found) == {"minimum": SUPPORTED}
+    assert judge_levels(verdicts) == {"minimum": SUPPORTED}
 
 
 def test_a_claim_written_between_baseline_and_arm_says_so(tmp_path):
-    nodes = [of()]
+    nodes = [make_claim()]
     folder = fake.write_study(
         tmp_path, {"q": ARMS}, tasks=TASKS, judged={"q": {"hypotheses": nodes}},
-        extra={"hypotheses": registration(nodes)},
+        extra={"hypotheses": build_registration(nodes)},
     )  # fmt: skip
-    study = load([folder])
+    study = load_study([folder])
     for run in study.questions["q"].arms["single"].runs.values():
-        write_sealed(run.folder / "manifest.json", {"files": {}, "hypotheses": registration([])})
-    assert judge(load([folder]), SETTINGS)[0].recorded == BASELINE_KNOWN
+        write_sealed(
+            run.folder / "manifest.json", {"files": {}, "hypotheses": build_registration([])}
+        )
+    assert judge_claims(load_study([folder]), SETTINGS)[0].recorded == BASELINE_KNOWN
 
 
 def test_manifests_that_record_nothing_prove_nothing(tmp_path):
-    assert judged(tmp_path, [of()], extra={})[0].recorded == UNRECORDED
+    assert judge_nodes(tmp_path, [make_claim()], extra={})[0].recorded == UNRECORDED
 
 
 def test_the_hash_ignores_words_and_int_or_float():
-    assert digest(of(at_least=3)) == digest(of(at_least=3.0, text="x"))
-    assert digest(of()) != digest(of(at_least=3.1))
+    assert hash_claim(make_claim(at_least=3)) == hash_claim(make_claim(at_least=3.0, text="x"))
+    assert hash_claim(make_claim()) != hash_claim(make_claim(at_least=3.1))
 
 
 def test_the_weakest_claim_decides_a_level(tmp_path):
-    nodes = [of(level="minimum"), of(level="minimum", at_least=60.0), of(level="ideal")]
-    assert levels(judged(tmp_path, nodes, key="criteria")) == {
+    nodes = [
+        make_claim(level="minimum"),
+        make_claim(level="minimum", at_least=60.0),
+        make_claim(level="ideal"),
+    ]
+    assert judge_levels(judge_nodes(tmp_path, nodes, key="criteria")) == {
         "minimum": REFUTED,
         "ideal": SUPPORTED,
     }
 
 
 def test_mutual_information_by_hand():
-    assert information(np.array([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(np.log(2))
-    assert information(np.full((3, 2), 0.5)) == pytest.approx(0)
+    assert mutual_information(np.array([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(np.log(2))
+    assert mutual_information(np.full((3, 2), 0.5)) == pytest.approx(0)
 
 
 def test_a_noisy_router_does_not_specialise_and_a_steady_one_does():
     rng = np.random.default_rng(0)
     tilt = np.linspace(0.2, 0.8, 7)
     steady = [np.stack([tilt, 1 - tilt], axis=1) for _ in range(3)]
-    assert specialises(steady, rng, 999)[1] < 0.01
+    assert routing_permutation_test(steady, rng, 999)[1] < 0.01
     p_values = []
     for _ in range(40):
         noisy = [np.stack([w, 1 - w], axis=1) for w in rng.uniform(0.3, 0.7, (3, 7))]
-        p_values.append(specialises(noisy, rng, 199)[1])
+        p_values.append(routing_permutation_test(noisy, rng, 199)[1])
     assert np.mean(np.array(p_values) < 0.05) < 0.2

@@ -21,7 +21,7 @@ from kvdistill.config.compose import compose
 from kvdistill.config.explain import explain_error
 from kvdistill.console import SafeConsole, label_message, write_stderr
 from kvdistill.errors import ConfigError, UserError
-from kvdistill.stats.settings import settings
+from kvdistill.stats.settings import read_settings
 
 STAGES = (
     "run", "plan", "doctor", "data", "teachers", "evaluate", "fetch", "status", "why", "retry",
@@ -114,7 +114,7 @@ def execute_stage(job_overrides: JobOverrides, sweeps: Path) -> None:
             f"data.validate_only=true checks a split and does nothing else, but stage={stage}. "
             "Use stage=data."
         )
-    settings(config["stats"])  # a report reads them last, when everything is computed
+    read_settings(config["stats"])  # a report reads them last, when everything is computed
     for group, why in ONE_CHOICE.items():
         given = {item for items in job_overrides for item in items if item.startswith(group)}
         if any(item not in items for item in given for items in job_overrides):

@@ -33,7 +33,7 @@ def execute_plan(plan: Plan) -> None:
     """Checks and freezes a plan, does what is missing of it, and reports."""
     plan.command = retype_command(sys.argv)
     # A claim that cannot be judged is refused before anything is written.
-    preregistration.claims(plan)
+    preregistration.list_claims_by_run(plan)
     console.print(tabulate_plan(plan))
     missing = [
         run
@@ -54,7 +54,7 @@ def execute_plan(plan: Plan) -> None:
 def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
     """Does these jobs of the plan, then reports; raises UserError if any failed."""
     folders = freeze_plan(plan)
-    preregistration.register(plan, folders)
+    preregistration.register_claims(plan, folders)
     # Registered before: once a job starts, a claim would no longer be from before training.
     failed = submit(plan, nodes, folders, console, report=True)
     if failed is None:

@@ -8,7 +8,7 @@ from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan
 from kvdistill.records import MANY_EPOCHS
-from kvdistill.stats.power import detectable
+from kvdistill.stats.power import minimum_detectable_effect
 
 FEWEST_SEEDS = 3
 LARGEST_DEVIATION = 0.01
@@ -105,4 +105,4 @@ def minimum_effect(seeds: int, estimate: Estimate, counts: Mapping[str, int]) ->
     seed_part = 2 * estimate.seed_sd**2 / seeds
     item_part = 1e4 * sum(estimate.disagreement / n for n in counts.values()) / len(counts) ** 2
     variance = seed_part + item_part
-    return detectable(variance**0.5, variance**2 / (seed_part**2 / (seeds - 1)))
+    return minimum_detectable_effect(variance**0.5, variance**2 / (seed_part**2 / (seeds - 1)))

@@ -145,7 +145,7 @@ def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None) -> Non
     if status is not None:
         facts |= {"wall_s": time.monotonic() - began, "ranks": ranks.size}
         manifest.write_manifest(
-            folder, node.kind, node.needs, facts | preregistration.recorded(folder)
+            folder, node.kind, node.needs, facts | preregistration.read_registration(folder)
         )
 
 

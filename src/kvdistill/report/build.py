@@ -14,19 +14,18 @@ import pyarrow.parquet as pq
 from kvdistill.errors import ConfigError
 from kvdistill.files import write_json, write_text
 from kvdistill.records import SCHEMA_VERSION
-from kvdistill.report import table as grids
-from kvdistill.report.figures.style import write_figure as write_figure
+from kvdistill.report.figures.style import write_figure
 from kvdistill.report.format import title_tasks
 from kvdistill.report.render import render_page
-from kvdistill.report.sections import content
+from kvdistill.report.sections.content import gather_content
+from kvdistill.report.table import write_table
 from kvdistill.stats.analysis import Analysis, analyse
-from kvdistill.stats.load import load, long_table
-from kvdistill.stats.seed_tests import LEGEND
-from kvdistill.stats.selftest import for_study
-from kvdistill.stats.settings import Settings
-from kvdistill.stats.settings import settings as read_settings
+from kvdistill.stats.load import build_long_table, load_study
+from kvdistill.stats.seed_tests import STARS_LEGEND
+from kvdistill.stats.selftest import run_selftest_for_study
+from kvdistill.stats.settings import read_settings as read_settings
 from kvdistill.stats.study import Study
-from kvdistill.stats.verdicts import Verdict, judge, levels
+from kvdistill.stats.verdicts import Verdict, judge_claims, judge_levels
 
 REPLACED_FOLDERS = ("figures", "tables")
 """Folders inside the output that a rebuild replaces."""
@@ -42,30 +41,34 @@ def build_report(
     if not study_folders:
         raise ConfigError("study must name at least one study to report on.")
     checked_settings = read_settings(settings)
-    study = load(study_folders)
+    study = load_study(study_folders)
     analyses = analyse(study, checked_settings)
-    verdicts = judge(study, checked_settings)
-    selftest = for_study(study, checked_settings) if checked_settings.selftest else None
-    found = content.gather_content(study, analyses, verdicts, checked_settings, selftest)
+    verdicts = judge_claims(study, checked_settings)
+    selftest = (
+        run_selftest_for_study(study, checked_settings) if checked_settings.selftest else None
+    )
+    content = gather_content(study, analyses, verdicts, checked_settings, selftest)
+    # Only now that everything is computed: an error above leaves the old report whole.
     for name in REPLACED_FOLDERS:
         shutil.rmtree(output / name, ignore_errors=True)
     write_json(output / "verdicts.json", describe_verdicts(verdicts))
-    for figure in found.iter_figures():
+    for figure in content.iter_figures():
         write_figure(figure, output / "figures")
-    for grid in found.iter_tables():
-        grids.write_table(grid, output / "tables")
+    for table in content.iter_tables():
+        write_table(table, output / "tables")
     write_json(output / "significance.json", describe_comparisons(study, analyses))
-    write_text(output / "significance.txt", "\n".join(found.lines) + f"\n\n{LEGEND}.\n")
+    write_text(output / "significance.txt", "\n".join(content.lines) + f"\n\n{STARS_LEGEND}.\n")
     if selftest is not None:
         write_json(output / "selftest.json", {"schema_version": SCHEMA_VERSION, **selftest})
-    table = pa.Table.from_pandas(long_table(study), preserve_index=False)
-    pq.write_table(table.replace_schema_metadata(None), output / "results.parquet")
-    write_text(output / "index.html", render_page(found))
+    results = pa.Table.from_pandas(build_long_table(study), preserve_index=False)
+    # The metadata names the version of pandas: other bytes for the same records.
+    pq.write_table(results.replace_schema_metadata(None), output / "results.parquet")
+    write_text(output / "index.html", render_page(content))
     return output / "index.html"
 
 
 def check_output(output: Path) -> None:
-    """Refuses a folder whose own `figures` or `tables`, of no report, would be replaced."""
+    """Raises ConfigError for a folder whose own `figures` or `tables` a report would replace."""
     for name in REPLACED_FOLDERS:
         if (output / name).exists() and not (output / "verdicts.json").is_file():
             raise ConfigError(
@@ -75,11 +78,11 @@ def check_output(output: Path) -> None:
 
 
 def describe_comparisons(study: Study, analyses: Mapping[str, Analysis]) -> dict[str, Any]:
-    """Every comparison with everything computed; shares in [0, 1], null where unknown."""
+    """significance.json: every comparison; shares in [0, 1], null where unknown."""
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study.name,
-        "legend": LEGEND,
+        "legend": STARS_LEGEND,
         "tasks": title_tasks(study.tasks),
         "questions": {
             name: {
@@ -108,7 +111,4 @@ def replace_nonfinite(value: Any) -> Any:
 def describe_verdicts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """verdicts.json."""
     claims = [json.loads(json.dumps(asdict(verdict), allow_nan=False)) for verdict in verdicts]
-    return {"schema_version": SCHEMA_VERSION, "levels": levels(verdicts), "claims": claims}
-
-
-__all__ = ["Settings", "build_report"]
+    return {"schema_version": SCHEMA_VERSION, "levels": judge_levels(verdicts), "claims": claims}

@@ -9,35 +9,38 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from kvdistill.report import format
 from kvdistill.report.figures.style import RenderedFigure
+from kvdistill.report.format import format_bound, format_measured, format_signed
 from kvdistill.report.page_data import PageContent
-from kvdistill.report.table import ReportTable, make_file_name
+from kvdistill.report.table import make_file_name
 from kvdistill.sanitise import escape_hidden
 from kvdistill.stats.hypotheses import WITHDRAWN
-from kvdistill.stats.seed_tests import LEGEND
+from kvdistill.stats.seed_tests import STARS_LEGEND
 
 ASSETS = files("kvdistill.report").joinpath("page")
 
 
 def render_page(content: PageContent) -> str:
-    """index.html."""
+    """index.html, from the template, style and script of the page folder."""
     style, script = read_asset("style.css"), read_asset("script.js")
+    # StrictUndefined: a field that was renamed here alone is an error, not an empty place.
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        svg=label_svg, slug=make_file_name, clean=escape_hidden, bound=format.format_bound, measured=format.format_measured,
-        signed=format.format_signed, json=dump_inline_json, share=lambda v: f"{100 * v:.1f}",
+        svg=label_svg, slug=make_file_name, clean=escape_hidden, bound=format_bound,
+        measured=format_measured, signed=format_signed, json=dump_inline_json,
+        share=lambda value: f"{100 * value:.1f}",
     )  # fmt: skip
     return environment.from_string(read_asset("index.html.j2")).render(
         c=content,
+        # Unescaped, or the hashes of the policy would be those of another text.
         style=Markup(style),
         script=Markup(script),
         policy=make_security_policy(style, script),
-        legend=LEGEND,
+        legend=STARS_LEGEND,
         withdrawn=WITHDRAWN,
-        grid_json=list_tables_with_rows,
+        script_data=list_table_names(content),
     )
 
 
@@ -47,13 +50,13 @@ def read_asset(name: str) -> str:
 
 
 def make_security_policy(style: str, script: str) -> str:
-    """Nothing is loaded, and only this very script and style run; SVG keeps style attributes."""
+    """A Content-Security-Policy: nothing is loaded, only this very script and style run."""
     return "; ".join(
         (
             "default-src 'none'",
             f"script-src '{hash_inline_source(script)}'",
             f"style-src-elem '{hash_inline_source(style)}'",
-            "style-src-attr 'unsafe-inline'",
+            "style-src-attr 'unsafe-inline'",  # the figures' paths carry style attributes
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
@@ -75,19 +78,14 @@ def label_svg(figure: RenderedFigure) -> Markup:
 
 
 def dump_inline_json(value: Any) -> Markup:
-    """JSON that cannot leave its script element."""
+    """JSON for a script element, which no text in it can close."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, sort_keys=True)
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return Markup(text)
 
 
-def list_tables_with_rows(content: PageContent) -> dict[str, Any]:
-    """What the page's script may copy: every table as rows of text."""
-    return {
-        "study": content.study.name,
-        "tables": [g.name for g in content.iter_tables() if len(g.rows)],
-    }
-
-
-__all__ = ["ReportTable", "render_page"]
+def list_table_names(content: PageContent) -> dict[str, Any]:
+    """The study's name and the names of its tables that have rows, for whoever reads the page."""
+    names = [table.name for table in content.iter_tables() if table.rows]
+    return {"study": content.study.name, "tables": names}

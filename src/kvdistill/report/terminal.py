@@ -9,20 +9,17 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from kvdistill.report.format import title_tasks
-from kvdistill.stats.summary import Cell, Table, summary
+from kvdistill.stats.summary import Cell, Table, summarise_study
 
 
 def make_terminal_tables(study_folder: Path | Sequence[Path]) -> list[RenderableType]:
-    """One table a question, and under it what is missing."""
-    return [part for table in summary(study_folder) for part in make_table_parts(table)]
-
-
-def make_table_parts(table: Table) -> list[RenderableType]:
-    """A table and what it lacks."""
-    missing = (
-        [Text(f"Missing: {'; '.join(table.missing)}", style="yellow")] if table.missing else []
-    )
-    return [make_rich_table(table), *missing]
+    """One table a question of the study, or of several joined, each with what it lacks."""
+    renderables: list[RenderableType] = []
+    for table in summarise_study(study_folder):
+        renderables.append(make_rich_table(table))
+        if table.missing:
+            renderables.append(Text(f"Missing: {'; '.join(table.missing)}", style="yellow"))
+    return renderables
 
 
 def make_rich_table(table: Table) -> RichTable:
@@ -35,19 +32,17 @@ def make_rich_table(table: Table) -> RichTable:
     best = {endpoint: table.best(endpoint) for endpoint in table.endpoints}
     for label, cells in table.rows.items():
         style = "dim" if label in table.references else ""
+        # Text, not str: rich would read the brackets of a label as markup.
         texts = [
-            Text(
-                cells[endpoint].text()
-                if cells[endpoint].mean is not None
-                else format_unfinished(cells[endpoint]),
-                style="bold" if best[endpoint] == label else "",
-            )
-            for endpoint in table.endpoints
+            Text(format_cell(cells[e]), style="bold" if best[e] == label else "")
+            for e in table.endpoints
         ]
         view.add_row(Text(label), *texts, style=style)
     return view
 
 
-def format_unfinished(cell: Cell) -> str:
-    """An unfinished cell: what is missing is named under the table."""
+def format_cell(cell: Cell) -> str:
+    """The cell's score; how many runs are done where one is missing, which is named below."""
+    if cell.mean is not None:
+        return cell.text()
     return f"{len(cell.values)} done" if cell.values else "-"

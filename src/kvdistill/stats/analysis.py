@@ -3,20 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kvdistill.stats.compare import UNEQUAL, Comparison, compare
+from kvdistill.stats.compare import UNEQUAL, ArmComparison, compare_arms
 from kvdistill.stats.multiple_testing import benjamini_hochberg, holm
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import MACRO, Arm, Question, Study
-from kvdistill.stats.summary import Table, rows, table
+from kvdistill.stats.study import MACRO, Arm, QuestionRecords, Study
+from kvdistill.stats.summary import Table, build_arm_table, build_table
 
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
     """One question, answered as far as its records go."""
 
-    question: Question
+    question: QuestionRecords
     table: Table
-    comparisons: Mapping[str, Comparison]
+    comparisons: Mapping[str, ArmComparison]
     """Arm -> its comparison with the baseline."""
     ties: Mapping[str, frozenset[str]]
     """Endpoint -> arms not distinguishable from the best."""
@@ -27,89 +27,98 @@ class Analysis:
         return self.question.baseline
 
 
-def analyse(study: Study, settings: Settings) -> dict[str, Analysis]:
+def analyse_study(study: Study, settings: Settings) -> dict[str, Analysis]:
     """Question -> its analysis."""
-    return {name: answer(study, asked, settings) for name, asked in study.questions.items()}
+    return {
+        name: analyse_question(study, question, settings)
+        for name, question in study.questions.items()
+    }
 
 
-def answer(study: Study, question: Question, settings: Settings) -> Analysis:
+def analyse_question(study: Study, question: QuestionRecords, settings: Settings) -> Analysis:
     """One question: Holm over its arms on the macro average, Benjamini-Hochberg over its cells."""
     baseline = question.arms[question.baseline]
     arms = [arm for label, arm in question.arms.items() if label != question.baseline]
-    compared = [compare(arm, baseline, study.tasks, settings) for arm in arms]
-    shown = table(study, question)
+    comparisons = [compare_arms(arm, baseline, study.tasks, settings) for arm in arms]
+    table = build_table(study, question)
     return Analysis(
         question=question,
-        table=shown,
-        comparisons={one.arm: one for one in adjusted(compared, study.tasks)},
-        ties=ties(question.arms, shown, study.tasks, settings),
+        table=table,
+        comparisons={one.arm: one for one in adjust_p_values(comparisons, study.tasks)},
+        ties=find_ties(question.arms, table, study.tasks, settings),
     )
 
 
-def matrix(study: Study, settings: Settings) -> tuple[Table, Mapping[str, frozenset[str]]]:
+def build_arm_matrix(
+    study: Study, settings: Settings
+) -> tuple[Table, Mapping[str, frozenset[str]]]:
     """Every distinct arm of the study in one table, and what ties with the best of each column."""
-    arms = study.arms()
+    arms = study.distinct_arms()
     teachers = {
         f"teacher {name}": Arm(label=f"teacher {name}", runs={run.seed: run})
         for name, run in study.references.items()
     }
-    shown = rows(study, "matrix", "Every arm of the study", arms, teachers)
-    return shown, ties(arms, shown, study.tasks, settings)
+    table = build_arm_table(study, "matrix", "Every arm of the study", arms, teachers)
+    return table, find_ties(arms, table, study.tasks, settings)
 
 
-def adjusted(compared: Sequence[Comparison], tasks: Sequence[str]) -> list[Comparison]:
+def adjust_p_values(
+    comparisons: Sequence[ArmComparison], tasks: Sequence[str]
+) -> list[ArmComparison]:
     """The comparisons with p values corrected: the macro family by Holm, the cells by BH."""
-    families = [([(i, MACRO) for i in range(len(compared))], holm)]
-    families.append(([(i, t) for i in range(len(compared)) for t in tasks], benjamini_hochberg))
-    found: list[dict[str, dict[str, float | None]]] = [{} for _ in compared]
+    families = [([(i, MACRO) for i in range(len(comparisons))], holm)]
+    families.append(([(i, t) for i in range(len(comparisons)) for t in tasks], benjamini_hochberg))
+    adjusted_by_comparison: list[dict[str, dict[str, float | None]]] = [{} for _ in comparisons]
     for cells, correct in families:
         for kind in ("seeds", "recipe"):
-            raw = [p_value(compared[i], endpoint, kind) for i, endpoint in cells]
+            raw = [get_p_value(comparisons[i], endpoint, kind) for i, endpoint in cells]
             for (i, endpoint), p in zip(cells, correct(raw), strict=True):
-                found[i].setdefault(endpoint, {})[kind] = p
+                adjusted_by_comparison[i].setdefault(endpoint, {})[kind] = p
     return [
         replace(
             one,
             differences={
-                endpoint: replace(difference, adjusted=found[i].get(endpoint, {}))
+                endpoint: replace(difference, adjusted=adjusted_by_comparison[i].get(endpoint, {}))
                 for endpoint, difference in one.differences.items()
             },
         )
-        for i, one in enumerate(compared)
+        for i, one in enumerate(comparisons)
     ]
 
 
-def p_value(one: Comparison, endpoint: str, kind: str) -> float | None:
+def get_p_value(comparison: ArmComparison, endpoint: str, kind: str) -> float | None:
     """The p value of the paired t (`seeds`) or of the recipe's claim."""
-    tested = getattr(one.differences[endpoint], kind)
-    return tested.p if tested is not None else None
+    inference = getattr(comparison.differences[endpoint], kind)
+    return inference.p if inference is not None else None
 
 
-def ties(
-    arms: Mapping[str, Arm], shown: Table, tasks: Sequence[str], settings: Settings
+def find_ties(
+    arms: Mapping[str, Arm], table: Table, tasks: Sequence[str], settings: Settings
 ) -> dict[str, frozenset[str]]:
     """Endpoint -> arms whose difference from the best is not shown, Holm within the column."""
-    found: dict[str, frozenset[str]] = {}
+    ties_by_endpoint: dict[str, frozenset[str]] = {}
     for endpoint in (*tasks, MACRO):
-        best = shown.best(endpoint)
+        best = table.best(endpoint)
         if best is None:
             continue
         others = [
             label
             for label, arm in arms.items()
-            if label != best and shown.rows[label][endpoint].mean is not None and arm.runs
+            if label != best and table.rows[label][endpoint].mean is not None and arm.runs
         ]
-        compared = {
-            label: compare(
+        comparisons = {
+            label: compare_arms(
                 arms[best], arms[label], tasks, settings, endpoints=[endpoint], resample=False
             )
             for label in others
         }
         p_values = {
-            label: p_value(one, endpoint, "recipe")
-            for label, one in compared.items()
+            label: get_p_value(one, endpoint, "recipe")
+            for label, one in comparisons.items()
             if one.differences[endpoint].status != UNEQUAL
         }
         kept = zip(p_values, holm(list(p_values.values())), strict=True)
-        found[endpoint] = frozenset(label for label, p in kept if p is None or p >= settings.alpha)
-    return found
+        ties_by_endpoint[endpoint] = frozenset(
+            label for label, p in kept if p is None or p >= settings.alpha
+        )
+    return ties_by_endpoint

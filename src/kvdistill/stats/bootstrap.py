@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft, special, stats
 
-MOST_PLACES = 64
+MAX_LATTICE_STEPS = 64
 """Steps between the lowest and the highest difference for which sums are drawn exactly."""
-BLOCK = 200
+DRAW_BLOCK = 200
 """Replicates drawn at once where items must be drawn one by one."""
 
 
@@ -57,33 +57,36 @@ class Stratum:
         residuals = (self.totals - self.estimate * self.sizes) / self.sizes.sum()
         return float(n / (n - 1) * (residuals**2).sum())
 
-    def replicates(self, draws: int, seed: int) -> np.ndarray:
+    def draw_means(self, draws: int, seed: int) -> np.ndarray:
         """Bootstrap means. Units are counted by value, so that their order cannot matter.
 
         Of the values and their mirror image one is always drawn, so swapped arms mirror exactly.
         """
-        kinds, counts, sign = self.canonical
+        units, counts, sign = self.count_canonical_units
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
-        grid = lattice(kinds)
+        grid = find_lattice(units)
         if grid is not None:
-            return sign * drawn_sums(grid, counts, draws, rng) / counts.sum()
+            return sign * draw_sums(grid, counts, draws, rng) / counts.sum()
         share = counts / counts.sum()
-        found = np.empty(draws)
-        step = draws if len(kinds) <= 1000 else BLOCK
+        means = np.empty(draws)
+        step = draws if len(units) <= 1000 else DRAW_BLOCK
         for start in range(0, draws, step):
             weights = rng.multinomial(counts.sum(), share, size=min(step, draws - start))
-            found[start : start + step] = (weights @ kinds[:, 0]) / (weights @ kinds[:, 1])
-        return sign * found
+            means[start : start + step] = (weights @ units[:, 0]) / (weights @ units[:, 1])
+        return sign * means
 
     @property
-    def canonical(self) -> tuple[np.ndarray, np.ndarray, float]:
+    def count_canonical_units(self) -> tuple[np.ndarray, np.ndarray, float]:
         """(distinct units, how often each occurs, the sign by which they were mirrored)."""
-        there, back = counted(self.totals, self.sizes), counted(-self.totals, self.sizes)
-        key = [np.column_stack(side).ravel().tolist() for side in (there, back)]
-        return (*there, 1.0) if key[0] >= key[1] else (*back, -1.0)
+        forward, mirrored = (
+            count_units(self.totals, self.sizes),
+            count_units(-self.totals, self.sizes),
+        )
+        key = [np.column_stack(side).ravel().tolist() for side in (forward, mirrored)]
+        return (*forward, 1.0) if key[0] >= key[1] else (*mirrored, -1.0)
 
 
-def counted(totals: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def count_units(totals: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct (total, size) pairs in order, and how often each occurs."""
     rounded = np.round(totals, 9) + 0.0  # one zero, not two
     if (sizes == 1).all():
@@ -92,19 +95,19 @@ def counted(totals: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.unique(np.stack([rounded, sizes], axis=1), axis=0, return_counts=True)
 
 
-def lattice(kinds: np.ndarray) -> tuple[float, float, np.ndarray] | None:
+def find_lattice(units: np.ndarray) -> tuple[float, float, np.ndarray] | None:
     """(lowest value, step, each value's place) where single items differ by whole steps."""
-    values = kinds[:, 0]
-    if len(values) < 2 or not (kinds[:, 1] == 1).all():
+    values = units[:, 0]
+    if len(values) < 2 or not (units[:, 1] == 1).all():
         return None
     step = float(np.diff(values).min())
     places = (values - values[0]) / step
-    if places[-1] > MOST_PLACES or np.abs(places - places.round()).max() > 1e-6:
+    if places[-1] > MAX_LATTICE_STEPS or np.abs(places - places.round()).max() > 1e-6:
         return None
     return float(values[0]), step, places.round().astype(int)
 
 
-def drawn_sums(
+def draw_sums(
     grid: tuple[float, float, np.ndarray], counts: np.ndarray, draws: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Sums of as many items drawn with replacement, from their exact distribution.
@@ -113,17 +116,17 @@ def drawn_sums(
     """
     low, step, places = grid
     n = int(counts.sum())
-    one = np.zeros(int(places[-1]) + 1)
-    one[places] = counts / n
-    size = n * (len(one) - 1) + 1
+    single_draw = np.zeros(int(places[-1]) + 1)
+    single_draw[places] = counts / n
+    size = n * (len(single_draw) - 1) + 1
     length = fft.next_fast_len(size, real=True)
-    chances = np.clip(fft.irfft(fft.rfft(one, length) ** n, length)[:size], 0, None)
+    chances = np.clip(fft.irfft(fft.rfft(single_draw, length) ** n, length)[:size], 0, None)
     below = np.cumsum(chances)
-    found = np.searchsorted(below, rng.random(draws) * below[-1], side="right")
-    return n * low + step * np.minimum(found, size - 1)
+    positions = np.searchsorted(below, rng.random(draws) * below[-1], side="right")
+    return n * low + step * np.minimum(positions, size - 1)
 
 
-def stratum(name: str, differences: np.ndarray, subjects: np.ndarray | None = None) -> Stratum:
+def make_stratum(name: str, differences: np.ndarray, subjects: np.ndarray | None = None) -> Stratum:
     """One difference an item, grouped by subject where items share context."""
     values = np.asarray(differences, dtype=float)
     if subjects is None:
@@ -147,7 +150,7 @@ def standard_error(strata: Sequence[Stratum]) -> tuple[float, float]:
     return float(np.sqrt(total)), float(df)
 
 
-def interval(
+def bootstrap_interval(
     strata: Sequence[Stratum],
     *,
     confidence: float = 0.95,
@@ -164,10 +167,10 @@ def interval(
     se, df = standard_error(strata)
     if se == 0:
         return Interval(estimate=estimate, se=0.0, df=df, low=estimate, high=estimate, p=None)
-    drawn = replicates or {}
+    drawn_means = replicates or {}
     total = np.zeros(draws)
     for s in strata:
-        total += drawn[s.name] if s.name in drawn else s.replicates(draws, seed)
+        total += drawn_means[s.name] if s.name in drawn_means else s.draw_means(draws, seed)
     total /= len(strata)
     tail = special.ndtr(-special.stdtrit(df, (1 + confidence) / 2) * np.sqrt((df + 1) / df))
     low, high = np.quantile(total, [tail, 1 - tail])
@@ -175,15 +178,15 @@ def interval(
     return Interval(estimate=estimate, se=se, df=df, low=float(low), high=float(high), p=p)
 
 
-def wilson(correct: float | int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(correct: float | int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion; keeps width at 0 of n and n of n."""
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"correct must be in [0, n] with n >= 1, got {correct} of {n}.")
-    found = stats.binomtest(round(correct), n).proportion_ci(confidence, method="wilson")
-    return float(found.low), float(found.high)
+    bounds = stats.binomtest(round(correct), n).proportion_ci(confidence, method="wilson")
+    return float(bounds.low), float(bounds.high)
 
 
-def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
+def mcnemar_mid_p(a: np.ndarray, b: np.ndarray) -> float:
     """Mid-p McNemar test of two single runs on the same items; 1.0 without discordant items.
 
     Raises ValueError where scores are not 0 or 1: a probability mass has no discordant pairs.
@@ -195,8 +198,8 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     n = wins + losses
     if n == 0:
         return 1.0
-    few = min(wins, losses)
-    seen = stats.binom.pmf(few, n, 0.5)
+    fewer = min(wins, losses)
+    probability = stats.binom.pmf(fewer, n, 0.5)
     if wins == losses:  # both tails meet in what was seen, which counts half (Fagerland 2013)
-        return float(1 - seen / 2)
-    return float(2 * stats.binom.cdf(few, n, 0.5) - seen)
+        return float(1 - probability / 2)
+    return float(2 * stats.binom.cdf(fewer, n, 0.5) - probability)

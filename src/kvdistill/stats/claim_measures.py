@@ -8,22 +8,27 @@ import numpy as np
 from scipy import stats
 
 from kvdistill.stats import equal_budget
-from kvdistill.stats.bootstrap import Stratum, standard_error, stratum, wilson
-from kvdistill.stats.combined_interval import combine
-from kvdistill.stats.compare import UNEQUAL, compare, mean_answers
-from kvdistill.stats.curves import by_teacher, last, routing, specialises
+from kvdistill.stats.bootstrap import Stratum, make_stratum, standard_error, wilson_interval
+from kvdistill.stats.combined_interval import combine_variances
+from kvdistill.stats.compare import UNEQUAL, average_correctness, compare_arms
+from kvdistill.stats.curves import (
+    average_over_layers,
+    read_last_value,
+    read_routing_weights,
+    routing_permutation_test,
+)
 from kvdistill.stats.hypotheses import Claim
-from kvdistill.stats.seed_tests import paired_t
+from kvdistill.stats.seed_tests import paired_t_test
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Study
 
-CURVES = ("kv", "k", "v", "ce", "loss")
-MEASURES = ("tasks_improved", "std", *CURVES)
-EFFICIENCY = "efficiency."
+CURVE_COLUMNS = ("kv", "k", "v", "ce", "loss")
+MEASURES = ("tasks_improved", "std", *CURVE_COLUMNS)
+EFFICIENCY_PREFIX = "efficiency."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class Measurement:
     """An estimate and its interval in the measure's own unit; None where it is not known."""
 
     unit: str
@@ -33,175 +38,193 @@ class Measured:
     why: str = ""
 
 
-def measure(
-    study: Study, asked: Claim, arm: Arm, baseline: Arm | None, settings: Settings
-) -> Measured:
+def measure_claim(
+    study: Study, claim: Claim, arm: Arm, baseline: Arm | None, settings: Settings
+) -> Measurement:
     """The claim's measure on its arms."""
-    name = asked.measure
+    name = claim.measure
     if name == "routing":
-        return routed(arm, settings)
+        return measure_routing(arm, settings)
     if name == MACRO or name in study.tasks:
         if baseline is None:
-            return level(study, arm, name, settings)
-        return points(study, arm, baseline, name, settings)
-    if name not in MEASURES and not name.startswith(EFFICIENCY):
-        return Measured(unit="", why=f"no task or measure called {name} in this study")
+            return measure_score(study, arm, name, settings)
+        return measure_difference(study, arm, baseline, name, settings)
+    if name not in MEASURES and not name.startswith(EFFICIENCY_PREFIX):
+        return Measurement(unit="", why=f"no task or measure called {name} in this study")
     if baseline is None:
-        return Measured(unit="", why=f"measure {name} needs a baseline")
-    if why := equal_budget.refused(arm, baseline):
-        return Measured(unit="", why=f"{UNEQUAL}: {why}")
+        return Measurement(unit="", why=f"measure {name} needs a baseline")
+    if why := equal_budget.explain_unequal_arms(arm, baseline):
+        return Measurement(unit="", why=f"{UNEQUAL}: {why}")
     if name == "tasks_improved":
-        return improved(study, arm, baseline, settings)
+        return count_improved_tasks(study, arm, baseline, settings)
     if name == "std":
-        return spread(study, arm, baseline, settings)
-    if name in CURVES:
-        return ratio(arm, baseline, lambda run: last(run, name), settings, name)
-    key = name.removeprefix(EFFICIENCY)
-    return ratio(arm, baseline, lambda run: run.efficiency.get(key), settings, name)
+        return compare_seed_sd(study, arm, baseline, settings)
+    if name in CURVE_COLUMNS:
+        return compare_log_ratio(
+            arm, baseline, lambda run: read_last_value(run, name), settings, name
+        )
+    key = name.removeprefix(EFFICIENCY_PREFIX)
+    return compare_log_ratio(arm, baseline, lambda run: run.efficiency.get(key), settings, name)
 
 
-def points(study: Study, arm: Arm, baseline: Arm, endpoint: str, settings: Settings) -> Measured:
+def measure_difference(
+    study: Study, arm: Arm, baseline: Arm, endpoint: str, settings: Settings
+) -> Measurement:
     """A difference of scores, in points."""
-    one = compare(arm, baseline, study.tasks, settings, endpoints=[endpoint])
-    found = one.differences[endpoint]
-    if found.estimate is None:
-        return Measured(unit="points", why=f"{found.status}: {found.why}")
-    interval = found.recipe
+    comparison = compare_arms(arm, baseline, study.tasks, settings, endpoints=[endpoint])
+    difference = comparison.differences[endpoint]
+    if difference.estimate is None:
+        return Measurement(unit="points", why=f"{difference.status}: {difference.why}")
+    interval = difference.recipe
     untrained = not arm.trained and not baseline.trained
     if interval is None and untrained:
-        interval = found.item
+        interval = difference.item
     if interval is None:
-        return Measured(unit="points", estimate=100 * found.estimate, why=found.status)
-    return Measured(
+        return Measurement(unit="points", estimate=100 * difference.estimate, why=difference.status)
+    return Measurement(
         unit="points",
-        estimate=100 * found.estimate,
+        estimate=100 * difference.estimate,
         low=100 * interval.low,
         high=100 * interval.high,
         why="over items: neither arm is trained" if untrained else "over seeds and items",
     )
 
 
-def level(study: Study, arm: Arm, endpoint: str, settings: Settings) -> Measured:
+def measure_score(study: Study, arm: Arm, endpoint: str, settings: Settings) -> Measurement:
     """An arm's own score, in points."""
-    if gaps := arm.gaps(endpoint, study.tasks):
-        return Measured(unit="points", why=f"missing: {arm.label}: {'; '.join(gaps)}")
-    runs = arm.unique()
-    values = np.array([run.value(endpoint, study.tasks) for run in runs], dtype=float)
+    if gaps := arm.list_gaps(endpoint, study.tasks):
+        return Measurement(unit="points", why=f"missing: {arm.label}: {'; '.join(gaps)}")
+    runs = arm.distinct_runs()
+    values = np.array([run.get_score(endpoint, study.tasks) for run in runs], dtype=float)
     tasks = study.tasks if endpoint == MACRO else [endpoint]
     estimate = 100 * float(values.mean())
     if any(run.scores[task].correct is None for run in runs for task in tasks):
-        return Measured(unit="points", estimate=estimate, why="no items on disk")
+        return Measurement(unit="points", estimate=estimate, why="no items on disk")
     strata = []
     for task in tasks:
         items = runs[0].scores[task].items
         if any(run.scores[task].items is not items for run in runs):
-            return Measured(unit="points", estimate=estimate, why=f"{task}: other items by seed")
-        strata.append(stratum(task, mean_answers(task, runs), items.subjects if items else None))
+            return Measurement(unit="points", estimate=estimate, why=f"{task}: other items by seed")
+        strata.append(
+            make_stratum(task, average_correctness(task, runs), items.subjects if items else None)
+        )
     se, df = standard_error(strata)
     parts = [(float(values.var(ddof=1)) / len(values), len(values) - 1)] if arm.trained else []
     if not parts:
         if se == 0:
-            return certain(estimate, strata, settings)
+            return measure_constant_score(estimate, strata, settings)
         half = float(stats.t.ppf((1 + settings.confidence) / 2, df)) * se
-        return within(estimate, values.mean() - half, values.mean() + half)
+        return clip_score_interval(estimate, values.mean() - half, values.mean() + half)
     if len(values) < 2:
-        return Measured(unit="points", estimate=estimate, why="one seed")
-    found = combine(float(values.mean()), parts, se, min(df, 1e9), settings.confidence)
-    if found is None:
-        return Measured(unit="points", estimate=estimate, why="no variance, or under three seeds")
-    return within(estimate, found.low, found.high)
+        return Measurement(unit="points", estimate=estimate, why="one seed")
+    interval = combine_variances(float(values.mean()), parts, se, min(df, 1e9), settings.confidence)
+    if interval is None:
+        return Measurement(
+            unit="points", estimate=estimate, why="no variance, or under three seeds"
+        )
+    return clip_score_interval(estimate, interval.low, interval.high)
 
 
-def within(estimate: float, low: float, high: float) -> Measured:
+def clip_score_interval(estimate: float, low: float, high: float) -> Measurement:
     """A score's interval, cut where there are no scores."""
     ends = 100 * max(0.0, float(low)), 100 * min(1.0, float(high))
-    return Measured(unit="points", estimate=estimate, low=ends[0], high=ends[1])
+    return Measurement(unit="points", estimate=estimate, low=ends[0], high=ends[1])
 
 
-def certain(estimate: float, strata: Sequence[Stratum], settings: Settings) -> Measured:
+def measure_constant_score(
+    estimate: float, strata: Sequence[Stratum], settings: Settings
+) -> Measurement:
     """All items right, or all wrong: Wilson's interval keeps its width; an average has none."""
     if len(strata) > 1:
-        return Measured(unit="points", estimate=estimate, why="no variance over items")
+        return Measurement(unit="points", estimate=estimate, why="no variance over items")
     n = int(strata[0].sizes.sum())
-    return within(estimate, *wilson(round(n * estimate / 100), n, settings.confidence))
-
-
-def improved(study: Study, arm: Arm, baseline: Arm, settings: Settings) -> Measured:
-    """Tasks with a gain: by estimate, surely (interval above 0), possibly (not below)."""
-    found = [points(study, arm, baseline, task, settings) for task in study.tasks]
-    if lost := [one.why for one in found if one.estimate is None]:
-        return Measured(unit="tasks", why=lost[0])
-    return Measured(
-        unit="tasks",
-        estimate=float(sum((one.estimate or 0) > 0 for one in found)),
-        low=float(sum(one.low is not None and one.low > 0 for one in found)),
-        high=float(sum(one.high is None or one.high > 0 for one in found)),
-        why=f"of {len(found)}; the interval counts tasks surely and possibly above 0",
+    return clip_score_interval(
+        estimate, *wilson_interval(round(n * estimate / 100), n, settings.confidence)
     )
 
 
-def spread(study: Study, arm: Arm, baseline: Arm, settings: Settings) -> Measured:
+def count_improved_tasks(study: Study, arm: Arm, baseline: Arm, settings: Settings) -> Measurement:
+    """Tasks with a gain: by estimate, surely (interval above 0), possibly (not below)."""
+    measurements = [
+        measure_difference(study, arm, baseline, task, settings) for task in study.tasks
+    ]
+    if unknown := [one.why for one in measurements if one.estimate is None]:
+        return Measurement(unit="tasks", why=unknown[0])
+    return Measurement(
+        unit="tasks",
+        estimate=float(sum((one.estimate or 0) > 0 for one in measurements)),
+        low=float(sum(one.low is not None and one.low > 0 for one in measurements)),
+        high=float(sum(one.high is None or one.high > 0 for one in measurements)),
+        why=f"of {len(measurements)}; the interval counts tasks surely and possibly above 0",
+    )
+
+
+def compare_seed_sd(study: Study, arm: Arm, baseline: Arm, settings: Settings) -> Measurement:
     """Percent by which the SD over seeds of the macro average differs; F interval."""
     sds, counts = [], []
     for one in (arm, baseline):
-        if gaps := one.gaps(MACRO, study.tasks):
-            return Measured(unit="%", why=f"missing: {one.label}: {'; '.join(gaps)}")
-        values = [run.value(MACRO, study.tasks) or 0.0 for run in one.unique()]
+        if gaps := one.list_gaps(MACRO, study.tasks):
+            return Measurement(unit="%", why=f"missing: {one.label}: {'; '.join(gaps)}")
+        values = [run.get_score(MACRO, study.tasks) or 0.0 for run in one.distinct_runs()]
         if len(values) < 2:
-            return Measured(unit="%", why=f"{one.label} has one run: no spread")
+            return Measurement(unit="%", why=f"{one.label} has one run: no spread")
         sds.append(float(np.std(values, ddof=1)))
         counts.append(len(values))
     if min(sds) < 1e-10:
-        return Measured(unit="%", why="degenerate: zero seed variance")
-    share, tail = sds[0] / sds[1], (1 + settings.confidence) / 2
-    low = share / np.sqrt(stats.f.ppf(tail, counts[0] - 1, counts[1] - 1))
-    high = share * np.sqrt(stats.f.ppf(tail, counts[1] - 1, counts[0] - 1))
-    return Measured(
-        unit="%", estimate=percent(share), low=percent(low), high=percent(high), why="F interval"
+        return Measurement(unit="%", why="degenerate: zero seed variance")
+    sd_ratio, tail = sds[0] / sds[1], (1 + settings.confidence) / 2
+    low = sd_ratio / np.sqrt(stats.f.ppf(tail, counts[0] - 1, counts[1] - 1))
+    high = sd_ratio * np.sqrt(stats.f.ppf(tail, counts[1] - 1, counts[0] - 1))
+    return Measurement(
+        unit="%",
+        estimate=convert_ratio_to_percent(sd_ratio),
+        low=convert_ratio_to_percent(low),
+        high=convert_ratio_to_percent(high),
+        why="F interval",
     )
 
 
-def ratio(
+def compare_log_ratio(
     arm: Arm,
     baseline: Arm,
-    read: Callable[[Any], float | None],
+    read_value: Callable[[Any], float | None],
     settings: Settings,
     name: str,
-) -> Measured:
+) -> Measurement:
     """Percent by which a positive quantity differs, by a t interval of per-seed log ratios."""
     seeds = sorted(set(arm.runs) & set(baseline.runs))
     logs = []
     for seed in seeds:
-        x, y = read(arm.runs[seed]), read(baseline.runs[seed])
+        x, y = read_value(arm.runs[seed]), read_value(baseline.runs[seed])
         if not x or not y or x <= 0 or y <= 0:
-            lost = arm.label if not x or x <= 0 else baseline.label
-            return Measured(unit="%", why=f"missing: {name} of {lost}, seed {seed}")
+            lacking = arm.label if not x or x <= 0 else baseline.label
+            return Measurement(unit="%", why=f"missing: {name} of {lacking}, seed {seed}")
         logs.append(float(np.log(x / y)))
     if not logs:
-        return Measured(unit="%", why="no common seed")
-    found = paired_t(logs, settings.confidence)
-    estimate = percent(float(np.exp(np.mean(logs))))
-    if found.low is None or found.high is None:
-        return Measured(unit="%", estimate=estimate, why=found.status)
-    return Measured(
+        return Measurement(unit="%", why="no common seed")
+    test = paired_t_test(logs, settings.confidence)
+    estimate = convert_ratio_to_percent(float(np.exp(np.mean(logs))))
+    if test.low is None or test.high is None:
+        return Measurement(unit="%", estimate=estimate, why=test.status)
+    return Measurement(
         unit="%",
         estimate=estimate,
-        low=percent(float(np.exp(found.low))),
-        high=percent(float(np.exp(found.high))),
-        why=f"t interval over {found.n} seeds",
+        low=convert_ratio_to_percent(float(np.exp(test.low))),
+        high=convert_ratio_to_percent(float(np.exp(test.high))),
+        why=f"t interval over {test.n} seeds",
     )
 
 
-def percent(share: float) -> float:
+def convert_ratio_to_percent(share: float) -> float:
     return 100 * (share - 1)
 
 
-def routed(arm: Arm, settings: Settings) -> Measured:
+def measure_routing(arm: Arm, settings: Settings) -> Measurement:
     """The permutation p of task and teacher weight being independent."""
-    tables = [by_teacher(routing(run)) for run in arm.unique()]
+    tables = [average_over_layers(read_routing_weights(run)) for run in arm.distinct_runs()]
     if not tables or any(table.empty for table in tables):
-        return Measured(unit="p", why=f"missing: routing weights of {arm.label}")
+        return Measurement(unit="p", why=f"missing: routing weights of {arm.label}")
     first = tables[0]
     weights = [t.reindex(index=first.index, columns=first.columns).to_numpy() for t in tables]
-    nats, p = specialises(weights, np.random.default_rng(settings.seed))
-    return Measured(unit="p", estimate=p, why=f"mutual information {nats:.4f} nats")
+    nats, p = routing_permutation_test(weights, np.random.default_rng(settings.seed))
+    return Measurement(unit="p", estimate=p, why=f"mutual information {nats:.4f} nats")

@@ -14,10 +14,10 @@ from scipy import special
 
 from kvdistill.stats.bootstrap import Interval
 
-LEAST_SEEDS = 3
+MIN_SEEDS = 3
 
 
-def combine(
+def combine_variances(
     estimate: float,
     seed_parts: Sequence[tuple[float, int]],
     item_se: float,
@@ -37,7 +37,7 @@ def combine(
     Returns:
         None where there is no variance, or fewer than three seeds: no claim over new seeds.
     """
-    if any(df < LEAST_SEEDS - 1 for _, df in seed_parts):
+    if any(df < MIN_SEEDS - 1 for _, df in seed_parts):
         return None
     parts = [*seed_parts, (item_se**2, item_df)]
     variance = sum(part for part, _ in parts)

@@ -7,8 +7,8 @@ import numpy as np
 
 from kvdistill.stats import bootstrap, combined_interval, equal_budget, power
 from kvdistill.stats.bootstrap import Interval
-from kvdistill.stats.item_matrix import unpaired
-from kvdistill.stats.seed_tests import IDENTICAL, MISSING, OK, TTest, paired_t, welch_t
+from kvdistill.stats.item_matrix import explain_item_mismatch
+from kvdistill.stats.seed_tests import IDENTICAL, MISSING, OK, TTest, paired_t_test, welch_t_test
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Run
 
@@ -60,7 +60,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ArmComparison:
     """Every endpoint of one arm against one baseline."""
 
     arm: str
@@ -74,11 +74,11 @@ class Comparison:
 
 
 Pair = tuple[Run, Run]
-Drawn = dict[str, np.ndarray]
+DrawnMeans = dict[str, np.ndarray]
 """Task -> bootstrap means, drawn once for the task and for the macro average."""
 
 
-def compare(
+def compare_arms(
     arm: Arm,
     baseline: Arm,
     tasks: Sequence[str],
@@ -86,53 +86,57 @@ def compare(
     *,
     endpoints: Sequence[str] | None = None,
     resample: bool = True,
-) -> Comparison:
+) -> ArmComparison:
     """The comparison; `resample=False` leaves out the bootstrap of the items (its SE stays)."""
-    wanted = (*tasks, MACRO) if endpoints is None else endpoints
-    drawn: Drawn | None = {} if resample else None
-    return Comparison(
+    chosen_endpoints = (*tasks, MACRO) if endpoints is None else endpoints
+    drawn: DrawnMeans | None = {} if resample else None
+    return ArmComparison(
         arm=arm.label,
         baseline=baseline.label,
-        differences={e: difference(arm, baseline, e, tasks, settings, drawn) for e in wanted},
+        differences={
+            e: compare_endpoint(arm, baseline, e, tasks, settings, drawn) for e in chosen_endpoints
+        },
     )
 
 
-def difference(
+def compare_endpoint(
     arm: Arm,
     baseline: Arm,
     endpoint: str,
     tasks: Sequence[str],
     settings: Settings,
-    drawn: Drawn | None,
+    drawn: DrawnMeans | None,
 ) -> Difference:
     """One endpoint, refused by name where it cannot be known or is not paired."""
-    gaps = [f"{one.label}: {gap}" for one in (arm, baseline) for gap in one.gaps(endpoint, tasks)]
+    gaps = [
+        f"{one.label}: {gap}" for one in (arm, baseline) for gap in one.list_gaps(endpoint, tasks)
+    ]
     if gaps or not tasks:
         return Difference(endpoint=endpoint, status=MISSING, why="; ".join(gaps) or "no task")
-    if why := equal_budget.refused(arm, baseline):
+    if why := equal_budget.explain_unequal_arms(arm, baseline):
         return Difference(endpoint=endpoint, status=UNEQUAL, why=why)
     names = list(tasks) if endpoint == MACRO else [endpoint]
-    a, b, kind, notes = match(arm, baseline)
-    left, right = ([run.value(endpoint, tasks) or 0.0 for run in side] for side in (a, b))
+    a, b, kind, notes = match_runs(arm, baseline)
+    left, right = ([run.get_score(endpoint, tasks) or 0.0 for run in side] for side in (a, b))
     values = (left, right)
-    if why := not_paired([*a, *b], names):
+    if why := explain_unpaired([*a, *b], names):
         return Difference(endpoint=endpoint, status=UNPAIRED, why=why, values=values)
     return infer(endpoint, a, b, kind, names, values, settings, drawn, notes)
 
 
-def match(arm: Arm, baseline: Arm) -> tuple[list[Run], list[Run], str, list[str]]:
+def match_runs(arm: Arm, baseline: Arm) -> tuple[list[Run], list[Run], str, list[str]]:
     """The runs to compare, pair by pair where seeds are common, each copy counted once.
 
     Returns (runs, runs, kind, notes); with kind `welch` the two lists are not pairs.
     """
     notes: list[str] = []
     if not arm.trained and not baseline.trained:
-        return arm.unique()[:1], baseline.unique()[:1], "one run each", notes
+        return arm.distinct_runs()[:1], baseline.distinct_runs()[:1], "one run each", notes
     if not arm.trained or not baseline.trained:
         constant = baseline if arm.trained else arm
         notes.append(f"{constant.label} has no training seed: one-sample test against it")
         seeds = sorted((arm if arm.trained else baseline).runs)
-        (one, *_) = constant.unique()
+        (one, *_) = constant.distinct_runs()
         a = [arm.runs[s] if arm.trained else one for s in seeds]
         b = [baseline.runs[s] if baseline.trained else one for s in seeds]
         kind = "one-sample"
@@ -140,7 +144,7 @@ def match(arm: Arm, baseline: Arm) -> tuple[list[Run], list[Run], str, list[str]
         seeds = sorted(set(arm.runs) & set(baseline.runs))
         if not seeds:
             notes.append("no common seed: unpaired over seeds, items still paired")
-            return arm.unique(), baseline.unique(), "welch", notes
+            return arm.distinct_runs(), baseline.distinct_runs(), "welch", notes
         notes += [
             f"{side.label}: seeds {', '.join(map(str, alone))} have no counterpart"
             for side in (arm, baseline)
@@ -155,7 +159,7 @@ def match(arm: Arm, baseline: Arm) -> tuple[list[Run], list[Run], str, list[str]
     return [x for x, _ in pairs.values()], [y for _, y in pairs.values()], kind, notes
 
 
-def not_paired(runs: Sequence[Run], tasks: Sequence[str]) -> str:
+def explain_unpaired(runs: Sequence[Run], tasks: Sequence[str]) -> str:
     """Why the runs did not answer the same items with the same prompts; empty when proven."""
     for task in tasks:
         first = runs[0].scores[task].items
@@ -163,7 +167,7 @@ def not_paired(runs: Sequence[Run], tasks: Sequence[str]) -> str:
             items = run.scores[task].items
             if first is None or items is None:
                 return f"{task}: no items on disk, so pairs cannot be proven"
-            if why := unpaired(first, items):
+            if why := explain_item_mismatch(first, items):
                 return why
     return ""
 
@@ -176,28 +180,28 @@ def infer(
     tasks: Sequence[str],
     values: tuple[Sequence[float], Sequence[float]],
     settings: Settings,
-    drawn: Drawn | None,
+    drawn: DrawnMeans | None,
     notes: Sequence[str],
 ) -> Difference:
     """Every statistic of one proven pair of arms."""
     x, y = (np.asarray(side, dtype=float) for side in values)
     estimate = float(x.mean() - y.mean())
-    strata = [item_differences(task, a, b) for task in tasks]
-    item = item_interval(strata, settings, drawn)
+    strata = [average_differences(task, a, b) for task in tasks]
+    item = compute_item_interval(strata, settings, drawn)
     # Against one untrained run the copies of its score are no sample.
     many = kind in ("paired", "welch") and min(len(x), len(y)) > 1
-    welch = welch_t(x, y, settings.confidence) if many else None
+    welch = welch_t_test(x, y, settings.confidence) if many else None
     if kind == "welch":
-        seeds = welch_t(x, y, settings.confidence)
+        seeds = welch_t_test(x, y, settings.confidence)
         parts = [(float(v.var(ddof=1)) / len(v), len(v) - 1) for v in (x, y) if len(v) > 1]
         parts = parts if len(parts) == 2 else [(0.0, 0)]
         pairs = np.array([estimate])
     else:
         pairs = x - y
-        seeds = paired_t(pairs, settings.confidence, kind)
+        seeds = paired_t_test(pairs, settings.confidence, kind)
         parts = [(float(pairs.var(ddof=1)) / len(pairs), len(pairs) - 1)] if len(pairs) > 1 else []
     parts = [(v if v > ZERO**2 else 0.0, df) for v, df in parts]
-    claim = combine(estimate, parts, item, settings)
+    claim = combine_recipe_interval(estimate, parts, item, settings)
     status = seeds.status
     if status != OK and item.se == 0 and abs(estimate) < ZERO:
         status = IDENTICAL
@@ -218,36 +222,38 @@ def infer(
         unpaired=welch,
         item=item,
         recipe=claim,
-        mcnemar=single_pair(a, b, tasks) if len(a) == len(b) == 1 else None,
-        effect=power.effect_size(pairs),
+        mcnemar=compute_mcnemar(a, b, tasks) if len(a) == len(b) == 1 else None,
+        effect=power.hedges_g(pairs),
         improvement=power.probability_of_improvement(x, y),
         same_sign=(int((np.sign(pairs) == np.sign(estimate)).sum()), len(pairs)),
-        detectable=power.detectable(noise.se or 0.0, noise.df or 0.0, settings.alpha),
-        seeds_needed=needed(pairs, item, settings),
+        detectable=power.minimum_detectable_effect(
+            noise.se or 0.0, noise.df or 0.0, settings.alpha
+        ),
+        seeds_needed=count_seeds_needed_for(pairs, item, settings),
         seed_share=seed_variance / total if total > 0 else None,
         notes=notes,
     )
 
 
-def combine(
+def combine_recipe_interval(
     estimate: float, parts: Sequence[tuple[float, int]], item: Interval, settings: Settings
 ) -> Interval | None:
     """The recipe-level interval, where there are seeds enough."""
     if not parts:
         return None
     df = item.df if np.isfinite(item.df) else 1e9
-    return combined_interval.combine(estimate, parts, item.se, df, settings.confidence)
+    return combined_interval.combine_variances(estimate, parts, item.se, df, settings.confidence)
 
 
-def item_interval(
-    strata: Sequence[bootstrap.Stratum], settings: Settings, drawn: Drawn | None
+def compute_item_interval(
+    strata: Sequence[bootstrap.Stratum], settings: Settings, drawn: DrawnMeans | None
 ) -> Interval:
     """The checkpoints' interval: by bootstrap, or (for marks in a table) its SE alone."""
     if drawn is not None:
         for stratum in strata:
             if stratum.name not in drawn:
-                drawn[stratum.name] = stratum.replicates(settings.resamples, settings.seed)
-        return bootstrap.interval(
+                drawn[stratum.name] = stratum.draw_means(settings.resamples, settings.seed)
+        return bootstrap.bootstrap_interval(
             strata, confidence=settings.confidence, draws=settings.resamples, replicates=drawn
         )
     se, df = bootstrap.standard_error(strata)
@@ -255,15 +261,17 @@ def item_interval(
     return Interval(estimate=estimate, se=se, df=df, low=np.nan, high=np.nan, p=None)
 
 
-def item_differences(task: str, a: Sequence[Run], b: Sequence[Run]) -> bootstrap.Stratum:
+def average_differences(task: str, a: Sequence[Run], b: Sequence[Run]) -> bootstrap.Stratum:
     """Seed-averaged difference an item."""
     items = a[0].scores[task].items
-    return bootstrap.stratum(
-        task, mean_answers(task, a) - mean_answers(task, b), items.subjects if items else None
+    return bootstrap.make_stratum(
+        task,
+        average_correctness(task, a) - average_correctness(task, b),
+        items.subjects if items else None,
     )
 
 
-def mean_answers(task: str, runs: Sequence[Run]) -> np.ndarray:
+def average_correctness(task: str, runs: Sequence[Run]) -> np.ndarray:
     """Mean correctness an item over runs that answered the same items."""
     total: np.ndarray | float = 0.0
     for run in runs:
@@ -273,19 +281,19 @@ def mean_answers(task: str, runs: Sequence[Run]) -> np.ndarray:
     return np.asarray(total) / len(runs)
 
 
-def single_pair(a: Sequence[Run], b: Sequence[Run], tasks: Sequence[str]) -> float | None:
+def compute_mcnemar(a: Sequence[Run], b: Sequence[Run], tasks: Sequence[str]) -> float | None:
     """McNemar's mid-p over all items of one task; None for the macro average or a mass."""
     if len(tasks) != 1:
         return None
-    x, y = mean_answers(tasks[0], a), mean_answers(tasks[0], b)
+    x, y = average_correctness(tasks[0], a), average_correctness(tasks[0], b)
     binary = np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all()
-    return bootstrap.mcnemar(x, y) if binary else None
+    return bootstrap.mcnemar_mid_p(x, y) if binary else None
 
 
-def needed(pairs: np.ndarray, item: Interval, settings: Settings) -> int | None:
+def count_seeds_needed_for(pairs: np.ndarray, item: Interval, settings: Settings) -> int | None:
     """Seeds needed to find `stats.detect` points at the spread seen here."""
     if len(pairs) < 2:
         return None
-    return power.seeds_needed(
+    return power.count_seeds_needed(
         settings.detect / 100, float(pairs.std(ddof=1)), item.se, settings.alpha
     )

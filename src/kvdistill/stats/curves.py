@@ -11,43 +11,49 @@ from kvdistill.errors import ArtifactError
 from kvdistill.files import read_json
 from kvdistill.stats.study import Run
 
-EMPTY = pd.DataFrame(columns=["step", "split"])
+EMPTY_CURVES = pd.DataFrame(columns=["step", "split"])
 
 
-def curves(run: Run) -> pd.DataFrame:
+def read_run_curves(run: Run) -> pd.DataFrame:
     """One row a log point (step, split, columns as logged); empty where nothing was trained."""
-    return read_curves(run.folder / "curves.jsonl") if run.done else EMPTY
+    return read_curves(run.folder / "curves.jsonl") if run.done else EMPTY_CURVES
 
 
 def read_curves(path: Path) -> pd.DataFrame:
     """The file's lines as rows; no rows where there is no file. Raises ArtifactError."""
     if not path.is_file():
-        return EMPTY
+        return EMPTY_CURVES
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except ValueError as error:
         raise ArtifactError(f"{path} has a broken line: {error}. Train the run again.") from error
     table = pd.DataFrame(lines, columns=None if lines else ["step", "split"])
     # A resumed run logs the steps after its checkpoint again; the later line is the run's.
-    return table.groupby(["step", "split"], as_index=False, sort=True).last() if lines else EMPTY
+    return (
+        table.groupby(["step", "split"], as_index=False, sort=True).last()
+        if lines
+        else EMPTY_CURVES
+    )
 
 
-def last(run: Run, column: str, split: str = "val") -> float | None:
+def read_last_value(run: Run, column: str, split: str = "val") -> float | None:
     """The last logged value of a column; None where it was never logged."""
-    table = curves(run)
+    table = read_run_curves(run)
     if column not in table or "split" not in table:
         return None
     known = table[(table["split"] == split) & table[column].notna()]
     return float(known.sort_values("step")[column].iloc[-1]) if len(known) else None
 
 
-def routing(run: Run) -> dict[str, dict[str, dict[str, float]]]:
+def read_routing_weights(run: Run) -> dict[str, dict[str, dict[str, float]]]:
     """Task -> teacher -> layer -> mean weight; empty without a router."""
     path: Path = run.folder / "routing.json"
     return read_json(path)["weights"] if run.done and path.is_file() else {}
 
 
-def by_teacher(weights: Mapping[str, Mapping[str, Mapping[str, float] | float]]) -> pd.DataFrame:
+def average_over_layers(
+    weights: Mapping[str, Mapping[str, Mapping[str, float] | float]],
+) -> pd.DataFrame:
     """Tasks x teachers: weights averaged over layers."""
     rows = {
         task: {
@@ -59,15 +65,15 @@ def by_teacher(weights: Mapping[str, Mapping[str, Mapping[str, float] | float]])
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def information(weights: np.ndarray) -> float:
+def mutual_information(weights: np.ndarray) -> float:
     """Mutual information, in nats, of task and teacher weight (tasks x teachers, equal tasks)."""
     joint = weights / weights.sum()
     outer = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
-    there = joint > 0
-    return float((joint[there] * np.log(joint[there] / outer[there])).sum())
+    positive = joint > 0
+    return float((joint[positive] * np.log(joint[positive] / outer[positive])).sum())
 
 
-def specialises(
+def routing_permutation_test(
     runs: list[np.ndarray], rng: np.random.Generator, draws: int = 9999
 ) -> tuple[float, float]:
     """(mutual information of the seeds' mean weights, permutation p).
@@ -75,9 +81,9 @@ def specialises(
     Tasks are permuted within each seed: a router that treats tasks alike but noisily differs
     from task to task in one seed, and not in the same way in the next.
     """
-    observed = information(np.mean(runs, axis=0))
-    hits = 0
+    observed = mutual_information(np.mean(runs, axis=0))
+    exceedances = 0
     for _ in range(draws):
         shuffled = np.mean([rng.permutation(weights, axis=0) for weights in runs], axis=0)
-        hits += information(shuffled) >= observed - 1e-12
-    return observed, (hits + 1) / (draws + 1)
+        exceedances += mutual_information(shuffled) >= observed - 1e-12
+    return observed, (exceedances + 1) / (draws + 1)

@@ -50,7 +50,7 @@ class Claim:
         return float(value or 0)
 
 
-def claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
+def parse_claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
     """A YAML node as a claim. Raises ConfigError naming the key."""
     known = [field.name for field in fields(Claim)]
     for key in node:
@@ -68,7 +68,7 @@ def claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
         raise ConfigError(f"{where}.{error}") from error
 
 
-def digest(node: Mapping[str, Any]) -> str:
+def hash_claim(node: Mapping[str, Any]) -> str:
     """Hash of what a claim says: its name and text may be reworded, its content not."""
     content = {k: v for k, v in node.items() if k not in ("text", "name") and v is not None}
     for key in ("at_least", "at_most"):
@@ -77,11 +77,13 @@ def digest(node: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def registration(claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def build_registration(claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What every run's manifest keeps under `hypotheses`, written before its training."""
-    listed = [dict(node) | {"sha256": digest(node)} for node in claims]
-    whole = hashlib.sha256("".join(sorted(one["sha256"] for one in listed)).encode()).hexdigest()
-    return {"sha256": whole, "claims": listed}
+    hashed_claims = [dict(node) | {"sha256": hash_claim(node)} for node in claims]
+    study_digest = hashlib.sha256(
+        "".join(sorted(one["sha256"] for one in hashed_claims)).encode()
+    ).hexdigest()
+    return {"sha256": study_digest, "claims": hashed_claims}
 
 
 BEFORE = "recorded before training"
@@ -91,9 +93,11 @@ UNRECORDED = "not recorded in the manifests"
 WITHDRAWN = "recorded before training, withdrawn or edited since"
 
 
-def recorded(node: Mapping[str, Any], arm: Arm | None, baseline: Arm | None) -> str:
+def describe_registration(node: Mapping[str, Any], arm: Arm | None, baseline: Arm | None) -> str:
     """When the claim was written down, as the manifests of its trained runs prove."""
-    states = [known(node, one) for one in (arm, baseline) if one is not None and one.trained]
+    states = [
+        look_up_claim(node, one) for one in (arm, baseline) if one is not None and one.trained
+    ]
     if not states or "nothing" in states:
         return UNRECORDED
     if states[0] == "without":
@@ -101,11 +105,15 @@ def recorded(node: Mapping[str, Any], arm: Arm | None, baseline: Arm | None) -> 
     return BASELINE_KNOWN if "without" in states else BEFORE
 
 
-def known(node: Mapping[str, Any], arm: Arm) -> str:
+def look_up_claim(node: Mapping[str, Any], arm: Arm) -> str:
     """Whether every finished run of the arm holds the claim: with, without, or nothing at all."""
-    wanted = digest(node)
-    found = [run.manifest.get("hypotheses") for run in arm.runs.values() if run.done]
-    if not found or any(not isinstance(one, Mapping) for one in found):
+    digest = hash_claim(node)
+    registrations = [run.manifest.get("hypotheses") for run in arm.runs.values() if run.done]
+    if not registrations or any(
+        not isinstance(registration, Mapping) for registration in registrations
+    ):
         return "nothing"
-    held = [{c.get("sha256") for c in one.get("claims", ())} for one in found if one is not None]
-    return "with" if all(wanted in digests for digests in held) else "without"
+    digests_by_run = [
+        {c.get("sha256") for c in one.get("claims", ())} for one in registrations if one is not None
+    ]
+    return "with" if all(digest in digests for digests in digests_by_run) else "without"

@@ -11,25 +11,25 @@ import pyarrow.parquet as pq
 from kvdistill.errors import ArtifactError
 from kvdistill.stats.study import ItemSet
 
-KEYS = ("task", "item", "doc_hash", "prompt_hash")
-Order = dict[str, tuple[np.ndarray, ItemSet]]
+KEY_COLUMNS = ("task", "item", "doc_hash", "prompt_hash")
+TaskRows = dict[str, tuple[np.ndarray, ItemSet]]
 """Task -> rows of the file in the item set's order, and that set."""
 
 
-class Reader:
+class ItemReader:
     """Reads item files, keeping one copy of each item set.
 
     Most runs of a study list the same items in the same order; those pay for sorting once.
     """
 
     def __init__(self) -> None:
-        self.orders: dict[str, Order] = {}
+        self.orders: dict[str, TaskRows] = {}
         self.sets: dict[str, ItemSet] = {}
 
     def __call__(self, path: Path) -> dict[str, tuple[np.ndarray, ItemSet]]:
         """Task -> (correctness as float32, its item set). Raises ArtifactError naming the file."""
-        table = columns(path)
-        order = self.order(table, path)
+        table = read_columns(path)
+        order = self.read_order(table, path)
         correct = table.column("correct").to_numpy().astype(np.float32)
         if np.isnan(correct).any():
             raise ArtifactError(f"{path}: an item has no score (NaN). Evaluate the run again.")
@@ -37,37 +37,37 @@ class Reader:
             raise ArtifactError(f"{path}: correct must be in [0, 1]; percent are not accepted.")
         return {task: (correct[rows], items) for task, (rows, items) in order.items()}
 
-    def order(self, table: pa.Table, path: Path) -> Order:
+    def read_order(self, table: pa.Table, path: Path) -> TaskRows:
         """The sorted rows of each task, remembered by the content of the key columns."""
         digest = hashlib.sha256()
-        for name in KEYS:
+        for name in KEY_COLUMNS:
             for buffer in table.column(name).combine_chunks().buffers():
                 digest.update(buffer or b"")
                 digest.update(b"\0")
         key = digest.hexdigest()
         if key not in self.orders:
-            self.orders[key] = self.sort(table, path)
+            self.orders[key] = self.sort_items(table, path)
         return self.orders[key]
 
-    def sort(self, table: pa.Table, path: Path) -> Order:
-        keys = {name: table.column(name).to_numpy() for name in KEYS}
-        found: Order = {}
+    def sort_items(self, table: pa.Table, path: Path) -> TaskRows:
+        keys = {name: table.column(name).to_numpy() for name in KEY_COLUMNS}
+        rows_by_task: TaskRows = {}
         for task in dict.fromkeys(keys["task"].tolist()):
             rows = np.flatnonzero(keys["task"] == task)
             rows = rows[np.argsort(keys["item"][rows].astype(str), kind="stable")]
             part = {name: column[rows] for name, column in keys.items()}
-            twice = part["item"][1:][part["item"][1:] == part["item"][:-1]]
-            if len(twice):
+            duplicates = part["item"][1:][part["item"][1:] == part["item"][:-1]]
+            if len(duplicates):
                 raise ArtifactError(
-                    f"{path}: item {twice[0]!r} of {task} stands there twice; it would count "
+                    f"{path}: item {duplicates[0]!r} of {task} stands there twice; it would count "
                     "double in every interval. Keep one filter a task."
                 )
-            found[task] = (rows, self.items(task, part))
-        return found
+            rows_by_task[task] = (rows, self.share_item_set(task, part))
+        return rows_by_task
 
-    def items(self, task: str, part: Mapping[str, np.ndarray]) -> ItemSet:
+    def share_item_set(self, task: str, part: Mapping[str, np.ndarray]) -> ItemSet:
         """The set of these items; the same object for the same content."""
-        lines = zip(*(part[name].tolist() for name in KEYS[1:]), strict=True)
+        lines = zip(*(part[name].tolist() for name in KEY_COLUMNS[1:]), strict=True)
         text = "\n".join("\0".join(map(str, line)) for line in lines)
         digest = hashlib.sha256(f"{task}\n{text}".encode()).hexdigest()
         if digest not in self.sets:
@@ -77,12 +77,12 @@ class Reader:
                 ids=part["item"],
                 documents=part["doc_hash"],
                 prompts=part["prompt_hash"],
-                subjects=subjects(part["item"]),
+                subjects=encode_subjects(part["item"]),
             )
         return self.sets[digest]
 
 
-def columns(path: Path) -> pa.Table:
+def read_columns(path: Path) -> pa.Table:
     """The columns that statistics need. Raises ArtifactError naming what is missing."""
     try:
         file = pq.ParquetFile(path)
@@ -91,20 +91,20 @@ def columns(path: Path) -> pa.Table:
             f"{path} is no parquet file: {error}. Evaluate the run again."
         ) from error
     with file:
-        for name in (*KEYS, "correct"):
+        for name in (*KEY_COLUMNS, "correct"):
             if name not in file.schema_arrow.names:
                 raise ArtifactError(f"{path} has no column {name}. Evaluate the run again.")
-        return file.read(columns=[*KEYS, "correct"], use_threads=False)
+        return file.read(columns=[*KEY_COLUMNS, "correct"], use_threads=False)
 
 
-def subjects(ids: np.ndarray) -> np.ndarray | None:
+def encode_subjects(ids: np.ndarray) -> np.ndarray | None:
     """A code an item for the subject in its id (`subject/number`); None without subjects."""
     names = np.array([item.rpartition("/")[0] for item in ids.tolist()])
     kinds, codes = np.unique(names, return_inverse=True)
     return codes if 1 < len(kinds) < len(codes) else None
 
 
-def unpaired(a: ItemSet, b: ItemSet) -> str | None:
+def explain_item_mismatch(a: ItemSet, b: ItemSet) -> str | None:
     """Why two item sets are not the same questions, in one line; None when they are."""
     if a.digest == b.digest:
         return None

@@ -9,21 +9,21 @@ import pandas as pd
 
 from kvdistill.errors import ArtifactError
 from kvdistill.files import check_hashes, read_json, read_sealed
-from kvdistill.stats.item_matrix import Reader
-from kvdistill.stats.study import Arm, Question, Run, Scores, Study
+from kvdistill.stats.item_matrix import ItemReader
+from kvdistill.stats.study import Arm, QuestionRecords, Run, Scores, Study
 
 RECORDS = ("results.json", "items.parquet", "curves.jsonl", "routing.json")
 """What a report reads of a finished run."""
-TOLERANCE = 1e-6
+SCORE_TOLERANCE = 1e-6
 """Largest difference between a score in results.json and the mean of its items."""
 
 
-def load(folders: Sequence[Path]) -> Study:
+def load_study(folders: Sequence[Path]) -> Study:
     """The study, or several joined. Raises ArtifactError naming what is missing or broken."""
-    reader = Reader()
+    reader = ItemReader()
     runs: dict[str, Run] = {}
     references: dict[str, Run] = {}
-    questions: dict[str, Question] = {}
+    questions: dict[str, QuestionRecords] = {}
     problems: list[str] = []
     commands: list[str] = []
     for folder in map(Path, folders):
@@ -33,17 +33,17 @@ def load(folders: Sequence[Path]) -> Study:
         for identity, node in plan["runs"].items():
             if identity not in runs or not runs[identity].done:
                 runs[identity] = read_run(identity, node, root, reader, problems)
-        named = plan.get("references") or {}
-        references |= {name: runs[i] for name, i in named.items() if i in runs}
+        identities_by_teacher = plan.get("references") or {}
+        references |= {name: runs[i] for name, i in identities_by_teacher.items() if i in runs}
         for name, node in plan["questions"].items():
             key = name if name not in questions else f"{plan['study']}: {name}"
-            questions[key] = question(key, node, runs)
+            questions[key] = read_question(key, node, runs)
     budgets = [read_json(f / "budget.json") for f in folders if (f / "budget.json").exists()]
     reports = {f.name: f / "validation_report.json" for f in map(Path, folders)}
     return Study(
         name=" + ".join(Path(folder).name for folder in folders),
         folders=[Path(folder) for folder in folders],
-        tasks=task_order(runs.values()),
+        tasks=order_tasks(runs.values()),
         questions=questions,
         runs=runs,
         references=references,
@@ -54,13 +54,13 @@ def load(folders: Sequence[Path]) -> Study:
     )
 
 
-def question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -> Question:
+def read_question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -> QuestionRecords:
     """A question of plan.json with its runs in place of their identities."""
     arms = {
         label: Arm(label=label, runs={int(seed): runs[i] for seed, i in seeds.items()})
         for label, seeds in node["arms"].items()
     }
-    return Question(
+    return QuestionRecords(
         name=name,
         text=str(node.get("question") or name),
         arms=arms,
@@ -72,7 +72,7 @@ def question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -> Que
 
 
 def read_run(
-    identity: str, node: Mapping[str, Any], root: Path, reader: Reader, problems: list[str]
+    identity: str, node: Mapping[str, Any], root: Path, reader: ItemReader, problems: list[str]
 ) -> Run:
     """One run folder; unfinished ones come back with their state and no scores."""
     folder = root / node["folder"]
@@ -99,19 +99,19 @@ def read_run(
     path = folder / "items.parquet"
     items = reader(path) if path.exists() else {}
     run.scores = {
-        task: scores(run, task, found, items.get(task), problems)
-        for task, found in results["tasks"].items()
+        task: read_scores(run, task, result, items.get(task), problems)
+        for task, result in results["tasks"].items()
     }
-    run.absent = tuple(results.get("missing") or ())
-    run.beside = tuple(results.get("beside") or ())
+    run.unscored_tasks = tuple(results.get("missing") or ())
+    run.outside_macro = tuple(results.get("beside") or ())
     return run
 
 
-def scores(
-    run: Run, task: str, found: Mapping[str, Any], answered: Any, problems: list[str]
+def read_scores(
+    run: Run, task: str, result: Mapping[str, Any], answered: Any, problems: list[str]
 ) -> Scores:
     """A task's scores; where items are kept their mean is the score; a contradiction is told."""
-    score = float(found["score"])
+    score = float(result["score"])
     if not 0 <= score <= 1:
         raise ArtifactError(
             f"{run.folder / 'results.json'}: tasks.{task}.score must be in [0, 1], got {score}. "
@@ -122,7 +122,7 @@ def scores(
         problems.append(f"{run.folder.name}: no items of {task}, so no paired test.")
     else:
         mean = float(np.mean(correct, dtype=np.float64))
-        if abs(mean - score) > TOLERANCE:
+        if abs(mean - score) > SCORE_TOLERANCE:
             problems.append(
                 f"{run.folder.name}: {task} is {score:.4f} in results.json and {mean:.4f} over its "
                 "items; the items count."
@@ -130,34 +130,34 @@ def scores(
         score = mean
     return Scores(
         task=task,
-        metric=str(found.get("metric", "")),
+        metric=str(result.get("metric", "")),
         score=score,
-        chance=float(found.get("chance") or 0),
-        n=int(found.get("n") or (0 if correct is None else len(correct))),
-        unparsed=float(found.get("unparsed") or 0),
-        truncated=float(found.get("truncated") or 0),
-        empty=float(found.get("empty") or 0),
-        alternative=found.get("alternative"),
-        by_subject=found.get("by_subject"),
-        normalised=found.get("normalised"),
+        chance=float(result.get("chance") or 0),
+        n=int(result.get("n") or (0 if correct is None else len(correct))),
+        unparsed=float(result.get("unparsed") or 0),
+        truncated=float(result.get("truncated") or 0),
+        empty=float(result.get("empty") or 0),
+        alternative=result.get("alternative"),
+        by_subject=result.get("by_subject"),
+        normalised=result.get("normalised"),
         subjects=1 if items is None or items.subjects is None else int(items.subjects.max()) + 1,
         correct=correct,
         items=items,
     )
 
 
-def task_order(runs: Collection[Run]) -> list[str]:
+def order_tasks(runs: Collection[Run]) -> list[str]:
     """The tasks of the macro average, in the order of the results that first name them."""
-    named = dict.fromkeys(task for run in runs for task in (*run.scores, *run.absent))
-    beside = {task for run in runs for task in run.beside}
+    named = dict.fromkeys(task for run in runs for task in (*run.scores, *run.unscored_tasks))
+    beside = {task for run in runs for task in run.outside_macro}
     return [task for task in named if task not in beside]
 
 
-def long_table(study: Study) -> pd.DataFrame:
+def build_long_table(study: Study) -> pd.DataFrame:
     """One row a question x arm x seed x task, the macro average among them; NaN where missing."""
     rows = []
-    for name, asked in study.questions.items():
-        for label, arm in asked.arms.items():
+    for name, question in study.questions.items():
+        for label, arm in question.arms.items():
             for seed, run in sorted(arm.runs.items()):
                 for endpoint in (*study.tasks, "macro"):
                     task = run.scores.get(endpoint)
@@ -169,7 +169,7 @@ def long_table(study: Study) -> pd.DataFrame:
                             "run": run.identity,
                             "state": run.state,
                             "endpoint": endpoint,
-                            "score": run.value(endpoint, study.tasks),
+                            "score": run.get_score(endpoint, study.tasks),
                             "n": task.n if task else None,
                             "unparsed": task.unparsed if task else None,
                             "truncated": task.truncated if task else None,

@@ -12,7 +12,7 @@ from scipy import special
 
 OK = "ok"
 MISSING = "missing"
-SINGLE = "n=1: no seed inference"
+SINGLE_SEED = "n=1: no seed inference"
 IDENTICAL = "identical"
 DEGENERATE = "degenerate: zero seed variance"
 Values = Sequence[float] | np.ndarray
@@ -40,7 +40,7 @@ class TTest:
     note: str = ""
 
 
-def paired_t(differences: Values, confidence: float = 0.95, kind: str = "paired") -> TTest:
+def paired_t_test(differences: Values, confidence: float = 0.95, kind: str = "paired") -> TTest:
     """The t test of per-seed differences against 0.
 
     Raises ValueError for a NaN: an incomplete pair is named before it comes here.
@@ -53,17 +53,17 @@ def paired_t(differences: Values, confidence: float = 0.95, kind: str = "paired"
         return TTest(kind=kind, status=MISSING, n=0)
     estimate = float(values.mean())
     if n == 1:
-        return TTest(kind=kind, status=SINGLE, n=1, estimate=estimate)
+        return TTest(kind=kind, status=SINGLE_SEED, n=1, estimate=estimate)
     sd = float(values.std(ddof=1))
     if sd < ZERO:
         status = IDENTICAL if abs(estimate) < ZERO else DEGENERATE
         return TTest(kind=kind, status=status, n=n, estimate=estimate, sd=0.0)
     se = sd / np.sqrt(n)
     note = "n=2: one degree of freedom, |t| must pass 12.7" if n == 2 else ""
-    return finish(kind, n, estimate, sd, float(se), float(n - 1), confidence, note)
+    return make_t_test(kind, n, estimate, sd, float(se), float(n - 1), confidence, note)
 
 
-def welch_t(a: Values, b: Values, confidence: float = 0.95) -> TTest:
+def welch_t_test(a: Values, b: Values, confidence: float = 0.95) -> TTest:
     """The unpaired t test of a - b with unequal variances (STUDY.md E)."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     n = min(len(x), len(y))
@@ -71,17 +71,17 @@ def welch_t(a: Values, b: Values, confidence: float = 0.95) -> TTest:
         return TTest(kind="welch", status=MISSING, n=0)
     estimate = float(x.mean() - y.mean())
     if n == 1:
-        return TTest(kind="welch", status=SINGLE, n=1, estimate=estimate)
+        return TTest(kind="welch", status=SINGLE_SEED, n=1, estimate=estimate)
     parts = np.array([x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)])
     se = float(np.sqrt(parts.sum()))
     if se < ZERO:
         status = IDENTICAL if abs(estimate) < ZERO else DEGENERATE
         return TTest(kind="welch", status=status, n=n, estimate=estimate, se=0.0)
     df = float(parts.sum() ** 2 / (parts**2 / [len(x) - 1, len(y) - 1]).sum())
-    return finish("welch", n, estimate, None, se, df, confidence, "")
+    return make_t_test("welch", n, estimate, None, se, df, confidence, "")
 
 
-def finish(
+def make_t_test(
     kind: str,
     n: int,
     estimate: float,
@@ -109,11 +109,11 @@ def finish(
     )
 
 
-def stars(p: float | None) -> str:
+def format_stars(p: float | None) -> str:
     """The study's stars: *** p < .01, ** p < .05, * p < .1; none without a p value."""
     if p is None:
         return ""
     return "***" if p < 0.01 else "**" if p < 0.05 else "*" if p < 0.1 else ""
 
 
-LEGEND = "*** p < .01, ** p < .05, * p < .1: two-sided paired t test over seeds, unadjusted"
+STARS_LEGEND = "*** p < .01, ** p < .05, * p < .1: two-sided paired t test over seeds, unadjusted"

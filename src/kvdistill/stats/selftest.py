@@ -13,15 +13,15 @@ import numpy as np
 from scipy import special, stats
 
 from kvdistill.stats import bootstrap
-from kvdistill.stats.combined_interval import combine
-from kvdistill.stats.seed_tests import paired_t, welch_t
+from kvdistill.stats.combined_interval import combine_variances
+from kvdistill.stats.seed_tests import paired_t_test, welch_t_test
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 
 SEED_SDS = (0.0, 0.6, 1.5)
 """Points: SD over seeds of the difference in macro average, beyond item noise."""
-DIFFICULTY = 1.0
-TASTE = 0.4
+DIFFICULTY_SD = 1.0
+PREFERENCE_SD = 0.4
 """SD of the item's own preference for an arm."""
 DRAWS = 999
 
@@ -36,7 +36,7 @@ PROMISES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class Simulation:
     """What is simulated."""
 
     sizes: Sequence[int]
@@ -50,56 +50,58 @@ class World:
     @property
     def levels(self) -> np.ndarray:
         """Probit of each task's score: from easy to hard."""
-        scale = np.sqrt(1 + DIFFICULTY**2 + TASTE**2)
+        scale = np.sqrt(1 + DIFFICULTY_SD**2 + PREFERENCE_SD**2)
         return special.ndtri(np.linspace(0.65, 0.3, len(self.sizes))) * scale
 
     @property
-    def slope(self) -> float:
+    def score_slope(self) -> float:
         """Score per unit of latent level, on average over tasks."""
-        scale = np.sqrt(1 + DIFFICULTY**2 + TASTE**2)
+        scale = np.sqrt(1 + DIFFICULTY_SD**2 + PREFERENCE_SD**2)
         return float(stats.norm.pdf(self.levels / scale).mean() / scale)
 
 
-def repeat(world: World, rng: np.random.Generator) -> dict[str, tuple[bool, bool]]:
+def simulate_once(simulation: Simulation, rng: np.random.Generator) -> dict[str, tuple[bool, bool]]:
     """One repetition: method -> (its interval holds its truth, it excludes 0)."""
-    tasks = np.repeat(np.arange(len(world.sizes)), world.sizes)
-    starts = np.concatenate([[0], np.cumsum(world.sizes)[:-1]])
-    sizes = np.asarray(world.sizes)
-    shift_sd = world.seed_sd / 100 / world.slope / np.sqrt(2)
-    gain = np.array([world.effect / 100 / world.slope, 0.0])
-    hard = world.levels[tasks] + DIFFICULTY * rng.standard_normal(len(tasks))
-    latent = [hard + g + TASTE * rng.standard_normal(len(tasks)) for g in gain]
-    shifts = shift_sd * rng.standard_normal((2, world.seeds))
-    right = np.array(
+    tasks = np.repeat(np.arange(len(simulation.sizes)), simulation.sizes)
+    starts = np.concatenate([[0], np.cumsum(simulation.sizes)[:-1]])
+    sizes = np.asarray(simulation.sizes)
+    shift_sd = simulation.seed_sd / 100 / simulation.score_slope / np.sqrt(2)
+    gain = np.array([simulation.effect / 100 / simulation.score_slope, 0.0])
+    hard = simulation.levels[tasks] + DIFFICULTY_SD * rng.standard_normal(len(tasks))
+    latent = [hard + g + PREFERENCE_SD * rng.standard_normal(len(tasks)) for g in gain]
+    shifts = shift_sd * rng.standard_normal((2, simulation.seeds))
+    correct = np.array(
         [
             [
                 latent[a] + shifts[a, s] + rng.standard_normal(len(tasks)) > 0
-                for s in range(world.seeds)
+                for s in range(simulation.seeds)
             ]
             for a in range(2)
         ],
         dtype=np.int8,
     )
-    means = np.add.reduceat(right, starts, axis=2, dtype=np.int64) / sizes
-    spread = np.sqrt(1 + DIFFICULTY**2 + TASTE**2)
-    per_task = special.ndtr((world.levels[:, None, None] + gain[:, None] + shifts) / spread)
-    wide = np.sqrt(spread**2 + shift_sd**2)
-    recipe_truth = np.diff(special.ndtr((world.levels[:, None] + gain[::-1]) / wide).mean(0))[0]
-    fixed = [
+    means = np.add.reduceat(correct, starts, axis=2, dtype=np.int64) / sizes
+    latent_sd = np.sqrt(1 + DIFFICULTY_SD**2 + PREFERENCE_SD**2)
+    per_task = special.ndtr((simulation.levels[:, None, None] + gain[:, None] + shifts) / latent_sd)
+    total_sd = np.sqrt(latent_sd**2 + shift_sd**2)
+    recipe_truth = np.diff(
+        special.ndtr((simulation.levels[:, None] + gain[::-1]) / total_sd).mean(0)
+    )[0]
+    expected_scores = [
         np.add.reduceat(special.ndtr(one / np.sqrt(1 + shift_sd**2)), starts) / sizes
         for one in latent
     ]
     truths = {
         "recipe": recipe_truth,
         "item_bootstrap": (per_task[:, 0] - per_task[:, 1]).mean(),
-        "seeds": (fixed[0] - fixed[1]).mean(),
+        "seeds": (expected_scores[0] - expected_scores[1]).mean(),
     }
-    return held(world, right, means, starts, truths, per_task, rng)
+    return check_intervals(simulation, correct, means, starts, truths, per_task, rng)
 
 
-def held(
-    world: World,
-    right: np.ndarray,
+def check_intervals(
+    simulation: Simulation,
+    correct: np.ndarray,
     means: np.ndarray,
     starts: np.ndarray,
     truths: Mapping[str, float],
@@ -107,20 +109,20 @@ def held(
     rng: np.random.Generator,
 ) -> dict[str, tuple[bool, bool]]:
     """Each of the project's intervals on one simulated study, against its own truth."""
-    averaged = right[0].mean(0, dtype=float) - right[1].mean(0, dtype=float)
+    averaged = correct[0].mean(0, dtype=float) - correct[1].mean(0, dtype=float)
     parts = np.split(averaged, starts[1:])
-    strata = [bootstrap.stratum(str(t), part) for t, part in enumerate(parts)]
+    strata = [bootstrap.make_stratum(str(t), part) for t, part in enumerate(parts)]
     draw = int(rng.integers(2**31))
     macro = means.mean(2)
     pairs = macro[0] - macro[1]
-    item = bootstrap.interval(strata, draws=DRAWS, seed=draw)
+    item = bootstrap.bootstrap_interval(strata, draws=DRAWS, seed=draw)
     parts_seed = [(float(pairs.var(ddof=1)) / len(pairs), len(pairs) - 1)]
-    claim = combine(float(pairs.mean()), parts_seed, item.se, item.df)
-    small = int(np.argmin(world.sizes))
-    one_task = bootstrap.interval([strata[small]], draws=DRAWS, seed=draw + 1)
-    t, welch = paired_t(pairs), welch_t(macro[0], macro[1])
-    n = world.sizes[small]
-    low, high = bootstrap.wilson(float(means[1, 0, small] * n), n)
+    claim = combine_variances(float(pairs.mean()), parts_seed, item.se, item.df)
+    small = int(np.argmin(simulation.sizes))
+    one_task = bootstrap.bootstrap_interval([strata[small]], draws=DRAWS, seed=draw + 1)
+    t, welch = paired_t_test(pairs), welch_t_test(macro[0], macro[1])
+    n = simulation.sizes[small]
+    low, high = bootstrap.wilson_interval(float(means[1, 0, small] * n), n)
     ends: dict[str, tuple[float | None, float | None, float]] = {
         "item_bootstrap": (item.low, item.high, truths["item_bootstrap"]),
         "item_bootstrap_one_task": (
@@ -139,12 +141,16 @@ def held(
     }
 
 
-def measure(world: World, repetitions: int, seed: int = 0) -> dict[str, dict[str, float]]:
+def measure_coverage(
+    simulation: Simulation, repetitions: int, seed: int = 0
+) -> dict[str, dict[str, float]]:
     """Method -> coverage, power (share excluding 0) and how many repetitions gave an interval."""
-    rng = np.random.default_rng([seed, round(1000 * world.seed_sd), round(1000 * world.effect)])
+    rng = np.random.default_rng(
+        [seed, round(1000 * simulation.seed_sd), round(1000 * simulation.effect)]
+    )
     counts: dict[str, list[int]] = {}
     for _ in range(repetitions):
-        for name, (covers, excludes) in repeat(world, rng).items():
+        for name, (covers, excludes) in simulate_once(simulation, rng).items():
             tally = counts.setdefault(name, [0, 0, 0])
             tally[0] += covers
             tally[1] += excludes
@@ -155,19 +161,19 @@ def measure(world: World, repetitions: int, seed: int = 0) -> dict[str, dict[str
     }
 
 
-def run(
+def run_selftest(
     sizes: Sequence[int], seeds: int, repetitions: int, effect: float = 2.0, seed: int = 0
 ) -> dict[str, Any]:
     """Coverage and type-I error of every interval, over the three seed SDs, null and effect.
 
     A method's type-I error is its miss rate at no effect, against its own truth.
     """
-    found = []
+    rows = []
     for seed_sd in SEED_SDS:
         for gain in (0.0, effect):
-            world = World(sizes=sizes, seeds=seeds, seed_sd=seed_sd, effect=gain)
-            for name, rates in measure(world, repetitions, seed).items():
-                found.append(
+            simulation = Simulation(sizes=sizes, seeds=seeds, seed_sd=seed_sd, effect=gain)
+            for name, rates in measure_coverage(simulation, repetitions, seed).items():
+                rows.append(
                     {
                         "method": name,
                         "promise": PROMISES[name],
@@ -177,13 +183,13 @@ def run(
                         "type_1": 1 - rates["coverage"] if gain == 0 else None,
                         "excludes_zero": rates["excludes_zero"] if name != "wilson" else None,
                         "repetitions": rates["repetitions"],
-                        "verdict": verdict(rates["coverage"], int(rates["repetitions"])),
+                        "verdict": judge_coverage(rates["coverage"], int(rates["repetitions"])),
                     }
                 )
-    return {"sizes": list(sizes), "seeds": seeds, "nominal": 0.95, "rows": found}
+    return {"sizes": list(sizes), "seeds": seeds, "nominal": 0.95, "rows": rows}
 
 
-def verdict(coverage: float, repetitions: int) -> str:
+def judge_coverage(coverage: float, repetitions: int) -> str:
     """sound, conservative (covers more than 97 %), or misses (under 93 %), two MC errors given."""
     error = 2 * float(np.sqrt(0.93 * 0.07 / repetitions))
     if coverage < 0.93 - error:
@@ -191,14 +197,17 @@ def verdict(coverage: float, repetitions: int) -> str:
     return "conservative" if coverage - error > 0.97 else "sound"
 
 
-def for_study(study: Study, settings: Settings) -> dict[str, Any]:
+def run_selftest_for_study(study: Study, settings: Settings) -> dict[str, Any]:
     """The self-test with the study's own items and number of seeds."""
     done = [run for run in study.runs.values() if run.done]
     sizes = [
         max((run.scores[task].n for run in done if task in run.scores), default=0)
         for task in study.tasks
     ]
-    seeds = max((len(arm.unique()) for arm in study.arms().values() if arm.trained), default=3)
+    seeds = max(
+        (len(arm.distinct_runs()) for arm in study.distinct_arms().values() if arm.trained),
+        default=3,
+    )
     if not sizes or min(sizes) < 2:
         return {"sizes": sizes, "seeds": seeds, "nominal": 0.95, "rows": []}
-    return run(sizes, max(seeds, 2), settings.selftest_repetitions, seed=settings.seed)
+    return run_selftest(sizes, max(seeds, 2), settings.selftest_repetitions, seed=settings.seed)

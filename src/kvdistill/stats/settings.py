@@ -6,9 +6,9 @@ from typing import Any
 
 from kvdistill.config import types
 from kvdistill.errors import ConfigError
-from kvdistill.stats.hypotheses import claim
+from kvdistill.stats.hypotheses import parse_claim
 
-MOST = 1_000_000
+MAX_DRAWS = 1_000_000
 """Draws that fit a memory and an afternoon."""
 
 
@@ -33,9 +33,9 @@ class Settings:
             raise ConfigError(
                 f"stats.confidence must be in [0.5, 1), got {self.confidence}. Use 0.95."
             )
-        if not 999 <= self.resamples <= MOST:
+        if not 999 <= self.resamples <= MAX_DRAWS:
             raise ConfigError(
-                f"stats.resamples must be from 999, for a stable interval, to {MOST}, got "
+                f"stats.resamples must be from 999, for a stable interval, to {MAX_DRAWS}, got "
                 f"{self.resamples}."
             )
         if self.seed < 0:
@@ -44,14 +44,14 @@ class Settings:
             raise ConfigError(
                 f"stats.detect must be above 0 and at most 100 points, got {self.detect}."
             )
-        if not 100 <= self.selftest_repetitions <= MOST:
+        if not 100 <= self.selftest_repetitions <= MAX_DRAWS:
             raise ConfigError(
-                f"stats.selftest_repetitions must be from 100 to {MOST}, got "
+                f"stats.selftest_repetitions must be from 100 to {MAX_DRAWS}, got "
                 f"{self.selftest_repetitions}."
             )
         for name in ("hypotheses", "criteria"):
             for node in getattr(self, name):
-                claim(node, f"stats.{name}")
+                parse_claim(node, f"stats.{name}")
 
     @property
     def alpha(self) -> float:
@@ -59,7 +59,7 @@ class Settings:
         return 1 - self.confidence
 
 
-def settings(node: Mapping[str, Any] | None) -> Settings:
+def read_settings(node: Mapping[str, Any] | None) -> Settings:
     """The resolved stats node as Settings; None gives the defaults.
 
     Raises ConfigError naming what is unknown, of another kind, or out of bounds.

@@ -70,9 +70,9 @@ class Run:
     state: str = "done"
     """done, or what status.json says: queued, running, failed, missing."""
     scores: Mapping[str, Scores] = field(default_factory=dict)
-    absent: Sequence[str] = ()
+    unscored_tasks: Sequence[str] = ()
     """Tasks that could not be scored."""
-    beside: Sequence[str] = ()
+    outside_macro: Sequence[str] = ()
     """Tasks scored outside the macro average."""
     efficiency: Mapping[str, Any] = field(default_factory=dict)
     generalisation: Mapping[str, Any] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Run:
             digest.update(scores.correct.tobytes())
         return digest.hexdigest() if self.scores else self.identity
 
-    def value(self, endpoint: str, tasks: Sequence[str]) -> float | None:
+    def get_score(self, endpoint: str, tasks: Sequence[str]) -> float | None:
         """The score of a task, or the macro average; None where any part is missing."""
         if endpoint != MACRO:
             return self.scores[endpoint].score if endpoint in self.scores else None
@@ -123,30 +123,30 @@ class Arm:
         """False for the raw student and the teachers: one run, whatever the seed."""
         return any(run.trained for run in self.runs.values())
 
-    def unique(self) -> list[Run]:
+    def distinct_runs(self) -> list[Run]:
         """Its runs by seed, each copy once; an untrained arm is one run."""
-        found: dict[str, Run] = {}
+        runs_by_fingerprint: dict[str, Run] = {}
         for _, run in sorted(self.runs.items()):
-            found.setdefault(run.fingerprint if run.done else run.identity, run)
-        return list(found.values())
+            runs_by_fingerprint.setdefault(run.fingerprint if run.done else run.identity, run)
+        return list(runs_by_fingerprint.values())
 
-    def gaps(self, endpoint: str, tasks: Sequence[str]) -> list[str]:
+    def list_gaps(self, endpoint: str, tasks: Sequence[str]) -> list[str]:
         """What keeps the endpoint from being known, by name."""
-        found: dict[str, str] = {}
+        gaps_by_run: dict[str, str] = {}
         for seed, run in sorted(self.runs.items()):
             name = f"seed {seed}" if self.trained else "its run"
             if not run.done:
-                found[run.identity] = f"{name} ({run.state})"
-            elif run.value(endpoint, tasks) is None:
-                lost = (
+                gaps_by_run[run.identity] = f"{name} ({run.state})"
+            elif run.get_score(endpoint, tasks) is None:
+                missing_tasks = (
                     [endpoint] if endpoint != MACRO else [t for t in tasks if t not in run.scores]
                 )
-                found[run.identity] = f"{name} (no {', '.join(lost)})"
-        return list(found.values())
+                gaps_by_run[run.identity] = f"{name} (no {', '.join(missing_tasks)})"
+        return list(gaps_by_run.values())
 
 
 @dataclass(kw_only=True, eq=False)
-class Question:
+class QuestionRecords:
     """One sweep: arms, and how the answer is judged."""
 
     name: str
@@ -161,8 +161,8 @@ class Question:
     @property
     def baseline(self) -> str:
         """The arm the others are compared with: the primary endpoint's, else the first."""
-        named = (self.primary or {}).get("baseline")
-        return str(named) if named in self.arms else next(iter(self.arms))
+        label = (self.primary or {}).get("baseline")
+        return str(label) if label in self.arms else next(iter(self.arms))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -172,7 +172,7 @@ class Study:
     name: str
     folders: Sequence[Path]
     tasks: Sequence[str]
-    questions: Mapping[str, Question]
+    questions: Mapping[str, QuestionRecords]
     runs: Mapping[str, Run]
     """By identity."""
     references: Mapping[str, Run]
@@ -185,16 +185,16 @@ class Study:
     problems: Sequence[str] = ()
     """What on disk contradicts itself, one sentence each."""
 
-    def arms(self) -> dict[str, Arm]:
+    def distinct_arms(self) -> dict[str, Arm]:
         """Every distinct arm of all questions, the first label winning."""
-        found: dict[frozenset[str], Arm] = {}
+        arms_by_runs: dict[frozenset[str], Arm] = {}
         labels: set[str] = set()
         for question in self.questions.values():
             for label, arm in question.arms.items():
                 key = frozenset(run.identity for run in arm.runs.values())
-                if key in found:
+                if key in arms_by_runs:
                     continue
                 name = label if label not in labels else f"{question.name}: {label}"
                 labels.add(name)
-                found[key] = Arm(label=name, runs=arm.runs)
-        return {arm.label: arm for arm in found.values()}
+                arms_by_runs[key] = Arm(label=name, runs=arm.runs)
+        return {arm.label: arm for arm in arms_by_runs.values()}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kvdistill.stats.load import load
-from kvdistill.stats.study import MACRO, Arm, Question, Run, Study
+from kvdistill.stats.load import load_study
+from kvdistill.stats.study import MACRO, Arm, QuestionRecords, Run, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,27 +55,27 @@ class Table:
         return max(known, key=lambda label: known[label] or 0.0) if known else None
 
 
-def summary(study_folder: Path | Sequence[Path]) -> list[Table]:
+def summarise_study(study_folder: Path | Sequence[Path]) -> list[Table]:
     """A table a question of the study (or of several, joined), for the end of a command."""
     folders = [study_folder] if isinstance(study_folder, str | Path) else study_folder
-    return tables(load([Path(folder) for folder in folders]))
+    return build_tables(load_study([Path(folder) for folder in folders]))
 
 
-def tables(study: Study) -> list[Table]:
+def build_tables(study: Study) -> list[Table]:
     """A table a question, teachers as reference rows."""
-    return [table(study, question) for question in study.questions.values()]
+    return [build_table(study, question) for question in study.questions.values()]
 
 
-def table(study: Study, question: Question) -> Table:
+def build_table(study: Study, question: QuestionRecords) -> Table:
     """The question's arms in the plan's order, then the teachers that were evaluated."""
     teachers = {
         f"teacher {name}": Arm(label=f"teacher {name}", runs={run.seed: run})
         for name, run in study.references.items()
     }
-    return rows(study, question.name, question.text, question.arms, teachers)
+    return build_arm_table(study, question.name, question.text, question.arms, teachers)
 
 
-def rows(
+def build_arm_table(
     study: Study, name: str, text: str, arms: Mapping[str, Arm], teachers: Mapping[str, Arm]
 ) -> Table:
     """A table of any arms."""
@@ -86,30 +86,30 @@ def rows(
         text=text,
         endpoints=endpoints,
         rows={
-            label: {endpoint: cell(arm, endpoint, study.tasks) for endpoint in endpoints}
+            label: {endpoint: summarise_arm(arm, endpoint, study.tasks) for endpoint in endpoints}
             for label, arm in every.items()
         },
         references=list(teachers),
         missing=[
             f"{label}: {gap}"
             for label, arm in every.items()
-            for gap in arm.gaps(MACRO, study.tasks)
+            for gap in arm.list_gaps(MACRO, study.tasks)
         ],
     )
 
 
-def cell(arm: Arm, endpoint: str, tasks: Sequence[str]) -> Cell:
+def summarise_arm(arm: Arm, endpoint: str, tasks: Sequence[str]) -> Cell:
     """Mean and SD over the arm's distinct runs; only the values where a planned one is missing."""
-    found = [(run, run.value(endpoint, tasks)) for run in arm.unique()]
-    values = [value for _, value in found if value is not None]
-    gaps = arm.gaps(endpoint, tasks)
+    scores = [(run, run.get_score(endpoint, tasks)) for run in arm.distinct_runs()]
+    values = [value for _, value in scores if value is not None]
+    gaps = arm.list_gaps(endpoint, tasks)
     if gaps or not values:
         return Cell(values=values, mean=None, sd=None, gaps=gaps or ["everything"])
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Cell(values=values, mean=float(np.mean(values)), sd=sd)
 
 
-def finished(study: Study) -> tuple[int, int]:
+def count_finished_runs(study: Study) -> tuple[int, int]:
     """(finished, planned) runs."""
     runs: Sequence[Run] = list(study.runs.values())
     return sum(run.done for run in runs), len(runs)

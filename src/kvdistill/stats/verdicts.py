@@ -4,10 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kvdistill.stats.claim_measures import Measured, measure
-from kvdistill.stats.hypotheses import WITHDRAWN, Claim, claim, digest, recorded
+from kvdistill.stats.claim_measures import Measurement, measure_claim
+from kvdistill.stats.hypotheses import (
+    WITHDRAWN,
+    Claim,
+    describe_registration,
+    hash_claim,
+    parse_claim,
+)
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import Arm, Question, Study
+from kvdistill.stats.study import Arm, QuestionRecords, Study
 
 SUPPORTED = "supported"
 REFUTED = "refuted"
@@ -22,78 +28,78 @@ class Verdict:
 
     claim: Claim
     question: str
-    measured: Measured
+    measured: Measurement
     verdict: str
     margin: float | None
     """How far the estimate is on the good side of the bound, in the unit."""
     recorded: str
 
 
-def judge(study: Study, settings: Settings) -> list[Verdict]:
+def judge_claims(study: Study, settings: Settings) -> list[Verdict]:
     """Every claim of the study: its questions', then the stats group's."""
-    found = []
+    verdicts = []
     for question in study.questions.values():
         nodes = [*question.hypotheses, *question.criteria]
-        found += [verdict(study, node, question, settings) for node in nodes]
+        verdicts += [judge_claim(study, node, question, settings) for node in nodes]
     nodes = [*settings.hypotheses, *settings.criteria]
-    found += [verdict(study, node, None, settings) for node in nodes]
-    return found + [
-        replace(verdict(study, node, None, settings), recorded=WITHDRAWN)
-        for node in withdrawn(study, settings)
+    verdicts += [judge_claim(study, node, None, settings) for node in nodes]
+    return verdicts + [
+        replace(judge_claim(study, node, None, settings), recorded=WITHDRAWN)
+        for node in list_withdrawn_claims(study, settings)
     ]
 
 
-def withdrawn(study: Study, settings: Settings) -> list[dict[str, Any]]:
+def list_withdrawn_claims(study: Study, settings: Settings) -> list[dict[str, Any]]:
     """Claims that a manifest holds and nobody makes any more: a prediction cannot be unsaid."""
-    asked = [*settings.hypotheses, *settings.criteria]
+    current_claims = [*settings.hypotheses, *settings.criteria]
     for question in study.questions.values():
-        asked += [*question.hypotheses, *question.criteria]
-    made = {digest(node) for node in asked}
-    lost: dict[str, dict[str, Any]] = {}
+        current_claims += [*question.hypotheses, *question.criteria]
+    current_digests = {hash_claim(node) for node in current_claims}
+    withdrawn_claims: dict[str, dict[str, Any]] = {}
     for run in study.runs.values():
-        kept = run.manifest.get("hypotheses") or {}
-        for node in kept.get("claims", ()):
-            ends = [node.get(key) for key in ("arm", "baseline") if node.get(key)]
+        registration = run.manifest.get("hypotheses") or {}
+        for node in registration.get("claims", ()):
+            labels = [node.get(key) for key in ("arm", "baseline") if node.get(key)]
             # A run shared with another study also holds that study's claims, on other arms.
-            here = all(find(study, label, None) is not None for label in ends)
-            if node["sha256"] not in made and here:
-                lost[node["sha256"]] = {k: v for k, v in node.items() if k != "sha256"}
-    return list(lost.values())
+            is_of_this_study = all(find_arm(study, label, None) is not None for label in labels)
+            if node["sha256"] not in current_digests and is_of_this_study:
+                withdrawn_claims[node["sha256"]] = {k: v for k, v in node.items() if k != "sha256"}
+    return list(withdrawn_claims.values())
 
 
-def verdict(
-    study: Study, node: Mapping[str, Any], question: Question | None, settings: Settings
+def judge_claim(
+    study: Study, node: Mapping[str, Any], question: QuestionRecords | None, settings: Settings
 ) -> Verdict:
     """One claim judged by its interval against its bound."""
-    asked = claim(node, f"{question.name if question else 'stats'}.hypotheses")
-    arm = find(study, asked.arm, question)
-    baseline = find(study, asked.baseline, question) if asked.baseline else None
-    absent = [
+    claim = parse_claim(node, f"{question.name if question else 'stats'}.hypotheses")
+    arm = find_arm(study, claim.arm, question)
+    baseline = find_arm(study, claim.baseline, question) if claim.baseline else None
+    problems = [
         f"no arm called {label!r} in this study"
-        for label, one in ((asked.arm, arm), (asked.baseline, baseline))
+        for label, one in ((claim.arm, arm), (claim.baseline, baseline))
         if label and one is None
     ]
-    if absent or arm is None:
-        measured = Measured(unit="", why="; ".join(absent))
+    if problems or arm is None:
+        measured = Measurement(unit="", why="; ".join(problems))
     else:
-        measured = measure(study, asked, arm, baseline, settings)
-    word, margin = decide(asked, measured)
+        measured = measure_claim(study, claim, arm, baseline, settings)
+    word, margin = decide_verdict(claim, measured)
     return Verdict(
-        claim=asked,
+        claim=claim,
         question=question.name if question else "study",
         measured=measured,
         verdict=word,
         margin=margin,
-        recorded=recorded(node, arm, baseline),
+        recorded=describe_registration(node, arm, baseline),
     )
 
 
-def find(study: Study, label: str, question: Question | None) -> Arm | None:
+def find_arm(study: Study, label: str, question: QuestionRecords | None) -> Arm | None:
     """The arm of that label: in the claim's question, then anywhere, then among the teachers."""
     every = [question] if question else []
-    for asked in [*every, *study.questions.values()]:
-        if label in asked.arms:
-            return asked.arms[label]
+    for candidate in [*every, *study.questions.values()]:
+        if label in candidate.arms:
+            return candidate.arms[label]
     name = label.removeprefix("teacher ")
     if name != label and name in study.references:
         run = study.references[name]
@@ -101,31 +107,31 @@ def find(study: Study, label: str, question: Question | None) -> Arm | None:
     return None
 
 
-def decide(asked: Claim, measured: Measured) -> tuple[str, float | None]:
+def decide_verdict(claim: Claim, measured: Measurement) -> tuple[str, float | None]:
     """(verdict, margin). A bound of exactly 0 must be passed, any other must be reached."""
     if measured.estimate is None:
         return PENDING, None
-    sign = -1.0 if asked.at_most is not None else 1.0
-    margin = sign * (measured.estimate - asked.bound)
-    if asked.measure == "routing":
-        return (SUPPORTED if measured.estimate < asked.bound else INCONCLUSIVE), margin
-    met = margin > 0 or (margin == 0 and asked.bound != 0)
+    sign = -1.0 if claim.at_most is not None else 1.0
+    margin = sign * (measured.estimate - claim.bound)
+    if claim.measure == "routing":
+        return (SUPPORTED if measured.estimate < claim.bound else INCONCLUSIVE), margin
+    point_met = margin > 0 or (margin == 0 and claim.bound != 0)
     if measured.low is None or measured.high is None:
-        return (POINT_ONLY if met else INCONCLUSIVE), margin
-    ends = sorted((sign * (measured.low - asked.bound), sign * (measured.high - asked.bound)))
-    if ends[0] > 0 or (ends[0] == 0 and asked.bound != 0):
+        return (POINT_ONLY if point_met else INCONCLUSIVE), margin
+    ends = sorted((sign * (measured.low - claim.bound), sign * (measured.high - claim.bound)))
+    if ends[0] > 0 or (ends[0] == 0 and claim.bound != 0):
         return SUPPORTED, margin
     if ends[1] < 0:
         return REFUTED, margin
-    return (POINT_ONLY if met else INCONCLUSIVE), margin
+    return (POINT_ONLY if point_met else INCONCLUSIVE), margin
 
 
-def levels(verdicts: Sequence[Verdict]) -> dict[str, str]:
+def judge_levels(verdicts: Sequence[Verdict]) -> dict[str, str]:
     """Level of criteria -> the verdict of all its claims together: the weakest decides."""
     order = (REFUTED, PENDING, INCONCLUSIVE, POINT_ONLY, SUPPORTED)
-    found: dict[str, str] = {}
-    for one in verdicts:
-        if one.claim.level != "finding" and one.recorded != WITHDRAWN:
-            now = found.get(one.claim.level, SUPPORTED)
-            found[one.claim.level] = min(now, one.verdict, key=order.index)
-    return found
+    verdict_by_level: dict[str, str] = {}
+    for verdict in verdicts:
+        if verdict.claim.level != "finding" and verdict.recorded != WITHDRAWN:
+            weakest = verdict_by_level.get(verdict.claim.level, SUPPORTED)
+            verdict_by_level[verdict.claim.level] = min(weakest, verdict.verdict, key=order.index)
+    return verdict_by_level

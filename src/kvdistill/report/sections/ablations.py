@@ -1,31 +1,35 @@
-"""The figure that STUDY.md D names for each ablation, by the sweep's `figure` or its name."""
+"""The figure of an ablation: by the sweep's `figure` setting, or else by the sweep's name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from kvdistill.report.figures.heatmap import draw_arm_bars, draw_heatmap
-from kvdistill.report.figures.scores import choose_chart_arms
 from kvdistill.report.figures.style import ArmStyle, RenderedFigure
 from kvdistill.report.format import title_tasks
+from kvdistill.report.sections.choose_arms import choose_chart_arms
 from kvdistill.stats.analysis import Analysis
-from kvdistill.stats.curves import last
-from kvdistill.stats.study import MACRO, Arm, Question
+from kvdistill.stats.curves import read_last_value
+from kvdistill.stats.study import MACRO, Arm, QuestionRecords
 
 Painter = Callable[[str, Analysis, Mapping[str, ArmStyle]], list[RenderedFigure]]
+"""(question's name, its analysis, label -> style) -> figures."""
+
+TIME_KEYS = ("wall_time_s", "train_time_s", "wall_s", "train_s", "step_s", "seconds_per_step")
+"""Names of a run's time in results.json, the preferred first."""
 
 
-def draw_ablation(analysis: Analysis, looks: Mapping[str, ArmStyle]) -> list[RenderedFigure]:
+def draw_ablation(analysis: Analysis, styles: Mapping[str, ArmStyle]) -> list[RenderedFigure]:
     """The ablation's own figures; none for a question that is no ablation, or has no score yet."""
     question = analysis.question
     kind = choose_figure_kind(question)
     rows = analysis.table.rows.values()
-    scored = any(cell.mean is not None for row in rows for cell in row.values())
-    return PAINTERS[kind](question.name, analysis, looks) if kind and scored else []
+    has_score = any(cell.mean is not None for row in rows for cell in row.values())
+    return PAINTERS[kind](question.name, analysis, styles) if kind and has_score else []
 
 
-def choose_figure_kind(question: Question) -> str | None:
-    """heatmap, spread, efficiency or kv_loss: the sweep's `figure`, else by the sweep's name."""
+def choose_figure_kind(question: QuestionRecords) -> str | None:
+    """A key of PAINTERS: the sweep's `figure`, else by a word in the sweep's name, else None."""
     if question.figure in PAINTERS:
         return question.figure
     words = {
@@ -38,7 +42,7 @@ def choose_figure_kind(question: Question) -> str | None:
 def draw_score_heatmap(
     name: str, analysis: Analysis, _: Mapping[str, ArmStyle]
 ) -> list[RenderedFigure]:
-    """ablation_layers_heatmap: arms x tasks, one colour scale."""
+    """NAME_heatmap: arms x tasks on one colour scale."""
     table = analysis.table
     names = title_tasks(table.endpoints)
     arms = choose_chart_arms(table, analysis.baseline)
@@ -57,9 +61,9 @@ def draw_score_heatmap(
 
 
 def draw_seed_spread(
-    name: str, analysis: Analysis, looks: Mapping[str, ArmStyle]
+    name: str, analysis: Analysis, styles: Mapping[str, ArmStyle]
 ) -> list[RenderedFigure]:
-    """Accuracy chart and, beside it, the chart of standard deviations over seeds."""
+    """NAME_accuracy and NAME_std: the macro average and its standard deviation over seeds."""
     cells = {
         label: analysis.table.rows[label][MACRO]
         for label in choose_chart_arms(analysis.table, analysis.baseline)
@@ -67,89 +71,91 @@ def draw_seed_spread(
     }
     if not cells:
         return []  # a task is missing everywhere, so there is no average
-    steady = {label: cell for label, cell in cells.items() if cell.sd is not None}
     figures = [
         draw_arm_bars(
             f"{name}_accuracy", "Macro average", "Mean over seeds; dots are the single runs.",
-            list(cells), [to_percent(cell.mean) for cell in cells.values()], looks, "%",
+            list(cells), [to_percent(cell.mean) for cell in cells.values()], styles, "%",
             [[100 * value for value in cell.values] for cell in cells.values()],
         )
     ]  # fmt: skip
-    if steady:
+    # An arm with one run has no standard deviation, which is not one of zero.
+    with_sd = {label: cell for label, cell in cells.items() if cell.sd is not None}
+    if with_sd:
         figures.append(
             draw_arm_bars(
                 f"{name}_std", "Spread over seeds",
                 "Standard deviation of the macro average over seeds. With three seeds it is itself "
                 "known to a factor of about six.",
-                list(steady), [to_percent(cell.sd) for cell in steady.values()], looks, "points",
+                list(with_sd), [to_percent(cell.sd) for cell in with_sd.values()], styles,
+                "points",
             )
         )  # fmt: skip
     return figures
 
 
 def draw_efficiency(
-    name: str, analysis: Analysis, looks: Mapping[str, ArmStyle]
+    name: str, analysis: Analysis, styles: Mapping[str, ArmStyle]
 ) -> list[RenderedFigure]:
-    """Accuracy, spread, and what each arm cost."""
-    keys = ("wall_time_s", "train_time_s", "wall_s", "train_s", "step_s", "seconds_per_step")
-    arms = {
-        label: analysis.question.arms[label]
-        for label in choose_chart_arms(analysis.table, analysis.baseline)
-    }
-    key = next((k for k in keys if all(list_efficiency(arm, k) for arm in arms.values())), None)
-    figures = draw_seed_spread(name, analysis, looks)
-    if key is not None:
-        points = [list_efficiency(arm, key) for arm in arms.values()]
-        means = [float(np.mean(each)) for each in points]
-        figures.append(
-            draw_arm_bars(
-                f"{name}_efficiency",
-                "Training time",
-                f"{key}, mean over seeds; dots are the single runs.",
-                list(arms),
-                means,
-                looks,
-                "s",
-                points,
-            )
-        )
+    """The figures of draw_seed_spread, and NAME_efficiency: the time that each arm took."""
+    figures = draw_seed_spread(name, analysis, styles)
+    labels = choose_chart_arms(analysis.table, analysis.baseline)
+    for key in TIME_KEYS:
+        seconds = [list_efficiency(analysis.question.arms[label], key) for label in labels]
+        # Different keys measure different things: one that every arm has, or no figure.
+        if all(seconds):
+            figures.append(
+                draw_means(
+                    f"{name}_efficiency", "Training time",
+                    f"{key}, mean over seeds; dots are the single runs.",
+                    labels, seconds, styles, "s",
+                )
+            )  # fmt: skip
+            break
     return figures
 
 
 def list_efficiency(arm: Arm, key: str) -> list[float]:
-    """The key of every run; empty if one lacks it."""
-    values = [run.efficiency.get(key) for run in arm.unique()]
+    """The key of each of the arm's distinct runs; empty if one lacks it."""
+    values = [run.efficiency.get(key) for run in arm.distinct_runs()]
     numbers = [float(value) for value in values if isinstance(value, int | float)]
     return numbers if len(numbers) == len(values) else []
 
 
 def draw_final_kv_loss(
-    name: str, analysis: Analysis, looks: Mapping[str, ArmStyle]
+    name: str, analysis: Analysis, styles: Mapping[str, ArmStyle]
 ) -> list[RenderedFigure]:
-    """The last validation KV loss of each arm, for teachers of one family and of several."""
-    labels, points = [], []
+    """NAME_kv_loss: the last validation KV loss of each arm whose runs all logged one."""
+    labels, losses = [], []
     for label in choose_chart_arms(analysis.table, analysis.baseline):
-        values = [last(run, "kv") for run in analysis.question.arms[label].unique()]
-        known_values = [value for value in values if value is not None]
-        if known_values and len(known_values) == len(values):
+        values = [
+            read_last_value(run, "kv") for run in analysis.question.arms[label].distinct_runs()
+        ]
+        numbers = [value for value in values if value is not None]
+        if numbers and len(numbers) == len(values):
             labels.append(label)
-            points.append(known_values)
+            losses.append(numbers)
     if not labels:
         return []
-    return [
-        draw_arm_bars(
-            f"{name}_kv_loss", "KV loss at the end",
-            "Last validation value, mean over seeds; dots are the single runs.",
-            labels, [float(np.mean(each)) for each in points], looks, "KV loss", points,
-        )
-    ]  # fmt: skip
+    note = "Last validation value, mean over seeds; dots are the single runs."
+    title = "KV loss at the end"
+    return [draw_means(f"{name}_kv_loss", title, note, labels, losses, styles, "KV loss")]
+
+
+def draw_means(
+    name: str, title: str, description: str, labels: Sequence[str],
+    values: Sequence[Sequence[float]], styles: Mapping[str, ArmStyle], unit: str,
+) -> RenderedFigure:  # fmt: skip
+    """A bar an arm: the mean of its runs' values, which are dots."""
+    means = [float(np.mean(runs)) for runs in values]
+    return draw_arm_bars(name, title, description, labels, means, styles, unit, values)
 
 
 PAINTERS: Mapping[str, Painter] = {
-    "heatmap": draw_score_heatmap, "spread": draw_seed_spread, "efficiency": draw_efficiency, "kv_loss": draw_final_kv_loss,
+    "heatmap": draw_score_heatmap, "spread": draw_seed_spread, "efficiency": draw_efficiency,
+    "kv_loss": draw_final_kv_loss,
 }  # fmt: skip
 
 
-def to_percent(value: float | None) -> float:
-    """Percent, NaN where missing."""
-    return float("nan") if value is None else 100 * value
+def to_percent(share: float | None) -> float:
+    """NaN where the share is missing: a heat map leaves such a cell empty."""
+    return float("nan") if share is None else 100 * share

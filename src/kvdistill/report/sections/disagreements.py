@@ -4,106 +4,88 @@ Everything here was written by a model and is hostile until it is shown as text.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from kvdistill import layout
+from kvdistill.report.page_data import Disagreement, Disagreements
+from kvdistill.report.sections.choose_arms import choose_primary_arm
 from kvdistill.sanitise import escape_and_truncate
 from kvdistill.stats.analysis import Analysis
-from kvdistill.stats.compare import match, mean_answers, not_paired
-from kvdistill.stats.study import MACRO, Run
+from kvdistill.stats.compare import average_correctness, explain_unpaired, match_runs
+from kvdistill.stats.study import Run
 
 MAX_ITEMS = 60
 TEXT_COLUMNS = ("question", "target", "response")
 
 
-@dataclass(frozen=True)
-class Disagreement:
-    """One item: the share of runs of each side that got it right, and one run's texts."""
+class Candidate(NamedTuple):
+    """An item that the two arms answered differently; sorts by how much, then by task and place."""
 
+    negative_size: float
+    order: int
     task: str
-    item: str
+    place: int
     arm_right: float
     baseline_right: float
-    texts: Mapping[str, str]
-    """question, target, arm, baseline, where the runs kept them."""
-
-
-@dataclass(frozen=True)
-class Disagreements:
-    """The items of one pair of arms."""
-
-    arm: str
-    baseline: str
-    wins: int
-    losses: int
-    items: Sequence[Disagreement]
-    has_texts: bool
 
 
 def find_disagreements(analysis: Analysis, tasks: Sequence[str]) -> Disagreements | None:
-    """The primary pair's disagreements, largest first; None where the pair cannot be compared."""
+    """The primary pair's disagreements, by task; None where the pair cannot be compared."""
     label = choose_primary_arm(analysis)
     if label is None:
         return None
-    arm, baseline = analysis.question.arms[label], analysis.question.arms[analysis.baseline]
-    a, b, _, _ = match(arm, baseline)
-    if not_paired([*a, *b], tasks):
+    arms, baselines, _, _ = match_runs(
+        analysis.question.arms[label], analysis.question.arms[analysis.baseline]
+    )
+    if explain_unpaired([*arms, *baselines], tasks):
         return None
-    found: list[tuple[float, int, str, int, float, float]] = []
-    wins = losses = 0
+    candidates: list[Candidate] = []
     for order, task in enumerate(tasks):
-        x, y = mean_answers(task, a), mean_answers(task, b)
-        wins, losses = wins + int((x > y).sum()), losses + int((x < y).sum())
-        found += [
-            (-abs(float(x[i] - y[i])), order, task, i, float(x[i]), float(y[i]))
-            for i in np.flatnonzero(x != y).tolist()
-        ]
-    # A task's share of the list is fair: its largest disagreements first, tasks in turn.
-    ranked = sorted(found)
-    turns = {task: [f for f in ranked if f[2] == task] for task in tasks}
-    mixed = [t[k] for k in range(MAX_ITEMS) for t in turns.values() if k < len(t)][:MAX_ITEMS]
-    wanted = {(f[2], get_item_id(a[0], f[2], f[3])) for f in mixed}
-    left, right = read_texts(a[0], wanted), read_texts(b[0], wanted)
-    shown = []
-    for _, _, task, i, right_a, right_b in sorted(mixed, key=lambda f: (f[1], f[0], f[3])):
-        key = (task, get_item_id(a[0], task, i))
-        shown.append(
-            Disagreement(task, key[1], right_a, right_b, merge_texts(left.get(key), right.get(key)))
-        )
-    return Disagreements(label, analysis.baseline, wins, losses, shown, bool(left))
+        ours, theirs = average_correctness(task, arms), average_correctness(task, baselines)
+        for i in np.flatnonzero(ours != theirs).tolist():
+            size, ours_i, theirs_i = abs(ours[i] - theirs[i]), float(ours[i]), float(theirs[i])
+            candidates.append(Candidate(-float(size), order, task, i, ours_i, theirs_i))
+    chosen = choose_items(candidates, tasks)
+    keys = {(c.task, get_item_id(arms[0], c.task, c.place)) for c in chosen}
+    # One run's texts stand for each side; the shares say how its other runs did.
+    arm_texts, baseline_texts = read_item_texts(arms[0], keys), read_item_texts(baselines[0], keys)
+    items = []
+    for c in sorted(chosen, key=lambda c: (c.order, c.negative_size, c.place)):
+        key = (c.task, get_item_id(arms[0], c.task, c.place))
+        texts = merge_texts(arm_texts.get(key), baseline_texts.get(key))
+        items.append(Disagreement(*key, c.arm_right, c.baseline_right, texts))
+    wins = sum(c.arm_right > c.baseline_right for c in candidates)
+    losses = sum(c.arm_right < c.baseline_right for c in candidates)
+    return Disagreements(label, analysis.baseline, wins, losses, items)
 
 
-def choose_primary_arm(analysis: Analysis) -> str | None:
-    """The primary arm, else the best one that can be compared."""
-    primary = str((analysis.question.primary or {}).get("arm"))
-    if primary in analysis.comparisons and analysis.comparisons[primary].macro.estimate is not None:
-        return primary
-    means = {
-        label: analysis.table.rows[label][MACRO].mean
-        for label, comparison in analysis.comparisons.items()
-        if comparison.macro.estimate is not None
-    }
-    return max(means, key=lambda label: means[label] or 0.0) if means else None
+def choose_items(candidates: Sequence[Candidate], tasks: Sequence[str]) -> list[Candidate]:
+    """At most MAX_ITEMS: the tasks in turn, so that each has its share, largest first."""
+    ranked = sorted(candidates)
+    queues = [[c for c in ranked if c.task == task] for task in tasks]
+    turns = [queue[k] for k in range(MAX_ITEMS) for queue in queues if k < len(queue)]
+    return turns[:MAX_ITEMS]
 
 
-def get_item_id(run: Run, task: str, index: int) -> str:
-    """An item's id."""
+def get_item_id(run: Run, task: str, place: int) -> str:
+    """The id of an item by its place."""
     items = run.scores[task].items
     assert items is not None
-    return str(items.ids[index])
+    return str(items.ids[place])
 
 
-def read_texts(run: Run, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
+def read_item_texts(run: Run, keys: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
     """(task, item) -> the texts that the run kept; a private benchmark's items have none."""
     if not keys:
         return {}
-    path = run.folder / "items.parquet"
+    path = run.folder / layout.ITEMS
     columns = [name for name in TEXT_COLUMNS if name in pq.ParquetFile(path).schema_arrow.names]
     if not columns:
         return {}
+    # The filter is by item alone and may let an id of another task through: asked for below.
     ids = sorted({item for _, item in keys})
     table = pq.read_table(path, columns=["task", "item", *columns], filters=[("item", "in", ids)])
     rows: list[dict[str, Any]] = table.to_pylist()
@@ -119,7 +101,7 @@ def read_texts(run: Run, keys: set[tuple[str, str]]) -> dict[tuple[str, str], di
 def merge_texts(
     arm: Mapping[str, str] | None, baseline: Mapping[str, str] | None
 ) -> dict[str, str]:
-    """The question once, and each side's answer."""
+    """The question and target once, and each side's answer; empty where the arm kept nothing."""
     if arm is None:
         return {}
     texts = {name: arm[name] for name in ("question", "target") if arm.get(name)}

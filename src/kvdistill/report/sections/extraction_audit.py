@@ -7,39 +7,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kvdistill.report.format import DASH, format_signed, title_tasks
-from kvdistill.report.table import ReportTable, TableCell, mean_or_none
+from kvdistill.report.format import format_signed, title_tasks
+from kvdistill.report.table import DASH, ReportTable, TableCell, mean_or_none
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.study import MACRO, Arm, Study
 
 RATES = ("unparsed", "truncated", "empty")
+"""Fields of Scores: shares of outputs without a readable answer, cut off, or empty."""
 HIGH_RATE = 0.1
 """Share of outputs above which a rate is coloured."""
 
 
 def tabulate_by_arm(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
-    """Shares of outputs without a readable answer, cut off, or empty: mean over tasks and runs."""
-    rows = []
-    for label, arm in arms.items():
-        if gaps := arm.gaps(MACRO, study.tasks):
-            missing = TableCell(f"missing: {', '.join(gaps)}", None, "missing")
-            rows.append([TableCell(label), missing, *[TableCell(DASH)] * 5])
-            continue
-        scores = [run.scores[task] for run in arm.unique() for task in study.tasks]
-        worst = max(scores, key=lambda s: s.unparsed)
-        moved = [s.alternative - s.score for s in scores if s.alternative is not None]
-        mean = float(np.mean(moved)) if moved else None
-        rows.append(
-            [
-                TableCell(label),
-                *(make_rate_cell([getattr(s, key) for s in scores]) for key in RATES),
-                TableCell("0", 0.0),
-                TableCell(
-                    f"{worst.task} ({100 * worst.unparsed:.1f} %)" if worst.unparsed else DASH
-                ),
-                TableCell(DASH) if mean is None else TableCell(format_signed(100 * mean), mean),
-            ]
-        )
+    """A row an arm: its rates, its worst task, and the score under the other extractor."""
     return ReportTable(
         "extraction",
         "Extraction audit: how many answers could not be read",
@@ -47,7 +27,7 @@ def tabulate_by_arm(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
             "arm", "no answer found", "cut off", "empty", "non-finite", "worst task",
             "other extractor, points",
         ],
-        rows,
+        [[TableCell(label), *make_arm_cells(arm, study.tasks)] for label, arm in arms.items()],
         note=(
             "Mean over tasks and runs. Such answers count as wrong. Non-finite: a model that gives "
             "NaN or infinity is refused, so nothing here has any. The last column: how the score "
@@ -57,40 +37,51 @@ def tabulate_by_arm(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
     )  # fmt: skip
 
 
+def make_arm_cells(arm: Arm, tasks: Sequence[str]) -> list[TableCell]:
+    """One arm, mean over tasks and distinct runs; what is missing where it has no macro average."""
+    if gaps := arm.list_gaps(MACRO, tasks):
+        missing = TableCell(f"missing: {', '.join(gaps)}", None, "missing")
+        return [missing, *[TableCell(DASH)] * 5]
+    scores = [run.scores[task] for run in arm.distinct_runs() for task in tasks]
+    worst = max(scores, key=lambda s: s.unparsed)
+    changes = [s.alternative - s.score for s in scores if s.alternative is not None]
+    change = float(np.mean(changes)) if changes else None
+    return [
+        *(make_rate_cell([getattr(s, rate) for s in scores]) for rate in RATES),
+        TableCell("0", 0.0),
+        TableCell(f"{worst.task} ({100 * worst.unparsed:.1f} %)" if worst.unparsed else DASH),
+        TableCell(DASH) if change is None else TableCell(format_signed(100 * change), change),
+    ]
+
+
 def tabulate_by_task(analysis: Analysis, tasks: Sequence[str]) -> ReportTable:
-    """Each arm on each task under both extractors, and whether the sign of its gain holds."""
+    """Each arm on each task under both extractors, and whether the sign of its gain holds.
+
+    An arm that lacks a task has no row for it.
+    """
     names = title_tasks(tasks)
-    arms = analysis.question.arms
-    rows, turned = [], 0
-    for label, arm in arms.items():
+    rows, changed_signs = [], 0
+    for label, arm in analysis.question.arms.items():
         for task in tasks:
-            if arm.gaps(task, tasks):
+            if arm.list_gaps(task, tasks):
                 continue
-            scores = [run.scores[task] for run in arm.unique()]
-            holds = TableCell(DASH)
-            if label != analysis.baseline and (
-                signs := compute_both_differences(arm, arms, analysis, task)
-            ):
-                same = np.sign(round(signs[0], 9)) == np.sign(round(signs[1], 9))
-                turned += not same
-                words = f"{format_signed(100 * signs[0])} / {format_signed(100 * signs[1])}"
-                holds = TableCell(
-                    words if same else f"{words}: depends", None, "" if same else "bad"
-                )
-            other = average_alternative(arm, task)
+            scores = [run.scores[task] for run in arm.distinct_runs()]
+            differences = compute_both_differences(analysis, label, task)
+            changed_signs += differences is not None and not has_one_sign(differences)
+            alternative = average_alternative(arm, task)
             rows.append(
                 [
                     TableCell(label),
                     TableCell(names[task]),
-                    *(make_rate_cell([getattr(s, key) for s in scores]) for key in RATES),
+                    *(make_rate_cell([getattr(s, rate) for s in scores]) for rate in RATES),
                     make_percent_cell(average_score(arm, task)),
-                    TableCell(DASH) if other is None else make_percent_cell(other),
-                    holds,
+                    TableCell(DASH) if alternative is None else make_percent_cell(alternative),
+                    make_differences_cell(differences),
                 ]
             )
     return ReportTable(
         f"{analysis.question.name}_extraction",
-        f"Extraction by task; {turned} signs depend on the extractor",
+        f"Extraction by task; {changed_signs} signs depend on the extractor",
         [
             "arm", "task", "no answer found", "cut off", "empty", "score", "other extractor",
             "difference under both",
@@ -105,11 +96,14 @@ def tabulate_by_task(analysis: Analysis, tasks: Sequence[str]) -> ReportTable:
 
 
 def compute_both_differences(
-    arm: Arm, arms: Mapping[str, Arm], analysis: Analysis, task: str
+    analysis: Analysis, label: str, task: str
 ) -> tuple[float, float] | None:
-    """The difference from the baseline under both extractors; None where one has no second."""
-    baseline = arms[analysis.baseline]
-    if baseline.gaps(task, [task]):
+    """The difference from the baseline under each extractor.
+
+    None for the baseline itself, and where either arm has no second extractor.
+    """
+    arm, baseline = analysis.question.arms[label], analysis.question.arms[analysis.baseline]
+    if label == analysis.baseline or baseline.list_gaps(task, [task]):
         return None
     ours, theirs = average_alternative(arm, task), average_alternative(baseline, task)
     if ours is None or theirs is None:
@@ -117,14 +111,31 @@ def compute_both_differences(
     return average_score(arm, task) - average_score(baseline, task), ours - theirs
 
 
+def has_one_sign(differences: tuple[float, float]) -> bool:
+    """Whether both extractors agree on gain, tie or loss."""
+    # Rounded: means over seeds that tie differ in the last bits.
+    first, second = (np.sign(round(difference, 9)) for difference in differences)
+    return bool(first == second)
+
+
+def make_differences_cell(differences: tuple[float, float] | None) -> TableCell:
+    """Both differences in points, coloured where their signs differ."""
+    if differences is None:
+        return TableCell(DASH)
+    text = " / ".join(format_signed(100 * difference) for difference in differences)
+    if has_one_sign(differences):
+        return TableCell(text)
+    return TableCell(f"{text}: depends", None, "bad")
+
+
 def average_score(arm: Arm, task: str) -> float:
     """Mean over the arm's distinct runs."""
-    return float(np.mean([run.scores[task].score for run in arm.unique()]))
+    return float(np.mean([run.scores[task].score for run in arm.distinct_runs()]))
 
 
 def average_alternative(arm: Arm, task: str) -> float | None:
-    """The same under the other extractor."""
-    return mean_or_none([run.scores[task].alternative for run in arm.unique()])
+    """The same under the other extractor; None where a run has none."""
+    return mean_or_none([run.scores[task].alternative for run in arm.distinct_runs()])
 
 
 def make_rate_cell(shares: Sequence[float]) -> TableCell:

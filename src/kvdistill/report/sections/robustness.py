@@ -1,39 +1,34 @@
-"""What else a score could have been called: other weightings, normalised by chance, unseen data."""
+"""What else a score could have been called: other weightings, relative to chance, unseen data."""
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
-from kvdistill.report.format import DASH, format_signed, title_tasks
-from kvdistill.report.table import ReportTable, TableCell, mean_or_none
+from kvdistill.report.format import format_signed, title_tasks
+from kvdistill.report.table import ReportTable, TableCell, make_number_cell, mean_or_none
 from kvdistill.stats.study import MACRO, Arm, Run, Scores, Study
+
+ScoreReader = Callable[[Scores], float | None]
+RunReader = Callable[[Run], float | None]
 
 
 def tabulate_weightings(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
-    """The average as it is and under every other sound weighting, side by side."""
-    names = title_tasks(study.tasks)
-    finished_runs = [run for run in study.runs.values() if run.done]
-    tasks_with_subjects = [
-        task
-        for task in study.tasks
-        if any(run.scores[task].subjects > 1 for run in finished_runs if task in run.scores)
-    ]
-    columns: dict[str, Callable[[Run], float | None]] = {
-        "average": lambda run: run.value(MACRO, study.tasks),
+    """The average as it is and under every other sound weighting; columns without values go."""
+    readers: dict[str, RunReader] = {
+        "average": lambda run: run.get_score(MACRO, study.tasks),
         "by subject": lambda run: average_tasks(run, study.tasks, lambda s: s.by_subject),
         "above chance": lambda run: average_tasks(run, study.tasks, lambda s: s.normalised),
     }
-    for task in tasks_with_subjects:
-        columns[f"{names[task]} by item"] = make_task_reader(task, lambda s: s.score)
-        columns[f"{names[task]} by subject"] = make_task_reader(task, lambda s: s.by_subject)
-    rows = {label: make_mean_cells(arm, columns) for label, arm in arms.items()}
+    names = title_tasks(study.tasks)
+    for task in list_tasks_with_subjects(study):
+        readers[f"{names[task]} by item"] = make_task_reader(task, lambda s: s.score)
+        readers[f"{names[task]} by subject"] = make_task_reader(task, lambda s: s.by_subject)
+    rows = {label: make_mean_cells(arm, readers) for label, arm in arms.items()}
     known_columns = [
-        i for i in range(len(columns)) if any(row[i].sort is not None for row in rows.values())
+        i for i in range(len(readers)) if any(row[i].sort is not None for row in rows.values())
     ]
     return ReportTable(
         "weightings",
         "The average under other weightings",
-        ["arm", *(list(columns)[i] for i in known_columns)],
+        ["arm", *(list(readers)[i] for i in known_columns)],
         [[TableCell(label), *(row[i] for i in known_columns)] for label, row in rows.items()],
         note=(
             "Percent, mean over seeds. Average: unweighted mean of the tasks, each the mean over "
@@ -43,16 +38,26 @@ def tabulate_weightings(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
     )
 
 
+def list_tasks_with_subjects(study: Study) -> list[str]:
+    """The tasks that some finished run scored by several subjects."""
+    runs = [run for run in study.runs.values() if run.done]
+    return [
+        task
+        for task in study.tasks
+        if any(run.scores[task].subjects > 1 for run in runs if task in run.scores)
+    ]
+
+
 def tabulate_above_chance(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
-    """Every score as it stands above guessing, beside the raw ones of the matrix."""
+    """Every score as it stands above guessing."""
     names = title_tasks((*study.tasks, MACRO))
-    columns = {names[task]: make_task_reader(task, lambda s: s.normalised) for task in study.tasks}
-    columns[names[MACRO]] = lambda run: average_tasks(run, study.tasks, lambda s: s.normalised)
+    readers = {names[task]: make_task_reader(task, lambda s: s.normalised) for task in study.tasks}
+    readers[names[MACRO]] = lambda run: average_tasks(run, study.tasks, lambda s: s.normalised)
     return ReportTable(
         "above_chance",
         "Scores above chance",
-        ["arm", *columns],
-        [[TableCell(label), *make_mean_cells(arm, columns)] for label, arm in arms.items()],
+        ["arm", *readers],
+        [[TableCell(label), *make_mean_cells(arm, readers)] for label, arm in arms.items()],
         note=(
             "Percent, mean over seeds: 0 at guessing, 100 at all right, not below 0, each subject "
             "by its own chance. A dash: missing."
@@ -60,47 +65,37 @@ def tabulate_above_chance(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
     )
 
 
-def average_tasks(
-    run: Run, tasks: Sequence[str], figure: Callable[[Scores], float | None]
-) -> float | None:
-    """Unweighted mean over the tasks; None where one has none."""
-    values = [figure(run.scores[task]) if task in run.scores else None for task in tasks]
-    known_values = [value for value in values if value is not None]
-    return (
-        float(np.mean(known_values)) if known_values and len(known_values) == len(tasks) else None
+def average_tasks(run: Run, tasks: Sequence[str], read_score: ScoreReader) -> float | None:
+    """Unweighted mean over the tasks; None where one has no value."""
+    return mean_or_none(
+        [read_score(run.scores[task]) if task in run.scores else None for task in tasks]
     )
 
 
-def make_task_reader(
-    task: str, figure: Callable[[Scores], float | None]
-) -> Callable[[Run], float | None]:
-    """A figure of one task."""
-    return lambda run: figure(run.scores[task]) if task in run.scores else None
+def make_task_reader(task: str, read_score: ScoreReader) -> RunReader:
+    """What reads a value of one task off a run; None where the run lacks the task."""
+    return lambda run: read_score(run.scores[task]) if task in run.scores else None
 
 
-def make_mean_cells(
-    arm: Arm, columns: Mapping[str, Callable[[Run], float | None]]
-) -> list[TableCell]:
-    """Mean over the arm's distinct runs in percent; a dash where one of them has none."""
+def make_mean_cells(arm: Arm, readers: Mapping[str, RunReader]) -> list[TableCell]:
+    """A cell a reader: mean over the arm's distinct runs in percent, if all of them have one."""
     cells = []
-    for figure in columns.values():
-        mean = mean_or_none([figure(run) if run.done else None for run in arm.unique()])
-        cells.append(
-            TableCell(DASH) if mean is None else TableCell(f"{100 * mean:.1f}", 100 * mean)
-        )
+    for read_run in readers.values():
+        mean = mean_or_none([read_run(run) if run.done else None for run in arm.distinct_runs()])
+        cells.append(make_number_cell(None if mean is None else 100 * mean, "{:.1f}".format))
     return cells
 
 
 def tabulate_generalisation(arms: Mapping[str, Arm]) -> ReportTable:
-    """Train/test gap, and how evenly an arm does over kinds of task."""
+    """Train/test gap, and how evenly an arm does over kinds of task; no rows without either."""
     rows = []
     for label, arm in arms.items():
         row = [TableCell(label)]
-        for key, form in (("gap", format_signed), ("spread", lambda points: f"{points:.1f}")):
-            mean = mean_or_none([run.generalisation.get(key) for run in arm.unique()])
-            row.append(TableCell(DASH) if mean is None else TableCell(form(100 * mean), 100 * mean))
+        for key, form in (("gap", format_signed), ("spread", "{:.1f}".format)):
+            mean = mean_or_none([run.generalisation.get(key) for run in arm.distinct_runs()])
+            row.append(make_number_cell(None if mean is None else 100 * mean, form))
         rows.append(row)
-    if all(value.sort is None for row in rows for value in row):
+    if all(cell.sort is None for row in rows for cell in row):
         rows = []  # no suite of this study asks training questions
     return ReportTable(
         "generalisation",

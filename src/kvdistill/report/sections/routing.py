@@ -4,63 +4,90 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from kvdistill.report.figures.heatmap import draw_heatmap
-from kvdistill.report.figures.scores import choose_chart_arms
 from kvdistill.report.figures.style import RenderedFigure
 from kvdistill.report.format import title_tasks
+from kvdistill.report.sections.choose_arms import choose_chart_arms
 from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.stats.analysis import Analysis
-from kvdistill.stats.curves import by_teacher, routing
+from kvdistill.stats.curves import average_over_layers, read_routing_weights
+
+RoutingWeights = Mapping[str, Any]
+"""Of one run: task -> teacher -> layer -> weight."""
 
 
 def build_routing_section(analysis: Analysis) -> list[tuple[RenderedFigure, ReportTable]]:
-    """Routing weights of each arm with a router: task x teacher on one colour scale, and layers."""
-    figures_and_tables: list[tuple[RenderedFigure, ReportTable]] = []
+    """Of each arm whose runs all have a router: weights by task and teacher, and by layer."""
+    section: list[tuple[RenderedFigure, ReportTable]] = []
     for label in choose_chart_arms(analysis.table, analysis.baseline):
-        runs = [run for run in analysis.question.arms[label].unique() if run.done]
-        weights = [routing(run) for run in runs]
+        runs = [run for run in analysis.question.arms[label].distinct_runs() if run.done]
+        weights = [read_routing_weights(run) for run in runs]
         if not weights or not all(weights):
             continue
-        per_task = [by_teacher(one) for one in weights]
-        first = per_task[0]
-        mean = np.mean([t.reindex_like(first).to_numpy(dtype=float) for t in per_task], axis=0)
-        name = f"{analysis.question.name}_routing_{len(figures_and_tables)}"
-        names = title_tasks([*first.index])
-        figure = draw_heatmap(
-            name,
-            f"Routing weights of {label}",
-            "Mean weight over layers and seeds; a task's weights sum to 1.",
-            mean.T, list(first.columns), [names[t] for t in first.index],
-            "{:.2f}", (0.0, 1.0), "weight",
-        )  # fmt: skip
-        rows = []
-        for task in first.index:
-            for teacher in first.columns:
-                by_layer = average_by_layer(weights, task, teacher)
-                rows.append(
-                    [
-                        TableCell(task),
-                        TableCell(teacher),
-                        *(TableCell(f"{w:.3f}", w) for w in by_layer.values()),
-                    ]
-                )
-        layers = list(average_by_layer(weights, first.index[0], first.columns[0]))
-        grid = ReportTable(
-            f"{name}_layers",
-            f"Routing weights of {label} by layer",
-            ["task", "teacher", *map(str, layers)],
-            rows,
-            numeric=[False, False, *[True] * len(layers)],
+        by_task = [average_over_layers(run_weights) for run_weights in weights]
+        name = f"{analysis.question.name}_routing_{len(section)}"
+        section.append(
+            (
+                draw_routing(name, label, by_task),
+                tabulate_layers(f"{name}_layers", label, weights, by_task[0]),
+            )
         )
-        figures_and_tables.append((figure, grid))
-    return figures_and_tables
+    return section
+
+
+def draw_routing(name: str, label: str, by_task: Sequence[pd.DataFrame]) -> RenderedFigure:
+    """Teachers x tasks, mean over runs; each run's table has tasks as rows, teachers as columns."""
+    first = by_task[0]
+    # A run lists tasks and teachers in its own order: the first run's holds for all.
+    mean = np.mean([t.reindex_like(first).to_numpy(dtype=float) for t in by_task], axis=0)
+    names = title_tasks([*first.index])
+    return draw_heatmap(
+        name,
+        f"Routing weights of {label}",
+        "Mean weight over layers and seeds; a task's weights sum to 1.",
+        mean.T,
+        list(first.columns),
+        [names[t] for t in first.index],
+        "{:.2f}",
+        (0.0, 1.0),
+        "weight",
+    )
+
+
+def tabulate_layers(
+    name: str, label: str, weights: Sequence[RoutingWeights], by_task: pd.DataFrame
+) -> ReportTable:
+    """A row a task and teacher, a column a layer; tasks and teachers are those of `by_task`."""
+    means = {
+        (task, teacher): average_by_layer(weights, task, teacher)
+        for task in by_task.index
+        for teacher in by_task.columns
+    }
+    layers = list(next(iter(means.values())))
+    rows = [
+        [
+            TableCell(task),
+            TableCell(teacher),
+            *(TableCell(f"{weight:.3f}", weight) for weight in by_layer.values()),
+        ]
+        for (task, teacher), by_layer in means.items()
+    ]
+    return ReportTable(
+        name,
+        f"Routing weights of {label} by layer",
+        ["task", "teacher", *map(str, layers)],
+        rows,
+        numeric=[False, False, *[True] * len(layers)],
+    )
 
 
 def average_by_layer(
-    weights: Sequence[Mapping[str, Any]], task: str, teacher: str
+    weights: Sequence[RoutingWeights], task: str, teacher: str
 ) -> dict[str, float]:
     """Layer -> mean weight over seeds."""
-    each = [one.get(task, {}).get(teacher, {}) for one in weights]
-    keys = sorted(each[0], key=lambda k: (len(k), k)) if each else []
-    return {k: float(np.mean([one.get(k, np.nan) for one in each])) for k in keys}
+    runs = [run_weights.get(task, {}).get(teacher, {}) for run_weights in weights]
+    # JSON keys are text: by length first, layer 10 comes after layer 9.
+    layers = sorted(runs[0], key=lambda key: (len(key), key)) if runs else []
+    return {key: float(np.mean([run.get(key, np.nan) for run in runs])) for key in layers}

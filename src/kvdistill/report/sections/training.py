@@ -1,101 +1,83 @@
-"""The curves of the main arms, their figures and the table of their ends."""
+"""The curves of some arms: their figures and the table of their first and last values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from kvdistill.report.figures import training
+from kvdistill.report.figures import training as training_figures
 from kvdistill.report.figures.style import ArmStyle, RenderedFigure
-from kvdistill.report.format import DASH
+from kvdistill.report.figures.training import ArmCurves
 from kvdistill.report.sections.curve_tables import tabulate_curves
-from kvdistill.report.sections.disagreements import choose_primary_arm
-from kvdistill.report.table import ReportTable, TableCell
-from kvdistill.stats.analysis import Analysis
-from kvdistill.stats.curves import curves
+from kvdistill.report.table import ReportTable, TableCell, make_number_cell
+from kvdistill.stats.curves import read_run_curves
 from kvdistill.stats.study import Arm
-
-MAX_CURVE_ARMS = 6
-
-
-def choose_main_arms(arms: Mapping[str, Arm], analyses: Mapping[str, Analysis]) -> list[str]:
-    """The arms whose curves are drawn: baselines and primary arms first, then in order."""
-    ranked: dict[frozenset[str], None] = {}
-    for analysis in analyses.values():
-        for label in (analysis.baseline, choose_primary_arm(analysis)):
-            if label is not None:
-                runs = analysis.question.arms[label].runs.values()
-                ranked[frozenset(r.identity for r in runs)] = None
-    for arm in arms.values():
-        ranked.setdefault(frozenset(r.identity for r in arm.runs.values()), None)
-    by_runs = {frozenset(r.identity for r in a.runs.values()): k for k, a in arms.items()}
-    return [by_runs[key] for key in ranked if arms[by_runs[key]].trained][:MAX_CURVE_ARMS]
 
 
 def build_training_section(
-    arms: Mapping[str, Arm], labels: Sequence[str], style: Mapping[str, ArmStyle]
+    arms: Mapping[str, Arm], labels: Sequence[str], styles: Mapping[str, ArmStyle]
 ) -> tuple[list[RenderedFigure], ReportTable]:
-    """Curves of the main arms, mean over seeds; an arm that lacks one is left out by name."""
+    """Curves of the arms of these labels, mean over seeds; the table names the unfinished ones."""
     means = []
+    # A mean over the seeds that are done would be compared with means over all.
     unfinished = [label for label in labels if not all(r.done for r in arms[label].runs.values())]
     for label in labels:
-        tables = [curves(run) for run in arms[label].unique() if label not in unfinished]
+        tables = [
+            read_run_curves(run) for run in arms[label].distinct_runs() if label not in unfinished
+        ]
         tables = [table for table in tables if len(table)]
         if tables:
-            means.append(training.average_curves(label, tables))
+            means.append(training_figures.average_curves(label, tables))
     if not means:
         return [], ReportTable("training", "Training", ["arm"], [])
-    column = training.choose_accuracy_column(means)
-    with_kv = [one for one in means if len(one.line("val", "kv")[0])]
-    figures = [training.draw_convergence(means, style)]
-    if with_kv:
-        figures.append(training.draw_kv_loss(with_kv, style))
-    if column is not None:
-        figures.append(training.draw_accuracy(means, style, column))
-        if with_kv:
-            figures.append(training.draw_dual_axis(with_kv, style, column))
-            figures.append(training.draw_stacked(with_kv, style, column))
-    figures.append(training.draw_train_val_gap(means, style, column))
-    return attach_tables(figures, means, column), tabulate_curve_ends(means, column, unfinished)
+    metric = training_figures.choose_accuracy_column(means)
+    return draw_training(means, styles, metric), tabulate_curve_ends(means, metric, unfinished)
 
 
-def attach_tables(
-    figures: Sequence[RenderedFigure], means: Sequence[training.ArmCurves], column: str | None
+def draw_training(
+    means: Sequence[ArmCurves], styles: Mapping[str, ArmStyle], metric: str | None
 ) -> list[RenderedFigure]:
-    """The figures of curves, each with the numbers it draws."""
-    accuracy, both = [column] if column else [], ("train", "val")
-    sources: dict[str, tuple[list[str], tuple[str, ...]]] = {
-        "convergence_curves": (["ce"], both),
-        "kv_loss_curves": (["kv"], both),
-        "task_accuracy_curves": (accuracy, both),
-        "dual_axis_curve": (["kv", *accuracy], ("val",)),
-        "stacked_curves": (["kv", *accuracy], ("val",)),
-        "overfitting_analysis": (["ce", "kv", *accuracy], both),
-    }
+    """The figures that the curves have data for, each with the numbers it draws."""
+    with_kv = [arm_curves for arm_curves in means if arm_curves.has("val", "kv")]
+    both, validation = ("train", "val"), ("val",)
+    metrics = [metric] if metric else []
+    figures: list[tuple[RenderedFigure, list[str], tuple[str, ...]]] = [
+        (training_figures.draw_convergence(means, styles), ["ce"], both)
+    ]
+    if with_kv:
+        figures.append((training_figures.draw_kv_loss(with_kv, styles), ["kv"], both))
+    if metric is not None:
+        figures.append((training_figures.draw_accuracy(means, styles, metric), metrics, both))
+    if metric is not None and with_kv:
+        dual_axis = training_figures.draw_dual_axis(with_kv, styles, metric)
+        stacked = training_figures.draw_stacked(with_kv, styles, metric)
+        figures += [(each, ["kv", metric], validation) for each in (dual_axis, stacked)]
+    gap = training_figures.draw_train_val_gap(means, styles, metric)
+    figures.append((gap, ["ce", "kv", *metrics], both))
     return [
-        replace(
-            figure, data=tabulate_curves(figure.name, figure.title, means, *sources[figure.name])
-        )
-        for figure in figures
+        replace(figure, data=tabulate_curves(figure.name, figure.title, means, columns, splits))
+        for figure, columns, splits in figures
     ]
 
 
 def tabulate_curve_ends(
-    means: Sequence[training.ArmCurves], column: str | None, unfinished: Sequence[str]
+    means: Sequence[ArmCurves], metric: str | None, unfinished: Sequence[str]
 ) -> ReportTable:
-    """First and last values, and how soon 90 % of the fall was reached."""
-    names = [("ce", "CE"), ("kv", "KV loss"), *([(column, column)] if column else [])]
+    """First and last validation values, and the step at which CE had done 90 % of its fall."""
+    names = [("ce", "CE"), ("kv", "KV loss"), *([(metric, metric)] if metric else [])]
     heads = [f"{title} {when}" for _, title in names for when in ("first", "last")]
     rows = []
-    for curves in means:
-        row = [TableCell(curves.label)]
+    for arm_curves in means:
+        row = [TableCell(arm_curves.label)]
         for name, _ in names:
-            _, y = curves.get_line("val", name)
-            ends = [float(y[0]), float(y[-1])] if len(y) else [None, None]
-            row += [TableCell(DASH if v is None else f"{v:.3f}", v) for v in ends]
-        step = training.find_convergence_step(curves)
-        row.append(TableCell(f"{step:.0f}", step) if step is not None else TableCell(DASH))
-        rows.append(row)
+            _, values = arm_curves.get_line("val", name)
+            ends = [float(values[0]), float(values[-1])] if len(values) else [None, None]
+            row += [make_number_cell(end, "{:.3f}".format) for end in ends]
+        step = training_figures.find_convergence_step(arm_curves)
+        rows.append([*row, make_number_cell(step, "{:.0f}".format)])
+    note = f"Left out until all their seeds are done: {', '.join(unfinished)}."
     return ReportTable(
-        "training", "Validation curves: first and last values, mean over seeds",
-        ["arm", *heads, "90 % of the CE fall by step"], rows,
-        note=f"Left out until all their seeds are done: {', '.join(unfinished)}." if unfinished else "",
-    )  # fmt: skip
+        "training",
+        "Validation curves: first and last values, mean over seeds",
+        ["arm", *heads, "90 % of the CE fall by step"],
+        rows,
+        note=note if unfinished else "",
+    )
