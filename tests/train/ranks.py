@@ -68,9 +68,9 @@ def build_module(
     return Distiller(student, objective, teachers, LossWeights.from_config(config))
 
 
-def compute_loss(module: torch.nn.Module, read: Any, tokens: int) -> torch.Tensor:
+def compute_loss(module: torch.nn.Module, batch: Any, tokens: int) -> torch.Tensor:
     """As the trainer weighs it: CE a token of the whole step, KV a sample."""
-    ce, terms = module(read)
+    ce, terms = module(batch)
     return 0.5 * ce / tokens + terms.kv
 
 
@@ -86,13 +86,13 @@ def save_gradients(rank: int, config: dict, folder: str) -> None:
         wrapped = DistributedDataParallel(module)
         whole = make_batch(lengths=LENGTHS)
         # DDP averages over ranks, while the token count is the sum over them.
-        compute_loss(wrapped, take_row(whole, rank), batch(whole) // 2).backward()
+        compute_loss(wrapped, take_row(whole, rank), count_answer_tokens(whole) // 2).backward()
         torch.save(collect_gradients(module), Path(folder) / f"rank{rank}.pt")
 
 
-def batch(read: Any) -> int:
+def count_answer_tokens(batch: Any) -> int:
     """Predicted answer tokens of a batch."""
-    return int((read.student.answer & read.student.mask)[:, 1:].sum())
+    return int((batch.student.answer & batch.student.mask)[:, 1:].sum())
 
 
 def train_division(
@@ -101,8 +101,8 @@ def train_division(
     names: tuple[str, ...],
     num_gpus: int,
     size: int,
-    request_teacher: int,
-    wanting: Callable[..., Any] = make_request,
+    accumulate: int,
+    request_teacher: Callable[..., Any] = make_request,
     resume: bool | None = None,
     stop: int | None = None,
 ) -> dict[str, Any]:
@@ -117,11 +117,11 @@ def train_division(
     rows_read: list[list[str]] = []
     folder.mkdir(exist_ok=True)
     trainer = DistillTrainer(
-        build_module(config, names, wanting),
-        make_training_arguments(config | make_budget(size, request_teacher), STEPS, folder),
+        build_module(config, names, request_teacher),
+        make_training_arguments(config | make_budget(size, accumulate), STEPS, folder),
         texts=Rows(),
-        sampler=ResumableSampler(64, STEPS * num_gpus * size * request_teacher, config["seed"]),
-        collate=collate_rows(make_collator(names), rows_read),
+        sampler=ResumableSampler(64, STEPS * num_gpus * size * accumulate, config["seed"]),
+        collate=note_rows(make_collator(names), rows_read),
         validation=Validation([make_collator(names)([60, 61, 62])]),
         curves=CurveWriter(folder),
         progress=lambda step, _: stop_if(step == stop),
@@ -136,8 +136,8 @@ def train_division(
     except InterruptedError:
         return {}
     steps = [
-        [row for rows in rows_read[at : at + request_teacher] for row in rows]
-        for at in range(0, len(rows_read), request_teacher)
+        [row for rows in rows_read[at : at + accumulate] for row in rows]
+        for at in range(0, len(rows_read), accumulate)
     ]
     weights = {name: p.detach().clone() for name, p in trainer.module.named_parameters()}
     return {"steps": steps, "weights": weights, "sequences": trainer.curves.sequences}
@@ -154,12 +154,12 @@ def make_budget(size: int, accumulate: int) -> dict[str, Any]:
     return {"budget": {"batch_size": size, "grad_accum": accumulate}}
 
 
-def collate_rows(make: Callable[..., Any], read: list[list[str]]) -> Callable[..., Any]:
+def note_rows(collate_rows: Callable[..., Any], rows_read: list[list[str]]) -> Callable[..., Any]:
     """The collator, which also notes the rows of every micro-batch."""
 
     def collate(rows: list[int]) -> Any:
-        batch = make(rows)
-        read.append(batch.ids)
+        batch = collate_rows(rows)
+        rows_read.append(batch.ids)
         return batch
 
     return collate

@@ -24,7 +24,7 @@ def test_two_processes_give_the_gradient_of_one(composed: Make, tmp_path: Path) 
     config = composed(*(f"{group}={choice}" for group, choice in ranks.SETTINGS.items()))
     torch.multiprocessing.spawn(ranks.save_gradients, args=(config, str(tmp_path)), nprocs=2)
     module, whole = ranks.build_module(config), make_batch(lengths=ranks.LENGTHS)
-    ranks.compute_loss(module, whole, ranks.batch(whole)).backward()
+    ranks.compute_loss(module, whole, ranks.count_answer_tokens(whole)).backward()
     alone = ranks.collect_gradients(module)
     for rank in range(2):
         gradients_of_rank = torch.load(tmp_path / f"rank{rank}.pt")

@@ -233,13 +233,10 @@ def test_each_teacher_layer_is_scored_once_a_step(
     halves = ("layers/map=anchors", "layers.map.anchors='0:0, 2:1'")
     module = distiller(f"compression={compression}", *halves, teachers=("b",))
     pipeline = module.objective.first_branch.pipeline
-    compressor, teacher_layers = (
-        type(pipeline.compression),
-        [at for s in pipeline.layer_pairs for at in s.teacher_layers],
-    )
-    assert len(set(teacher_layers)) < len(
-        teacher_layers
-    )  # two student layers read one teacher layer
+    compressor = type(pipeline.compression)
+    teacher_layers = [layer for pair in pipeline.layer_pairs for layer in pair.teacher_layers]
+    # Two student layers read one teacher layer.
+    assert len(set(teacher_layers)) < len(teacher_layers)
     scored, score = [], compressor.score
     monkeypatch.setattr(
         compressor, "score", lambda self, layer: scored.append(1) or score(self, layer)
