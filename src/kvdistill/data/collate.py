@@ -151,6 +151,7 @@ class Collator:
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """The batch, its rows in the order of `examples`."""
+        # The student's side first: its padded length lays out the teachers' links.
         student = pad_tokens([example.student for example in examples], self.student_pad_id)
         return Batch(
             student=student,

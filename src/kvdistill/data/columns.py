@@ -1,4 +1,4 @@
-r"""Column mapping: from a row of any data set to a record with question, rationale and answer.
+r"""Column mapping: from a row of any dataset to a record with question, rationale and answer.
 
 A field is mapped to a column by its name, or to several by a template ("{Question}\nA. {A}").
 Shared by every source that reads rows; errors name the file, the row and the field.
@@ -65,6 +65,7 @@ class ColumnMapping:
             for field, column in self.columns.items()
             if column
         }
+        # Before the check for empty fields, as the pattern may provide the rationale.
         if self.pattern is not None:
             values |= self._match_pattern(values["answer"], place)
         # Optional fields too: a field that is mapped must be there, or the mapping is wrong.
@@ -94,6 +95,7 @@ class ColumnMapping:
 
 
 def _compile_pattern(pattern: str, setting: str) -> Mapping[str, int]:
+    """The groups of the regex, by name. Raises ConfigError for text that is none."""
     try:
         return re.compile(pattern).groupindex
     except re.error as error:
@@ -101,6 +103,7 @@ def _compile_pattern(pattern: str, setting: str) -> Mapping[str, int]:
 
 
 def _read_field(row: Mapping[str, Any], column: str, place: str, field: str) -> str:
+    """The text of a record field, from a column or a template of columns."""
     if "{" not in column:
         return _read_column(row, column, place, field)
     text = "".join(
@@ -134,6 +137,7 @@ def _parse_template(template: str, setting: str) -> list[tuple[str, str | None]]
 
 
 def _read_column(row: Mapping[str, Any], name: str, place: str, field: str) -> str:
+    """A cell as text; a list of texts has its items joined by newlines."""
     if name not in row:
         raise ConfigError(
             f"{place}, field {field}: no column {types.format_value(name)} among "
@@ -151,6 +155,7 @@ def _read_column(row: Mapping[str, Any], name: str, place: str, field: str) -> s
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{place}, field {field}: column {name!r} holds {value}, no number.")
     text = str(value)
+    # JSON can escape a lone surrogate ("\ud800"), which no UTF-8 file of a split can hold.
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:

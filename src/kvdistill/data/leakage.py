@@ -262,10 +262,12 @@ def _compare_sets(sets: Sequence[DocumentSet]) -> Iterator[SetComparison]:
 
 
 def _is_held_out(each: DocumentSet) -> bool:
+    """Whether a model is scored, or chosen, on the set."""
     return each.role in ("val", "test", "drawn", "task")
 
 
 def _describe_match(one: DocumentSet, other: DocumentSet, match: Match) -> Hit:
+    """The match as the report shows it, with the longest run of tokens that both texts hold."""
     first, second = one.documents[match.first], other.documents[match.second]
     left, right = split_ngram_tokens(first.text), split_ngram_tokens(second.text)
     # autojunk would ignore frequent tokens, which in a text of 200 and more are its common words.

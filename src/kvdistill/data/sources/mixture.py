@@ -86,6 +86,7 @@ class Mixture(Source):
         return taken
 
     def _choose_records(self, name: str, part: MixturePart, count: int) -> list[Record]:
+        """`count` distinct questions of a part, in the dataset's order."""
         distinct: dict[str, Record] = {}
         for record in self._read_records(name, part):
             distinct.setdefault(compute_group_id(record.question), record)
@@ -119,6 +120,7 @@ class Mixture(Source):
         return part.hub if self.root is None else str(Path(self.root) / name)
 
     def _load_rows(self, name: str, part: MixturePart) -> list[dict[str, Any]]:
+        """All rows of a part. Raises ConfigError for none, and where they cannot be read."""
         place = self._locate_dataset(name, part)
         # `datasets` names its cache of a local folder after the folder, not its content: another
         # folder of that name, or an edited file, would silently give the rows of the first.
@@ -192,6 +194,7 @@ def _make_mapping(name: str, part: MixturePart) -> ColumnMapping:
 def _read_record(
     mapping: ColumnMapping, row: Mapping[str, Any], place: str, default_id: str, part: MixturePart
 ) -> Record | None:
+    """The row as a record; None for an incomplete one that the part leaves out."""
     try:
         return mapping(row, place, default_id)
     except ConfigError:
@@ -201,6 +204,7 @@ def _read_record(
 
 
 def _parse_part(name: str, spec: Mapping[str, Any]) -> MixturePart:
+    """The part of a node of YAML. Raises ConfigError naming its unknown, missing or bad key."""
     # Checked here, since the TypeError of MixturePart(**spec) would name no setting.
     known = {field.name: field.default is MISSING for field in fields(MixturePart)}
     unknown = sorted(spec.keys() - known.keys())
