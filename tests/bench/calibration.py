@@ -52,19 +52,19 @@ def main() -> int:
     }
     ok = True
     for name, shift in (("paired", 0), ("unpaired", SEEDS)):
-        found = [judged(runs, draw, shift, study.tasks) for draw in draws]
-        significant = np.array([p < NOMINAL for p, _ in found])
+        comparisons = [judged(runs, draw, shift, study.tasks) for draw in draws]
+        significant = np.array([p < NOMINAL for p, _ in comparisons])
         low, high = over_seeds(draws, significant, len(runs), rng)
         figures |= {
             f"{name}_significant": float(significant.mean()),
             f"{name}_interval": [low, high],
-            f"{name}_noise_floor": float(np.quantile([abs(e) for _, e in found], 0.95)),
+            f"{name}_noise_floor": float(np.quantile([abs(e) for _, e in comparisons], 0.95)),
         }
         ok = ok and low <= NOMINAL
     if given.planted:
-        found = planted(runs, read(given.planted, SEEDS)[1], study.tasks, given.draws, rng)
-        figures |= found
-        ok = ok and found["planted_found"] >= POWER
+        comparisons = planted(runs, read(given.planted, SEEDS)[1], study.tasks, given.draws, rng)
+        figures |= comparisons
+        ok = ok and comparisons["planted_found"] >= POWER
     print(json.dumps({"name": "calibration", "figures": figures, "ok": ok}))
     return 0 if ok else 1
 
@@ -84,15 +84,15 @@ def planted(
 ) -> dict[str, float]:  # fmt: skip
     """How often triples of the good recipe are found to be above triples of the worse one."""
     both = [*runs, *worse]
-    found = []
+    comparisons = []
     for _ in range(draws):
         good = rng.choice(len(runs), SEEDS, replace=False)
         bad = len(runs) + rng.choice(len(worse), SEEDS, replace=False)
-        found.append(judged(both, np.concatenate([good, bad]), 0, tasks))
+        comparisons.append(judged(both, np.concatenate([good, bad]), 0, tasks))
     return {
         "planted_seeds": len(worse),
-        "planted_effect": float(np.mean([effect for _, effect in found])),
-        "planted_found": float(np.mean([p < NOMINAL and effect > 0 for p, effect in found])),
+        "planted_effect": float(np.mean([effect for _, effect in comparisons])),
+        "planted_found": float(np.mean([p < NOMINAL and effect > 0 for p, effect in comparisons])),
     }
 
 
@@ -105,11 +105,13 @@ def judged(
     """
     one = Arm(label="a", runs={n: runs[at] for n, at in enumerate(draw[:SEEDS])})
     other = Arm(label="b", runs={n + shift: runs[at] for n, at in enumerate(draw[SEEDS:])})
-    found = compare_arms(one, other, tasks, Settings(), endpoints=[MACRO], resample=False).macro
-    assert found.estimate is not None, found.why
-    claim = found.recipe  # none, or none with a p: no variance, so nothing is claimed
+    comparison = compare_arms(
+        one, other, tasks, Settings(), endpoints=[MACRO], resample=False
+    ).macro
+    assert comparison.estimate is not None, comparison.why
+    claim = comparison.recipe  # none, or none with a p: no variance, so nothing is claimed
     p = claim.p if claim is not None and claim.p is not None else 1.0
-    return p, 100 * found.estimate
+    return p, 100 * comparison.estimate
 
 
 def over_seeds(

@@ -99,9 +99,9 @@ def simulate(repetitions: int) -> list[dict]:
         for effect in EFFECTS
     ]
     with ProcessPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        found = list(pool.map(measure_coverage, worlds, [repetitions] * len(worlds)))
+        rates_by_world = list(pool.map(measure_coverage, worlds, [repetitions] * len(worlds)))
     rows = []
-    for world, methods in zip(worlds, found, strict=True):
+    for world, methods in zip(worlds, rates_by_world, strict=True):
         for name, rate in methods.items():
             rows.append(
                 {
@@ -148,8 +148,8 @@ def report(runs: int) -> dict:
             check=True,
         )
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = json.loads(done.stdout.splitlines()[-1])
-    return {"runs": arms * 3, **found, "children_cpu_s": round(used.ru_utime + used.ru_stime, 1)}
+    figures = json.loads(done.stdout.splitlines()[-1])
+    return {"runs": arms * 3, **figures, "children_cpu_s": round(used.ru_utime + used.ru_stime, 1)}
 
 
 if __name__ == "__main__":

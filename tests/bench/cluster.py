@@ -45,7 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=PARTS)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     if why := absent():
         print(json.dumps({"name": "cluster", "figures": {}, "bounds": {"slurm": why}, "ok": False}))
         return 1
@@ -58,11 +58,11 @@ def main() -> int:
     try:
         mini.start()
         for part in PARTS:
-            if asked.only in (None, part):
-                found, held = MEASURES[part](mini, place / part, asked.quick)
-                figures |= found
+            if arguments.only in (None, part):
+                part_figures, held = MEASURES[part](mini, place / part, arguments.quick)
+                figures |= part_figures
                 bounds |= held
-                print(json.dumps(found, indent=1), flush=True)
+                print(json.dumps(part_figures, indent=1), flush=True)
     finally:
         mini.stop()
         shutil.rmtree(place)
@@ -77,7 +77,7 @@ Found = tuple[dict[str, Any], dict[str, bool]]
 def plan(mini: MiniSlurm, place: Path, quick: bool) -> Found:
     """Seconds of each part of submitting, by number of arms; each size in a process of its own."""
     sizes = (15, 30) if quick else (100, 200, 300)
-    found = {}
+    timings = {}
     for arms in sizes:
         root = place / str(arms)
         root.mkdir(parents=True)
@@ -86,19 +86,19 @@ def plan(mini: MiniSlurm, place: Path, quick: bool) -> Found:
             cwd=ROOT, env=mini.environment() | {"PYTHONPATH": "src"}, text=True,
             capture_output=True, check=True,
         )  # fmt: skip
-        found[arms] = json.loads(done.stdout.splitlines()[-1])
+        timings[arms] = json.loads(done.stdout.splitlines()[-1])
         mini.call("scancel", "--user=root")
-    last = found[sizes[-1]]
+    last = timings[sizes[-1]]
     # The check's child is not in its parent's processor time; wall time counts other programs too.
     parts = last["processor_s"] | {"check": last["seconds"]["check"]}
-    total = [sum((found[arms]["processor_s"] | {"check": 0.0}).values()) for arms in sizes]
+    total = [sum((timings[arms]["processor_s"] | {"check": 0.0}).values()) for arms in sizes]
     whole = sum(parts.values())
     slope = float(np.polyfit(np.log(sizes), np.log(total), 1)[0])
     figures = {
         "arms": sizes[-1],
         "jobs": last["jobs"],
         "compose_s_per_arm": parts["compose"] / sizes[-1],
-        "wall_s": {str(arms): round(sum(found[arms]["seconds"].values()), 2) for arms in sizes},
+        "wall_s": {str(arms): round(sum(timings[arms]["seconds"].values()), 2) for arms in sizes},
         "wall_compose_s_per_arm": last["seconds"]["compose"] / sizes[-1],
         "processor_s": {str(arms): round(t, 2) for arms, t in zip(sizes, total, strict=True)},
         "share": {part: round(value / whole, 3) for part, value in parts.items()},
@@ -107,8 +107,8 @@ def plan(mini: MiniSlurm, place: Path, quick: bool) -> Found:
     return figures, {
         f"compose_s_per_arm <= {COMPOSE_S}": figures["compose_s_per_arm"] <= COMPOSE_S,
         f"exponent <= {EXPONENT}": slope <= EXPONENT,
-        "no torch while submitting": not any(one["torch"] for one in found.values()),
-        "an arm is composed once": all(found[arms]["composed"] == arms for arms in sizes),
+        "no torch while submitting": not any(one["torch"] for one in timings.values()),
+        "an arm is composed once": all(timings[arms]["composed"] == arms for arms in sizes),
     }
 
 
@@ -159,8 +159,8 @@ def disturbed(mini: MiniSlurm, place: Path, quick: bool) -> Found:
         event(mini, job)
         finish(mini, folder, job)
         launcher(*command, "cluster.wait=true")
-        said = {"equal": bits(folder) == bits(alone)}
-        figures[name] = said | {"requeues": mini.job(job).get("Restarts"), "job": job}
+        outcome = {"equal": bits(folder) == bits(alone)}
+        figures[name] = outcome | {"requeues": mini.job(job).get("Restarts"), "job": job}
     return {"disturbed": figures}, {
         f"{name} ends in the same bits": said["equal"] for name, said in figures.items()
     }
@@ -204,8 +204,8 @@ def finish(mini: MiniSlurm, folder: Path, job: str) -> None:
 def at(folder: Path) -> int:
     """The step a run is at."""
     path = folder / "status.json"
-    said = read(path) if path.is_file() else {}
-    return int(said.get("step") or 0) if said.get("state") == "running" else 0
+    status = read(path) if path.is_file() else {}
+    return int(status.get("step") or 0) if status.get("state") == "running" else 0
 
 
 def bits(folder: Path) -> tuple[bytes, str]:

@@ -42,16 +42,18 @@ def main() -> int:
     parser.add_argument("--only", choices=sorted(NUMBER))
     parser.add_argument("--number", type=int, help="of each; 2000 commands and 500 files")
     arguments = parser.parse_args()
-    figures, said = {}, []
+    figures, fault_lines = {}, []
     for name in [arguments.only] if arguments.only else NUMBER:
         number = (QUICK if arguments.quick else NUMBER)[name]
         seen = RUN[name](arguments.number or number, arguments.seed)
         chosen = random.Random(arguments.seed).sample(seen, 2 if arguments.quick else SHELLED)
-        shelled = [found for each in chosen if (found := SHELL[name](*each))]
-        said += [f"{f.fault}: {given!r:.2000}: {f.said[:300]!r}" for given, f in seen if f.fault]
-        said += shelled
+        shelled = [fault for each in chosen if (fault := SHELL[name](*each))]
+        fault_lines += [
+            f"{f.fault}: {given!r:.2000}: {f.message[:300]!r}" for given, f in seen if f.fault
+        ]
+        fault_lines += shelled
         figures[name] = summary(seen) | {"shelled": len(chosen), "shelled_faults": len(shelled)}
-    sys.stdout.write("".join(f"{line}\n" for line in said))
+    sys.stdout.write("".join(f"{line}\n" for line in fault_lines))
     ok = all(holds(each) for each in figures.values())
     last = {"name": "fuzz", "seed": arguments.seed, "figures": figures, "bounds": BOUNDS, "ok": ok}
     sys.stdout.write(json.dumps(last) + "\n")
@@ -132,7 +134,7 @@ def launched(command: Sequence[str], root: str) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
-def shell_config(command: list[str], found: Outcome) -> str:
+def shell_config(command: list[str], outcome: Outcome) -> str:
     """What is wrong with what launch.py itself says of a command; empty for nothing."""
     if any("\0" in item or not item.isprintable() for item in command):
         return ""  # no argument of a process
@@ -140,27 +142,27 @@ def shell_config(command: list[str], found: Outcome) -> str:
         done = launched([*command, "stage=plan"], folder)
         if "Traceback" in done.stderr + done.stdout or done.returncode not in (0, 2):
             return f"exit {done.returncode}: {command!r}: {done.stderr[-300:]!r}"
-        if done.returncode == 2 and (done.stderr.count("\n") != 1 or found.accepted):
+        if done.returncode == 2 and (done.stderr.count("\n") != 1 or outcome.accepted):
             return f"refused otherwise: {command!r}: {done.stderr[-300:]!r}"
         return "" if not any(Path(folder).iterdir()) else f"left something: {command!r}"
 
 
-def shell_data(given: files.UserData, found: Outcome) -> str:
+def shell_data(given: files.UserData, outcome: Outcome) -> str:
     """What is wrong with what stage=data says of a file; empty for nothing."""
     with tempfile.TemporaryDirectory() as folder:
         place, root = files.write_files(given, Path(folder, "given")), Path(folder, "root")
         done = launched(["stage=data", *files.write_command(given, place)], str(root))
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        told = f"exit {done.returncode}: {given!r:.2000}: {done.stderr[-300:]!r}"
+        ending = f"exit {done.returncode}: {given!r:.2000}: {done.stderr[-300:]!r}"
         if "Traceback" in done.stderr + done.stdout or done.returncode not in (0, 1, 2):
-            return told
+            return ending
         # Against the tasks' own items more is refused than in a split alone.
-        refused = len(errors) == 1 and (not found.accepted or "data leaks" in errors[0])
+        refused = len(errors) == 1 and (not outcome.accepted or "data leaks" in errors[0])
         split = list(root.glob("artifacts/split-*/*.jsonl"))
         if done.returncode == 0:
-            return "" if found.accepted and len(split) == 4 else f"accepted otherwise: {told}"
-        if not refused or (not found.accepted and split):
-            return f"refused otherwise: {told}"
+            return "" if outcome.accepted and len(split) == 4 else f"accepted otherwise: {ending}"
+        if not refused or (not outcome.accepted and split):
+            return f"refused otherwise: {ending}"
     return ""
 
 
@@ -169,7 +171,7 @@ SHELL: dict[str, Callable[[Any, Outcome], str]] = {"config": shell_config, "data
 
 def summary(seen: Seen) -> dict[str, int | float]:
     """Counts and times of all examples."""
-    times = sorted(found.seconds for _, found in seen)
+    times = sorted(outcome.seconds for _, outcome in seen)
     faults = Counter(found.fault for _, found in seen if found.fault)
     return {
         "tried": len(seen),

@@ -28,19 +28,19 @@ BOUNDS = {
 """Of processor seconds in the size, by least squares of the logarithms; 1 is linear."""
 
 
-def measure(root: Path, asked: Namespace) -> dict[str, Any]:
+def measure(root: Path, arguments: Namespace) -> dict[str, Any]:
     """Processor seconds by size, and the exponent of each."""
-    quick = asked.quick
-    rounds = asked.rounds or (1 if quick else 3)
-    found = {
+    quick = arguments.quick
+    rounds = arguments.rounds or (1 if quick else 3)
+    seconds_by_part = {
         "length": lengths((128, 256, 512) if quick else (128, 256, 512, 1024, 2048), rounds),
         "teachers": teachers((1, 2, 4) if quick else (1, 2, 3, 4), rounds),
         "arms": arms(root, (1, 3, 10) if quick else (1, 3, 10, 30), rounds),
         "items": items(root, (16, 64) if quick else (16, 64, 256), rounds),
         "runs": runs((10, 30) if quick else (10, 100, 1000)),
     }
-    figures: dict[str, Any] = {"growth_cpu_s": {k: named(v) for k, v in found.items()}}
-    for name, seconds in found.items():
+    figures: dict[str, Any] = {"growth_cpu_s": {k: named(v) for k, v in seconds_by_part.items()}}
+    for name, seconds in seconds_by_part.items():
         slope = np.polyfit(np.log(list(seconds)), np.log(list(seconds.values())), 1)[0]
         figures[f"{name}_exponent"] = float(slope)
         print(f"{name:9} {figures[f'{name}_exponent']:5.2f}  {named(seconds)}", flush=True)
@@ -123,8 +123,8 @@ def items(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
 
 def runs(sizes: tuple[int, ...]) -> dict[int, float]:
     """The report of a study of so many runs, as tests.bench.claims writes and times it."""
-    found = {}
+    seconds_by_runs = {}
     for size in sizes:
-        said = claims.report(size)
-        found[said["runs"]] = said["report_cpu_s"]
-    return found
+        figures = claims.report(size)
+        seconds_by_runs[figures["runs"]] = figures["report_cpu_s"]
+    return seconds_by_runs

@@ -97,7 +97,7 @@ def step(rounds: int) -> dict[str, float]:
             linked(spans["student"], spans[name])
 
     read = {
-        name: source.read_kv(batch.teachers[name].tokens, batch.ids)
+        name: source.read_kv_cache(batch.teachers[name].tokens, batch.ids)
         for name, source in module._teachers.items()
     }
 
@@ -132,13 +132,13 @@ def distiller(teachers: Mapping[str, dict[str, Any]] = TEACHERS) -> Distiller:
         shape = teachers[name]
         part.calibrate(make_calibration(part.pipeline.layer_pairs, shape, own=own))
         assert part.pipeline.layer_pairs[-1].high == shape["layers"] - 1
-        wanted = TeacherRequest(
+        request = TeacherRequest(
             load_body=partial(make_model, shape, "llama" if name == "b" else "qwen2", seed=3),
             layer_pairs=part.pipeline.layer_pairs,
             compression=part.pipeline.compression,
             needs_rotary=False,
         )
-        sources[name] = build_node("source", config["source"], request=wanted)
+        sources[name] = build_node("source", config["source"], request=request)
     student = make_model(STUDENT, "qwen2").train()
     return Distiller(student, rooms, sources, LossWeights.from_config(config))
 
@@ -219,15 +219,15 @@ def growth(rounds: int) -> dict[str, Any]:
 
 def medians(work: list[Callable[[], object]], rounds: int, inner: int = 1) -> list[float]:
     """Processor seconds of each, in turn, after one round that is not counted."""
-    found: list[list[float]] = [[] for _ in work]
+    samples: list[list[float]] = [[] for _ in work]
     for round_ in range(rounds + 1):
         for number, each in enumerate(work):
             start = time.process_time()
             for _ in range(inner):
                 each()
             if round_:
-                found[number].append((time.process_time() - start) / inner)
-    return [statistics.median(times) for times in found]
+                samples[number].append((time.process_time() - start) / inner)
+    return [statistics.median(times) for times in samples]
 
 
 if __name__ == "__main__":

@@ -29,11 +29,11 @@ DRY = ("cluster=slurm", "cluster.dry_run=true")
 SINGLE = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def measure(root: Path, asked: Namespace) -> dict[str, Any]:
+def measure(root: Path, arguments: Namespace) -> dict[str, Any]:
     """Seconds of each, and processor seconds, children included."""
     home = copied(root)
-    rounds = asked.rounds or (1 if asked.quick else 5)
-    arms = 20 if asked.quick else 334
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
+    arms = 20 if arguments.quick else 334
     weights = [round(0.01 * number, 2) for number in range(1, arms + 1)]
     (home / "sweeps/large.yaml").write_text(SWEEP.format(weights=weights), encoding="utf-8")
     each = ",".join(map(str, weights)), ",".join(map(str, SEEDS))
@@ -52,7 +52,7 @@ def measure(root: Path, asked: Namespace) -> dict[str, Any]:
     for clock in ("s", "cpu_s"):
         beyond = figures[f"first_step_{clock}"] - figures[f"import_{clock}"]
         figures[f"first_step_beyond_{clock}"] = beyond
-    if asked.clock == "processor":
+    if arguments.clock == "processor":
         # The bounds are seconds of a person; on a shared machine the processor's stand for them.
         for name in BOUNDS:
             figures[name] = figures[f"{name.removesuffix('_s')}_cpu_s"]
@@ -131,7 +131,7 @@ def tree(pid: int) -> float:
     return sum(t.user + t.system + t.children_user + t.children_system for t in used)
 
 
-def told(name: str, found: Sequence[tuple[float, float]]) -> dict[str, float]:
+def told(name: str, samples: Sequence[tuple[float, float]]) -> dict[str, float]:
     """Medians of both clocks."""
-    wall, processor = zip(*found, strict=True)
+    wall, processor = zip(*samples, strict=True)
     return {f"{name}_s": statistics.median(wall), f"{name}_cpu_s": statistics.median(processor)}

@@ -115,8 +115,8 @@ def recalls(files: dict[str, list[str]]) -> dict[str, object]:
             planted = [plant(item, draw) for item in items]
             hay = rest + planted
             draw.shuffle(hay)
-            found = {first for first, _ in hits(items, hay)}
-            figures[f"recall_{kind}_{language}"] = len(found) / len(items)
+            recalled = {first for first, _ in hits(items, hay)}
+            figures[f"recall_{kind}_{language}"] = len(recalled) / len(items)
     return figures
 
 
@@ -174,10 +174,10 @@ def false_alarms(files: dict[str, list[str]]) -> dict[str, object]:
         groups.setdefault(f"{parts[0]}{' train' if dev else ''}", []).extend(texts)
     checked, alarms, shown = 0, 0, []
     for one, other in itertools.combinations(groups, 2):
-        found = sorted(hits(groups[one], groups[other]))
+        shared = sorted(hits(groups[one], groups[other]))
         checked += len(groups[other])
-        alarms += len({second for _, second in found})
-        shown += [(groups[one][a][:80], groups[other][b][:80]) for a, b in found[:2]]
+        alarms += len({second for _, second in shared})
+        shown += [(groups[one][a][:80], groups[other][b][:80]) for a, b in shared[:2]]
     for pair in shown:
         sys.stdout.write(f"shared: {pair[0]!r} | {pair[1]!r}\n")
     return {"checked": checked, "alarms": alarms, "false_positive_rate": alarms / checked}
@@ -187,8 +187,8 @@ def shifted(files: dict[str, list[str]]) -> dict[str, object]:
     """A benchmark against itself, rotated by one: every item must be found at its new place."""
     texts = list(dict.fromkeys(files.get("math500/test") or next(iter(files.values()))))
     turned = texts[1:] + texts[:1]
-    found = {pair for pair in hits(texts, turned) if texts[pair[0]] == turned[pair[1]]}
-    return {"shifted_found": len(found) / len(texts)}
+    pairs = {pair for pair in hits(texts, turned) if texts[pair[0]] == turned[pair[1]]}
+    return {"shifted_found": len(pairs) / len(texts)}
 
 
 def speed(files: dict[str, list[str]], rows: int) -> dict[str, object]:
@@ -197,13 +197,13 @@ def speed(files: dict[str, list[str]], rows: int) -> dict[str, object]:
     draw = random.Random("speed")
     one, other = ([" ".join(draw.choices(halves, k=2)) for _ in range(rows)] for _ in range(2))
     start = time.process_time()
-    found = list(hits(one, other))
+    pairs = list(hits(one, other))
     seconds = time.process_time() - start
     small, large = (peak_bytes(one[:count], other[:count]) for count in (rows // 8, rows // 4))
     return {
         "rows": rows,
         "pair_s": round(seconds, 2),
-        "pair_hits": len(found),
+        "pair_hits": len(pairs),
         "peak_bytes_a_row": large // (rows // 2),
         "growth_of_memory": round(large / small, 2),
     }

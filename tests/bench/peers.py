@@ -48,22 +48,22 @@ def main() -> int:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--settings", nargs="+", default=["nano", "smollm"])
     parser.add_argument("--contestants", nargs="+", help="of steps; all by default")
-    asked = parser.parse_args()
-    if asked.smollm is None and not asked.quick:
-        asked.smollm = installed()
+    arguments = parser.parse_args()
+    if arguments.smollm is None and not arguments.quick:
+        arguments.smollm = installed()
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-peers-") as room:
         for part, measure in PARTS.items():
-            if asked.only in (None, part):
+            if arguments.only in (None, part):
                 (root := Path(room) / part).mkdir()
-                figures |= measure(root, asked)
+                figures |= measure(root, arguments)
     met = {
         name: None if figures.get(name) is None else figures[name] <= bound
         for name, bound in BOUNDS.items()
     }
     ok = all(value is not False for value in met.values())
-    said = {"name": "peers", "figures": figures, "bounds": BOUNDS, "met": met, "ok": ok}
-    print(json.dumps(said))
+    summary = {"name": "peers", "figures": figures, "bounds": BOUNDS, "met": met, "ok": ok}
+    print(json.dumps(summary))
     return 0 if ok else 1
 
 

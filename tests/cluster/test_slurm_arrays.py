@@ -19,14 +19,14 @@ def settings(**changes: Any) -> Any:
 pytestmark = pytest.mark.usefixtures("hydra")
 
 
-def arrays(nodes: list[Any], done: tuple[str, ...] = (), special: Any = None, **changes: Any):
+def group_jobs(nodes: list[Any], done: tuple[str, ...] = (), special: Any = None, **changes: Any):
     from kvdistill.cluster.slurm_arrays import group_into_arrays
 
     todo = [node for node in nodes if node.name not in done]
-    found = list(
+    batches = list(
         group_into_arrays(todo, settings(**changes), special or {}, {n.name for n in todo})
     )
-    return [([node.name for node in batch.nodes], list(batch.after)) for batch in found]
+    return [([node.name for node in batch.nodes], list(batch.after)) for batch in batches]
 
 
 NEEDS = {"split": [], "model-a": ["split"], "model-b": ["split"], "run-1": ["split", "model-a"],
@@ -34,7 +34,7 @@ NEEDS = {"split": [], "model-a": ["split"], "model-b": ["split"], "run-1": ["spl
 
 
 def test_an_array_waits_for_exactly_what_its_jobs_read() -> None:
-    assert arrays(graph(NEEDS)) == [
+    assert group_jobs(graph(NEEDS)) == [
         (["split"], []),
         (["model-a", "model-b"], ["split"]),
         (["run-1", "run-2"], ["model-a", "split"]),
@@ -43,26 +43,26 @@ def test_an_array_waits_for_exactly_what_its_jobs_read() -> None:
 
 
 def test_what_stands_is_waited_for_by_nobody() -> None:
-    found = arrays(graph(NEEDS), done=("split", "model-a", "model-b"))
-    assert found == [(["run-1", "run-2", "run-3"], [])]
+    arrays = group_jobs(graph(NEEDS), done=("split", "model-a", "model-b"))
+    assert arrays == [(["run-1", "run-2", "run-3"], [])]
 
 
 def test_an_array_above_the_clusters_limit_is_split() -> None:
-    found = arrays(graph(NEEDS), done=("split", "model-a", "model-b"), max_array=2)
-    assert [names for names, _ in found] == [["run-1", "run-2"], ["run-3"]]
+    arrays = group_jobs(graph(NEEDS), done=("split", "model-a", "model-b"), max_array=2)
+    assert [names for names, _ in arrays] == [["run-1", "run-2"], ["run-3"]]
 
 
 def test_an_arm_that_asks_for_more_is_an_array_of_its_own() -> None:
-    found = arrays(graph(NEEDS), ("split", "model-a", "model-b"), {"run-2": {"mem_gb": 9.0}})
-    assert [names for names, _ in found] == [["run-1", "run-3"], ["run-2"]]
+    arrays = group_jobs(graph(NEEDS), ("split", "model-a", "model-b"), {"run-2": {"mem_gb": 9.0}})
+    assert [names for names, _ in arrays] == [["run-1", "run-3"], ["run-2"]]
 
 
 def test_a_run_has_a_task_for_each_gpu_of_its_budget() -> None:
     from kvdistill.cluster.slurm_arrays import request_resources
     from kvdistill.errors import ConfigError
 
-    wanted = request_resources(settings(nodes=2), "run", 8)
-    assert (wanted.tasks_per_node, wanted.gpus, wanted.resources.nodes) == (4, 1, 2)
+    request = request_resources(settings(nodes=2), "run", 8)
+    assert (request.tasks_per_node, request.gpus, request.resources.nodes) == (4, 1, 2)
     assert request_resources(settings(nodes=2), "model").resources.nodes == 1
     assert request_resources(settings(gpus=2), "model").gpus == 2
     assert request_resources(settings(gpus=2), "report").gpus == 0

@@ -120,7 +120,7 @@ class Outcome:
     """What a command came to."""
 
     accepted: bool
-    said: str
+    message: str
     """The refusal."""
     seconds: float
     fault: str
@@ -135,20 +135,20 @@ def tried(command: list[str], root: Path) -> Outcome:
     import kvdistill.train.preflight  # noqa: F401 - torch is not what is timed
     from kvdistill.errors import ConfigError, UserError
 
-    began, said, fault, accepted = time.perf_counter(), "", "", True
+    began, message, fault, accepted = time.perf_counter(), "", "", True
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             planned([*command, f"root={root}"])
     except ConfigError as error:
-        accepted, said = False, str(error)
-        fault = unclear(command, said)
+        accepted, message = False, str(error)
+        fault = unclear(command, message)
     except UserError as error:
-        accepted, said, fault = False, str(error), "a bad setting is no ConfigError"
+        accepted, message, fault = False, str(error), "a bad setting is no ConfigError"
     except Exception as error:  # noqa: BLE001 - that is what is looked for
-        accepted, said, fault = False, f"{type(error).__name__}: {error}", "it is no refusal"
+        accepted, message, fault = False, f"{type(error).__name__}: {error}", "it is no refusal"
     if any(root.iterdir()):
         fault = "it left something in root"
-    return Outcome(accepted, said, time.perf_counter() - began, fault)
+    return Outcome(accepted, message, time.perf_counter() - began, fault)
 
 
 def planned(command: list[str]) -> None:
@@ -177,20 +177,20 @@ def planned(command: list[str]) -> None:
             check_run_config(assume_commits(run.config))
 
 
-def unclear(command: list[str], said: str) -> str:
+def unclear(command: list[str], message: str) -> str:
     """What is wrong with a refusal."""
-    if wrong := no_line(said):
+    if wrong := no_line(message):
         return wrong
-    return "" if any(part in said for part in names(command)) else "it names no setting"
+    return "" if any(part in message for part in names(command)) else "it names no setting"
 
 
-def no_line(said: str) -> str:
+def no_line(message: str) -> str:
     """Why a refusal of anything is not one clear line; empty if it is."""
-    if "\n" in said or not said.strip():
+    if "\n" in message or not message.strip():
         return "it is not one line"
-    if len(said) > 2000:
+    if len(message) > 2000:
         return "it is longer than a line that is read"
-    return "it is a traceback" if "Traceback" in said else ""
+    return "it is a traceback" if "Traceback" in message else ""
 
 
 def names(command: list[str]) -> Iterator[str]:

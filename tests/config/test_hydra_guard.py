@@ -34,16 +34,16 @@ def refused(place: Path, text: str, *arguments: str) -> str:
 
 
 def test_no_callback_of_a_file_is_called(tmp_path: Path) -> None:
-    found = refused(tmp_path, "hydra: {callbacks: {a: {_target_: pathlib.Path.touch, self: ran}}}")
-    assert "error: hydra.callbacks must stay as conf/config.yaml has it" in found
+    stderr = refused(tmp_path, "hydra: {callbacks: {a: {_target_: pathlib.Path.touch, self: ran}}}")
+    assert "error: hydra.callbacks must stay as conf/config.yaml has it" in stderr
 
 
 def test_no_log_handler_of_a_file_is_made(tmp_path: Path) -> None:
     handler = "{class: logging.FileHandler, filename: ran}"
-    found = refused(
+    stderr = refused(
         tmp_path, f"hydra: {{hydra_logging: {{version: 1, handlers: {{a: {handler}}}}}}}"
     )
-    assert "error: hydra.hydra_logging must stay as conf/config.yaml has it" in found
+    assert "error: hydra.hydra_logging must stay as conf/config.yaml has it" in stderr
 
 
 @pytest.mark.usefixtures("hydra")
@@ -61,17 +61,17 @@ def test_no_log_handler_of_a_file_is_made(tmp_path: Path) -> None:
         ({"sweeper": {"params": {"seed": "1,2"}}}, "sweeper"),
     ],
 )
-def test_hydra_itself_is_left_alone(said: dict, names: str) -> None:
+def test_hydra_itself_is_left_alone(changes: dict, names: str) -> None:
     from hydra import compose
     from omegaconf import OmegaConf
 
     from kvdistill.config.hydra_guard import check_hydra_node
     from kvdistill.errors import ConfigError
 
-    found = compose("config", return_hydra_config=True).hydra
-    check_hydra_node(OmegaConf.to_container(found, resolve=False))  # as the project has it
-    OmegaConf.set_struct(found, False)
-    changed = OmegaConf.to_container(OmegaConf.merge(found, said), resolve=False)
+    node = compose("config", return_hydra_config=True).hydra
+    check_hydra_node(OmegaConf.to_container(node, resolve=False))  # as the project has it
+    OmegaConf.set_struct(node, False)
+    changed = OmegaConf.to_container(OmegaConf.merge(node, changes), resolve=False)
     with pytest.raises(
         ConfigError, match=rf"^hydra\.{names} must stay as conf/config\.yaml has it"
     ):
@@ -80,8 +80,8 @@ def test_hydra_itself_is_left_alone(said: dict, names: str) -> None:
 
 def test_an_environment_variable_reaches_no_config(tmp_path: Path) -> None:
     text = "study: ${oc.env:HF_TOKEN}"
-    found = refused(tmp_path, text)
-    assert "study: ${oc.env:HF_TOKEN}: a config holds no environment variable" in found
+    stderr = refused(tmp_path, text)
+    assert "study: ${oc.env:HF_TOKEN}: a config holds no environment variable" in stderr
 
 
 def test_nor_by_being_resolved_a_second_time(tmp_path: Path) -> None:
@@ -96,16 +96,16 @@ def test_only_the_command_trusts_a_model(tmp_path: Path) -> None:
 
 def test_only_the_cluster_file_or_the_command_writes_into_a_script(tmp_path: Path) -> None:
     text = "cluster: {setup: [touch ran]}"
-    found = refused(tmp_path, text, "cluster=slurm")
-    assert "cluster.setup=['touch ran'] becomes part of the jobs' scripts" in found
+    stderr = refused(tmp_path, text, "cluster=slurm")
+    assert "cluster.setup=['touch ran'] becomes part of the jobs' scripts" in stderr
 
 
 @pytest.mark.usefixtures("hydra")
 def test_the_command_may_write_into_a_script() -> None:
     from kvdistill.config.compose import compose
 
-    found = compose(["cluster=slurm", "cluster.setup=[module load cuda]"])
-    assert found["cluster"]["setup"] == ["module load cuda"]
+    config = compose(["cluster=slurm", "cluster.setup=[module load cuda]"])
+    assert config["cluster"]["setup"] == ["module load cuda"]
 
 
 @pytest.mark.usefixtures("hydra")
@@ -114,16 +114,16 @@ def test_a_model_brings_code_only_where_the_command_names_it(key: str) -> None:
     from kvdistill.config.compose import compose
     from kvdistill.errors import ConfigError
 
-    asked = [
+    overrides = [
         "student=qwen2_5_1_5b", "student.pretrained.hub=someone/model", "teachers=none",
         "arm=sft", f"+student.pretrained.{key}=true",
     ]  # fmt: skip
     with pytest.raises(ConfigError, match=rf"^student\.pretrained\.{key}=True .*trust=\[someone/"):
-        compose(asked)
+        compose(overrides)
     with pytest.raises(ConfigError, match=r"^student\.pretrained\."):
-        compose([*asked, "trust=[someone/other]"])
-    found = compose([*asked, "trust=[someone/model]"])
-    assert found["student"]["pretrained"][key] is True
+        compose([*overrides, "trust=[someone/other]"])
+    config = compose([*overrides, "trust=[someone/model]"])
+    assert config["student"]["pretrained"][key] is True
 
 
 @pytest.mark.usefixtures("hydra")
@@ -157,13 +157,13 @@ def test_what_is_a_secret_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setenv("SOME_TOKEN", "short")
     monkeypatch.setenv("PGPASSWORD", "correct-horse")
-    told = {
+    redacted = {
         "see https://me:word@host/x": "see https://***@host/x",
         "correct-horse ran": "*** ran",
         "short ran": "short ran",
         "Qwen/Qwen2.5 at 0123456789abcdef0123456789abcdef01234567": None,
         "nano-cross_large sk-learn me@host": None,
     }
-    for text, expected in told.items():
+    for text, expected in redacted.items():
         assert redact_secrets(text) == (expected or text)
     assert json.loads(redact_secrets(json.dumps({"a": "hf_" + "a" * 34}))) == {"a": "***"}

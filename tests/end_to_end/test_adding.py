@@ -73,12 +73,12 @@ def test_a_strategy_from_outside_goes_through_compose_rooms_and_a_step(
 ) -> None:
     import torch
 
-    found = add("largest", LARGEST, LARGEST_YAML)
-    module = distiller(found, "compression=largest", "compression.power=2.0")
+    override = add("largest", LARGEST, LARGEST_YAML)
+    module = distiller(override, "compression=largest", "compression.power=2.0")
     ce, terms = module(make_batch())
     (ce + terms.kv).backward()
     assert module.student.model.layers[0].self_attn.k_proj.weight.grad.abs().max() > 0
-    inverse = distiller(found, "compression=largest", "compression.power=-2.0")(make_batch())[1]
+    inverse = distiller(override, "compression=largest", "compression.power=-2.0")(make_batch())[1]
     assert not torch.allclose(terms.keys, inverse.keys)
 
 
@@ -89,14 +89,14 @@ def test_it_is_decided_anew_at_every_layer(
 
     from kvdistill.train.step import align_teacher_kv
 
-    found = add("largest", LARGEST, LARGEST_YAML)
-    module, read = distiller(found, "compression=largest"), make_batch()
+    override = add("largest", LARGEST, LARGEST_YAML)
+    module, read = distiller(override, "compression=largest"), make_batch()
     reader, teacher = module.objective.first_branch.pipeline, module._teachers["a"]
     tokens, links = read.teachers["a"].tokens, read.teachers["a"].links
     layers, all_kept = teacher.capture_layers(tokens), teacher.read_kv_cache(tokens, read.ids)
     assert [kept.layer_pairs for kept in all_kept] == [[source] for source in reader.layer_pairs]
     for kept in all_kept:
-        ((source, found),) = align_teacher_kv(
+        ((source, override),) = align_teacher_kv(
             kept, links.map_to_rows(kept.row_of_token), reader.position, teacher.rotaries
         )
         expected = select_tokens(reader.compression, *[layers[at] for at in source.teacher_layers])
@@ -104,7 +104,7 @@ def test_it_is_decided_anew_at_every_layer(
         covered = expected.flatten()[links.teacher_rows].long()
         rows = torch.repeat_interleave(links.link_counts)
         reached = torch.zeros(len(links.offsets)).index_add_(0, rows, covered.float()) > 0
-        assert torch.equal(found[0].mask.flatten(), reached)
+        assert torch.equal(override[0].mask.flatten(), reached)
 
 
 def test_another_strategy_is_another_run(
@@ -112,9 +112,9 @@ def test_another_strategy_is_another_run(
 ) -> None:
     from kvdistill.plan.identity import run_identity
 
-    found = add("largest", LARGEST, LARGEST_YAML)
+    override = add("largest", LARGEST, LARGEST_YAML)
     keys = [
-        run_identity(composed(found, f"compression={choice}"))
+        run_identity(composed(override, f"compression={choice}"))
         for choice in ("largest", "keep_last")
     ]
     assert keys[0] != keys[1]

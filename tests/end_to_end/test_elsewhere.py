@@ -81,14 +81,14 @@ def told(node: Any) -> Any:
 def cells(lines: list[list[str]]) -> list[list[str]]:
     """A table without the columns of what was measured; rows of other lengths as they are."""
     names: list[str] = []
-    found = []
+    table = []
     for row in lines:
         plain = [re.sub("<.*?>", "", cell).strip().replace("\\_", "_") for cell in row]
         if MEASURED & set(plain):
             names = plain
         heads = names if len(row) == len(names) else plain
-        found.append([c for c, name in zip(row, heads, strict=True) if name not in MEASURED])
-    return found
+        table.append([c for c, name in zip(row, heads, strict=True) if name not in MEASURED])
+    return table
 
 
 def page(text: str) -> str:
@@ -132,8 +132,8 @@ def content(path: Path) -> Any:
 def files(root: Path) -> Iterator[Path]:
     """Every file of a study, relative."""
     for part in ("runs", "artifacts"):
-        found = (path for path in sorted((root / part).rglob("*")) if path.is_file())
-        yield from (path.relative_to(root) for path in found)
+        paths = (path for path in sorted((root / part).rglob("*")) if path.is_file())
+        yield from (path.relative_to(root) for path in paths)
 
 
 @pytest.mark.timeout(600)
@@ -169,6 +169,6 @@ def assert_that_it_compared(root: Path, names: list[Path]) -> None:
     assert kinds.count(".png") >= 10
     report = json.loads((root / "runs/nano/report/significance.json").read_text())
     assert report["questions"]["fusion"]["comparisons"]
-    said = (root / "runs/nano/report/index.html").read_text(encoding="utf-8")
-    assert page(said) != said
-    assert len(page(said)) > 0.95 * len(said)
+    text = (root / "runs/nano/report/index.html").read_text(encoding="utf-8")
+    assert page(text) != text
+    assert len(page(text)) > 0.95 * len(text)

@@ -34,8 +34,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def entries(root: Path) -> dict[str, dict]:
-    found: dict[str, dict] = json.loads((root / "runs/nano/plan.json").read_text())["runs"]
-    return found
+    runs: dict[str, dict] = json.loads((root / "runs/nano/plan.json").read_text())["runs"]
+    return runs
 
 
 def trained(root: Path) -> list[Path]:
@@ -104,8 +104,8 @@ def test_a_finished_run_and_a_model_by_path_are_evaluated_on_another_suite(study
     done = launch(*quick, f"evaluate.run={folder.name}")
     assert done.returncode == 0, done.stderr
     (made,) = (study / "runs/evaluated-three/runs").glob("untrained-*/results.json")
-    found = json.loads(made.read_text())
-    assert {task["n"] for task in found["tasks"].values()} == {3}
+    results = json.loads(made.read_text())
+    assert {task["n"] for task in results["tasks"].values()} == {3}
     # The same weights are one model, by whatever name.
     again = launch(*quick, f"evaluate.model={folder / 'model'}")
     assert again.returncode == 0, again.stderr

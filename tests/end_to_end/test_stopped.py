@@ -40,8 +40,8 @@ def test_its_jobs_end_with_it_and_it_says_how_to_go_on(tmp_path: Path, how: sign
         time.sleep(0.05)
     jobs = psutil.Process(command.pid).children(recursive=True)
     command.send_signal(how)  # to it alone: its jobs hear of it from it
-    _, said = command.communicate(timeout=60)
+    _, stderr = command.communicate(timeout=60)
     assert command.returncode == 130
-    assert "Interrupted. Repeat the command to continue." in said
+    assert "Interrupted. Repeat the command to continue." in stderr
     _, alive = psutil.wait_procs(jobs, timeout=20)
     assert not alive

@@ -18,8 +18,8 @@ def kinds(root: Path) -> list[str]:
 
 
 def stamps(root: Path) -> dict[str, int]:
-    found = root.glob("artifacts/kv-*/*")
-    return {path.name: path.stat().st_mtime_ns for path in found if path.suffix != ".lease"}
+    paths = root.glob("artifacts/kv-*/*")
+    return {path.name: path.stat().st_mtime_ns for path in paths if path.suffix != ".lease"}
 
 
 def test_stores_are_built_alone_then_read_by_every_fusion(tmp_path: Path) -> None:

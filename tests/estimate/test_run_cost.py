@@ -38,17 +38,17 @@ def cost_of(*overrides: str) -> Any:
 
 
 def test_a_billion_tokens_of_the_study_cost_six_operations_a_weight_and_more() -> None:
-    found = cost_of("scale=paper", "arm=single_teacher")
+    cost = cost_of("scale=paper", "arm=single_teacher")
     weights = 28 * (2 * 1536 * (1536 + 256) + 3 * 1536 * 8960) + 1536 * 151936
-    assert found.tokens == 7629 * 32 * 512 * 8
+    assert cost.tokens == 7629 * 32 * 512 * 8
     mixing = 4 * 512 * 1536 * 28  # operations a token, over 512 keys
     trained = 6 * weights + 3 * mixing
     again = 2 * (weights - 1536 * 151936) + mixing  # gradient checkpointing
-    assert found.student == found.tokens * (trained + again)
+    assert cost.student == cost.tokens * (trained + again)
     # The teacher's last layer stops after its attention, and there are no logits.
     attention = 2 * 3584 * (3584 + 512)
     taught = 2 * (28 * attention + 27 * 3 * 3584 * 18944) + 4 * 512 * 3584 * 28
-    assert found.teachers == found.tokens * taught
+    assert cost.teachers == cost.tokens * taught
 
 
 def test_arms_of_one_axis_are_told_apart_in_a_narrow_table(tmp_path: Path) -> None:
@@ -68,10 +68,10 @@ def test_arms_of_one_axis_are_told_apart_in_a_narrow_table(tmp_path: Path) -> No
     shown = io.StringIO()
     table = tabulate_costs(group_by_recipe(plan, estimate(plan)), estimate(plan))
     Console(file=shown, width=100).print(table)
-    told = "".join(line.split("│")[1].strip() for line in shown.getvalue().splitlines()
+    labels = "".join(line.split("│")[1].strip() for line in shown.getvalue().splitlines()
                    if line.startswith("│"))  # fmt: skip
-    assert "compression.keep=0.25" in told
-    assert "compression.keep=0.75" in told
+    assert "compression.keep=0.25" in labels
+    assert "compression.keep=0.75" in labels
 
 
 def test_shallow_layers_read_less_of_the_teacher() -> None:
@@ -86,8 +86,8 @@ def test_hours_are_operations_over_rate() -> None:
 
     stated = estimate(made())
     gpu = stated.gpus["a100-80gb"]
-    found = Cost(student=312 * 10**12 * 3600, evaluation=312 * 10**12 * 3600)
-    assert found.hours(gpu, stated) == pytest.approx(
+    cost = Cost(student=312 * 10**12 * 3600, evaluation=312 * 10**12 * 3600)
+    assert cost.hours(gpu, stated) == pytest.approx(
         1 / stated.utilisation + 1 / stated.evaluation_utilisation
     )
 
@@ -193,8 +193,8 @@ def test_what_is_doubtful_is_said(overrides: list[str], says: str) -> None:
 def test_runs_are_counted_before_and_after_sharing() -> None:
     from kvdistill.cli.plan import count_runs
 
-    found = count_runs(made("sweep=treatments"))
-    assert found.startswith(
+    summary = count_runs(made("sweep=treatments"))
+    assert summary.startswith(
         "Questions: 1. Runs: 12, 12 after sharing. Teachers evaluated as they are: 2."
     )
 

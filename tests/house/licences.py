@@ -32,8 +32,8 @@ ABOUT = """# The pins of constraints.txt with their files' hashes, for CPython 3
 def pins() -> dict[str, str]:
     """Name -> version of constraints.txt."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    found = (line.split(";")[0].split("#")[0].strip() for line in lines)
-    return dict(line.split("==") for line in found if line)
+    requirements = (line.split(";")[0].split("#")[0].strip() for line in lines)
+    return dict(line.split("==") for line in requirements if line)
 
 
 def plain(name: str) -> str:
@@ -43,24 +43,24 @@ def plain(name: str) -> str:
 
 def licence(name: str) -> str:
     """As the package says it: its expression, its classifiers, or the first line of its field."""
-    said = metadata.metadata(name)
-    if expression := said.get("License-Expression"):
+    fields = metadata.metadata(name)
+    if expression := fields.get("License-Expression"):
         return str(expression)
-    kinds = [each.split(" :: ") for each in said.get_all("Classifier") or ()]
+    kinds = [each.split(" :: ") for each in fields.get_all("Classifier") or ()]
     named = [kind[-1] for kind in kinds if kind[0] == "License" and kind[-1] != "OSI Approved"]
-    field = (said.get("License") or "").strip().splitlines() or ["not stated"]
+    field = (fields.get("License") or "").strip().splitlines() or ["not stated"]
     return "; ".join(named) or field[0].replace("|", "/")[:80]
 
 
 def main() -> int:
     """Writes both files. Raises KeyError for a pin that no report has, or that is not installed."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    distributions: dict[str, list[dict[str, Any]]] = {}
     for name in sys.argv[1:]:
         for item in json.loads(Path(name).read_text(encoding="utf-8"))["install"]:
-            found.setdefault(plain(item["metadata"]["name"]), []).append(item)
+            distributions.setdefault(plain(item["metadata"]["name"]), []).append(item)
     lock, rows = [ABOUT], []
     for name, version in pins().items():
-        items = found[plain(name)]
+        items = distributions[plain(name)]
         hashes = sorted(
             {item["download_info"]["archive_info"]["hashes"]["sha256"] for item in items}
         )

@@ -26,8 +26,8 @@ def commands() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
             if not (block["tag"] or "").startswith(("not tried", "test command")):
-                yield from ((page.name, found["rest"].strip())
-                            for found in LAUNCH.finditer(block["body"]))  # fmt: skip
+                yield from ((page.name, match["rest"].strip())
+                            for match in LAUNCH.finditer(block["body"]))  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -98,9 +98,9 @@ def test_every_stage_of_the_docs_is_one() -> None:
 
 
 def test_the_pages_have_commands() -> None:
-    found = list(commands())
-    assert {page for page, _ in found} >= {"README.md", "study.md"}
-    assert len(found) > 20
+    listed = list(commands())
+    assert {page for page, _ in listed} >= {"README.md", "study.md"}
+    assert len(listed) > 20
 
 
 def test_every_question_is_in_the_study() -> None:

@@ -16,8 +16,8 @@ PAGE = ROOT / "docs" / "adding.md"
 def example(path: str) -> str:
     """The YAML that the page gives for a file."""
     text = PAGE.read_text(encoding="utf-8")
-    (found,) = re.findall(rf"`{re.escape(path)}`:\n\n```yaml\n(.*?)```", text, re.DOTALL)
-    return str(found)
+    (node,) = re.findall(rf"`{re.escape(path)}`:\n\n```yaml\n(.*?)```", text, re.DOTALL)
+    return str(node)
 
 
 def rows(path: Path, count: int = 60) -> None:
@@ -111,9 +111,9 @@ def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
     monkeypatch.setattr(harness, "TASKS", tasks)
     suite = build_node("tasks", config["tasks"])
     parts = {part: outside / "split" / f"{part}.jsonl" for part in ("test",)}
-    found, missing = harness.load_tasks(suite, parts)
+    loaded, missing = harness.load_tasks(suite, parts)
     written = (outside / "split/test.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(found["mine"].eval_docs) == len(written) > 0
+    assert len(loaded["mine"].eval_docs) == len(written) > 0
     assert "mine" not in missing
     tokenizer = byte_tokenizer()
     scored = harness.evaluate(make_tiny_model(tokenizer), tokenizer, suite, parts)

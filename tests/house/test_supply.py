@@ -14,10 +14,10 @@ def direct() -> set[str]:
     """Names of pyproject.toml's own dependencies, extras included."""
     tomllib = pytest.importorskip("tomllib")  # since Python 3.11
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = list(project["dependencies"])
+    requirements = list(project["dependencies"])
     for extra in project["optional-dependencies"].values():
-        asked += extra
-    return {plain(re.split(r"[\[<>=; ]", each)[0]) for each in asked}
+        requirements += extra
+    return {plain(re.split(r"[\[<>=; ]", each)[0]) for each in requirements}
 
 
 def locked() -> dict[str, tuple[str, list[str]]]:
@@ -36,9 +36,9 @@ def test_every_direct_dependency_is_pinned() -> None:
 
 
 def test_the_lock_has_the_constraints_pins_each_with_a_hash() -> None:
-    found = locked()
-    assert {name: version for name, (version, _) in found.items()} == pins()
-    assert [n for n, (_, each) in found.items() if not each or {len(h) for h in each} != {64}] == []
+    lock = locked()
+    assert {name: version for name, (version, _) in lock.items()} == pins()
+    assert [n for n, (_, each) in lock.items() if not each or {len(h) for h in each} != {64}] == []
 
 
 def test_every_pin_stands_with_its_licence() -> None:

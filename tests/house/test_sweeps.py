@@ -49,8 +49,8 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
     from kvdistill.plan.pin import assume_commits
     from kvdistill.train.preflight import check_run_config
 
-    asked = [f"sweep={sweep}", f"scale={scale}", "stage=plan", *given(scale, sweep, tmp_path)]
-    plan = expand_command([asked], FOLDER)
+    overrides = [f"sweep={sweep}", f"scale={scale}", "stage=plan", *given(scale, sweep, tmp_path)]
+    plan = expand_command([overrides], FOLDER)
     trained = [run.config for run in plan.runs.values() if run.config["trained"]]
     assert len({run.steps for run in plan.runs.values() if run.config["trained"]}) == 1
     for config in {hash_science({**c, "seed": 0, "arm": ""}): c for c in trained}.values():
@@ -87,9 +87,9 @@ def test_everything_shares_what_two_questions_have_in_common() -> None:
     from kvdistill.plan.expand import expand_command
 
     plan = expand_command([["sweep=everything"]], FOLDER)
-    asked = [list(q.arms.values()) for q in plan.questions.values()]
-    before = sum(len(set(seeds.values())) for arms in asked for seeds in arms)
-    planned = {run for arms in asked for seeds in arms for run in seeds.values()}
+    arms_by_question = [list(q.arms.values()) for q in plan.questions.values()]
+    before = sum(len(set(seeds.values())) for arms in arms_by_question for seeds in arms)
+    planned = {run for arms in arms_by_question for seeds in arms for run in seeds.values()}
     assert len(planned) < before
     arms = {name: question.arms for name, question in plan.questions.items()}
     learnable = arms["treatments"]["learnable"]

@@ -11,14 +11,14 @@ ROOT = Path(__file__).parents[2]
 
 def texts(path: Path) -> list[str]:
     """The string literals of a module; what an f-string fills in is left out of it."""
-    found = []
+    literals = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):
             parts = [p.value for p in node.values if isinstance(p, ast.Constant)]
-            found.append("\0".join(map(str, parts)))
+            literals.append("\0".join(map(str, parts)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.append(node.value)
-    return found
+            literals.append(node.value)
+    return literals
 
 
 MESSAGES = re.findall(

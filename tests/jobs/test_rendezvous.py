@@ -67,12 +67,12 @@ sys.exit(any(codes))
 
 def folder(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
     """A frozen run whose builder is the one above."""
-    found = tmp_path / "runs/s/runs/seed1-abc"
-    found.mkdir(parents=True)
+    run = tmp_path / "runs/s/runs/seed1-abc"
+    run.mkdir(parents=True)
     recipe = {"trained": True, "budget": {"num_gpus": num_gpus}, "does": does}
     frozen = {"kind": "run", "needs": {}, "recipe": recipe}
-    (found / "config.yaml").write_text(seal_recipe(frozen))
-    return found
+    (run / "config.yaml").write_text(seal_recipe(frozen))
+    return run
 
 
 def start(where: Path, size: int = 2) -> list[int]:

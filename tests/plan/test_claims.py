@@ -6,9 +6,9 @@ def test_the_teacher_of_an_arm_is_named_whatever_the_scale() -> None:
 
     node = {"name": "near", "arm": "learnable", "baseline": "the teacher of single"}
     teachers = {"learnable": ["a", "b"], "single": ["nano-small"]}
-    found = resolve_claims({"criteria": [node], "primary": {"arm": "x"}}, teachers, "treatments")
-    assert found["criteria"] == [{**node, "baseline": "teacher nano-small"}]
-    assert found["primary"] == {"arm": "x"}
+    claims = resolve_claims({"criteria": [node], "primary": {"arm": "x"}}, teachers, "treatments")
+    assert claims["criteria"] == [{**node, "baseline": "teacher nano-small"}]
+    assert claims["primary"] == {"arm": "x"}
     assert node["baseline"] == "the teacher of single"
 
 

@@ -61,8 +61,8 @@ def test_checkpointing_costs_one_forward_more_less_the_head() -> None:
     assert recomputation_flops(shape, load()) == forward_flops(shape, load()) - head
     # torch stops a recomputed block early, before the last product of its MLP.
     least = training_flops(shape, load()) + recomputation_flops(shape, load()) // 2
-    found = counted(STUDENT, backward=True, checkpoint=True)
-    assert least < found <= training_flops(shape, load()) + recomputation_flops(shape, load())
+    flops = counted(STUDENT, backward=True, checkpoint=True)
+    assert least < flops <= training_flops(shape, load()) + recomputation_flops(shape, load())
 
 
 @pytest.mark.parametrize("deepest", [0, 2, 5])

@@ -90,21 +90,21 @@ def test_a_failed_jobs_execution_may_be_changed(tmp_path: Path) -> None:
     one, other = ["budget.batch_size=64"], ["budget.batch_size=32", "budget.num_gpus=2"]
     folder = run_folder(frozen(tmp_path, *one))
     assert run_folder(frozen(tmp_path, *other)) == folder
-    assert gpus(folder) == 1  # it may be queued or running
+    assert read_num_gpus(folder) == 1  # it may be queued or running
     (folder / "status.json").write_text(json.dumps({"state": "failed"}))
     frozen(tmp_path, *other)
-    assert gpus(folder) == 2
+    assert read_num_gpus(folder) == 2
     (folder / "manifest.json").write_text("{}")
     frozen(tmp_path, *one)
-    assert gpus(folder) == 2
+    assert read_num_gpus(folder) == 2
 
 
 def run_folder(folders: dict[str, Path]) -> Path:
     return next(folder for name, folder in folders.items() if name.startswith("seed"))
 
 
-def gpus(folder: Path) -> int:
-    found: int = yaml.safe_load((folder / "config.yaml").read_text())["recipe"]["budget"][
+def read_num_gpus(folder: Path) -> int:
+    num_gpus: int = yaml.safe_load((folder / "config.yaml").read_text())["recipe"]["budget"][
         "num_gpus"
     ]
-    return found
+    return num_gpus

@@ -16,14 +16,14 @@ def nodes(*overrides: str):
 
 def test_every_run_needs_its_split_checked_before_anything_else() -> None:
     for arm in ("raw_student", "sft", "multi_teacher"):
-        found = nodes(f"arm={arm}")
-        assert list(found)[:2] == ["split", "validation"]
-        assert found["validation"].needs == {"split": found["split"].name}
+        artifacts = nodes(f"arm={arm}")
+        assert list(artifacts)[:2] == ["split", "validation"]
+        assert artifacts["validation"].needs == {"split": artifacts["split"].name}
 
 
 def test_arms_and_seeds_share_a_check() -> None:
     each = [nodes(f"arm={arm}", f"seed={n}") for arm in ("sft", "multi_teacher") for n in (1, 2)]
-    assert len({found["validation"].name for found in each}) == 1
+    assert len({artifacts["validation"].name for artifacts in each}) == 1
 
 
 def test_replicates_share_their_artefacts_and_other_arms_do_not() -> None:
@@ -65,8 +65,8 @@ def test_execution_names_no_check(override: str) -> None:
 
 def stores(*overrides: str) -> dict[str, str]:
     """Teacher -> name of its store."""
-    found = nodes("source=store", *overrides).items()
-    return {role: node.name for role, node in found if node.kind == "kv"}
+    artifacts = nodes("source=store", *overrides).items()
+    return {role: node.name for role, node in artifacts if node.kind == "kv"}
 
 
 def test_a_stored_source_needs_one_store_a_teacher_and_no_other_source_any() -> None:

@@ -19,9 +19,9 @@ def shape(**changed: int):
 def test_a_trained_weight_takes_sixteen_bytes_in_float32() -> None:
     from kvdistill.plan.memory import RankBatch, student_bytes
 
-    found = student_bytes(shape(), 4, RankBatch(2, 5), compute_bytes=4, checkpointing=False)
+    bytes_needed = student_bytes(shape(), 4, RankBatch(2, 5), compute_bytes=4, checkpointing=False)
     weights = 3 * LAYER + 10 * 8
-    assert found == 16 * weights + 10 * (3 * (INNER + 8) * 4 + 10 * (4 + 8))
+    assert bytes_needed == 16 * weights + 10 * (3 * (INNER + 8) * 4 + 10 * (4 + 8))
 
 
 def test_checkpointing_keeps_a_layers_input_and_one_layer_whole() -> None:
@@ -45,15 +45,17 @@ def test_checkpointing_keeps_a_layers_input_and_one_layer_whole() -> None:
 def test_a_frozen_weight_lies_where_its_placement_says(shard: str, held: int) -> None:
     from kvdistill.plan.memory import RankBatch, teacher_bytes
 
-    found = teacher_bytes(shape(), 2, RankBatch(2, 5), deepest=1, read=2, shard=shard, ranks=4)
-    assert found == 2 * (held + 10 * (INNER + 8 + 2 * 2 * 4))
+    bytes_needed = teacher_bytes(
+        shape(), 2, RankBatch(2, 5), deepest=1, read=2, shard=shard, ranks=4
+    )
+    assert bytes_needed == 2 * (held + 10 * (INNER + 8 + 2 * 2 * 4))
 
 
 def test_a_large_vocabulary_is_the_piece_that_is_gathered() -> None:
     from kvdistill.plan.memory import RankBatch, teacher_bytes
 
     wide = shape(vocab_size=1000)
-    found = teacher_bytes(
+    bytes_needed = teacher_bytes(
         wide, 2, RankBatch(1, 1), deepest=0, read=0, shard="zero3_offload", ranks=4
     )
-    assert found == 2 * (8000 + INNER + 8)
+    assert bytes_needed == 2 * (8000 + INNER + 8)

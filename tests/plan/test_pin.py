@@ -31,11 +31,11 @@ def test_the_hub_is_asked_first_and_once(no_network: Path, monkeypatch: pytest.M
     from kvdistill.plan.pin import Pins
 
     fetched(no_network, "models--one--model")
-    asked = []
+    requests = []
 
     class Hub:
         def repo_info(self, name: str, **how: object) -> object:
-            asked.append((name, how["repo_type"], how["revision"]))
+            requests.append((name, how["repo_type"], how["revision"]))
             return SimpleNamespace(sha=LATER)
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
@@ -43,7 +43,7 @@ def test_the_hub_is_asked_first_and_once(no_network: Path, monkeypatch: pytest.M
     nodes = pins({"student": {"pretrained": NODE}, "teachers": [{**NODE, "revision": "main"}]})
     assert nodes["student"]["pretrained"]["revision"] == LATER
     assert nodes["teachers"][0]["revision"] == LATER
-    assert asked == [("one/model", "model", "main")]
+    assert requests == [("one/model", "model", "main")]
 
 
 def test_without_a_network_the_cache_says_what_was_fetched(no_network: Path) -> None:

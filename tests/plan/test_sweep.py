@@ -28,14 +28,16 @@ def test_without_rules_a_sweep_is_the_whole_product(tmp_path: Path) -> None:
 
 
 def test_exclude_leaves_out_what_matches_every_key_of_a_rule(tmp_path: Path) -> None:
-    found = labels(tmp_path, "exclude: [{arm: one, kv: v}, {compression.keep: 1.0}]")
-    assert found == ["one kv=k compression.keep=0.5", "two kv=k compression.keep=0.5",
+    remaining = labels(tmp_path, "exclude: [{arm: one, kv: v}, {compression.keep: 1.0}]")
+    assert remaining == ["one kv=k compression.keep=0.5", "two kv=k compression.keep=0.5",
                      "two kv=v compression.keep=0.5"]  # fmt: skip
 
 
 def test_only_keeps_what_matches_one_rule_and_is_not_excluded(tmp_path: Path) -> None:
-    found = labels(tmp_path, "only: [{kv: k}, {arm: two}]\nexclude: [{compression.keep: [1.0]}]")
-    assert found == ["one kv=k compression.keep=0.5", "two kv=k compression.keep=0.5",
+    remaining = labels(
+        tmp_path, "only: [{kv: k}, {arm: two}]\nexclude: [{compression.keep: [1.0]}]"
+    )
+    assert remaining == ["one kv=k compression.keep=0.5", "two kv=k compression.keep=0.5",
                      "two kv=v compression.keep=0.5"]  # fmt: skip
 
 
@@ -79,9 +81,9 @@ def test_an_arms_resources_reach_its_runs_and_no_identity(tmp_path: Path) -> Non
         (tmp_path / "s.yaml").write_text(FILE + extra)
         return expand_command([["sweep=s"]], tmp_path)
 
-    bare, asked = plan(""), plan("resources: {two: {mem_gb: 4, gpus: 1}}")
-    assert set(bare.runs) == set(asked.runs)
-    wanting = {run.config["arm"] for run in asked.runs.values() if run.resources}
+    bare, with_resources = plan(""), plan("resources: {two: {mem_gb: 4, gpus: 1}}")
+    assert set(bare.runs) == set(with_resources.runs)
+    wanting = {run.config["arm"] for run in with_resources.runs.values() if run.resources}
     assert wanting == {"multi_teacher"}
     with pytest.raises(ConfigError, match=r"sweep=s: resources.two: memory is no resource"):
         plan("resources: {two: {memory: 4}}")

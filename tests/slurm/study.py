@@ -91,8 +91,8 @@ def read(path: Path) -> Any:
 
 def runs(root: Path, study: str = "nano") -> dict[str, Path]:
     """Identity -> folder of every run of a study, in the plan's order."""
-    found = read(root / f"runs/{study}/plan.json")["runs"]
-    return {identity: root / entry["folder"] for identity, entry in found.items()}
+    entries = read(root / f"runs/{study}/plan.json")["runs"]
+    return {identity: root / entry["folder"] for identity, entry in entries.items()}
 
 
 def evidence(folder: Path) -> dict[str, bytes]:
@@ -118,5 +118,5 @@ def copy_artifacts(root: Path, target: Path) -> None:
 
 def artifacts(root: Path) -> list[str]:
     """Kinds of the finished artefacts, sorted."""
-    found = (root / "artifacts").glob("*/manifest.json")
-    return sorted(path.parent.name.partition("-")[0] for path in found)
+    manifests = (root / "artifacts").glob("*/manifest.json")
+    return sorted(path.parent.name.partition("-")[0] for path in manifests)

@@ -30,8 +30,8 @@ def launcher(slurm: MiniSlurm, tmp_path_factory: pytest.TempPathFactory) -> Laun
 
 def step(folder: Path) -> int:
     path = folder / "status.json"
-    said = read(path) if path.is_file() else {}
-    return int(said.get("step") or 0) if said.get("state") == "running" else 0
+    status = read(path) if path.is_file() else {}
+    return int(status.get("step") or 0) if status.get("state") == "running" else 0
 
 
 def at_step(folder: Path, number: int) -> int:
@@ -116,6 +116,6 @@ def test_a_job_that_reached_its_limit_too_often_says_so(
             again(slurm, job)
     launcher.drain()
     assert launcher.state(folder) == "FAILED"
-    said = read(folder / "status.json")
-    assert (said["state"], said["cause"]) == ("failed", "time")
-    assert "timed-out too many times" in said["error"]
+    status = read(folder / "status.json")
+    assert (status["state"], status["cause"]) == ("failed", "time")
+    assert "timed-out too many times" in status["error"]

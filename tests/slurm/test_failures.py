@@ -38,8 +38,8 @@ def test_the_report_comes_all_the_same_and_names_what_is_missing(half: Path) -> 
 def test_status_shows_it_and_retry_tries_that_one_again(half: Path, launcher: Launcher) -> None:
     before = launcher.jobs()
     identities = list(runs(half))
-    said = launcher("stage=status", f"root={half}").splitlines()
-    states = {line.split("\t")[0]: line.split("\t")[3] for line in said}
+    lines = launcher("stage=status", f"root={half}").splitlines()
+    states = {line.split("\t")[0]: line.split("\t")[3] for line in lines}
     assert [states[identity] for identity in identities] == ["done", "failed"]
     assert launcher.jobs() == before
     launcher("stage=retry", "cluster=slurm", "cluster.sbatch=[--hold]", f"root={half}")
@@ -57,16 +57,16 @@ def test_what_waits_for_a_failed_artefact_is_cancelled_with_its_reason(
     launcher.drain()
     (folder,) = runs(tmp_path).values()
     assert launcher.state(folder) == "CANCELLED"
-    said = read(folder / "status.json")
-    assert said["state"] == "failed"
+    status = read(folder / "status.json")
+    assert status["state"] == "failed"
     split = next((tmp_path / "artifacts").glob("split-*/"))
-    assert read(split / "status.json")["error"] in said["error"]
-    assert said["error"].startswith("not started, ")
+    assert read(split / "status.json")["error"] in status["error"]
+    assert status["error"].startswith("not started, ")
 
 
 def test_what_sbatch_refuses_is_one_line(launcher: Launcher, tmp_path: Path) -> None:
-    said = launcher(*SFT, "cluster=slurm", "cluster.partition=none", f"root={tmp_path}", code=1)
-    assert "invalid partition specified: none" in said
-    assert said.count("error: sbatch refused") == 1
-    said = launcher(*SFT, "cluster=slurm", f"root={tmp_path}", "cluster.dry_run=true")
-    assert "--kill-on-invalid-dep=yes" in said
+    output = launcher(*SFT, "cluster=slurm", "cluster.partition=none", f"root={tmp_path}", code=1)
+    assert "invalid partition specified: none" in output
+    assert output.count("error: sbatch refused") == 1
+    output = launcher(*SFT, "cluster=slurm", f"root={tmp_path}", "cluster.dry_run=true")
+    assert "--kill-on-invalid-dep=yes" in output

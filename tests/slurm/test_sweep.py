@@ -18,10 +18,10 @@ def swept(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = (*SWEEP, "cluster=slurm", f"root={root}")
     before = launcher.jobs()
     shells = [launcher.start(*command) for _ in range(2)]
-    said = [shell.communicate() for shell in shells]
-    assert [shell.returncode for shell in shells] == [0, 0], said
-    asked = launcher.names(launcher.jobs() - before)
-    assert [asked.count(kind) for kind in ("split", "validation", "model", "calibration", "run")] \
+    outputs = [shell.communicate() for shell in shells]
+    assert [shell.returncode for shell in shells] == [0, 0], outputs
+    kinds = launcher.names(launcher.jobs() - before)
+    assert [kinds.count(kind) for kind in ("split", "validation", "model", "calibration", "run")] \
         == [1, 1, 3, 2, 2]  # fmt: skip
     sources = launcher.project / "src/kvdistill"
     broken = [sources / "jobs/__main__.py", sources / "train/step.py", sources / "fusion/fixed.py"]
@@ -68,9 +68,9 @@ def test_the_same_command_on_this_machine_gives_the_same_bits(
 
 def test_the_same_command_again_submits_nothing(swept: Path, launcher: Launcher) -> None:
     before = launcher.jobs()
-    said = launcher(*SWEEP, "cluster=slurm", f"root={swept}")
+    output = launcher(*SWEEP, "cluster=slurm", f"root={swept}")
     assert launcher.jobs() == before
-    assert "report:" in said
+    assert "report:" in output
 
 
 def test_a_deleted_result_is_the_only_run_submitted(swept: Path, launcher: Launcher) -> None:

@@ -44,14 +44,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=["kills", *KINDS])
     given = parser.parse_args()
-    wanted = given.only or ["kills", *KINDS]
+    chosen = given.only or ["kills", *KINDS]
     figures: dict[str, Any] = {"quick": given.quick, "seed": given.seed}
     bounds: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as room:
-        if "kills" in wanted:
-            found, bounds = kills.measure(Path(room), random.Random(given.seed), given.quick)
-            figures |= found
-        kinds = [kind for kind in wanted if kind in KINDS]
+        if "kills" in chosen:
+            kill_figures, bounds = kills.measure(Path(room), random.Random(given.seed), given.quick)
+            figures |= kill_figures
+        kinds = [kind for kind in chosen if kind in KINDS]
         if kinds:
             calm = Calm.made(Path(room) / "calm")
             print(f"left alone: {calm.seconds:.0f} s", flush=True)

@@ -32,14 +32,14 @@ def measure(
     room: Path, chance: random.Random, quick: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Kills one run again and again; (figures, what they must be)."""
-    wanted = 2 if quick else 20
+    count = 2 if quick else 20
     arguments = [*RUN, *(QUICK if quick else FULL)]
     calm, killed = room / "alone", room / "killed"
     ready, took = times(calm, arguments)
     print(f"left alone: {ready:.1f} s to its first step, {took:.1f} s in all", flush=True)
     # The same teachers: what is disturbed is the run.
     shutil.copytree(calm / "artifacts", killed / "artifacts")
-    instants = sorted(chance.uniform(0, took) for _ in range(wanted))
+    instants = sorted(chance.uniform(0, took) for _ in range(count))
     steps = []
     for before, instant in pairwise([0.0, *instants]):
         # A command that continues is where the last one was when it tells of its first step.
@@ -57,7 +57,7 @@ def measure(
         "curves_identical": alone["curves"] == again["curves"],
         "unused_checkpoints_named": (ended(killed) / "log.txt").read_text().count("is not used"),
     }
-    return figures, {"kills": wanted, "weights_identical": True, "curves_identical": True}
+    return figures, {"kills": count, "weights_identical": True, "curves_identical": True}
 
 
 def times(root: Path, arguments: list[str]) -> tuple[float, float]:
@@ -103,7 +103,7 @@ def finish(root: Path, arguments: list[str]) -> None:
     """The command, to its end."""
     ended = study.end(study.start(root, arguments=arguments))
     if ended.code != 0:
-        raise SystemExit(f"the command ended with {ended.code}: {ended.said}")
+        raise SystemExit(f"the command ended with {ended.code}: {ended.stderr}")
 
 
 def run_folder(root: Path) -> Path | None:

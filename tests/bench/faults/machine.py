@@ -88,7 +88,9 @@ def jumps(
 
 def after(calm: Calm, root: Path, first: Ended, named: str) -> str:
     """How it ended: refused with a line that names the cause, then the same bits."""
-    if first.code != 0 and not (first.clear and named in first.said.lower()):
-        return f"wrong: exit code {first.code}, {first.said}"
+    if first.code != 0 and not (first.clear and named in first.stderr.lower()):
+        return f"wrong: exit code {first.code}, {first.stderr}"
     last = calm.judge(root, run(root))
-    return last if first.code == 0 or last != "same" else f"refused: {first.said.splitlines()[-1]}"
+    return (
+        last if first.code == 0 or last != "same" else f"refused: {first.stderr.splitlines()[-1]}"
+    )

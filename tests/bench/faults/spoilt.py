@@ -59,15 +59,15 @@ def faults(
 
 def outcome(calm: Calm, root: Path, ended: Ended) -> str:
     """Same, refused or wrong; what the line says to delete is deleted, and the command repeated."""
-    said = []
-    while ended.code != 0 and len(said) < 3:
-        said.append(ended.said)
-        advice = re.search(r"[Dd]elete (\S+?)\.? and repeat", ended.said)
+    refusals = []
+    while ended.code != 0 and len(refusals) < 3:
+        refusals.append(ended.stderr)
+        advice = re.search(r"[Dd]elete (\S+?)\.? and repeat", ended.stderr)
         if not ended.clear or advice is None:
-            return f"wrong: exit code {ended.code}, {ended.said}"
+            return f"wrong: exit code {ended.code}, {ended.stderr}"
         target = Path(advice[1])
         assert target.is_relative_to(root)
         shutil.rmtree(target) if target.is_dir() else target.unlink()
         ended = run(root)
     last = calm.judge(root, ended)
-    return f"refused: {' | '.join(said)}" if said and last == "same" else last
+    return f"refused: {' | '.join(refusals)}" if refusals and last == "same" else last

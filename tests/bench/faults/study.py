@@ -33,13 +33,13 @@ class Ended:
     """How a command ended."""
 
     code: int
-    said: str
+    stderr: str
     """What it wrote to stderr, progress bars aside."""
 
     @property
     def clear(self) -> bool:
         """Refused in one line, no traceback."""
-        return self.code in (1, 2) and bool(self.said) and "Traceback" not in self.said
+        return self.code in (1, 2) and bool(self.stderr) and "Traceback" not in self.stderr
 
 
 def start(
@@ -59,8 +59,8 @@ def start(
 def end(command: subprocess.Popen[bytes]) -> Ended:
     """Waits for a command that nobody disturbs any more."""
     _, heard = command.communicate(timeout=900)
-    said = heard.decode(errors="replace")
-    lines = [line for line in said.splitlines() if line.strip() and "all jobs" not in line]
+    text = heard.decode(errors="replace")
+    lines = [line for line in text.splitlines() if line.strip() and "all jobs" not in line]
     return Ended(command.returncode, "\n".join(lines))
 
 
@@ -78,16 +78,16 @@ def kill(command: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None
 
 def evidence(root: Path) -> dict[str, object]:
     """Artefacts by the hashes in their manifests; runs and verdicts by content."""
-    found: dict[str, object] = {}
+    contents: dict[str, object] = {}
     for path in root.glob("artifacts/*/manifest.json"):
         files = read(path)["files"]
-        found[path.parent.name] = {name: at for name, at in files.items() if name != REPORT}
+        contents[path.parent.name] = {name: at for name, at in files.items() if name != REPORT}
         if (path.parent / REPORT).is_file():
-            found[f"{path.parent.name}/{REPORT}"] = unmeasured(read(path.parent / REPORT))
+            contents[f"{path.parent.name}/{REPORT}"] = unmeasured(read(path.parent / REPORT))
     for identity, folder in runs(root).items():
-        found[identity] = of_run(folder) | {"items": (folder / "items.parquet").read_bytes()}
-    found["verdicts"] = json.loads((root / "runs/nano/report/significance.json").read_text())
-    return found
+        contents[identity] = of_run(folder) | {"items": (folder / "items.parquet").read_bytes()}
+    contents["verdicts"] = json.loads((root / "runs/nano/report/significance.json").read_text())
+    return contents
 
 
 def unmeasured(value: Any) -> Any:
@@ -117,18 +117,18 @@ class Calm:
         began = time.monotonic()
         ended = run(root)
         if ended.code != 0:
-            raise SystemExit(f"the command ended with {ended.code}: {ended.said}")
+            raise SystemExit(f"the command ended with {ended.code}: {ended.stderr}")
         return cls(root, time.monotonic() - began, evidence(root))
 
     def differs(self, root: Path) -> list[str]:
         """What of a study is missing or has ended in other bits."""
-        found = evidence(root)
-        names = sorted({*found, *self.evidence})
-        return [name for name in names if found.get(name) != self.evidence.get(name)]
+        contents = evidence(root)
+        names = sorted({*contents, *self.evidence})
+        return [name for name in names if contents.get(name) != self.evidence.get(name)]
 
     def judge(self, root: Path, ended: Ended) -> str:
         """Same, or wrong and how: of a study that should be complete after a command."""
         if ended.code != 0:
-            return f"wrong: exit code {ended.code}, {ended.said}"
+            return f"wrong: exit code {ended.code}, {ended.stderr}"
         differing = self.differs(root)
         return f"wrong: {', '.join(differing)} differ" if differing else "same"
