@@ -59,6 +59,6 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def built(study):
-    from kvdistill.report.build import build
+    from kvdistill.report.build import build_report
 
-    return build([study], study / "report")
+    return build_report([study], study / "report")

@@ -6,7 +6,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.plan.find_runs import find_finished_run
 from kvdistill.plan.frozen_recipe import seal_recipe
 from kvdistill.report.compare_runs import make_comparison
-from kvdistill.stats.analysis import analyse
+from kvdistill.stats.analysis import analyse_study
 from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
 from tests.stats import fake
@@ -32,7 +32,7 @@ def read_identities(root):
 def test_two_runs_of_two_studies_are_compared_item_by_item(root):
     one, other = read_identities(root)
     study = load_study([make_comparison(root, [one, other])])
-    (analysis,) = analyse(study, Settings(resamples=999)).values()
+    (analysis,) = analyse_study(study, Settings(resamples=999)).values()
     assert analysis.baseline.startswith("a ")
     (comparison,) = analysis.comparisons.values()
     assert comparison.arm.startswith("b ")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kvdistill.errors import ArtifactError
-from kvdistill.stats.analysis import analyse
+from kvdistill.stats.analysis import analyse_study
 from kvdistill.stats.compare import UNPAIRED, compare_arms
 from kvdistill.stats.load import build_long_table, load_study
 from kvdistill.stats.seed_tests import DEGENERATE, IDENTICAL, MISSING, OK, SINGLE_SEED, format_stars
@@ -201,7 +201,7 @@ def test_a_task_that_no_run_could_score_is_missing_everywhere(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         (lambda f: f.iloc[:-3], "items against"),
         (lambda f: f.assign(prompt_hash=f["prompt_hash"] + "x"), "prompt of 40 items differs"),
@@ -269,7 +269,7 @@ def test_a_twice_listed_item_is_refused(tmp_path):
         load_study([folder])
 
 
-@pytest.mark.parametrize(("value", "said"), [(np.nan, "NaN"), (57.0, "percent")])
+@pytest.mark.parametrize(("value", "reason"), [(np.nan, "NaN"), (57.0, "percent")])
 def test_an_item_without_a_share_is_refused(tmp_path, value, reason):
     folder = write_arms(tmp_path, {"a": 0.0})
     run = list_run_folders(folder, "a")[0]
@@ -308,7 +308,7 @@ def test_a_done_status_without_a_manifest_is_not_finished(tmp_path):
 
 def test_families_are_corrected_within_the_question(tmp_path):
     folder = write_arms(tmp_path, {"a": 0.0, "b": 0.1, "c": 0.2, "d": 0.3})
-    analysis = analyse(load_study([folder]), SETTINGS)["q"]
+    analysis = analyse_study(load_study([folder]), SETTINGS)["q"]
     raw = [one.macro.recipe.p for one in analysis.comparisons.values()]
     adjusted = [one.macro.adjusted["recipe"] for one in analysis.comparisons.values()]
     assert min(adjusted) == pytest.approx(min(1, 3 * min(raw)))

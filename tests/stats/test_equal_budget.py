@@ -9,7 +9,7 @@ import pytest
 from kvdistill.files import read_sealed, write_sealed
 from kvdistill.report.build import build_report
 from kvdistill.report.sections.budget import check_budget_parity
-from kvdistill.stats.analysis import analyse
+from kvdistill.stats.analysis import analyse_study
 from kvdistill.stats.compare import UNEQUAL
 from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
@@ -37,7 +37,7 @@ def write_unequal_study(
 
 
 def compare_with_baseline(folder: Path) -> dict[str, Any]:
-    analysis = analyse(load_study([folder]), Settings(**FAST))["baselines"]
+    analysis = analyse_study(load_study([folder]), Settings(**FAST))["baselines"]
     return {label: one.macro for label, one in analysis.comparisons.items()}
 
 

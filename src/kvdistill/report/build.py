@@ -19,11 +19,11 @@ from kvdistill.report.format import title_tasks
 from kvdistill.report.render import render_page
 from kvdistill.report.sections.content import gather_content
 from kvdistill.report.table import write_table
-from kvdistill.stats.analysis import Analysis, analyse
+from kvdistill.stats.analysis import Analysis, analyse_study
 from kvdistill.stats.load import build_long_table, load_study
 from kvdistill.stats.seed_tests import STARS_LEGEND
 from kvdistill.stats.selftest import run_selftest_for_study
-from kvdistill.stats.settings import read_settings as read_settings
+from kvdistill.stats.settings import read_settings
 from kvdistill.stats.study import Study
 from kvdistill.stats.verdicts import Verdict, judge_claims, judge_levels
 
@@ -42,7 +42,7 @@ def build_report(
         raise ConfigError("study must name at least one study to report on.")
     checked_settings = read_settings(settings)
     study = load_study(study_folders)
-    analyses = analyse(study, checked_settings)
+    analyses = analyse_study(study, checked_settings)
     verdicts = judge_claims(study, checked_settings)
     selftest = (
         run_selftest_for_study(study, checked_settings) if checked_settings.selftest else None

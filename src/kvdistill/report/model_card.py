@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from kvdistill import layout
 from kvdistill.files import read_json, write_text
 
 BLOCK_START = "<!-- kvdistill:evaluation -->"
@@ -21,10 +22,10 @@ def write_model_card(folder: Path) -> Path | None:
 
     What else stands in the card is kept; called again, it replaces its own block.
     """
-    model = Path(folder) / "model"
+    model = Path(folder) / layout.MODEL
     if not model.is_dir():
         return None
-    results = read_json(Path(folder) / "results.json")
+    results = read_json(Path(folder) / layout.RESULTS)
     path = model / "README.md"
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     text = replace_model_index(old, make_model_index(Path(folder).name, results))
@@ -34,6 +35,7 @@ def write_model_card(folder: Path) -> Path | None:
         text = before + block + rest.split(BLOCK_END, 1)[1].lstrip("\n")
     else:
         text = text.rstrip("\n") + "\n\n" + block
+    # An unchanged card keeps its time of change: a job that is done again touches nothing.
     if text != old:
         write_text(path, text)
     return path
@@ -52,7 +54,7 @@ def make_model_index(name: str, results: Mapping[str, Any]) -> list[dict[str, An
 
 
 def make_index_entry(task: str, metric: str, score: float, n: int) -> dict[str, Any]:
-    """One entry of `results`, in percent."""
+    """One entry of `results`: a score in [0, 1] becomes percent."""
     return {
         "task": {"type": "text-generation", "name": "Text Generation"},
         "dataset": {"name": task, "type": task.replace(" ", "_"), "split": "test"},
@@ -67,14 +69,14 @@ def replace_model_index(text: str, block: list[dict[str, Any]]) -> str:
     front_matter = re.match(r"---\n(.*?)\n---\n", text, flags=re.DOTALL)
     head = yaml.safe_load(front_matter.group(1)) if front_matter else {}
     body = text[front_matter.end() :] if front_matter else text
-    dumped = yaml.safe_dump(
-        {**(head or {}), "model-index": block}, sort_keys=False, allow_unicode=True
-    )
+    # An empty head reads as None.
+    fields = {**(head or {}), "model-index": block}
+    dumped = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     return f"---\n{dumped}---\n{body}"
 
 
 def format_scores_block(results: Mapping[str, Any]) -> str:
-    """The scores as Markdown, between two marks."""
+    """The scores as a Markdown table, between the marks that a later call looks for."""
     rows = [
         f"| {task} | {100 * s['score']:.1f} | {s['n']} | {100 * (s.get('unparsed') or 0):.1f} |"
         for task, s in results["tasks"].items()

@@ -1,42 +1,109 @@
 """Everything the page shows, before it becomes HTML."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from kvdistill.report.figures.style import RenderedFigure
-from kvdistill.report.sections.disagreements import Disagreements
-from kvdistill.report.sections.provenance import Provenance
 from kvdistill.report.table import ReportTable
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 from kvdistill.stats.verdicts import Verdict
 
 
-@dataclass
+@dataclass(frozen=True)
+class Disagreement:
+    """One item: the share of runs of each side that got it right, and one run's texts."""
+
+    task: str
+    item: str
+    arm_right: float
+    baseline_right: float
+    texts: Mapping[str, str]
+    """question, target, arm, baseline, where the runs kept them."""
+
+
+@dataclass(frozen=True)
+class Disagreements:
+    """Items on which two arms differ."""
+
+    arm: str
+    baseline: str
+    wins: int
+    """Items that the arm got right in a larger share of its runs."""
+    losses: int
+    items: Sequence[Disagreement]
+    """Some of both, in the order of the tasks."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How to reproduce the report, and from which code and machines its records came."""
+
+    commands: list[str]
+    facts: list[tuple[str, str]]
+    """(name, value) that all runs share, or every value that occurs."""
+    runs: ReportTable
+
+
+class BudgetParity(NamedTuple):
+    """Whether all trained arms had the same budget."""
+
+    equal: bool | None
+    """None where nothing can be compared."""
+    text: str
+
+
+@dataclass(frozen=True)
+class QuestionTexts:
+    """What a question's section says in words."""
+
+    headline: str
+    """The primary arm's difference from the baseline."""
+    sentences: Sequence[str]
+    """The same of other arms."""
+    lines: Sequence[tuple[str, list[str]]]
+    """(arm, its significance lines: one an endpoint)."""
+
+
+@dataclass(frozen=True)
+class QuestionTables:
+    """A question's tables."""
+
+    scores: ReportTable
+    differences: ReportTable
+    task_differences: ReportTable
+    extraction: ReportTable
+
+
+@dataclass(frozen=True)
+class QuestionFigures:
+    """A question's figures."""
+
+    scores: Sequence[RenderedFigure]
+    """Forest plots, bars and radar."""
+    ablation: Sequence[RenderedFigure]
+    """What the question is about, where it is an ablation."""
+    routing: Sequence[tuple[RenderedFigure, ReportTable]]
+    """Of each arm with a router: weights by task and teacher, and by layer."""
+    omitted: int
+    """Arms that the charts leave out."""
+
+
+@dataclass(frozen=True)
 class QuestionSection:
     """One question's part of the page."""
 
     name: str
     text: str
     baseline: str
-    headline: str
-    sentences: list[str]
-    lines: list[tuple[str, list[str]]]
-    """(arm, its A4 lines)."""
-    scores: ReportTable
-    differences: ReportTable
-    task_differences: ReportTable
-    extraction: ReportTable
-    figures: list[RenderedFigure] = field(default_factory=list)
-    ablation: list[RenderedFigure] = field(default_factory=list)
-    routing: list[tuple[RenderedFigure, ReportTable]] = field(default_factory=list)
+    texts: QuestionTexts
+    tables: QuestionTables
+    figures: QuestionFigures
     disagreements: Disagreements | None = None
-    omitted: int = 0
-    """Arms that the charts leave out."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class PageContent:
     """Everything the page shows."""
 
@@ -44,31 +111,32 @@ class PageContent:
     settings: Settings
     done: int
     planned: int
-    missing: list[str]
+    missing: Sequence[str]
     verdicts: Sequence[Verdict]
     levels: Mapping[str, str]
-    questions: list[QuestionSection]
+    questions: Sequence[QuestionSection]
     matrix: ReportTable
     weightings: ReportTable
     above_chance: ReportTable
     generalisation: ReportTable
-    training: list[RenderedFigure]
+    training: Sequence[RenderedFigure]
     training_table: ReportTable
     efficiency: ReportTable
     budget: ReportTable
-    parity: tuple[bool | None, str]
+    parity: BudgetParity
     leakage: ReportTable
     audit: ReportTable
     provenance: Provenance
     selftest: Mapping[str, Any] | None
-    lines: list[str]
+    lines: Sequence[str]
+    """significance.txt."""
 
     def iter_figures(self) -> Iterator[RenderedFigure]:
         """Every figure of the page."""
         for question in self.questions:
-            yield from question.figures
-            yield from question.ablation
-            yield from (figure for figure, _ in question.routing)
+            yield from question.figures.scores
+            yield from question.figures.ablation
+            yield from (figure for figure, _ in question.figures.routing)
         yield from self.training
 
     def iter_tables(self) -> Iterator[ReportTable]:
@@ -76,8 +144,9 @@ class PageContent:
         yield from (self.matrix, self.weightings, self.above_chance, self.generalisation)
         yield from (figure.data for figure in self.iter_figures() if figure.data is not None)
         for question in self.questions:
-            yield from (question.scores, question.differences, question.task_differences)
-            yield question.extraction
-            yield from (grid for _, grid in question.routing)
+            tables = question.tables
+            yield from (tables.scores, tables.differences, tables.task_differences)
+            yield tables.extraction
+            yield from (table for _, table in question.figures.routing)
         yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_table)
         yield self.provenance.runs

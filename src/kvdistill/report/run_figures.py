@@ -1,10 +1,11 @@
-"""The four figures of one trained run, beside its curves.jsonl (STUDY.md A7)."""
+"""The figures of one trained run, which lie beside its curves.jsonl."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from kvdistill.report.figures import training
+from kvdistill import layout
+from kvdistill.report.figures import training as training_figures
 from kvdistill.report.figures.style import RenderedFigure, make_arm_styles
 from kvdistill.stats.curves import read_curves
 
@@ -14,7 +15,7 @@ def write_run_figures(folder: Path) -> list[Path]:
 
     Returns those written: a run that logged no KV loss or no task metric has no such figure.
     """
-    table = read_curves(Path(folder) / "curves.jsonl")
+    table = read_curves(Path(folder) / layout.CURVES)
     written = []
     for figure in draw_run_figures(table):
         path = Path(folder) / f"{figure.name}.png"
@@ -24,19 +25,19 @@ def write_run_figures(folder: Path) -> list[Path]:
 
 
 def draw_run_figures(table: pd.DataFrame) -> list[RenderedFigure]:
-    """The figures that the curves have data for."""
+    """The figures that the rows of a curves.jsonl have data for."""
     if table.empty:
         return []
-    curves = [training.average_curves("this run", [table])]
-    style = make_arm_styles(["this run"])
-    column = training.choose_accuracy_column(curves)
-    has_kv = any(len(c.get_line("val", "kv")[0]) for c in curves)
+    curves = [training_figures.average_curves("this run", [table])]
+    styles = make_arm_styles(["this run"])
+    column = training_figures.choose_accuracy_column(curves)
+    has_kv = curves[0].has("val", "kv")
     figures = []
     if has_kv:
-        figures.append(training.draw_kv_loss(curves, style))
+        figures.append(training_figures.draw_kv_loss(curves, styles))
     if column is not None:
-        figures.append(training.draw_accuracy(curves, style, column))
+        figures.append(training_figures.draw_accuracy(curves, styles, column))
     if has_kv and column is not None:
-        figures.append(training.draw_dual_axis(curves, style, column))
-    figures.append(training.draw_train_val_gap(curves, style, column))
+        figures.append(training_figures.draw_dual_axis(curves, styles, column))
+    figures.append(training_figures.draw_train_val_gap(curves, styles, column))
     return figures

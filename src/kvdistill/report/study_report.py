@@ -1,4 +1,4 @@
-"""What a study says of itself once jobs have ended: its budget and its report."""
+"""A study's budget and report, written and printed once its jobs have ended."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Any
 from filelock import FileLock
 from rich.console import Console
 
+from kvdistill import layout
 from kvdistill.console import SafeConsole, label_message
-from kvdistill.report import budget_table
-from kvdistill.report.build import build, check_output
+from kvdistill.report.budget_table import write_budget
+from kvdistill.report.build import build_report, check_output
 from kvdistill.report.terminal import make_terminal_tables
 
 
@@ -39,14 +40,15 @@ def write_study_report(
     if output is not None:
         check_output(output)
     studies = [study, *also]
-    joined = study.parent / "+".join(folder.name for folder in studies) / "report"
+    joined = study.parent / "+".join(folder.name for folder in studies) / layout.REPORT
+    # The last jobs of a study may end at once, and each of them writes the report.
     with FileLock(study / ".report.lock"):
-        warnings = [warning for one in studies for warning in budget_table.write_budget(root, one)]
-        index = build(studies, output or joined, stats)
+        warnings = [warning for folder in studies for warning in write_budget(root, folder)]
+        index = build_report(studies, output or joined, stats)
     terminal = console or SafeConsole(width=120)
-    for one in studies:
-        for part in make_terminal_tables(one):
-            terminal.print(part)
+    for folder in studies:
+        for renderable in make_terminal_tables(folder):
+            terminal.print(renderable)
     for warning in warnings:
         terminal.print(label_message("warning", "yellow", warning), soft_wrap=True)
     terminal.print(f"report: {index}", soft_wrap=True)

@@ -1,9 +1,9 @@
-"""A table once, written four ways: in the page, as CSV, Markdown and LaTeX (booktabs)."""
+"""A table and its cells, and its three files: CSV, Markdown and LaTeX (booktabs)."""
 
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,24 +11,28 @@ import numpy as np
 
 from kvdistill.files import write_text
 
+DASH = "\u2014"
+"""What a cell without a value shows."""
+
 
 @dataclass(frozen=True)
 class TableCell:
-    """One cell: what is read, and what is sorted by."""
+    """One cell: the text that is shown and the number that the page sorts its column by."""
 
     text: str
     sort: float | int | None = None
     mark: str = ""
-    """best, tie, missing, good, bad, faint: a class in the page, bold or a dagger in print."""
+    """best, tie, missing, good, bad or faint: a CSS class in the page; best is bold in print."""
     title: str = ""
     """Shown on hover: per-seed values, or what is missing."""
 
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A caption, columns and rows."""
+    """A caption, columns and rows, the first column naming what a row is about."""
 
     name: str
+    """Its file in tables/, without an ending."""
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[TableCell]]
@@ -41,34 +45,36 @@ class ReportTable:
         return list(self.numeric) or [i > 0 for i in range(len(self.columns))]
 
 
-def to_csv(grid: ReportTable) -> str:
-    """RFC 4180 with a header. A leading = + - @ of a text is quoted off: no formulas."""
+def to_csv(table: ReportTable) -> str:
+    """RFC 4180 with a header row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(grid.columns)
-    for row in grid.rows:
-        writer.writerow([escape_formula(value) for value in row])
+    writer.writerow(table.columns)
+    for row in table.rows:
+        writer.writerow([escape_formula(cell) for cell in row])
     return text.getvalue()
 
 
-def escape_formula(value: TableCell) -> str:
-    if value.sort is None and value.text[:1] in ("=", "+", "-", "@", "\t"):
-        return f"'{value.text}"
-    return value.text
+def escape_formula(cell: TableCell) -> str:
+    """The cell's text, quoted off where a spreadsheet would run it as a formula."""
+    # Numbers keep their sign: +1.2 with a sort value comes from here, not from a model's output.
+    if cell.sort is None and cell.text[:1] in ("=", "+", "-", "@", "\t"):
+        return f"'{cell.text}"
+    return cell.text
 
 
-def to_markdown(grid: ReportTable) -> str:
+def to_markdown(table: ReportTable) -> str:
     """A GitHub table, best values bold."""
 
-    def cell(value: TableCell) -> str:
-        text = re.sub(r"([|\\`*_<>\[\]])", r"\\\1", " ".join(value.text.split()))
-        return f"**{text}**" if value.mark == "best" else text
+    def format_cell(cell: TableCell) -> str:
+        text = re.sub(r"([|\\`*_<>\[\]])", r"\\\1", " ".join(cell.text.split()))
+        return f"**{text}**" if cell.mark == "best" else text
 
-    head = [cell(TableCell(column)) for column in grid.columns]
-    rule = ["---:" if is_right else ":---" for is_right in grid.align_right()]
-    lines = [head, rule, *([cell(value) for value in row] for row in grid.rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{grid.caption}\n\n{table}\n" + (f"\n{grid.note}\n" if grid.note else "")
+    head = [format_cell(TableCell(column)) for column in table.columns]
+    rule = ["---:" if is_right else ":---" for is_right in table.align_right()]
+    lines = [head, rule, *([format_cell(cell) for cell in row] for row in table.rows)]
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table.caption}\n\n{body}\n" + (f"\n{table.note}\n" if table.note else "")
 
 
 LATEX_ESCAPES = {
@@ -80,24 +86,25 @@ LATEX_ESCAPES = {
 }  # fmt: skip
 
 
-def to_latex(grid: ReportTable) -> str:
-    """A booktabs table; the caption says n, test and correction."""
+def to_latex(table: ReportTable) -> str:
+    """A booktabs table whose caption takes the note: n, test and correction."""
 
-    def cell(value: TableCell) -> str:
-        text = "".join(LATEX_ESCAPES.get(letter, letter) for letter in value.text)
-        return rf"\textbf{{{text}}}" if value.mark == "best" else text
+    def format_cell(cell: TableCell) -> str:
+        # Letter by letter: a replacement's own backslash and braces must not be escaped again.
+        text = "".join(LATEX_ESCAPES.get(letter, letter) for letter in cell.text)
+        return rf"\textbf{{{text}}}" if cell.mark == "best" else text
 
-    align = "".join("r" if is_right else "l" for is_right in grid.align_right())
-    caption = cell(TableCell(" ".join(f"{grid.caption}. {grid.note}".split())))
+    align = "".join("r" if is_right else "l" for is_right in table.align_right())
+    caption = format_cell(TableCell(" ".join(f"{table.caption}. {table.note}".split())))
     lines = [
         r"\begin{table}",
         rf"\caption{{{caption}}}",
-        rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', grid.name)}}}",
+        rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}",
         rf"\begin{{tabular}}{{{align}}}",
         r"\toprule",
-        " & ".join(cell(TableCell(column)) for column in grid.columns) + r" \\",
+        " & ".join(format_cell(TableCell(column)) for column in table.columns) + r" \\",
         r"\midrule",
-        *(" & ".join(cell(value) for value in row) + r" \\" for row in grid.rows),
+        *(" & ".join(format_cell(cell) for cell in row) + r" \\" for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -105,22 +112,31 @@ def to_latex(grid: ReportTable) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_table(grid: ReportTable, folder: Path) -> None:
-    """tables/NAME.csv, .md and .tex."""
-    name = make_file_name(grid.name)
-    write_text(folder / f"{name}.csv", to_csv(grid))
-    write_text(folder / f"{name}.md", to_markdown(grid))
-    write_text(folder / f"{name}.tex", to_latex(grid))
+def write_table(table: ReportTable, folder: Path) -> None:
+    """FOLDER/NAME.csv, .md and .tex."""
+    name = make_file_name(table.name)
+    write_text(folder / f"{name}.csv", to_csv(table))
+    write_text(folder / f"{name}.md", to_markdown(table))
+    write_text(folder / f"{name}.tex", to_latex(table))
 
 
 def make_file_name(text: str) -> str:
     """A name that is a file name everywhere."""
+    # Names come from sweeps: no separator and no leading dot may leave the folder.
     return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("._") or "table"
 
 
+def make_number_cell(
+    value: float | int | None, form: Callable[[float | int], str] = "{:.4g}".format
+) -> TableCell:
+    """The number as `form` writes it, sorted by itself; a dash for None, NaN and infinity."""
+    if value is None or not np.isfinite(value):
+        return TableCell(DASH)
+    return TableCell(form(value), value)
+
+
 def mean_or_none(values: Sequence[float | int | None]) -> float | None:
-    """The mean; None where there is nothing, or a part of it is missing."""
-    known_values = [value for value in values if value is not None]
-    return (
-        float(np.mean(known_values)) if known_values and len(known_values) == len(values) else None
-    )
+    """The mean; None where there is no value, or one of them is None."""
+    numbers = [value for value in values if value is not None]
+    # A mean over the runs that happen to have a value would be compared with means over all.
+    return float(np.mean(numbers)) if numbers and len(numbers) == len(values) else None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvdistill.report.build import build
+from kvdistill.report.build import build_report
 from kvdistill.report.sections.ablations import PAINTERS
 from tests.stats import fake
 
@@ -16,6 +16,6 @@ def test_a_question_of_which_every_run_failed_is_reported_without_its_figure(fig
         unfinished=[(arm, seed) for arm in ("a", "b") for seed in (42, 43, 44)],
         judged={"ask": {"figure": figure}},
     )
-    page = build([study], tmp_path / "report").read_text(encoding="utf-8")
+    page = build_report([study], tmp_path / "report").read_text(encoding="utf-8")
     assert 'id="q-ask"' in page
     assert not list((tmp_path / "report/figures").glob("ask_*"))

@@ -2,84 +2,57 @@
 
 from collections.abc import Mapping
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from kvdistill.report.figures.style import FAINT, GRID, INK, ArmStyle, RenderedFigure, render_figure
-from kvdistill.report.format import DASH, format_signed
-from kvdistill.report.table import ReportTable, TableCell
+from kvdistill.report.figures.style import (
+    FAINT,
+    GRID,
+    INK,
+    ArmStyle,
+    RenderedFigure,
+    render_figure,
+)
+from kvdistill.report.format import format_signed
+from kvdistill.report.table import ReportTable, TableCell, make_number_cell
 from kvdistill.sanitise import shorten_label
 from kvdistill.stats.compare import Difference
+
+DEFAULT_STYLE = ArmStyle("#5790fc", "o", "-", "")
 
 
 def draw_forest(
     name: str,
     differences: Mapping[str, Difference],
     baseline: str,
-    looks: Mapping[str, ArmStyle],
+    styles: Mapping[str, ArmStyle],
     title: str = "Difference in macro average",
     names: Mapping[str, str] | None = None,
 ) -> RenderedFigure:
-    """A row an arm (or a task): estimate, both intervals, and what could have been detected."""
-    shown = {label: one for label, one in differences.items() if one.estimate is not None}
+    """A row a difference that has an estimate.
+
+    Args:
+        name: of the figure's file, `_forest` being added.
+        differences: arm or task -> its difference from the baseline.
+        baseline: the arm that all are compared with.
+        styles: arm or task -> how its row looks.
+        title: of the figure.
+        names: arm or task -> how its row is called, where that is not its key.
+    """
+    names = names or {}
+    shown = {key: each for key, each in differences.items() if each.estimate is not None}
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for row, (label, one) in enumerate(shown.items()):
-            look = looks[label] if label in looks else ArmStyle("#5790fc", "o", "-", "")
-            estimate = 100 * (one.estimate or 0.0)
-            if one.detectable is not None:
-                half = 100 * one.detectable
-                axes.barh(
-                    row, 2 * half, left=-half, height=0.72, color=GRID, alpha=0.55, linewidth=0
-                )
-            if one.recipe is not None:
-                axes.plot(
-                    [100 * one.recipe.low, 100 * one.recipe.high],
-                    [row, row],
-                    color=look.colour,
-                    linewidth=2.2,
-                    solid_capstyle="butt",
-                )
-            if one.item is not None:
-                axes.plot(
-                    [100 * one.item.low, 100 * one.item.high],
-                    [row, row],
-                    color=INK,
-                    linewidth=0.8,
-                    marker="|",
-                    markersize=7,
-                )
-            axes.plot(
-                estimate,
-                row,
-                marker=look.marker,
-                color=look.colour,
-                markersize=7,
-                markeredgecolor="white",
-            )
-            axes.annotate(
-                format_signed(estimate),
-                (1.01, row),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=8.5,
-            )
+        for row, (key, difference) in enumerate(shown.items()):
+            draw_difference_row(axes, row, difference, styles.get(key, DEFAULT_STYLE))
         axes.axvline(0, color=INK, linewidth=0.9)
-        axes.set_yticks(
-            range(len(shown)), [shorten_label((names or {}).get(label, label)) for label in shown]
-        )
-        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set_yticks(range(len(shown)), [shorten_label(names.get(key, key)) for key in shown])
+        axes.set_ylim(len(shown) - 0.4, -0.6)  # downwards: the first row is on top
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"points above {shorten_label(baseline)}")
-        handles = [
-            Line2D([], [], color=FAINT, linewidth=2.2, label="new seeds and items"),
-            Line2D(
-                [], [], color=INK, linewidth=0.8, marker="|", label="these checkpoints, new items"
-            ),
-            Line2D([], [], color=GRID, linewidth=7, label="not detectable (80 % power)"),
-        ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=3)
+        add_forest_legend(figure)
 
     return render_figure(
         f"{name}_forest",
@@ -89,26 +62,58 @@ def draw_forest(
         "the grey band would mostly be missed.",
         paint,
         (9.2, 1.15 + 0.36 * max(len(shown), 1)),
-        data=tabulate_intervals(f"{name}_forest", title, shown, names or {}),
+        data=tabulate_intervals(f"{name}_forest", title, shown, names),
     )
 
 
+def draw_difference_row(axes: Axes, row: int, difference: Difference, style: ArmStyle) -> None:
+    """Band of what was not detectable, both intervals over it, then estimate and its number."""
+    estimate = 100 * (difference.estimate or 0.0)
+    if difference.detectable is not None:
+        half = 100 * difference.detectable
+        axes.barh(row, 2 * half, left=-half, height=0.72, color=GRID, alpha=0.55, linewidth=0)
+    if difference.recipe is not None:
+        ends = [100 * difference.recipe.low, 100 * difference.recipe.high]
+        axes.plot(ends, [row, row], color=style.colour, linewidth=2.2, solid_capstyle="butt")
+    if difference.item is not None:
+        ends = [100 * difference.item.low, 100 * difference.item.high]
+        axes.plot(ends, [row, row], color=INK, linewidth=0.8, marker="|", markersize=7)
+    axes.plot(
+        estimate, row, marker=style.marker, color=style.colour, markersize=7,
+        markeredgecolor="white",
+    )  # fmt: skip
+    axes.annotate(
+        format_signed(estimate), (1.01, row), xycoords=("axes fraction", "data"), va="center",
+        fontsize=8.5,
+    )  # fmt: skip
+
+
+def add_forest_legend(figure: Figure) -> None:
+    """What line and band mean. A row's own colour is its arm's: the legend's is neutral."""
+    item = "these checkpoints, new items"
+    handles = [
+        Line2D([], [], color=FAINT, linewidth=2.2, label="new seeds and items"),
+        Line2D([], [], color=INK, linewidth=0.8, marker="|", label=item),
+        Line2D([], [], color=GRID, linewidth=7, label="not detectable (80 % power)"),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3)
+
+
 def tabulate_intervals(
-    name: str, title: str, shown: Mapping[str, Difference], names: Mapping[str, str]
+    name: str, title: str, differences: Mapping[str, Difference], names: Mapping[str, str]
 ) -> ReportTable:
     """The estimates and interval ends that a forest plot draws, in points."""
     rows = []
-    for label, one in shown.items():
+    for key, difference in differences.items():
         ends = [
             getattr(interval, end) if interval is not None else None
-            for interval in (one.recipe, one.item)
+            for interval in (difference.recipe, difference.item)
             for end in ("low", "high")
         ]
-        points = [
-            TableCell(DASH) if v is None else TableCell(format_signed(100 * v, 2), 100 * v)
-            for v in (one.estimate, *ends, one.detectable)
-        ]
-        rows.append([TableCell(names.get(label, label)), *points])
+        shares = (difference.estimate, *ends, difference.detectable)
+        points = [None if share is None else 100 * share for share in shares]
+        cells = [make_number_cell(value, lambda x: format_signed(x, 2)) for value in points]
+        rows.append([TableCell(names.get(key, key)), *cells])
     columns = [
         "", "difference", "recipe low", "recipe high", "item low", "item high", "detectable",
     ]  # fmt: skip

@@ -5,9 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from kvdistill.report.figures.style import INK, SEQUENTIAL, ArmStyle, RenderedFigure, render_figure
-from kvdistill.report.format import DASH
-from kvdistill.report.table import ReportTable, TableCell
+from kvdistill.report.figures.style import (
+    INK,
+    SEQUENTIAL,
+    ArmStyle,
+    RenderedFigure,
+    render_figure,
+)
+from kvdistill.report.table import ReportTable, TableCell, make_number_cell
 from kvdistill.sanitise import shorten_label
 
 
@@ -22,13 +27,16 @@ def draw_heatmap(
     scale: tuple[float, float] | None = None,
     label: str = "",
 ) -> RenderedFigure:
-    """A labelled heat map; the text turns white on dark cells, an empty cell stays empty."""
-    import seaborn as sns
+    """`values` (rows x columns) with their numbers; a NaN is an empty cell.
+
+    The colours run from the lowest to the highest value, or over `scale`, so that several figures
+    can be compared; `label` stands at the colour bar.
+    """
+    import seaborn as sns  # slow to import, and most figures need none of it
 
     finite_values = values[np.isfinite(values)]
-    low, high = scale or (
-        (finite_values.min(), finite_values.max()) if finite_values.size else (0.0, 1.0)
-    )
+    ends = (finite_values.min(), finite_values.max()) if finite_values.size else (0.0, 1.0)
+    low, high = scale or ends
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -49,68 +57,67 @@ def draw_heatmap(
         axes.grid(visible=False)
 
     data = ReportTable(
-        name, title, ["", *columns],
+        name,
+        title,
+        ["", *columns],
         [
-            [TableCell(row), *(make_number_cell(float(v), form.format(v)) for v in line)]
+            [TableCell(row), *(make_number_cell(float(v), form.format) for v in line)]
             for row, line in zip(rows, values, strict=True)
         ],
-    )  # fmt: skip
+    )
     size = (9.2, 1.0 + 0.42 * max(len(rows), 1))
     return render_figure(name, title, description, paint, size, data=data)
 
 
 def draw_arm_bars(
     name: str, title: str, description: str, labels: Sequence[str], values: Sequence[float],
-    looks: Mapping[str, ArmStyle], unit: str, points: Sequence[Sequence[float]] = (),
+    styles: Mapping[str, ArmStyle], unit: str, points: Sequence[Sequence[float]] = (),
 ) -> RenderedFigure:  # fmt: skip
-    """One bar an arm, with the single runs as dots."""
+    """One bar an arm. `points`, if any, holds for each arm its single runs, drawn as dots."""
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         for i, (label, value) in enumerate(zip(labels, values, strict=True)):
-            look = looks[label]
+            style = styles[label]
             axes.bar(
-                i,
-                value,
-                0.62,
-                color=look.colour,
-                hatch=look.hatch,
-                edgecolor="white",
+                i, value, 0.62, color=style.colour, hatch=style.hatch, edgecolor="white",
                 linewidth=0.4,
-            )
+            )  # fmt: skip
             if points:
-                each = points[i]
+                # Side by side, not on one spot: equal runs would hide each other.
+                places = np.linspace(i - 0.12, i + 0.12, len(points[i]))
                 axes.plot(
-                    np.linspace(i - 0.12, i + 0.12, len(each)),
-                    each,
-                    "o",
-                    color=INK,
-                    markersize=3.5,
-                    markerfacecolor="white",
+                    places, points[i], "o", color=INK, markersize=3.5, markerfacecolor="white",
                     markeredgewidth=0.8,
-                )
+                )  # fmt: skip
         names = [shorten_label(label, 24) for label in labels]
-        tilted = max(map(len, names)) > 14
+        is_tilted = max(map(len, names)) > 14
         axes.set_xticks(
-            range(len(names)), names, rotation=20 * tilted, ha="right" if tilted else "center"
+            range(len(names)), names, rotation=20 * is_tilted, ha="right" if is_tilted else "center"
         )
         axes.set_ylabel(unit)
         axes.set_ylim(bottom=0)
+        # Room for three bars at least: a single one would fill the panel.
         axes.set_xlim(-0.7, max(len(labels) - 0.3, 2.3))
         axes.grid(visible=False, axis="x")
 
-    runs = max(map(len, points), default=0)
-    each = [[*row, *[np.nan] * (runs - len(row))] for row in points] or [[] for _ in labels]
-    data = ReportTable(
-        name, title, ["arm", unit, *(f"run {n + 1}" for n in range(runs))],
-        [
-            [TableCell(label), *(make_number_cell(float(v)) for v in (value, *row))]
-            for label, value, row in zip(labels, values, each, strict=True)
-        ],
-    )  # fmt: skip
+    data = tabulate_runs(name, title, labels, values, unit, points)
     return render_figure(name, title, description, paint, (4.5, 3.2), data=data)
 
 
-def make_number_cell(value: float, text: str | None = None) -> TableCell:
-    """A drawn number; a dash where there is none."""
-    return TableCell(text or f"{value:.4g}", value) if np.isfinite(value) else TableCell(DASH)
+def tabulate_runs(
+    name: str, title: str, labels: Sequence[str], values: Sequence[float], unit: str,
+    points: Sequence[Sequence[float]],
+) -> ReportTable:  # fmt: skip
+    """What draw_arm_bars draws: an arm's value and its single runs."""
+    most = max(map(len, points), default=0)
+    runs = [[*row, *[np.nan] * (most - len(row))] for row in points] or [[] for _ in labels]
+    return ReportTable(
+        name,
+        title,
+        ["arm", unit, *(f"run {n + 1}" for n in range(most))],
+        [
+            [TableCell(label), *(make_number_cell(float(v)) for v in (value, *row))]
+            for label, value, row in zip(labels, values, runs, strict=True)
+        ],
+    )

@@ -3,67 +3,33 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kvdistill.report.figures.style import FAINT, GRID, INK, ArmStyle, RenderedFigure, render_figure
 from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.sanitise import shorten_label
-from kvdistill.stats.summary import Table
-
-MAX_CHART_ARMS = 12
-"""Arms in one chart; the table has them all."""
-
-
-def choose_chart_arms(table: Table, baseline: str | None, most: int = MAX_CHART_ARMS) -> list[str]:
-    """The arms a chart shows: all, or the baseline and the best where there are too many."""
-    arms = [label for label in table.rows if label not in table.references]
-    if len(arms) <= most:
-        return arms
-    ranked = sorted(arms, key=lambda label: -(table.rows[label]["macro"].mean or 0.0))
-    shown_arms = {baseline, *[label for label in ranked if label != baseline][: most - 1]}
-    return [label for label in arms if label in shown_arms]
+from kvdistill.stats.summary import Cell, Table
 
 
 def draw_score_bars(
     name: str,
     table: Table,
-    looks: Mapping[str, ArmStyle],
+    styles: Mapping[str, ArmStyle],
     names: Mapping[str, str],
     arms: Sequence[str],
 ) -> RenderedFigure:
-    """Mean score per task over arms, SD over seeds as whiskers; a gap stays a gap."""
+    """Mean score in percent by endpoint and arm, SD over seeds as whiskers; a gap stays a gap."""
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         width = 0.82 / max(len(arms), 1)
         for i, label in enumerate(arms):
-            look = looks[label]
             cells = [table.rows[label][endpoint] for endpoint in table.endpoints]
-            scored = [j for j, cell in enumerate(cells) if cell.mean is not None]
-            if not scored:  # its place stays empty, and the legend says why
-                axes.bar(
-                    0,
-                    0,
-                    0,
-                    facecolor="none",
-                    edgecolor=FAINT,
-                    label=f"{shorten_label(label)}: missing",
-                )
-                continue
-            at = np.array(scored) + (i - (len(arms) - 1) / 2) * width
-            axes.bar(
-                at,
-                [100 * (cells[j].mean or 0) for j in scored],
-                width * 0.92,
-                yerr=[np.nan if (sd := cells[j].sd) is None else 100 * sd for j in scored],
-                color=look.colour,
-                hatch=look.hatch,
-                edgecolor="white",
-                linewidth=0.4,
-                error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": min(2.5, 8 * width)},
-                label=shorten_label(label),
-            )
+            offset = (i - (len(arms) - 1) / 2) * width
+            draw_arm_group(axes, label, cells, offset, width, styles[label])
         axes.set_xticks(range(len(table.endpoints)), [names[e] for e in table.endpoints])
+        # The average is last, and is no task of its own.
         axes.axvline(len(table.endpoints) - 1.5, color=FAINT, linewidth=0.7, linestyle=":")
         axes.set_ylabel("score, %")
         axes.set_ylim(bottom=0)
@@ -80,10 +46,34 @@ def draw_score_bars(
     )
 
 
+def draw_arm_group(
+    axes: Axes, label: str, cells: Sequence[Cell], offset: float, width: float, style: ArmStyle
+) -> None:
+    """One arm's bars, `offset` to the right of each endpoint's place."""
+    scored = [j for j, cell in enumerate(cells) if cell.mean is not None]
+    if not scored:  # its place stays empty, and the legend says why
+        missing = f"{shorten_label(label)}: missing"
+        axes.bar(0, 0, 0, facecolor="none", edgecolor=FAINT, label=missing)
+        return
+    axes.bar(
+        np.array(scored) + offset,
+        [100 * (cells[j].mean or 0) for j in scored],
+        width * 0.92,
+        # NaN draws no whisker; 0 would draw one of a spread that was not measured.
+        yerr=[np.nan if (sd := cells[j].sd) is None else 100 * sd for j in scored],
+        color=style.colour,
+        hatch=style.hatch,
+        edgecolor="white",
+        linewidth=0.4,
+        error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": min(2.5, 8 * width)},
+        label=shorten_label(label),
+    )
+
+
 def draw_radar(
     name: str,
     table: Table,
-    looks: Mapping[str, ArmStyle],
+    styles: Mapping[str, ArmStyle],
     names: Mapping[str, str],
     arms: Sequence[str],
 ) -> RenderedFigure:
@@ -98,15 +88,14 @@ def draw_radar(
         for label in arms:
             values = [table.rows[label][task].mean for task in tasks]
             if any(value is None for value in values):
-                continue
-            look = looks[label]
-            closed = [100 * (v or 0) for v in [*values, values[0]]]
+                continue  # a line with a gap cannot be closed
+            style = styles[label]
             axes.plot(
                 [*angles, angles[0]],
-                closed,
-                color=look.colour,
-                linestyle=look.dash,
-                marker=look.marker,
+                [100 * (value or 0) for value in [*values, values[0]]],
+                color=style.colour,
+                linestyle=style.dash,
+                marker=style.marker,
                 markersize=4,
                 label=shorten_label(label),
             )
@@ -134,13 +123,13 @@ def tabulate_drawn_scores(
     names: Mapping[str, str],
     endpoints: Sequence[str] | None = None,
 ) -> ReportTable:
-    """The means and spreads that bars and radar draw."""
+    """The means and standard deviations that bars and radar draw; by default of all endpoints."""
     columns = table.endpoints if endpoints is None else endpoints
     rows = []
     for label in arms:
-        row = [TableCell(label)]
-        for endpoint in columns:
-            cell = table.rows[label][endpoint]
-            row.append(TableCell(cell.text(), None if cell.mean is None else 100 * cell.mean))
-        rows.append(row)
+        cells = [table.rows[label][endpoint] for endpoint in columns]
+        scores = [
+            TableCell(cell.text(), None if cell.mean is None else 100 * cell.mean) for cell in cells
+        ]
+        rows.append([TableCell(label), *scores])
     return ReportTable(name, "Score, %", ["arm", *(names[e] for e in columns)], rows)

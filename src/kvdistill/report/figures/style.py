@@ -47,22 +47,24 @@ class ArmStyle:
     colour: str
     marker: str
     dash: str | tuple[int, tuple[float | int, ...]]
+    """A line style of matplotlib: its short form, or (offset, on and off lengths)."""
     hatch: str
 
 
 def make_arm_styles(labels: Iterable[str], untrained: Collection[str] = ()) -> dict[str, ArmStyle]:
-    """One look an arm, in the study's order; what is not trained is grey."""
+    """Label -> style, in the order of the labels; what is not trained is grey."""
     styles: dict[str, ArmStyle] = {}
     trained = 0
     for i, label in enumerate(labels):
-        grey = label in untrained
+        is_grey = label in untrained
+        # Lists of different lengths: two arms of one colour differ in marker, dash or hatch.
         styles[label] = ArmStyle(
-            UNTRAINED if grey else COLOURS[trained % len(COLOURS)],
+            UNTRAINED if is_grey else COLOURS[trained % len(COLOURS)],
             MARKERS[i % len(MARKERS)],
             DASHES[i % len(DASHES)],
             HATCHES[i % len(HATCHES)],
         )
-        trained += not grey
+        trained += not is_grey
     return styles
 
 
@@ -115,9 +117,14 @@ def render_figure(
     png: bool = True,
     data: ReportTable | None = None,
 ) -> RenderedFigure:
-    """Paints a figure of `size` inches and renders it."""
+    """Paints a figure of `size` inches and renders it as SVG, and as PNG if `png`.
+
+    `paint` fills the figure; `data` is the table of what it draws.
+    """
     fonts: dict[str, Any] = {"font.family": ["DejaVu Sans", *find_cjk_fonts()]}
+    # matplotlib salts the SVG's ids at random unless it is given a salt.
     rc: Any = {**RC_PARAMS, **fonts, "svg.hashsalt": name}
+    # No pyplot: it would choose a backend and keep every figure open.
     with mpl.rc_context(rc), warnings.catch_warnings():
         # Only the PNG lacks a glyph then: the page's text is drawn by the browser.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
@@ -149,11 +156,12 @@ def make_inline_svg(svg: str, name: str) -> str:
 
     Ids that nothing refers to, and digits that nobody sees, are a fifth of a figure: left out.
     """
-    svg = svg[svg.index("<svg") :]
+    svg = svg[svg.index("<svg") :]  # an XML declaration may not stand inside HTML
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    # The SVG writer gives the same ids in each figure; in one page they would be one another's.
     prefix = re.sub(r"[^A-Za-z0-9_]", "_", name)
     svg = re.sub(r'\bid="([^"]*)"', rf'id="{prefix}-\1"', svg)
     svg = re.sub(r'href="#', f'href="#{prefix}-', svg)
@@ -164,10 +172,11 @@ def make_inline_svg(svg: str, name: str) -> str:
     svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, variable)
+    # Without a size of its own the figure takes the page's width.
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
-    svg = re.sub(r' d="[^"]*"', lambda found: re.sub(r"(\.\d)\d", r"\1", found[0]), svg)
+    svg = re.sub(r' d="[^"]*"', lambda match: re.sub(r"(\.\d)\d", r"\1", match[0]), svg)
     return re.sub(r">\s+<", "><", svg)
 
 
@@ -180,7 +189,7 @@ def make_standalone_svg(svg: str) -> str:
 
 
 def write_figure(figure: RenderedFigure, folder: Path) -> None:
-    """figures/NAME.svg and .png."""
+    """FOLDER/NAME.svg, and .png where there is one."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{figure.name}.svg").write_text(make_standalone_svg(figure.svg), encoding="utf-8")
     if figure.png:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -25,29 +25,41 @@ class ArmCurves:
     splits: Mapping[str, pd.DataFrame]
 
     def get_line(self, split: str, column: str) -> tuple[np.ndarray, np.ndarray]:
-        """(steps, values) where the column is known."""
+        """(steps, values) where the column is known; both empty where it is not."""
         table = self.splits.get(split)
         if table is None or column not in table:
             return np.array([]), np.array([])
+        # Not every log point has every column: tasks are scored more rarely than losses.
         known_values = table[column].dropna()
         return known_values.index.to_numpy(), known_values.to_numpy(dtype=float)
 
+    def has(self, split: str, column: str) -> bool:
+        """Whether the column has a value at any step."""
+        return bool(len(self.get_line(split, column)[0]))
+
 
 def average_curves(label: str, tables: Sequence[pd.DataFrame]) -> ArmCurves:
-    """The mean over seeds at the steps that all of them logged."""
+    """The mean over runs at the steps that all of them logged.
+
+    Each table is a run's curves.jsonl: `step`, `split`, and a column a quantity. A split that a
+    run did not log is left out.
+    """
     splits: dict[str, pd.DataFrame] = {}
-    for split in ("train", "val"):
+    for split in SPLITS:
         parts = [
-            t[t["split"] == split].drop(columns="split").groupby("step").mean(numeric_only=True)
-            for t in tables
-            if len(t)
+            table[table["split"] == split]
+            .drop(columns="split")
+            .groupby("step")
+            .mean(numeric_only=True)
+            for table in tables
+            if len(table)
         ]
         parts = [part for part in parts if len(part)]
         if parts and len(parts) == len(tables):
-            common = sorted(set.intersection(*(set(part.index) for part in parts)))
+            steps = sorted(set.intersection(*(set(part.index) for part in parts)))
             splits[split] = (
-                sum(part.loc[common] for part in parts[1:]) / len(parts)
-                + parts[0].loc[common] / len(parts)
+                sum(part.loc[steps] for part in parts[1:]) / len(parts)
+                + parts[0].loc[steps] / len(parts)
                 if len(parts) > 1
                 else parts[0]
             )
@@ -56,135 +68,127 @@ def average_curves(label: str, tables: Sequence[pd.DataFrame]) -> ArmCurves:
 
 def choose_accuracy_column(curves: Sequence[ArmCurves]) -> str | None:
     """The first of METRICS that was logged in training."""
-    logged = {c for one in curves for t in one.splits.values() for c in t if t[c].notna().any()}
-    return next((name for name in METRICS if name in logged), None)
+    tables = [table for arm_curves in curves for table in arm_curves.splits.values()]
+    columns = {column for table in tables for column in table if table[column].notna().any()}
+    return next((name for name in METRICS if name in columns), None)
 
 
 def draw_lines(
-    axes: Any,
+    axes: Axes,
     curves: Sequence[ArmCurves],
     column: str,
-    looks: Mapping[str, ArmStyle],
+    styles: Mapping[str, ArmStyle],
     splits: Sequence[str],
     factor: float | int = 1,
 ) -> None:
-    """Validation lines full, training lines faint."""
-    for one in curves:
-        look = looks[one.label]
+    """A column's line of each arm and split: the last split full, the others faint and dotted."""
+    for arm_curves in curves:
+        style = styles[arm_curves.label]
         for split in splits:
-            x, y = one.get_line(split, column)
-            if not len(x):
+            steps, values = arm_curves.get_line(split, column)
+            if not len(steps):
                 continue
-            last = split == splits[-1]
-            alone = len(curves) == 1 and len(splits) > 1
+            is_last = split == splits[-1]
+            # One arm alone: the legend tells its splits apart, for its name would say nothing.
+            is_alone = len(curves) == 1 and len(splits) > 1
+            arm_label = shorten_label(arm_curves.label) if is_last else None
             axes.plot(
-                x,
-                factor * y,
-                color=look.colour,
-                linestyle=look.dash if last else ":",
-                alpha=1 if last or alone else 0.55,
-                linewidth=1.7 if last else 1.2,
-                marker=look.marker if len(x) < 30 and last else None,
+                steps,
+                factor * values,
+                color=style.colour,
+                linestyle=style.dash if is_last else ":",
+                alpha=1 if is_last or is_alone else 0.55,
+                linewidth=1.7 if is_last else 1.2,
+                marker=style.marker if len(steps) < 30 and is_last else None,
                 markersize=3.5,
-                label=SPLITS[split] if alone else shorten_label(one.label) if last else None,
+                label=SPLITS[split] if is_alone else arm_label,
             )
 
 
-def draw_kv_loss(
-    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str = "kv"
-) -> RenderedFigure:
-    """kv_loss_curves: KV loss on validation (full) and training (dotted) data."""
+def draw_both_splits(
+    name: str, title: str, description: str, curves: Sequence[ArmCurves], column: str,
+    styles: Mapping[str, ArmStyle], ylabel: str, factor: float | int = 1,
+) -> RenderedFigure:  # fmt: skip
+    """One panel: a column on validation (full) and training (dotted) data."""
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        draw_lines(axes, curves, column, looks, ("train", "val"))
-        axes.set(xlabel="optimiser step", ylabel="KV loss")
+        draw_lines(axes, curves, column, styles, ("train", "val"), factor)
+        axes.set(xlabel="optimiser step", ylabel=ylabel)
         figure.legend(loc="outside upper left", ncols=4)
 
-    return render_figure(
-        "kv_loss_curves",
-        "KV loss",
-        "Mean over seeds; full lines validation, dotted training.",
-        paint,
-        (9.2, 3.4),
-    )
+    return render_figure(name, title, description, paint, (9.2, 3.4))
 
 
-def draw_convergence(curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle]) -> RenderedFigure:
-    """Cross-entropy on validation data: how fast each arm learns to write."""
+def draw_kv_loss(curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle]) -> RenderedFigure:
+    """kv_loss_curves: KV loss on validation and training data."""
+    note = "Mean over seeds; full lines validation, dotted training."
+    return draw_both_splits("kv_loss_curves", "KV loss", note, curves, "kv", styles, "KV loss")
 
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        draw_lines(axes, curves, "ce", looks, ("train", "val"))
-        axes.set(xlabel="optimiser step", ylabel="cross-entropy, nats a token")
-        figure.legend(loc="outside upper left", ncols=4)
 
-    return render_figure(
+def draw_convergence(curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle]) -> RenderedFigure:
+    """convergence_curves: cross-entropy, how fast each arm learns to write."""
+    return draw_both_splits(
         "convergence_curves",
         "Convergence",
         "Cross-entropy, mean over seeds; full lines validation, dotted training.",
-        paint,
-        (9.2, 3.4),
+        curves,
+        "ce",
+        styles,
+        "cross-entropy, nats a token",
     )
 
 
 def draw_accuracy(
-    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str
+    curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle], column: str
 ) -> RenderedFigure:
     """task_accuracy_curves: a task metric through training."""
-
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        draw_lines(axes, curves, column, looks, ("train", "val"), 100)
-        axes.set(xlabel="optimiser step", ylabel=f"{column.replace('_', ' ')}, %")
-        figure.legend(loc="outside upper left", ncols=4)
-
-    return render_figure(
+    return draw_both_splits(
         "task_accuracy_curves",
         "Accuracy through training",
         f"{column} in percent, mean over seeds; full lines validation, dotted training.",
-        paint,
-        (9.2, 3.4),
+        curves,
+        column,
+        styles,
+        f"{column.replace('_', ' ')}, %",
+        100,
     )
 
 
 def draw_dual_axis(
-    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str
+    curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle], column: str
 ) -> RenderedFigure:
-    """dual_axis_curve: KV loss falling (left) beside accuracy rising (right)."""
+    """dual_axis_curve: KV loss (left axis) and accuracy (right axis) on validation data."""
 
     def paint(figure: Figure) -> None:
         left = figure.add_subplot()
         right = left.twinx()
-        for one in curves:
-            look = looks[one.label]
-            x, y = one.get_line("val", "kv")
-            left.plot(x, y, color=look.colour, linestyle="-", label="KV loss (left)")
-            x, y = one.get_line("val", column)
+        for arm_curves in curves:
+            style = styles[arm_curves.label]
+            steps, values = arm_curves.get_line("val", "kv")
+            left.plot(steps, values, color=style.colour, linestyle="-", label="KV loss (left)")
+            steps, values = arm_curves.get_line("val", column)
             right.plot(
-                x,
-                100 * y,
-                # One arm alone: its two lines are told apart by colour too.
-                color=look.colour if len(curves) > 1 else COLOURS[1],
+                steps,
+                100 * values,
+                # One arm alone: its two lines differ in colour too.
+                color=style.colour if len(curves) > 1 else COLOURS[1],
                 linestyle=(0, (4, 2)),
-                marker=look.marker,
+                marker=style.marker,
                 markersize=3.5,
                 label=f"{column.replace('_', ' ')} (right)",
             )
         left.set(xlabel="optimiser step", ylabel="KV loss (full lines)")
         right.set_ylabel(f"{column}, % (dashed)")
         right.spines["right"].set_visible(True)
-        right.grid(visible=False)
+        right.grid(visible=False)  # two grids of different steps would cross
         handles = [
             Line2D(
-                [],
-                [],
-                color=looks[c.label].colour,
-                marker=looks[c.label].marker,
+                [], [], color=styles[c.label].colour, marker=styles[c.label].marker,
                 label=shorten_label(c.label),
             )
             for c in curves
-        ]
+        ]  # fmt: skip
         if len(curves) == 1:
             handles = [*left.get_lines(), *right.get_lines()]
         figure.legend(handles=handles, loc="outside upper left", ncols=4)
@@ -199,14 +203,14 @@ def draw_dual_axis(
 
 
 def draw_stacked(
-    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str
+    curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle], column: str
 ) -> RenderedFigure:
-    """The same two quantities in two panels over one axis of steps."""
+    """stacked_curves: the same two quantities in two panels over one axis of steps."""
 
     def paint(figure: Figure) -> None:
         top, bottom = figure.subplots(2, 1, sharex=True)
-        draw_lines(top, curves, "kv", looks, ("val",))
-        draw_lines(bottom, curves, column, looks, ("val",), 100)
+        draw_lines(top, curves, "kv", styles, ("val",))
+        draw_lines(bottom, curves, column, styles, ("val",), 100)
         top.set_ylabel("KV loss")
         bottom.set(xlabel="optimiser step", ylabel=f"{column.replace('_', ' ')}, %")
         handles, names = top.get_legend_handles_labels()
@@ -222,32 +226,23 @@ def draw_stacked(
 
 
 def draw_train_val_gap(
-    curves: Sequence[ArmCurves], looks: Mapping[str, ArmStyle], column: str | None
+    curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle], column: str | None
 ) -> RenderedFigure:
-    """overfitting_analysis: validation minus training, of the loss and of the accuracy."""
+    """overfitting_analysis: validation minus training loss, and training minus validation metric.
+
+    So above zero always means that the arm does better on what it trained on.
+    """
 
     def paint(figure: Figure) -> None:
         panels = [("ce", "CE: val - train", 1.0)]
-        if any(len(c.get_line("val", "kv")[0]) for c in curves):
+        if any(arm_curves.has("val", "kv") for arm_curves in curves):
             panels.append(("kv", "KV loss: val - train", 1.0))
-        if column is not None and any(len(c.get_line("train", column)[0]) for c in curves):
+        if column is not None and any(arm_curves.has("train", column) for arm_curves in curves):
             panels.append((column, f"{column}: train - val, points", -100.0))
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (name, title, factor) in zip(grid, panels, strict=True):
-            for one in curves:
-                look = looks[one.label]
-                x, y = one.get_line("train", name)
-                u, w = one.get_line("val", name)
-                common = np.intersect1d(x, u)
-                if len(common):
-                    difference = w[np.isin(u, common)] - y[np.isin(x, common)]
-                    axes.plot(
-                        common,
-                        factor * difference,
-                        color=look.colour,
-                        linestyle=look.dash,
-                        label=shorten_label(one.label),
-                    )
+            for arm_curves in curves:
+                draw_gap(axes, arm_curves, name, factor, styles[arm_curves.label])
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.set_title(title)
             axes.set_xlabel("step")
@@ -263,12 +258,29 @@ def draw_train_val_gap(
     )
 
 
+def draw_gap(
+    axes: Axes, arm_curves: ArmCurves, column: str, factor: float, style: ArmStyle
+) -> None:
+    """The line of factor x (validation - training), at the steps that have both."""
+    train_steps, train_values = arm_curves.get_line("train", column)
+    val_steps, val_values = arm_curves.get_line("val", column)
+    steps = np.intersect1d(train_steps, val_steps)
+    if not len(steps):
+        return
+    gap = val_values[np.isin(val_steps, steps)] - train_values[np.isin(train_steps, steps)]
+    label = shorten_label(arm_curves.label)
+    axes.plot(steps, factor * gap, color=style.colour, linestyle=style.dash, label=label)
+
+
 def find_convergence_step(
     curves: ArmCurves, share: float = 0.9, column: str = "ce"
 ) -> float | None:
-    """The step by which `share` of the final fall of the validation loss was reached."""
-    x, y = curves.get_line("val", column)
-    if len(y) < 3 or y[0] <= y[-1]:
+    """The first step at which validation had done `share` of its fall from first to last value.
+
+    None with fewer than three values, and where the last is no lower than the first.
+    """
+    steps, values = curves.get_line("val", column)
+    if len(values) < 3 or values[0] <= values[-1]:
         return None
-    reached = np.flatnonzero(y <= y[0] - share * (y[0] - y[-1]))
-    return float(x[reached[0]])
+    places = np.flatnonzero(values <= values[0] - share * (values[0] - values[-1]))
+    return float(steps[places[0]])

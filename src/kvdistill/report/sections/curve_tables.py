@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kvdistill.report.figures.training import ArmCurves
-from kvdistill.report.format import DASH
-from kvdistill.report.table import ReportTable, TableCell
+from kvdistill.report.table import DASH, ReportTable, TableCell
 
 MAX_CURVE_ROWS = 40
 """Steps that are listed; curves.jsonl of each run has all."""
@@ -20,31 +19,36 @@ def tabulate_curves(
     splits: Sequence[str],
 ) -> ReportTable:
     """A row a step, a column an arm, quantity and split; evenly thinned where there are many."""
-    lines = {
-        f"{one.label}: {column} {split}": dict(zip(*one.get_line(split, column), strict=True))
-        for one in curves
+    value_by_step = {
+        f"{arm_curves.label}: {column} {split}": dict(
+            zip(*arm_curves.get_line(split, column), strict=True)
+        )
+        for arm_curves in curves
         for column in columns
         for split in splits
     }
-    lines = {head: line for head, line in lines.items() if line}
-    steps = sorted({step for line in lines.values() for step in line})
+    value_by_step = {head: values for head, values in value_by_step.items() if values}
+    steps = sorted({step for values in value_by_step.values() for step in values})
+    # unique: with fewer steps than rows, neighbouring places round to the same step.
     places = np.unique(np.linspace(0, max(len(steps) - 1, 0), MAX_CURVE_ROWS).astype(int))
     listed_steps = [steps[i] for i in places] if steps else []
     rows = [
         [
             TableCell(str(step), float(step)),
             *(
-                TableCell(f"{line[step]:.4g}", float(line[step]))
-                if step in line
+                TableCell(f"{values[step]:.4g}", float(values[step]))
+                if step in values
                 else TableCell(DASH)
-                for line in lines.values()
+                for values in value_by_step.values()
             ),
         ]
         for step in listed_steps
     ]
-    thinned = (
-        f"{len(listed_steps)} of {len(steps)} logged steps."
-        if len(listed_steps) < len(steps)
-        else ""
+    note = f"{len(listed_steps)} of {len(steps)} logged steps."
+    return ReportTable(
+        name,
+        f"{title}, mean over seeds",
+        ["step", *value_by_step],
+        rows,
+        note if len(listed_steps) < len(steps) else "",
     )
-    return ReportTable(name, f"{title}, mean over seeds", ["step", *lines], rows, thinned)

@@ -1,27 +1,21 @@
-"""Where the records come from and how to make them again, as the manifests tell it."""
+"""Where the records come from and how to make the report again, by the manifests."""
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from kvdistill.plan.sweep import format_literal
+from kvdistill.report.page_data import Provenance
 from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 
-
-@dataclass(frozen=True)
-class Provenance:
-    """The last section of the page."""
-
-    commands: list[str]
-    facts: list[tuple[str, str]]
-    """(name, value) that all runs share, or every value that occurs."""
-    runs: ReportTable
+MANIFEST_FACTS = ("git", "provenance", "packages", "versions", "hardware", "python", "machine")
+"""Keys of a manifest that the page shows."""
 
 
-def collect_provenance(study: Study, settings: Settings) -> Provenance:
+def make_provenance(study: Study, settings: Settings) -> Provenance:
     """Commands, versions and every run with its identity."""
     values_by_fact: dict[str, dict[str, None]] = {}
     for run in study.runs.values():
@@ -51,25 +45,22 @@ def collect_provenance(study: Study, settings: Settings) -> Provenance:
 
 
 def format_rebuild_command(study: Study, settings: Settings) -> str:
-    """The command that makes this report again of what lies on disk."""
+    """The command that makes this report again from what lies on disk."""
     names = [folder.name for folder in study.folders]
     study_argument = names[0] if len(names) == 1 else f"[{','.join(names)}]"
-    changed = {}
+    stats_arguments = []
     for field in fields(Settings):
-        value, plain = getattr(settings, field.name), getattr(Settings(), field.name)
-        if value != plain and (value or plain):  # a list without items is a tuple without
-            changed[field.name] = value
-    stats_arguments = [f"stats.{name}={format_literal(value)}" for name, value in changed.items()]
+        value, default = getattr(settings, field.name), getattr(Settings(), field.name)
+        # An empty list from YAML differs from the default's empty tuple, but changes nothing.
+        if value != default and (value or default):
+            stats_arguments.append(f"stats.{field.name}={format_literal(value)}")
     return shlex.join(
         ["python", "launch.py", "stage=report", f"study={study_argument}", *stats_arguments]
     )
 
 
-MANIFEST_FACTS = ("git", "provenance", "packages", "versions", "hardware", "python", "machine")
-
-
 def flatten_manifest(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The manifest's facts about code and machine, one level deep, as text."""
+    """Dotted name -> text, for the manifest's facts about code and machine."""
     facts: dict[str, str] = {}
 
     def walk(prefix: str, node: Any) -> None:

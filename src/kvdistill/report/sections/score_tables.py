@@ -168,8 +168,8 @@ def tabulate_differences(analysis: Analysis) -> ReportTable:
         columns=["arm", *(column.title for column in DIFFERENCE_COLUMNS)],
         rows=rows,
         note=(
-            f"{STARS_LEGEND}. Recipe: new seeds and new items, Satterthwaite. Item: these checkpoints on "
-            "new items, bootstrap stratified by task and clustered by subject. Holm: over this "
+            f"{STARS_LEGEND}. Recipe: new seeds and new items, Satterthwaite. Item: these "
+            "checkpoints on new items, bootstrap stratified by task and clustered by subject. Holm: over this "
             "question's arms. Detectable: with 80 % power at this noise."
         ),
         numeric=[False, *(column.numeric for column in DIFFERENCE_COLUMNS)],

@@ -1,0 +1,160 @@
+"""A question's section: its texts, its tables and its figures."""
+
+from collections.abc import Mapping
+
+from kvdistill.report.figures.forest import draw_forest
+from kvdistill.report.figures.scores import draw_radar, draw_score_bars
+from kvdistill.report.figures.style import ArmStyle, RenderedFigure
+from kvdistill.report.format import describe_difference, format_significance_line, title_tasks
+from kvdistill.report.page_data import (
+    QuestionFigures,
+    QuestionSection,
+    QuestionTables,
+    QuestionTexts,
+)
+from kvdistill.report.sections import extraction_audit, score_tables
+from kvdistill.report.sections.ablations import draw_ablation
+from kvdistill.report.sections.choose_arms import choose_chart_arms, choose_primary_arm
+from kvdistill.report.sections.disagreements import find_disagreements
+from kvdistill.report.sections.routing import build_routing_section
+from kvdistill.stats.analysis import Analysis
+from kvdistill.stats.settings import Settings
+from kvdistill.stats.study import MACRO, Study
+
+MAX_ARMS_WITH_LINES = 12
+"""Arms whose per-task lines stand in the page; significance.txt has all."""
+MAX_SENTENCES = 8
+MAX_RADAR_ARMS = 5
+
+
+def build_question(
+    study: Study, analysis: Analysis, styles: Mapping[str, ArmStyle], settings: Settings
+) -> QuestionSection:
+    """One question's section; `styles` holds every arm of the question."""
+    question = analysis.question
+    return QuestionSection(
+        name=question.name,
+        text=question.text,
+        baseline=analysis.baseline,
+        texts=describe_question(study, analysis, settings),
+        tables=tabulate_question(study, analysis),
+        figures=draw_question(study, analysis, {label: styles[label] for label in question.arms}),
+        disagreements=find_disagreements(analysis, study.tasks),
+    )
+
+
+def describe_question(study: Study, analysis: Analysis, settings: Settings) -> QuestionTexts:
+    """The primary arm's sentence, or the first arm's, then the others' and their lines."""
+    sentences = {
+        label: describe_difference(label, analysis.baseline, comparison.macro, settings.detect)
+        for label, comparison in analysis.comparisons.items()
+    }
+    first = choose_primary_arm(analysis) or next(iter(sentences), None)
+    labels = list(sentences)[:MAX_ARMS_WITH_LINES]
+    return QuestionTexts(
+        headline=(
+            sentences[first] if first else "One arm alone: there is nothing to compare it with."
+        ),
+        sentences=[sentences[label] for label in labels[:MAX_SENTENCES] if label != first],
+        lines=[(label, list_arm_lines(study, analysis, label)) for label in labels],
+    )
+
+
+def list_arm_lines(study: Study, analysis: Analysis, label: str) -> list[str]:
+    """One arm against the baseline, a line an endpoint."""
+    names = title_tasks((*study.tasks, MACRO))
+    rows = analysis.table.rows
+    return [
+        format_significance_line(
+            names[endpoint], rows[analysis.baseline][endpoint], rows[label][endpoint], difference
+        )
+        for endpoint, difference in analysis.comparisons[label].differences.items()
+    ]
+
+
+def list_significance_lines(study: Study, analysis: Analysis) -> list[str]:
+    """The question's part of significance.txt: a block an arm, a line an endpoint."""
+    lines = [analysis.question.text]
+    for label in analysis.comparisons:
+        lines += ["", f"{analysis.baseline} -> {label}"]
+        lines += [f"  {line}" for line in list_arm_lines(study, analysis, label)]
+    return [*lines, ""]
+
+
+def tabulate_question(study: Study, analysis: Analysis) -> QuestionTables:
+    """Scores, differences and how the answers were extracted."""
+    name = f"{analysis.question.name}_scores"
+    return QuestionTables(
+        scores=score_tables.tabulate_scores(analysis.table, analysis.ties, name),
+        differences=score_tables.tabulate_differences(analysis),
+        task_differences=score_tables.tabulate_task_differences(analysis, study.tasks),
+        extraction=extraction_audit.tabulate_by_task(analysis, study.tasks),
+    )
+
+
+def draw_question(
+    study: Study, analysis: Analysis, styles: Mapping[str, ArmStyle]
+) -> QuestionFigures:
+    """Every figure of the question that has something to show."""
+    shown = choose_chart_arms(analysis.table, analysis.baseline)
+    return QuestionFigures(
+        scores=[
+            *draw_macro_forest(analysis, shown, styles),
+            *draw_score_charts(study, analysis, shown, styles),
+            *draw_primary_forest(study, analysis, styles),
+        ],
+        ablation=draw_ablation(analysis, styles),
+        routing=build_routing_section(analysis),
+        omitted=len(analysis.question.arms) - len(shown),
+    )
+
+
+def draw_macro_forest(
+    analysis: Analysis, shown: list[str], styles: Mapping[str, ArmStyle]
+) -> list[RenderedFigure]:
+    """Each shown arm's difference on the macro average; nothing without an estimate."""
+    differences = {
+        label: comparison.macro
+        for label, comparison in analysis.comparisons.items()
+        if label in shown
+    }
+    if all(difference.estimate is None for difference in differences.values()):
+        return []
+    return [draw_forest(analysis.question.name, differences, analysis.baseline, styles)]
+
+
+def draw_score_charts(
+    study: Study, analysis: Analysis, shown: list[str], styles: Mapping[str, ArmStyle]
+) -> list[RenderedFigure]:
+    """Bars, and a radar of fewer arms; nothing while no shown arm has a score."""
+    table, name = analysis.table, analysis.question.name
+    cells = (table.rows[label][endpoint] for label in shown for endpoint in table.endpoints)
+    if all(cell.mean is None for cell in cells):
+        return []
+    names = title_tasks(table.endpoints)
+    figures = [draw_score_bars(name, table, styles, names, shown)]
+    # Two axes span a line, not an area.
+    if len(study.tasks) > 2:
+        few = choose_chart_arms(table, analysis.baseline, MAX_RADAR_ARMS)
+        figures.append(draw_radar(name, table, styles, names, few))
+    return figures
+
+
+def draw_primary_forest(
+    study: Study, analysis: Analysis, styles: Mapping[str, ArmStyle]
+) -> list[RenderedFigure]:
+    """The primary arm's difference on each task; nothing where one task is all there is."""
+    primary = choose_primary_arm(analysis)
+    if primary is None or len(study.tasks) < 2:
+        return []
+    by_task = {task: analysis.comparisons[primary].differences[task] for task in study.tasks}
+    return [
+        draw_forest(
+            f"{analysis.question.name}_tasks",
+            by_task,
+            analysis.baseline,
+            dict.fromkeys(by_task, styles[primary]),
+            f"{primary}: difference per task",
+            title_tasks(analysis.table.endpoints),
+        )
+    ]
