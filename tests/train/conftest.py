@@ -159,13 +159,13 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
         )
         if not teachers:
             return Distiller(student, None, {}, LossWeights.from_config(config))
-        rooms, sources = KVObjective(config), {}
-        for name, part in rooms.get_branches().items():
-            part.calibrate(make_calibration(part.pipeline.layer_pairs, TEACHERS[name]))
-            sources[name] = build_node(
-                "source", config["source"], request=make_request(name, part.pipeline)
+        objective, kv_sources = KVObjective(config), {}
+        for name, branch in objective.get_branches().items():
+            branch.calibrate(make_calibration(branch.pipeline.layer_pairs, TEACHERS[name]))
+            kv_sources[name] = build_node(
+                "source", config["source"], request=make_request(name, branch.pipeline)
             )
-        return Distiller(student, rooms, sources, LossWeights.from_config(config))
+        return Distiller(student, objective, kv_sources, LossWeights.from_config(config))
 
     return make
 
