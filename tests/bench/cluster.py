@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench.submitting import ROOT
-from tests.slurm.mini import MiniSlurm, absent, wait_for
+from tests.slurm.mini import MiniSlurm, explain_absence, wait_for
 from tests.slurm.study import TINY, Launcher, evidence, read, runs
 
 PARTS = ("plan", "sweep", "disturbed")
@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=PARTS)
     arguments = parser.parse_args()
-    if why := absent():
+    if why := explain_absence():
         print(json.dumps({"name": "cluster", "figures": {}, "bounds": {"slurm": why}, "ok": False}))
         return 1
     place = Path(tempfile.mkdtemp(prefix="bench-cluster-"))
@@ -71,10 +71,10 @@ def main() -> int:
     return 0 if ok else 1
 
 
-Found = tuple[dict[str, Any], dict[str, bool]]
+FiguresAndBounds = tuple[dict[str, Any], dict[str, bool]]
 
 
-def plan(mini: MiniSlurm, place: Path, quick: bool) -> Found:
+def plan(mini: MiniSlurm, place: Path, quick: bool) -> FiguresAndBounds:
     """Seconds of each part of submitting, by number of arms; each size in a process of its own."""
     sizes = (15, 30) if quick else (100, 200, 300)
     timings = {}
@@ -112,7 +112,7 @@ def plan(mini: MiniSlurm, place: Path, quick: bool) -> Found:
     }
 
 
-def sweep(mini: MiniSlurm, place: Path, quick: bool) -> Found:
+def sweep(mini: MiniSlurm, place: Path, quick: bool) -> FiguresAndBounds:
     """The sweep on the cluster and on this machine."""
     launcher = copy(place, mini)
     command = SFT if quick else ("-m", "fusion=fixed,similarity,learnable", "seed=42,43,44")
@@ -137,7 +137,7 @@ def sweep(mini: MiniSlurm, place: Path, quick: bool) -> Found:
     }
 
 
-def disturbed(mini: MiniSlurm, place: Path, quick: bool) -> Found:
+def disturb_runs(mini: MiniSlurm, place: Path, quick: bool) -> FiguresAndBounds:
     """Which disturbances end in the bits of a run left alone, and how often each was requeued."""
     if quick:
         return {"disturbed": {}}, {}
@@ -155,7 +155,7 @@ def disturbed(mini: MiniSlurm, place: Path, quick: bool) -> Found:
         launcher(*command, f"cluster.resources.run={{time_min: {limit}}}")
         (folder,) = runs(place / name).values()
         job = read(folder / "job.json")["job_id"]
-        wait_for(lambda folder=folder: at(folder) >= 10, 600)
+        wait_for(lambda folder=folder: read_step(folder) >= 10, 600)
         event(mini, job)
         finish(mini, folder, job)
         launcher(*command, "cluster.wait=true")
@@ -191,17 +191,17 @@ EVENTS: dict[str, Callable[[MiniSlurm, str], object]] = {
 def finish(mini: MiniSlurm, folder: Path, job: str) -> None:
     """Waits until the job has ended, starting it at once whenever it was requeued."""
 
-    def over() -> bool:
+    def has_ended() -> bool:
         state = mini.job(job)
         if state["JobState"] == "PENDING" and state["Reason"] == "BeginTime":
             with suppress(subprocess.CalledProcessError):
                 mini.call("scontrol", "update", f"jobid={job}", "StartTime=now")
         return state["JobState"] not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED")
 
-    wait_for(over, 1800)
+    wait_for(has_ended, 1800)
 
 
-def at(folder: Path) -> int:
+def read_step(folder: Path) -> int:
     """The step a run is at."""
     path = folder / "status.json"
     status = read(path) if path.is_file() else {}
@@ -222,10 +222,10 @@ def copy(place: Path, mini: MiniSlurm) -> Launcher:
     return Launcher.copy_to(project, mini)
 
 
-MEASURES: dict[str, Callable[[MiniSlurm, Path, bool], Found]] = {
+MEASURES: dict[str, Callable[[MiniSlurm, Path, bool], FiguresAndBounds]] = {
     "plan": plan,
     "sweep": sweep,
-    "disturbed": disturbed,
+    "disturbed": disturb_runs,
 }
 
 if __name__ == "__main__":

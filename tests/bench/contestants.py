@@ -212,10 +212,10 @@ def trl_distillation(setting: Setting) -> None:
 
 def ours(setting: Setting, overrides: list[str], teachers: int | None = None) -> None:
     """Our own trainer."""
-    from tests.bench.arms import Arm, configured
+    from tests.bench.arms import Arm, compose_config
 
     given = [*setting.overrides, *(setting.teacher_overrides if teachers else ()), *overrides]
-    arm = Arm(setting.root, configured(*given, teachers=teachers))
+    arm = Arm(setting.root, compose_config(*given, teachers=teachers))
     arm.trainer.args.max_steps = setting.steps
     arm.trainer.add_callback(ticks(setting))
     seen: list[torch.Tensor] = []
@@ -230,14 +230,14 @@ def ours(setting: Setting, overrides: list[str], teachers: int | None = None) ->
 def ours_nine(setting: Setting) -> None:
     """Three fusions times three seeds of two teachers, whole: calibration and store included."""
     from kvdistill.train.run import train_student
-    from tests.bench.arms import configured
+    from tests.bench.arms import compose_config
     from tests.kv.artifacts import build_artifacts
 
     tokens = f"budget.total_tokens={setting.steps * setting.batch_size * 64}"
     for fusion in ("fixed", "similarity", "learnable"):
         for seed in (42, 43, 44):
             given = [*setting.overrides, *setting.teacher_overrides, tokens, "source=store"]
-            config = configured(*given, f"fusion={fusion}", f"seed={seed}", teachers=2)
+            config = compose_config(*given, f"fusion={fusion}", f"seed={seed}", teachers=2)
             folder = setting.folder / "nine" / "runs" / f"{fusion}-{seed}"
             folder.mkdir(parents=True)
             train_student(config, build_artifacts(setting.root, config), folder, lambda *_: None)

@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
             figures |= {"overhead_model": overhead_gsm8k(model, tokenizer, chosen.data_root)}
             bounds |= {"overhead_model": 0.15}
             if chosen.rows > 0:
-                small = shortened(chosen.data_root, work / "data", chosen.rows)
+                small = shorten_data(chosen.data_root, work / "data", chosen.rows)
                 figures |= agreement(model, tokenizer, small, work)
                 bounds |= {"same_prompt_differ": 0}
     ok = all(figures[key] <= bound for key, bound in bounds.items())
@@ -147,7 +147,7 @@ def plain_generation(model, tokenizer, prompts, stops, size, new_tokens) -> floa
     return process_time() - began
 
 
-def shortened(root: Path, folder: Path, rows: int) -> Path:
+def shorten_data(root: Path, folder: Path, rows: int) -> Path:
     """A data root with the first rows of every evaluation file; worked examples stay whole."""
     for path in root.rglob("*"):
         if path.suffix not in (".jsonl", ".md") or path.parent == root:

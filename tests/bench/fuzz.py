@@ -74,18 +74,18 @@ def configs(number: int, seed: int) -> Seen:
     """Tries commands."""
     with tempfile.TemporaryDirectory() as root, conf():
         commands = strange.commands(strange.known_paths())
-        return gather(commands, lambda given: strange.tried(given, Path(root)), number, seed)
+        return gather(commands, lambda given: strange.try_command(given, Path(root)), number, seed)
 
 
 def data(number: int, seed: int) -> Seen:
     """Tries data files."""
 
-    def tried(given: files.UserData) -> Outcome:
+    def try_file(given: files.UserData) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
             return files.run_example(given, Path(folder))
 
     with conf():
-        return gather(files.user_data(), tried, number, seed)
+        return gather(files.user_data(), try_file, number, seed)
 
 
 def conf() -> AbstractContextManager[Any]:
@@ -98,7 +98,7 @@ RUN: dict[str, Callable[[int, int], Seen]] = {"config": configs, "data": data}
 
 def gather(
     strategy: hypothesis.strategies.SearchStrategy[Any],
-    tried: Callable[[Any], Outcome],
+    try_example: Callable[[Any], Outcome],
     number: int,
     seed: int,
 ) -> Seen:
@@ -112,20 +112,20 @@ def gather(
         phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
     @hypothesis.given(strategy)
-    def each(given: Any) -> None:
+    def run_example(given: Any) -> None:
         if len(seen) < number and repr(given) not in known:
             known.add(repr(given))
             faulthandler.dump_traceback_later(STUCK_S, exit=True)
-            seen.append((given, tried(given)))
+            seen.append((given, try_example(given)))
             faulthandler.cancel_dump_traceback_later()
             if seen[-1][1].fault:
                 sys.stderr.write(f"{seen[-1][1]}: {given!r:.2000}\n")
 
-    each()
+    run_example()
     return seen
 
 
-def launched(command: Sequence[str], root: str) -> subprocess.CompletedProcess[str]:
+def run_launcher(command: Sequence[str], root: str) -> subprocess.CompletedProcess[str]:
     """launch.py itself."""
     return subprocess.run(
         [sys.executable, "launch.py", *command, f"root={root}"],
@@ -139,7 +139,7 @@ def shell_config(command: list[str], outcome: Outcome) -> str:
     if any("\0" in item or not item.isprintable() for item in command):
         return ""  # no argument of a process
     with tempfile.TemporaryDirectory() as folder:
-        done = launched([*command, "stage=plan"], folder)
+        done = run_launcher([*command, "stage=plan"], folder)
         if "Traceback" in done.stderr + done.stdout or done.returncode not in (0, 2):
             return f"exit {done.returncode}: {command!r}: {done.stderr[-300:]!r}"
         if done.returncode == 2 and (done.stderr.count("\n") != 1 or outcome.accepted):
@@ -151,7 +151,7 @@ def shell_data(given: files.UserData, outcome: Outcome) -> str:
     """What is wrong with what stage=data says of a file; empty for nothing."""
     with tempfile.TemporaryDirectory() as folder:
         place, root = files.write_files(given, Path(folder, "given")), Path(folder, "root")
-        done = launched(["stage=data", *files.write_command(given, place)], str(root))
+        done = run_launcher(["stage=data", *files.write_command(given, place)], str(root))
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         ending = f"exit {done.returncode}: {given!r:.2000}: {done.stderr[-300:]!r}"
         if "Traceback" in done.stderr + done.stdout or done.returncode not in (0, 1, 2):

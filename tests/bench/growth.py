@@ -16,7 +16,7 @@ import numpy as np
 from hydra import initialize_config_dir
 
 from tests.bench import claims, kv_core
-from tests.bench.arms import CONF, configured
+from tests.bench.arms import CONF, compose_config
 from tests.bench.submitting import SWEEP
 from tests.kv.artifacts import build_artifacts
 
@@ -39,15 +39,17 @@ def measure(root: Path, arguments: Namespace) -> dict[str, Any]:
         "items": items(root, (16, 64) if quick else (16, 64, 256), rounds),
         "runs": runs((10, 30) if quick else (10, 100, 1000)),
     }
-    figures: dict[str, Any] = {"growth_cpu_s": {k: named(v) for k, v in seconds_by_part.items()}}
+    figures: dict[str, Any] = {
+        "growth_cpu_s": {k: format_seconds(v) for k, v in seconds_by_part.items()}
+    }
     for name, seconds in seconds_by_part.items():
         slope = np.polyfit(np.log(list(seconds)), np.log(list(seconds.values())), 1)[0]
         figures[f"{name}_exponent"] = float(slope)
-        print(f"{name:9} {figures[f'{name}_exponent']:5.2f}  {named(seconds)}", flush=True)
+        print(f"{name:9} {figures[f'{name}_exponent']:5.2f}  {format_seconds(seconds)}", flush=True)
     return figures
 
 
-def named(seconds: Mapping[int, float]) -> dict[str, float]:
+def format_seconds(seconds: Mapping[int, float]) -> dict[str, float]:
     """For JSON, and for people."""
     return {str(size): round(value, 4) for size, value in seconds.items()}
 
@@ -83,14 +85,14 @@ def arms(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
     from kvdistill.plan.expand import expand_command
     from kvdistill.plan.freeze import freeze_plan
 
-    def planned(size: int) -> None:
+    def plan_arms(size: int) -> None:
         weights = [round(0.01 * number, 2) for number in range(1, size + 1)]
         name = f"arms_{size}_{time.monotonic_ns()}"
         (root / f"{name}.yaml").write_text(SWEEP.format(weights=weights), encoding="utf-8")
         with initialize_config_dir(str(CONF), version_base="1.3"):
             freeze_plan(expand_command([[f"sweep={name}", f"root={root / name}"]], root))
 
-    work = [lambda size=size: planned(size) for size in sizes]
+    work = [lambda size=size: plan_arms(size) for size in sizes]
     return dict(zip(sizes, kv_core.medians(work, rounds), strict=True))
 
 
@@ -100,7 +102,7 @@ def items(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
     from kvdistill.evaluate.harness import evaluate
     from kvdistill.models import load
 
-    config = configured(f"root={root}", "tasks=nano7", "arm=sft")
+    config = compose_config(f"root={root}", "tasks=nano7", "arm=sft")
     needs = build_artifacts(root, config, ("split", "model"))
     node, folder = config["student"], needs["student"]
     student = load.load_model(node, "student", folder)
@@ -114,10 +116,10 @@ def items(root: Path, sizes: tuple[int, ...], rounds: int) -> dict[int, float]:
         shots={},
     )
 
-    def scored(size: int) -> None:
+    def score_items(size: int) -> None:
         evaluate(student, tokenizer, replace(suite, limit=size), rows)
 
-    work = [lambda size=size: scored(size) for size in sizes]
+    work = [lambda size=size: score_items(size) for size in sizes]
     return dict(zip(sizes, kv_core.medians(work, rounds), strict=True))
 
 

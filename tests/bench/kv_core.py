@@ -78,13 +78,13 @@ def step(rounds: int) -> dict[str, float]:
     module = distiller()
     batch, spans = texts(generator, list(TEACHERS), 1)
 
-    def distilled() -> None:
+    def run_step() -> None:
         ce, terms = module(batch)
         assert terms is not None
         (0.5 * ce / SEQ + terms.kv).backward()
         module.zero_grad(set_to_none=True)
 
-    def bare() -> None:
+    def run_bare_parts() -> None:
         tokens = batch.student
         scores = module._head(tokens, tokens.logit_mask)
         (0.5 * sum_cross_entropy(scores, tokens) / SEQ).backward()
@@ -92,23 +92,23 @@ def step(rounds: int) -> dict[str, float]:
         for name, source in module._teachers.items():
             loop(source.body, batch.teachers[name].tokens.ids)
 
-    def built() -> None:
+    def build_links() -> None:
         for name in TEACHERS:
-            linked(spans["student"], spans[name])
+            link_texts(spans["student"], spans[name])
 
     read = {
         name: source.read_kv_cache(batch.teachers[name].tokens, batch.ids)
         for name, source in module._teachers.items()
     }
 
-    def applied() -> None:
+    def apply_links() -> None:
         for name, taught in module.objective.get_branches().items():
             turns, links = module._teachers[name].rotaries, batch.teachers[name].links
             for kept in read[name]:
                 through = links.map_to_rows(kept.row_of_token)
                 list(align_teacher_kv(kept, through, taught.pipeline.position, turns))
 
-    times = medians([distilled, bare, built, applied], rounds)
+    times = medians([run_step, run_bare_parts, build_links, apply_links], rounds)
     return {
         "step_s": times[0],
         "bare_s": times[1],
@@ -161,7 +161,9 @@ def texts(
         who: [cuts(generator, seq, 4 * seq) for _ in range(count)] for who in ("student", *names)
     }
     readings = {
-        name: TeacherInputs(tokens(generator, count, seq), linked(spans["student"], spans[name]))
+        name: TeacherInputs(
+            tokens(generator, count, seq), link_texts(spans["student"], spans[name])
+        )
         for name in names
     }
     ids = [f"row{i}:cot" for i in range(count)]
@@ -184,7 +186,7 @@ def cuts(generator: np.random.Generator, seq: int, size: int) -> Spans:
     return Spans(np.append(0, inner), np.append(inner, size))
 
 
-def linked(student: list[Spans], teacher: list[Spans]) -> Links:
+def link_texts(student: list[Spans], teacher: list[Spans]) -> Links:
     """Soft links of a batch."""
     links = [Soft()(own, theirs) for own, theirs in zip(student, teacher, strict=True)]
     return flatten_links(links, len(student[0].starts), len(teacher[0].starts))
@@ -210,7 +212,7 @@ def growth(rounds: int) -> dict[str, Any]:
     for seq in sizes:
         pair = [[cuts(generator, seq, 4 * seq)] for _ in range(2)]
         x = torch.randn(seq, 4 * 64)  # heads side by side, as rows are kept
-        work.append(lambda pair=pair, x=x: linked(*pair).apply(x))
+        work.append(lambda pair=pair, x=x: link_texts(*pair).apply(x))
     times = medians(work, rounds, inner=8)
     slope = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
     by_size = {str(size): round(1e6 * s, 1) for size, s in zip(sizes, times, strict=True)}

@@ -31,7 +31,7 @@ SINGLE = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 def measure(root: Path, arguments: Namespace) -> dict[str, Any]:
     """Seconds of each, and processor seconds, children included."""
-    home = copied(root)
+    home = copy_project(root)
     rounds = arguments.rounds or (1 if arguments.quick else 5)
     arms = 20 if arguments.quick else 334
     weights = [round(0.01 * number, 2) for number in range(1, arms + 1)]
@@ -46,9 +46,11 @@ def measure(root: Path, arguments: Namespace) -> dict[str, Any]:
     for name, command in commands.items():
         many = rounds if name == "help" else 1
         launched = [sys.executable, str(home / "launch.py"), *command]
-        figures |= told(name, [timed(launched, home) for _ in range(many)])
-    figures |= told("import", [timed([sys.executable, "-c", IMPORTS], home) for _ in range(rounds)])
-    figures |= told("first_step", first_steps(home, rounds))
+        figures |= summarize_clocks(name, [time_command(launched, home) for _ in range(many)])
+    figures |= summarize_clocks(
+        "import", [time_command([sys.executable, "-c", IMPORTS], home) for _ in range(rounds)]
+    )
+    figures |= summarize_clocks("first_step", first_steps(home, rounds))
     for clock in ("s", "cpu_s"):
         beyond = figures[f"first_step_{clock}"] - figures[f"import_{clock}"]
         figures[f"first_step_beyond_{clock}"] = beyond
@@ -60,7 +62,7 @@ def measure(root: Path, arguments: Namespace) -> dict[str, Any]:
     return figures
 
 
-def copied(root: Path) -> Path:
+def copy_project(root: Path) -> Path:
     """A home of launch.py where a question can be added."""
     shutil.copy(ROOT / "launch.py", root)
     for folder in ("conf", "sweeps"):
@@ -73,7 +75,7 @@ def environment() -> dict[str, str]:
     return os.environ | SINGLE | {"PYTHONPATH": str(ROOT / "src")}
 
 
-def timed(command: Sequence[str], home: Path) -> tuple[float, float]:
+def time_command(command: Sequence[str], home: Path) -> tuple[float, float]:
     """(wall, processor) seconds of a command and all that it started."""
     began, used = time.perf_counter(), children()
     done = subprocess.run(
@@ -93,7 +95,7 @@ def children() -> float:
 def first_steps(home: Path, rounds: int) -> list[tuple[float, float]]:
     """From Enter to the first step done, every artefact built by a run before."""
     given = [sys.executable, str(home / "launch.py"), *NANO, f"root={home}"]
-    timed([*given, "seed=1"], home)
+    time_command([*given, "seed=1"], home)
     return [first_step([*given, f"seed={2 + number}"], home) for number in range(rounds)]
 
 
@@ -105,7 +107,7 @@ def first_step(command: Sequence[str], home: Path) -> tuple[float, float]:
         command, cwd=home, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            while not stepped(home, seed):
+            while not has_stepped(home, seed):
                 if process.poll() is not None:
                     raise RuntimeError(f"{' '.join(command)} took no step")
                 time.sleep(0.01)
@@ -114,7 +116,7 @@ def first_step(command: Sequence[str], home: Path) -> tuple[float, float]:
             process.terminate()
 
 
-def stepped(home: Path, seed: str) -> bool:
+def has_stepped(home: Path, seed: str) -> bool:
     """Whether the run's status tells of a step."""
     for path in home.glob(f"runs/nano/runs/{seed}-*/status.json"):
         if json.loads(path.read_text(encoding="utf-8")).get("step"):
@@ -131,7 +133,7 @@ def tree(pid: int) -> float:
     return sum(t.user + t.system + t.children_user + t.children_system for t in used)
 
 
-def told(name: str, samples: Sequence[tuple[float, float]]) -> dict[str, float]:
+def summarize_clocks(name: str, samples: Sequence[tuple[float, float]]) -> dict[str, float]:
     """Medians of both clocks."""
     wall, processor = zip(*samples, strict=True)
     return {f"{name}_s": statistics.median(wall), f"{name}_cpu_s": statistics.median(processor)}

@@ -44,9 +44,13 @@ def main() -> int:
     parser.add_argument("--benchmarks", type=Path, default=Path("../shared/benchmarks"))
     arguments = parser.parse_args()
     rows = 4_000 if arguments.quick else 20_000
-    files = real(arguments.benchmarks) if arguments.benchmarks.is_dir() else generated()
+    files = (
+        read_benchmarks(arguments.benchmarks) if arguments.benchmarks.is_dir() else generate_texts()
+    )
     figures: dict[str, object] = {"real_rows": arguments.benchmarks.is_dir()}
-    figures |= recalls(files) | false_alarms(files) | shifted(files) | speed(files, rows)
+    figures |= (
+        measure_recall(files) | false_alarms(files) | measure_shifted(files) | speed(files, rows)
+    )
     ok = (
         all(
             value >= BOUNDS[f"least_{name.removesuffix('_en').removesuffix('_zh')}"]
@@ -63,7 +67,7 @@ def main() -> int:
     return 0 if ok else 1
 
 
-def real(folder: Path) -> dict[str, list[str]]:
+def read_benchmarks(folder: Path) -> dict[str, list[str]]:
     """Questions with their options, by benchmark and file."""
     files = {}
     for path in sorted(folder.rglob("*.jsonl")):
@@ -80,7 +84,7 @@ def question(row: dict[str, str]) -> str:
     return "\n".join([text, *options])
 
 
-def generated() -> dict[str, list[str]]:
+def generate_texts() -> dict[str, list[str]]:
     """Unrelated texts in two languages, in place of real ones."""
     draw = random.Random("leakage")
     words = [
@@ -96,7 +100,7 @@ def generated() -> dict[str, list[str]]:
     }
 
 
-def recalls(files: dict[str, list[str]]) -> dict[str, object]:
+def measure_recall(files: dict[str, list[str]]) -> dict[str, object]:
     """Of 200 items a language and kind, the share found in a haystack that hides them."""
     figures: dict[str, object] = {}
     for language, chinese in (("en", False), ("zh", True)):
@@ -123,10 +127,10 @@ def recalls(files: dict[str, list[str]]) -> dict[str, object]:
 def kinds(rest: list[str]) -> dict[str, Callable[[str, random.Random], str]]:
     """The ways to plant an item."""
 
-    def embedded(item: str, draw: random.Random) -> str:
+    def embed_item(item: str, draw: random.Random) -> str:
         return f"{draw.choice(rest)}\n{item} {draw.choice(rest)}"
 
-    def changed(item: str, draw: random.Random) -> str:
+    def change_words(item: str, draw: random.Random) -> str:
         units = UNIT.findall(item)
         others = [unit for text in rest[:200] for unit in UNIT.findall(text) if unit.isalnum()]
         words = [place for place, unit in enumerate(units) if unit.isalnum()]
@@ -136,13 +140,13 @@ def kinds(rest: list[str]) -> dict[str, Callable[[str, random.Random], str]]:
 
     return {
         "exact": lambda item, _: item,
-        "altered": altered,
-        "embedded": embedded,
-        "changed": changed,
+        "altered": alter_form,
+        "embedded": embed_item,
+        "changed": change_words,
     }
 
 
-def altered(item: str, draw: random.Random) -> str:
+def alter_form(item: str, draw: random.Random) -> str:
     """Another case, width or punctuation, or several."""
     way = draw.randrange(5)
     if way in (0, 4):
@@ -183,7 +187,7 @@ def false_alarms(files: dict[str, list[str]]) -> dict[str, object]:
     return {"checked": checked, "alarms": alarms, "false_positive_rate": alarms / checked}
 
 
-def shifted(files: dict[str, list[str]]) -> dict[str, object]:
+def measure_shifted(files: dict[str, list[str]]) -> dict[str, object]:
     """A benchmark against itself, rotated by one: every item must be found at its new place."""
     texts = list(dict.fromkeys(files.get("math500/test") or next(iter(files.values()))))
     turned = texts[1:] + texts[:1]

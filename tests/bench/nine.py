@@ -24,7 +24,7 @@ def measure(root: Path, arguments: Namespace) -> dict[str, Any]:
     )
     steps.lay_out(root, size)
     clock = "whole_cpu_s" if arguments.clock == "processor" else "whole_wall_s"
-    ours = steps.heard(root, "ours_nine", size.threads)[clock]
-    peer = sum(steps.heard(root, "trl_gkd", size.threads)[clock] for _ in range(RUNS))
+    ours = steps.run_contestant(root, "ours_nine", size.threads)[clock]
+    peer = sum(steps.run_contestant(root, "trl_gkd", size.threads)[clock] for _ in range(RUNS))
     print(f"nano: nine of ours {ours:.1f} s, nine of GKD {peer:.1f} s", flush=True)
     return {"nano_nine_s": ours, "nano_nine_gkd_s": peer, "nano_sweep_over_gkd": ours / peer}

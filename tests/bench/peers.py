@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import growth, launching, nine, steps
-from tests.bench.arms import installed
+from tests.bench.arms import find_smollm
 
 PARTS = {
     "steps": steps.measure,
@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--contestants", nargs="+", help="of steps; all by default")
     arguments = parser.parse_args()
     if arguments.smollm is None and not arguments.quick:
-        arguments.smollm = installed()
+        arguments.smollm = find_smollm()
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-peers-") as room:
         for part, measure in PARTS.items():

@@ -27,7 +27,7 @@ def main() -> int:
     """Prints a table of every arm of the studies."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", type=Path, nargs="+")
-    runs = pd.concat([gathered(folder) for folder in parser.parse_args().study])
+    runs = pd.concat([gather_last_lines(folder) for folder in parser.parse_args().study])
     shown = summary(runs)
     table = Table("arm", "seeds", *(f"val {name}" for name in COLUMNS))
     for arm, row in shown.iterrows():
@@ -37,7 +37,7 @@ def main() -> int:
     return 0
 
 
-def gathered(study: Path) -> pd.DataFrame:
+def gather_last_lines(study: Path) -> pd.DataFrame:
     """One row a run that has trained to its end: its arm, and its last validation line."""
     plan = json.loads((study / "plan.json").read_text(encoding="utf-8"))
     root = study.resolve().parent.parent

@@ -18,7 +18,7 @@ import torch
 from kvdistill.config.build import build_node
 from kvdistill.geometry import Geometry
 from kvdistill.models.layer_pruning import Pruned
-from tests.bench.arms import Arm, configured, write_rows
+from tests.bench.arms import Arm, compose_config, write_rows
 from tests.bench.contestants import CONTESTANTS
 from tests.kv.artifacts import build_artifacts
 
@@ -50,7 +50,7 @@ QUICK_SMOLLM = ("budget.batch_size=2", "budget.seq_len=64")
 WARM = {"nano": 5, "smollm": 1}
 """Steps that are not counted; the first, whose start no contestant tells, is not among them."""
 
-Found = dict[str, list[dict[str, Any]]]
+RoundsByContestant = dict[str, list[dict[str, Any]]]
 """Contestant -> what it said in each round."""
 
 
@@ -113,10 +113,10 @@ def setting(root: Path, name: str, size: Size, arguments: Namespace) -> dict[str
     """Lays a setting out, lets every contestant train in turn, and compares."""
     tokens, config = lay_out(root, size)
     stored = store(root, config)
-    rounds: Found = {who: [] for who in arguments.contestants or CONTESTANTS}
+    rounds: RoundsByContestant = {who: [] for who in arguments.contestants or CONTESTANTS}
     for turn in range(size.rounds):
         for who, before in rounds.items():
-            before.append(trained(root, who, size.threads, WARM[name]))
+            before.append(train_contestant(root, who, size.threads, WARM[name]))
             one = before[-1]
             print(
                 f"{name} {turn + 1}/{size.rounds} {who:17} {one['wall_s']:8.4f} s "
@@ -124,8 +124,8 @@ def setting(root: Path, name: str, size: Size, arguments: Namespace) -> dict[str
                 flush=True,
             )
     clock = "cpu_s" if arguments.clock == "processor" else "wall_s"
-    ratios = {f"{name}_{k}": v for k, v in compared(rounds, clock).items()}
-    figures = {who: summed(some, tokens) for who, some in rounds.items()}
+    ratios = {f"{name}_{k}": v for k, v in compare_contestants(rounds, clock).items()}
+    figures = {who: summarize_rounds(some, tokens) for who, some in rounds.items()}
     if {"ours_stored", "trl_gkd"} <= figures.keys():
         ours, peer = (
             statistics.median(one[clock] for one in rounds[who])
@@ -149,8 +149,8 @@ def store(root: Path, config: dict[str, Any]) -> dict[str, float]:
 def lay_out(root: Path, size: Size) -> tuple[int, dict[str, Any]]:
     """What contestants read, below `root`; the real tokens of a step, and the stored arm."""
     given = [*size.overrides, f"root={root}"]
-    arm = Arm(root, configured(*given, "arm=sft"))
-    config = configured(*given, *size.teacher, "arm=single_teacher", "source=store", teachers=1)
+    arm = Arm(root, compose_config(*given, "arm=sft"))
+    config = compose_config(*given, *size.teacher, "arm=single_teacher", "source=store", teachers=1)
     needs = build_artifacts(root, config, ("split", "model"))
     rows, width = list(arm.trainer.sampler), config["budget"]["batch_size"]
     batches = [
@@ -171,13 +171,13 @@ def lay_out(root: Path, size: Size) -> tuple[int, dict[str, Any]]:
         "teacher_overrides": list(size.teacher),
         "root": str(root),
         "student": str(needs["student"] / "model"),
-        "teacher": str(plain(root, config) if teacher is None else teacher / "model"),
+        "teacher": str(save_teacher(root, config) if teacher is None else teacher / "model"),
     }
     (root / "setting.json").write_text(json.dumps(fields), encoding="utf-8")
     return round(statistics.mean(int(batch["mask"].sum()) for batch in whole)), config
 
 
-def plain(root: Path, config: dict[str, Any]) -> Path:
+def save_teacher(root: Path, config: dict[str, Any]) -> Path:
     """The teacher's weights as a folder that peers can load."""
     node = config["teachers"]["a"]
     geometry = Geometry.from_node(node)
@@ -189,9 +189,9 @@ def plain(root: Path, config: dict[str, Any]) -> Path:
     return root / "teacher"
 
 
-def trained(root: Path, who: str, threads: int, warm: int) -> dict[str, float]:
+def train_contestant(root: Path, who: str, threads: int, warm: int) -> dict[str, float]:
     """A contestant's medians and peak of one round."""
-    figures = heard(root, who, threads)
+    figures = run_contestant(root, who, threads)
     return {
         "wall_s": statistics.median(figures["wall_s"][warm:]),
         "cpu_s": statistics.median(figures["cpu_s"][warm:]),
@@ -199,7 +199,7 @@ def trained(root: Path, who: str, threads: int, warm: int) -> dict[str, float]:
     }
 
 
-def heard(root: Path, who: str, threads: int) -> dict[str, Any]:
+def run_contestant(root: Path, who: str, threads: int) -> dict[str, Any]:
     """What a contestant says of itself."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.contestants", who, str(root)],
@@ -214,7 +214,7 @@ def heard(root: Path, who: str, threads: int) -> dict[str, Any]:
     return figures
 
 
-def summed(rounds: Sequence[dict[str, float]], tokens: int) -> dict[str, float]:
+def summarize_rounds(rounds: Sequence[dict[str, float]], tokens: int) -> dict[str, float]:
     """A contestant over its rounds."""
     wall = statistics.median(one["wall_s"] for one in rounds)
     return {
@@ -225,7 +225,7 @@ def summed(rounds: Sequence[dict[str, float]], tokens: int) -> dict[str, float]:
     }
 
 
-def compared(rounds: Found, clock: str) -> dict[str, float]:
+def compare_contestants(rounds: RoundsByContestant, clock: str) -> dict[str, float]:
     """Every ratio whose two sides were measured."""
     ratios = {}
     for name, (ours, theirs) in RATIOS.items():

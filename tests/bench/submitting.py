@@ -42,7 +42,7 @@ def main(arms: int, root: Path) -> None:
     composed: list[tuple[float, float]] = []
 
     @contextmanager
-    def timed(part: str) -> Iterator[None]:
+    def time_part(part: str) -> Iterator[None]:
         began, used = time.perf_counter(), time.process_time()
         yield
         seconds[part] = time.perf_counter() - began
@@ -50,25 +50,25 @@ def main(arms: int, root: Path) -> None:
 
     compose = expand.compose
 
-    def counted(overrides: list[str]) -> object:
+    def compose_and_time(overrides: list[str]) -> object:
         began = time.perf_counter(), time.process_time()
         try:
             return compose(overrides)
         finally:
             composed.append((time.perf_counter() - began[0], time.process_time() - began[1]))
 
-    expand.compose = counted  # type: ignore[assignment]
+    expand.compose = compose_and_time  # type: ignore[assignment]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        with timed("expand"):
+        with time_part("expand"):
             plan = expand.expand_command([overrides], root)
         seconds["compose"], processor["compose"] = map(sum, zip(*composed, strict=True))
         for spent in (seconds, processor):
             spent["expand"] -= spent["compose"]
         nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]
         settings = read_group("cluster", plan.config["cluster"])
-        with timed("check"):
+        with time_part("check"):
             check_arms([run.config for run in plan.runs.values()])
-        with timed("dry run"):
+        with time_part("dry run"):
             screen = Console(file=io.StringIO())
             dry_run.print_scripts(
                 root,
@@ -79,10 +79,10 @@ def main(arms: int, root: Path) -> None:
                 resources_by_node(plan),
                 screen,
             )
-        with timed("freeze"):
+        with time_part("freeze"):
             folders = freeze_plan(plan)
         submission = Submission(root, plan.study, settings, folders, resources_by_node(plan))
-        with timed("submit"):
+        with time_part("submit"):
             submission.submit_missing(nodes, plan.config["stats"])
     summary = {
         "seconds": seconds,

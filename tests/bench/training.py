@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 
 from kvdistill.train.run import train_student
-from tests.bench.arms import Arm, configured, installed, write_rows
+from tests.bench.arms import Arm, compose_config, find_smollm, write_rows
 from tests.compression.peak_memory import PeakMemory
 from tests.kv.artifacts import build_artifacts
 
@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--smollm", type=Path)
     arguments = parser.parse_args()
     weights = arguments.smollm or (
-        None if arguments.quick else installed()
+        None if arguments.quick else find_smollm()
     )  # they take long to load
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as room:
@@ -66,8 +66,8 @@ def pairs(
     root: Path, rounds: int, size: int, overrides: Sequence[str], stored: Sequence[str]
 ) -> tuple[dict[str, float], Arm, Arm]:
     """Median seconds of a step of fine-tuning and of one from a store, in turn."""
-    plain = Arm(root, configured(*overrides, "arm=sft"))
-    kv = Arm(root, configured(*overrides, *stored))
+    plain = Arm(root, compose_config(*overrides, "arm=sft"))
+    kv = Arm(root, compose_config(*overrides, *stored))
     generator = torch.Generator().manual_seed(0)
     times: dict[Arm, list[float]] = {plain: [], kv: []}
     for turn in range(rounds + 2):
@@ -94,7 +94,7 @@ def nano(root: Path, quick: bool) -> dict[str, float]:
         gc.collect()
         with PeakMemory() as peak:
             arm.step(range(64))
-        peaks.append(arm.held() + peak.most)
+        peaks.append(arm.count_held_bytes() + peak.most)
     return {
         **{f"nano_{name}": value for name, value in medians.items() if name != "ratio"},
         "nano_step_ratio": medians["ratio"],
@@ -111,7 +111,7 @@ def sweep(root: Path, quick: bool) -> dict[str, float]:
     seeds = (42,) if quick else (42, 43, 44)
 
     def seconds(*overrides: str) -> float:
-        config = configured(*given, *overrides)
+        config = compose_config(*given, *overrides)
         needs = build_artifacts(root, config)
         folder = Path(tempfile.mkdtemp(dir=root))
         start = time.process_time()

@@ -8,7 +8,7 @@ import pytest
 from kvdistill.plan.frozen_recipe import seal_recipe
 
 
-def folder(place: Path, name: str, needs: dict[str, str] | None = None, **status: str) -> Path:
+def write_job(place: Path, name: str, needs: dict[str, str] | None = None, **status: str) -> Path:
     made = place / name
     made.mkdir()
     (made / "config.yaml").write_text(
@@ -19,14 +19,14 @@ def folder(place: Path, name: str, needs: dict[str, str] | None = None, **status
     return made
 
 
-def reasons(*folders: Path) -> dict[str, str]:
+def collect_reasons(*folders: Path) -> dict[str, str]:
     from kvdistill.cluster.job_failures import collect_failures
 
     return collect_failures({made.name: made for made in folders})
 
 
 @pytest.fixture(autouse=True)
-def _remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fake_final_states(monkeypatch: pytest.MonkeyPatch) -> None:
     from kvdistill.cluster import slurm_commands
 
     monkeypatch.setattr(
@@ -35,10 +35,10 @@ def _remembers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failed_artefacts_reason_reaches_all_that_waited_for_it(tmp_path: Path) -> None:
-    split = folder(tmp_path, "split", state="failed", error="20 rows are too few")
-    model = folder(tmp_path, "model", {"split": "split"}, state="queued")
-    run = folder(tmp_path, "run", {"student": "model"}, state="queued")
-    failures = reasons(split, model, run)
+    split = write_job(tmp_path, "split", state="failed", error="20 rows are too few")
+    model = write_job(tmp_path, "model", {"split": "split"}, state="queued")
+    run = write_job(tmp_path, "run", {"student": "model"}, state="queued")
+    failures = collect_reasons(split, model, run)
     assert failures["model"] == "not started, split failed: 20 rows are too few"
     assert failures["run"] == "not started, model failed: split failed: 20 rows are too few"
     status = json.loads((run / "status.json").read_text())
@@ -46,12 +46,12 @@ def test_a_failed_artefacts_reason_reaches_all_that_waited_for_it(tmp_path: Path
 
 
 def test_a_job_that_ended_without_a_word_has_slurms(tmp_path: Path) -> None:
-    run = folder(tmp_path, "run", state="running")
+    run = write_job(tmp_path, "run", state="running")
     (run / "job.json").write_text('{"job_id": "7"}')
-    assert "job 7 ended without a word as SLURM's TIMEOUT" in reasons(run)["run"]
+    assert "job 7 ended without a word as SLURM's TIMEOUT" in collect_reasons(run)["run"]
 
 
 def test_what_is_finished_lacks_nothing(tmp_path: Path) -> None:
-    done = folder(tmp_path, "done", state="running")
+    done = write_job(tmp_path, "done", state="running")
     (done / "manifest.json").write_text("{}")
-    assert reasons(done) == {}
+    assert collect_reasons(done) == {}

@@ -37,7 +37,7 @@ def script(folder: Path, code: Path = Path("/code"), **changed: object) -> str:
     return executor._make_submission_file_text(executor._submitit_command_str, "")
 
 
-def ran(text: str, place: Path) -> list[list[str]]:
+def run_script(text: str, place: Path) -> list[list[str]]:
     """The script's commands as bash runs them in `place`, each srun's words as it got them."""
     (place / "bin").mkdir(parents=True)
     srun = place / "bin/srun"
@@ -63,7 +63,7 @@ def test_values_with_every_kind_of_quote_are_words_of_their_own(tmp_path: Path) 
         setup=["echo"],
     )  # fmt: skip
     place = tmp_path / "run"
-    (words,) = ran(text.replace("\necho\n", "\n"), place)
+    (words,) = run_script(text.replace("\necho\n", "\n"), place)
     assert words[-7:] == [
         "apptainer", NASTY, f"/py {NASTY}", "-u", "-m", "submitit.core._submit", str(folder),
     ]  # fmt: skip
@@ -79,7 +79,7 @@ def test_values_with_every_kind_of_quote_are_words_of_their_own(tmp_path: Path) 
 
 def test_set_up_lines_run_as_they_are_written(tmp_path: Path) -> None:
     text = script(tmp_path / "slurm", setup=["cd /", "for i in 1 2; do\nsrun $i\ndone"])
-    assert ran(text, tmp_path / "run")[:2] == [["1"], ["2"]]
+    assert run_script(text, tmp_path / "run")[:2] == [["1"], ["2"]]
 
 
 @pytest.mark.parametrize(

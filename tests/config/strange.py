@@ -127,7 +127,7 @@ class Outcome:
     """What was wrong with that; empty for nothing."""
 
 
-def tried(command: list[str], root: Path) -> Outcome:
+def try_command(command: list[str], root: Path) -> Outcome:
     """Composes, plans, prices and checks the command as launch.py does before it writes.
 
     Hydra must be initialised on conf/. `root` must stay empty.
@@ -138,10 +138,10 @@ def tried(command: list[str], root: Path) -> Outcome:
     began, message, fault, accepted = time.perf_counter(), "", "", True
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            planned([*command, f"root={root}"])
+            plan_command([*command, f"root={root}"])
     except ConfigError as error:
         accepted, message = False, str(error)
-        fault = unclear(command, message)
+        fault = find_refusal_fault(command, message)
     except UserError as error:
         accepted, message, fault = False, str(error), "a bad setting is no ConfigError"
     except Exception as error:  # noqa: BLE001 - that is what is looked for
@@ -151,7 +151,7 @@ def tried(command: list[str], root: Path) -> Outcome:
     return Outcome(accepted, message, time.perf_counter() - began, fault)
 
 
-def planned(command: list[str]) -> None:
+def plan_command(command: list[str]) -> None:
     """All that comes before anything is written."""
     from kvdistill.cli import plan as plan_stage
     from kvdistill.cli.plan_table import tabulate_plan
@@ -177,14 +177,14 @@ def planned(command: list[str]) -> None:
             check_run_config(assume_commits(run.config))
 
 
-def unclear(command: list[str], message: str) -> str:
+def find_refusal_fault(command: list[str], message: str) -> str:
     """What is wrong with a refusal."""
-    if wrong := no_line(message):
+    if wrong := find_line_fault(message):
         return wrong
     return "" if any(part in message for part in names(command)) else "it names no setting"
 
 
-def no_line(message: str) -> str:
+def find_line_fault(message: str) -> str:
     """Why a refusal of anything is not one clear line; empty if it is."""
     if "\n" in message or not message.strip():
         return "it is not one line"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.config.test_compose import refused
+from tests.config.test_compose import expect_refusal
 
 pytestmark = pytest.mark.usefixtures("hydra")
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("hydra")
     ],
 )
 def test_it_is_refused_by_name(override: str, says: str) -> None:
-    refused([override], says)
+    expect_refusal([override], says)
 
 
 @pytest.mark.parametrize("override", ["study=a.b-c_1+2", "cluster.threads=2", "seed=4294967295"])

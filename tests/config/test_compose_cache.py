@@ -17,7 +17,7 @@ ARMS = [
 ]
 
 
-def alone(overrides: list[str]) -> object:
+def compose_with_hydra(overrides: list[str]) -> object:
     config = hydra_compose("config", overrides, return_hydra_config=True)
     OmegaConf.set_struct(config, False)
     choices = dict(config.pop("hydra").runtime.choices)
@@ -28,7 +28,7 @@ def alone(overrides: list[str]) -> object:
 def test_every_arm_is_what_hydra_makes_of_it_alone(remembering: bool) -> None:
     from kvdistill.config import compose_cache
 
-    expected = [alone(overrides) for overrides in ARMS]
+    expected = [compose_with_hydra(overrides) for overrides in ARMS]
     if remembering:
         compose_cache.enable_compose_cache()
     for overrides, reference in zip(ARMS, expected, strict=True):

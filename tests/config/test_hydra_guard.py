@@ -11,17 +11,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def strange(place: Path, text: str) -> list[str]:
+def write_foreign_config(place: Path, text: str) -> list[str]:
     """Arguments that choose a file from a folder of someone else's."""
     (place / "conf/extra").mkdir(parents=True)
     (place / "conf/extra/strange.yaml").write_text(f"# @package _global_\n{text}\n")
     return ["--config-dir", str(place / "conf"), "+extra=strange"]
 
 
-def refused(place: Path, text: str, *arguments: str) -> str:
+def read_refusal(place: Path, text: str, *arguments: str) -> str:
     """What a command says of it; the process and its folder must show no other trace."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "launch.py"), *strange(place, text), "stage=plan",
+        [sys.executable, str(ROOT / "launch.py"), *write_foreign_config(place, text), "stage=plan",
          f"root={place}/root", *arguments],
         cwd=place, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "HF_TOKEN": "a-token-of-mine"},
@@ -34,13 +34,15 @@ def refused(place: Path, text: str, *arguments: str) -> str:
 
 
 def test_no_callback_of_a_file_is_called(tmp_path: Path) -> None:
-    stderr = refused(tmp_path, "hydra: {callbacks: {a: {_target_: pathlib.Path.touch, self: ran}}}")
+    stderr = read_refusal(
+        tmp_path, "hydra: {callbacks: {a: {_target_: pathlib.Path.touch, self: ran}}}"
+    )
     assert "error: hydra.callbacks must stay as conf/config.yaml has it" in stderr
 
 
 def test_no_log_handler_of_a_file_is_made(tmp_path: Path) -> None:
     handler = "{class: logging.FileHandler, filename: ran}"
-    stderr = refused(
+    stderr = read_refusal(
         tmp_path, f"hydra: {{hydra_logging: {{version: 1, handlers: {{a: {handler}}}}}}}"
     )
     assert "error: hydra.hydra_logging must stay as conf/config.yaml has it" in stderr
@@ -80,23 +82,23 @@ def test_hydra_itself_is_left_alone(changes: dict, names: str) -> None:
 
 def test_an_environment_variable_reaches_no_config(tmp_path: Path) -> None:
     text = "study: ${oc.env:HF_TOKEN}"
-    stderr = refused(tmp_path, text)
+    stderr = read_refusal(tmp_path, text)
     assert "study: ${oc.env:HF_TOKEN}: a config holds no environment variable" in stderr
 
 
 def test_nor_by_being_resolved_a_second_time(tmp_path: Path) -> None:
     text = "study: '\\${oc.env:HF_TOKEN}'"
-    assert "study='${oc.env:HF_TOKEN}' must not hold ${" in refused(tmp_path, text)
+    assert "study='${oc.env:HF_TOKEN}' must not hold ${" in read_refusal(tmp_path, text)
 
 
 def test_only_the_command_trusts_a_model(tmp_path: Path) -> None:
     text = "trust: [someone/model]"
-    assert "trust is set by a file of conf/" in refused(tmp_path, text)
+    assert "trust is set by a file of conf/" in read_refusal(tmp_path, text)
 
 
 def test_only_the_cluster_file_or_the_command_writes_into_a_script(tmp_path: Path) -> None:
     text = "cluster: {setup: [touch ran]}"
-    stderr = refused(tmp_path, text, "cluster=slurm")
+    stderr = read_refusal(tmp_path, text, "cluster=slurm")
     assert "cluster.setup=['touch ran'] becomes part of the jobs' scripts" in stderr
 
 

@@ -50,7 +50,7 @@ FOUND = {
 
 @pytest.mark.parametrize("override", FOUND, ids=lambda text: text[:40])
 def test_what_was_found_stays_refused(override: str, tmp_path: Path) -> None:
-    outcome = strange.tried(override.split(" "), tmp_path)
+    outcome = strange.try_command(override.split(" "), tmp_path)
     assert not outcome.accepted
     assert not outcome.fault, outcome
     assert FOUND[override] in outcome.message, outcome.message
@@ -58,7 +58,7 @@ def test_what_was_found_stays_refused(override: str, tmp_path: Path) -> None:
 
 def test_a_field_that_has_a_default_may_go(tmp_path: Path) -> None:
     command = ["sweep=ablation_layers", "~data.split.teacher_separate"]
-    outcome = strange.tried(command, tmp_path)
+    outcome = strange.try_command(command, tmp_path)
     assert outcome.accepted, outcome
 
 
@@ -69,5 +69,5 @@ def test_a_field_that_has_a_default_may_go(tmp_path: Path) -> None:
 @hypothesis.given(st.deferred(lambda: strange.commands(strange.known_paths())))
 def test_a_strange_command_is_planned_or_refused_in_one_line(command: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        outcome = strange.tried(command, Path(folder))
+        outcome = strange.try_command(command, Path(folder))
     assert not outcome.fault, outcome

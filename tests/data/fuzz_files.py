@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from hypothesis import strategies as st
 
-from tests.config.strange import ROOT, WORDS, Outcome, literal, no_line
+from tests.config.strange import ROOT, WORDS, Outcome, find_line_fault, literal
 
 TIME_LIMIT_S = 60
 """After which an example counts as hanging."""
@@ -403,7 +403,7 @@ def find_leftovers(root: Path) -> str:
 
 def find_message_fault(data: UserData, place: Path, message: str) -> str:
     """What is wrong with a refusal's message; empty for nothing."""
-    if wrong := no_line(message):
+    if wrong := find_line_fault(message):
         return wrong
     if "data" not in message.split(":")[0].split("=")[0] and not message.startswith(
         WHOLE_DATA_REFUSALS

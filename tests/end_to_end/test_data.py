@@ -24,7 +24,7 @@ def lines(given: list[dict[str, str]]) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in given)
 
 
-def one_line(error: str) -> str:
+def read_error_line(error: str) -> str:
     [line] = [line for line in error.splitlines() if line.startswith("error: ")]
     assert error.endswith(line + "\n")
     return line
@@ -43,7 +43,7 @@ def test_an_evaluation_item_in_the_data_stops_a_run_before_training(tmp_path: Pa
     )  # fmt: skip
     assert done.returncode == 1
     assert re.search(r"1 of 1 runs failed\. validation-\w+: data leaks: \d+ hits", done.stderr)
-    line = one_line(done.stderr)
+    line = read_error_line(done.stderr)
     assert re.search(r"(train_teachers|train_student) and gsm8k share \d+ \(ngram\)", line)
     assert "'own-" in line
     report = json.loads((tmp_path / "runs/nano/validation_report.json").read_text())
@@ -71,7 +71,7 @@ def test_a_split_is_built_alone_and_checked_again_as_it_lies_on_disk(tmp_path: P
         file.write(json.dumps(moved | {"id": "moved"}) + "\n")
     done = launch("stage=data", "data.validate_only=true", f"root={tmp_path}", *NANO)
     assert done.returncode == 1
-    line = one_line(done.stderr)
+    line = read_error_line(done.stderr)
     assert "data leaks: " in line
     assert "'moved'" in line
     assert "train_student.jsonl is altered since it was built" in line
@@ -99,7 +99,7 @@ def test_every_broken_file_gets_its_line_and_leaves_no_split(tmp_path: Path) -> 
     paths = ",".join(str(tmp_path / f"{name}.jsonl") for name in BAD)
     done = launch("-m", "stage=data", f"root={tmp_path}", "data=jsonl", f"data.source.path={paths}")
     assert done.returncode == 1
-    line = one_line(done.stderr)
+    line = read_error_line(done.stderr)
     for _, says in BAD.values():
         assert re.search(says, line), says
     left = {path.name for path in (tmp_path / "artifacts").glob("split-*/*")}
@@ -120,11 +120,11 @@ def test_a_bad_setting_is_refused_before_anything_is_written(
 ) -> None:
     done = launch(*arguments, f"root={tmp_path}")
     assert done.returncode == 2, done.stderr
-    assert says in one_line(done.stderr)
+    assert says in read_error_line(done.stderr)
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_check_again_is_said(tmp_path: Path) -> None:
     done = launch("stage=data", "data.validate_only=true", f"root={tmp_path}")
     assert done.returncode == 1
-    assert "is no finished split. Build it with stage=data." in one_line(done.stderr)
+    assert "is no finished split. Build it with stage=data." in read_error_line(done.stderr)

@@ -49,7 +49,7 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-def does(command: str, checkout: Path, umask: int, **environment: str) -> None:
+def type_command(command: str, checkout: Path, umask: int, **environment: str) -> None:
     """Types it there."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
@@ -67,18 +67,18 @@ def commands(root: Path) -> list[str]:
     return html.unescape(section).splitlines()
 
 
-def told(node: Any) -> Any:
+def drop_measured(node: Any) -> Any:
     """A record without what was measured, and without which checkout the code was of."""
     if isinstance(node, Mapping):
-        kept = {k: told(v) for k, v in node.items() if k not in MEASURED | PROVENANCE}
+        kept = {k: drop_measured(v) for k, v in node.items() if k not in MEASURED | PROVENANCE}
         if "files" in kept and "seal" in kept:  # a manifest
             kept["files"] = {k: v for k, v in kept["files"].items() if k not in OF_MEASURED}
             kept.pop("seal")
         return kept
-    return [told(each) for each in node] if isinstance(node, list) else node
+    return [drop_measured(each) for each in node] if isinstance(node, list) else node
 
 
-def cells(lines: list[list[str]]) -> list[list[str]]:
+def drop_measured_columns(lines: list[list[str]]) -> list[list[str]]:
     """A table without the columns of what was measured; rows of other lengths as they are."""
     names: list[str] = []
     table = []
@@ -91,15 +91,15 @@ def cells(lines: list[list[str]]) -> list[list[str]]:
     return table
 
 
-def page(text: str) -> str:
+def drop_measured_parts(text: str) -> str:
     """The page without those columns, and without the lines of provenance."""
     for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
         rows = [
             re.findall(r"<t[hd][ >].*?</t[hd]>", row, re.DOTALL)
             for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)
         ]
-        if cells(rows) != rows:
-            text = text.replace(table, json.dumps(cells(rows)))
+        if drop_measured_columns(rows) != rows:
+            text = text.replace(table, json.dumps(drop_measured_columns(rows)))
     for name in PROVENANCE:
         text = re.sub(rf"<dt>{name}</dt><dd>.*?</dd>", "", text)
     return text
@@ -109,9 +109,9 @@ def content(path: Path) -> Any:
     """What a file says that must be the same."""
     name, text = path.name, lambda: path.read_text(encoding="utf-8")
     if path.suffix == ".json" and path.parent.name != "model":
-        return told(json.loads(text()))
+        return drop_measured(json.loads(text()))
     if name == "curves.jsonl":
-        return [told(json.loads(line)) for line in text().split("\n") if line]
+        return [drop_measured(json.loads(line)) for line in text().split("\n") if line]
     if name == "answers.jsonl":  # two runs wait for each other's answers, in whichever order
         return sorted(text().split("\n"))
     if name == "config.yaml":
@@ -120,12 +120,14 @@ def content(path: Path) -> Any:
         del frozen["seal"]  # of the text, the root's path included
         return frozen
     if name == "index.html":
-        return page(text())
+        return drop_measured_parts(text())
     if path.stem in ("budget", "efficiency"):
         if path.suffix == ".csv":
-            return cells(list(csv.reader(text().splitlines())))
+            return drop_measured_columns(list(csv.reader(text().splitlines())))
         separator = {".md": "|", ".tex": "&"}[path.suffix]
-        return cells([line.removesuffix("\\\\").split(separator) for line in text().split("\n")])
+        return drop_measured_columns(
+            [line.removesuffix("\\\\").split(separator) for line in text().split("\n")]
+        )
     return sha256(path)
 
 
@@ -154,7 +156,7 @@ def test_elsewhere_the_reports_commands_make_the_same_study(tmp_path: Path) -> N
         ["python", "launch.py", "-m"], ["python", "launch.py", "stage=report"],
     ]  # fmt: skip
     for line in typed:
-        does(line, there, 0o077, HOME=str(tmp_path / "home"), **ELSEWHERE)
+        type_command(line, there, 0o077, HOME=str(tmp_path / "home"), **ELSEWHERE)
     names = list(files(here))
     assert names == list(files(there))
     compared = [name for name in names if name.name not in TOLD_APART]
@@ -170,5 +172,5 @@ def assert_that_it_compared(root: Path, names: list[Path]) -> None:
     report = json.loads((root / "runs/nano/report/significance.json").read_text())
     assert report["questions"]["fusion"]["comparisons"]
     text = (root / "runs/nano/report/index.html").read_text(encoding="utf-8")
-    assert page(text) != text
-    assert len(page(text)) > 0.95 * len(text)
+    assert drop_measured_parts(text) != text
+    assert len(drop_measured_parts(text)) > 0.95 * len(text)

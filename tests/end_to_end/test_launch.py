@@ -38,12 +38,12 @@ def entries(root: Path) -> dict[str, dict]:
     return runs
 
 
-def trained(root: Path) -> list[Path]:
+def list_trained_runs(root: Path) -> list[Path]:
     return [root / entry["folder"] for entry in entries(root).values() if entry["trained"]]
 
 
 def test_every_run_leaves_its_records(study: Path) -> None:
-    for folder in trained(study):
+    for folder in list_trained_runs(study):
         names = {path.name for path in folder.iterdir()}
         assert {"config.yaml", "manifest.json", "results.json", "items.parquet", "model"} <= names
         assert {"curves.jsonl", "routing.json", "status.json"} <= names
@@ -55,14 +55,16 @@ def test_every_run_leaves_its_records(study: Path) -> None:
 
 
 def test_all_arms_took_the_planned_steps_on_the_same_texts(study: Path) -> None:
-    ledgers = [json.loads((f / "manifest.json").read_text())["ledger"] for f in trained(study)]
+    ledgers = [
+        json.loads((f / "manifest.json").read_text())["ledger"] for f in list_trained_runs(study)
+    ]
     assert {ledger["steps"] for ledger in ledgers} == {12}
     assert {ledger["sequences"] for ledger in ledgers} == {12 * 16}
     assert len({ledger["real_tokens"] for ledger in ledgers}) == 1
 
 
 def test_the_students_parameter_count_does_not_change(study: Path) -> None:
-    for folder in trained(study):
+    for folder in list_trained_runs(study):
         ledger = json.loads((folder / "manifest.json").read_text())["ledger"]
         assert ledger["parameters_before"] == ledger["parameters_after"]
 
@@ -92,14 +94,14 @@ def test_repeating_the_command_computes_nothing(study: Path) -> None:
 
 
 def test_a_students_card_holds_its_scores(study: Path) -> None:
-    for folder in trained(study):
+    for folder in list_trained_runs(study):
         card = (folder / "model/README.md").read_text(encoding="utf-8")
         assert "model-index" in card
         assert "| macro average |" in card
 
 
 def test_a_finished_run_and_a_model_by_path_are_evaluated_on_another_suite(study: Path) -> None:
-    folder = trained(study)[0]
+    folder = list_trained_runs(study)[0]
     quick = ["stage=evaluate", f"root={study}", *TINY, "tasks.limit=3", "tasks.name=three"]
     done = launch(*quick, f"evaluate.run={folder.name}")
     assert done.returncode == 0, done.stderr
@@ -122,7 +124,7 @@ def test_studies_are_joined_in_one_report_at_a_place_of_ones_own(study: Path) ->
 
 
 def test_a_lost_run_is_done_again_to_the_same_bits(study: Path) -> None:
-    folder = trained(study)[0]
+    folder = list_trained_runs(study)[0]
     weights = (folder / "model/model.safetensors").read_bytes()
     others = {path: stamp for path, stamp in stamps(study).items() if str(folder) not in path}
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -197,8 +199,10 @@ def test_two_ranks_do_a_run_as_one_process_does(study: Path, tmp_path: Path) -> 
     done = launch(f"root={tmp_path}", *TWO, *divided, "references=false")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "to build" not in done.stdout
-    (folder,) = trained(tmp_path)
-    assert folder.name in {path.name for path in trained(study)}  # the division is execution
+    (folder,) = list_trained_runs(tmp_path)
+    assert folder.name in {
+        path.name for path in list_trained_runs(study)
+    }  # the division is execution
     manifests = [
         json.loads((root / f"runs/nano/runs/{folder.name}/manifest.json").read_text())
         for root in (tmp_path, study)

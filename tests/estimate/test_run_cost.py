@@ -9,7 +9,7 @@ SWEEPS = Path(__file__).parents[2] / "sweeps"
 pytestmark = pytest.mark.usefixtures("hydra")
 
 
-def made(*overrides: str) -> Any:
+def plan_command(*overrides: str) -> Any:
     from kvdistill.plan.expand import expand_command
 
     return expand_command([["stage=plan", *overrides]], SWEEPS)
@@ -25,20 +25,20 @@ def lines(*overrides: str) -> list[str]:
     from kvdistill.estimate.plan_cost import group_by_recipe
     from kvdistill.estimate.warnings import list_warnings
 
-    plan = made(*overrides)
+    plan = plan_command(*overrides)
     return list(list_warnings(plan, group_by_recipe(plan, estimate(plan)), estimate(plan)))
 
 
-def cost_of(*overrides: str) -> Any:
+def estimate_cost(*overrides: str) -> Any:
     from kvdistill.estimate import run_cost
 
-    plan = made("references=false", *overrides)
+    plan = plan_command("references=false", *overrides)
     (run,) = plan.runs.values()
     return run_cost.estimate_run(run.config, run.steps, estimate(plan))
 
 
 def test_a_billion_tokens_of_the_study_cost_six_operations_a_weight_and_more() -> None:
-    cost = cost_of("scale=paper", "arm=single_teacher")
+    cost = estimate_cost("scale=paper", "arm=single_teacher")
     weights = 28 * (2 * 1536 * (1536 + 256) + 3 * 1536 * 8960) + 1536 * 151936
     assert cost.tokens == 7629 * 32 * 512 * 8
     mixing = 4 * 512 * 1536 * 28  # operations a token, over 512 keys
@@ -75,8 +75,8 @@ def test_arms_of_one_axis_are_told_apart_in_a_narrow_table(tmp_path: Path) -> No
 
 
 def test_shallow_layers_read_less_of_the_teacher() -> None:
-    deep = cost_of("scale=paper", "arm=single_teacher")
-    shallow = cost_of("scale=paper", "arm=single_teacher", "layers=shallow")
+    deep = estimate_cost("scale=paper", "arm=single_teacher")
+    shallow = estimate_cost("scale=paper", "arm=single_teacher", "layers=shallow")
     assert shallow.student == deep.student
     assert 0.35 < shallow.teachers / deep.teachers < 0.45
 
@@ -84,7 +84,7 @@ def test_shallow_layers_read_less_of_the_teacher() -> None:
 def test_hours_are_operations_over_rate() -> None:
     from kvdistill.estimate.run_cost import Cost
 
-    stated = estimate(made())
+    stated = estimate(plan_command())
     gpu = stated.gpus["a100-80gb"]
     cost = Cost(student=312 * 10**12 * 3600, evaluation=312 * 10**12 * 3600)
     assert cost.hours(gpu, stated) == pytest.approx(
@@ -95,7 +95,7 @@ def test_hours_are_operations_over_rate() -> None:
 def test_a_store_holds_both_kinds_of_every_layer_read() -> None:
     from kvdistill.estimate.run_cost import estimate_store_bytes
 
-    (run,) = made("references=false", "scale=paper", "arm=single_teacher").runs.values()
+    (run,) = plan_command("references=false", "scale=paper", "arm=single_teacher").runs.values()
     tokens = 15_000 * 2 * 512  # rows, both styles, full length
     (teacher,) = run.config["teachers"].values()
     assert estimate_store_bytes(run.config, teacher) == 2 * tokens // 2 * 28 * 512 * 2
@@ -105,7 +105,7 @@ def test_a_store_is_filled_once_for_all_runs_that_read_it() -> None:
     from kvdistill.estimate.plan_cost import artifact_cost, group_by_recipe, list_stores
 
     online, read = (
-        made("scale=paper", "arm=single_teacher", "references=false", f"source={source}")
+        plan_command("scale=paper", "arm=single_teacher", "references=false", f"source={source}")
         for source in ("online", "store")
     )
     assert len(list_stores(read)) == 1
@@ -115,7 +115,7 @@ def test_a_store_is_filled_once_for_all_runs_that_read_it() -> None:
     assert cheap.run_cost.student == live.run_cost.student
     steps_read = live.run_cost.tokens / (30_000 * 512)
     assert artifact_cost(read).teachers * steps_read == pytest.approx(live.run_cost.teachers)
-    many = made("scale=paper", "sweep=treatments", "references=false", "source=store")
+    many = plan_command("scale=paper", "sweep=treatments", "references=false", "source=store")
     assert len(list_stores(many)) == 2
 
 
@@ -130,7 +130,7 @@ def test_stores_that_do_not_fit_are_a_warning(monkeypatch: pytest.MonkeyPatch) -
 def test_the_nano_students_half_is_counted() -> None:
     from kvdistill.estimate.run_cost import count_epochs, count_texts
 
-    (run,) = made("references=false").runs.values()
+    (run,) = plan_command("references=false").runs.values()
     assert count_texts(run.config) == round(7 * 800 * 0.35) * 2
     assert count_epochs(run.config, 300) == pytest.approx(300 * 64 / 3920)
 
@@ -146,22 +146,23 @@ def test_jobs_fill_the_slots_longest_first(hours: list[float], at_once: int, wal
 
 
 def test_what_could_be_found_shrinks_with_seeds_and_items() -> None:
-    from kvdistill.estimate.warnings import minimum_effect
+    from kvdistill.stats.power import minimum_detectable_effect_of_seeds
 
-    stated = estimate(made())
-    three, ten = (minimum_effect(n, stated, {"a": 1000}) for n in (3, 10))
-    assert three > ten > minimum_effect(10, stated, {"a": 4000})
-    assert minimum_effect(1, stated, {"a": 1000}) is None
+    stated = estimate(plan_command())
+    noise = (stated.seed_sd, stated.disagreement)
+    three, ten = (minimum_detectable_effect_of_seeds(n, *noise, [1000]) for n in (3, 10))
+    assert three > ten > minimum_detectable_effect_of_seeds(10, *noise, [4000])
+    assert minimum_detectable_effect_of_seeds(1, *noise, [1000]) is None
 
 
 def test_what_could_be_found_is_found_eight_times_in_ten() -> None:
     """Many seeds and items: a z test of a difference, simulated."""
     import numpy as np
 
-    from kvdistill.estimate.warnings import minimum_effect
+    from kvdistill.stats.power import minimum_detectable_effect_of_seeds
 
-    stated = estimate(made())
-    effect = minimum_effect(200, stated, {"a": 1000})
+    stated = estimate(plan_command())
+    effect = minimum_detectable_effect_of_seeds(200, stated.seed_sd, stated.disagreement, [1000])
     assert effect is not None
     rng = np.random.default_rng(0)
     se = np.sqrt(2 * stated.seed_sd**2 / 200 + 1e4 * stated.disagreement / 1000)
@@ -193,7 +194,7 @@ def test_what_is_doubtful_is_said(overrides: list[str], says: str) -> None:
 def test_runs_are_counted_before_and_after_sharing() -> None:
     from kvdistill.cli.plan import count_runs
 
-    summary = count_runs(made("sweep=treatments"))
+    summary = count_runs(plan_command("sweep=treatments"))
     assert summary.startswith(
         "Questions: 1. Runs: 12, 12 after sharing. Teachers evaluated as they are: 2."
     )
@@ -203,7 +204,7 @@ def test_an_unknown_kind_is_refused() -> None:
     from kvdistill.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r"estimate\.kind=tpu is no kind .* a100-80gb"):
-        made("estimate.kind=tpu")
+        plan_command("estimate.kind=tpu")
 
 
 def test_a_teacher_that_fits_in_parts_only_is_told_apart() -> None:

@@ -33,11 +33,11 @@ def smollm():
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    from tests.bench.evaluation import shortened
+    from tests.bench.evaluation import shorten_data
 
     if not ROOT.is_dir():
         pytest.skip(f"no benchmarks in {ROOT.name}; set KVDISTILL_BENCHMARKS")
-    return shortened(ROOT, tmp_path_factory.mktemp("rows"), 1)
+    return shorten_data(ROOT, tmp_path_factory.mktemp("rows"), 1)
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def asked(rest: str) -> str:
+def drop_stage(rest: str) -> str:
     """The command as it is tried: what a stage that needs no study would do is planned."""
     words = rest.split()
     if any(word.removeprefix("stage=") in ON_RECORDS for word in words):
@@ -55,7 +55,7 @@ def asked(rest: str) -> str:
     return " ".join(word for word in words if not word.startswith("stage="))
 
 
-def filled(rest: str, root: Path) -> list[str]:
+def fill_placeholders(rest: str, root: Path) -> list[str]:
     """The words of a command with its placeholders filled in."""
     stands = {"NAME": "nano", "SITE_PACKAGES": str(root), "FOLDER": str(root)}
     for name, value in stands.items():
@@ -75,13 +75,13 @@ def jobs(words: list[str]) -> list[list[str]]:
 
 
 @pytest.mark.usefixtures("hydra")
-@pytest.mark.parametrize("rest", sorted({asked(rest) for _, rest in commands()} - {"--help"}))
+@pytest.mark.parametrize("rest", sorted({drop_stage(rest) for _, rest in commands()} - {"--help"}))
 def test_a_command_of_the_docs_works(rest: str, small: Path) -> None:
     from kvdistill.plan.expand import expand_command
 
     if rest.startswith("-sc"):
         return  # tests/config/test_guide.py completes
-    lists = [[*each, f"root={small}"] for each in jobs(filled(rest, small))]
+    lists = [[*each, f"root={small}"] for each in jobs(fill_placeholders(rest, small))]
     if stage := [item.removeprefix("stage=") for item in lists[0] if item.startswith("stage=")]:
         module = import_module(f"kvdistill.cli.{stage[0]}")
         getattr(module, f"{stage[0]}_command")(lists, ROOT / "sweeps")

@@ -48,7 +48,7 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -> None:
     from kvdistill.plan.expand import expand_command
     from kvdistill.report.build import build_report
-    from tests.house.test_sweeps import sound
+    from tests.house.test_sweeps import assert_claims_are_sound
     from tests.stats import fake
 
     sweeps = tmp_path / "sweeps"
@@ -57,14 +57,13 @@ def test_the_ablation_is_planned_and_drawn_with_its_own_figure(tmp_path: Path) -
     plan = expand_command([["sweep=ablation_keep"]], sweeps)
     question = plan.questions["ablation_keep"]
     assert len(question.arms) == 3
-    sound(question, list(question.arms))
+    assert_claims_are_sound(question, list(question.arms))
     baselines = expand_command([["sweep=baselines"]], sweeps).questions["baselines"].arms
     assert question.arms["keep compression.keep=0.5"] == baselines["single_teacher"]
 
     levels = dict(zip(question.arms, (-0.2, 0.0, 0.1), strict=True))
-    judged = {k: v for k, v in question.items() if k not in ("question", "arms")}
     study = fake.write_study(
-        tmp_path, {"ablation_keep": levels}, judged={"ablation_keep": judged}
+        tmp_path, {"ablation_keep": levels}, judged={"ablation_keep": question.judging}
     )  # fmt: skip
     page = build_report([study], study / "report").read_text(encoding="utf-8")
     assert (study / "report/figures/ablation_keep_std.svg").is_file()

@@ -10,7 +10,7 @@ UNPINNED = {"kvdistill", "vllm"}
 """This package, as its extras name each other; and one that pins a torch of its own."""
 
 
-def direct() -> set[str]:
+def read_direct_dependencies() -> set[str]:
     """Names of pyproject.toml's own dependencies, extras included."""
     tomllib = pytest.importorskip("tomllib")  # since Python 3.11
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -20,7 +20,7 @@ def direct() -> set[str]:
     return {plain(re.split(r"[\[<>=; ]", each)[0]) for each in requirements}
 
 
-def locked() -> dict[str, tuple[str, list[str]]]:
+def read_lock() -> dict[str, tuple[str, list[str]]]:
     """Name -> version and hashes of the lock."""
     text = LOCK.read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -32,11 +32,11 @@ def locked() -> dict[str, tuple[str, list[str]]]:
 
 def test_every_direct_dependency_is_pinned() -> None:
     pinned = {plain(name) for name in pins()}
-    assert direct() - pinned == UNPINNED
+    assert read_direct_dependencies() - pinned == UNPINNED
 
 
 def test_the_lock_has_the_constraints_pins_each_with_a_hash() -> None:
-    lock = locked()
+    lock = read_lock()
     assert {name: version for name, (version, _) in lock.items()} == pins()
     assert [n for n, (_, each) in lock.items() if not each or {len(h) for h in each} != {64}] == []
 

@@ -23,7 +23,7 @@ SINGLE = [
     "stats", "estimate"]  # fmt: skip
 
 
-def given(scale: str, sweep: str, folder: Path) -> list[str]:
+def list_scale_overrides(scale: str, sweep: str, folder: Path) -> list[str]:
     """What a scale asks for: smollm's weights and rows, and more where a teacher is no parent."""
     if scale != "smollm":
         return []
@@ -49,17 +49,24 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
     from kvdistill.plan.pin import assume_commits
     from kvdistill.train.preflight import check_run_config
 
-    overrides = [f"sweep={sweep}", f"scale={scale}", "stage=plan", *given(scale, sweep, tmp_path)]
+    overrides = [
+        f"sweep={sweep}",
+        f"scale={scale}",
+        "stage=plan",
+        *list_scale_overrides(scale, sweep, tmp_path),
+    ]
     plan = expand_command([overrides], FOLDER)
     trained = [run.config for run in plan.runs.values() if run.config["trained"]]
     assert len({run.steps for run in plan.runs.values() if run.config["trained"]}) == 1
     for config in {hash_science({**c, "seed": 0, "arm": ""}): c for c in trained}.values():
         check_run_config(assume_commits(config))
     (question,) = plan.questions.values()
-    sound(question, [*question.arms, *(f"teacher {name}" for name in plan.references)])
+    assert_claims_are_sound(
+        question, [*question.arms, *(f"teacher {name}" for name in plan.references)]
+    )
 
 
-def sound(question: Any, labels: list[str]) -> None:
+def assert_claims_are_sound(question: Any, labels: list[str]) -> None:
     """Every claim is one, and names arms of this question or teachers of this plan."""
     from kvdistill.report.sections.ablations import PAINTERS
     from kvdistill.stats.hypotheses import parse_claim
@@ -108,7 +115,7 @@ def test_every_plain_choice_composes_and_plans(group: str, tmp_path: Path) -> No
     for path in sorted((CONF / group).glob("*.yaml")):
         rows = tmp_path / "rows.jsonl"
         rows.write_text('{"question": "q", "rationale": "r", "answer": "1"}\n')
-        small = given("smollm", "", tmp_path)
+        small = list_scale_overrides("smollm", "", tmp_path)
         more = {
             "custom": ["budget.total_tokens=819200"],
             "zero2": ["budget.num_gpus=2"],

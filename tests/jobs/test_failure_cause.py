@@ -6,7 +6,7 @@ import pytest
 import torch
 
 
-def told(error: BaseException) -> str:
+def classify(error: BaseException) -> str:
     from kvdistill.jobs.failure_cause import classify_failure
 
     return classify_failure(error)
@@ -15,7 +15,9 @@ def told(error: BaseException) -> str:
 def test_what_a_user_set_wrong_is_config() -> None:
     from kvdistill.errors import ArtifactError, ConfigError
 
-    assert {told(ConfigError("x")), told(ArtifactError("CUDA error: unknown"))} == {"config"}
+    assert {classify(ConfigError("x")), classify(ArtifactError("CUDA error: unknown"))} == {
+        "config"
+    }
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,7 @@ def test_what_a_user_set_wrong_is_config() -> None:
     ],
 )
 def test_memory_that_ran_out_is_memory(error: BaseException) -> None:
-    assert told(error) == "memory"
+    assert classify(error) == "memory"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_memory_that_ran_out_is_memory(error: BaseException) -> None:
     ],
 )
 def test_a_broken_node_is_node(error: BaseException) -> None:
-    assert told(error) == "node"
+    assert classify(error) == "node"
 
 
 @pytest.mark.parametrize(
@@ -56,4 +58,4 @@ def test_a_broken_node_is_node(error: BaseException) -> None:
     ],
 )
 def test_what_would_fail_again_is_error(error: BaseException) -> None:
-    assert told(error) == "error"
+    assert classify(error) == "error"

@@ -67,12 +67,12 @@ def test_a_full_disk_ends_a_job_with_a_code_of_its_own(
     from kvdistill.jobs import __main__ as job
     from kvdistill.status import StatusWriter
 
-    def full(*_: Any, **__: Any) -> None:
+    def raise_disk_full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    folder = folder_of(tmp_path, monkeypatch, full)
+    folder = folder_of(tmp_path, monkeypatch, raise_disk_full)
     with monkeypatch.context() as patch:
-        patch.setattr(StatusWriter, "write", full)
+        patch.setattr(StatusWriter, "write", raise_disk_full)
         assert job.main(folder) == job.NO_SPACE
     assert not (folder / "manifest.json").exists()
     assert "no space is left on the disk" in local.explain_killed_job(folder, job.NO_SPACE)
@@ -100,10 +100,10 @@ def test_a_failed_write_leaves_the_old_text_and_nothing_else(
     path = tmp_path / "a.json"
     files.write_text(path, "old")
 
-    def full(_: int) -> None:
+    def raise_disk_full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", raise_disk_full)
     with pytest.raises(OSError, match="No space left"):
         files.write_text(path, "new")
     assert [one.name for one in tmp_path.iterdir()] == ["a.json"]

@@ -65,7 +65,7 @@ sys.exit(any(codes))
 """
 
 
-def folder(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
+def write_run(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
     """A frozen run whose builder is the one above."""
     run = tmp_path / "runs/s/runs/seed1-abc"
     run.mkdir(parents=True)
@@ -75,7 +75,7 @@ def folder(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
     return run
 
 
-def start(where: Path, size: int = 2) -> list[int]:
+def run_ranks(where: Path, size: int = 2) -> list[int]:
     """Exit codes of the ranks, started as torchrun would."""
     from kvdistill.cluster.forkserver import find_free_port
 
@@ -103,13 +103,13 @@ def status(where: Path) -> dict:
 def test_the_ranks_compute_together_and_rank_0_writes(tmp_path: Path) -> None:
     from kvdistill.files import read_json
 
-    where = folder(tmp_path, "sum")
-    assert start(where) == [0, 0]
+    where = write_run(tmp_path, "sum")
+    assert run_ranks(where) == [0, 0]
     assert (where / "sum.txt").read_text() == "3.0"
     manifest = read_json(where / "manifest.json")
     assert (manifest["said"], manifest["ranks"]) == (0, 2)
     began = time.monotonic()
-    assert start(where) == [0, 0]  # done already: nobody computes
+    assert run_ranks(where) == [0, 0]  # done already: nobody computes
     assert time.monotonic() - began < 60
     assert read_json(where / "manifest.json") == manifest
 
@@ -125,8 +125,8 @@ def test_the_ranks_compute_together_and_rank_0_writes(tmp_path: Path) -> None:
 def test_the_failure_of_one_ends_all_and_is_recorded(
     tmp_path: Path, does: str, codes: list[int], says: str
 ) -> None:
-    where = folder(tmp_path, does)
-    assert start(where) == codes
+    where = write_run(tmp_path, does)
+    assert run_ranks(where) == codes
     assert status(where)["state"] == "failed"
     assert says in status(where)["error"]
 
@@ -137,8 +137,8 @@ def test_a_rank_ends_whatever_the_threads_of_its_collectives_still_hold() -> Non
 
 
 def test_another_number_of_ranks_is_refused_by_name(tmp_path: Path) -> None:
-    where = folder(tmp_path, "sum", num_gpus=3)
-    assert start(where) == [2, 2]
+    where = write_run(tmp_path, "sum", num_gpus=3)
+    assert run_ranks(where) == [2, 2]
     assert (
         "budget.num_gpus gives this job 3 processes, but WORLD_SIZE is 2" in status(where)["error"]
     )

@@ -22,7 +22,9 @@ def geometry(node: dict[str, Any]) -> Any:
     return Geometry(**node)
 
 
-def counted(node: dict[str, Any], *, backward: bool = False, checkpoint: bool = False) -> int:
+def count_torch_flops(
+    node: dict[str, Any], *, backward: bool = False, checkpoint: bool = False
+) -> int:
     """What torch counts in a forward (and backward) of a real model, attention unfused."""
     import torch
 
@@ -42,13 +44,13 @@ def counted(node: dict[str, Any], *, backward: bool = False, checkpoint: bool = 
 def test_a_forward_costs_what_torch_counts(node: dict[str, Any]) -> None:
     from kvdistill.plan.flops import forward_flops
 
-    assert forward_flops(geometry(node), load()) == counted(node)
+    assert forward_flops(geometry(node), load()) == count_torch_flops(node)
 
 
 def test_a_training_step_costs_what_torch_counts() -> None:
     from kvdistill.plan.flops import training_flops
 
-    assert training_flops(geometry(STUDENT), load()) == counted(STUDENT, backward=True)
+    assert training_flops(geometry(STUDENT), load()) == count_torch_flops(STUDENT, backward=True)
 
 
 # The name that every transformers 5 has.
@@ -61,7 +63,7 @@ def test_checkpointing_costs_one_forward_more_less_the_head() -> None:
     assert recomputation_flops(shape, load()) == forward_flops(shape, load()) - head
     # torch stops a recomputed block early, before the last product of its MLP.
     least = training_flops(shape, load()) + recomputation_flops(shape, load()) // 2
-    flops = counted(STUDENT, backward=True, checkpoint=True)
+    flops = count_torch_flops(STUDENT, backward=True, checkpoint=True)
     assert least < flops <= training_flops(shape, load()) + recomputation_flops(shape, load())
 
 

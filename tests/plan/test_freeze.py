@@ -8,7 +8,7 @@ SWEEPS = Path(__file__).parents[2] / "sweeps"
 pytestmark = pytest.mark.usefixtures("hydra")
 
 
-def frozen(root: Path, *overrides: str) -> dict[str, Path]:
+def freeze_command(root: Path, *overrides: str) -> dict[str, Path]:
     from kvdistill.plan.expand import expand_command
     from kvdistill.plan.freeze import freeze_plan
 
@@ -16,18 +16,18 @@ def frozen(root: Path, *overrides: str) -> dict[str, Path]:
 
 
 def test_every_job_finds_its_recipe_in_its_own_folder(tmp_path: Path) -> None:
-    for name, folder in frozen(tmp_path).items():
+    for name, folder in freeze_command(tmp_path).items():
         written = yaml.safe_load((folder / "config.yaml").read_text())
         assert written["kind"] == ("run" if "runs" in folder.parts else name.split("-")[0])
 
 
 def test_what_is_written_is_never_rewritten(tmp_path: Path) -> None:
-    folders = frozen(tmp_path)
+    folders = freeze_command(tmp_path)
     path = (
         next(folder for name, folder in folders.items() if name.startswith("seed")) / "config.yaml"
     )
     path.write_text("kept: true\n")
-    frozen(tmp_path)
+    freeze_command(tmp_path)
     assert path.read_text() == "kept: true\n"
 
 
@@ -37,7 +37,7 @@ def test_a_config_that_is_not_as_written_is_named(tmp_path: Path, how: str, at: 
     from kvdistill.errors import ArtifactError
     from kvdistill.plan.frozen_recipe import read_recipe
 
-    folder = run_folder(frozen(tmp_path))
+    folder = run_folder(freeze_command(tmp_path))
     path = folder / "config.yaml"
     content = path.read_bytes()
     assert read_recipe(folder).recipe["budget"]
@@ -53,8 +53,8 @@ def test_a_config_that_is_not_as_written_is_named(tmp_path: Path, how: str, at: 
 
 
 def test_a_second_command_joins_the_study(tmp_path: Path) -> None:
-    frozen(tmp_path, "seed=1")
-    frozen(tmp_path, "seed=2")
+    freeze_command(tmp_path, "seed=1")
+    freeze_command(tmp_path, "seed=2")
     plan = json.loads((tmp_path / "runs/nano/plan.json").read_text())
     assert list(plan["questions"]["runs"]["arms"]["multi_teacher"]) == ["1", "2"]
 
@@ -71,9 +71,9 @@ def test_the_study_keeps_what_was_typed_each_once(tmp_path: Path) -> None:
 
 
 def test_a_label_that_meant_another_run_says_what_sets_it_apart(tmp_path: Path) -> None:
-    frozen(tmp_path)
-    frozen(tmp_path, "train.lr=0.5")
-    frozen(tmp_path, "train.lr=0.5")
+    freeze_command(tmp_path)
+    freeze_command(tmp_path, "train.lr=0.5")
+    freeze_command(tmp_path, "train.lr=0.5")
     plan = json.loads((tmp_path / "runs/nano/plan.json").read_text())
     assert list(plan["questions"]["runs"]["arms"]) == [
         "multi_teacher", "multi_teacher (train.lr=0.5)"
@@ -81,21 +81,21 @@ def test_a_label_that_meant_another_run_says_what_sets_it_apart(tmp_path: Path) 
 
 
 def test_a_run_finished_in_another_study_is_used_from_there(tmp_path: Path) -> None:
-    name = next(n for n in frozen(tmp_path, "study=one") if n.startswith("seed"))
+    name = next(n for n in freeze_command(tmp_path, "study=one") if n.startswith("seed"))
     (tmp_path / "runs/one/runs" / name / "manifest.json").write_text("{}")
-    assert frozen(tmp_path, "study=two")[name] == tmp_path / "runs/one/runs" / name
+    assert freeze_command(tmp_path, "study=two")[name] == tmp_path / "runs/one/runs" / name
 
 
 def test_a_failed_jobs_execution_may_be_changed(tmp_path: Path) -> None:
     one, other = ["budget.batch_size=64"], ["budget.batch_size=32", "budget.num_gpus=2"]
-    folder = run_folder(frozen(tmp_path, *one))
-    assert run_folder(frozen(tmp_path, *other)) == folder
+    folder = run_folder(freeze_command(tmp_path, *one))
+    assert run_folder(freeze_command(tmp_path, *other)) == folder
     assert read_num_gpus(folder) == 1  # it may be queued or running
     (folder / "status.json").write_text(json.dumps({"state": "failed"}))
-    frozen(tmp_path, *other)
+    freeze_command(tmp_path, *other)
     assert read_num_gpus(folder) == 2
     (folder / "manifest.json").write_text("{}")
-    frozen(tmp_path, *one)
+    freeze_command(tmp_path, *one)
     assert read_num_gpus(folder) == 2
 
 

@@ -143,13 +143,13 @@ def test_a_local_file_is_told_by_its_content(tmp_path) -> None:
     from kvdistill.plan.identity import identify_by_content
     from kvdistill.plan.pin import pin_config
 
-    def pinned(name: str, text: str) -> object:
+    def pin_file(name: str, text: str) -> object:
         path = tmp_path / name
         path.write_text(text)
         return identify_by_content(pin_config({"_target_": "kvdistill.x", "path": str(path)}))
 
-    assert pinned("a", "one") == pinned("b", "one")
-    assert pinned("a", "one") != pinned("a", "two")
+    assert pin_file("a", "one") == pin_file("b", "one")
+    assert pin_file("a", "one") != pin_file("a", "two")
 
 
 def test_a_missing_path_is_refused_by_name() -> None:
@@ -165,14 +165,14 @@ def test_a_folder_of_local_copies_is_told_by_its_content(tmp_path) -> None:
     from kvdistill.plan.identity import run_identity
     from kvdistill.plan.pin import pin_config
 
-    def named(folder: str, text: str) -> str:
+    def identify_run(folder: str, text: str) -> str:
         (tmp_path / folder / "gsm8k").mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / "gsm8k/train.jsonl").write_text(text)
         config = compose(["data=multi_reasoning", f"data.root={tmp_path / folder}"])
         return run_identity(pin_config(config))
 
-    assert named("a", "one") == named("b", "one")
-    assert named("a", "one") != named("a", "two")
+    assert identify_run("a", "one") == identify_run("b", "one")
+    assert identify_run("a", "one") != identify_run("a", "two")
 
 
 def test_a_missing_folder_of_copies_is_refused_by_name() -> None:

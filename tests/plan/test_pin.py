@@ -20,7 +20,7 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def fetched(cache: Path, folder: str, commit: str = COMMIT) -> None:
+def write_cached_ref(cache: Path, folder: str, commit: str = COMMIT) -> None:
     (cache / folder / "refs").mkdir(parents=True)
     (cache / folder / "refs" / "main").write_text(commit)
 
@@ -30,7 +30,7 @@ def test_the_hub_is_asked_first_and_once(no_network: Path, monkeypatch: pytest.M
 
     from kvdistill.plan.pin import Pins
 
-    fetched(no_network, "models--one--model")
+    write_cached_ref(no_network, "models--one--model")
     requests = []
 
     class Hub:
@@ -49,8 +49,8 @@ def test_the_hub_is_asked_first_and_once(no_network: Path, monkeypatch: pytest.M
 def test_without_a_network_the_cache_says_what_was_fetched(no_network: Path) -> None:
     from kvdistill.plan.pin import pin_config
 
-    fetched(no_network, "models--one--model")
-    fetched(no_network, "datasets--one--rows", LATER)
+    write_cached_ref(no_network, "models--one--model")
+    write_cached_ref(no_network, "datasets--one--rows", LATER)
     assert pin_config({"m": NODE, "d": {"hub": "one/rows", "revision": "main"}}) == {
         "m": {**NODE, "revision": COMMIT},
         "d": {"hub": "one/rows", "revision": LATER},
@@ -137,7 +137,7 @@ def test_another_commit_is_another_run(no_network: Path) -> None:
 
     copies = [f"data.root={no_network / 'datasets'}"]
     for name in ("Qwen--Qwen2.5-1.5B", "Qwen--Qwen2.5-7B", "meta-llama--Llama-3.1-8B"):
-        fetched(no_network, f"models--{name}")
+        write_cached_ref(no_network, f"models--{name}")
     (no_network / "datasets").mkdir()
     config = compose(["scale=paper", *copies])
     before = run_identity(pin_config(config))

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.mini import MiniSlurm, absent
+from tests.slurm.mini import MiniSlurm, explain_absence
 from tests.slurm.study import Launcher
 
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[MiniSlurm]:
-    if why := absent():
+    if why := explain_absence():
         pytest.skip(f"SLURM: {why}")
     # Not below pytest's own folders: only their owner may enter those, and munge refuses that.
     folder = Path(tempfile.mkdtemp(prefix="mini-slurm-"))

@@ -66,7 +66,7 @@ PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMo
 """
 
 
-def absent() -> str | None:
+def explain_absence() -> str | None:
     """Why no SLURM can be started here, in one line."""
     path = os.environ["PATH"] + os.pathsep + "/usr/sbin"
     if lost := [name for name in PROGRAMS if shutil.which(name, path=path) is None]:

@@ -28,32 +28,32 @@ def launcher(slurm: MiniSlurm, tmp_path_factory: pytest.TempPathFactory) -> Laun
     return slow
 
 
-def step(folder: Path) -> int:
+def read_step(folder: Path) -> int:
     path = folder / "status.json"
     status = read(path) if path.is_file() else {}
     return int(status.get("step") or 0) if status.get("state") == "running" else 0
 
 
-def at_step(folder: Path, number: int) -> int:
+def wait_for_step(folder: Path, number: int) -> int:
     """Waits until the run is there; its step."""
-    wait_for(lambda: step(folder) >= number, 300)
-    return step(folder)
+    wait_for(lambda: read_step(folder) >= number, 300)
+    return read_step(folder)
 
 
-def saved(folder: Path) -> int:
+def read_checkpoint_step(folder: Path) -> int:
     """The newest checkpoint's step."""
     names = [path.name for path in (folder / "checkpoints").glob("checkpoint-*")]
     return max(int(name.rpartition("-")[2]) for name in names)
 
 
-def pushed_out(slurm: MiniSlurm, job: str) -> None:
+def push_out_job(slurm: MiniSlurm, job: str) -> None:
     """A job of a higher partition takes the node; the pushed-out one then starts without delay."""
     script = ("--wrap=sleep 2", "--ntasks=2", "--output=/dev/null", "--partition=high")
     slurm.call("sbatch", *script)
-    again(slurm, job)
+    restart_job(slurm, job)
 
 
-def again(slurm: MiniSlurm, job: str) -> None:
+def restart_job(slurm: MiniSlurm, job: str) -> None:
     """SLURM would wait two minutes before it starts a requeued job."""
     wait_for(lambda: slurm.job(job)["JobState"] == "PENDING", 90)
     slurm.call("scontrol", "update", f"jobid={job}", "StartTime=now")
@@ -77,18 +77,20 @@ def test_preempted_requeued_and_killed_it_ends_in_the_same_bits(
     (folder,) = runs(there).values()
     job = read(folder / "job.json")["job_id"]
 
-    before = at_step(folder, 10)
-    pushed_out(slurm, job)
-    assert before <= saved(folder) < 30  # at the step it was told, not at a regular one
+    before = wait_for_step(folder, 10)
+    push_out_job(slurm, job)
+    assert (
+        before <= read_checkpoint_step(folder) < 30
+    )  # at the step it was told, not at a regular one
     assert read(folder / "status.json")["state"] == "queued"
 
-    at_step(folder, 40)
+    wait_for_step(folder, 40)
     slurm.call("scontrol", "requeue", job)
-    again(slurm, job)
-    assert saved(folder) >= 30
+    restart_job(slurm, job)
+    assert read_checkpoint_step(folder) >= 30
 
     wait_for(lambda: read(folder / "status.json").get("requeues") == 2, 120)
-    at_step(folder, 70)
+    wait_for_step(folder, 70)
     slurm.call("scancel", "--signal=KILL", job)
     wait_for(lambda: slurm.job(job)["JobState"] not in ("RUNNING", "COMPLETING"), 60)
     assert slurm.job(job)["JobState"] != "COMPLETED"
@@ -110,10 +112,10 @@ def test_a_job_that_reached_its_limit_too_often_says_so(
     (folder,) = runs(tmp_path).values()
     job = read(folder / "job.json")["job_id"]
     for number in (5, 25):
-        at_step(folder, number)
+        wait_for_step(folder, number)
         slurm.call("scancel", "--signal=USR2", job)
         if number == 5:
-            again(slurm, job)
+            restart_job(slurm, job)
     launcher.drain()
     assert launcher.state(folder) == "FAILED"
     status = read(folder / "status.json")

@@ -53,7 +53,7 @@ def main() -> int:
             figures |= kill_figures
         kinds = [kind for kind in chosen if kind in KINDS]
         if kinds:
-            calm = Calm.made(Path(room) / "calm")
+            calm = Calm.run_undisturbed(Path(room) / "calm")
             print(f"left alone: {calm.seconds:.0f} s", flush=True)
             for kind in kinds:
                 figures[kind] = tally(kind, calm, Path(room), given)

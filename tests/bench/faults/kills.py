@@ -35,7 +35,7 @@ def measure(
     count = 2 if quick else 20
     arguments = [*RUN, *(QUICK if quick else FULL)]
     calm, killed = room / "alone", room / "killed"
-    ready, took = times(calm, arguments)
+    ready, took = measure_times(calm, arguments)
     print(f"left alone: {ready:.1f} s to its first step, {took:.1f} s in all", flush=True)
     # The same teachers: what is disturbed is the run.
     shutil.copytree(calm / "artifacts", killed / "artifacts")
@@ -48,29 +48,31 @@ def measure(
         steps.append(disturb(killed, arguments, gap, stepped=continued))
         print(f"kill {len(steps)}: at {instant:.1f} s, step {steps[-1]}", flush=True)
     finish(killed, arguments)
-    alone, again = evidence(ended(calm)), evidence(ended(killed))
+    alone, again = evidence(find_finished_run(calm)), evidence(find_finished_run(killed))
     figures = {
         "kills": sum(step is not None for step in steps),
         "kill_instants_s": [round(instant, 2) for instant in instants],
         "kill_steps": steps,
         "weights_identical": alone[WEIGHTS] == again[WEIGHTS],
         "curves_identical": alone["curves"] == again["curves"],
-        "unused_checkpoints_named": (ended(killed) / "log.txt").read_text().count("is not used"),
+        "unused_checkpoints_named": (find_finished_run(killed) / "log.txt")
+        .read_text()
+        .count("is not used"),
     }
     return figures, {"kills": count, "weights_identical": True, "curves_identical": True}
 
 
-def times(root: Path, arguments: list[str]) -> tuple[float, float]:
+def measure_times(root: Path, arguments: list[str]) -> tuple[float, float]:
     """Seconds from a run's first sign of life to its first step, and to its last record."""
     command = study.start(root, arguments=arguments)
     began = first = last = None
     while command.poll() is None:
-        status = said(root)
+        status = read_run_status(root)
         began = began or (time.monotonic() if status.get("state") == "running" else None)
         first = first or (time.monotonic() if status.get("step") else None)
         last = last or (time.monotonic() if status.get("state") == "done" else None)
         time.sleep(0.02)
-    assert command.returncode == 0, said(root)
+    assert command.returncode == 0, read_run_status(root)
     assert began is not None
     assert first is not None
     return first - began, (last or time.monotonic()) - began
@@ -81,19 +83,19 @@ def disturb(root: Path, arguments: list[str], instant: float, *, stepped: bool) 
 
     Returns the last step it told of; None where it ended before that.
     """
-    before = said(root)
+    before = read_run_status(root)
     command = study.start(root, arguments=arguments)
-    while not begun(before, said(root), stepped) and command.poll() is None:
+    while not has_begun(before, read_run_status(root), stepped) and command.poll() is None:
         time.sleep(0.02)
     until = time.monotonic() + instant
     while time.monotonic() < until and command.poll() is None:
         time.sleep(0.01)
     alive = command.poll() is None
     study.kill(command)
-    return said(root).get("step", 0) if alive else None
+    return read_run_status(root).get("step", 0) if alive else None
 
 
-def begun(before: dict[str, Any], now: dict[str, Any], stepped: bool) -> bool:
+def has_begun(before: dict[str, Any], now: dict[str, Any], stepped: bool) -> bool:
     """Whether the run has given a sign of life of its own since: of a step if `stepped`."""
     alive = now.get("state") == "running" and now["heartbeat"] != before.get("heartbeat")
     return alive and (now["step"] > 0 or not stepped)
@@ -111,16 +113,16 @@ def run_folder(root: Path) -> Path | None:
     return next(iter(root.glob("runs/*/runs/seed42-*[0-9a-f]")), None)
 
 
-def said(root: Path) -> dict[str, Any]:
+def read_run_status(root: Path) -> dict[str, Any]:
     """The run's status; empty before there is one."""
     folder = run_folder(root)
     path = folder / "status.json" if folder else None
     return json.loads(path.read_text()) if path is not None and path.is_file() else {}
 
 
-def ended(root: Path) -> Path:
+def find_finished_run(root: Path) -> Path:
     """The finished run's folder."""
     folder = run_folder(root)
     assert folder is not None
-    assert (folder / "manifest.json").is_file(), said(root)
+    assert (folder / "manifest.json").is_file(), read_run_status(root)
     return folder

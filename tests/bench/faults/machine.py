@@ -21,10 +21,10 @@ def faults(
 ) -> Iterator[tuple[str, str]]:
     """Each is met in the middle of a study, which is then continued without it."""
     if os.geteuid() == 0:
-        yield from full(calm, place / "full", chance, 1 if quick else 8)
-        yield from read_only(calm, place / "read-only", chance, 1 if quick else 4)
+        yield from fill_disk(calm, place / "full", chance, 1 if quick else 8)
+        yield from remount_read_only(calm, place / "read-only", chance, 1 if quick else 4)
     if shutil.which("faketime"):
-        yield from jumps(calm, place / "clock", chance, JUMPS[:1] if quick else JUMPS)
+        yield from jump_clock(calm, place / "clock", chance, JUMPS[:1] if quick else JUMPS)
 
 
 def mount(root: Path, options: str, *, again: bool = False) -> None:
@@ -39,7 +39,9 @@ def mount(root: Path, options: str, *, again: bool = False) -> None:
     raise SystemExit(f"{root} could not be mounted with {options}")
 
 
-def full(calm: Calm, root: Path, chance: random.Random, count: int) -> Iterator[tuple[str, str]]:
+def fill_disk(
+    calm: Calm, root: Path, chance: random.Random, count: int
+) -> Iterator[tuple[str, str]]:
     """A disk with room for a part of the study, then for all of it."""
     needed = sum(path.stat().st_size for path in calm.root.rglob("*") if path.is_file())
     for _ in range(count):
@@ -48,12 +50,12 @@ def full(calm: Calm, root: Path, chance: random.Random, count: int) -> Iterator[
         try:
             first = run(root)
             mount(root, f"size={needed * 8}", again=True)
-            yield f"a disk of {size / needed:.0%}", after(calm, root, first, "disk")
+            yield f"a disk of {size / needed:.0%}", judge_recovery(calm, root, first, "disk")
         finally:
             subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
-def read_only(
+def remount_read_only(
     calm: Calm, root: Path, chance: random.Random, count: int
 ) -> Iterator[tuple[str, str]]:
     """A file system that turns read-only in the middle of a study."""
@@ -67,12 +69,12 @@ def read_only(
             mount(root, "size=1g,ro", again=True)
             first = run(root)
             mount(root, "size=1g,rw", again=True)
-            yield f"read-only after {instant:.1f} s", after(calm, root, first, "read-only")
+            yield f"read-only after {instant:.1f} s", judge_recovery(calm, root, first, "read-only")
         finally:
             subprocess.run(["umount", "--lazy", str(root)], check=True)
 
 
-def jumps(
+def jump_clock(
     calm: Calm, root: Path, chance: random.Random, far: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
     """A command killed, and continued under another clock."""
@@ -86,7 +88,7 @@ def jumps(
         shutil.rmtree(root)
 
 
-def after(calm: Calm, root: Path, first: Ended, named: str) -> str:
+def judge_recovery(calm: Calm, root: Path, first: Ended, named: str) -> str:
     """How it ended: refused with a line that names the cause, then the same bits."""
     if first.code != 0 and not (first.clear and named in first.stderr.lower()):
         return f"wrong: exit code {first.code}, {first.stderr}"

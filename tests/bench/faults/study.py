@@ -83,18 +83,18 @@ def evidence(root: Path) -> dict[str, object]:
         files = read(path)["files"]
         contents[path.parent.name] = {name: at for name, at in files.items() if name != REPORT}
         if (path.parent / REPORT).is_file():
-            contents[f"{path.parent.name}/{REPORT}"] = unmeasured(read(path.parent / REPORT))
+            contents[f"{path.parent.name}/{REPORT}"] = drop_seconds(read(path.parent / REPORT))
     for identity, folder in runs(root).items():
         contents[identity] = of_run(folder) | {"items": (folder / "items.parquet").read_bytes()}
     contents["verdicts"] = json.loads((root / "runs/nano/report/significance.json").read_text())
     return contents
 
 
-def unmeasured(value: Any) -> Any:
+def drop_seconds(value: Any) -> Any:
     """A report without the seconds that it took."""
     if isinstance(value, dict):
-        return {key: unmeasured(one) for key, one in value.items() if key != "elapsed_s"}
-    return [unmeasured(one) for one in value] if isinstance(value, list) else value
+        return {key: drop_seconds(one) for key, one in value.items() if key != "elapsed_s"}
+    return [drop_seconds(one) for one in value] if isinstance(value, list) else value
 
 
 def copy(calm: Path, place: Path) -> Path:
@@ -112,7 +112,7 @@ class Calm:
     evidence: dict[str, object]
 
     @classmethod
-    def made(cls, root: Path) -> "Calm":
+    def run_undisturbed(cls, root: Path) -> "Calm":
         """Runs it; raises where even that fails."""
         began = time.monotonic()
         ended = run(root)
@@ -120,7 +120,7 @@ class Calm:
             raise SystemExit(f"the command ended with {ended.code}: {ended.stderr}")
         return cls(root, time.monotonic() - began, evidence(root))
 
-    def differs(self, root: Path) -> list[str]:
+    def list_differences(self, root: Path) -> list[str]:
         """What of a study is missing or has ended in other bits."""
         contents = evidence(root)
         names = sorted({*contents, *self.evidence})
@@ -130,5 +130,5 @@ class Calm:
         """Same, or wrong and how: of a study that should be complete after a command."""
         if ended.code != 0:
             return f"wrong: exit code {ended.code}, {ended.stderr}"
-        differing = self.differs(root)
+        differing = self.list_differences(root)
         return f"wrong: {', '.join(differing)} differ" if differing else "same"
