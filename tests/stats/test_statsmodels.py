@@ -44,8 +44,8 @@ def test_power_and_what_it_can_detect(n):
         # Ours leaves out the wrong side, which at these effects is below a billionth but for n=3.
         larger = theirs.power(effect, n, 0.025, alternative="larger")
         assert compute_power(effect, se, df) == pytest.approx(larger, abs=1e-10)
-    found = minimum_detectable_effect(se, df)
-    assert theirs.power(found, n, 0.025, alternative="larger") == pytest.approx(0.8, abs=1e-10)
+    effect = minimum_detectable_effect(se, df)
+    assert theirs.power(effect, n, 0.025, alternative="larger") == pytest.approx(0.8, abs=1e-10)
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(3, 9), (0, 4), (11, 11), (40, 22)])

@@ -80,7 +80,7 @@ def test_at_most_is_at_least_mirrored():
 
 
 @pytest.mark.parametrize(
-    ("node", "said"),
+    ("node", "message"),
     [
         (make_claim(at_most=1.0), "exactly one of at_least and at_most"),
         (make_claim(at_least=None), "exactly one"),

@@ -1,6 +1,6 @@
 """What is doubtful about a plan, and how small a difference its seeds can show."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from kvdistill.config.schema import Estimate, read_group
 from kvdistill.estimate import run_cost
@@ -8,7 +8,7 @@ from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan
 from kvdistill.records import MANY_EPOCHS
-from kvdistill.stats.power import minimum_detectable_effect
+from kvdistill.stats.power import minimum_detectable_effect_of_seeds
 
 FEWEST_SEEDS = 3
 LARGEST_DEVIATION = 0.01
@@ -83,7 +83,9 @@ def describe_effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
         return
     seeds = {len(s) for q in plan.questions.values() for s in q.arms.values()}
     for number in sorted(seeds):
-        effect = minimum_effect(number, estimate, counts)
+        effect = minimum_detectable_effect_of_seeds(
+            number, estimate.seed_sd, estimate.disagreement, list(counts.values())
+        )
         smallest_effect = (
             "none is, from one seed" if effect is None else f"{effect:.1f} points of macro average"
         )
@@ -92,17 +94,3 @@ def describe_effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
             f"arm's spread "
             f"over seeds {estimate.seed_sd:g} points, {estimate.disagreement:.0%} of items differ)."
         )
-
-
-def minimum_effect(seeds: int, estimate: Estimate, counts: Mapping[str, int]) -> float | None:
-    """In points; None where one seed leaves the spread unknown.
-
-    The variance of a difference of two means over seeds, plus that of its items, with
-    Satterthwaite's degrees of freedom: the report's recipe interval (docs/statistics.md).
-    """
-    if seeds < 2:
-        return None
-    seed_part = 2 * estimate.seed_sd**2 / seeds
-    item_part = 1e4 * sum(estimate.disagreement / n for n in counts.values()) / len(counts) ** 2
-    variance = seed_part + item_part
-    return minimum_detectable_effect(variance**0.5, variance**2 / (seed_part**2 / (seeds - 1)))

@@ -1,4 +1,4 @@
-"""Equal budgets, or no comparison (STUDY.md A1).
+"""Equal budgets, or no comparison.
 
 Steps agree exactly, the number of texts within 1 %, and real tokens within 1 % where two runs read
 the same texts. A question about the texts themselves (worked answers or bare ones) is asked at
@@ -25,13 +25,13 @@ def explain_unequal_runs(one: Run, other: Run) -> str:
     if not (one.trained and other.trained):
         return ""
     for key, tolerance in TOLERANCE_BY_KEY.items():
-        if get_budget_group(key, one.seed, one.budget) != get_budget_group(
-            key, other.seed, other.budget
-        ):
+        groups = [get_budget_group(key, run.seed, run.budget) for run in (one, other)]
+        if groups[0] != groups[1]:
             continue
         ours, theirs = one.budget.get(key), other.budget.get(key)
         if ours is not None and theirs is not None and exceeds_tolerance(ours, theirs, tolerance):
-            return f"{describe_run(one)} trained {ours:,} {format_key(key)} and {describe_run(other)} {theirs:,}"
+            amount = f"{ours:,} {format_key(key)}"
+            return f"{describe_run(one)} trained {amount} and {describe_run(other)} {theirs:,}"
     return ""
 
 
