@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import os, signal, subprocess, sys, time
 from kvdistill import preemption
