@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SWEEPS = ROOT / "sweeps"
-pytestmark = pytest.mark.usefixtures("hydra")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("hydra")]
 
 
 @pytest.fixture(autouse=True)

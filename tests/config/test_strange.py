@@ -66,6 +66,7 @@ def test_a_field_that_has_a_default_may_go(tmp_path: Path) -> None:
     max_examples=25, derandomize=True, database=None, deadline=None,
     phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),
 )  # fmt: skip
+@pytest.mark.integration
 @hypothesis.given(st.deferred(lambda: strange.commands(strange.known_paths())))
 def test_a_strange_command_is_planned_or_refused_in_one_line(command: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:

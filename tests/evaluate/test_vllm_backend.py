@@ -16,6 +16,8 @@ from kvdistill.evaluate.suite import Suite
 from tests.evaluate import vllm_stand_in
 from tests.evaluate.tiny_models import NANO, make_tiny_model
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def _stand_in():

@@ -11,7 +11,11 @@ import torch
 
 from tests.kv.artifacts import Artifacts, run_job
 
-pytestmark = [pytest.mark.usefixtures("hydra"), pytest.mark.filterwarnings("ignore::UserWarning")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.usefixtures("hydra"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
 ROWS = [0, 5, 9, 20, 14, 2, 11]
 PRESSES = ["compression=keep_last", "compression=full", "compression=r_kv"]
 CONTROL = ["source=shuffled", "source@source.of=store"]

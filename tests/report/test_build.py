@@ -19,6 +19,8 @@ from kvdistill.stats.hypotheses import build_registration
 from tests.report.conftest import HOSTILE
 from tests.stats import fake
 
+pytestmark = pytest.mark.integration
+
 FIGURES = [
     "kv_loss_curves", "task_accuracy_curves", "dual_axis_curve", "overfitting_analysis",
     "ablation_layers_heatmap", "ablation_alignment_accuracy", "ablation_alignment_std",
@@ -27,7 +29,6 @@ FIGURES = [
 ]  # fmt: skip
 
 
-@pytest.mark.integration
 def test_the_same_records_give_the_same_bytes(study, built, tmp_path):
     again = build_report([study], tmp_path / "again")
     first = {p.relative_to(built.parent): p for p in built.parent.rglob("*") if p.is_file()}

@@ -16,6 +16,8 @@ from kvdistill.stats.settings import Settings
 from kvdistill.stats.verdicts import judge_claims
 from tests.stats import fake
 
+pytestmark = pytest.mark.integration
+
 ARMS = {"raw_student": -0.9, "sft": -0.4, "single": -0.2, "multi": 0.3}
 CLAIM = {"name": "F1", "arm": "multi", "baseline": "sft", "at_least": 0.0}
 FAST = {"resamples": 999}

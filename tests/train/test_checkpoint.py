@@ -11,6 +11,8 @@ import pytest
 
 from tests.train.runs import assert_same_weights, read_lines
 
+pytestmark = pytest.mark.integration
+
 Make = Callable[..., Any]
 ROOMS = ("fusion=learnable", "fusion.teacher_dropout=0.5", "projection=linear",
          "loss/balance=gradient_norm", "loss.balance.every=3")  # fmt: skip
@@ -68,7 +70,6 @@ AT = {
 }
 
 
-@pytest.mark.integration
 def test_a_run_killed_anywhere_ends_in_the_same_bits(
     trained: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,8 @@ import pytest
 from tests.train.conftest import make_batch
 from tests.train.runs import assert_same_weights
 
+pytestmark = pytest.mark.integration
+
 Make = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.train.runs import STEPS, assert_same_weights, copy_weights, read_lines
 
+pytestmark = pytest.mark.integration
+
 Make = Callable[..., Any]
 
 
