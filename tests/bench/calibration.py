@@ -62,11 +62,9 @@ def main() -> int:
         }
         ok = ok and low <= NOMINAL
     if given.planted:
-        comparisons = measure_power(
-            runs, read(given.planted, SEEDS)[1], study.tasks, given.draws, rng
-        )
-        figures |= comparisons
-        ok = ok and comparisons["planted_found"] >= POWER
+        power = measure_power(runs, read(given.planted, SEEDS)[1], study.tasks, given.draws, rng)
+        figures |= power
+        ok = ok and power["planted_found"] >= POWER
     print(json.dumps({"name": "calibration", "figures": figures, "ok": ok}))
     return 0 if ok else 1
 

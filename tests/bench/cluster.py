@@ -162,7 +162,7 @@ def disturb_runs(mini: MiniSlurm, place: Path, quick: bool) -> FiguresAndBounds:
         outcome = {"equal": bits(folder) == bits(alone)}
         figures[name] = outcome | {"requeues": mini.job(job).get("Restarts"), "job": job}
     return {"disturbed": figures}, {
-        f"{name} ends in the same bits": said["equal"] for name, said in figures.items()
+        f"{name} ends in the same bits": outcome["equal"] for name, outcome in figures.items()
     }
 
 

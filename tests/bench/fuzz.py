@@ -172,11 +172,11 @@ SHELL: dict[str, Callable[[Any, Outcome], str]] = {"config": shell_config, "data
 def summary(seen: Seen) -> dict[str, int | float]:
     """Counts and times of all examples."""
     times = sorted(outcome.seconds for _, outcome in seen)
-    faults = Counter(found.fault for _, found in seen if found.fault)
+    faults = Counter(outcome.fault for _, outcome in seen if outcome.fault)
     return {
         "tried": len(seen),
-        "accepted": sum(found.accepted for _, found in seen),
-        "refused": sum(not found.accepted and not found.fault for _, found in seen),
+        "accepted": sum(outcome.accepted for _, outcome in seen),
+        "refused": sum(not outcome.accepted and not outcome.fault for _, outcome in seen),
         "faults": sum(faults.values()),
         "median_s": round(times[len(times) // 2], 3),
         "longest_s": round(times[-1], 3),

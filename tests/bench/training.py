@@ -49,9 +49,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--smollm", type=Path)
     arguments = parser.parse_args()
-    weights = arguments.smollm or (
-        None if arguments.quick else find_smollm()
-    )  # they take long to load
+    # They take long to load.
+    weights = arguments.smollm or (None if arguments.quick else find_smollm())
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as room:
         root = Path(room)

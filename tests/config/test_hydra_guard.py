@@ -50,7 +50,7 @@ def test_no_log_handler_of_a_file_is_made(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize(
-    ("said", "names"),
+    ("changes", "names"),
     [
         ({"job": {"env_set": {"PYTHONPATH": "/strange"}}}, "job.env_set"),
         ({"job": {"env_copy": ["HF_TOKEN"]}}, "job.env_copy"),

@@ -200,9 +200,8 @@ def test_two_ranks_do_a_run_as_one_process_does(study: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "to build" not in done.stdout
     (folder,) = list_trained_runs(tmp_path)
-    assert folder.name in {
-        path.name for path in list_trained_runs(study)
-    }  # the division is execution
+    # How ranks divide a batch is execution, no part of a run's identity.
+    assert folder.name in {path.name for path in list_trained_runs(study)}
     manifests = [
         json.loads((root / f"runs/nano/runs/{folder.name}/manifest.json").read_text())
         for root in (tmp_path, study)

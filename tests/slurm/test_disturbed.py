@@ -79,9 +79,8 @@ def test_preempted_requeued_and_killed_it_ends_in_the_same_bits(
 
     before = wait_for_step(folder, 10)
     push_out_job(slurm, job)
-    assert (
-        before <= read_checkpoint_step(folder) < 30
-    )  # at the step it was told, not at a regular one
+    # At the step at which it got the signal, not at a regular one.
+    assert before <= read_checkpoint_step(folder) < 30
     assert read(folder / "status.json")["state"] == "queued"
 
     wait_for_step(folder, 40)
