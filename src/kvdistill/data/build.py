@@ -49,7 +49,7 @@ def build_data(
     nothing is written.
     """
     records = source.records()
-    distinct = drop_duplicates(records)
+    distinct = deduplicate_records(records)
     split = settings.split.assign_parts(distinct)
     near_copies: dict[str, dict[str, str]] = {}
     if settings.leakage.near == "drop":
@@ -92,7 +92,7 @@ def check_split(
     return _check_leakage(read_split(Path(folder)), Path(folder), settings, outside_sets)
 
 
-def drop_duplicates(records: Sequence[Record]) -> list[Record]:
+def deduplicate_records(records: Sequence[Record]) -> list[Record]:
     """The first record of each question, in order; `find_exact_copies` says which are equal."""
     corpus = Corpus([record.question for record in records], Vocabulary())
     duplicates = {match.second for match in find_exact_copies(corpus, corpus)}

@@ -1,7 +1,7 @@
-"""The rows of each benchmark as its task file wants them: the `custom_dataset` of tasks/*.yaml.
+"""Loaders of each benchmark's rows: the `custom_dataset` of tasks/*.yaml.
 
 Every document gets an `id`, a `chance` (the score of guessing) and, where the answer is free,
-a `target`. lm-eval passes a task file's `metadata` as keywords, and with it what the suite says:
+a `target`. lm-eval passes a task file's `metadata` as keywords, and with it the suite's settings:
 `data_root`, `limit`, `shots`, `records`.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from kvdistill.evaluate.grading import bbh as forms
+from kvdistill.evaluate.grading import bbh
 from kvdistill.evaluate.task_data import (
     MissingDataError,
     Row,
@@ -54,6 +54,7 @@ def load_records(
 
 
 def _parse_record(row: Row) -> Row:
+    """A document of a record: with `letters` and the index `gold` where it is a choice."""
     letters = list(dict.fromkeys(_OPTION_LINE.findall(row["question"])))
     # A free answer that starts with "A." lines is no choice; its gold answer is then no letter.
     letters = letters if row["answer"] in letters else []
@@ -71,7 +72,7 @@ def _parse_record(row: Row) -> Row:
 def load_gsm8k(*, limit: int | None, shots: int, **where: Any) -> Tests:
     """Grade-school word problems; the gold answer follows the rationale's `####`."""
     rows = assign_ids(read_rows(**_locate_rows(where)), "question")
-    pool = _read_examples(where, "train", shots)
+    pool = read_few_shot_examples(where, "train", shots)
     worked = [{"question": row["question"], **_split_rationale(row["answer"])} for row in pool]
     return make_test_set(
         [
@@ -91,6 +92,7 @@ def load_gsm8k_likelihood(**where: Any) -> Tests:
 
 
 def _split_rationale(answer: str) -> Row:
+    """`rationale` and `target` of an answer of GSM8K."""
     rationale, _, target = answer.rpartition("####")
     # The source's calculator annotations <<48/2=24>> are not for readers.
     return {"rationale": re.sub(r"<<.*?>>", "", rationale).strip(), "target": target.strip()}
@@ -110,9 +112,9 @@ def load_math500(*, limit: int | None, **where: Any) -> Tests:
 
 
 def load_bbh(*, limit: int | None, subjects: Mapping[str, str], **where: Any) -> Tests:
-    """BIG-Bench Hard: 27 subtasks, each with one line on what is asked."""
+    """BIG-Bench Hard: 27 subtasks, each with one line that says what to do (`about`)."""
     rows = [
-        {**row, "about": about, "chance": forms.compute_chance(row["input"], row["target"])}
+        {**row, "about": about, "chance": bbh.compute_chance(row["input"], row["target"])}
         for subject, about in subjects.items()
         for row in assign_ids(read_rows(**_locate_rows(where, config=subject)), "input", subject)
     ]
@@ -130,7 +132,9 @@ def load_exam(
     rows = []
     for subject, about in subjects.items():
         place = _locate_rows(where, config=subject)
-        worked = [_parse_exam_row(row, columns) for row in _read_examples(place, pool, shots)]
+        worked = [
+            _parse_exam_row(row, columns) for row in read_few_shot_examples(place, pool, shots)
+        ]
         rows += [
             {
                 **_parse_exam_row(row, columns),
@@ -145,6 +149,7 @@ def load_exam(
 
 
 def _parse_exam_row(row: Row, columns: Mapping[str, str]) -> Row:
+    """`question`, `answer`, the index `gold`, and the options under their letters."""
     letters = ("A", "B", "C", "D")
     return {
         "question": str(row[columns["question"]]).strip(),
@@ -207,15 +212,16 @@ def load_gpqa(*, limit: int | None, **where: Any) -> Tests:
 
 
 def order_options(options: Sequence[tuple[str, Any]], question: str) -> list[tuple[str, Any]]:
-    """The options in an order that depends on the question and on nothing else."""
+    """The options in the order of a digest of question and option, and of nothing else."""
     return sorted(options, key=lambda option: digest_text(f"{question}\n{option[0]}"))
 
 
-def _read_examples(where: Mapping[str, Any], split: str, shots: int) -> list[Row]:
-    """The first rows of the benchmark's own pool of worked examples."""
+def read_few_shot_examples(where: Mapping[str, Any], split: str, shots: int) -> list[Row]:
+    """The first `shots` rows of the split that holds the benchmark's own worked examples."""
     return read_rows(**{**_locate_rows(where), "split": split})[:shots] if shots else []
 
 
 def _locate_rows(where: Mapping[str, Any], **overrides: str) -> dict[str, Any]:
+    """The keywords of `read_rows` among those of a task file, with some replaced."""
     keys = ("repo", "folder", "config", "split", "data_root")
     return {key: overrides.get(key, where.get(key)) for key in keys}

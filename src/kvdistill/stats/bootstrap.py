@@ -21,7 +21,7 @@ DRAW_BLOCK = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
+class ConfidenceInterval:
     """An estimate with its interval, in [-1, 1]."""
 
     estimate: float
@@ -157,7 +157,7 @@ def bootstrap_interval(
     draws: int = 4999,
     seed: int = 0,
     replicates: Mapping[str, np.ndarray] | None = None,
-) -> Interval:
+) -> ConfidenceInterval:
     """The bootstrap interval of the unweighted mean over tasks of the mean difference.
 
     `replicates` are those of strata that were drawn already, by name. Swapping the arms mirrors
@@ -166,7 +166,9 @@ def bootstrap_interval(
     estimate = float(np.mean([s.estimate for s in strata]))
     se, df = standard_error(strata)
     if se == 0:
-        return Interval(estimate=estimate, se=0.0, df=df, low=estimate, high=estimate, p=None)
+        return ConfidenceInterval(
+            estimate=estimate, se=0.0, df=df, low=estimate, high=estimate, p=None
+        )
     drawn_means = replicates or {}
     total = np.zeros(draws)
     for s in strata:
@@ -175,7 +177,9 @@ def bootstrap_interval(
     tail = special.ndtr(-special.stdtrit(df, (1 + confidence) / 2) * np.sqrt((df + 1) / df))
     low, high = np.quantile(total, [tail, 1 - tail])
     p = float(2 * special.stdtr(df, -abs(estimate) / se))
-    return Interval(estimate=estimate, se=se, df=df, low=float(low), high=float(high), p=p)
+    return ConfidenceInterval(
+        estimate=estimate, se=se, df=df, low=float(low), high=float(high), p=p
+    )
 
 
 def wilson_interval(correct: float | int, n: int, confidence: float = 0.95) -> tuple[float, float]:

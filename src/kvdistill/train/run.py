@@ -65,7 +65,7 @@ def train_student(
     target_r2 = compute_target_r2(module, trainer.validation.batches) if module.objective else None
     student = adapter.merge(module.student)
     if distributed.is_rank_zero():
-        save_student(student, config, needs, folder / layout.MODEL)
+        export_student(student, config, needs, folder / layout.MODEL)
     if distributed.is_rank_zero() and trainer.routing is not None:
         routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.to_table()}
         write_json(folder / layout.ROUTING, routing)
@@ -170,7 +170,7 @@ def check_counts(steps: int, sequences: int, budget: Budget) -> None:
         )
 
 
-def save_student(
+def export_student(
     student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path
 ) -> None:
     """Writes the student alone, with its tokenizer."""
