@@ -15,7 +15,7 @@ def make_items(task="t", **subjects):
 
 
 def score_rows(rows, chance=0.0):
-    return aggregate.task_score("acc", rows, {row.item: chance for row in rows})
+    return aggregate.score_task("acc", rows, {row.item: chance for row in rows})
 
 
 def test_a_task_counts_items_and_beside_it_subjects():

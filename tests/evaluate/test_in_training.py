@@ -31,7 +31,7 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
     real_evaluate = in_training.evaluate
 
     def spy(model, reads, suite, data):
-        calls.append((suite.tasks, suite.items_of("nano_choice"), data["test"].name))
+        calls.append((suite.tasks, suite.get_item_limit("nano_choice"), data["test"].name))
         return real_evaluate(model, reads, suite, data)
 
     monkeypatch.setattr(in_training, "evaluate", spy)
@@ -53,4 +53,4 @@ def test_a_suite_of_benchmarks_leaves_them_alone(tmp_path, nano_records, benchma
     suite = Suite(name="t", tasks=["gsm8k"], shots={"gsm8k": 2}, data_root=str(benchmarks))
     small = in_training.shrink_suite(suite, write_split(tmp_path, nano_records), 3)
     assert small.tasks == ["test_questions"]
-    assert small.items_of("test_questions") == 3
+    assert small.get_item_limit("test_questions") == 3

@@ -49,7 +49,7 @@ def test_no_text_of_gpqa_reaches_a_file_or_the_terminal(seven, tokenizer, tmp_pa
 def test_a_leak_of_gpqa_is_told_without_its_text(seven):
     suite = Suite(name="g", tasks=["gpqa", "gsm8k"], data_root=seven.data_root)
     tasks, _ = load_tasks(suite, {})
-    sets = {one.name: one for one in list_task_sets(suite, tasks)}
+    sets = {documents.name: documents for documents in list_task_sets(suite, tasks)}
     assert (sets["gpqa"].private, sets["gsm8k"].private) == (True, False)
     for name, shown in (("gpqa", False), ("gsm8k", True)):
         (pair,) = [

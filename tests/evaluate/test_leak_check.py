@@ -125,6 +125,26 @@ def test_a_benchmarks_item_in_training_refuses_naming_both(tmp_path, hide):
     assert report["tasks_sha256"]
 
 
+def test_a_split_checked_again_answers_with_its_report_and_the_fault(tmp_path):
+    from kvdistill.evaluate.leak_check import recheck_split
+
+    folder = write_split(tmp_path / "split", NANO)
+    request = {"recipe": make_recipe("nano_arithmetic"), "split": str(folder)}
+    clean = recheck_split(request)
+    assert clean["fault"] == ""
+    assert clean["report"] == validate_split(request["recipe"], folder)
+    json.dumps(clean)  # it comes back from another process
+    gsm8k = make_recipe("gsm8k", data_root=str(tmp_path))
+    missing = recheck_split({"recipe": gsm8k, "split": str(folder)})
+    assert missing["report"] is None
+    assert "no task has data" in missing["fault"]
+    row = json.loads((folder / "train_student.jsonl").read_text().splitlines()[0])
+    write_gsm8k(tmp_path, [row["question"]])
+    leak = recheck_split({"recipe": gsm8k, "split": str(folder)})
+    assert leak["report"]["verdict"] == "leak"
+    assert "train_student and gsm8k share 1" in leak["fault"]
+
+
 def test_worked_examples_may_be_training_rows_but_not_items(tmp_path):
     pool = [make_record(7).question, "How many legs have four geese and a cow?"]
     write_gsm8k(tmp_path, pool, "train")
@@ -166,11 +186,11 @@ def test_every_item_of_the_seven_is_compared_with_its_options(benchmarks, tmp_pa
     suite = Suite(name="s", tasks=SEVEN, data_root=str(benchmarks), shots={"cmmlu": 2, "gsm8k": 3})
     with silence_lm_eval():
         tasks, _ = load_tasks(suite, locate_scored_rows(tmp_path))
-    sets = {each.name: each for each in list_task_sets(suite, tasks)}
+    sets = {documents.name: documents for documents in list_task_sets(suite, tasks)}
     assert set(sets) == {*SEVEN, "cmmlu.examples", "gsm8k.examples"}
     for name in SEVEN:
         ids = [doc["id"] for doc in tasks[name].eval_docs]
-        assert [each.id for each in sets[name].documents] == ids
+        assert [document.id for document in sets[name].documents] == ids
     assert sets["cmmlu"].documents[0].text.endswith("\nA. x\nB. x\nC. x\nD. x")
     assert sets["gpqa"].documents[0].text.count("\n") == 4
     assert sets["bbh"].documents[0].text.startswith("Is it 0?")

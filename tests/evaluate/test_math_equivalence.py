@@ -8,7 +8,7 @@ SLOW = "9^{9^{9^{9}}}"
 
 
 @pytest.fixture(autouse=True)
-def ended():
+def close_verifier():
     yield
     math_equivalence.close_process()
 

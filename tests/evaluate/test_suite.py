@@ -22,9 +22,9 @@ def test_a_suite_that_cannot_work_is_refused(fields, message):
 
 
 def test_a_limit_holds_for_all_tasks_or_for_those_it_names():
-    assert Suite(name="x", tasks=["a", "b"], limit=3).items_of("b") == 3
+    assert Suite(name="x", tasks=["a", "b"], limit=3).get_item_limit("b") == 3
     by_name = Suite(name="x", tasks=["a", "b"], limit={"a": 2})
-    assert (by_name.items_of("a"), by_name.items_of("b")) == (2, None)
+    assert (by_name.get_item_limit("a"), by_name.get_item_limit("b")) == (2, None)
 
 
 def test_what_stands_beside_is_scored_after_the_tasks():

@@ -8,12 +8,12 @@ def test_every_model_writes_the_same_number_of_tokens(tokenizer):
     lengths = []
     generate = model.generate
 
-    def counted(**kwargs):
+    def count_new_tokens(**kwargs):
         out = generate(**kwargs)
         lengths.append(out.shape[1] - kwargs["input_ids"].shape[1])
         return out
 
-    model.generate = counted
+    model.generate = count_new_tokens
     assert measure_throughput(model, tokenizer, ["one", "two three"], new_tokens=7) > 0
     assert lengths == [7] * 4
     assert model.training

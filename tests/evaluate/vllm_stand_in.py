@@ -19,7 +19,7 @@ PATCHED_MODULES = ("lm_eval.models.vllm_causallms", "kvdistill.evaluate.vllm_bac
 
 class LLM:
     def __init__(self, model, *, dtype, max_model_len, **rest):
-        self.given = {"dtype": dtype, "max_model_len": max_model_len, **rest}
+        self.settings = {"dtype": dtype, "max_model_len": max_model_len, **rest}
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(model)
         window = max_model_len or self.model.config.max_position_embeddings
@@ -28,9 +28,9 @@ class LLM:
     @torch.no_grad()
     def generate(self, prompts, sampling_params=None, *, use_tqdm=True, lora_request=None):
         return [
-            self.score(prompt["prompt_token_ids"]) if one.prompt_logprobs
-            else self.write(prompt["prompt_token_ids"], one)
-            for prompt, one in zip(prompts, sampling_params, strict=True)
+            self.score(prompt["prompt_token_ids"]) if settings.prompt_logprobs
+            else self.write(prompt["prompt_token_ids"], settings)
+            for prompt, settings in zip(prompts, sampling_params, strict=True)
         ]  # fmt: skip
 
     def next_log_probs(self, ids):

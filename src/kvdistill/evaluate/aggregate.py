@@ -11,7 +11,7 @@ from kvdistill.records import Item, TaskScore
 
 
 def score_task(metric: str, items: Sequence[Item], chances: Mapping[str, float]) -> TaskScore:
-    """One task over its items; `chances` is the score of guessing of each item."""
+    """The score of one task from its items; `chances` is item id -> expected score of guessing."""
     correct = [item.correct for item in items]
     score, chance = fmean(correct), fmean(chances[item.item] for item in items)
     subjects = group_by_subject(items)
@@ -39,7 +39,7 @@ def score_task(metric: str, items: Sequence[Item], chances: Mapping[str, float])
 def score_clean_items(
     score: TaskScore, items: Sequence[Item], tainted: Collection[str]
 ) -> TaskScore:
-    """The score with that of the items that are not tainted, by id."""
+    """The score with `clean`, its mean over the items whose ids are not in `tainted`."""
     clean = [item.correct for item in items if item.item not in tainted]
     return replace(score, tainted=len(items) - len(clean), clean=fmean(clean) if clean else None)
 
@@ -53,7 +53,7 @@ def group_by_subject(items: Sequence[Item]) -> dict[str, list[Item]]:
 
 
 def normalise_by_chance(score: float, chance: float) -> float:
-    """0 at chance or below, 1 when all is right."""
+    """(score - chance) / (1 - chance), not below 0; 0 where guessing is always right."""
     return max(0.0, (score - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
@@ -61,12 +61,13 @@ def compute_macro_average(
     scores: Mapping[str, TaskScore], tasks: Sequence[str], figure: str = "score"
 ) -> float | None:
     """Unweighted mean of a figure over the suite's tasks; None where one of them has none."""
+    # A mean over fewer tasks would look like one over all and compare with none.
     values = [getattr(scores[task], figure) for task in tasks if task in scores]
     return None if len(values) < len(tasks) or None in values else fmean(values)
 
 
 def compute_task_deviation(scores: Mapping[str, TaskScore], tasks: Sequence[str]) -> float | None:
-    """Standard deviation of the score over the suite's tasks: how uneven a model is over kinds."""
+    """Population standard deviation of the score over the suite's tasks; None if one is missing."""
     if any(task not in scores for task in tasks):
         return None
     return pstdev(scores[task].score for task in tasks)
@@ -80,6 +81,7 @@ def compute_generalisation_gap(scores: Mapping[str, TaskScore]) -> float | None:
 
 
 def _stderr(values: Sequence[float]) -> float | None:
+    """Standard error of the mean, from the sample variance (n - 1); None for one value."""
     if len(values) < 2:
         return None
     mean = fmean(values)

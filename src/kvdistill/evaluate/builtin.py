@@ -1,8 +1,6 @@
 """`builtin:NAME`: any task or group of lm-eval's own, on the Hub's data or on a local copy of it.
 
-A local copy takes the place of the Hub's data set that a task file of ours names for its folder. It
-is read through `datasets`, whose cache is blind to content, so it gets a cache of its own, named by
-a hash of the files.
+A local copy is looked for in the folder that our own task files give for the same Hub data set.
 """
 
 import hashlib
@@ -47,7 +45,7 @@ def load_builtin(entry: str, data_root: str | None) -> dict[str, Task]:
 
 
 def list_local_folders() -> dict[str, str]:
-    """Hub data set -> its folder below a data root, as our own task files have them."""
+    """Hub data set -> its folder below a data root, from the metadata of our own task files."""
     out = {}
     for path in sorted(TASKS.glob("*.yaml")):
         facts = yaml.load(path.read_text(encoding="utf-8"), Loader=_TaskFileLoader).get(
@@ -59,7 +57,7 @@ def list_local_folders() -> dict[str, str]:
 
 
 class _TaskFileLoader(yaml.SafeLoader):
-    """Reads a task file without importing what it names."""
+    """Reads a task file without importing the functions that it names."""
 
 
 _TaskFileLoader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
@@ -72,6 +70,10 @@ def _load_manager() -> TaskManager:
 
 
 def _find_local_copy(entry: str, repo: str, root: Path) -> dict[str, Any]:
+    """lm-eval's settings that read a data set from its folder below `root`.
+
+    Raises MissingDataError where there is no such folder.
+    """
     known = list_local_folders()
     if repo not in known or not (root / known[repo]).is_dir():
         raise MissingDataError(
@@ -79,6 +81,7 @@ def _find_local_copy(entry: str, repo: str, root: Path) -> dict[str, Any]:
             f"tasks.data_root to fetch it from the Hub."
         )
     folder = root / known[repo]
+    # `datasets` caches by path, size and time: an edited copy needs a cache named by its content.
     state = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -90,6 +93,7 @@ def _find_local_copy(entry: str, repo: str, root: Path) -> dict[str, Any]:
 def _list_leaf_tasks(name: str, manager: TaskManager) -> list[str]:
     """The tasks of a group or a tag, or the task itself."""
     entry = manager.task_index[name]
+    # A tag stands in no file of its own.
     if entry.yaml_path is None:
         return sorted(entry.tags)
     members = (entry.cfg or {}).get("task")

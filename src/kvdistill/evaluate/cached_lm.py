@@ -29,9 +29,9 @@ class CachedLM(TemplateLM):
     reserved_tokens = 0
     """Tokens of the context window that the engine needs for itself."""
 
-    def attach_cache(self, answers: ResponseCache, progress: Progress | None) -> None:
+    def attach_cache(self, responses: ResponseCache, progress: Progress | None) -> None:
         """Set the cache and the callback of progress, once lm-eval's own model is initialised."""
-        self.answers = answers
+        self.responses = responses
         self.progress = progress
         self.set_cache_hook(_CacheHook(self))
         self.truncated: deque[bool] = deque()
@@ -49,26 +49,26 @@ class CachedLM(TemplateLM):
 
     def was_truncated(self, request: Instance) -> bool:
         """Whether the generation ran out of tokens before any stop."""
-        return self.answers[hash_request(request.request_type, request.args)].truncated
+        return self.responses[hash_request(request.request_type, request.args)].truncated
 
     def cache_response(self, kind: str, request: Sequence[Any], response: Any) -> None:
         """Store one response; lm-eval's hook calls it for each, in the order of the batch."""
         # The hook is given a text alone; whether it was truncated was queued by the generation.
         truncated = self.truncated.popleft() if kind == "generate_until" else False
-        self.answers[self._cache_key(kind, request)] = CachedResponse(response, truncated)
+        self.responses[self._cache_key(kind, request)] = CachedResponse(response, truncated)
         self._report_progress(1)
 
     def _respond(self, kind: str, requests: Sequence[Instance]) -> list[Any]:
         keys = [hash_request(kind, request.args) for request in requests]
         # The same prompt twice is answered once.
-        fresh = {key: r for key, r in zip(keys, requests, strict=True) if key not in self.answers}
+        fresh = {key: r for key, r in zip(keys, requests, strict=True) if key not in self.responses}
         self._pending = list(fresh.values())
         self._total, self._done = len(set(keys)), len(set(keys)) - len(fresh)
         self._report_progress(0)
         if fresh:
             self._refuse_long_prompts(kind)
             self._compute(kind)
-        return [self.answers[key].response for key in keys]
+        return [self.responses[key].response for key in keys]
 
     def _cache_key(self, kind: str, request: Sequence[Any]) -> str:
         return hash_request(kind, request)

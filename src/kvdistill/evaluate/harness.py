@@ -67,32 +67,37 @@ def evaluate(
 
 
 def make_no_data_error(suite: Suite, missing: Mapping[str, str]) -> UserError:
-    """What is said where nothing can be scored."""
+    """The error of a suite none of whose tasks has data, with the reason of each."""
     return UserError(f"tasks={suite.name}: no task has data. {'; '.join(missing.values())}")
 
 
 def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task], dict[str, str]]:
-    """The suite's tasks with their rows, and those whose data is missing with the reason."""
+    """(task key -> task with its rows, name of a task without data -> reason).
+
+    `data` is as in `evaluate`. Raises UserError for an unknown task, and ConfigError for a local
+    copy whose rows are not those of its benchmark.
+    """
     tasks: dict[str, Task] = {}
     missing: dict[str, str] = {}
     facts: dict[str, Any] = {
         "data_root": suite.data_root,
         "records": {part: str(path) for part, path in data.items()},
     }
-    # It reads every task file at once, and hands each task the facts as they then are.
+    # It reads every task file once, and passes each task this very dict as it is when the task is
+    # loaded: so limit and shots are written into it before each.
     manager = TaskManager(include_path=TASKS, include_defaults=False, metadata=facts)
     for name in suite.all_tasks:
         try:
             if name.startswith(builtin.PREFIX):
                 tasks |= builtin.load_builtin(name, suite.data_root)
             else:
-                facts |= {"limit": suite.items_of(name), "shots": suite.shots.get(name, 0)}
+                facts |= {"limit": suite.get_item_limit(name), "shots": suite.shots.get(name, 0)}
                 tasks[name] = _load_own_task(name, manager)
         except MissingDataError as error:  # noqa: PERF203
             missing[name] = f"{name}: {error}"
         except MALFORMED_ROW_ERRORS as error:
             if suite.data_root is None:
-                raise
+                raise  # no copy of the user's is at fault
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ConfigError(
                 f"tasks.data_root={suite.data_root}: the rows of {name} are not those of its "
@@ -112,8 +117,11 @@ def _load_own_task(name: str, manager: TaskManager) -> Task:
 
 
 def _limit_builtin_tasks(suite: Suite, tasks: Mapping[str, Task]) -> dict[str, list[int]]:
-    """What a limit means for lm-eval's own tasks; ours are handed the sampled rows alone."""
-    limits = {key: suite.items_of(key.partition("/")[0]) for key in tasks if ":" in key}
+    """Key -> indices of the first items, for lm-eval's tasks that have a limit.
+
+    Our own tasks are loaded with the sampled rows alone.
+    """
+    limits = {key: suite.get_item_limit(key.partition("/")[0]) for key in tasks if ":" in key}
     return {
         key: list(range(min(limit, len(tasks[key].eval_docs))))
         for key, limit in limits.items()

@@ -86,7 +86,7 @@ class CachedHFLM(CachedLM, HFLM):
         return out
 
     def _find_task(self, row: int) -> str:
-        """The task whose prompt a row of the last batch is; only called where logits are refused."""
+        """The task whose prompt a row of the last batch is; slow, and called for an error only."""
         # lm-eval pads prompts to generate from on the left, those with a continuation on the right:
         # the text ends the row in the first case and begins it in the second.
         ids = self._batch[row].tolist()

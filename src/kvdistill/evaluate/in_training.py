@@ -1,7 +1,7 @@
-"""Task metrics in the middle of training: the suite's own path, on a few rows of val and of train.
+"""Task metrics in the middle of training, on a few rows of val and of train.
 
-Benchmarks stay untouched until the end: only tasks that are made of the project's own rows are
-asked here, and their questions come from the parts that training may look at.
+They go the way of the final evaluation. Benchmarks stay untouched until the end: only tasks made of
+the project's own rows are scored here, on rows of the parts that training may look at.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,10 @@ ALL_QUESTIONS = "test_questions"
 
 
 def make_task_scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> ScoreTasks:
-    """Scores a student: split -> {macro, each task}; it is left as it was, random states too."""
+    """A function from a student to {part of the split: {"macro" and each task: score}}.
+
+    It leaves the student, and every random state, as they were.
+    """
     tokenizer = load.load_tokenizer(config["student"], "student", needs.get("student"))
     suite = shrink_suite(
         build_node("tasks", config["tasks"]), needs["split"], config["train"]["eval_items"]
@@ -46,15 +49,19 @@ def make_task_scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> Sc
 
 
 def shrink_suite(suite: Suite, split: Path, items: int) -> Suite:
-    """The suite's tasks that are made of held-out rows of the split, on a few rows each."""
+    """The suite's tasks that are made of test rows of the split, on `items` rows each.
+
+    Where it has none: the task of all the project's own questions. Always with transformers.
+    """
     with silence_lm_eval():
         tasks, _ = load_tasks(replace(suite, beside=(), limit=1, shots={}), locate_val_rows(split))
     own_tasks = [name for name in suite.tasks if find_split_part(name, tasks) == "test"]
+    # Another engine would load a copy of the weights, while these change at every step.
     return replace(
         suite, tasks=own_tasks or [ALL_QUESTIONS], beside=(), limit=items, shots={}, backend="hf"
     )
 
 
 def locate_val_rows(split: Path) -> dict[str, Path]:
-    """The rows that stand for test rows here."""
+    """The file read in place of the test rows, which training must not see."""
     return {"test": split / PART_FILES["val"]}

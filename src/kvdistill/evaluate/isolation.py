@@ -1,4 +1,4 @@
-"""Evaluates without a trace: nothing of the process, the model or the terminal is left changed.
+"""Contexts in which an evaluation changes nothing of the process, the model or the terminal.
 
 lm-eval leaves the model in eval mode, moves python's random state and lets a model's own generation
 settings (a repetition penalty, say) into greedy decoding. Here all of that is kept or put back, so
@@ -23,16 +23,22 @@ from kvdistill.errors import UserError
 
 @contextlib.contextmanager
 def preserve_state(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    """Keep every random state and the model's mode; decode with nothing but the end tokens."""
+    """Restore every random state, the model's mode and the tokenizer's padding afterwards.
+
+    Inside, the model's generation settings hold the end tokens alone. Raises UserError for a
+    tokenizer without an end-of-text token.
+    """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     training, own, use_cache = model.training, model.generation_config, model.config.use_cache
+    # lm-eval sets the pad token and flips the side in place.
     pad, side = tokenizer.pad_token, tokenizer.padding_side
     if tokenizer.eos_token_id is None:
         raise UserError("the tokenizer has no end-of-text token, so no generation would ever end.")
     ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
     ends = sorted({*ends, tokenizer.eos_token_id} - {None})
     try:
+        # Settings that a model brings (a repetition penalty) would change greedy decoding.
         model.generation_config = type(own).from_dict({"eos_token_id": ends})
         model.config.use_cache = True
         yield

@@ -1,4 +1,4 @@
-"""What an item said: the question with its options, the gold answer, and the model's own.
+"""The texts of an item: the question with its options, the gold answer, and the model's own.
 
 Of a benchmark whose authors ask that it not be shown, nothing is kept: `private: true` in its task
 file, and every GPQA task of lm-eval's own.
@@ -22,7 +22,7 @@ def is_private(key: str, task: Task) -> bool:
 
 
 def format_question(key: str, task: Task, doc: Mapping[str, Any]) -> str:
-    """The question with its options: what another text could give away."""
+    """The question with its options: the text that a leak check compares with others."""
     if key.startswith(PREFIX):
         text = task.doc_to_text(doc)
         return text if isinstance(text, str) else "\n".join(map(str, task.doc_to_choice(doc)))
@@ -38,8 +38,10 @@ def collect_texts(key: str, task: Task, sample: Mapping[str, Any]) -> dict[str, 
         return {}
     doc = sample["doc"]
     if task.OUTPUT_TYPE == "generate_until":
+        # As the model wrote it: the filtered one is the extracted answer.
         target, response = str(sample["target"]), sample["resps"][0][0]
     else:
+        # Sums over tokens, as the verdict has them: not divided by length.
         logs = [response[0] for response in sample["filtered_resps"]]
         choices = task.doc_to_choice(doc)
         target = get_choice(choices, sample["target"])

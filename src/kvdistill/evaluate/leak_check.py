@@ -1,4 +1,4 @@
-"""What the data is checked against before training: items, worked examples, calibration rows.
+"""The leak check: a split against all it is scored on (items, worked examples), before training.
 
 Fails closed: a leak raises, and a task whose rows are not to be had is named as unchecked. The
 rows are hashed, so that a run can tell whether it is scored on the ones that were checked.
@@ -56,6 +56,7 @@ def validate_split(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
     try:
         report = check_split(split, settings, sets)
     except LeakError as error:
+        # The report of a leak is kept too, and must name what was left unchecked.
         error.report |= facts
         raise
     for name in suite.all_tasks:
@@ -80,7 +81,7 @@ def recheck_split(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_calibration_sets(recipe: Mapping[str, Any], split: Path) -> Iterator[DocumentSet]:
-    """The rows of the teachers' half that K and V are measured on; none without teachers."""
+    """The rows of the teachers' half that K and V are calibrated on; none without teachers."""
     fit_rows = recipe["calibration_rows"]
     if fit_rows is None:
         return
@@ -93,7 +94,7 @@ def list_calibration_sets(recipe: Mapping[str, Any], split: Path) -> Iterator[Do
 
 
 def list_task_sets(suite: Suite, tasks: Mapping[str, Task]) -> Iterator[DocumentSet]:
-    """Each task's items and worked examples; not those asked of training rows on purpose."""
+    """Each task's items and worked examples, except tasks made of training rows on purpose."""
     for name in suite.all_tasks:
         origin = find_split_part(name, tasks)
         if not list_task_keys(name, tasks) or origin == "train":
@@ -107,7 +108,7 @@ def list_task_sets(suite: Suite, tasks: Mapping[str, Task]) -> Iterator[Document
 
 
 def find_split_part(name: str, tasks: Mapping[str, Task]) -> str | None:
-    """The part of the split whose rows the task asks; None for a benchmark's own rows."""
+    """The part of the split that the task's rows are of; None for a benchmark's own rows."""
     if name not in tasks or name.startswith(builtin.PREFIX):
         return None
     facts = tasks[name].config.metadata or {}

@@ -1,10 +1,10 @@
-"""What one model answered to each request, in memory or also on disk.
+"""The response cache: what one model answered to each request, in memory or also on disk.
 
 lm-eval's own cache is keyed by the request alone, so that a second model is served the first one's
 answers. Here a file belongs to one model: its name is a hash of weights, dtype, tokenizer, chat
 template, batch size and length, and a line is keyed by the request, which holds the prompt (so the
 task file and the data) and the generation settings. Extractors are applied afterwards and are not
-part of the key. A line begins with a hash of the rest: what was cut short or altered is asked
+part of the key. A line begins with a hash of the rest: what was cut short or altered is computed
 again. All runs below one root share the files, so that the raw student's answers serve every suite
 and study.
 """
@@ -30,7 +30,10 @@ class CachedResponse:
 
 
 class ResponseCache:
-    """Answers by request; with a path, each is appended to a JSONL file as it comes."""
+    """Responses by the key of their request; with a path, each is appended to that file.
+
+    A line of the file is a hash, a space, and JSON: [key, response, truncated].
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
@@ -53,12 +56,12 @@ class ResponseCache:
 
 
 def _hash_line(payload: bytes) -> str:
-    """Hash of a line's JSON."""
+    """Sixteen hexadecimal digits of the SHA-256 of a line's JSON."""
     return hashlib.sha256(payload).hexdigest()[:16]
 
 
 def _append_line(path: Path, line: bytes) -> None:
-    """In one call, so that two runs that score one model can share its file."""
+    """Append a line in one unbuffered write, so that two runs can share the file of a model."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as file:
         file.write(line)
@@ -87,10 +90,14 @@ def hash_request(kind: str, arguments: Sequence[Any]) -> str:
 def hash_model(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]
 ) -> str:
-    """Sha256 of everything but the request that decides an answer: weights, dtype, tokenizer."""
+    """SHA-256 of everything but the request that decides a response.
+
+    That is weights, their dtype, config, tokenizer, chat template and the engine's `settings`.
+    """
     state = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        # As bytes, since numpy has no bfloat16.
         raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         state.update(memoryview(raw.numpy()))
     config = {k: v for k, v in model.config.to_dict().items() if k not in _NOT_SCIENCE}

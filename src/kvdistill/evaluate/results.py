@@ -1,4 +1,4 @@
-"""From lm-eval's samples to the project's rows: one item a document, one score a task."""
+"""From lm-eval's samples to the project's records: one item a document, one score a task."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def collect_results(
 
 
 def list_task_keys(name: str, tasks: Mapping[str, Task]) -> list[str]:
-    """Keys of a suite's task: a group of lm-eval's is one, whose subjects are its members."""
+    """Keys in `tasks` of one task of the suite: those of its members for a group of lm-eval's."""
     return [key for key in tasks if key == name or key.startswith(f"{name}/")]
 
 
@@ -83,7 +83,7 @@ def hash_task_rows(name: str, tasks: Mapping[str, Task]) -> str:
 
 
 def make_item_id(key: str, doc: Mapping[str, Any], number: int) -> str:
-    """Our rows carry their id; one of lm-eval's own has its number, below its group's member."""
+    """The id of a document: its own `id`, or `member/number` for one of a task of lm-eval's."""
     if ":" not in key:
         return doc["id"]
     _, _, member = key.partition("/")
@@ -93,11 +93,12 @@ def make_item_id(key: str, doc: Mapping[str, Any], number: int) -> str:
 def _list_items(
     name: str, key: str, task: Task, metric: str, samples: list[dict[str, Any]], lm: CachedLM
 ) -> Iterator[tuple[Item, float]]:
-    """One item a document, with its chance; the first filter decides, the second is the other."""
+    """Each document's item with its chance; `alternative` is its score by the second filter."""
+    # lm-eval gives a sample for each document and filter; the first filter decides.
     requests = {request.doc_id: request for request in task.instances}
     primary, *others = dict.fromkeys(sample["filter"] for sample in samples)
     alternative = {s["doc_id"]: s[metric] for s in samples if s["filter"] in others[:1]}
-    written = task.OUTPUT_TYPE == "generate_until"
+    is_generated = task.OUTPUT_TYPE == "generate_until"
     for sample in samples:
         if sample["filter"] != primary:
             continue
@@ -107,15 +108,16 @@ def _list_items(
             doc_hash=sample["doc_hash"],
             prompt_hash=sample["prompt_hash"],
             correct=float(sample[metric]),
-            unparsed=written and sample["filtered_resps"][0] == INVALID,
-            truncated=written and lm.was_truncated(requests[sample["doc_id"]]),
-            empty=written and not sample["resps"][0][0].strip(),
+            unparsed=is_generated and sample["filtered_resps"][0] == INVALID,
+            truncated=is_generated and lm.was_truncated(requests[sample["doc_id"]]),
+            empty=is_generated and not sample["resps"][0][0].strip(),
             alternative=alternative.get(sample["doc_id"]),
             **collect_texts(key, task, sample),
         )
-        yield item, _compute_item_chance(sample, written)
+        yield item, _compute_item_chance(sample, is_generated)
 
 
-def _compute_item_chance(sample: Mapping[str, Any], written: bool) -> float:
+def _compute_item_chance(sample: Mapping[str, Any], is_generated: bool) -> float:
+    """The document's own `chance`; else 0 for a free answer, one over the choices otherwise."""
     own = sample["doc"].get("chance")
-    return own if own is not None else 0.0 if written else 1 / len(sample["arguments"])
+    return own if own is not None else 0.0 if is_generated else 1 / len(sample["arguments"])

@@ -66,6 +66,6 @@ class Suite:
         """Every task, those of the macro average first."""
         return (*self.tasks, *self.beside)
 
-    def items_of(self, task: str) -> int | None:
+    def get_item_limit(self, task: str) -> int | None:
         """How many items of a task; None for all."""
         return self.limit.get(task) if isinstance(self.limit, Mapping) else self.limit

@@ -19,13 +19,16 @@ Row = dict[str, Any]
 
 
 class MissingDataError(ArtifactError):
-    """A task's data is not to be had: it is left out and named, and there is no macro average."""
+    """A task's data is not to be had: the task is left out and named, with no macro average."""
 
 
 def read_rows(
     *, repo: str, folder: str, config: str, split: str, data_root: str | None
 ) -> list[Row]:
-    """Every row of one split: from `data_root/folder` where a root is given, else from the Hub."""
+    """Every row of one split: from `data_root/folder` where a root is given, else from the Hub.
+
+    Raises MissingDataError where it is not to be had there.
+    """
     if data_root is None:
         return _read_from_hub(repo, config, split)
     root = Path(data_root) / folder
@@ -49,7 +52,7 @@ def read_jsonl(path: Path) -> list[Row]:
 
 
 def digest_text(text: str) -> str:
-    """Twelve hexadecimal digits that stand for a text."""
+    """The first twelve hexadecimal digits of a text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -94,12 +97,12 @@ def sample_rows(rows: Sequence[Row], number: int | None) -> list[Row]:
 
 
 def make_test_set(rows: Sequence[Row], limit: int | None) -> dict[str, datasets.Dataset]:
-    """What lm-eval takes for a task's data: the sampled rows, in memory and past any cache."""
+    """{"test": the sampled rows}, as lm-eval takes a task's data: in memory, past any cache."""
     return {"test": datasets.Dataset.from_list(sample_rows(rows, limit))}
 
 
 def hash_rows(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Sha256 over the rows, whatever file they came from."""
+    """SHA-256 of the rows as sorted JSON, in order, whatever file they came from."""
     text = "\n".join(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows)
     return hashlib.sha256(text.encode()).hexdigest()
 

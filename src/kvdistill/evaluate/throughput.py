@@ -1,4 +1,4 @@
-"""How fast a model writes: equal work for every model, so that only the model can differ."""
+"""Throughput in new tokens a second: equal work for every model, so that only models differ."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -17,7 +17,10 @@ def compare_throughput(
     new_tokens: int = 32,
     repeats: int = 5,
 ) -> list[float]:
-    """New tokens a second of each model in turn, so that a busy machine slows all; medians."""
+    """Median new tokens a second of each model.
+
+    The models take turns, so that a machine that is busy for a while slows all of them.
+    """
     rounds = [
         [measure_throughput(model, tokenizer, prompts, new_tokens, repeats=1) for model in models]
         for _ in range(repeats)
@@ -32,9 +35,13 @@ def measure_throughput(
     new_tokens: int = 32,
     repeats: int = 3,
 ) -> float:
-    """New tokens a second over a batch of `prompts`, exactly `new_tokens` each; median of runs."""
+    """Median new tokens a second over a batch of `prompts`, exactly `new_tokens` each.
+
+    The model's mode and the tokenizer's padding are as before afterwards.
+    """
     with preserve_state(model, tokenizer), torch.no_grad():
         model.eval()
+        # Left, or new tokens would follow the padding of the shorter prompts.
         tokenizer.padding_side = "left"
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         batch = tokenizer(list(prompts), return_tensors="pt", padding=True)

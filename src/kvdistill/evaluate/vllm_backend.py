@@ -1,6 +1,6 @@
 """lm-eval's vLLM model in the place of its Hugging Face one: `tasks.backend=vllm`.
 
-Imported only where it is asked for, as it needs the extra `vllm`. vLLM shows no logits, so what is
+Imported only where a suite names it, as it needs the extra `vllm`. vLLM shows no logits, so what is
 refused is a log-probability that is not finite; a model that writes from NaN goes unseen.
 """
 
@@ -27,7 +27,7 @@ from kvdistill.evaluate.suite import Suite
 
 
 def make_engine_settings(suite: Suite, dtype: torch.dtype) -> dict[str, Any]:
-    """What is set of lm-eval's VLLM beside the place of the weights; the rest is its default."""
+    """Arguments of lm-eval's VLLM other than the folder of weights; the rest is its default."""
     return {
         "dtype": str(dtype).removeprefix("torch."),
         "max_length": suite.max_length,
@@ -37,12 +37,12 @@ def make_engine_settings(suite: Suite, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def make_cache_settings(suite: Suite) -> dict[str, Any]:
-    """What of the engine can change an answer."""
+    """What of the engine can change a response: part of the cache's key."""
     return {"backend": "vllm", "version": version("vllm"), "max_length": suite.max_length}
 
 
 class CachedVLLM(CachedLM, VLLM):
-    """One model for all tasks of a suite, read from a folder."""
+    """A model that vLLM reads from a folder, for all tasks of a suite."""
 
     reserved_tokens = 1  # vLLM writes a token even where log-probabilities alone are asked for
 
@@ -59,7 +59,7 @@ class CachedVLLM(CachedLM, VLLM):
 
     def cache_response(self, kind: str, request: Sequence[Any], response: Any) -> None:
         if kind == "loglikelihood" and not math.isfinite(response[0]):
-            (name, *_) = (each.task_name for each in self._pending if each.args == tuple(request))
+            (name, *_) = (r.task_name for r in self._pending if r.args == tuple(request))
             raise UserError(
                 f"task {name}: the model gives a log-probability of {response[0]}, so nothing can "
                 "be scored. Check its training and its dtype."
@@ -68,27 +68,25 @@ class CachedVLLM(CachedLM, VLLM):
 
     def _cache_key(self, kind: str, request: Sequence[Any]) -> str:
         # lm-eval reports a generation with vLLM's settings, not with those it was asked with.
-        return (
-            self._keys[request[0]]
-            if kind == "generate_until"
-            else super()._cache_key(kind, request)
-        )
+        if kind == "generate_until":
+            return self._keys[request[0]]
+        return super()._cache_key(kind, request)
 
     def _compute(self, kind: str) -> None:
         if kind != "generate_until":
             super()._compute(kind)
             return
-        # One prompt may be asked with several settings; among like ones it names its request.
-        for _, alike in groupby(
-            sorted(self._pending, key=_get_generation_settings), _get_generation_settings
-        ):
-            self._pending = list(alike)
-            self._keys = {each.args[0]: hash_request(kind, each.args) for each in self._pending}
+        # One prompt may come with several settings; among requests of like settings, which are
+        # computed together, the prompt alone identifies the request.
+        by_settings = sorted(self._pending, key=_get_generation_settings)
+        for _, requests in groupby(by_settings, _get_generation_settings):
+            self._pending = list(requests)
+            self._keys = {r.args[0]: hash_request(kind, r.args) for r in self._pending}
             super()._compute(kind)
 
     @staticmethod
     def modify_gen_kwargs(*args: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str], int]:
-        # Greedy unless told otherwise: without a word vLLM draws at temperature 1.
+        # Greedy unless the task sets a temperature: vLLM samples at temperature 1 by default.
         settings, stop, max_tokens = VLLM.modify_gen_kwargs(*args, **kwargs)
         return {"temperature": 0.0} | settings, stop, max_tokens
 
@@ -97,7 +95,7 @@ class CachedVLLM(CachedLM, VLLM):
     ) -> Any:
         outputs = super()._model_generate(requests, generate, sampling_params)
         if generate:
-            self.truncated.extend(each.outputs[0].finish_reason == "length" for each in outputs)
+            self.truncated.extend(output.outputs[0].finish_reason == "length" for output in outputs)
         return outputs
 
 
@@ -110,10 +108,13 @@ def open_vllm(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, suite: Suite,
     responses: ResponseCache, progress: Progress | None,
 ) -> Iterator[CachedVLLM]:  # fmt: skip
-    """Has vLLM open on these very weights, which leave the GPU to it meanwhile."""
+    """A context in which vLLM holds these weights; `model` is moved off the GPU meanwhile.
+
+    The weights travel through a temporary folder, which vLLM loads them from.
+    """
     device = model.device
     with TemporaryDirectory() as name:
-        # Saving writes into the config, and so into the next key of this very model.
+        # Saving writes into the config, which is hashed for the cache: a copy is saved instead.
         twin = copy(model)
         twin.config = deepcopy(model.config)
         twin.save_pretrained(name)

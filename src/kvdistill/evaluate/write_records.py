@@ -36,7 +36,7 @@ def write_run_records(
     ledger: Mapping[str, Any],
     progress: Callable[[int, int], None],
 ) -> None:
-    """Scores the model on the config's suite and writes what came of it into `folder`.
+    """Score the model on the config's suite; write results.json and items.parquet into `folder`.
 
     `raw` is the student before training (the model itself where nothing is trained).
 
@@ -44,6 +44,7 @@ def write_run_records(
     """
     suite = build_node("tasks", config["tasks"])
     began = time.monotonic()
+    # The response cache lies among the artefacts, so that all runs below one root share it.
     artifacts = needs["split"].parent
     evaluation = evaluate(
         model, tokenizer, suite, locate_scored_rows(needs["split"]), progress, artifacts
@@ -78,7 +79,7 @@ def measure_efficiency(
     split: Path,
     ledger: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What the student costs to use, and what it cost to train."""
+    """Parameters and speed of writing of both; and, with a ledger, what training cost."""
     raw.to(model.device)  # type: ignore[arg-type]  # wrongly stubbed
     writes, raw_writes = compare_throughput([model, raw], tokenizer, read_prompts(split))
     costs: dict[str, Any] = {
@@ -88,7 +89,7 @@ def measure_efficiency(
         "raw_tokens_per_second": raw_writes,
     }
     if not ledger:
-        return costs
+        return costs  # nothing was trained
     converged = ledger["convergence"] or {}
     return costs | {
         "steps": ledger["steps"],
@@ -102,8 +103,12 @@ def measure_efficiency(
 
 
 def add_clean_scores(evaluation: Evaluation, validation: Path) -> dict[str, TaskScore]:
-    """Every task's score, with that of the items that training has not seen."""
+    """Every task's score, with that of the items that no training text contains.
+
+    Raises ArtifactError where a task's rows are not those that the leak check hashed.
+    """
     report = read_json(validation / layout.VALIDATION_REPORT)
+    # A benchmark on the Hub, or its local copy, may have changed since the check.
     for name, rows in evaluation.data.items():
         if report["tasks_sha256"].get(name) != rows:
             raise ArtifactError(
@@ -119,6 +124,6 @@ def add_clean_scores(evaluation: Evaluation, validation: Path) -> dict[str, Task
 
 
 def read_prompts(split: Path) -> list[str]:
-    """The same few questions for every model."""
+    """The first questions of the test part, in the form of the tasks, for every model alike."""
     rows = islice(read_jsonl(split / "test.jsonl"), PROMPTS)
     return [f"Question: {row['question']}\nReasoning:" for row in rows]

@@ -11,4 +11,4 @@ explicit = make_filter(extract.extract_explicit)
 bbh_answer = make_filter(bbh.extract_bbh_answer)
 """An option, a truth value, a number or a list: the forms of BBH's answers."""
 bbh_direct_answer = make_filter(bbh.extract_bbh_direct_answer)
-"""The same, where the model was asked for the answer alone."""
+"""The same, where the prompt leaves no room for reasoning."""
