@@ -8,7 +8,7 @@ from dataclasses import dataclass
 SCHEMA_VERSION = 1
 
 MANY_EPOCHS = 10
-"""Readings of each text above which a run is warned of: it learns its texts by heart."""
+"""Epochs above which a run is warned of: it would memorise its texts."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,7 +132,9 @@ def test_a_split_checked_again_answers_with_its_report_and_the_fault(tmp_path):
     request = {"recipe": make_recipe("nano_arithmetic"), "split": str(folder)}
     clean = recheck_split(request)
     assert clean["fault"] == ""
-    assert clean["report"] == validate_split(request["recipe"], folder)
+    first = validate_split(request["recipe"], folder)
+    # `pairs` say how long each comparison took.
+    assert clean["report"] | {"pairs": []} == first | {"pairs": []}
     json.dumps(clean)  # it comes back from another process
     gsm8k = make_recipe("gsm8k", data_root=str(tmp_path))
     missing = recheck_split({"recipe": gsm8k, "split": str(folder)})
