@@ -22,7 +22,7 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def examined(*overrides: str) -> tuple[list[Any], str]:
+def examine_command(*overrides: str) -> tuple[list[Any], str]:
     """The findings, and the error that the exit code comes from (empty: none)."""
     from kvdistill.cli import doctor
     from kvdistill.errors import UserError
@@ -41,14 +41,14 @@ def examined(*overrides: str) -> tuple[list[Any], str]:
     return seen, error
 
 
-def plan(*overrides: str) -> Any:
+def plan_command(*overrides: str) -> Any:
     from kvdistill.plan.expand import expand_command
 
     return expand_command([["stage=doctor", *overrides]], SWEEPS)
 
 
 def test_a_nano_study_is_ready(tmp_path: Path) -> None:
-    findings, error = examined("sweep=baselines", f"root={tmp_path}")
+    findings, error = examine_command("sweep=baselines", f"root={tmp_path}")
     assert error == ""
     assert [item for item in findings if item.mend] == []
     names = {item.check.split()[0] for item in findings}
@@ -59,7 +59,7 @@ def test_a_nano_study_is_ready(tmp_path: Path) -> None:
 
 
 def test_the_papers_scale_without_a_network_says_what_is_missing(tmp_path: Path) -> None:
-    findings, error = examined("scale=paper", "sweep=baselines", f"root={tmp_path}")
+    findings, error = examine_command("scale=paper", "sweep=baselines", f"root={tmp_path}")
     bad = {item.check: item for item in findings if item.mend}
     assert error == f"{len(bad)} of {len(findings)} checks found a problem."
     assert {"weights qwen2.5-7b", "task gpqa", "cluster"} <= set(bad)
@@ -69,7 +69,7 @@ def test_the_papers_scale_without_a_network_says_what_is_missing(tmp_path: Path)
 
 
 def test_what_a_room_refuses_is_a_line_of_the_list(tmp_path: Path) -> None:
-    findings, error = examined("projection=identity", f"root={tmp_path}")
+    findings, error = examine_command("projection=identity", f"root={tmp_path}")
     bad = {item.check: item.found for item in findings if item.mend}
     assert "projection=identity needs equal KV shapes" in bad["arms"]
     assert "projection=identity" in bad["baselines"]
@@ -79,10 +79,10 @@ def test_what_a_room_refuses_is_a_line_of_the_list(tmp_path: Path) -> None:
 def test_one_seed_is_a_problem() -> None:
     from kvdistill.cli.doctor_checks import check_seeds
 
-    (found,) = check_seeds(plan("sweep=baselines", "seed=42"))
-    assert found.mend
-    assert "42 alone" in found.found
-    assert not any(item.mend for item in check_seeds(plan("sweep=baselines")))
+    (finding,) = check_seeds(plan_command("sweep=baselines", "seed=42"))
+    assert finding.mend
+    assert "42 alone" in finding.found
+    assert not any(item.mend for item in check_seeds(plan_command("sweep=baselines")))
 
 
 def test_local_copies_of_the_tasks_are_looked_for(tmp_path: Path) -> None:
@@ -91,15 +91,15 @@ def test_local_copies_of_the_tasks_are_looked_for(tmp_path: Path) -> None:
     for place in ("gsm8k/main/test.jsonl", "math500/test.jsonl", "ceval/accountant/val.jsonl"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text("{}\n")
-    found = {
+    findings = {
         item.check.split()[1]: item
-        for item in check_tasks(plan("tasks=seven_subset", f"tasks.data_root={tmp_path}"))
+        for item in check_tasks(plan_command("tasks=seven_subset", f"tasks.data_root={tmp_path}"))
     }
-    assert not found["gsm8k"].mend
-    assert not found["math500"].mend
-    assert "no train.jsonl for gpqa_main" in found["gpqa"].found
-    assert found["ceval"].mend
-    assert "accountant" not in found["ceval"].found
+    assert not findings["gsm8k"].mend
+    assert not findings["math500"].mend
+    assert "no train.jsonl for gpqa_main" in findings["gpqa"].found
+    assert findings["ceval"].mend
+    assert "accountant" not in findings["ceval"].found
 
 
 def test_a_fetched_benchmark_needs_no_network(no_network: Path) -> None:
@@ -107,9 +107,11 @@ def test_a_fetched_benchmark_needs_no_network(no_network: Path) -> None:
 
     (no_network / "datasets--openai--gsm8k/refs").mkdir(parents=True)
     (no_network / "datasets--openai--gsm8k/refs/main").write_text("c" * 40)
-    found = {item.check.split()[1]: item for item in check_tasks(plan("tasks=seven_subset"))}
-    assert found["gsm8k"].found == "openai/gsm8k at cccccccc"
-    assert found["math500"].mend
+    findings = {
+        item.check.split()[1]: item for item in check_tasks(plan_command("tasks=seven_subset"))
+    }
+    assert findings["gsm8k"].found == "openai/gsm8k at cccccccc"
+    assert findings["math500"].mend
 
 
 def test_every_task_file_says_where_its_items_are() -> None:
@@ -165,16 +167,16 @@ def test_a_root_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPa
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(doctor_checks.tempfile, "NamedTemporaryFile", refuse)
-    (found,) = doctor_checks.check_disk(Path("/nowhere/below"), plan())
-    assert found.mend == "Give a root that can be written."
+    (finding,) = doctor_checks.check_disk(Path("/nowhere/below"), plan_command())
+    assert finding.mend == "Give a root that can be written."
 
 
 def test_a_root_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from kvdistill.cli import doctor_checks
 
     monkeypatch.setattr(doctor_checks.run_cost, "read_free_bytes", lambda _: 1)
-    (found,) = doctor_checks.check_disk(tmp_path, plan())
-    assert found.mend == "Give a root with more room."
+    (finding,) = doctor_checks.check_disk(tmp_path, plan_command())
+    assert finding.mend == "Give a root with more room."
 
 
 def test_figures_that_cannot_be_drawn_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def launched(*arguments: str, **environment: str) -> str:
+def launch_help(*arguments: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "launch.py", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -20,7 +20,7 @@ def launched(*arguments: str, **environment: str) -> str:
 
 
 def test_help_names_every_group_choice_and_question() -> None:
-    shown = launched("--help")
+    shown = launch_help("--help")
     for path in (ROOT / "conf").rglob("*.yaml"):
         group = path.parent.relative_to(ROOT / "conf").parts
         if group and group[0] not in {"teacher", "hydra"}:
@@ -34,13 +34,13 @@ def test_help_names_every_group_choice_and_question() -> None:
 def test_every_group_is_described_and_its_default_marked() -> None:
     from kvdistill.cli import help
 
-    found = help.read_groups(ROOT / "conf")
+    groups = help.read_groups(ROOT / "conf")
     folders = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()} - {"teacher"}
-    assert {group for group in found if "/" not in group} == folders
-    for group, (default, said) in found.items():
+    assert {group for group in groups if "/" not in group} == folders
+    for group, (default, description) in groups.items():
         assert (ROOT / "conf" / group / f"{default}.yaml").is_file(), group
-        assert said or "/" in group, group
-    assert found["layers/map"][0] == "proportional"
+        assert description or "/" in group, group
+    assert groups["layers/map"][0] == "proportional"
 
 
 def test_every_command_of_the_help_is_one_that_works() -> None:
@@ -65,5 +65,5 @@ def test_every_command_of_the_help_is_one_that_works() -> None:
 )  # fmt: skip
 def test_the_shell_completes_groups_and_choices(typed: str, offered: str) -> None:
     line = f"python launch.py {typed}"
-    shown = launched("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    shown = launch_help("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
     assert offered in shown.split()
