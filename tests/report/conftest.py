@@ -58,7 +58,7 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def built(study):
+def index_page(study):
     from kvdistill.report.build import build_report
 
     return build_report([study], study / "report")

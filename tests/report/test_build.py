@@ -29,32 +29,34 @@ FIGURES = [
 ]  # fmt: skip
 
 
-def test_the_same_records_give_the_same_bytes(study, built, tmp_path):
+def test_the_same_records_give_the_same_bytes(study, index_page, tmp_path):
     again = build_report([study], tmp_path / "again")
-    first = {p.relative_to(built.parent): p for p in built.parent.rglob("*") if p.is_file()}
+    first = {
+        p.relative_to(index_page.parent): p for p in index_page.parent.rglob("*") if p.is_file()
+    }
     second = {p.relative_to(again.parent): p for p in again.parent.rglob("*") if p.is_file()}
     assert set(first) == set(second)
     assert [n for n in first if first[n].read_bytes() != second[n].read_bytes()] == []
 
 
-def test_a_folder_that_no_report_wrote_is_not_replaced(built, tmp_path):
+def test_a_folder_that_no_report_wrote_is_not_replaced(index_page, tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures/mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"^report\.output=.* has a folder figures that no"):
         check_output(tmp_path)
-    check_output(built.parent)
+    check_output(index_page.parent)
 
 
-def test_the_page_is_small_and_asks_for_nothing(built):
-    text = html.unescape(built.read_text(encoding="utf-8"))
+def test_the_page_is_small_and_asks_for_nothing(index_page):
+    text = html.unescape(index_page.read_text(encoding="utf-8"))
     assert len(text.encode()) < 3_000_000
     assert re.findall(r"https?://", text) == []
     assert "default-src 'none'" in text
     assert "'unsafe-inline'" not in text.split("style-src-attr")[0]
 
 
-def test_hostile_text_stands_nowhere_as_markup(built):
-    text = built.read_text(encoding="utf-8")
+def test_hostile_text_stands_nowhere_as_markup(index_page):
+    text = index_page.read_text(encoding="utf-8")
     assert "<script>window" not in text
     assert "<img" not in text
     assert "<b onmouseover" not in text
@@ -65,14 +67,14 @@ def test_hostile_text_stands_nowhere_as_markup(built):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_of_the_study_is_a_file(built, name):
-    folder = built.parent / "figures"
+def test_every_figure_of_the_study_is_a_file(index_page, name):
+    folder = index_page.parent / "figures"
     assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / f"{name}.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_tables_are_files_in_three_formats(built):
-    tables = built.parent / "tables"
+def test_tables_are_files_in_three_formats(index_page):
+    tables = index_page.parent / "tables"
     with (tables / "fusion_scores.csv").open(encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0][0] == "arm"
@@ -82,30 +84,30 @@ def test_tables_are_files_in_three_formats(built):
     assert "| ---: |" in (tables / "fusion_scores.md").read_text(encoding="utf-8")
 
 
-def test_the_long_table_is_parquet(built):
-    table = pd.read_parquet(built.parent / "results.parquet")
+def test_the_long_table_is_parquet(index_page):
+    table = pd.read_parquet(index_page.parent / "results.parquet")
     assert {"question", "arm", "seed", "endpoint", "score", "n"} <= set(table.columns)
     assert set(table["endpoint"]) == {*fake.TASKS, "macro"}
 
 
-def test_json_files_are_strict_and_versioned(built):
+def test_json_files_are_strict_and_versioned(index_page):
     for name in ("significance.json", "verdicts.json"):
         record = json.loads(
-            (built.parent / name).read_text(), parse_constant=lambda x: pytest.fail(x)
+            (index_page.parent / name).read_text(), parse_constant=lambda x: pytest.fail(x)
         )
         assert record["schema_version"] == 1
     assert record["levels"]["ideal"] == "refuted"
 
 
-def test_significance_lines_are_the_studys(built):
-    text = (built.parent / "significance.txt").read_text(encoding="utf-8")
+def test_significance_lines_are_the_studys(index_page):
+    text = (index_page.parent / "significance.txt").read_text(encoding="utf-8")
     pattern = r"average: \d+\.\d(\u00b1\d+\.\d)? \u2192 \d+\.\d\u00b1\d+\.\d \(p[=<]\d\.\d{3}"
     assert re.search(pattern, text)
     assert "*** p < .01" in text
 
 
-def test_what_is_missing_is_named_where_it_would_stand(built):
-    text = built.read_text(encoding="utf-8")
+def test_what_is_missing_is_named_where_it_would_stand(index_page):
+    text = index_page.read_text(encoding="utf-8")
     assert "layers=all: seed 44 (running)" in text
     assert "missing: seed 44 (running)" in text
 
@@ -165,7 +167,7 @@ def test_a_rebuild_leaves_no_stale_figure(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"confidance": 0.9}, "stats.confidance is no setting"),
         ({"confidence": 95.0}, r"stats.confidence must be in \[0.5, 1\)"),
@@ -185,8 +187,8 @@ def test_a_rebuild_leaves_no_stale_figure(tmp_path):
     ],
     ids=str,
 )
-def test_wrong_settings_are_refused_by_name(study, tmp_path, settings, said):
-    with pytest.raises(ConfigError, match=said):
+def test_wrong_settings_are_refused_by_name(study, tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=message):
         build_report([study], tmp_path, settings)
 
 

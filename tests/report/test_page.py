@@ -13,16 +13,16 @@ SECTIONS = [
 
 
 @pytest.fixture(scope="module")
-def browser(built):
+def browser(index_page):
     with Browser() as opened:
-        opened.open(built)
+        opened.open(index_page)
         yield opened
 
 
-def test_no_error_and_no_request(browser, built):
+def test_no_error_and_no_request(browser, index_page):
     assert browser.complaints() == []
     addresses = [address for address in browser.requests() if not address.startswith("data:")]
-    assert addresses == [built.resolve().as_uri()]
+    assert addresses == [index_page.resolve().as_uri()]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -114,8 +114,8 @@ def test_every_figure_has_a_name_and_no_id_is_used_twice(browser):
     assert len(ids) == len(set(ids))
 
 
-def test_without_script_nothing_is_hidden(built):
+def test_without_script_nothing_is_hidden(index_page):
     with Browser() as plain:
         plain.call("Emulation.setScriptExecutionDisabled", value=True)
-        plain.open(built)
+        plain.open(index_page)
         assert plain.read_errors() == []

@@ -23,6 +23,7 @@ def make_comparison(root: Path, names: Sequence[str]) -> Path:
     for name in names:
         folder = find_finished_run(root, name, "report.runs")
         recipe = read_recipe(folder).recipe
+        # A run's folder is called seedN-IDENTITY.
         identity = folder.name.rpartition("-")[2]
         ledger = read_sealed(folder / layout.MANIFEST).get("ledger", {})
         plan.runs[identity] = RunEntry(

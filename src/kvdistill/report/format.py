@@ -130,7 +130,7 @@ def format_bound(verdict: Verdict) -> str:
     return f"{word} {value} {unit}"
 
 
-def format_measured(verdict: Verdict) -> str:
+def format_measurement(verdict: Verdict) -> str:
     """The estimate of a claim with its interval, or why there is none."""
     measured = verdict.measured
     if measured.estimate is None:

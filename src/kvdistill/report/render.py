@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from kvdistill.report.figures.style import RenderedFigure
-from kvdistill.report.format import format_bound, format_measured, format_signed
+from kvdistill.report.format import format_bound, format_measurement, format_signed
 from kvdistill.report.page_data import PageContent
 from kvdistill.report.table import make_file_name
 from kvdistill.sanitise import escape_hidden
@@ -29,7 +29,7 @@ def render_page(content: PageContent) -> str:
     )
     environment.filters.update(
         svg=label_svg, slug=make_file_name, clean=escape_hidden, bound=format_bound,
-        measured=format_measured, signed=format_signed, json=dump_inline_json,
+        measured=format_measurement, signed=format_signed, json=dump_inline_json,
         share=lambda value: f"{100 * value:.1f}",
     )  # fmt: skip
     return environment.from_string(read_asset("index.html.j2")).render(
@@ -80,6 +80,7 @@ def label_svg(figure: RenderedFigure) -> Markup:
 def dump_inline_json(value: Any) -> Markup:
     """JSON for a script element, which no text in it can close."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, sort_keys=True)
+    # A script element ends at the first </script>, also inside a string of its JSON.
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return Markup(text)

@@ -37,6 +37,7 @@ def write_study_report(
     Returns:
         The report's page.
     """
+    # Before the budget is written: a refusal changes nothing.
     if output is not None:
         check_output(output)
     studies = [study, *also]

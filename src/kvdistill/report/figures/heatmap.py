@@ -101,11 +101,11 @@ def draw_arm_bars(
         axes.set_xlim(-0.7, max(len(labels) - 0.3, 2.3))
         axes.grid(visible=False, axis="x")
 
-    data = tabulate_runs(name, title, labels, values, unit, points)
+    data = tabulate_bars(name, title, labels, values, unit, points)
     return render_figure(name, title, description, paint, (4.5, 3.2), data=data)
 
 
-def tabulate_runs(
+def tabulate_bars(
     name: str, title: str, labels: Sequence[str], values: Sequence[float], unit: str,
     points: Sequence[Sequence[float]],
 ) -> ReportTable:  # fmt: skip

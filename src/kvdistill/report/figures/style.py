@@ -88,8 +88,8 @@ RC_PARAMS: dict[str, Any] = {
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.6,
     "hatch.linewidth": 0.6,
-    "svg.fonttype": "none",
-    "text.parse_math": False,
+    "svg.fonttype": "none",  # text, not outlines
+    "text.parse_math": False,  # labels come from sweeps: a $ in one is no formula
     "path.simplify_threshold": 1.0,
     "figure.dpi": 100,
 }

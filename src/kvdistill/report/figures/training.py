@@ -56,6 +56,7 @@ def average_curves(label: str, tables: Sequence[pd.DataFrame]) -> ArmCurves:
         ]
         parts = [part for part in parts if len(part)]
         if parts and len(parts) == len(tables):
+            # Where only some runs have a step, the mean would jump by their difference.
             steps = sorted(set.intersection(*(set(part.index) for part in parts)))
             splits[split] = (
                 sum(part.loc[steps] for part in parts[1:]) / len(parts)

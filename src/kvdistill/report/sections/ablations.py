@@ -32,6 +32,7 @@ def choose_figure_kind(question: QuestionRecords) -> str | None:
     """A key of PAINTERS: the sweep's `figure`, else by a word in the sweep's name, else None."""
     if question.figure in PAINTERS:
         return question.figure
+    # A name may hold two of the words: the first in this order counts.
     words = {
         "layers": "heatmap", "alignment": "spread", "compression": "efficiency",
         "teacher_combination": "kv_loss", "family": "kv_loss",

@@ -66,6 +66,7 @@ def tabulate_budgets(study: Study) -> ReportTable:
     """A row a run of budget.json; red where an amount is not what comparable runs trained with."""
     nodes = [node for budget in study.budgets for node in budget.get("arms", [])]
     labels = ("label", "run", "texts")
+    # Of all runs, in order: an untrained one has fewer.
     keys = [k for k in dict.fromkeys(k for node in nodes for k in node) if k not in labels]
     trained = [(node.get("seed", -1), node) for node in nodes if node.get("steps")]
     expected = {key: median_by_group(key, trained) for key in TOLERANCE_BY_KEY}

@@ -88,5 +88,6 @@ def style_all_arms(study: Study, arms: Mapping[str, Arm]) -> dict[str, ArmStyle]
     style_by_runs = {get_run_ids(arm): styles[label] for label, arm in arms.items()}
     for each in study.questions.values():
         for label, arm in each.arms.items():
+            # Every run of a question belongs to an arm of the study, perhaps by another label.
             styles.setdefault(label, style_by_runs[get_run_ids(arm)])
     return styles

@@ -72,5 +72,6 @@ def flatten_manifest(manifest: Mapping[str, Any]) -> dict[str, str]:
 
     for key in MANIFEST_FACTS:
         if key in manifest:
+            # `provenance` only groups facts: they go by their own names.
             walk("" if key == "provenance" else key, manifest[key])
     return facts

@@ -24,6 +24,7 @@ def build_routing_section(analysis: Analysis) -> list[tuple[RenderedFigure, Repo
     for label in choose_chart_arms(analysis.table, analysis.baseline):
         runs = [run for run in analysis.question.arms[label].distinct_runs() if run.done]
         weights = [read_routing_weights(run) for run in runs]
+        # An arm without a router has no routing.json; a part of its runs is no mean over seeds.
         if not weights or not all(weights):
             continue
         by_task = [average_over_layers(run_weights) for run_weights in weights]

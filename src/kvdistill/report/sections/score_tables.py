@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kvdistill.report.format import format_interval, format_p, format_signed, title_tasks
 from kvdistill.report.table import DASH, ReportTable, TableCell, make_number_cell
 from kvdistill.stats.analysis import Analysis
-from kvdistill.stats.bootstrap import Interval
+from kvdistill.stats.bootstrap import ConfidenceInterval
 from kvdistill.stats.compare import Difference
 from kvdistill.stats.seed_tests import OK, STARS_LEGEND, TTest, format_stars
 from kvdistill.stats.study import MACRO
@@ -74,7 +74,7 @@ def make_p_cell(p: float | None) -> TableCell:
     return TableCell(format_p(p), p)
 
 
-def make_interval_cell(interval: Interval | None) -> TableCell:
+def make_interval_cell(interval: ConfidenceInterval | None) -> TableCell:
     """The ends in points."""
     if interval is None:
         return TableCell(DASH)
@@ -169,8 +169,8 @@ def tabulate_differences(analysis: Analysis) -> ReportTable:
         rows=rows,
         note=(
             f"{STARS_LEGEND}. Recipe: new seeds and new items, Satterthwaite. Item: these "
-            "checkpoints on new items, bootstrap stratified by task and clustered by subject. Holm: over this "
-            "question's arms. Detectable: with 80 % power at this noise."
+            "checkpoints on new items, bootstrap stratified by task and clustered by subject. "
+            "Holm: over this question's arms. Detectable: with 80 % power at this noise."
         ),
         numeric=[False, *(column.numeric for column in DIFFERENCE_COLUMNS)],
     )
