@@ -120,6 +120,7 @@ def draw_sums(
     single_draw[places] = counts / n
     size = n * (len(single_draw) - 1) + 1
     length = fft.next_fast_len(size, real=True)
+    # Rounding leaves shares below zero, and searchsorted needs sums that never fall.
     chances = np.clip(fft.irfft(fft.rfft(single_draw, length) ** n, length)[:size], 0, None)
     below = np.cumsum(chances)
     positions = np.searchsorted(below, rng.random(draws) * below[-1], side="right")
@@ -139,7 +140,7 @@ def make_stratum(name: str, differences: np.ndarray, subjects: np.ndarray | None
 
 
 def standard_error(strata: Sequence[Stratum]) -> tuple[float, float]:
-    """(standard error, Satterthwaite df) of the unweighted mean over the strata."""
+    """(standard error, df) of the unweighted mean over the strata (Satterthwaite 1946)."""
     parts = np.array([s.variance for s in strata]) / len(strata) ** 2
     total = parts.sum()
     if total == 0:
@@ -174,6 +175,7 @@ def bootstrap_interval(
     for s in strata:
         total += drawn_means[s.name] if s.name in drawn_means else s.draw_means(draws, seed)
     total /= len(strata)
+    # Hesterberg's expanded percentile: Phi(-sqrt(n / (n - 1)) t), with n - 1 = df.
     tail = special.ndtr(-special.stdtrit(df, (1 + confidence) / 2) * np.sqrt((df + 1) / df))
     low, high = np.quantile(total, [tail, 1 - tail])
     p = float(2 * special.stdtr(df, -abs(estimate) / se))
@@ -183,7 +185,7 @@ def bootstrap_interval(
 
 
 def wilson_interval(correct: float | int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion; keeps width at 0 of n and n of n."""
+    """Wilson's score interval of a proportion (Wilson 1927); keeps width at 0 and at n of n."""
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"correct must be in [0, n] with n >= 1, got {correct} of {n}.")
     bounds = stats.binomtest(round(correct), n).proportion_ci(confidence, method="wilson")
@@ -191,7 +193,9 @@ def wilson_interval(correct: float | int, n: int, confidence: float = 0.95) -> t
 
 
 def mcnemar_mid_p(a: np.ndarray, b: np.ndarray) -> float:
-    """Mid-p McNemar test of two single runs on the same items; 1.0 without discordant items.
+    """Mid-p McNemar test (Fagerland 2013) of two single runs on the same items.
+
+    1.0 without discordant items.
 
     Raises ValueError where scores are not 0 or 1: a probability mass has no discordant pairs.
     """

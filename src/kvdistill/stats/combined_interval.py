@@ -1,10 +1,10 @@
 """What the recipe can claim: new seeds and new items, from a few seeds and many items.
 
 Variance = seed part (spread of the per-seed differences / S) + item part (of the seed-averaged
-item differences), degrees of freedom by Satterthwaite. The noise shared by both parts is counted
-twice: where seeds hardly differ the interval is conservative (measured type-I error about 1 to
-2 % at nominal 5 %). The crossed estimator that subtracts it was measured at 8 % with three seeds
-and is not offered. With two seeds the sum errs up to 12 %, so three are asked for.
+item differences), degrees of freedom by Satterthwaite (1946). The noise shared by both parts is
+counted twice: where seeds hardly differ the interval is conservative (measured type-I error about
+1 to 2 % at nominal 5 %). The crossed estimator that subtracts it was measured at 8 % with three
+seeds and is not offered. With two seeds the sum errs up to 12 %, so three are asked for.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from kvdistill.stats.bootstrap import Interval
+from kvdistill.stats.bootstrap import ConfidenceInterval
 
 MIN_SEEDS = 3
 
@@ -23,7 +23,7 @@ def combine_variances(
     item_se: float,
     item_df: float,
     confidence: float = 0.95,
-) -> Interval | None:
+) -> ConfidenceInterval | None:
     """The recipe-level interval.
 
     Args:
@@ -46,7 +46,7 @@ def combine_variances(
     df = variance**2 / sum(part**2 / df for part, df in parts)
     se = float(np.sqrt(variance))
     half = float(special.stdtrit(df, (1 + confidence) / 2)) * se
-    return Interval(
+    return ConfidenceInterval(
         estimate=estimate,
         se=se,
         df=float(df),

@@ -1,12 +1,13 @@
 """Two arms, endpoint by endpoint: seeds, items, and both, on pairs that are proven to be pairs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from kvdistill.stats import bootstrap, combined_interval, equal_budget, power
-from kvdistill.stats.bootstrap import Interval
+from kvdistill.stats.bootstrap import ConfidenceInterval
 from kvdistill.stats.item_matrix import explain_item_mismatch
 from kvdistill.stats.seed_tests import IDENTICAL, MISSING, OK, TTest, paired_t_test, welch_t_test
 from kvdistill.stats.settings import Settings
@@ -34,9 +35,9 @@ class Difference:
     seeds: TTest | None = None
     """The study's paired t (one-sample where the baseline is one run)."""
     unpaired: TTest | None = None
-    item: Interval | None = None
+    item: ConfidenceInterval | None = None
     """These checkpoints, new items."""
-    recipe: Interval | None = None
+    recipe: ConfidenceInterval | None = None
     """The recipe: new seeds and new items. The claim that verdicts use."""
     mcnemar: float | None = None
     """Mid-p, where each arm is one run."""
@@ -54,7 +55,7 @@ class Difference:
     """seeds, recipe -> p after correction within its family."""
 
     @property
-    def claim(self) -> Interval | None:
+    def claim(self) -> ConfidenceInterval | None:
         """The widest sound interval: the recipe's, else the checkpoints'."""
         return self.recipe or self.item
 
@@ -116,22 +117,46 @@ def compare_endpoint(
     if why := equal_budget.explain_unequal_arms(arm, baseline):
         return Difference(endpoint=endpoint, status=UNEQUAL, why=why)
     names = list(tasks) if endpoint == MACRO else [endpoint]
-    a, b, kind, notes = match_runs(arm, baseline)
-    left, right = ([run.get_score(endpoint, tasks) or 0.0 for run in side] for side in (a, b))
+    matched = match_runs(arm, baseline)
+    left, right = (
+        [run.get_score(endpoint, tasks) or 0.0 for run in side]
+        for side in (matched.arm, matched.baseline)
+    )
     values = (left, right)
-    if why := explain_unpaired([*a, *b], names):
+    if why := explain_unpaired([*matched.arm, *matched.baseline], names):
         return Difference(endpoint=endpoint, status=UNPAIRED, why=why, values=values)
-    return infer(endpoint, a, b, kind, names, values, settings, drawn, notes)
+    seeds = infer_over_seeds(left, right, matched.kind, settings.confidence)
+    strata = [average_differences(task, matched.arm, matched.baseline) for task in names]
+    item = compute_item_interval(strata, settings, drawn)
+    tested = Difference(
+        endpoint=endpoint,
+        status=name_status(seeds, item),
+        values=values,
+        estimate=seeds.estimate,
+        recipe=seeds.add_items(item, settings.confidence),
+    )
+    if drawn is None:  # marks in a table need the p value alone
+        return tested
+    sized = add_effect_sizes(tested, matched.notes, seeds, item, settings)
+    return replace(sized, mcnemar=compute_mcnemar(matched, names))
 
 
-def match_runs(arm: Arm, baseline: Arm) -> tuple[list[Run], list[Run], str, list[str]]:
-    """The runs to compare, pair by pair where seeds are common, each copy counted once.
+class MatchedRuns(NamedTuple):
+    """The runs of two arms that are compared, each copy counted once."""
 
-    Returns (runs, runs, kind, notes); with kind `welch` the two lists are not pairs.
-    """
+    arm: list[Run]
+    baseline: list[Run]
+    kind: str
+    """paired or one-sample: `arm[i]` with `baseline[i]`; welch: no pairs; one run each."""
+    notes: list[str]
+
+
+def match_runs(arm: Arm, baseline: Arm) -> MatchedRuns:
+    """The runs to compare: pair by pair where seeds are common, else all of both arms."""
     notes: list[str] = []
     if not arm.trained and not baseline.trained:
-        return arm.distinct_runs()[:1], baseline.distinct_runs()[:1], "one run each", notes
+        runs = arm.distinct_runs()[:1], baseline.distinct_runs()[:1]
+        return MatchedRuns(*runs, "one run each", notes)
     if not arm.trained or not baseline.trained:
         constant = baseline if arm.trained else arm
         notes.append(f"{constant.label} has no training seed: one-sample test against it")
@@ -144,19 +169,20 @@ def match_runs(arm: Arm, baseline: Arm) -> tuple[list[Run], list[Run], str, list
         seeds = sorted(set(arm.runs) & set(baseline.runs))
         if not seeds:
             notes.append("no common seed: unpaired over seeds, items still paired")
-            return arm.distinct_runs(), baseline.distinct_runs(), "welch", notes
+            return MatchedRuns(arm.distinct_runs(), baseline.distinct_runs(), "welch", notes)
         notes += [
             f"{side.label}: seeds {', '.join(map(str, alone))} have no counterpart"
             for side in (arm, baseline)
             if (alone := sorted(set(side.runs) - set(seeds)))
         ]
         a, b, kind = [arm.runs[s] for s in seeds], [baseline.runs[s] for s in seeds], "paired"
+    # A run copied under a second seed is no second sample: pairs are told by their answers.
     pairs: dict[tuple[str, str], Pair] = {}
     for x, y in zip(a, b, strict=True):
         pairs.setdefault((x.fingerprint, y.fingerprint), (x, y))
     if len(pairs) < len(a):
         notes.append(f"{len(a) - len(pairs)} of {len(a)} pairs copy another: counted once")
-    return [x for x, _ in pairs.values()], [y for _, y in pairs.values()], kind, notes
+    return MatchedRuns([x for x, _ in pairs.values()], [y for _, y in pairs.values()], kind, notes)
 
 
 def explain_unpaired(runs: Sequence[Run], tasks: Sequence[str]) -> str:
@@ -172,82 +198,109 @@ def explain_unpaired(runs: Sequence[Run], tasks: Sequence[str]) -> str:
     return ""
 
 
-def infer(
-    endpoint: str,
-    a: Sequence[Run],
-    b: Sequence[Run],
-    kind: str,
-    tasks: Sequence[str],
-    values: tuple[Sequence[float], Sequence[float]],
-    settings: Settings,
-    drawn: DrawnMeans | None,
-    notes: Sequence[str],
-) -> Difference:
-    """Every statistic of one proven pair of arms."""
-    x, y = (np.asarray(side, dtype=float) for side in values)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeedInference:
+    """What the runs' scores say on one endpoint, items held fixed. Shares in [0, 1]."""
+
+    estimate: float
+    test: TTest
+    welch: TTest | None
+    """The unpaired test; None where either side is one run, or copies of one."""
+    differences: np.ndarray
+    """One a pair; of unpaired arms the difference of their means alone."""
+    variance_parts: Sequence[tuple[float, int]]
+    """(variance of the mean, degrees of freedom): one part for pairs, one an arm for Welch."""
+
+    @property
+    def variance(self) -> float:
+        """Of the estimate, over seeds."""
+        return float(sum(part for part, _ in self.variance_parts))
+
+    def add_items(self, item: ConfidenceInterval, confidence: float) -> ConfidenceInterval | None:
+        """The recipe's interval (stats/combined_interval.py); None where seeds are too few."""
+        if not self.variance_parts:
+            return None
+        # The degrees of freedom are infinite where no item differs.
+        df = item.df if np.isfinite(item.df) else 1e9
+        return combined_interval.combine_variances(
+            self.estimate, self.variance_parts, item.se, df, confidence
+        )
+
+
+def infer_over_seeds(
+    arm: Sequence[float], baseline: Sequence[float], kind: str, confidence: float
+) -> SeedInference:
+    """The t tests of two arms' scores, matched as `MatchedRuns.kind` says."""
+    x, y = np.asarray(arm, dtype=float), np.asarray(baseline, dtype=float)
     estimate = float(x.mean() - y.mean())
-    strata = [average_differences(task, a, b) for task in tasks]
-    item = compute_item_interval(strata, settings, drawn)
     # Against one untrained run the copies of its score are no sample.
     many = kind in ("paired", "welch") and min(len(x), len(y)) > 1
-    welch = welch_t_test(x, y, settings.confidence) if many else None
+    welch = welch_t_test(x, y, confidence) if many else None
     if kind == "welch":
-        seeds = welch_t_test(x, y, settings.confidence)
-        parts = [(float(v.var(ddof=1)) / len(v), len(v) - 1) for v in (x, y) if len(v) > 1]
+        test, differences = welch_t_test(x, y, confidence), np.array([estimate])
+        parts = [part for part in map(compute_mean_variance, (x, y)) if part]
+        # One run on a side: no variance is known for it, so no recipe may be claimed.
         parts = parts if len(parts) == 2 else [(0.0, 0)]
-        pairs = np.array([estimate])
     else:
-        pairs = x - y
-        seeds = paired_t_test(pairs, settings.confidence, kind)
-        parts = [(float(pairs.var(ddof=1)) / len(pairs), len(pairs) - 1)] if len(pairs) > 1 else []
-    parts = [(v if v > ZERO**2 else 0.0, df) for v, df in parts]
-    claim = combine_recipe_interval(estimate, parts, item, settings)
-    status = seeds.status
-    if status != OK and item.se == 0 and abs(estimate) < ZERO:
-        status = IDENTICAL
-    if drawn is None:  # only its p value is wanted
-        return Difference(
-            endpoint=endpoint, status=status, values=values, estimate=estimate, recipe=claim
-        )
-    noise = claim or seeds
-    seed_variance = sum(v for v, _ in parts)
-    total = seed_variance + item.se**2
-    return Difference(
-        endpoint=endpoint,
-        status=status,
-        why=seeds.note,
-        values=values,
+        differences = x - y
+        test = paired_t_test(differences, confidence, kind)
+        part = compute_mean_variance(differences)
+        parts = [part] if part else []
+    return SeedInference(
         estimate=estimate,
-        seeds=seeds,
-        unpaired=welch,
+        test=test,
+        welch=welch,
+        differences=differences,
+        # Rounding of equal differences is no variance: a claim would rest on the items alone.
+        variance_parts=[(v if v > ZERO**2 else 0.0, df) for v, df in parts],
+    )
+
+
+def compute_mean_variance(values: np.ndarray) -> tuple[float, int] | None:
+    """(s^2 / n, n - 1) of a mean; None of a single value."""
+    n = len(values)
+    return (float(values.var(ddof=1)) / n, n - 1) if n > 1 else None
+
+
+def name_status(seeds: SeedInference, item: ConfidenceInterval) -> str:
+    """The seeds' status; `identical` where no item and no seed differs."""
+    if seeds.test.status != OK and item.se == 0 and abs(seeds.estimate) < ZERO:
+        return IDENTICAL
+    return seeds.test.status
+
+
+def add_effect_sizes(
+    tested: Difference,
+    notes: Sequence[str],
+    seeds: SeedInference,
+    item: ConfidenceInterval,
+    settings: Settings,
+) -> Difference:
+    """The difference with its tests, effect sizes and what could have been detected."""
+    same_sign = np.sign(seeds.differences) == np.sign(seeds.estimate)
+    noise = tested.recipe or seeds.test
+    total = seeds.variance + item.se**2
+    return replace(
+        tested,
+        why=seeds.test.note,
+        seeds=seeds.test,
+        unpaired=seeds.welch,
         item=item,
-        recipe=claim,
-        mcnemar=compute_mcnemar(a, b, tasks) if len(a) == len(b) == 1 else None,
-        effect=power.hedges_g(pairs),
-        improvement=power.probability_of_improvement(x, y),
-        same_sign=(int((np.sign(pairs) == np.sign(estimate)).sum()), len(pairs)),
+        effect=power.hedges_g(seeds.differences),
+        improvement=power.probability_of_improvement(*tested.values),
+        same_sign=(int(same_sign.sum()), len(seeds.differences)),
         detectable=power.minimum_detectable_effect(
             noise.se or 0.0, noise.df or 0.0, settings.alpha
         ),
-        seeds_needed=count_seeds_needed_for(pairs, item, settings),
-        seed_share=seed_variance / total if total > 0 else None,
+        seeds_needed=count_seeds_for_difference(seeds.differences, item, settings),
+        seed_share=seeds.variance / total if total > 0 else None,
         notes=notes,
     )
 
 
-def combine_recipe_interval(
-    estimate: float, parts: Sequence[tuple[float, int]], item: Interval, settings: Settings
-) -> Interval | None:
-    """The recipe-level interval, where there are seeds enough."""
-    if not parts:
-        return None
-    df = item.df if np.isfinite(item.df) else 1e9
-    return combined_interval.combine_variances(estimate, parts, item.se, df, settings.confidence)
-
-
 def compute_item_interval(
     strata: Sequence[bootstrap.Stratum], settings: Settings, drawn: DrawnMeans | None
-) -> Interval:
+) -> ConfidenceInterval:
     """The checkpoints' interval: by bootstrap, or (for marks in a table) its SE alone."""
     if drawn is not None:
         for stratum in strata:
@@ -258,7 +311,7 @@ def compute_item_interval(
         )
     se, df = bootstrap.standard_error(strata)
     estimate = float(np.mean([s.estimate for s in strata]))
-    return Interval(estimate=estimate, se=se, df=df, low=np.nan, high=np.nan, p=None)
+    return ConfidenceInterval(estimate=estimate, se=se, df=df, low=np.nan, high=np.nan, p=None)
 
 
 def average_differences(task: str, a: Sequence[Run], b: Sequence[Run]) -> bootstrap.Stratum:
@@ -281,17 +334,20 @@ def average_correctness(task: str, runs: Sequence[Run]) -> np.ndarray:
     return np.asarray(total) / len(runs)
 
 
-def compute_mcnemar(a: Sequence[Run], b: Sequence[Run], tasks: Sequence[str]) -> float | None:
-    """McNemar's mid-p over all items of one task; None for the macro average or a mass."""
-    if len(tasks) != 1:
+def compute_mcnemar(matched: MatchedRuns, tasks: Sequence[str]) -> float | None:
+    """McNemar's mid-p of one run a side over the items of one task; None for masses, or more."""
+    if not len(matched.arm) == len(matched.baseline) == len(tasks) == 1:
         return None
-    x, y = average_correctness(tasks[0], a), average_correctness(tasks[0], b)
+    (task,) = tasks
+    x, y = average_correctness(task, matched.arm), average_correctness(task, matched.baseline)
     binary = np.isin(x, (0, 1)).all() and np.isin(y, (0, 1)).all()
     return bootstrap.mcnemar_mid_p(x, y) if binary else None
 
 
-def count_seeds_needed_for(pairs: np.ndarray, item: Interval, settings: Settings) -> int | None:
-    """Seeds needed to find `stats.detect` points at the spread seen here."""
+def count_seeds_for_difference(
+    pairs: np.ndarray, item: ConfidenceInterval, settings: Settings
+) -> int | None:
+    """Seeds needed to detect `stats.detect` points at the spread seen here."""
     if len(pairs) < 2:
         return None
     return power.count_seeds_needed(

@@ -66,7 +66,10 @@ def average_over_layers(
 
 
 def mutual_information(weights: np.ndarray) -> float:
-    """Mutual information, in nats, of task and teacher weight (tasks x teachers, equal tasks)."""
+    """Mutual information, in nats, of task and teacher weight (tasks x teachers, equal tasks).
+
+    Sum of p(task, teacher) log(p(task, teacher) / (p(task) p(teacher))) (Shannon 1948).
+    """
     joint = weights / weights.sum()
     outer = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
     positive = joint > 0
@@ -86,4 +89,5 @@ def routing_permutation_test(
     for _ in range(draws):
         shuffled = np.mean([rng.permutation(weights, axis=0) for weights in runs], axis=0)
         exceedances += mutual_information(shuffled) >= observed - 1e-12
+    # The observed order is one of the permutations, so p is never 0 (Phipson and Smyth 2010).
     return observed, (exceedances + 1) / (draws + 1)

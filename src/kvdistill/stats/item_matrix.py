@@ -43,7 +43,7 @@ class ItemReader:
         for name in KEY_COLUMNS:
             for buffer in table.column(name).combine_chunks().buffers():
                 digest.update(buffer or b"")
-                digest.update(b"\0")
+                digest.update(b"\0")  # two columns must not run into one
         key = digest.hexdigest()
         if key not in self.orders:
             self.orders[key] = self.sort_items(table, path)

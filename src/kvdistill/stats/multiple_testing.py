@@ -6,12 +6,18 @@ import numpy as np
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Step-down adjusted p values (family-wise error). None stays None and counts as no test."""
+    """Step-down adjusted p values, family-wise error (Holm 1979).
+
+    None stays None and counts as no test.
+    """
     return adjust_known(p_values, _step_down)
 
 
 def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
-    """Step-up adjusted p values (false discovery rate). None stays None and counts as no test."""
+    """Step-up adjusted p values, false discovery rate (Benjamini and Hochberg 1995).
+
+    None stays None and counts as no test.
+    """
     return adjust_known(p_values, _step_up)
 
 

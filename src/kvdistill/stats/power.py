@@ -12,8 +12,12 @@ SECANT_STEP = 1e-4
 
 
 def compute_power(effect: float, se: float, df: float, alpha: float = 0.05) -> float:
-    """Chance that a two-sided t test finds an effect with this standard error."""
+    """Power of a t test at two-sided level alpha, counted on the effect's own side.
+
+    By the noncentral t distribution with noncentrality |effect| / se (Cohen 1988).
+    """
     critical = float(stats.t.ppf(1 - alpha / 2, df))
+    # Beyond 1e5 degrees of freedom the t is a normal to about five digits.
     if df > 1e5:
         return float(stats.norm.sf(critical - abs(effect) / se))
     return float(stats.nct.sf(critical, df, abs(effect) / se))
@@ -89,6 +93,7 @@ def count_seeds_needed(
             >= target_power
         )
 
+    # Power grows with seeds, so the first number that reaches it can be bisected.
     if not reaches_power(high):
         return None
     while low < high:
@@ -98,7 +103,7 @@ def count_seeds_needed(
 
 
 def hedges_correction(n: int) -> float:
-    """The exact small-sample factor J for n paired differences; .564 at n = 3."""
+    """The exact small-sample factor J for n paired differences (Hedges 1981); .564 at n = 3."""
     df = n - 1
     if df < 1:
         raise ValueError(f"an effect size needs 2 differences or more, got {n}.")
@@ -116,6 +121,10 @@ def hedges_g(differences: Values) -> float | None:
 
 
 def probability_of_improvement(a: Values, b: Values) -> float:
-    """Share of all (run of a, run of b) pairs in which a is higher; ties count half."""
+    """Share of all (run of a, run of b) pairs in which a is higher; ties count half.
+
+    The Mann-Whitney statistic, as in Agarwal et al. 2021, "Deep reinforcement learning at the
+    edge of the statistical precipice".
+    """
     x, y = np.asarray(a)[:, None], np.asarray(b)[None, :]
     return float(((x > y) + 0.5 * (x == y)).mean())

@@ -55,6 +55,7 @@ def paired_t_test(differences: Values, confidence: float = 0.95, kind: str = "pa
     if n == 1:
         return TTest(kind=kind, status=SINGLE_SEED, n=1, estimate=estimate)
     sd = float(values.std(ddof=1))
+    # Equal differences differ in their last bits; t would be a huge number made of rounding.
     if sd < ZERO:
         status = IDENTICAL if abs(estimate) < ZERO else DEGENERATE
         return TTest(kind=kind, status=status, n=n, estimate=estimate, sd=0.0)
@@ -64,7 +65,7 @@ def paired_t_test(differences: Values, confidence: float = 0.95, kind: str = "pa
 
 
 def welch_t_test(a: Values, b: Values, confidence: float = 0.95) -> TTest:
-    """The unpaired t test of a - b with unequal variances (STUDY.md E)."""
+    """The unpaired t test of a - b with unequal variances (Welch 1947)."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     n = min(len(x), len(y))
     if n == 0:
