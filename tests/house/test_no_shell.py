@@ -12,7 +12,7 @@ BARRED = {
     "subprocess.getoutput", "subprocess.getstatusoutput", "runpy.run_path", "runpy.run_module",
     "torch.load", "np.load", "joblib.load", "cloudpickle.load", "cloudpickle.loads",
 }  # fmt: skip
-SAFE_LOADERS = {"TaskLoader", "_Plain"}
+SAFE_LOADERS = {"TaskLoader", "_TaskFileLoader"}
 """Subclasses of yaml.SafeLoader."""
 
 
