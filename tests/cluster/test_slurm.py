@@ -18,12 +18,12 @@ def script(folder: Path, code: Path = Path("/code"), **changed: object) -> str:
     from kvdistill.cluster.dry_run import ScriptExecutor
     from kvdistill.cluster.slurm import make_executor
     from kvdistill.cluster.slurm_arrays import request_resources
-    from kvdistill.config import cluster
+    from kvdistill.config import check_cluster
     from kvdistill.config.schema import read_group
 
     conf = Path(__file__).parents[2] / "conf/cluster/slurm.yaml"
     node = {**yaml.safe_load(conf.read_text(encoding="utf-8")), **changed}
-    cluster.check_cluster_settings(node)
+    check_cluster.check_cluster_settings(node)
     settings = read_group("cluster", node)
     executor = make_executor(
         folder,

@@ -43,8 +43,8 @@ class Pins:
         pinned = dict(node) if key == "root" else self.pin_children(node, path)
         return pinned | {"sha256": self.hash_path(node[key], f"{path}{key}")}
 
-    def pin_children(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
-        """The node with its own nodes pinned."""
+    def pin_children(self, node: Mapping[Any, Any], path: str) -> dict[Any, Any]:
+        """The node with its own nodes pinned. Keys may be numbers, as those of `layers.map`."""
         return {key: self(value, f"{path}{key}.") for key, value in node.items()}
 
     def hash_path(self, local: str, path: str) -> str:
