@@ -31,7 +31,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def planned_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study called nano, planned and not begun, and what the other placeholders stand for."""
     from hydra import initialize_config_dir
 
@@ -76,12 +76,14 @@ def jobs(words: list[str]) -> list[list[str]]:
 
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("rest", sorted({drop_stage(rest) for _, rest in commands()} - {"--help"}))
-def test_a_command_of_the_docs_works(rest: str, small: Path) -> None:
+def test_a_command_of_the_docs_works(rest: str, planned_root: Path) -> None:
     from kvdistill.plan.expand import expand_command
 
     if rest.startswith("-sc"):
         return  # tests/config/test_guide.py completes
-    lists = [[*each, f"root={small}"] for each in jobs(fill_placeholders(rest, small))]
+    lists = [
+        [*each, f"root={planned_root}"] for each in jobs(fill_placeholders(rest, planned_root))
+    ]
     if stage := [item.removeprefix("stage=") for item in lists[0] if item.startswith("stage=")]:
         module = import_module(f"kvdistill.cli.{stage[0]}")
         getattr(module, f"{stage[0]}_command")(lists, ROOT / "sweeps")

@@ -11,7 +11,7 @@ SFT = (*TINY[:-2], "arm=sft", "references=false")
 
 
 @pytest.fixture(scope="module")
-def half(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def half_failed(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One run that trains, one whose loss is no number."""
     root, built = tmp_path_factory.mktemp("half"), tmp_path_factory.mktemp("built")
     launcher(*SFT, f"root={built}")
@@ -21,32 +21,36 @@ def half(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_run_that_raises_is_failed_and_the_other_is_not(half: Path, launcher: Launcher) -> None:
-    good, bad = runs(half).values()
+def test_a_run_that_raises_is_failed_and_the_other_is_not(
+    half_failed: Path, launcher: Launcher
+) -> None:
+    good, bad = runs(half_failed).values()
     assert [launcher.state(folder) for folder in (good, bad)] == ["COMPLETED", "FAILED"]
     assert read(bad / "status.json")["state"] == "failed"
     assert "Traceback" in (bad / "log.txt").read_text()
 
 
-def test_the_report_comes_all_the_same_and_names_what_is_missing(half: Path) -> None:
-    assert (half / "runs/nano/report/index.html").is_file()
-    bad = list(runs(half).values())[1]
-    logs = "".join(path.read_text() for path in (half / "runs/nano/slurm").glob("*_log.out"))
+def test_the_report_comes_all_the_same_and_names_what_is_missing(half_failed: Path) -> None:
+    assert (half_failed / "runs/nano/report/index.html").is_file()
+    bad = list(runs(half_failed).values())[1]
+    logs = "".join(path.read_text() for path in (half_failed / "runs/nano/slurm").glob("*_log.out"))
     assert f"missing: {bad.name}: " in logs
 
 
-def test_status_shows_it_and_retry_tries_that_one_again(half: Path, launcher: Launcher) -> None:
+def test_status_shows_it_and_retry_tries_that_one_again(
+    half_failed: Path, launcher: Launcher
+) -> None:
     before = launcher.jobs()
-    identities = list(runs(half))
-    lines = launcher("stage=status", f"root={half}").splitlines()
+    identities = list(runs(half_failed))
+    lines = launcher("stage=status", f"root={half_failed}").splitlines()
     states = {line.split("\t")[0]: line.split("\t")[3] for line in lines}
     assert [states[identity] for identity in identities] == ["done", "failed"]
     assert launcher.jobs() == before
-    launcher("stage=retry", "cluster=slurm", "cluster.sbatch=[--hold]", f"root={half}")
+    launcher("stage=retry", "cluster=slurm", "cluster.sbatch=[--hold]", f"root={half_failed}")
     assert launcher.names(launcher.jobs() - before) == ["report", "run"]
-    launcher("stage=cancel", f"root={half}")
+    launcher("stage=cancel", f"root={half_failed}")
     launcher.drain(60)
-    bad = list(runs(half).values())[1]
+    bad = list(runs(half_failed).values())[1]
     assert read(bad / "status.json")["error"] == "cancelled by stage=cancel"
 
 

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def swept(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sweep_root(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two shells ask for the same sweep at once; then configs and sources are broken."""
     root = tmp_path_factory.mktemp("swept")
     command = (*SWEEP, "cluster=slurm", f"root={root}")
@@ -39,48 +39,48 @@ def swept(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_run_is_completed_and_every_artefact_was_built_once(
-    swept: Path, launcher: Launcher
+    sweep_root: Path, launcher: Launcher
 ) -> None:
-    assert {launcher.state(folder) for folder in runs(swept).values()} == {"COMPLETED"}
-    assert artifacts(swept) == ["calibration"] * 2 + ["model"] * 3 + ["split", "validation"]
+    assert {launcher.state(folder) for folder in runs(sweep_root).values()} == {"COMPLETED"}
+    assert artifacts(sweep_root) == ["calibration"] * 2 + ["model"] * 3 + ["split", "validation"]
 
 
-def test_the_report_is_written_at_the_end(swept: Path) -> None:
-    assert (swept / "runs/nano/report/index.html").is_file()
-    assert len(read(swept / "runs/nano/budget.json")["arms"]) == 3
+def test_the_report_is_written_at_the_end(sweep_root: Path) -> None:
+    assert (sweep_root / "runs/nano/report/index.html").is_file()
+    assert len(read(sweep_root / "runs/nano/budget.json")["arms"]) == 3
 
 
-def test_a_manifest_names_the_code_it_ran(swept: Path) -> None:
-    code = next(path.name for path in (swept / "code").iterdir())
-    for folder in runs(swept).values():
+def test_a_manifest_names_the_code_it_ran(sweep_root: Path) -> None:
+    code = next(path.name for path in (sweep_root / "code").iterdir())
+    for folder in runs(sweep_root).values():
         assert read(folder / "manifest.json")["provenance"]["code"] == code
 
 
 def test_the_same_command_on_this_machine_gives_the_same_bits(
-    swept: Path, launcher: Launcher, tmp_path: Path
+    sweep_root: Path, launcher: Launcher, tmp_path: Path
 ) -> None:
     launcher(*SWEEP, f"root={tmp_path}")
-    there, here = runs(swept), runs(tmp_path)
+    there, here = runs(sweep_root), runs(tmp_path)
     assert list(there) == list(here)
     for identity in there:
         assert evidence(there[identity]) == evidence(here[identity])
 
 
-def test_the_same_command_again_submits_nothing(swept: Path, launcher: Launcher) -> None:
+def test_the_same_command_again_submits_nothing(sweep_root: Path, launcher: Launcher) -> None:
     before = launcher.jobs()
-    output = launcher(*SWEEP, "cluster=slurm", f"root={swept}")
+    output = launcher(*SWEEP, "cluster=slurm", f"root={sweep_root}")
     assert launcher.jobs() == before
     assert "report:" in output
 
 
-def test_a_deleted_result_is_the_only_run_submitted(swept: Path, launcher: Launcher) -> None:
-    lost = list(runs(swept).values())[1]
+def test_a_deleted_result_is_the_only_run_submitted(sweep_root: Path, launcher: Launcher) -> None:
+    lost = list(runs(sweep_root).values())[1]
     bits = evidence(lost)
     for path in lost.iterdir():
         if path.name != "config.yaml":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     before = launcher.jobs()
-    launcher(*SWEEP, "cluster=slurm", f"root={swept}", "cluster.wait=true")
+    launcher(*SWEEP, "cluster=slurm", f"root={sweep_root}", "cluster.wait=true")
     launcher.drain()
     assert launcher.names(launcher.jobs() - before) == ["report", "run"]
     assert evidence(lost) == bits
