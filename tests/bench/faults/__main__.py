@@ -40,7 +40,7 @@ KINDS: dict[str, Kind] = {
 def main() -> int:
     """Disturbs, prints, and says whether every bound holds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few of each")
+    parser.add_argument("--quick", action="store_true", help="one of each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=["kills", *KINDS])
     given = parser.parse_args()

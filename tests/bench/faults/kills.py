@@ -32,7 +32,7 @@ def measure(
     room: Path, chance: random.Random, quick: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Kills one run again and again; (figures, what they must be)."""
-    count = 2 if quick else 20
+    count = 1 if quick else 20
     arguments = [*RUN, *(QUICK if quick else FULL)]
     calm, killed = room / "alone", room / "killed"
     ready, took = measure_times(calm, arguments)

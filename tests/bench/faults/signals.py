@@ -24,7 +24,7 @@ def faults(
     """Sweeps that are killed at instants drawn over the time that one takes, then finished."""
     for number in range(1 if quick else SWEEPS):
         root = place / str(number)
-        instants = sorted(chance.uniform(0, calm.seconds) for _ in range(3 if quick else KILLS))
+        instants = sorted(chance.uniform(0, calm.seconds) for _ in range(1 if quick else KILLS))
         done = []
         for before, instant in pairwise([0.0, *instants]):
             how, whom = chance.choice(HOW), chance.choice(WHOM)
