@@ -84,6 +84,7 @@ class LaunchServer:
         """Ends it, and with it the server of its jobs."""
         self.process.terminate()
         self.process.communicate()
+        self.log.close()
 
 
 def serve() -> None:

@@ -47,7 +47,7 @@ def test_every_run_is_completed_and_every_artefact_was_built_once(
 
 def test_the_report_is_written_at_the_end(sweep_root: Path) -> None:
     assert (sweep_root / "runs/nano/report/index.html").is_file()
-    assert len(read(sweep_root / "runs/nano/budget.json")["arms"]) == 3
+    assert len(read(sweep_root / "runs/nano/budget.json")["arms"]) == 2
 
 
 def test_a_manifest_names_the_code_it_ran(sweep_root: Path) -> None:
