@@ -15,6 +15,7 @@ import sys
 import tokenize
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "src" / "kvdistill"
@@ -91,6 +92,7 @@ def comments(path: Path) -> int:
     return sum(t.type == tokenize.COMMENT and not t.string.startswith(marks) for t in tokens)
 
 
+@cache
 def measure(folder: Path = PACKAGE) -> dict[str, float]:
     """The figures; shares in percent, sizes in lines."""
     trees = modules(folder)
