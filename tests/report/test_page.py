@@ -20,25 +20,27 @@ def browser(index_page):
 
 
 def test_no_error_and_no_request(browser, index_page):
-    assert browser.complaints() == []
-    addresses = [address for address in browser.requests() if not address.startswith("data:")]
+    assert browser.read_errors() == []
+    addresses = [address for address in browser.list_requests() if not address.startswith("data:")]
     assert addresses == [index_page.resolve().as_uri()]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_is_there_and_has_a_heading(browser, section):
     heading_length = f"document.getElementById('{section}').querySelector('h2').textContent.length"
-    assert browser.run(heading_length) > 3
+    assert browser.evaluate(heading_length) > 3
 
 
 def test_nothing_hostile_ran(browser):
-    browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     every = "document.querySelectorAll('b, a, img, svg')"
-    browser.run(f"{every}.forEach(e => e.dispatchEvent(new Event('mouseover')))")
-    assert browser.run("window.pwned === undefined")
-    assert browser.run("document.querySelectorAll('img, iframe, object').length") == 0
-    assert browser.run("document.scripts.length") == 2
-    texts = browser.run("[...document.querySelectorAll('.text')].map(e => e.textContent).join()")
+    browser.evaluate(f"{every}.forEach(e => e.dispatchEvent(new Event('mouseover')))")
+    assert browser.evaluate("window.pwned === undefined")
+    assert browser.evaluate("document.querySelectorAll('img, iframe, object').length") == 0
+    assert browser.evaluate("document.scripts.length") == 2
+    texts = browser.evaluate(
+        "[...document.querySelectorAll('.text')].map(e => e.textContent).join()"
+    )
     assert "<script>window.pwned=1</script>" in texts
     assert "javascript:window.pwned=3" in texts
     assert "{{ 7*7 }}" in texts
@@ -46,10 +48,10 @@ def test_nothing_hostile_ran(browser):
 
 
 def test_links_stay_in_the_page(browser):
-    links = browser.run("[...document.links].map(a => a.getAttribute('href'))")
+    links = browser.evaluate("[...document.links].map(a => a.getAttribute('href'))")
     assert all(link.startswith("#") for link in links)
     target = "document.getElementById(a.getAttribute('href').slice(1))"
-    assert browser.run(f"[...document.links].every(a => {target} !== null)")
+    assert browser.evaluate(f"[...document.links].every(a => {target} !== null)")
 
 
 def column_texts(table: str, index: int) -> str:
@@ -59,13 +61,13 @@ def column_texts(table: str, index: int) -> str:
 
 def test_sorting_puts_numbers_in_order_and_gaps_last(browser):
     table = "#matrix-table"
-    last = browser.run(f"document.querySelector('{table} tr').cells.length") - 1
+    last = browser.evaluate(f"document.querySelector('{table} tr').cells.length") - 1
     click = f"document.querySelectorAll('{table} [data-sort]')[{last}].click()"
     for first, reverse in (("descending", True), ("ascending", False)):
-        browser.run(click)
+        browser.evaluate(click)
         state = f"document.querySelectorAll('{table} thead th')[{last}].ariaSort"
-        assert browser.run(state) == first
-        cells = browser.run(column_texts(table, last))
+        assert browser.evaluate(state) == first
+        cells = browser.evaluate(column_texts(table, last))
         numbers = [
             float(c.removeprefix("\u2248 ").split("\u00b1")[0]) for c in cells if c[-1].isdigit()
         ]
@@ -77,40 +79,40 @@ def test_sorting_puts_numbers_in_order_and_gaps_last(browser):
 def test_filtering_hides_what_does_not_match(browser):
     box = "document.querySelector('#matrix [data-filter]')"
     visible = column_texts("#matrix-table", 0)
-    browser.run(f"{box}.value = 'layers'; {box}.dispatchEvent(new Event('input'))")
-    assert sorted(browser.run(visible)) == ["layers=all", "layers=shallow"]
-    browser.run(f"{box}.value = ''; {box}.dispatchEvent(new Event('input'))")
-    assert len(browser.run(visible)) > 8
+    browser.evaluate(f"{box}.value = 'layers'; {box}.dispatchEvent(new Event('input'))")
+    assert sorted(browser.evaluate(visible)) == ["layers=all", "layers=shallow"]
+    browser.evaluate(f"{box}.value = ''; {box}.dispatchEvent(new Event('input'))")
+    assert len(browser.evaluate(visible)) > 8
 
 
 def test_items_can_be_filtered(browser):
     box = "document.querySelector('[data-filter-items]')"
     items = "document.querySelector('[data-items]').querySelectorAll('.item:not([hidden])')"
     visible = f"{items}.length"
-    before = browser.run(visible)
-    browser.run(f"{box}.value = 'nano_logic'; {box}.dispatchEvent(new Event('input'))")
-    assert 0 < browser.run(visible) < before
+    before = browser.evaluate(visible)
+    browser.evaluate(f"{box}.value = 'nano_logic'; {box}.dispatchEvent(new Event('input'))")
+    assert 0 < browser.evaluate(visible) < before
 
 
 def test_the_theme_can_be_switched(browser):
     paper = "getComputedStyle(document.body).backgroundColor"
-    before = browser.run(paper)
-    browser.run("document.getElementById('theme').click()")
-    assert browser.run(paper) != before
-    browser.run("document.getElementById('theme').click()")
-    assert browser.run(paper) == before
+    before = browser.evaluate(paper)
+    browser.evaluate("document.getElementById('theme').click()")
+    assert browser.evaluate(paper) != before
+    browser.evaluate("document.getElementById('theme').click()")
+    assert browser.evaluate(paper) == before
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_does_not_scroll_sideways(browser, width):
     browser.resize(width, 900)
-    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_every_figure_has_a_name_and_no_id_is_used_twice(browser):
     named = "[...document.querySelectorAll('figure svg')].every(s => s.ariaLabel.length > 20)"
-    assert browser.run(named)
-    ids = browser.run("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert browser.evaluate(named)
+    ids = browser.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))
 
 
