@@ -26,25 +26,25 @@ def compose_with_hydra(overrides: list[str]) -> object:
 
 @pytest.mark.parametrize("remembering", [False, True])
 def test_every_arm_is_what_hydra_makes_of_it_alone(remembering: bool) -> None:
-    from kvdistill.config import compose_cache
+    from kvdistill.config import compose_cache, hydra_internals
 
     expected = [compose_with_hydra(overrides) for overrides in ARMS]
     if remembering:
-        compose_cache.enable_compose_cache()
+        hydra_internals.enable_file_cache()
     for overrides, reference in zip(ARMS, expected, strict=True):
         config, choices = compose_cache.compose_cached(overrides)
         assert (OmegaConf.to_container(config), choices) == reference
 
 
 def test_arms_that_differ_in_values_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.config import compose_cache
+    from kvdistill.config import compose_cache, hydra_internals
 
     composed = []
     real = compose_cache.compose_choices
     monkeypatch.setattr(
         compose_cache, "compose_choices", lambda choices: composed.append(choices) or real(choices)
     )
-    compose_cache.enable_compose_cache()
+    hydra_internals.enable_file_cache()
     for weight in range(20):
         compose_cache.compose_cached([f"loss.kv_weight={weight}", "fusion=staged"])
     assert composed == [("fusion=staged",)]

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kvdistill.cli.common import JobOverrides
 from kvdistill.cli.help import help_text
-from kvdistill.config import compose_cache, hydra_guard
+from kvdistill.config import compose_cache, hydra_guard, hydra_internals
 from kvdistill.config.compose import compose
 from kvdistill.config.explain import explain_error
 from kvdistill.console import SafeConsole, label_message, write_stderr
@@ -103,7 +103,7 @@ def let_hydra_read(main: Callable[[], None], home: Path) -> None:
 
 def execute_stage(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Does the stage that the command names. Raises UserError with one line."""
-    compose_cache.enable_compose_cache()
+    hydra_internals.enable_file_cache()
     first = [item for item in job_overrides[0] if not item.startswith(("sweep=", "seed="))]
     config = compose(first)
     stage = config["stage"]

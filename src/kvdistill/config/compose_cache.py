@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 
 from kvdistill.config import hydra_guard, types
 from kvdistill.config.hydra_internals import (
-    enable_file_cache,
     get_config_loader,
     get_file_cache,
     select_value_overrides,
@@ -28,11 +27,6 @@ LONGEST = 200
 """Characters of a choice, or of a list of them; no file has a name that is much longer."""
 Composed = tuple[Any, dict[str, Any]]
 """What Hydra composed of some choices, unresolved, and all choices as it took them."""
-
-
-def enable_compose_cache() -> None:
-    """Remembers files and compositions from now on, for this initialisation of Hydra."""
-    enable_file_cache()
 
 
 def compose_cached(overrides: Sequence[str]) -> Composed:

@@ -51,9 +51,9 @@ def write_run_records(
     )
     seconds = time.monotonic() - began
     tasks = add_clean_scores(evaluation, needs["validation"])
-    pd.DataFrame([asdict(item) for item in evaluation.items]).to_parquet(folder / "items.parquet")
+    pd.DataFrame([asdict(item) for item in evaluation.items]).to_parquet(folder / layout.ITEMS)
     write_json(
-        folder / "results.json",
+        folder / layout.RESULTS,
         {
             "schema_version": SCHEMA_VERSION,
             "suite": suite.name,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kvdistill import distributed
+from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
 from kvdistill.config.check_models import read_placement
 from kvdistill.errors import ConfigError
@@ -32,7 +32,7 @@ def read_dtype(node: Mapping[str, Any], role: str) -> torch.dtype:
 def resolve_weights(node: Mapping[str, Any], role: str, folder: Path | None) -> Pretrained:
     """Where its weights lie: in `folder` for a model that the project built, else by its node."""
     if folder is not None:
-        return Pretrained(path=str(folder / "model"))
+        return Pretrained(path=str(folder / layout.MODEL))
     weights: Pretrained = build_node(f"{role}.pretrained", node["pretrained"])
     return weights
 

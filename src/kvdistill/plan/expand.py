@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvdistill.config import compose_cache
+from kvdistill.config import hydra_internals
 from kvdistill.config.check_cluster import read_resources
 from kvdistill.config.check_values import check_seed
 from kvdistill.config.compose import Config, compose
@@ -45,7 +45,7 @@ class Request:
 
 def expand_command(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
     """The plan of one command: one override list without `-m`, one a job with it."""
-    compose_cache.enable_compose_cache()
+    hydra_internals.enable_file_cache()
     composer = Composer()
     plan: Plan | None = None
     teachers: dict[str, dict[str, list[str]]] = {}  # question -> arm -> names of its teachers

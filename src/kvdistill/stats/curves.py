@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kvdistill import layout
 from kvdistill.errors import ArtifactError
 from kvdistill.files import read_json
 from kvdistill.stats.study import Run
@@ -16,7 +17,7 @@ EMPTY_CURVES = pd.DataFrame(columns=["step", "split"])
 
 def read_run_curves(run: Run) -> pd.DataFrame:
     """One row a log point (step, split, columns as logged); empty where nothing was trained."""
-    return read_curves(run.folder / "curves.jsonl") if run.done else EMPTY_CURVES
+    return read_curves(run.folder / layout.CURVES) if run.done else EMPTY_CURVES
 
 
 def read_curves(path: Path) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def read_last_value(run: Run, column: str, split: str = "val") -> float | None:
 
 def read_routing_weights(run: Run) -> dict[str, dict[str, dict[str, float]]]:
     """Task -> teacher -> layer -> mean weight; empty without a router."""
-    path: Path = run.folder / "routing.json"
+    path: Path = run.folder / layout.ROUTING
     return read_json(path)["weights"] if run.done and path.is_file() else {}
 
 

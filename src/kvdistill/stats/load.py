@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kvdistill import layout
 from kvdistill.errors import ArtifactError
 from kvdistill.files import check_hashes, read_json, read_sealed
 from kvdistill.stats.item_matrix import ItemReader
 from kvdistill.stats.study import Arm, QuestionRecords, Run, Scores, Study
 
-RECORDS = ("results.json", "items.parquet", "curves.jsonl", "routing.json")
+RECORDS = (layout.RESULTS, layout.ITEMS, layout.CURVES, layout.ROUTING)
 """What a report reads of a finished run."""
 SCORE_TOLERANCE = 1e-6
 """Largest difference between a score in results.json and the mean of its items."""
@@ -27,7 +28,7 @@ def load_study(folders: Sequence[Path]) -> Study:
     problems: list[str] = []
     commands: list[str] = []
     for folder in map(Path, folders):
-        plan = read_json(folder / "plan.json")
+        plan = read_json(folder / layout.PLAN)
         commands += plan.get("commands", [])
         root = folder.resolve().parent.parent
         for identity, node in plan["runs"].items():
@@ -38,8 +39,9 @@ def load_study(folders: Sequence[Path]) -> Study:
         for name, node in plan["questions"].items():
             key = name if name not in questions else f"{plan['study']}: {name}"
             questions[key] = read_question(key, node, runs)
-    budgets = [read_json(f / "budget.json") for f in folders if (f / "budget.json").exists()]
-    reports = {f.name: f / "validation_report.json" for f in map(Path, folders)}
+    budget_files = [folder / f"{layout.BUDGET}.json" for folder in map(Path, folders)]
+    budgets = [read_json(path) for path in budget_files if path.exists()]
+    reports = {f.name: f / layout.VALIDATION_REPORT for f in map(Path, folders)}
     return Study(
         name=" + ".join(Path(folder).name for folder in folders),
         folders=[Path(folder) for folder in folders],
@@ -84,19 +86,19 @@ def read_run(
         trained=bool(node["trained"]),
         recipe=str(node.get("recipe", "")),
     )
-    if not (folder / "manifest.json").is_file():
-        status = folder / "status.json"
+    if not (folder / layout.MANIFEST).is_file():
+        status = folder / layout.STATUS
         run.state = str(read_json(status).get("state", "missing")) if status.exists() else "missing"
         # A job that says done before its manifest stands has not finished writing.
         run.state = "unfinished" if run.state == "done" else run.state
         return run
-    run.manifest = read_sealed(folder / "manifest.json")
+    run.manifest = read_sealed(folder / layout.MANIFEST)
     kept = run.manifest["files"]
     check_hashes(folder, {name: kept[name] for name in RECORDS if name in kept})
-    results = read_json(folder / "results.json")
+    results = read_json(folder / layout.RESULTS)
     run.efficiency = results.get("efficiency") or {}
     run.generalisation = results.get("generalisation") or {}
-    path = folder / "items.parquet"
+    path = folder / layout.ITEMS
     items = reader(path) if path.exists() else {}
     run.scores = {
         task: read_scores(run, task, result, items.get(task), problems)

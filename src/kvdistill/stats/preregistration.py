@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.files import is_complete, read_json, write_json
 from kvdistill.plan.command_plan import Plan
 from kvdistill.stats.hypotheses import build_registration, parse_claim
 
-FILE_NAME = "hypotheses.json"
-TRAINING_TRACES = ("curves.jsonl", "checkpoints")
+FILE_NAME = layout.HYPOTHESES
+TRAINING_TRACES = (layout.CURVES, layout.CHECKPOINTS)
 """What a run has left once it trains."""
 
 
