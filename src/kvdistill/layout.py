@@ -2,6 +2,7 @@
 
 ROOT/artifacts/KIND-HASH/        what runs share: MANIFEST last, so its presence means complete
 ROOT/code/HASH/kvdistill/        the package as it was when jobs were submitted
+ROOT/history.jsonl               what was asked of this root, and when
 ROOT/runs/STUDY/                 PLAN, BUDGET.*, VALIDATION_REPORT, report/, slurm/
 ROOT/runs/STUDY/runs/NAME/       one run: CONFIG, STATUS, CURVES, RESULTS, ITEMS, model/, MANIFEST
 """
@@ -25,6 +26,8 @@ ITEMS = "items.parquet"
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
 
+HISTORY = "history.jsonl"
+"""What was asked of a root: planned, claimed, looked at, failed, withdrawn; only ever added to."""
 PLAN = "plan.json"
 BUDGET = "budget"
 """With .json, .csv and .md."""
@@ -44,6 +47,11 @@ def artifacts_folder(root: Path) -> Path:
 def artifact_folder(root: Path, name: str) -> Path:
     """One shared artefact."""
     return artifacts_folder(root) / name
+
+
+def history_file(root: Path) -> Path:
+    """The record of a root."""
+    return root / HISTORY
 
 
 def code_folder(root: Path) -> Path:
