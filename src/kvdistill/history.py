@@ -1,4 +1,4 @@
-"""history.jsonl: what was asked of a root, an event a line, each holding the hash of the one before.
+"""history.jsonl: what was asked of a root, an event a line, each with the hash of the line before.
 
 Lines are only ever added. A line that is edited, removed or put in between breaks the chain behind
 it, which `read_history` names. Cutting lines off the end breaks no chain by itself, so what is
