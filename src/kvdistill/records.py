@@ -11,6 +11,23 @@ MANY_EPOCHS = 10
 """Epochs above which a run is warned of: it would memorise its texts."""
 
 
+TIME, MEMORY, COUNT = "time", "memory", "count"
+EFFICIENCY_KEYS = {
+    "parameters": COUNT,
+    "raw_parameters": COUNT,
+    "tokens_per_second": TIME,
+    "raw_tokens_per_second": TIME,
+    "steps": COUNT,
+    "train_s": TIME,
+    "train_tokens_per_second": TIME,
+    "peak_bytes": MEMORY,
+    "converged_step": COUNT,
+    "converged_s": TIME,
+    "evaluate_s": TIME,
+}
+"""Numbers in `efficiency` of results.json; TIME and MEMORY depend on the machine."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One question with its worked answer, from whichever source."""

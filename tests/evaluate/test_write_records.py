@@ -13,6 +13,7 @@ from kvdistill.evaluate.isolation import silence_lm_eval
 from kvdistill.evaluate.leak_check import locate_scored_rows
 from kvdistill.evaluate.results import hash_task_rows
 from kvdistill.evaluate.suite import Suite
+from kvdistill.records import EFFICIENCY_KEYS
 from tests.evaluate.tiny_models import make_tiny_model
 
 TASKS = {
@@ -88,6 +89,8 @@ def test_results_hold_clean_scores_spread_gap_and_speed(needs, tokenizer, tmp_pa
     assert efficiency["train_tokens_per_second"] == 25
     assert (efficiency["converged_step"], efficiency["converged_s"]) == (2, 1.5)
     assert (efficiency["steps"], efficiency["peak_bytes"]) == (3, 7)
+    # A key that the record has and the list has not would be refused in a claim as a slip.
+    assert {k for k, v in efficiency.items() if isinstance(v, int | float)} == set(EFFICIENCY_KEYS)
 
 
 def test_items_other_than_those_checked_are_refused(needs, tokenizer, tmp_path):

@@ -47,6 +47,7 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
     from kvdistill.plan.expand import expand_command
     from kvdistill.plan.identity import hash_science
     from kvdistill.plan.pin import assume_commits
+    from kvdistill.stats.claims.names import check_claim_names
     from kvdistill.train.preflight import check_run_config
 
     overrides = [
@@ -56,6 +57,7 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
         *list_scale_overrides(scale, sweep, tmp_path),
     ]
     plan = expand_command([overrides], FOLDER)
+    check_claim_names(plan)
     trained = [run.config for run in plan.runs.values() if run.config["trained"]]
     assert len({run.steps for run in plan.runs.values() if run.config["trained"]}) == 1
     for config in {hash_science({**c, "seed": 0, "arm": ""}): c for c in trained}.values():

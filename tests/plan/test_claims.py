@@ -38,3 +38,16 @@ def sweeps():
     from pathlib import Path
 
     return Path(__file__).parents[2] / "sweeps"
+
+
+def test_what_the_command_varies_stands_in_the_claims_labels() -> None:
+    """An arm of the file has no runs under its own label then, so its claims would stay pending."""
+    from kvdistill.plan.claims import resolve_claims
+
+    node = {"name": "F", "arm": "kv", "baseline": "teacher nano"}
+    judging = {"hypotheses": [node], "primary": {"arm": "kv", "baseline": "sft"}}
+    points = ["train.lr=1", "train.lr=2"]
+    claims = resolve_claims(judging, {"kv": [], "sft": []}, "q", points)
+    assert [c["arm"] for c in claims["hypotheses"]] == ["kv train.lr=1", "kv train.lr=2"]
+    assert {c["baseline"] for c in claims["hypotheses"]} == {"teacher nano"}
+    assert claims["primary"] == {"arm": "kv train.lr=1", "baseline": "sft train.lr=1"}

@@ -11,6 +11,7 @@ from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cli.doctor_checks import Finding
 from kvdistill.errors import UserError
 from kvdistill.plan.expand import expand_command
+from kvdistill.stats.claims.names import check_claim_names
 
 NOT_OF_A_BASELINE = ("arm=", "sweep=", "seed=", "teachers=", "fusion=")
 
@@ -21,6 +22,7 @@ def doctor_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     A setting that is refused outright is raised as ever: there is no plan to examine.
     """
     plan = expand_command(job_overrides, sweeps)
+    check_claim_names(plan)
     rest = [item for item in job_overrides[0] if not item.startswith(NOT_OF_A_BASELINE)]
     findings = [
         *doctor_checks.check_baselines(rest, sweeps),

@@ -24,6 +24,7 @@ from kvdistill.estimate.warnings import describe_effects, list_warnings
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.study_plan import walk_arms
+from kvdistill.stats.claims.names import check_claim_names
 
 WEEK_H = 7 * 24
 STUDY_WEEKS = (3, 4)
@@ -33,6 +34,7 @@ STUDY_WEEKS = (3, 4)
 def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Says what a command would do and cost."""
     plan = expand_command(job_overrides, sweeps)
+    check_claim_names(plan)
     console.print(tabulate_plan(plan))
     show_costs(plan)
 

@@ -19,6 +19,7 @@ from kvdistill.plan.find_runs import find_run_folder
 from kvdistill.plan.freeze import freeze_plan, map_folders
 from kvdistill.plan.graph import Node
 from kvdistill.stats import preregistration
+from kvdistill.stats.claims.names import check_claim_names
 
 
 def run_command(job_overrides: JobOverrides, sweeps: Path) -> None:
@@ -34,6 +35,7 @@ def execute_plan(plan: Plan) -> None:
     plan.command = retype_command(sys.argv)
     # A claim that cannot be judged is refused before anything is written.
     preregistration.list_claims_by_run(plan)
+    check_claim_names(plan)
     console.print(tabulate_plan(plan))
     missing = [
         run

@@ -5,10 +5,20 @@ No torch here: the plan and the report read a suite without loading a model.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from kvdistill.errors import ConfigError
+
+OWN_TASKS = Path(__file__).parent / "tasks"
+
+
+@lru_cache(maxsize=1)
+def list_own_tasks() -> tuple[str, ...]:
+    """The names of the project's own task files: what a suite may list beside builtin:NAME."""
+    return tuple(p.stem for p in sorted(OWN_TASKS.glob("*.yaml")) if not p.name.startswith("_"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from kvdistill.plan.pin import Pins
 from kvdistill.plan.study_plan import Question
 from kvdistill.plan.sweep import Sweep, read_sweep, unfold_sweeps
 
-UNVARIED = {"seed", "study", "stage", "root", "sweep", "run", "status"}
+UNVARIED = {"seed", "study", "stage", "root", "sweep", "run", "status", "label", "reason"}
 """Keys that do not make a label."""
 COMPUTE_NOTHING = {"plan", "doctor"}
 """Stages that ask no network and only name what they could not resolve."""
@@ -39,8 +39,6 @@ class Request:
     seed: Any
     """None: the config's own."""
     resources: Mapping[str, Any]
-    common: str
-    """Overrides that are the same for all override lists, and so left out of the label."""
 
 
 def expand_command(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
@@ -49,16 +47,20 @@ def expand_command(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan
     composer = Composer()
     plan: Plan | None = None
     teachers: dict[str, dict[str, list[str]]] = {}  # question -> arm -> names of its teachers
+    points: dict[str, dict[str, None]] = {}  # question -> what `-m` varies, in order and each once
     for request in read_requests(job_overrides, sweeps):
         config = composer(request.overrides, request.seed)
         plan = plan or start_plan(config)
         add_request(plan, request, config)
         names = [teacher["name"] for teacher in config["teachers"].values()]
         teachers.setdefault(request.question, {})[request.arm] = names
+        points.setdefault(request.question, {})[request.moved] = None
     assert plan is not None
     plan.unresolved, plan.commits = composer.pins.unresolved, composer.pins.resolved_commits()
     for name, question in plan.questions.items():
-        question.judging = resolve_claims(question.judging, teachers[name], name)
+        question.judging = resolve_claims(
+            question.judging, teachers[name], name, list(points[name])
+        )
     if plan.config["references"]:
         plan.add_references()
     return plan
@@ -79,11 +81,10 @@ def add_request(plan: Plan, request: Request, config: Config) -> None:
     sweep = request.sweep
     text = sweep.question if sweep else f"Command line: {request.question}"
     judging = dict(sweep.judged) if sweep else {}
-    question = plan.questions.setdefault(request.question, Question(text, judging))
+    plan.questions.setdefault(request.question, Question(text, judging))
     run = plan.add(config, request.resources)
     label = f"{request.arm} {request.moved}".strip() or str(config["arm"])
-    question.arms.setdefault(label, {})[str(config["seed"])] = run.identity
-    plan.details.setdefault(run.identity, request.common or run.recipe)
+    plan.place_run(request.question, label, config["seed"], run, automatic=sweep is None)
 
 
 def read_requests(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Iterator[Request]:
@@ -92,24 +93,20 @@ def read_requests(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Itera
     for overrides in job_overrides:
         given = dict(item.split("=", 1) for item in overrides if "=" in item)
         rest = [item for item in overrides if item.split("=", 1)[0] not in ("seed", "sweep")]
-        common = [item for item in overrides if item.split("=")[0] not in {*UNVARIED, *varied}]
-        shared: dict[str, Any] = {
-            "moved": " ".join(f"{k.lstrip('+~')}={given[k]}" for k in varied if k in given),
-            "common": " ".join(common),
-        }
+        moved = " ".join(f"{k.lstrip('+~')}={given[k]}" for k in varied if k in given)
         seed = parse_seed(given)
         names = [name.strip() for name in given.get("sweep", "null").strip("[]").split(",")]
         if names in (["null"], [""]):
             question = "+".join(varied) or "runs"
-            yield Request(question, None, "", overrides=rest, seed=seed, resources={}, **shared)
+            yield Request(question, None, "", moved, overrides=rest, seed=seed, resources={})
             continue
         for sweep in (read_sweep(each, sweeps) for each in unfold_sweeps(names, sweeps)):
             for arm, label, fixed in sweep.runs():
                 resources = read_arm_resources(sweep, arm)
                 for each in sweep.seeds if seed is None else [seed]:
                     yield Request(
-                        sweep.name, sweep, label, overrides=[*fixed, *rest], seed=each,
-                        resources=resources, **shared,
+                        sweep.name, sweep, label, moved, overrides=[*fixed, *rest], seed=each,
+                        resources=resources,
                     )  # fmt: skip
 
 

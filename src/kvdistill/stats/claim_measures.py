@@ -17,14 +17,10 @@ from kvdistill.stats.curves import (
     read_routing_weights,
     routing_permutation_test,
 )
-from kvdistill.stats.hypotheses import Claim
+from kvdistill.stats.hypotheses import CURVE_COLUMNS, EFFICIENCY_PREFIX, PAIR_MEASURES, Claim
 from kvdistill.stats.seed_tests import paired_t_test
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Study
-
-CURVE_COLUMNS = ("kv", "k", "v", "ce", "loss")
-MEASURES = ("tasks_improved", "std", *CURVE_COLUMNS)
-EFFICIENCY_PREFIX = "efficiency."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +45,7 @@ def measure_claim(
         if baseline is None:
             return measure_score(study, arm, name, settings)
         return measure_difference(study, arm, baseline, name, settings)
-    if name not in MEASURES and not name.startswith(EFFICIENCY_PREFIX):
+    if name not in PAIR_MEASURES and not name.startswith(EFFICIENCY_PREFIX):
         return Measurement(unit="", why=f"no task or measure called {name} in this study")
     if baseline is None:
         return Measurement(unit="", why=f"measure {name} needs a baseline")

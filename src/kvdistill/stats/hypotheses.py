@@ -15,6 +15,12 @@ from kvdistill.errors import ConfigError
 from kvdistill.stats.study import MACRO, Arm
 
 LEVELS = ("finding", "minimum", "ideal", "stretch")
+KV_COLUMNS = ("kv", "k", "v")
+CURVE_COLUMNS = (*KV_COLUMNS, "ce", "loss")
+PAIR_MEASURES = ("tasks_improved", "std", *CURVE_COLUMNS)
+"""Measures of two arms, beside scores and efficiency.KEY."""
+EFFICIENCY_PREFIX = "efficiency."
+ROUTING = "routing"
 
 
 @dataclass(frozen=True, kw_only=True)
