@@ -68,6 +68,28 @@ def test_states(
     assert read_run_state(tmp_path, study(tmp_path, **there), monkeypatch, **queue).state == state
 
 
+@pytest.mark.parametrize(
+    ("file", "state", "why"),
+    [
+        ("", "gone", "was deleted or renamed"),
+        ("status.json", "unreadable", "status.json is no JSON"),
+        ("job.json", "unreadable", "job.json is no JSON"),
+    ],
+)
+def test_a_broken_folder_is_named_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, state: str, why: str
+) -> None:
+    place = study(tmp_path, state="running", heartbeat=9e9)
+    run = tmp_path / "runs/s/runs/seed1-abc"
+    if file:
+        (run / file).write_text("{")
+    else:
+        run.rename(run.with_name("old"))
+    line = read_run_state(tmp_path, place, monkeypatch)
+    assert (line.run, line.state) == ("abc", state)
+    assert why in line.why
+
+
 def test_a_line_has_all_that_the_run_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = study(
         tmp_path, job="5", state="running", heartbeat=time.time() - 3, step=4, steps=10,

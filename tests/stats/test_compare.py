@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kvdistill.errors import ArtifactError
 from kvdistill.stats.analysis import analyse_study
 from kvdistill.stats.compare import UNPAIRED, compare_arms
 from kvdistill.stats.load import build_long_table, load_study
@@ -262,11 +261,19 @@ def test_subjects_widen_the_interval(tmp_path):
     assert grouped.item.df < plain.item.df
 
 
+def read_refusal(folder):
+    """The one problem of a study with one unreadable run, none of whose numbers is read."""
+    study = load_study([folder])
+    (run,) = (run for run in study.runs.values() if not run.done)
+    assert (run.state, run.scores) == ("unreadable", {})
+    (problem,) = study.problems
+    return problem
+
+
 def test_a_twice_listed_item_is_refused(tmp_path):
     folder = write_arms(tmp_path, {"a": 0.0, "b": 0.2})
     rewrite_items(list_run_folders(folder, "b")[0], lambda f: pd.concat([f, f.iloc[:1]]))
-    with pytest.raises(ArtifactError, match="stands there twice"):
-        load_study([folder])
+    assert "stands there twice" in read_refusal(folder)
 
 
 @pytest.mark.parametrize(("value", "reason"), [(np.nan, "NaN"), (57.0, "percent")])
@@ -276,8 +283,7 @@ def test_an_item_without_a_share_is_refused(tmp_path, value, reason):
     frame = pd.read_parquet(run / "items.parquet")
     frame.loc[0, "correct"] = value
     frame.to_parquet(run / "items.parquet")
-    with pytest.raises(ArtifactError, match=reason):
-        load_study([folder])
+    assert reason in read_refusal(folder)
 
 
 def test_percent_in_the_results_are_refused(tmp_path):
@@ -286,8 +292,7 @@ def test_percent_in_the_results_are_refused(tmp_path):
     results = json.loads((run / "results.json").read_text())
     results["tasks"]["one"]["score"] = 57.0
     fake.write_json(run / "results.json", results)
-    with pytest.raises(ArtifactError, match=r"tasks\.one\.score must be in \[0, 1\]"):
-        load_study([folder])
+    assert "tasks.one.score must be in [0, 1]" in read_refusal(folder)
 
 
 def test_a_score_that_its_items_contradict_is_told(tmp_path):

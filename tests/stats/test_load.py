@@ -1,10 +1,11 @@
-"""Records are read as they were written, or not at all."""
+"""Records are read as written, or not at all; a folder that cannot be read stops no other."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from kvdistill.errors import ArtifactError
 from kvdistill.files import hashes, read_sealed, write_sealed
 from kvdistill.stats.load import RECORDS, load_study
 from tests.stats import fake
@@ -38,5 +39,44 @@ def test_an_altered_record_is_named_and_no_number_is_read(
         where = data.rindex(b"0")  # a digit, so that JSON stays JSON
         data[where] ^= 1
         path.write_bytes(data if how == "flipped" else data[: len(data) // 2])
-    with pytest.raises(ArtifactError, match=name):
-        load_study([study])
+    loaded = load_study([study])
+    (record,) = loaded.runs.values()
+    assert (record.state, record.scores, record.manifest) == ("unreadable", {}, {})
+    (problem,) = loaded.problems
+    assert problem.startswith(f"multi, seed 7: no number of {run.name} is read. ")
+    assert name in problem
+
+
+ARMS = {"sft": 0.0, "kv": 0.3}
+
+
+def break_folder(run: Path, how: str) -> None:
+    """What becomes of run folders by hand."""
+    if how == "deleted":
+        shutil.rmtree(run)
+    elif how == "renamed":
+        run.rename(run.with_name("old"))
+    elif how == "half there":
+        (run / "results.json").unlink()
+    elif how == "of another version":
+        fake.write_json(run / "results.json", {"tasks": {"one": 0.5}})
+    else:
+        (run / "manifest.json").unlink()
+        (run / "status.json").write_text("{")
+
+
+BREAKS = ("deleted", "renamed", "half there", "of another version", "cut status")
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_one_broken_folder_is_named_and_leaves_a_gap_in_its_arm(tmp_path: Path, how: str) -> None:
+    study = fake.write_study(tmp_path, {"q": ARMS}, tasks={"one": 20})
+    identity = json.loads((study / "plan.json").read_text())["questions"]["q"]["arms"]["kv"]["43"]
+    break_folder(study / "runs" / f"seed43-{identity}", how)
+    loaded = load_study([study])
+    arm = loaded.questions["q"].arms["kv"]
+    state = "gone" if how in ("deleted", "renamed") else "unreadable"
+    assert arm.list_gaps("macro", loaded.tasks) == [f"seed 43 ({state})"]
+    (problem,) = loaded.problems
+    assert problem.startswith("kv, seed 43: ")
+    assert loaded.questions["q"].arms["sft"].list_gaps("macro", loaded.tasks) == []

@@ -9,7 +9,7 @@ from typing import Any
 from kvdistill import layout, status
 from kvdistill.cluster import job_failures, slurm_commands
 from kvdistill.console import write_stderr
-from kvdistill.errors import UserError
+from kvdistill.errors import ArtifactError, UserError
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.study_plan import StudyPlan
 
@@ -27,7 +27,8 @@ class RunState:
     label: str
     seed: int
     state: str
-    """planned, queued, starting, running, silent (no heartbeat), lost, failed, done."""
+    """planned, queued, starting, running, silent (no heartbeat), lost, failed, done; gone where
+    there is no folder, unreadable where what lies in it is cut or altered."""
     step: int | None = None
     steps: int | None = None
     steps_per_s: float | None = None
@@ -48,14 +49,18 @@ def read_run_states(root: Path, study: Path) -> Iterator[RunState]:
     queued = read_queue_if_submitted([root / entry.folder for entry in plan.runs.values()])
     for identity, entry in plan.runs.items():
         label = labels.get(identity, entry.arm)
-        yield read_run_state(identity, label, entry.seed, root / entry.folder, root, queued)
+        folder = root / entry.folder
+        try:
+            yield read_run_state(identity, label, entry.seed, folder, root, queued)
+        except ArtifactError as error:  # one folder that was cut or edited hides no other
+            yield RunState(identity, label, entry.seed, "unreadable", why=str(error))
 
 
 def read_queue_if_submitted(
     folders: Sequence[Path],
 ) -> Mapping[str, slurm_commands.QueuedJob] | None:
     """What is queued; None where no run went to SLURM, or it cannot be asked from here."""
-    if not any(slurm_commands.read_job_record(folder) for folder in folders):
+    if not any((folder / layout.JOB).is_file() for folder in folders):
         return None
     try:
         return slurm_commands.read_queue()
@@ -68,7 +73,10 @@ def read_run_state(
     identity: str, label: str, seed: int, folder: Path, root: Path,
     queued: Mapping[str, slurm_commands.QueuedJob] | None,
 ) -> RunState:  # fmt: skip
-    """One run, as its folder and the queue say it."""
+    """One run, as its folder and the queue say it. Raises ArtifactError for a broken file."""
+    if not folder.is_dir():
+        why = f"{folder} was deleted or renamed. Repeat the command that made it."
+        return RunState(identity, label, seed, "gone", why=why)
     job_status = status.read_status(folder)
     job = slurm_commands.read_job_record(folder).get("job_id")
     age = time.time() - job_status["heartbeat"] if "heartbeat" in job_status else None

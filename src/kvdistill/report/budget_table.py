@@ -1,7 +1,8 @@
 """budget.{json,csv,md} of a study: what each finished run trained on and what it cost."""
 
+import contextlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pandas as pd
 
 from kvdistill import layout, manifest
 from kvdistill.config.schema import read_group
+from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete, read_json, read_sealed, write_json, write_text
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.graph import Node
 from kvdistill.plan.study_plan import RunEntry, StudyPlan
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 
@@ -31,25 +34,39 @@ COLUMNS = (
 def write_budget(root: Path, study: Path) -> list[str]:
     """Writes the budget of every finished run, and what its data was checked against.
 
-    Returns warnings, a sentence each: of texts that were read too often.
+    Returns warnings, a sentence each: of texts that were read too often, and of run folders that
+    cannot be read, which have no row.
     """
     plan = StudyPlan.read(study)
-    rows = [
-        make_budget_row(label, identity, root / plan.runs[identity].folder, plan.runs[identity])
-        for identity, label in plan.labels().items()
-        if is_complete(root / plan.runs[identity].folder)
-    ]
+    rows, broken = make_budget_rows(root, plan)
     copy_validation(root, study, [root / entry.folder for entry in plan.runs.values()])
     write_json(study / f"{layout.BUDGET}.json", {"schema_version": SCHEMA_VERSION, "arms": rows})
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     write_text(study / f"{layout.BUDGET}.csv", table.to_csv(index=False))
     write_text(study / f"{layout.BUDGET}.md", str(table.to_markdown(index=False)) + "\n")
-    return [
+    return broken + [
         f"{row['label']} (seed {row['seed']}) read its texts {row['epochs']:.1f} times, more "
         f"than {MANY_EPOCHS}. Lower budget.total_tokens or give it more data."
         for row in rows
         if row["epochs"] > MANY_EPOCHS
     ]
+
+
+def make_budget_rows(root: Path, plan: StudyPlan) -> tuple[list[dict[str, Any]], list[str]]:
+    """A row a finished run; and a sentence for each whose folder is gone or cannot be read."""
+    rows, broken = [], []
+    for identity, label in plan.labels().items():
+        entry = plan.runs[identity]
+        folder = root / entry.folder
+        try:
+            if is_complete(folder):
+                rows.append(make_budget_row(label, identity, folder, entry))
+        # The other runs spent what they spent.
+        except (UserError, KeyError) as error:
+            broken.append(f"{label} (seed {entry.seed}) has no row in the budget: {error}")
+        if not folder.is_dir():
+            broken.append(f"{label} (seed {entry.seed}): {folder} is gone: deleted or renamed.")
+    return rows, broken
 
 
 def make_budget_row(label: str, identity: str, folder: Path, entry: RunEntry) -> dict[str, Any]:
@@ -75,7 +92,7 @@ def copy_validation(root: Path, study: Path, runs: Iterable[Path]) -> None:
 
     Of several, one that found a leak goes before any other; without a trained run there is none.
     """
-    trained = [node for node in map(read_recipe, runs) if node.recipe["trained"]]
+    trained = [node for node in list_readable_recipes(runs) if node.recipe["trained"]]
     # Many runs read one report; the last run's comes first.
     names = dict.fromkeys(node.needs["validation"] for node in reversed(trained))
     reports = []
@@ -89,3 +106,11 @@ def copy_validation(root: Path, study: Path, runs: Iterable[Path]) -> None:
     if reports:
         leaks = [path for path in reports if read_json(path)["verdict"] != "clean"]
         shutil.copyfile((leaks or reports)[0], study / layout.VALIDATION_REPORT)
+
+
+def list_readable_recipes(folders: Iterable[Path]) -> Iterator[Node]:
+    """What was frozen in each of these folders that still holds it."""
+    for folder in folders:
+        # A folder that is gone or altered is named by the budget and by the report.
+        with contextlib.suppress(ArtifactError):
+            yield read_recipe(folder)

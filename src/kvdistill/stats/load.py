@@ -1,26 +1,39 @@
 """From runs/<study>/ to a Study. What is unfinished is kept by name, never skipped in silence."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pyarrow import ArrowException
 
 from kvdistill import layout
-from kvdistill.errors import ArtifactError
+from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import check_hashes, read_json, read_sealed
 from kvdistill.stats.item_matrix import ItemReader
 from kvdistill.stats.study import Arm, QuestionRecords, Run, Scores, Study
 
 RECORDS = (layout.RESULTS, layout.ITEMS, layout.CURVES, layout.ROUTING)
 """What a report reads of a finished run."""
+GONE = "gone"
+"""State of a run whose folder a plan names and nobody finds."""
+UNREADABLE_STATE = "unreadable"
+UNREADABLE = (
+    UserError, OSError, LookupError, TypeError, ValueError, AttributeError, ArrowException,
+)  # fmt: skip
+"""What reading a folder raises that was cut, edited or half copied: any of these, anywhere."""
 SCORE_TOLERANCE = 1e-6
 """Largest difference between a score in results.json and the mean of its items."""
 
 
 def load_study(folders: Sequence[Path]) -> Study:
-    """The study, or several joined. Raises ArtifactError naming what is missing or broken."""
+    """The study, or several joined. Raises ArtifactError where a plan is missing or broken.
+
+    A run whose folder is gone, half there or altered is no reason to stop: it comes back without
+    scores, in a state that says so, and with its sentence in `Study.problems`.
+    """
     reader = ItemReader()
     runs: dict[str, Run] = {}
     references: dict[str, Run] = {}
@@ -76,37 +89,57 @@ def read_question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -
 def read_run(
     identity: str, node: Mapping[str, Any], root: Path, reader: ItemReader, problems: list[str]
 ) -> Run:
-    """One run folder; unfinished ones come back with their state and no scores."""
-    folder = root / node["folder"]
-    run = Run(
+    """The run of a plan's entry; where its folder cannot be read, without scores and named."""
+    planned = Run(
         identity=identity,
-        folder=folder,
+        folder=root / node["folder"],
         arm=str(node["arm"]),
         seed=int(node["seed"]),
         trained=bool(node["trained"]),
         recipe=str(node.get("recipe", "")),
     )
+    name = f"{planned.arm}, seed {planned.seed}"
+    if not planned.folder.is_dir():
+        problems.append(f"{name}: {planned.folder} is gone: deleted, moved or renamed.")
+        return replace(planned, state=GONE)
+    contradictions: list[str] = []
+    try:
+        run = read_records(planned, reader, contradictions)
+    except UNREADABLE as error:
+        line = " ".join(str(error).split())
+        cause = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
+        problems.append(f"{name}: no number of {planned.folder.name} is read. {cause}")
+        return replace(planned, state=UNREADABLE_STATE)
+    problems += contradictions
+    return run
+
+
+def read_records(planned: Run, reader: ItemReader, problems: list[str]) -> Run:
+    """The run with what its folder holds; an unfinished one has its state and no scores."""
+    folder = planned.folder
     if not (folder / layout.MANIFEST).is_file():
         status = folder / layout.STATUS
-        run.state = str(read_json(status).get("state", "missing")) if status.exists() else "missing"
+        state = str(read_json(status).get("state", "missing")) if status.exists() else "missing"
         # A job that says done before its manifest stands has not finished writing.
-        run.state = "unfinished" if run.state == "done" else run.state
-        return run
-    run.manifest = read_sealed(folder / layout.MANIFEST)
-    kept = run.manifest["files"]
+        return replace(planned, state="unfinished" if state == "done" else state)
+    manifest = read_sealed(folder / layout.MANIFEST)
+    kept = manifest["files"]
     check_hashes(folder, {name: kept[name] for name in RECORDS if name in kept})
     results = read_json(folder / layout.RESULTS)
-    run.efficiency = results.get("efficiency") or {}
-    run.generalisation = results.get("generalisation") or {}
     path = folder / layout.ITEMS
     items = reader(path) if path.exists() else {}
-    run.scores = {
-        task: read_scores(run, task, result, items.get(task), problems)
-        for task, result in results["tasks"].items()
-    }
-    run.unscored_tasks = tuple(results.get("missing") or ())
-    run.outside_macro = tuple(results.get("beside") or ())
-    return run
+    return replace(
+        planned,
+        manifest=manifest,
+        efficiency=results.get("efficiency") or {},
+        generalisation=results.get("generalisation") or {},
+        scores={
+            task: read_scores(planned, task, result, items.get(task), problems)
+            for task, result in results["tasks"].items()
+        },
+        unscored_tasks=tuple(results.get("missing") or ()),
+        outside_macro=tuple(results.get("beside") or ()),
+    )
 
 
 def read_scores(
