@@ -1,19 +1,26 @@
-from kvdistill.evaluate.throughput import measure_throughput
+from kvdistill.evaluate.throughput import compare_throughput
 from tests.evaluate.tiny_models import make_tiny_model
 
 
 def test_every_model_writes_the_same_number_of_tokens(tokenizer):
-    model = make_tiny_model(tokenizer)
-    model.train()
+    models = [make_tiny_model(tokenizer) for _ in range(2)]
     lengths = []
-    generate = model.generate
 
-    def count_new_tokens(**kwargs):
-        out = generate(**kwargs)
-        lengths.append(out.shape[1] - kwargs["input_ids"].shape[1])
-        return out
+    def count_new_tokens(model):
+        generate = model.generate
 
-    model.generate = count_new_tokens
-    assert measure_throughput(model, tokenizer, ["one", "two three"], new_tokens=7) > 0
-    assert lengths == [7] * 4
-    assert model.training
+        def generate_and_count(**kwargs):
+            out = generate(**kwargs)
+            lengths.append((model, out.shape[1] - kwargs["input_ids"].shape[1]))
+            return out
+
+        return generate_and_count
+
+    for model in models:
+        model.train()
+        model.generate = count_new_tokens(model)
+    rates = compare_throughput(models, tokenizer, ["one", "two three"], new_tokens=7, repeats=2)
+    assert min(rates) > 0
+    # In turn, and once more than is counted: the first round pays for what is set up once.
+    assert lengths == [(model, 7) for _ in range(3) for model in models]
+    assert all(model.training for model in models)

@@ -17,15 +17,16 @@ def compare_throughput(
     new_tokens: int = 32,
     repeats: int = 5,
 ) -> list[float]:
-    """Median new tokens a second of each model.
+    """Median new tokens a second of each model, over a batch of `prompts`.
 
     The models take turns, so that a machine that is busy for a while slows all of them.
     """
     rounds = [
-        [measure_throughput(model, tokenizer, prompts, new_tokens, repeats=1) for model in models]
-        for _ in range(repeats)
+        [measure_throughput(model, tokenizer, prompts, new_tokens) for model in models]
+        for _ in range(repeats + 1)
     ]
-    return [median(rates) for rates in zip(*rounds, strict=True)]
+    # The first round pays for what is set up once.
+    return [median(rates) for rates in zip(*rounds[1:], strict=True)]
 
 
 def measure_throughput(
@@ -33,9 +34,8 @@ def measure_throughput(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     new_tokens: int = 32,
-    repeats: int = 3,
 ) -> float:
-    """Median new tokens a second over a batch of `prompts`, exactly `new_tokens` each.
+    """New tokens a second of one batch of `prompts`, exactly `new_tokens` each.
 
     The model's mode and the tokenizer's padding are as before afterwards.
     """
@@ -46,15 +46,11 @@ def measure_throughput(
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         batch = tokenizer(list(prompts), return_tensors="pt", padding=True)
         ids, mask = batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device)
-        rates = []
-        for _ in range(repeats + 1):
-            began = perf_counter()
-            out = model.generate(  # type: ignore[operator]
-                input_ids=ids, attention_mask=mask,
-                min_new_tokens=new_tokens, max_new_tokens=new_tokens, do_sample=False,
-                pad_token_id=tokenizer.pad_token_id,
-            )  # fmt: skip
-            written = len(prompts) * (out.shape[1] - ids.shape[1])
-            rates.append(written / (perf_counter() - began))
-    # The first run pays for what is set up once.
-    return median(rates[1:])
+        began = perf_counter()
+        out = model.generate(  # type: ignore[operator]
+            input_ids=ids, attention_mask=mask,
+            min_new_tokens=new_tokens, max_new_tokens=new_tokens, do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
+        )  # fmt: skip
+        written = len(prompts) * (out.shape[1] - ids.shape[1])
+        return written / (perf_counter() - began)
