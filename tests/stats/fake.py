@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 from kvdistill.files import write_sealed
+from kvdistill.history import append_event
+from kvdistill.plan.frozen_recipe import seal_recipe
+from kvdistill.plan.identity import ROOMS
 
 TASKS = {
     "nano_arithmetic": 60,
@@ -64,6 +67,34 @@ def make_item_frame(
     return pd.concat(frames, ignore_index=True)
 
 
+def make_config(label: str, *, seed: int = 42, trained: bool = True) -> dict[str, Any]:
+    """A frozen config with all that its science is made of; labels differ in `fusion` alone."""
+    rooms = {room: {"_target_": f"fake.{room}"} for room in ROOMS}
+    return {
+        "arm": label.split()[0],
+        "trained": trained,
+        "seed": seed,
+        "student": {"name": "small", "geometry": {"layers": 4}},
+        "teachers": {"a": {"name": "big", "geometry": {"layers": 8}}},
+        "data": {"source": {"rows": 100}},
+        "tasks": {"tasks": list(TASKS)},
+        **rooms,
+        "fusion": {"_target_": "fake.fusion", "of": label},
+        "budget": {
+            "total_tokens": 40960, "batch_size": 16, "seq_len": 64, "num_gpus": 1, "grad_accum": 1,
+        },
+        "train": {"lr": 0.001, "weight_decay": 0.0, "lr_scheduler_type": "cosine"},
+        "choices": {"arm": label.split()[0], "fusion": label, "student": "small", "train": "debug"},
+    }  # fmt: skip
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """The config as the plan freezes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frozen = {"kind": "run", "needs": {}, "recipe": dict(config)}
+    (folder / "config.yaml").write_text(seal_recipe(frozen), encoding="utf-8")
+
+
 def write_run(
     folder: Path,
     correct: Mapping[str, Sequence[float]],
@@ -75,6 +106,7 @@ def write_run(
     frame: pd.DataFrame | None = None,
     routing: Mapping[str, Mapping[str, float]] | None = None,
     kv_floor: float = 0.3,
+    config: Mapping[str, Any] | None = None,
 ) -> None:
     """One finished run folder."""
     rng = rng or np.random.default_rng(0)
@@ -108,7 +140,7 @@ def write_run(
             },
         },
     )
-    (folder / "config.yaml").write_text("kind: run\n", encoding="utf-8")
+    write_config(folder, config or make_config(folder.name, trained=trained))
     if trained:
         lines = []
         for step in range(0, steps + 1, 2):
@@ -161,6 +193,15 @@ def draw_difficulties(tasks: Mapping[str, int] = TASKS, seed: int = 0) -> dict[s
     return {task: rng.normal(size=n) for task, n in tasks.items()}
 
 
+def record_claims(
+    root: Path, name: str, runs: Iterable[str], registration: Mapping[str, Any]
+) -> None:
+    """The line of the root's record with which these runs' claims were written down."""
+    claims = [dict(claim) for claim in registration["claims"]]
+    groups = [{"claims": [claim["sha256"] for claim in claims], "runs": list(runs)}]
+    append_event(root, name, "claimed", claims=claims, groups=groups)
+
+
 def write_study(
     root: Path,
     questions: Mapping[str, Mapping[str, float]],
@@ -175,8 +216,14 @@ def write_study(
     subjects: int = 0,
     texts: bool = False,
     extra: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    declared: Sequence[str] = ("arm", "fusion", "trained"),
 ) -> Path:
-    """A whole study of `question -> arm -> level`; returns its folder."""
+    """A whole study of `question -> arm -> level`; returns its folder.
+
+    `settings` is by label what of its config is set otherwise, a group at a time; `declared` what
+    every arm says that it sets.
+    """
     study = root / "runs" / name
     hard = draw_difficulties(tasks)
     plan: dict[str, Any] = {"schema_version": 1, "study": name, "questions": {}, "runs": {}}
@@ -214,6 +261,7 @@ def write_study(
             routing=routing,
             extra=extra,
             frame=make_item_frame(correct, subjects, texts) if subjects or texts else None,
+            config=make_config(label, seed=seed, trained=trained) | (settings or {}).get(label, {}),
         )
         return identity
 
@@ -221,6 +269,7 @@ def write_study(
         plan["questions"][question] = {
             "question": f"What does {question} bring?",
             **(judged or {}).get(question, {}),
+            "declared": {label: list(declared) for label in arms},
             "arms": {
                 label: {
                     str(s): write_run_once(label, s, level, label not in untrained) for s in seeds
@@ -231,6 +280,8 @@ def write_study(
     for teacher, level in (teachers or {}).items():
         plan["references"][teacher] = write_run_once(f"teacher {teacher}", 0, level, False)
     write_json(study / "plan.json", plan)
+    if registration := (extra or {}).get("hypotheses"):
+        record_claims(root, name, plan["runs"], registration)
     arms = [label for question in questions.values() for label in question]
     rows = [
         {

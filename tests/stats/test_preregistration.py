@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from kvdistill.errors import ConfigError
+from kvdistill.history import read_history
 from kvdistill.plan.command_plan import Plan, PlannedRun
 from kvdistill.plan.graph import Node
 from kvdistill.plan.study_plan import Question
@@ -64,6 +65,27 @@ def test_a_claim_that_cannot_be_judged_is_refused_by_its_file(folder):
     with pytest.raises(ConfigError, match=r"sweeps/q.yaml: hypotheses.atleast is no key"):
         register_for_run(folder, {"name": "F", "arm": "a", "atleast": 3})
     assert not folder.exists()
+
+
+def test_the_record_of_the_root_holds_each_claim_once_with_the_runs_that_hold_it(folder):
+    register_for_run(folder, F)
+    register_for_run(folder, F)
+    register_for_run(folder, EDITED)
+    first, second = read_history(folder.parent).events
+    registration = preregistration.read_registration(folder)["hypotheses"]
+    assert registration["event"] == second.sha256
+    assert [claim["name"] for claim in first.facts["claims"]] == ["G", "F"]
+    (group,) = first.facts["groups"]
+    assert group == {"claims": sorted([hash_claim(ALWAYS), hash_claim(F)]), "runs": ["abc"]}
+
+
+def test_other_words_before_training_stand_beside_the_first(folder):
+    register_for_run(folder, F)
+    register_for_run(folder, F | {"text": "It wins"})
+    claims = preregistration.read_registration(folder)["hypotheses"]["claims"]
+    assert [(one["name"], one.get("text")) for one in claims] == [
+        ("G", None), ("F", None), ("F", "It wins"),
+    ]  # fmt: skip
 
 
 def test_an_artefact_has_none(tmp_path):

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from kvdistill import layout
 from kvdistill.errors import ConfigError
 from kvdistill.files import write_sealed
+from kvdistill.history import append_event
+from kvdistill.stats.audit.registration import KNOWN_BEFORE, REWORDED, UNCHAINED
 from kvdistill.stats.claim_measures import Measurement
 from kvdistill.stats.curves import mutual_information, routing_permutation_test
 from kvdistill.stats.hypotheses import (
@@ -173,10 +176,39 @@ def test_an_edited_claim_is_post_hoc(tmp_path):
     edited, old = judge_nodes(tmp_path, [make_claim(at_least=1.0)], extra={"hypotheses": before})
     assert edited.recorded == POST_HOC
     assert (old.recorded, old.claim.bound) == (WITHDRAWN, 3.0)
+
+
+def test_a_reworded_claim_is_shown_in_the_words_in_which_it_was_recorded(tmp_path):
+    before = build_registration([make_claim(text="It is no worse")])
     (reworded,) = judge_nodes(
-        tmp_path / "b", [make_claim(text="Other words")], extra={"hypotheses": before}
+        tmp_path, [make_claim(name="F2", text="It wins")], extra={"hypotheses": before}
     )
-    assert reworded.recorded == BEFORE
+    assert reworded.recorded == f"{REWORDED}: \u201cF \u00b7 It is no worse\u201d"
+
+
+def test_runs_that_had_finished_before_the_claim_was_recorded_are_known_before(tmp_path):
+    nodes, registration = [make_claim()], build_registration([make_claim()])
+    folder = fake.write_study(
+        tmp_path, {"q": ARMS}, tasks=TASKS, judged={"q": {"hypotheses": nodes}},
+        extra={"hypotheses": build_registration([])},
+    )  # fmt: skip
+    runs = list(load_study([folder]).questions["q"].arms["fusion=learnable"].runs.values())
+    append_event(tmp_path, "nano", "looked", finished=[runs[0].identity])
+    every = load_study([folder]).runs
+    fake.record_claims(tmp_path, "nano", every, registration)
+    for run in every.values():
+        write_sealed(run.folder / "manifest.json", {"files": {}, "hypotheses": registration})
+    assert judge_claims(load_study([folder]), SETTINGS)[0].recorded == KNOWN_BEFORE
+
+
+def test_a_claim_that_no_line_of_the_record_holds_is_not_called_recorded(tmp_path):
+    nodes = [make_claim()]
+    folder = fake.write_study(
+        tmp_path, {"q": ARMS}, tasks=TASKS, judged={"q": {"hypotheses": nodes}},
+        extra={"hypotheses": build_registration(nodes)},
+    )  # fmt: skip
+    layout.history_file(tmp_path).unlink()
+    assert judge_claims(load_study([folder]), SETTINGS)[0].recorded == UNCHAINED
 
 
 def test_a_claim_that_was_dropped_is_still_judged_and_counts_in_no_level(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 
 from kvdistill.config import types
 from kvdistill.errors import ConfigError
-from kvdistill.stats.study import MACRO, Arm
+from kvdistill.stats.study import MACRO
 
 LEVELS = ("finding", "minimum", "ideal", "stretch")
 KV_COLUMNS = ("kv", "k", "v")
@@ -75,7 +75,7 @@ def parse_claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
 
 
 def hash_claim(node: Mapping[str, Any]) -> str:
-    """Hash of what a claim says: its name and text may be reworded, its content not."""
+    """Hash of what a claim says: its bound, measure and arms. Words are compared as words."""
     content = {k: v for k, v in node.items() if k not in ("text", "name") and v is not None}
     for key in ("at_least", "at_most"):
         if key in content:
@@ -97,29 +97,3 @@ BASELINE_KNOWN = "recorded before the arm, after the baseline"
 POST_HOC = "post hoc"
 UNRECORDED = "not recorded in the manifests"
 WITHDRAWN = "recorded before training, withdrawn or edited since"
-
-
-def describe_registration(node: Mapping[str, Any], arm: Arm | None, baseline: Arm | None) -> str:
-    """When the claim was written down, as the manifests of its trained runs prove."""
-    states = [
-        look_up_claim(node, one) for one in (arm, baseline) if one is not None and one.trained
-    ]
-    if not states or "nothing" in states:
-        return UNRECORDED
-    if states[0] == "without":
-        return POST_HOC
-    return BASELINE_KNOWN if "without" in states else BEFORE
-
-
-def look_up_claim(node: Mapping[str, Any], arm: Arm) -> str:
-    """Whether every finished run of the arm holds the claim: with, without, or nothing at all."""
-    digest = hash_claim(node)
-    registrations = [run.manifest.get("hypotheses") for run in arm.runs.values() if run.done]
-    if not registrations or any(
-        not isinstance(registration, Mapping) for registration in registrations
-    ):
-        return "nothing"
-    digests_by_run = [
-        {c.get("sha256") for c in one.get("claims", ())} for one in registrations if one is not None
-    ]
-    return "with" if all(digest in digests for digests in digests_by_run) else "without"

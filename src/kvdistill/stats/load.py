@@ -12,8 +12,10 @@ from pyarrow import ArrowException
 from kvdistill import layout
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import check_hashes, read_json, read_sealed
+from kvdistill.history import History, read_history
+from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.stats.item_matrix import ItemReader
-from kvdistill.stats.study import Arm, QuestionRecords, Run, Scores, Study
+from kvdistill.stats.study import STEPS, Arm, QuestionRecords, Run, Scores, Study
 
 RECORDS = (layout.RESULTS, layout.ITEMS, layout.CURVES, layout.ROUTING)
 """What a report reads of a finished run."""
@@ -66,13 +68,30 @@ def load_study(folders: Sequence[Path]) -> Study:
         validations={name: read_json(path) for name, path in reports.items() if path.exists()},
         commands=list(dict.fromkeys(commands)),
         problems=problems,
+        history=read_histories(folders),
     )
+
+
+def read_histories(folders: Sequence[Path]) -> History:
+    """The record of the studies' root; of several roots one behind the other."""
+    joined = History()
+    for root in dict.fromkeys(Path(folder).resolve().parent.parent for folder in folders):
+        history = read_history(root)
+        joined.problems.extend(history.problems)
+        for event in history.events:
+            joined.events.append(replace(event, index=len(joined.events)))
+    return joined
 
 
 def read_question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -> QuestionRecords:
     """A question of plan.json with its runs in place of their identities."""
+    declared = node.get("declared") or {}
     arms = {
-        label: Arm(label=label, runs={int(seed): runs[i] for seed, i in seeds.items()})
+        label: Arm(
+            label=label,
+            runs={int(seed): runs[i] for seed, i in seeds.items()},
+            declared=declared.get(label, ()),
+        )
         for label, seeds in node["arms"].items()
     }
     return QuestionRecords(
@@ -83,6 +102,9 @@ def read_question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -
         hypotheses=node.get("hypotheses") or (),
         criteria=node.get("criteria") or (),
         figure=node.get("figure"),
+        match=node.get("match") or STEPS,
+        matched=node.get("matched") or {},
+        differs=node.get("differs") or (),
     )
 
 
@@ -131,6 +153,7 @@ def read_records(planned: Run, reader: ItemReader, problems: list[str]) -> Run:
     return replace(
         planned,
         manifest=manifest,
+        config=read_recipe(folder).recipe,
         efficiency=results.get("efficiency") or {},
         generalisation=results.get("generalisation") or {},
         scores={

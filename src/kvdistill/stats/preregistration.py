@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill import layout
-from kvdistill.files import is_complete, read_json, write_json
+from kvdistill.files import is_complete, read_json, seal, write_json
+from kvdistill.history import append_event
 from kvdistill.plan.command_plan import Plan
 from kvdistill.stats.hypotheses import build_registration, parse_claim
 
@@ -15,11 +16,39 @@ TRAINING_TRACES = (layout.CURVES, layout.CHECKPOINTS)
 
 
 def register_claims(plan: Plan, folders: Mapping[str, Path]) -> None:
-    """Adds the claims of a run's questions to its folder, as long as it has not started."""
+    """Adds the claims of a run's questions to its folder, as long as it has not started.
+
+    What is added is also appended to the root's record, whose line each of these files names.
+    """
+    registrations: dict[str, dict[str, Any]] = {}
     for identity, run_claims in list_claims_by_run(plan).items():
         folder = folders[plan.runs[identity].node.name]
-        if not (is_complete(folder) or any((folder / name).exists() for name in TRAINING_TRACES)):
-            add_claims(folder / FILE_NAME, run_claims)
+        if is_complete(folder) or any((folder / name).exists() for name in TRAINING_TRACES):
+            continue
+        old = read_claims(folder / FILE_NAME)
+        merged = merge_claims(old or [], run_claims)
+        if old is None or len(merged) > len(old):
+            registrations[identity] = build_registration(merged)
+    if registrations:
+        event = append_event(plan.root, plan.study, "claimed", **group_claims(registrations))
+        for identity, registration in registrations.items():
+            path = folders[plan.runs[identity].node.name] / FILE_NAME
+            write_json(path, registration | {"event": event.sha256})
+
+
+def group_claims(registrations: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Every claim once with its words, and which runs hold which of them."""
+    claims: dict[str, dict[str, Any]] = {}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for identity, registration in registrations.items():
+        for claim in registration["claims"]:
+            claims.setdefault(seal(claim), claim)
+        digests = tuple(sorted({claim["sha256"] for claim in registration["claims"]}))
+        groups.setdefault(digests, []).append(identity)
+    return {
+        "claims": list(claims.values()),
+        "groups": [{"claims": list(key), "runs": runs} for key, runs in groups.items()],
+    }
 
 
 def list_claims_by_run(plan: Plan) -> dict[str, list[dict[str, Any]]]:
@@ -44,11 +73,17 @@ def check_claims(node: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     return claims
 
 
-def add_claims(path: Path, claims: list[dict[str, Any]]) -> None:
-    """The claims into the file; one that was there stays there, reworded or withdrawn later."""
-    old = read_json(path)["claims"] if path.exists() else []
-    merged = {one["sha256"]: one for one in [*build_registration(claims)["claims"], *old]}
-    write_json(path, build_registration([drop_hash(one) for one in merged.values()]))
+def read_claims(path: Path) -> list[dict[str, Any]] | None:
+    """The claims that a run's file holds; None where there is no file yet."""
+    return [drop_hash(one) for one in read_json(path)["claims"]] if path.exists() else None
+
+
+def merge_claims(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that were there, which stay whatever becomes of them, and the new ones.
+
+    A claim in other words stands beside its first wording.
+    """
+    return list({seal(one): one for one in [*old, *new]}.values())
 
 
 def drop_hash(node: Mapping[str, Any]) -> dict[str, Any]:

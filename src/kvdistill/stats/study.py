@@ -12,6 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from kvdistill.history import History
+
+STEPS, FLOPS, TIME = "steps", "flops", "time"
+VIEWS = (STEPS, FLOPS, TIME)
+"""In what two arms may be equal: a question is about one of them."""
+REFERENCE_DECLARES = ("student", "trained")
+"""What a teacher that is evaluated as it is says of itself: it stands in the student's place."""
 MACRO = "macro"
 """The endpoint beside the tasks: the unweighted mean of the task scores."""
 
@@ -78,6 +85,8 @@ class Run:
     generalisation: Mapping[str, Any] = field(default_factory=dict)
     """`gap` (training questions minus held-out ones) and `spread` over tasks, as shares."""
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """As it was frozen before the run began; empty of a run that is not finished."""
 
     @property
     def budget(self) -> Mapping[str, Any]:
@@ -117,6 +126,8 @@ class Arm:
 
     label: str
     runs: Mapping[int, Run]
+    declared: Sequence[str] = ()
+    """Dotted paths of what its question sets for it, and so says that it differs in."""
 
     @property
     def trained(self) -> bool:
@@ -157,6 +168,12 @@ class QuestionRecords:
     criteria: Sequence[Mapping[str, Any]] = ()
     figure: str | None = None
     """The ablation figure it asks for, by kind."""
+    match: str = STEPS
+    """In what its arms are equal: steps, flops or time."""
+    matched: Mapping[str, str] = field(default_factory=dict)
+    """Arm -> the arm whose FLOPs its steps were worked out from."""
+    differs: Sequence[str] = ()
+    """What else its arms may differ in, beyond what they and the axes set."""
 
     @property
     def baseline(self) -> str:
@@ -184,6 +201,8 @@ class Study:
     """What was typed to make it, in that order."""
     problems: Sequence[str] = ()
     """What on disk contradicts itself, one sentence each."""
+    history: History = field(default_factory=History)
+    """The record of its root, of which other studies are part too."""
 
     def distinct_arms(self) -> dict[str, Arm]:
         """Every distinct arm of all questions, the first label winning."""
@@ -193,8 +212,10 @@ class Study:
             for label, arm in question.arms.items():
                 key = frozenset(run.identity for run in arm.runs.values())
                 if key in arms_by_runs:
+                    known = arms_by_runs[key]
+                    known.declared = list(dict.fromkeys([*known.declared, *arm.declared]))
                     continue
                 name = label if label not in labels else f"{question.name}: {label}"
                 labels.add(name)
-                arms_by_runs[key] = Arm(label=name, runs=arm.runs)
+                arms_by_runs[key] = Arm(label=name, runs=arm.runs, declared=arm.declared)
         return {arm.label: arm for arm in arms_by_runs.values()}

@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kvdistill.stats.arm_differences import list_differences
+from kvdistill.stats.audit.registration import describe_registration
 from kvdistill.stats.claim_measures import Measurement, measure_claim
+from kvdistill.stats.differences.base import ArmDifference
+from kvdistill.stats.equal_budget import choose_view
 from kvdistill.stats.hypotheses import (
     WITHDRAWN,
     Claim,
-    describe_registration,
     hash_claim,
     parse_claim,
 )
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import Arm, QuestionRecords, Study
+from kvdistill.stats.study import REFERENCE_DECLARES, STEPS, Arm, QuestionRecords, Study
 
 SUPPORTED = "supported"
 REFUTED = "refuted"
@@ -33,6 +36,10 @@ class Verdict:
     margin: float | None
     """How far the estimate is on the good side of the bound, in the unit."""
     recorded: str
+    contrast: Sequence[ArmDifference] = ()
+    """What differs between arm and baseline beside the seeds."""
+    view: str = STEPS
+    """In what they are equal: steps, flops or time."""
 
 
 def judge_claims(study: Study, settings: Settings) -> list[Verdict]:
@@ -82,7 +89,7 @@ def judge_claim(
     if problems or arm is None:
         measured = Measurement(unit="", why="; ".join(problems))
     else:
-        measured = measure_claim(study, claim, arm, baseline, settings)
+        measured = measure_claim(study, claim, arm, baseline, settings, question)
     word, margin = decide_verdict(claim, measured)
     return Verdict(
         claim=claim,
@@ -90,7 +97,9 @@ def judge_claim(
         measured=measured,
         verdict=word,
         margin=margin,
-        recorded=describe_registration(node, arm, baseline),
+        recorded=describe_registration(node, arm, baseline, study.history),
+        contrast=list_differences(arm, baseline, question) if arm and baseline else (),
+        view=choose_view(arm, baseline, question) if arm and baseline else STEPS,
     )
 
 
@@ -103,7 +112,7 @@ def find_arm(study: Study, label: str, question: QuestionRecords | None) -> Arm 
     name = label.removeprefix("teacher ")
     if name != label and name in study.references:
         run = study.references[name]
-        return Arm(label=label, runs={run.seed: run})
+        return Arm(label=label, runs={run.seed: run}, declared=REFERENCE_DECLARES)
     return None
 
 
