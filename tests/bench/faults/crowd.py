@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.faults.study import Calm, end, kill, start
+from tests.bench.faults.study import Calm, end, kill
 
 
 def faults(
@@ -15,15 +15,15 @@ def faults(
     """Two and eight at once; then a first one killed while a second waits for its lease."""
     for size in (2,) if quick else (2, 8):
         root = place / f"{size}"
-        ended = [end(command) for command in [start(root) for _ in range(size)]]
+        ended = [end(command) for command in [calm.start(root) for _ in range(size)]]
         judged = sorted(calm.judge(root, one) for one in ended)
         yield f"{size} commands at once", judged[-1]  # wrong sorts behind same
         shutil.rmtree(root)
     for number in range(0 if quick else 6):
         root = place / f"holder-{number}"
-        first = start(root)
+        first = calm.start(root)
         time.sleep(2)
-        second = start(root)
+        second = calm.start(root)
         instant = chance.uniform(2, calm.seconds / 2)
         time.sleep(instant)
         kill(first)

@@ -1,7 +1,8 @@
 """One nano run, its whole command ended by SIGKILL again and again.
 
 The instants are drawn from a seed over the run's own time; each kill is continued by repeating the
-same command. Weights and curves, measured seconds aside, are compared with a run left alone.
+same command. Weights and curves, measured seconds aside, are compared with a run left alone: in a
+hurry that of the small sweep, which is then killed once.
 """
 
 # ruff: noqa: T201 - a bench speaks on the terminal
@@ -9,60 +10,78 @@ import json
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from kvdistill.files import read_sealed
 from tests.bench.faults import study
 from tests.slurm.study import evidence
 
 RUN = [
     "arm=multi_teacher", "fusion=learnable", "references=false", "tasks=quick", "seed=42",
     "train.save_steps=2", "train.logging_steps=3", "train.eval_steps=5", "train.eval_tasks=4",
+    "budget.total_tokens=245760", "teachers.a.build.training.steps=100",
+    "teachers.b.build.training.steps=100",
 ]  # fmt: skip
-FULL = ["budget.total_tokens=245760", "teachers.a.build.training.steps=100",
-        "teachers.b.build.training.steps=100"]  # fmt: skip
-QUICK = ["budget.total_tokens=10240", "budget.batch_size=16", "data.source.rows=40",
-         "train.calibration_rows=8", "train.eval_tasks=0", "teachers.a.build.training.steps=2",
-         "teachers.b.build.training.steps=2"]  # fmt: skip
 WEIGHTS = "model/model.safetensors"
+COUNT = 20
 
 
-def measure(
-    room: Path, chance: random.Random, quick: bool
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def measure(room: Path, chance: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
     """Kills one run again and again; (figures, what they must be)."""
-    count = 1 if quick else 20
-    arguments = [*RUN, *(QUICK if quick else FULL)]
     calm, killed = room / "alone", room / "killed"
-    ready, took = measure_times(calm, arguments)
+    ready, took = measure_times(calm, RUN)
     print(f"left alone: {ready:.1f} s to its first step, {took:.1f} s in all", flush=True)
     # The same teachers: what is disturbed is the run.
     shutil.copytree(calm / "artifacts", killed / "artifacts")
-    instants = sorted(chance.uniform(0, took) for _ in range(count))
+    instants = sorted(chance.uniform(0, took) for _ in range(COUNT))
     steps = []
     for before, instant in pairwise([0.0, *instants]):
         # A command that continues is where the last one was when it tells of its first step.
         continued = before > ready
         gap = instant - before if continued else instant
-        steps.append(disturb(killed, arguments, gap, stepped=continued))
+        steps.append(disturb(killed, RUN, gap, stepped=continued))
         print(f"kill {len(steps)}: at {instant:.1f} s, step {steps[-1]}", flush=True)
-    finish(killed, arguments)
+    finish(killed, RUN)
+    return compare(calm, killed, instants, steps)
+
+
+def measure_once(
+    calm: study.Calm, room: Path, chance: random.Random
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Kills the small sweep's run once, at an instant of the time that it took itself."""
+    killed = room / "killed"
+    shutil.copytree(calm.root / "artifacts", killed / "artifacts")
+    took = read_sealed(find_finished_run(calm.root) / "manifest.json")["wall_s"]
+    instant = chance.uniform(0, took)
+    step = disturb(killed, calm.arguments, instant, stepped=False)
+    ended = calm.run(killed)
+    if ended.code != 0:
+        raise SystemExit(f"the command ended with {ended.code}: {ended.stderr}")
+    return compare(calm.root, killed, [instant], [step])
+
+
+def compare(
+    calm: Path, killed: Path, instants: Sequence[float], steps: Sequence[int | None]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run that was killed with the one that was left alone."""
     alone, again = evidence(find_finished_run(calm)), evidence(find_finished_run(killed))
     figures = {
         "kills": sum(step is not None for step in steps),
         "kill_instants_s": [round(instant, 2) for instant in instants],
-        "kill_steps": steps,
+        "kill_steps": list(steps),
         "weights_identical": alone[WEIGHTS] == again[WEIGHTS],
         "curves_identical": alone["curves"] == again["curves"],
         "unused_checkpoints_named": (find_finished_run(killed) / "log.txt")
         .read_text()
         .count("is not used"),
     }
-    return figures, {"kills": count, "weights_identical": True, "curves_identical": True}
+    return figures, {"kills": len(instants), "weights_identical": True, "curves_identical": True}
 
 
-def measure_times(root: Path, arguments: list[str]) -> tuple[float, float]:
+def measure_times(root: Path, arguments: Sequence[str]) -> tuple[float, float]:
     """Seconds from a run's first sign of life to its first step, and to its last record."""
     command = study.start(root, arguments=arguments)
     began = first = last = None
@@ -72,13 +91,14 @@ def measure_times(root: Path, arguments: list[str]) -> tuple[float, float]:
         first = first or (time.monotonic() if status.get("step") else None)
         last = last or (time.monotonic() if status.get("state") == "done" else None)
         time.sleep(0.02)
-    assert command.returncode == 0, read_run_status(root)
+    if command.returncode != 0:
+        raise SystemExit(f"the command ended with {study.end(command)}: {read_run_status(root)}")
     assert began is not None
     assert first is not None
     return first - began, (last or time.monotonic()) - began
 
 
-def disturb(root: Path, arguments: list[str], instant: float, *, stepped: bool) -> int | None:
+def disturb(root: Path, arguments: Sequence[str], instant: float, *, stepped: bool) -> int | None:
     """Kills all of a command `instant` seconds after its run has begun, or has made a step.
 
     Returns the last step it told of; None where it ended before that.
@@ -101,7 +121,7 @@ def has_begun(before: dict[str, Any], now: dict[str, Any], stepped: bool) -> boo
     return alive and (now["step"] > 0 or not stepped)
 
 
-def finish(root: Path, arguments: list[str]) -> None:
+def finish(root: Path, arguments: Sequence[str]) -> None:
     """The command, to its end."""
     ended = study.end(study.start(root, arguments=arguments))
     if ended.code != 0:
@@ -110,7 +130,8 @@ def finish(root: Path, arguments: list[str]) -> None:
 
 def run_folder(root: Path) -> Path | None:
     """The one run's folder, once it is planned."""
-    return next(iter(root.glob("runs/*/runs/seed42-*[0-9a-f]")), None)
+    folders = root.glob("runs/*/runs/seed*")
+    return next((path for path in folders if path.is_dir()), None)  # not the lease beside it
 
 
 def read_run_status(root: Path) -> dict[str, Any]:

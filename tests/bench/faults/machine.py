@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.faults.study import Calm, Ended, kill, run, start
+from tests.bench.faults.study import Calm, Ended, kill
 
 JUMPS = ("-2h", "+2h", "-400d", "+400d")
 
@@ -48,7 +48,7 @@ def fill_disk(
         size = int(needed * chance.uniform(0.02, 0.9))
         mount(root, f"size={size}")
         try:
-            first = run(root)
+            first = calm.run(root)
             mount(root, f"size={needed * 8}", again=True)
             yield f"a disk of {size / needed:.0%}", judge_recovery(calm, root, first, "disk")
         finally:
@@ -63,11 +63,11 @@ def remount_read_only(
         instant = chance.uniform(0, calm.seconds)
         mount(root, "size=1g")
         try:
-            command = start(root)
+            command = calm.start(root)
             time.sleep(instant)
             kill(command)
             mount(root, "size=1g,ro", again=True)
-            first = run(root)
+            first = calm.run(root)
             mount(root, "size=1g,rw", again=True)
             yield f"read-only after {instant:.1f} s", judge_recovery(calm, root, first, "read-only")
         finally:
@@ -80,10 +80,10 @@ def jump_clock(
     """A command killed, and continued under another clock."""
     for jump in far:
         instant = chance.uniform(0, calm.seconds)
-        command = start(root)
+        command = calm.start(root)
         time.sleep(instant)
         kill(command)
-        ended = run(root, before=["faketime", "-f", jump])
+        ended = calm.run(root, before=["faketime", "-f", jump])
         yield f"the clock {jump} after {instant:.1f} s", calm.judge(root, ended)
         shutil.rmtree(root)
 
@@ -92,7 +92,7 @@ def judge_recovery(calm: Calm, root: Path, first: Ended, named: str) -> str:
     """How it ended: refused with a line that names the cause, then the same bits."""
     if first.code != 0 and not (first.clear and named in first.stderr.lower()):
         return f"wrong: exit code {first.code}, {first.stderr}"
-    last = calm.judge(root, run(root))
+    last = calm.judge(root, calm.run(root))
     return (
         last if first.code == 0 or last != "same" else f"refused: {first.stderr.splitlines()[-1]}"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench.faults.study import Calm, end, kill, run, start
+from tests.bench.faults.study import Calm, end, kill
 
 SWEEPS, KILLS = 12, 10
 IMPORTS_S = 4.0
@@ -29,8 +29,8 @@ def faults(
         for before, instant in pairwise([0.0, *instants]):
             how, whom = chance.choice(HOW), chance.choice(WHOM)
             done.append(f"{how.name} of {whom} at {instant:.1f} s")
-            disturb(root, instant - before + IMPORTS_S * (before > 0), how, whom, chance)
-        outcome = calm.judge(root, run(root))
+            disturb(calm, root, instant - before + IMPORTS_S * (before > 0), how, whom, chance)
+        outcome = calm.judge(root, calm.run(root))
         yield from ((what, outcome) for what in done)
 
 
@@ -39,10 +39,10 @@ WHOM = ("all", "the command", "a job")
 
 
 def disturb(
-    root: Path, instant: float, how: signal.Signals, whom: str, chance: random.Random
+    calm: Calm, root: Path, instant: float, how: signal.Signals, whom: str, chance: random.Random
 ) -> None:
     """Starts the command and signals it, then lets what was not killed come to its end."""
-    command = start(root)
+    command = calm.start(root)
     with suppress(subprocess.TimeoutExpired):
         command.wait(instant)
     if whom == "all":

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench.faults.study import Calm, Ended, copy, run
+from tests.bench.faults.study import Calm, Ended, copy
 
 FILES = (
     "artifacts/split-*/train_student.jsonl", "artifacts/split-*/val.jsonl",
@@ -44,16 +44,20 @@ SPOIL: dict[str, Callable[[Path, random.Random], None]] = {
 def faults(
     calm: Calm, place: Path, chance: random.Random, quick: bool
 ) -> Iterator[tuple[str, str]]:
-    """One file a fault. One run's manifest is removed too, so that every artefact is read again."""
+    """One file a fault. A run's manifest is removed too, so that every artefact is read again.
+
+    Not that of the run whose own file is the fault: then its manifest is what has to notice.
+    """
     cases = [(pattern, how) for pattern in FILES for how in SPOIL]
     for pattern, how in chance.sample(cases, 1) if quick else cases:
         root = copy(calm.root, place / "root")
         path = chance.choice(sorted(root.glob(pattern)))
         again = sorted(root.glob("runs/nano/runs/seed1-*/manifest.json"))
         others = [one for one in again if one.parent != path.parent]
-        chance.choice(others).unlink()
+        if others:
+            chance.choice(others).unlink()
         SPOIL[how](path, chance)
-        yield f"{path.relative_to(root)} {how}", outcome(calm, root, run(root))
+        yield f"{path.relative_to(root)} {how}", outcome(calm, root, calm.run(root))
         shutil.rmtree(root)
 
 
@@ -68,6 +72,6 @@ def outcome(calm: Calm, root: Path, ended: Ended) -> str:
         target = Path(advice[1])
         assert target.is_relative_to(root)
         shutil.rmtree(target) if target.is_dir() else target.unlink()
-        ended = run(root)
+        ended = calm.run(root)
     last = calm.judge(root, ended)
     return f"refused: {' | '.join(refusals)}" if refusals and last == "same" else last

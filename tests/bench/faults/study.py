@@ -1,4 +1,9 @@
-"""A sweep of seconds, the command that runs it, and what must be the same whatever happened."""
+"""A sweep of seconds, the command that runs it, and what must be the same whatever happened.
+
+In a hurry (`--quick`) the sweep is one run of a few items, and commands that nobody disturbs are
+answered by tests.launch_server, which has imported all that they need. A command that is disturbed
+always is a process of its own, as a user's is.
+"""
 
 import json
 import os
@@ -6,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.launch_server import launch, start_shared_server
 from tests.slurm.study import evidence as of_run
 from tests.slurm.study import read, runs
 
@@ -26,6 +33,13 @@ SWEEP = (
     "teachers.b.build.training.steps=20",
 )  # fmt: skip
 """Every stage: data, two teachers, their stores, calibration, two runs of ten steps, a report."""
+QUICK_SWEEP = (
+    "fusion=learnable", *SWEEP[2:-2], "teachers.a.build.training.steps=2",
+    "teachers.b.build.training.steps=2", "train.eval_tasks=0", "tasks.limit=1",
+    "tasks.max_gen_toks=8",
+)  # fmt: skip
+"""Every stage, with one run."""
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Ended:
 
 
 def start(
-    root: Path, *, before: Sequence[str] = (), arguments: Sequence[str] = SWEEP
+    root: Path, *, before: Sequence[str] = (), arguments: Sequence[str]
 ) -> subprocess.Popen[bytes]:
     """The command, in a process group of its own, `before` in front of it."""
     return subprocess.Popen(
@@ -59,14 +73,19 @@ def start(
 def end(command: subprocess.Popen[bytes]) -> Ended:
     """Waits for a command that nobody disturbs any more."""
     _, heard = command.communicate(timeout=900)
-    text = heard.decode(errors="replace")
-    lines = [line for line in text.splitlines() if line.strip() and "all jobs" not in line]
-    return Ended(command.returncode, "\n".join(lines))
+    return Ended(command.returncode, drop_progress(heard.decode(errors="replace")))
 
 
-def run(root: Path, *, before: Sequence[str] = ()) -> Ended:
-    """The command, to its end."""
-    return end(start(root, before=before))
+def drop_progress(text: str) -> str:
+    """What is not a progress bar's line."""
+    return "\n".join(one for one in text.splitlines() if one.strip() and "all jobs" not in one)
+
+
+def run_by_server(root: Path, arguments: Sequence[str]) -> Ended:
+    """The command, to its end, by the one server of this process."""
+    with _one_at_a_time:
+        done = launch(*arguments, f"root={root}")
+    return Ended(done.returncode, drop_progress(done.stderr))
 
 
 def kill(command: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
@@ -105,20 +124,40 @@ def copy(calm: Path, place: Path) -> Path:
 
 @dataclass(frozen=True)
 class Calm:
-    """The study that nobody disturbed, and how long it took."""
+    """The study that nobody disturbed, how long it took, and how its commands are run."""
 
     root: Path
     seconds: float
+    """Of the whole command; in a hurry with what its server took to start."""
     evidence: dict[str, object]
+    quick: bool
 
     @classmethod
-    def run_undisturbed(cls, root: Path) -> "Calm":
+    def run_undisturbed(cls, root: Path, quick: bool) -> "Calm":
         """Runs it; raises where even that fails."""
         began = time.monotonic()
-        ended = run(root)
+        if quick:
+            start_shared_server()
+        calm = cls(root, 0.0, {}, quick)
+        ended = calm.run(root)
         if ended.code != 0:
             raise SystemExit(f"the command ended with {ended.code}: {ended.stderr}")
-        return cls(root, time.monotonic() - began, evidence(root))
+        return cls(root, time.monotonic() - began, evidence(root), quick)
+
+    @property
+    def arguments(self) -> Sequence[str]:
+        """The command, but for its root."""
+        return QUICK_SWEEP if self.quick else SWEEP
+
+    def start(self, root: Path) -> subprocess.Popen[bytes]:
+        """The command for a root, to be disturbed."""
+        return start(root, arguments=self.arguments)
+
+    def run(self, root: Path, *, before: Sequence[str] = ()) -> Ended:
+        """The command for a root to its end, `before` in front of it."""
+        if self.quick and not before:
+            return run_by_server(root, self.arguments)
+        return end(start(root, before=before, arguments=self.arguments))
 
     def list_differences(self, root: Path) -> list[str]:
         """What of a study is missing or has ended in other bits."""
