@@ -34,11 +34,8 @@ def evaluate_command(job_overrides: JobOverrides, _: Path) -> None:
     label += f" ({backend})" if backend != "hf" else ""
     plan = Plan(Path(config["root"]), str(config["study"] or f"evaluated-{suite}"), config=as_is)
     run = plan.add(as_is)
-    plan.questions["evaluate"] = Question(
-        f"How do these models score on {suite}?",
-        arms={label: {str(as_is["seed"]): run.identity}},
-    )
-    plan.details[run.identity] = run.recipe
+    plan.questions["evaluate"] = Question(f"How do these models score on {suite}?")
+    plan.place_run("evaluate", label, as_is["seed"], run, automatic=True)
     execute_plan(plan)
 
 

@@ -1,6 +1,5 @@
 """stage=why: which fields of its science make a run new, against the nearest finished one."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from kvdistill.config.compose import Config
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.find_runs import read_finished_configs, read_planned_config
 from kvdistill.plan.identity import run_identity, science_of
+from kvdistill.plan.labels.recipe_difference import flatten_config, list_differing_paths
 
 NOTHING = "-"
 
@@ -35,7 +35,7 @@ def explain_run(root: Path, config: Config, name: str) -> None:
             console.print(f"{name} is no new run: {folder} is finished.", soft_wrap=True)
             return
         other = flatten_config(science_of(recipe))
-        distance = len(list_differences(science_fields, other))
+        distance = len(list_differing_paths(science_fields, other))
         if nearest is None or distance < nearest[0]:
             nearest = distance, str(folder), other
     if nearest is None:
@@ -43,30 +43,8 @@ def explain_run(root: Path, config: Config, name: str) -> None:
         return
     _, folder_name, other = nearest
     table = Table("field", "this run", "the nearest")
-    for key in list_differences(science_fields, other):
+    for key in list_differing_paths(science_fields, other):
         pair = (str(side.get(key, NOTHING)) for side in (science_fields, other))
         table.add_row(key, *pair)
     console.print(f"{name} is new; the nearest finished run is {folder_name}", soft_wrap=True)
     console.print(table)
-
-
-def flatten_config(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted path -> value of every leaf; a list's elements by their number."""
-    if isinstance(node, list):
-        node = dict(enumerate(node))
-    if not isinstance(node, Mapping) or not node:
-        return {prefix.rstrip("."): node}
-    leaves: dict[str, Any] = {}
-    for key, value in node.items():
-        leaves |= flatten_config(value, f"{prefix}{key}.")
-    return leaves
-
-
-def list_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Paths whose values differ, or that only one has."""
-    missing = object()
-    return [
-        key
-        for key in dict.fromkeys([*one, *other])
-        if one.get(key, missing) != other.get(key, missing)
-    ]

@@ -11,6 +11,7 @@ from kvdistill.plan.budget import unified_steps
 from kvdistill.plan.graph import Node, list_artifacts, make_run_node
 from kvdistill.plan.hub import Repo
 from kvdistill.plan.identity import recipe_identity, run_identity
+from kvdistill.plan.labels.arm_labels import REFERENCES, ArmLabels, read_known_plan
 from kvdistill.plan.study_plan import Question
 
 
@@ -45,8 +46,6 @@ class Plan:
     artifacts_by_recipe: dict[str, list[tuple[str, Node]]] = field(default_factory=dict)
     """The artefacts that runs of a recipe read, with their roles."""
     questions: dict[str, Question] = field(default_factory=dict)
-    details: dict[str, str] = field(default_factory=dict)
-    """identity -> the overrides that its label leaves out, as they are the same for all."""
     references: dict[str, str] = field(default_factory=dict)
     """Teacher name -> identity of the run that evaluates it as it is."""
     config: Config = field(default_factory=dict)
@@ -58,6 +57,11 @@ class Plan:
     unresolved: dict[str, str] = field(default_factory=dict)
     """Hub repository at a branch -> why it has no commit yet; only in a plan that computes nothing.
     """
+    labels: ArmLabels = field(init=False)
+    """What stands under each label, in the study on disk and in this plan."""
+
+    def __post_init__(self) -> None:
+        self.labels = ArmLabels(self.root, read_known_plan(self.root, self.study))
 
     def add(self, config: Config, resources: Mapping[str, Any] | None = None) -> PlannedRun:
         """Takes a resolved, pinned config into the plan; one of the same identity stays."""
@@ -80,5 +84,27 @@ class Plan:
             for teacher in run.config["teachers"].values():
                 alone = {"arm": "teacher", "trained": False, "student": teacher, "teachers": {}}
                 config = {**run.config, **alone}
-                known = self.runs.get(run_identity(config))
-                self.references[teacher["name"]] = (known or self.add(config)).identity
+                known = self.runs.get(run_identity(config)) or self.add(config)
+                name = self.labels.choose(
+                    REFERENCES, teacher["name"], known.recipe, known.identity, config
+                )
+                self.references[name] = known.identity
+
+    def place_run(
+        self, question: str, label: str, seed: int | str, run: PlannedRun, *, automatic: bool
+    ) -> None:
+        """Puts a run of the plan under its label in a question that the plan has.
+
+        Args:
+            question: its name.
+            label: what a file calls the arm, or what an automatic label begins with.
+            seed: under which it stands there.
+            run: of this plan.
+            automatic: whether the label may say what differs where it is taken.
+
+        Raises:
+            ConfigError: for a label that a file gives and that holds another recipe.
+        """
+        put = self.labels.choose if automatic else self.labels.hold
+        label = put(question, label, run.recipe, run.identity, run.config)
+        self.questions[question].arms.setdefault(label, {})[str(seed)] = run.identity

@@ -14,6 +14,7 @@ from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
 from kvdistill.plan.claims import resolve_claims
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.labels.contradictions import check_overrides
 from kvdistill.plan.pin import Pins
 from kvdistill.plan.study_plan import Question
 from kvdistill.plan.sweep import Sweep, read_sweep, unfold_sweeps
@@ -101,6 +102,7 @@ def read_requests(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Itera
             yield Request(question, None, "", moved, overrides=rest, seed=seed, resources={})
             continue
         for sweep in (read_sweep(each, sweeps) for each in unfold_sweeps(names, sweeps)):
+            check_overrides(sweep, rest)
             for arm, label, fixed in sweep.runs():
                 resources = read_arm_resources(sweep, arm)
                 for each in sweep.seeds if seed is None else [seed]:

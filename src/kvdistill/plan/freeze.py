@@ -8,7 +8,8 @@ from kvdistill import layout
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.find_runs import find_run_folder
 from kvdistill.plan.frozen_recipe import write_recipe
-from kvdistill.plan.study_plan import Arms, Question, RunEntry, StudyPlan
+from kvdistill.plan.labels.arm_labels import ArmLabels, read_known_plan
+from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
 
 
 def freeze_plan(plan: Plan) -> dict[str, Path]:
@@ -23,11 +24,12 @@ def freeze_plan(plan: Plan) -> dict[str, Path]:
     layout.artifacts_folder(plan.root).mkdir(exist_ok=True)
     # Two commands of one study would each read the old plan and write their own half.
     with FileLock(study / ".plan.lock"):
+        merged = merge_plan(plan, folders)  # first: it may refuse
         for node in plan.artifacts.values():
             write_recipe(node, folders[node.name])
         for run in plan.runs.values():
             write_recipe(run.node, folders[run.node.name])
-        merge_plan(plan, study, folders).write(study)
+        merged.write(study)
     return folders
 
 
@@ -40,10 +42,14 @@ def map_folders(plan: Plan) -> dict[str, Path]:
     }
 
 
-def merge_plan(plan: Plan, study: Path, folders: dict[str, Path]) -> StudyPlan:
-    """The study's plan.json, if there is one, with this plan's questions and runs added."""
-    known = (study / layout.PLAN).exists()
-    merged = StudyPlan.read(study) if known else StudyPlan(plan.study)
+def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
+    """The study's plan.json, if there is one, with this plan's questions and runs added.
+
+    Raises ConfigError where another command has put another recipe under a label since this plan
+    was made.
+    """
+    merged = read_known_plan(plan.root, plan.study)
+    labels = ArmLabels(plan.root, merged)
     for name, question in plan.questions.items():
         old = merged.questions.get(name)
         arms = old.arms if old is not None else {}
@@ -51,9 +57,9 @@ def merge_plan(plan: Plan, study: Path, folders: dict[str, Path]) -> StudyPlan:
         merged.questions[name] = Question(question.text, question.judging, arms)
         for label, seeds in question.arms.items():
             for seed, identity in seeds.items():
-                # An earlier command may have used the label for other science with this seed.
-                free = find_free_label(arms, label, seed, identity, plan.details[identity])
-                arms.setdefault(free, {})[seed] = identity
+                run = plan.runs[identity]
+                labels.hold(name, label, run.recipe, identity, run.config)
+                arms.setdefault(label, {})[seed] = identity
     merged.runs |= {
         run.identity: RunEntry(
             folder=str(folders[run.node.name].relative_to(plan.root)),
@@ -69,11 +75,3 @@ def merge_plan(plan: Plan, study: Path, folders: dict[str, Path]) -> StudyPlan:
     merged.commands = list(dict.fromkeys(commands))
     merged.references |= plan.references
     return merged
-
-
-def find_free_label(arms: Arms, label: str, seed: str, identity: str, detail: str) -> str:
-    """The label, with what sets this run apart where an earlier command used it for another."""
-    for candidate in (label, f"{label} ({detail})"):
-        if arms.get(candidate, {}).get(seed, identity) == identity:
-            return candidate
-    return f"{label} ({detail}) {identity}"

@@ -53,6 +53,27 @@ class RunEntry:
     """Unified optimiser steps; 0 where nothing is trained."""
 
 
+@dataclass(frozen=True)
+class Withdrawal:
+    """An arm, or one run of it, that a study no longer compares. All of it stays on disk."""
+
+    question: str
+    """Empty for a teacher that was evaluated as it is."""
+    label: str
+    runs: dict[str, str]
+    """Seed -> identity of what stood under the label."""
+    reason: str
+    time: str
+    """UTC, ISO 8601."""
+    run: str | None = None
+    """The identity, where a run was withdrawn and not the arm."""
+
+    @property
+    def name(self) -> str:
+        """`LABEL`, or `LABEL seed N` of an arm that goes on without the run."""
+        return self.label if self.run is None else f"{self.label} seed {', '.join(self.runs)}"
+
+
 @dataclass
 class StudyPlan:
     """A study's plan.json."""
@@ -65,6 +86,8 @@ class StudyPlan:
     """Teacher name -> identity of the run that evaluates it as it is."""
     runs: dict[str, RunEntry] = field(default_factory=dict)
     """By identity."""
+    withdrawn: list[Withdrawal] = field(default_factory=list)
+    """In the order in which they were; what was planned again since stands in its question too."""
 
     @classmethod
     def read(cls, study: Path) -> "StudyPlan":
@@ -77,6 +100,7 @@ class StudyPlan:
                 questions={name: Question.from_json(q) for name, q in node["questions"].items()},
                 references=node.get("references", {}),
                 runs={identity: RunEntry(**entry) for identity, entry in node["runs"].items()},
+                withdrawn=[Withdrawal(**entry) for entry in node.get("withdrawn", [])],
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ArtifactError(
@@ -93,6 +117,7 @@ class StudyPlan:
             "questions": {name: question.to_json() for name, question in self.questions.items()},
             "references": self.references,
             "runs": {identity: asdict(entry) for identity, entry in self.runs.items()},
+            "withdrawn": [asdict(entry) for entry in self.withdrawn],
         }
         write_json(study / layout.PLAN, node)
 
@@ -102,6 +127,12 @@ class StudyPlan:
         Runs that stand in no question, such as references, have none.
         """
         return {i: ", ".join(names) for i, names in collect_labels(self.questions).items()}
+
+    def list_withdrawn_runs(self) -> dict[str, Withdrawal]:
+        """Identity -> its last withdrawal, of each run that nothing reads any more."""
+        used = {*self.labels(), *self.references.values()}
+        runs = {i: entry for entry in self.withdrawn for i in entry.runs.values()}
+        return {identity: entry for identity, entry in runs.items() if identity not in used}
 
     def reference_names(self) -> dict[str, str]:
         """Identity -> `reference NAME` of the teachers evaluated as they are."""

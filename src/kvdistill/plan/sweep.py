@@ -82,6 +82,7 @@ def read_sweep(name: str, folder: Path) -> Sweep:
         raise ConfigError(f"{path}: {unknown.pop()} is no key of a sweep. Use {sorted(KEYS)}.")
     check_rules(path, node)
     check_commands(path, node)
+    check_settings(path, node)
     judged = {key: node[key] for key in JUDGED if node.get(key)}
     sweep = Sweep(
         name=name,
@@ -134,8 +135,31 @@ def check_commands(path: Path, node: Mapping[str, Any]) -> None:
             raise ConfigError(f"{path}: resources.{arm}.setup is shell. Give it as cluster.setup.")
     for keys in (*node["arms"].values(), node.get("axes") or {}):
         for key in keys or {}:
-            if re.match(r"[+~]*(trust|hydra|cluster|root)\b", str(key)):
+            if re.match(r"[+~]*(trust|hydra|cluster|root|study|stage|sweep)\b", str(key)):
                 raise ConfigError(f"{path}: {key} is no setting of a sweep. Give it as override.")
+            if re.match(r"[+~]*seed\b", str(key)):
+                raise ConfigError(f"{path}: {key} is no setting of an arm. Use the key seeds.")
+
+
+def check_settings(path: Path, node: Mapping[str, Any]) -> None:
+    """Refuses an arm of which an axis, or another key of its own, sets the same again."""
+    axes = list(node.get("axes") or {})
+    for arm, settings in node["arms"].items():
+        keys_by_path: dict[str, str] = {}
+        for key in map(str, (*(settings or {}), *axes)):
+            other = keys_by_path.setdefault(read_setting_path(key), key)
+            if other != key or (key in axes and key in (settings or {})):
+                raise ConfigError(
+                    f"{path}: arms.{arm} sets {other} and {key} sets it again"
+                    f"{' as an axis' if key in axes else ''}. Keep one of them."
+                )
+
+
+def read_setting_path(override: str) -> str:
+    """The dotted path in the config that an override sets: `layers/map=all` sets layers.map."""
+    key = override.partition("=")[0].lstrip("+~")
+    group, _, package = key.partition("@")
+    return (package.rpartition(":")[2] or group).replace("/", ".")
 
 
 def format_override(key: str, value: Any) -> str:
