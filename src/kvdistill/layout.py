@@ -1,7 +1,7 @@
 """Every file and folder of a root, by its name on disk: stated once, imported by whoever reads it.
 
 ROOT/artifacts/KIND-HASH/        what runs share: MANIFEST last, so its presence means complete
-ROOT/code/HASH/kvdistill/        the package as it was when jobs were submitted
+ROOT/code/HASH/kvdistill/        the package as it was when jobs were started
 ROOT/history.jsonl               what was asked of this root, and when
 ROOT/runs/STUDY/                 PLAN, BUDGET.*, VALIDATION_REPORT, report/, slurm/
 ROOT/runs/STUDY/runs/NAME/       one run: CONFIG, STATUS, CURVES, RESULTS, ITEMS, model/, MANIFEST
@@ -19,12 +19,18 @@ JOB = "job.json"
 HYPOTHESES = "hypotheses.json"
 """What a run's questions claim, recorded before it trains."""
 MANIFEST = "manifest.json"
+CODE = "code.json"
+"""Which code works on a folder, until its manifest says which code made it."""
 CURVES = "curves.jsonl"
 ROUTING = "routing.json"
+VALIDATION_TEXTS = "validation_texts.json"
+"""The last validation's losses, text by text."""
 RESULTS = "results.json"
 ITEMS = "items.parquet"
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
+SHARD_INDEX = "shards.json"
+"""While a teacher's store is built: its finished shards, and what they are made of."""
 
 HISTORY = "history.jsonl"
 """What was asked of a root: planned, claimed, looked at, failed, withdrawn; only ever added to."""
@@ -62,6 +68,11 @@ def code_folder(root: Path) -> Path:
 def study_folder(root: Path, study: str) -> Path:
     """A study with its plan, runs and report."""
     return root / "runs" / study
+
+
+def set_aside_folder(root: Path, study: str) -> Path:
+    """Runs and artefacts that a command of the study made anew with other code: never read."""
+    return study_folder(root, study) / "set_aside"
 
 
 def run_folder(root: Path, study: str, name: str) -> Path:

@@ -45,7 +45,7 @@ class Arm:
         )
         folder = Path(tempfile.mkdtemp(dir=root)) / "runs" / "run"
         folder.mkdir(parents=True)
-        self.trainer, self.texts = build_trainer(
+        self.trainer, self.texts, _ = build_trainer(
             self.module, config, self.needs, folder, lambda *_: None, None
         )
         args = self.trainer.args

@@ -98,6 +98,23 @@ def test_lines_tell_every_term_and_every_teachers_weight(trained: Make) -> None:
         assert line["loss"] == pytest.approx(terms, rel=1e-5)
 
 
+@pytest.mark.parametrize("teachers", [(), ("a", "b")])
+def test_the_last_validation_is_kept_text_by_text(trained: Make, teachers: tuple[str, ...]) -> None:
+    trainer = trained(teachers=teachers, evaluate=2)
+    last = [line for line in read_lines(trainer) if line["split"] == "val"][-1]
+    losses = trainer.text_losses.to_json()
+    assert len(losses["ids"]) == len(set(losses["ids"])) == 3
+    assert sum(losses["ce"]) / sum(losses["tokens"]) == pytest.approx(last["ce"], rel=1e-6)
+    names = {"kv_nmse", "k_nmse", "v_nmse"}
+    assert names & set(losses) == names & set(last) == (names if teachers else set())
+    for name in names & set(losses):
+        known = [value for value in losses[name] if value is not None]
+        assert sum(known) / len(known) == pytest.approx(last[name])
+    # Not the trained scale, and no part of what is trained.
+    if teachers:
+        assert last["kv_nmse"] != pytest.approx(last["kv"], rel=1e-3)
+
+
 def test_task_metrics_come_at_their_steps_and_change_no_bit(trained: Make) -> None:
     scored_types = []
 

@@ -16,7 +16,13 @@ from kvdistill.kv.base import TeacherKV
 from kvdistill.models.capture import Capture, find_decoder
 from kvdistill.models.head import LMHead
 from kvdistill.train.objective import KVObjective, LossWeights
-from kvdistill.train.step import Terms, compute_kv_terms, iterate_layer_targets, sum_cross_entropy
+from kvdistill.train.step import (
+    Observer,
+    Terms,
+    compute_kv_terms,
+    iterate_layer_targets,
+    sum_cross_entropy,
+)
 from kvdistill.types import KV, Batch
 
 
@@ -59,8 +65,13 @@ class Distiller(nn.Module):
         logits, terms = self.compute_logits(batch)
         return sum_cross_entropy(logits, batch.student), terms
 
-    def compute_logits(self, batch: Batch) -> tuple[Float[Tensor, "predicted vocab"], Terms | None]:
-        """The logits of the predicted answer tokens, text after text, and the KV terms."""
+    def compute_logits(
+        self, batch: Batch, observe: Observer | None = None
+    ) -> tuple[Float[Tensor, "predicted vocab"], Terms | None]:
+        """The logits of the predicted answer tokens, text after text, and the KV terms.
+
+        `observe` is shown what the KV terms compare, layer by layer.
+        """
         tokens = batch.student
         if self.objective is None:
             return self._head(tokens, tokens.logit_mask), None
@@ -68,7 +79,7 @@ class Distiller(nn.Module):
             logits = self._head(tokens, tokens.logit_mask)
         captured = self._capture.pop_layers(tokens)
         terms = compute_kv_terms(
-            captured, self._teachers, self.objective, batch, self._rotaries, self.progress
+            captured, self._teachers, self.objective, batch, self._rotaries, self.progress, observe
         )
         return logits, terms
 

@@ -27,7 +27,7 @@ from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.target_r2 import compute_target_r2
 from kvdistill.train.trainer import DistillTrainer
 from kvdistill.train.training_arguments import make_training_arguments
-from kvdistill.train.validation import ScoreTasks, Validation
+from kvdistill.train.validation import ScoreTasks, TextLosses, Validation
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def train_student(
     progress: Callable[[int, int], None],
     score: ScoreTasks | None = None,
 ) -> dict[str, Any]:
-    """Trains, writes model/, curves.jsonl and routing.json; returns the run's ledger.
+    """Trains, writes model/, curves.jsonl and its parts by text and by task; returns the ledger.
 
     Every rank calls this and reads the same batches outside training, since a sharded teacher needs
     all ranks in each forward pass; rank 0 writes. `score` gives task metrics during training.
@@ -51,7 +51,7 @@ def train_student(
     module, calibration_facts, parameters_before = build_distiller(config, needs, adapter)
     if config["train"]["gradient_checkpointing"]:
         module.enable_gradient_checkpointing()
-    trainer, texts = build_trainer(module, config, needs, folder, progress, score)
+    trainer, texts, val_texts = build_trainer(module, config, needs, folder, progress, score)
     resume_point = checkpoint.find_newest(folder / layout.CHECKPOINTS, needs)
     for fault in resume_point.faults:
         log.warning(fault)
@@ -69,6 +69,8 @@ def train_student(
     if distributed.is_rank_zero() and trainer.routing is not None:
         routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.to_table()}
         write_json(folder / layout.ROUTING, routing)
+    if distributed.is_rank_zero() and trainer.text_losses is not None:
+        write_text_losses(trainer.text_losses, val_texts, folder)
     return {
         **run_ledger.compute_run_ledger(trainer, counts, config, needs, texts, adapter),
         "parameters_before": parameters_before,
@@ -85,8 +87,8 @@ def build_trainer(
     folder: Path,
     progress: Callable[[int, int], None],
     score: ScoreTasks | None,
-) -> tuple[DistillTrainer, TextDataset]:
-    """The trainer of a run, before its first step, and the texts it trains on."""
+) -> tuple[DistillTrainer, TextDataset, TextDataset]:
+    """The trainer of a run before its first step, the texts it trains on, those it validates on."""
     budget: Budget = read_group("budget", config["budget"])
     steps = unified_steps(budget)
     alignment = module.objective.first_branch.pipeline.alignment if module.objective else None
@@ -109,7 +111,15 @@ def build_trainer(
         needs=needs,
         norms_every=config["train"]["norm_steps"],
     )
-    return trainer, texts
+    return trainer, texts, val_texts
+
+
+def write_text_losses(losses: TextLosses, val_texts: TextDataset, folder: Path) -> None:
+    """validation_texts.json: the last validation by text, and a hash of what was read."""
+    write_json(
+        folder / layout.VALIDATION_TEXTS,
+        {"schema_version": SCHEMA_VERSION, "digest": val_texts.digest, **losses.to_json()},
+    )
 
 
 def make_sampler(config: Config, texts: TextDataset, steps: int) -> ResumableSampler:

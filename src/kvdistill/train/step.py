@@ -4,7 +4,7 @@ Per teacher: capture -> compression -> alignment -> centring -> projection -> la
 then fusion over the teachers, then the distance to the student's own K and V.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,8 @@ from kvdistill.train.objective import KVObjective, TeacherBranch
 from kvdistill.types import KV, Batch, Layer, Links, Tokens
 
 Rotaries = Mapping[int, Rotary]
+Observer = Callable[[int, KV, KV], None]
+"""Called with (layer, the student's K and V, their fused target), to measure what is compared."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,20 @@ def compute_kv_terms(
     batch: Batch,
     rotaries: Rotaries,
     progress: float,
+    observe: Observer | None = None,
 ) -> Terms:
     """Compares the student's captured layers with the teachers' fused targets.
 
-    `rotaries` are the student's; `progress` is the share of the steps that is done.
+    `rotaries` are the student's; `progress` is the share of the steps that is done. `observe` sees
+    what is compared and changes nothing of it.
     """
     std = objective.average_target_std
     parts = []
     for layer, own, target, share in iterate_layer_targets(
         captured, teachers, objective, batch, rotaries, progress
     ):
+        if observe is not None:
+            observe(layer, own, target)
         parts.append(
             (
                 objective.distance(own.keys, target.keys, target.mask, std(layer, "keys")),
@@ -207,6 +213,17 @@ def project_student_kv(
 def sum_cross_entropy(logits: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Tensor:
     """Cross-entropy summed over the predicted answer tokens, in nats; computed in float32."""
     return F.cross_entropy(logits.float(), tokens.ids[tokens.label_mask], reduction="sum")
+
+
+def sum_cross_entropy_by_text(
+    logits: Float[Tensor, "predicted vocab"], tokens: Tokens
+) -> Float[Tensor, " batch"]:
+    """`sum_cross_entropy` of each text; 0 for one without an answer token."""
+    mask = tokens.label_mask
+    losses = F.cross_entropy(logits.float(), tokens.ids[mask], reduction="none")
+    # The predicted tokens stand text after text, as the mask's rows do.
+    texts = torch.arange(len(mask), device=mask.device)[:, None].expand_as(mask)[mask]
+    return losses.new_zeros(len(mask)).index_add_(0, texts, losses)
 
 
 def compute_exact_match(

@@ -29,7 +29,7 @@ from kvdistill.train.curves import CurveWriter
 from kvdistill.train.module import Distiller
 from kvdistill.train.preemption_callback import PreemptionCallback
 from kvdistill.train.step import Terms
-from kvdistill.train.validation import Validation
+from kvdistill.train.validation import TextLosses, Validation
 from kvdistill.types import Batch
 
 WEIGHTS = "distiller.safetensors"
@@ -79,6 +79,8 @@ class DistillTrainer(Trainer):
         """Ids of the texts of the current step on this rank, over its micro-batches."""
         self.routing: Routing | None = None
         """Fusion weights of the last validation."""
+        self.text_losses: TextLosses | None = None
+        """Losses of each text at the last validation."""
 
     def fit(self, resume_from: Path | None) -> None:
         """Trains to the last step, from a checkpoint (None: from the beginning)."""
@@ -88,9 +90,11 @@ class DistillTrainer(Trainer):
         with self.restrict_unpickling(resume_from):
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         self.curves.set_clock(running=False)
-        if self.routing is None and self.module.objective is not None:
+        if self.text_losses is None:
             # Resumed after the last validation, so none was made here.
-            _, self.routing = self.validation(self.module.eval(), self.args.device)
+            _, self.routing, self.text_losses = self.validation(
+                self.module.eval(), self.args.device
+            )
 
     def restrict_unpickling(self, checkpoint: Path | None) -> AbstractContextManager[None]:
         """While this is open DeepSpeed reads tensors alone; otherwise it would unpickle anything.
@@ -249,7 +253,7 @@ class DistillTrainer(Trainer):
         self.last_validation_step, training = step, module.training
         self.curves.set_clock(running=False)
         module.eval()
-        numbers, self.routing = self.validation(module, self.args.device)
+        numbers, self.routing, self.text_losses = self.validation(module, self.args.device)
         if not math.isfinite(numbers["loss"]):
             raise UserError(f"the validation loss is {numbers['loss']} after step {step}.")
         last = step == self.state.max_steps
