@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kvdistill.stats.combined_interval import combine_variances
+from kvdistill.stats.bootstrap import make_stratum
+from kvdistill.stats.combined_interval import (
+    combine_variances,
+    estimate_run_noise,
+    limit_df,
+    separate_item_variance,
+)
 
 
 def test_without_item_noise_it_is_the_paired_t():
@@ -18,7 +24,32 @@ def test_without_item_noise_it_is_the_paired_t():
 def test_variances_add_and_degrees_of_freedom_grow():
     combined = combine_variances(0.02, [(4e-4, 2)], 0.02, 1000.0)
     assert combined.se == pytest.approx(np.sqrt(8e-4))
-    assert combined.df == pytest.approx((8e-4) ** 2 / ((4e-4) ** 2 / 2 + (4e-4) ** 2 / 1000))
+    small = combine_variances(0.02, [(4e-4, 2)], 0.005, 1000.0)
+    parts = (4e-4) ** 2 / 2 + (0.005**2) ** 2 / 1000
+    assert small.df == pytest.approx((4e-4 + 0.005**2) ** 2 / parts)
+    assert combined.df == limit_df([2]) == 4  # Satterthwaite alone would use 8
+
+
+def test_run_noise_is_taken_out_of_the_items_and_clusters_stay_together():
+    rng = np.random.default_rng(0)
+    shared, noise = 0.3 * rng.standard_normal(4000), 0.5 * rng.standard_normal((3, 4000))
+    runs = list(shared + noise)
+    run_noise = estimate_run_noise(runs, None)
+    assert run_noise == pytest.approx(0.25 / 4000, rel=0.05)
+    strata = [make_stratum("t", sum(runs) / 3)]
+    assert strata[0].variance == pytest.approx((0.09 + 0.25 / 3) / 4000, rel=0.1)
+    assert separate_item_variance(strata, [run_noise / 3]) ** 2 == pytest.approx(
+        0.09 / 4000, rel=0.1
+    )
+    assert estimate_run_noise(runs[:1], None) == 0.0
+    subjects = np.arange(4000) // 100
+    together = [np.repeat(rng.standard_normal(40), 100) for _ in range(3)]
+    assert estimate_run_noise(together, subjects) == pytest.approx(1 / 40, rel=0.4)
+
+
+def test_items_without_a_part_of_their_own_add_no_variance():
+    strata = [make_stratum("t", np.array([0.0, 1.0, -1.0, 0.0]))]
+    assert separate_item_variance(strata, [2 * strata[0].variance]) == 0.0
 
 
 @pytest.mark.parametrize("parts", [[(1e-4, 1)], [(1e-4, 2), (1e-4, 1)], [(0.0, 2)]])

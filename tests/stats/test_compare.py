@@ -10,7 +10,15 @@ import pytest
 from kvdistill.stats.analysis import analyse_study
 from kvdistill.stats.compare import UNPAIRED, compare_arms
 from kvdistill.stats.load import build_long_table, load_study
-from kvdistill.stats.seed_tests import DEGENERATE, IDENTICAL, MISSING, OK, SINGLE_SEED, format_stars
+from kvdistill.stats.seed_tests import (
+    DEGENERATE,
+    FEW_SEEDS,
+    IDENTICAL,
+    MISSING,
+    OK,
+    SINGLE_SEED,
+    format_stars,
+)
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm
 from kvdistill.stats.summary import summarise_arm, summarise_study
@@ -239,6 +247,50 @@ def test_two_seeds_have_a_t_test_and_no_recipe_claim(tmp_path):
     one = compare_labels(write_arms(tmp_path, {"a": 0.0, "b": 0.2}, seeds=(0, 1))).macro
     assert one.seeds.df == 1
     assert one.recipe is None
+    assert one.status == FEW_SEEDS
+    assert one.star_p is None
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1), (0, 1, 2)])
+@pytest.mark.parametrize("shift", [0, 100])
+def test_ok_is_the_status_of_a_claim_about_the_recipe_and_of_nothing_else(tmp_path, seeds, shift):
+    study = load_study([write_arms(tmp_path, {"a": 0.0, "b": 0.2}, seeds=seeds)])
+    arm, baseline = (study.questions["q"].arms[label] for label in "ba")
+    moved = Arm(label="b", runs={seed + shift: run for seed, run in arm.runs.items()})
+    for one in compare_arms(moved, baseline, study.tasks, SETTINGS).differences.values():
+        assert (one.status == OK) == (one.recipe is not None)
+
+
+def test_run_noise_is_no_part_of_the_items_own_variance(tmp_path):
+    one = compare_labels(write_arms(tmp_path, {"a": 0.0, "b": 0.2}, tasks={"one": 900})).macro
+    # The arms differ by runs alone: of the items' variance next to nothing is their own.
+    assert one.recipe.se**2 < one.seeds.se**2 + 0.5 * one.item.se**2
+    assert one.seed_share > 0.5
+
+
+def test_unpaired_arms_are_told_the_seeds_they_need_and_one_run_nothing(tmp_path):
+    study = load_study([write_arms(tmp_path, {"a": 0.0, "b": 0.0})])
+    arm, other = (study.questions["q"].arms[label] for label in "ab")
+    shifted = Arm(label="b", runs={seed + 100: run for seed, run in other.runs.items()})
+    wide = Settings(resamples=999, detect=30.0)
+    one = compare_arms(shifted, arm, study.tasks, wide).macro
+    assert one.seeds_needed == 3
+    assert one.items_needed is None
+    narrow = Settings(resamples=999, detect=0.05)
+    hopeless = compare_arms(shifted, arm, study.tasks, narrow).macro
+    assert hopeless.seeds_needed is None
+    assert hopeless.items_needed >= 1
+    single = write_arms(tmp_path / "single", {"a": 0.0, "b": 0.2}, seeds=(0,))
+    assert compare_labels(single).macro.items_needed is None
+
+
+def test_stars_at_three_seeds_need_the_paired_t_too_and_follow_the_claim_beyond(tmp_path):
+    three = compare_labels(write_arms(tmp_path / "3", {"a": 0.0, "b": 0.2})).macro
+    assert three.star_p == max(three.recipe.p, three.seeds.p)
+    four = compare_labels(
+        write_arms(tmp_path / "4", {"a": 0.0, "b": 0.2}, seeds=(1, 2, 3, 4))
+    ).macro
+    assert four.star_p == four.recipe.p != four.seeds.p
 
 
 def test_a_seed_without_counterpart_is_named(tmp_path):

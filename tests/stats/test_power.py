@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kvdistill.stats.combined_interval import combine_variances
 from kvdistill.stats.power import (
     compute_power,
+    count_items_needed,
     count_seeds_needed,
     hedges_correction,
     hedges_g,
@@ -40,8 +42,25 @@ def test_seeds_needed_is_the_smallest_number_with_the_power():
     assert compute_power(0.01, se[0], n - 2.0) < 0.8 <= compute_power(0.01, se[1], n - 1.0)
 
 
-def test_noisy_items_cannot_be_mended_by_seeds():
+def test_noisy_items_cannot_be_mended_by_seeds_and_it_says_by_how_many_items():
     assert count_seeds_needed(0.01, 0.001, 0.01) is None
+    factor = count_items_needed(0.01, 0.01)
+    assert factor == pytest.approx(2.8016**2, rel=1e-3)
+    assert count_seeds_needed(0.01, 0.001, 0.01 / (1.05 * factor) ** 0.5) is not None
+    assert count_items_needed(0.01, 0.001) == 1.0
+
+
+def test_the_seeds_named_find_the_effect_in_about_eight_of_ten_studies():
+    rng = np.random.default_rng(1)
+    effect, seed_sd, item_se, runs = 0.03, 0.03, 0.006, 4000
+    n = count_seeds_needed(effect, seed_sd, item_se)
+    pairs = effect + seed_sd * rng.standard_normal((runs, n))
+    pairs += item_se * rng.standard_normal((runs, 1))
+    intervals = [
+        combine_variances(one.mean(), [(one.var(ddof=1) / n, n - 1)], item_se, 2000.0)
+        for one in pairs
+    ]
+    assert 0.77 < np.mean([one.low > 0 for one in intervals]) < 0.9
 
 
 @pytest.mark.parametrize(("n", "j"), [(3, 0.5642), (4, 0.7236), (10, 0.9139)])

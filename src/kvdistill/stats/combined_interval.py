@@ -1,20 +1,24 @@
 """What the recipe can claim: new seeds and new items, from a few seeds and many items.
 
-Variance = seed part (spread of the per-seed differences / S) + item part (of the seed-averaged
-item differences), degrees of freedom by Satterthwaite (1946). The noise shared by both parts is
-counted twice: where seeds hardly differ the interval is conservative (measured type-I error about
-1 to 2 % at nominal 5 %). The crossed estimator that subtracts it was measured at 8 % with three
-seeds and is not offered. With two seeds the sum errs up to 12 %, so three are asked for.
+Three things move a difference: the seeds, the items, and which items a run happens to get right
+(run noise). The spread of the per-seed differences holds seeds and run noise; the items' own part
+is what is left of the variance over items once run noise is taken out of it, so that no part is
+counted twice. The degrees of freedom are Satterthwaite's (1946), at most twice those of the seeds:
+without that bound three seeds err up to 8 % at nominal 5 %, with it up to 6.7 % (measured over
+seed SDs from 0 to 20 times the run noise, heavy tails and clusters; tests/bench/words.py). With two
+seeds the sum errs up to 12 %, so three are asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import special
 
-from kvdistill.stats.bootstrap import ConfidenceInterval
+from kvdistill.stats.bootstrap import ConfidenceInterval, Stratum, make_stratum
 
 MIN_SEEDS = 3
+MAX_DF_RATIO = 2
+"""Degrees of freedom of the whole, at most, by those of its seed part."""
 
 
 def combine_variances(
@@ -29,8 +33,9 @@ def combine_variances(
     Args:
         estimate: mean difference, in [-1, 1].
         seed_parts: (variance of the mean over seeds, its degrees of freedom): one part for
-            paired seeds, one an arm for unpaired ones.
-        item_se: standard error over items of the seed-averaged difference.
+            paired seeds, one an arm for unpaired ones. Run noise is in them.
+        item_se: standard error over items of the seed-averaged difference, without run noise
+            (`separate_item_variance`).
         item_df: its degrees of freedom.
         confidence: of the interval.
 
@@ -43,7 +48,8 @@ def combine_variances(
     variance = sum(part for part, _ in parts)
     if variance <= 0 or not any(part > 0 for part, _ in seed_parts):
         return None
-    df = variance**2 / sum(part**2 / df for part, df in parts)
+    satterthwaite = variance**2 / sum(part**2 / df for part, df in parts)
+    df = min(satterthwaite, limit_df(df for _, df in seed_parts))
     se = float(np.sqrt(variance))
     half = float(special.stdtrit(df, (1 + confidence) / 2)) * se
     return ConfidenceInterval(
@@ -54,3 +60,45 @@ def combine_variances(
         high=estimate + half,
         p=float(2 * special.stdtr(df, -abs(estimate) / se)),
     )
+
+
+def limit_df(seed_dfs: Iterable[int]) -> float:
+    """The most degrees of freedom that an interval over seeds of these may use."""
+    return float(MAX_DF_RATIO * min(seed_dfs))
+
+
+def estimate_run_noise(
+    differences: Sequence[np.ndarray], subjects: np.ndarray | None, name: str = ""
+) -> float:
+    """Variance of one run's mean over the items that another run would not repeat.
+
+    The mean square of items x runs, by clusters where items share a subject (Searle, Casella and
+    McCulloch 1992, two-way layout with one observation a cell).
+
+    Args:
+        differences: of each run, an item's difference from the baseline, or its correctness.
+        subjects: a code an item, as of `make_stratum`.
+        name: of the task.
+
+    Returns:
+        0 for a single run: nothing can be told apart.
+    """
+    if len(differences) < 2:
+        return 0.0
+    mean = sum(differences) / len(differences)
+    residuals = [make_stratum(name, each - mean, subjects) for each in differences]
+    return sum(one.variance for one in residuals) / (len(differences) - 1)
+
+
+def separate_item_variance(strata: Sequence[Stratum], run_noise: Sequence[float]) -> float:
+    """Standard error over items alone: what more seeds could not shrink.
+
+    Args:
+        strata: of the seed-averaged differences, one a task.
+        run_noise: of each task, the variance that run noise gives to that average.
+
+    Returns:
+        0 where run noise explains all of it: a variance is not negative.
+    """
+    shared = [s.variance - noise for s, noise in zip(strata, run_noise, strict=True)]
+    return float(np.sqrt(max(0.0, sum(shared)))) / len(strata)

@@ -8,8 +8,17 @@ import numpy as np
 
 from kvdistill.stats import bootstrap, combined_interval, equal_budget, power
 from kvdistill.stats.bootstrap import ConfidenceInterval
+from kvdistill.stats.combined_interval import MIN_SEEDS
 from kvdistill.stats.item_matrix import explain_item_mismatch
-from kvdistill.stats.seed_tests import IDENTICAL, MISSING, OK, TTest, paired_t_test, welch_t_test
+from kvdistill.stats.seed_tests import (
+    FEW_SEEDS,
+    IDENTICAL,
+    MISSING,
+    OK,
+    TTest,
+    paired_t_test,
+    welch_t_test,
+)
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import MACRO, Arm, Run
 
@@ -24,7 +33,7 @@ class Difference:
 
     endpoint: str
     status: str
-    """ok, or why there is no seed inference.
+    """ok where there is a claim about the recipe, and only there; else why there is none.
 
     `missing`, `unpaired items` and `unequal budgets` have no estimate.
     """
@@ -48,16 +57,31 @@ class Difference:
     detectable: float | None = None
     """Smallest difference found with 80 % power at this noise."""
     seeds_needed: int | None = None
+    """Seeds that find `stats.detect` points; None where no number does, or nothing is known."""
+    items_needed: float | None = None
+    """How many times as many items it takes before any number of seeds is enough."""
     seed_share: float | None = None
-    """Of the claim's variance, the part that comes from seeds."""
+    """Of the claim's variance, the part that comes from seeds and shrinks with them."""
     notes: Sequence[str] = ()
     adjusted: Mapping[str, float | None] = field(default_factory=dict)
-    """seeds, recipe -> p after correction within its family."""
+    """seeds, recipe, stars -> p after correction within its family."""
 
     @property
     def claim(self) -> ConfidenceInterval | None:
         """The widest sound interval: the recipe's, else the checkpoints'."""
         return self.recipe or self.item
+
+    @property
+    def star_p(self) -> float | None:
+        """What stars are given by, before correction; None without a claim about the recipe.
+
+        The recipe's p. At three seeds, where the study's own paired t has a p, the larger of both.
+        """
+        if self.recipe is None or self.recipe.p is None or self.seeds is None:
+            return None
+        if self.seeds.n > MIN_SEEDS or self.seeds.p is None:
+            return self.recipe.p
+        return max(self.recipe.p, self.seeds.p)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,16 +152,19 @@ def compare_endpoint(
     seeds = infer_over_seeds(left, right, matched.kind, settings.confidence)
     strata = [average_differences(task, matched.arm, matched.baseline) for task in names]
     item = compute_item_interval(strata, settings, drawn)
+    run_noise = [measure_run_noise(task, matched) for task in names]
+    item_se = combined_interval.separate_item_variance(strata, run_noise)
+    recipe = seeds.add_items(item_se, item.df, settings.confidence)
     tested = Difference(
         endpoint=endpoint,
-        status=name_status(seeds, item),
+        status=name_status(seeds, item, recipe),
         values=values,
         estimate=seeds.estimate,
-        recipe=seeds.add_items(item, settings.confidence),
+        recipe=recipe,
     )
     if drawn is None:  # marks in a table need the p value alone
         return tested
-    sized = add_effect_sizes(tested, matched.notes, seeds, item, settings)
+    sized = add_effect_sizes(tested, matched.notes, seeds, item, item_se, settings)
     return replace(sized, mcnemar=compute_mcnemar(matched, names))
 
 
@@ -216,14 +243,21 @@ class SeedInference:
         """Of the estimate, over seeds."""
         return float(sum(part for part, _ in self.variance_parts))
 
-    def add_items(self, item: ConfidenceInterval, confidence: float) -> ConfidenceInterval | None:
+    @property
+    def single_variance(self) -> float:
+        """Of the estimate from one seed of each arm: what n seeds divide by n."""
+        return float(sum(part * (df + 1) for part, df in self.variance_parts))
+
+    def add_items(
+        self, item_se: float, item_df: float, confidence: float
+    ) -> ConfidenceInterval | None:
         """The recipe's interval (stats/combined_interval.py); None where seeds are too few."""
         if not self.variance_parts:
             return None
         # The degrees of freedom are infinite where no item differs.
-        df = item.df if np.isfinite(item.df) else 1e9
+        df = item_df if np.isfinite(item_df) else 1e9
         return combined_interval.combine_variances(
-            self.estimate, self.variance_parts, item.se, df, confidence
+            self.estimate, self.variance_parts, item_se, df, confidence
         )
 
 
@@ -262,11 +296,14 @@ def compute_mean_variance(values: np.ndarray) -> tuple[float, int] | None:
     return (float(values.var(ddof=1)) / n, n - 1) if n > 1 else None
 
 
-def name_status(seeds: SeedInference, item: ConfidenceInterval) -> str:
-    """The seeds' status; `identical` where no item and no seed differs."""
+def name_status(
+    seeds: SeedInference, item: ConfidenceInterval, recipe: ConfidenceInterval | None
+) -> str:
+    """`ok` where the recipe has an interval; `identical` where no item and no seed differs."""
     if seeds.test.status != OK and item.se == 0 and abs(seeds.estimate) < ZERO:
         return IDENTICAL
-    return seeds.test.status
+    # A t test of two seeds is a test, and no claim about the recipe.
+    return FEW_SEEDS if seeds.test.status == OK and recipe is None else seeds.test.status
 
 
 def add_effect_sizes(
@@ -274,12 +311,17 @@ def add_effect_sizes(
     notes: Sequence[str],
     seeds: SeedInference,
     item: ConfidenceInterval,
+    item_se: float,
     settings: Settings,
 ) -> Difference:
-    """The difference with its tests, effect sizes and what could have been detected."""
+    """The difference with its tests, effect sizes and what could have been detected.
+
+    `item_se` is the items' own, without the run noise that is part of `item`.
+    """
     same_sign = np.sign(seeds.differences) == np.sign(seeds.estimate)
     noise = tested.recipe or seeds.test
-    total = seeds.variance + item.se**2
+    total = seeds.variance + item_se**2
+    seeds_needed, items_needed = plan_seeds(seeds, item_se, settings)
     return replace(
         tested,
         why=seeds.test.note,
@@ -292,7 +334,8 @@ def add_effect_sizes(
         detectable=power.minimum_detectable_effect(
             noise.se or 0.0, noise.df or 0.0, settings.alpha
         ),
-        seeds_needed=count_seeds_for_difference(seeds.differences, item, settings),
+        seeds_needed=seeds_needed,
+        items_needed=items_needed,
         seed_share=seeds.variance / total if total > 0 else None,
         notes=notes,
     )
@@ -328,9 +371,7 @@ def average_correctness(task: str, runs: Sequence[Run]) -> np.ndarray:
     """Mean correctness an item over runs that answered the same items."""
     total: np.ndarray | float = 0.0
     for run in runs:
-        correct = run.scores[task].correct
-        assert correct is not None
-        total = total + correct.astype(np.float64)
+        total = total + get_correctness(task, run)
     return np.asarray(total) / len(runs)
 
 
@@ -344,12 +385,38 @@ def compute_mcnemar(matched: MatchedRuns, tasks: Sequence[str]) -> float | None:
     return bootstrap.mcnemar_mid_p(x, y) if binary else None
 
 
-def count_seeds_for_difference(
-    pairs: np.ndarray, item: ConfidenceInterval, settings: Settings
-) -> int | None:
-    """Seeds needed to detect `stats.detect` points at the spread seen here."""
-    if len(pairs) < 2:
-        return None
-    return power.count_seeds_needed(
-        settings.detect / 100, float(pairs.std(ddof=1)), item.se, settings.alpha
+def measure_run_noise(task: str, matched: MatchedRuns) -> float:
+    """What run noise adds to the variance over a task's items of the averaged difference."""
+    items = matched.arm[0].scores[task].items
+    subjects = items.subjects if items else None
+    arm, baseline = (
+        [get_correctness(task, run) for run in side] for side in (matched.arm, matched.baseline)
     )
+    # Pairs may share noise (one order of data under one seed), so that it is taken from the pair.
+    unpaired = matched.kind == "welch"
+    groups = [arm, baseline] if unpaired else [[x - y for x, y in zip(arm, baseline, strict=True)]]
+    return sum(
+        combined_interval.estimate_run_noise(group, subjects, task) / len(group) for group in groups
+    )
+
+
+def get_correctness(task: str, run: Run) -> np.ndarray:
+    """Correctness an item, in double precision; the items must be on disk."""
+    correct = run.scores[task].correct
+    assert correct is not None
+    return correct.astype(np.float64)
+
+
+def plan_seeds(
+    seeds: SeedInference, item_se: float, settings: Settings
+) -> tuple[int | None, float | None]:
+    """(seeds that find `stats.detect` points at the spread seen here, times as many items).
+
+    The second is None where seeds alone are enough; both are where no spread is known.
+    """
+    if not any(df > 0 for _, df in seeds.variance_parts):
+        return None, None
+    effect, seed_sd = settings.detect / 100, float(np.sqrt(seeds.single_variance))
+    needed = power.count_seeds_needed(effect, seed_sd, item_se, settings.alpha)
+    factor = power.count_items_needed(effect, item_se, settings.alpha) if needed is None else None
+    return needed, factor

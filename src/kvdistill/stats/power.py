@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special, stats
 
+from kvdistill.stats.combined_interval import MIN_SEEDS, limit_df
 from kvdistill.stats.seed_tests import Values
 
 MAX_SEEDS = 1000
@@ -78,16 +79,22 @@ def count_seeds_needed(
 ) -> int | None:
     """The fewest seeds that find the effect; None where the items alone are too noisy.
 
-    The item part does not shrink with seeds, so some effects need more items, not more seeds.
+    Args:
+        effect: the true difference.
+        seed_sd: of one seed's difference, run noise included: it shrinks with seeds.
+        item_se: of the items' own part, without run noise: it does not.
+        alpha: two-sided level of the recipe interval, whose degrees of freedom are used.
+        target_power: share of repetitions that are to find it.
     """
-    low, high = 2, MAX_SEEDS
+    low, high = MIN_SEEDS, MAX_SEEDS
 
     def reaches_power(n: int) -> bool:
         seed_part = seed_sd**2 / n
         variance = seed_part + item_se**2
         if variance == 0:
             return effect != 0
-        df = variance**2 / (seed_part**2 / (n - 1)) if seed_part else 1e6
+        # The recipe interval uses no more than these, however large its item part.
+        df = min(variance**2 / (seed_part**2 / (n - 1)), limit_df([n - 1])) if seed_part else 1e6
         return (
             compute_power(effect, float(np.sqrt(variance)), float(min(df, 1e6)), alpha)
             >= target_power
@@ -100,6 +107,17 @@ def count_seeds_needed(
         middle = (low + high) // 2
         low, high = (low, middle) if reaches_power(middle) else (middle + 1, high)
     return low
+
+
+def count_items_needed(
+    effect: float, item_se: float, alpha: float = 0.05, target_power: float = 0.8
+) -> float:
+    """How many times as many items let some number of seeds find the effect; 1 where these do.
+
+    A variance over items shrinks with their number; with seeds without end a normal test is left.
+    """
+    quantiles = special.ndtri(1 - alpha / 2) + special.ndtri(target_power)
+    return max(1.0, float((item_se * quantiles / effect) ** 2))
 
 
 def hedges_correction(n: int) -> float:

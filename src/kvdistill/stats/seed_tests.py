@@ -13,6 +13,7 @@ from scipy import special
 OK = "ok"
 MISSING = "missing"
 SINGLE_SEED = "n=1: no seed inference"
+FEW_SEEDS = "two seeds say nothing about a third: an interval over new seeds needs three"
 IDENTICAL = "identical"
 DEGENERATE = "degenerate: zero seed variance"
 Values = Sequence[float] | np.ndarray
@@ -117,4 +118,8 @@ def format_stars(p: float | None) -> str:
     return "***" if p < 0.01 else "**" if p < 0.05 else "*" if p < 0.1 else ""
 
 
-STARS_LEGEND = "*** p < .01, ** p < .05, * p < .1: two-sided paired t test over seeds, unadjusted"
+STARS_LEGEND = (
+    "*** p < .01, ** p < .05, * p < .1, of the starred p: over new seeds and items (at three seeds "
+    "the larger of it and the paired t's), corrected by Benjamini-Hochberg over every arm and "
+    "endpoint of the question. p: two-sided paired t test over seeds, unadjusted"
+)

@@ -13,7 +13,11 @@ import numpy as np
 from scipy import special, stats
 
 from kvdistill.stats import bootstrap
-from kvdistill.stats.combined_interval import combine_variances
+from kvdistill.stats.combined_interval import (
+    combine_variances,
+    estimate_run_noise,
+    separate_item_variance,
+)
 from kvdistill.stats.seed_tests import paired_t_test, welch_t_test
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
@@ -26,7 +30,7 @@ PREFERENCE_SD = 0.4
 DRAWS = 999
 
 PROMISES = {
-    "recipe": "new seeds and new items (item and seed variance added, Satterthwaite)",
+    "recipe": "new seeds and new items (variance over seeds and of items, Satterthwaite)",
     "item_bootstrap": "these checkpoints on new items (stratified bootstrap)",
     "item_bootstrap_one_task": "these checkpoints on new items of the smallest task",
     "paired_t": "new seeds on these items (paired t)",
@@ -117,7 +121,10 @@ def check_intervals(
     pairs = macro[0] - macro[1]
     item = bootstrap.bootstrap_interval(strata, draws=DRAWS, seed=draw)
     parts_seed = [(float(pairs.var(ddof=1)) / len(pairs), len(pairs) - 1)]
-    claim = combine_variances(float(pairs.mean()), parts_seed, item.se, item.df)
+    by_run = np.split(correct[0].astype(float) - correct[1], starts[1:], axis=1)
+    run_noise = [estimate_run_noise(list(task), None) / len(pairs) for task in by_run]
+    item_se = separate_item_variance(strata, run_noise)
+    claim = combine_variances(float(pairs.mean()), parts_seed, item_se, item.df)
     small = int(np.argmin(simulation.sizes))
     one_task = bootstrap.bootstrap_interval([strata[small]], draws=DRAWS, seed=draw + 1)
     t, welch = paired_t_test(pairs), welch_t_test(macro[0], macro[1])
