@@ -11,6 +11,8 @@ from typing import Literal
 from tests.bench import attacks
 
 NAME = re.compile(r"attack_(\d{2})_(\w+)")
+SLOW_NUMBERS = frozenset({27})
+"""Attacks that run whole benches: minutes."""
 
 
 @dataclass(frozen=True)
