@@ -20,6 +20,7 @@ COMMANDS = {
     "python launch.py stage=status study=NAME": "where a study stands",
     "python launch.py stage=why study=NAME run=ID": "which settings make this run new",
     "python launch.py stage=retry study=NAME": "only what failed",
+    "python launch.py stage=withdraw study=NAME label=ARM reason=WHY": "compares it no more",
     "python launch.py stage=report study=NAME": "the report, rebuilt",
 }
 

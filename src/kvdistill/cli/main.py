@@ -25,11 +25,14 @@ from kvdistill.stats.settings import read_settings
 
 STAGES = (
     "run", "plan", "doctor", "data", "teachers", "evaluate", "fetch", "status", "why", "retry",
-    "cancel", "report",
+    "cancel", "withdraw", "report",
 )  # fmt: skip
 """Each is a module of this folder, whose function STAGE_command does it."""
-ONE_CHOICE = {"cluster": "where runs go", "stats": "how their records are judged"}
-"""Groups of which a command has one choice."""
+ONE_CHOICE = {
+    "cluster": "where runs go", "stats": "how their records are judged",
+    "study": "where one command's runs stand together", "root": "where everything lies",
+}  # fmt: skip
+"""Groups and settings of which a command has one choice."""
 
 
 @dataclass(frozen=True)

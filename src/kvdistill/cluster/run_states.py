@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from kvdistill.cluster import job_failures, slurm_commands
 from kvdistill.console import write_stderr
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.plan.frozen_recipe import read_recipe
-from kvdistill.plan.study_plan import StudyPlan
+from kvdistill.plan.study_plan import StudyPlan, Withdrawal
 
 SILENT_S = 120.0
 """A running job without a heartbeat for so long is called silent."""
@@ -28,7 +28,7 @@ class RunState:
     seed: int
     state: str
     """planned, queued, starting, running, silent (no heartbeat), lost, failed, done; gone where
-    there is no folder, unreadable where what lies in it is cut or altered."""
+    there is no folder, unreadable where what lies in it is cut or altered; withdrawn."""
     step: int | None = None
     steps: int | None = None
     steps_per_s: float | None = None
@@ -46,14 +46,23 @@ def read_run_states(root: Path, study: Path) -> Iterator[RunState]:
     plan = StudyPlan.read(study)
     # A teacher that is also an arm of a question goes by its label there.
     labels = plan.reference_names() | plan.labels()
+    withdrawals = plan.list_withdrawn_runs()
     queued = read_queue_if_submitted([root / entry.folder for entry in plan.runs.values()])
     for identity, entry in plan.runs.items():
-        label = labels.get(identity, entry.arm)
+        withdrawal = withdrawals.get(identity)
+        label = withdrawal.label if withdrawal else labels.get(identity, entry.arm)
         folder = root / entry.folder
         try:
-            yield read_run_state(identity, label, entry.seed, folder, root, queued)
+            line = read_run_state(identity, label, entry.seed, folder, root, queued)
         except ArtifactError as error:  # one folder that was cut or edited hides no other
-            yield RunState(identity, label, entry.seed, "unreadable", why=str(error))
+            line = RunState(identity, label, entry.seed, "unreadable", why=str(error))
+        yield line if withdrawal is None else mark_withdrawn(line, withdrawal)
+
+
+def mark_withdrawn(line: RunState, withdrawal: Withdrawal) -> RunState:
+    """The line of a run that no question reads; a job of it that is still alive stays named."""
+    job = f"; its job is {line.state}" if line.state in ALIVE else ""
+    return replace(line, state="withdrawn", why=f"{withdrawal.reason}{job}")
 
 
 def read_queue_if_submitted(

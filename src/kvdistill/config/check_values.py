@@ -89,6 +89,31 @@ def check_status(config: Mapping[str, Any]) -> None:
         )
 
 
+def check_withdrawal(config: Mapping[str, Any]) -> None:
+    """Refuses a withdrawal of nothing, of two things or without a reason, and such settings else.
+
+    A reason on a command that withdraws nothing would be dropped in silence.
+    """
+    label, run, reason = (config[key] for key in ("label", "run", "reason"))
+    if config["stage"] != "withdraw":
+        for key, value in (("label", label), ("reason", reason)):
+            if value is not None:
+                raise ConfigError(
+                    f"{key}={value} is for stage=withdraw, not stage={config['stage']}."
+                )
+        return
+    if (label is None) == (run is None):
+        raise ConfigError(
+            f"stage=withdraw needs exactly one of label and run, got label={label} and run={run}. "
+            "stage=status lists both."
+        )
+    if reason is None or not str(reason).strip():
+        raise ConfigError(
+            f"reason={types.format_value(reason)} must say why. The report prints it: give it as "
+            "\"reason='WHY'\"."
+        )
+
+
 def check_cluster(config: Mapping[str, Any]) -> None:
     """Refuses a cluster that cannot be."""
     check_cluster_settings(config["cluster"])
@@ -137,8 +162,8 @@ def check_finite(config: Mapping[str, Any]) -> None:
 
 
 RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
-    check_bounds, check_seed, check_estimate, check_cluster, check_status, check_placements,
-    check_deepspeed, check_arm, check_names, check_loss, check_schedule, check_geometries,
-    check_finite,
+    check_bounds, check_seed, check_estimate, check_cluster, check_status, check_withdrawal,
+    check_placements, check_deepspeed, check_arm, check_names, check_loss, check_schedule,
+    check_geometries, check_finite,
 )  # fmt: skip
 """In the order in which they are asked; the first that is broken is what the user reads."""

@@ -23,7 +23,7 @@ def freeze_plan(plan: Plan) -> dict[str, Path]:
     study.mkdir(parents=True, exist_ok=True)
     layout.artifacts_folder(plan.root).mkdir(exist_ok=True)
     # Two commands of one study would each read the old plan and write their own half.
-    with FileLock(study / ".plan.lock"):
+    with FileLock(study / layout.PLAN_LOCK):
         merged = merge_plan(plan, folders)  # first: it may refuse
         for node in plan.artifacts.values():
             write_recipe(node, folders[node.name])
@@ -54,7 +54,11 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
         old = merged.questions.get(name)
         arms = old.arms if old is not None else {}
         # What is asked and expected stands as it reads now; the manifests hold what it was.
-        merged.questions[name] = Question(question.text, question.judging, arms)
+        merged.questions[name] = Question(
+            question.text, question.judging, arms,
+            {**(old.declared if old else {}), **question.declared},
+            {**(old.matched if old else {}), **question.matched},
+        )  # fmt: skip
         for label, seeds in question.arms.items():
             for seed, identity in seeds.items():
                 run = plan.runs[identity]
