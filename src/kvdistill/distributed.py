@@ -1,6 +1,8 @@
 """What the ranks of one job have in common. A process alone is rank 0, and its own mean and sum."""
 
+import platform
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,6 +44,27 @@ def all_reduce_sum(x: Tensor) -> Tensor:
 def all_reduce_mean(x: Tensor) -> Tensor:
     """Averaged over ranks, all of which must call this."""
     return all_reduce_sum(x) / dist.get_world_size() if is_distributed() else x
+
+
+def describe_device() -> str:
+    """The kind of processor that this rank computes on: measured times compare within one alone.
+
+    A GPU's name, or the CPU's model with the number of threads that torch uses.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{read_cpu_model()}, {torch.get_num_threads()} threads"
+
+
+def read_cpu_model() -> str:
+    """The CPU's model, as Linux has it; elsewhere what Python knows, which may be less."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    # ARM's /proc/cpuinfo names no model.
+    return next(iter(models), "") or platform.processor() or platform.machine()
 
 
 def get_local_device() -> torch.device:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from kvdistill import layout
+from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
 from kvdistill.errors import ArtifactError
 from kvdistill.evaluate import aggregate
@@ -87,6 +87,7 @@ def measure_efficiency(
         "raw_parameters": sum(p.numel() for p in raw.parameters()),
         "tokens_per_second": writes,
         "raw_tokens_per_second": raw_writes,
+        "device": distributed.describe_device(),
     }
     if not ledger:
         return costs  # nothing was trained

@@ -55,6 +55,8 @@ class CurveWriter:
         self.seconds_before = 0.0
         self.running_since: float | None = None
         self.peak_bytes_before = 0
+        self.devices: list[str] = []
+        """Kinds of processor that this run trained on: several where it was continued elsewhere."""
         self.load_state(None)
 
     def add_batch(
@@ -168,6 +170,7 @@ class CurveWriter:
                 "loads": loads,
                 "seconds": self.train_seconds,
                 "peak_bytes": self.peak_bytes,
+                "devices": self.devices,
             },
         )
 
@@ -182,6 +185,9 @@ class CurveWriter:
         self.extra_numbers, self.sequences = dict(state.get("noted", {})), state.get("sequences", 0)
         self.loads = {name: TokenLoad(**load) for name, load in state.get("loads", {}).items()}
         self.peak_bytes_before = state.get("peak_bytes", 0)
+        self.devices = list(
+            dict.fromkeys([*state.get("devices", []), distributed.describe_device()])
+        )
         self.seconds_before, self.running_since = state.get("seconds", 0.0), None
         if not distributed.is_rank_zero():
             return

@@ -63,6 +63,7 @@ def compute_run_ledger(
         ),
         "train_s": curves.train_seconds,
         "peak_bytes": curves.peak_bytes,
+        "device": " and then ".join(curves.devices),
         "convergence": find_convergence(curves.path),
     }
 

@@ -1,0 +1,31 @@
+"""What a claim's measure comes to: an estimate and its interval in the measure's own unit."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """An estimate and its interval in the measure's own unit; None where it is not known."""
+
+    unit: str
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+    """Its standard error; that of the log ratio where the unit is percent."""
+    df: float | None = None
+    """The error's degrees of freedom."""
+    why: str = ""
+    negligible: bool = False
+    """Whether it is too small to count, however surely it is not nothing."""
+
+
+def convert_ratio_to_percent(share: float) -> float:
+    """Percent by which a ratio lies above 1."""
+    return 100 * (share - 1)
+
+
+def convert_log_ratio(log_ratio: float) -> float:
+    """Percent by which the numerator of a log ratio is larger."""
+    return convert_ratio_to_percent(math.exp(log_ratio))
