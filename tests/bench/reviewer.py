@@ -69,7 +69,7 @@ def main() -> int:
         rows = error_rates.measure_rates(given.quick)
         console.print(error_rates.tabulate_rates(rows))
         figures |= error_rates.summarize_rates(rows)
-        bounds |= error_rates.make_bounds(given.quick)
+        bounds |= error_rates.make_bounds()
     ok = all(figures[name] <= bound for name, bound in bounds.items() if bound is not None)
     print(json.dumps({"name": "reviewer", "figures": figures, "bounds": bounds, "ok": ok}))
     return 0 if ok else 1

@@ -1,0 +1,136 @@
+"""How often each interval, test and verdict errs, and how often it finds, where the truth is known.
+
+Every way to a claim is asked as a report asks it (its own functions, in memory). An error is
+"different" said of arms that are not, or an interval that misses what it promises to hold.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from kvdistill.stats.selftest import PROMISES, Simulation, measure_coverage
+from tests.stats.fake import TASKS
+
+REPETITIONS, QUICK = 4000, 150
+SEEDS = (3, 5, 10)
+SEED_SDS = (0.0, 0.6, 2.0)
+"""Points: of the difference in macro average, beyond item noise."""
+EFFECT = 3.0
+"""Points."""
+NOMINAL, MOST = 0.05, 0.07
+"""What is promised, and the most that is borne."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """How one way to a claim does in one world with one number of seeds."""
+
+    way: str
+    world: str
+    seeds: int
+    error: float
+    """Share of repetitions without a difference that say one, or of intervals that miss."""
+    power: float | None = None
+    """Share of repetitions with a difference of EFFECT points that say so."""
+    repetitions: int
+    claimed: bool = True
+    """Whether a claim may rest on it; else it is shown for what it is."""
+
+
+Job = Callable[[int], list[Rate]]
+"""Repetitions -> what was measured."""
+
+
+def measure_rates(quick: bool) -> list[Rate]:
+    """Every way in every world, as many at once as there are cores."""
+    repetitions = QUICK if quick else REPETITIONS
+    jobs = list(list_jobs())
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        results = [pool.submit(function, *given, repetitions) for function, *given in jobs]
+        return [rate for result in results for rate in result.result()]
+
+
+def list_jobs() -> Iterator[tuple[Any, ...]]:
+    """(function, its arguments but for the repetitions), the longest first."""
+    for seeds in reversed(SEEDS):
+        for seed_sd in SEED_SDS:
+            yield measure_intervals, seeds, seed_sd
+
+
+def measure_intervals(seeds: int, seed_sd: float, repetitions: int) -> list[Rate]:
+    """The self-test's intervals, each against what it promises."""
+    by_effect = {}
+    for effect in (0.0, EFFECT):
+        simulation = Simulation(
+            sizes=tuple(TASKS.values()), seeds=seeds, seed_sd=seed_sd, effect=effect
+        )
+        by_effect[effect] = measure_coverage(simulation, repetitions)
+    return [
+        Rate(
+            way=f"interval: {name.replace('_', ' ')}",
+            world=f"seed SD {seed_sd:g}",
+            seeds=seeds,
+            error=1 - one["coverage"],
+            power=by_effect[EFFECT][name]["excludes_zero"] if name != "wilson" else None,
+            repetitions=int(one["repetitions"]),
+        )
+        for name, one in by_effect[0.0].items()
+        if name in PROMISES
+    ]
+
+
+def tabulate_rates(rates: Sequence[Rate]) -> Table:
+    """A line a way and world: errors and power by number of seeds, in percent."""
+    table = Table(title=f"Errors at nominal {NOMINAL:.0%}, and power at {EFFECT:g} points, in %")
+    for title in ("way to a claim", "world"):
+        table.add_column(title)
+    for title in ("errs", "finds"):
+        for seeds in SEEDS:
+            table.add_column(f"{title}, {seeds} seeds", justify="right")
+    cells = {(rate.way, rate.world, rate.seeds): rate for rate in rates}
+    for way, world in dict.fromkeys((rate.way, rate.world) for rate in rates):
+        here = [cells.get((way, world, seeds)) for seeds in SEEDS]
+        errors = [format_error(rate) for rate in here]
+        powers = [
+            Text(f"{100 * rate.power:.0f}" if rate and rate.power is not None else "")
+            for rate in here
+        ]
+        table.add_row(Text(way), Text(world), *errors, *powers)
+    return table
+
+
+def format_error(rate: Rate | None) -> Text:
+    """In percent, red beyond what is borne."""
+    if rate is None:
+        return Text("")
+    style = "bold red" if rate.claimed and rate.error > compute_bound(rate.repetitions) else ""
+    return Text(f"{100 * rate.error:.1f}", "" if rate.claimed and not style else style or "dim")
+
+
+def compute_bound(repetitions: int) -> float:
+    """The most that may be counted: MOST and two standard errors of so many repetitions."""
+    return MOST + 2 * float(np.sqrt(MOST * (1 - MOST) / repetitions))
+
+
+def summarize_rates(rates: Sequence[Rate]) -> dict[str, Any]:
+    """The figures of the bench's JSON; how far the worst claim is beyond its bound."""
+    claimed = [rate for rate in rates if rate.claimed]
+    worst = max(claimed, key=lambda rate: rate.error - compute_bound(rate.repetitions))
+    return {
+        "repetitions": max(rate.repetitions for rate in rates),
+        "largest_error": worst.error,
+        "largest_error_of": f"{worst.way}, {worst.world}, {worst.seeds} seeds",
+        "largest_excess": worst.error - compute_bound(worst.repetitions),
+        "rates": [asdict(rate) for rate in rates],
+    }
+
+
+def make_bounds() -> dict[str, float]:
+    """No claim errs beyond MOST, given how often it was tried."""
+    return {"largest_excess": 0.0}
