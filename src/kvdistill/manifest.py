@@ -13,7 +13,8 @@ from kvdistill.files import check_hashes, hashes, read_json, read_sealed, write_
 from kvdistill.records import SCHEMA_VERSION
 
 UNHASHED_FILES = {
-    layout.CONFIG, layout.HYPOTHESES, layout.STATUS, layout.LOG, layout.JOB, layout.MANIFEST,
+    layout.CODE, layout.CONFIG, layout.HYPOTHESES, layout.STATUS, layout.LOG, layout.JOB,
+    layout.MANIFEST,
 }  # fmt: skip
 """Files about the job that made an artefact, which may change while the artefact does not."""
 RECORDED_PACKAGES = (
@@ -63,16 +64,23 @@ def collect_provenance() -> dict[str, Any]:
 
 
 def read_code_origin() -> dict[str, Any]:
-    """The code's git commit, and whether files differ from it."""
+    """The code's git commit, and whether it holds all that runs.
+
+    It does not where a tracked file differs, or the package has a file that is in no commit: a new
+    strategy, ignored by git or not. `untracked` names those, from the package on.
+    """
     # Jobs run from a copy outside of git, which says of itself where it was copied from.
     origin_path = Path(__file__).parents[1] / layout.ORIGIN
     if origin_path.is_file():
         origin: dict[str, Any] = read_json(origin_path)
         return origin
-    return {
-        "git_commit": run_git("rev-parse", "HEAD"),
-        "git_dirty": bool(run_git("status", "--porcelain", "--untracked-files=no")),
-    }
+    commit = run_git("rev-parse", "HEAD")
+    # git runs in the package's folder, and lists what lies below it.
+    others = run_git("ls-files", "--others", "--exclude=__pycache__", "--exclude=.*") or ""
+    untracked = others.splitlines() if commit else []
+    edited = run_git("status", "--porcelain", "--untracked-files=no")
+    origin = {"git_commit": commit, "git_dirty": bool(edited or untracked)}
+    return origin | ({"untracked": untracked} if untracked else {})
 
 
 def run_git(*arguments: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The code as it is when jobs are submitted, so that an edit while they wait changes nothing.
+"""The code as it is when jobs are started, so that an edit while they wait changes nothing.
 
 ROOT/code/HASH holds the package alone. It is named by its content: the same code is one folder,
 and the folder of an earlier submission is never written again.
@@ -42,14 +42,17 @@ def hash_package(package: Path = PACKAGE) -> str:
 
 def take_snapshot(root: Path, package: Path = PACKAGE) -> Path:
     """ROOT/code/HASH, for a job's PYTHONPATH; copied if it is not there yet."""
-    folder = (layout.code_folder(root) / hash_package(package)).resolve()
+    place = layout.code_folder(root).resolve()
+    folder = place / hash_package(package)
     if folder.is_dir():
         return folder
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    partial = place / f".{folder.name}.{os.getpid()}.part"
     for path in list_source_files(package):
         copy = partial / package.name / path.relative_to(package)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
+    # Of the copy: a file may have been edited between hashing and copying.
+    folder = place / hash_package(partial / package.name)
     write_json(partial / layout.ORIGIN, {**manifest.read_code_origin(), "code": folder.name})
     try:
         # A folder appears whole, or not at all: jobs of another submission may import from it.

@@ -1,4 +1,7 @@
-"""The ranks of one job as processes of this machine, from a server that has imported torch once."""
+"""The ranks of one job as processes of this machine, from a server that has imported torch once.
+
+The server runs a frozen copy of the package: what is edited while jobs wait changes none of them.
+"""
 
 import multiprocessing
 import os
@@ -6,11 +9,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
+from kvdistill import layout
 from kvdistill.jobs.__main__ import main as do_job
 from kvdistill.jobs.log import redirect_output
 
@@ -19,6 +26,8 @@ SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["kvdistill.jobs.preload"])
 GRACE_S = 20.0
 """Seconds in which the other ranks may end by themselves once one has failed."""
+_served: Path | None = None
+"""The copy of the package that the server runs, once one was given."""
 
 
 @dataclass
@@ -72,10 +81,55 @@ def start_job(folder: Path, size: int) -> RankProcesses:
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
         }  # fmt: skip
         environment = {key: str(value) for key, value in variables.items()} if size > 1 else {}
-        process = SERVER.Process(target=run_job, args=(folder, environment), name=folder.name)
-        process.start()
-        processes.append(process)
+        processes.append(start_process(run_job, folder, environment, name=folder.name))
     return RankProcesses(processes)
+
+
+def serve_code(code: Path) -> None:
+    """From here on processes run this copy of the package, as `take_snapshot` made it.
+
+    A server that runs other code ends; one that runs the same code, from wherever, stays.
+    """
+    global _served
+    if _served is not None and _served.name == code.name:
+        return
+    if _served is not None:
+        # Processes that it forked live on; there is no public way to end it.
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    _served = code
+
+
+def serves_copy_below(root: Path) -> bool:
+    """Whether a copy of this root was given: all jobs of a command run the one it began with."""
+    return _served is not None and _served.parent == layout.code_folder(root).resolve()
+
+
+def start_process(target: Callable[..., None], *arguments: Any, name: str = "") -> BaseProcess:
+    """Starts a process from the server, and the server where it does not run."""
+    process = SERVER.Process(target=target, args=arguments, name=name or None)
+    with prefer_code(_served):
+        process.start()
+    return process
+
+
+@contextmanager
+def prefer_code(code: Path | None) -> Iterator[None]:
+    """Within it a new interpreter imports the package from this folder, if one is given."""
+    if code is None:
+        yield
+        return
+    # By variable and by path: which of them a server reads differs among versions of Python.
+    path, variable = list(sys.path), os.environ.get("PYTHONPATH")
+    sys.path.insert(0, str(code))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(code), *([variable] if variable else [])])
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        if variable is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = variable
 
 
 def run_job(folder: Path, environment: dict[str, str]) -> None:

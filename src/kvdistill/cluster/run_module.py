@@ -13,7 +13,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from kvdistill.cluster.forkserver import SERVER
+from kvdistill.cluster.forkserver import SERVER, start_process
 from kvdistill.errors import ConfigError, UserError
 
 Answer = dict[str, Any]
@@ -44,8 +44,7 @@ def call_in_new_process(module: str, function: str, argument: Any, **environment
 def call_in_server_process(module: str, function: str, argument: Any) -> Any:
     """The same in a process forked from the server of local jobs, which has imported torch."""
     receiver, sender = SERVER.Pipe(duplex=False)
-    process = SERVER.Process(target=send_answer, args=(module, function, argument, sender))
-    process.start()
+    process = start_process(send_answer, module, function, argument, sender)
     # Else recv waits for ever on a child that was killed: this process would hold the pipe open.
     sender.close()
     try:

@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from kvdistill import status
-from kvdistill.cluster import job_failures, local, slurm_commands
+from kvdistill.cluster import forkserver, job_failures, local, slurm_commands
+from kvdistill.cluster.code_snapshot import take_snapshot
 from kvdistill.config.schema import LocalCluster, Slurm, read_group
 from kvdistill.console import make_progress
 from kvdistill.files import is_complete
@@ -30,6 +31,8 @@ def submit(
     """
     settings = read_group("cluster", plan.config["cluster"])
     if isinstance(settings, LocalCluster):
+        if not forkserver.serves_copy_below(plan.root):
+            forkserver.serve_code(take_snapshot(plan.root))
         return local.run_jobs(nodes, folders, settings)
     missing = [node for node in nodes if not is_complete(folders[node.name])]
     if not missing:

@@ -23,6 +23,7 @@ from kvdistill import layout, manifest
 from kvdistill.console import write_stderr
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
+from kvdistill.jobs.code_record import record_code
 from kvdistill.jobs.failure_cause import classify_failure
 from kvdistill.jobs.rendezvous import Failure, Ranks
 from kvdistill.plan.frozen_recipe import read_recipe
@@ -138,12 +139,12 @@ def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None) -> Non
     ranks.connect()
     artifacts = layout.find_artifacts_folder(folder)
     needs = {role: artifacts / name for role, name in node.needs.items()}
-    for need in needs.values():
-        manifest.verify_artifact(need)
+    manifests = {role: manifest.verify_artifact(need) for role, need in needs.items()}
+    code = record_code(folder, node, manifests) if status is not None else None
     progress = status.write_progress if status is not None else lambda *_: None
     facts = BUILDERS[node.kind](node.recipe, needs, folder, progress)
-    if status is not None:
-        facts |= {"wall_s": time.monotonic() - began, "ranks": ranks.size}
+    if status is not None and code is not None:
+        facts |= {"code": code.to_json(), "wall_s": time.monotonic() - began, "ranks": ranks.size}
         manifest.write_manifest(
             folder, node.kind, node.needs, facts | preregistration.read_registration(folder)
         )

@@ -16,3 +16,7 @@ import matplotlib.pyplot  # noqa: F401
 import kvdistill.evaluate.write_records
 import kvdistill.jobs.builders
 import kvdistill.report.run_figures  # noqa: F401
+from kvdistill.plan.code.reach import PackageCode
+
+# Every job asks what code it is; parsed here, once for all.
+PackageCode().trace_modules(["kvdistill.train.run", "kvdistill.evaluate.write_records"])

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from torch import Tensor
 
+from kvdistill import layout
 from kvdistill.data.prompt_style import Style
 from kvdistill.errors import ConfigError
 from kvdistill.files import read_json, remove_parts, sha256, write_json
@@ -24,8 +25,6 @@ from kvdistill.files import read_json, remove_parts, sha256, write_json
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 INT8_LEVELS = 127
 SHARD_BYTES = 64 * 2**20
-SHARD_INDEX = "shards.json"
-"""While a store is built: its finished shards, and the fingerprints of what they are made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +108,7 @@ class ShardIndex:
     def __post_init__(self) -> None:
         """Removes temporary files, and shards of other fingerprints or without an entry."""
         remove_parts(self.folder)
-        path = self.folder / SHARD_INDEX
+        path = self.folder / layout.SHARD_INDEX
         saved = read_json(path) if path.is_file() else {"prints": {}, "shards": {}}
         # Nothing that was made of other weights, texts or settings is taken over.
         self.shards: dict[str, str] = (
@@ -133,12 +132,13 @@ class ShardIndex:
         rows.save(path, tokens)
         self.shards[path.name] = sha256(path)
         write_json(
-            self.folder / SHARD_INDEX, {"prints": dict(self.fingerprints), "shards": self.shards}
+            self.folder / layout.SHARD_INDEX,
+            {"prints": dict(self.fingerprints), "shards": self.shards},
         )
 
     def delete(self) -> None:
         """Removes the index: from here on the manifest holds the hashes."""
-        (self.folder / SHARD_INDEX).unlink()
+        (self.folder / layout.SHARD_INDEX).unlink()
 
 
 def shard_path(folder: Path, number: int) -> Path:

@@ -19,6 +19,7 @@ from kvdistill import layout, manifest
 from kvdistill.cli import common
 from kvdistill.cli.main import execute_stage
 from kvdistill.errors import UserError
+from kvdistill.plan.code_fingerprint import fingerprint_node
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.graph import Node
 from kvdistill.report.build import build_report
@@ -145,6 +146,8 @@ def write_pretended(
     }  # fmt: skip
     made = {"arm": config["arm"], "seed": config["seed"], "ledger": ledger if trained else {}}
     made["ledger"] = {**made["ledger"], **facts.pop("ledger", {})}
+    # As the job that makes a run; artefacts are not pretended.
+    made["code"] = fingerprint_node(node).to_json()
     made |= facts | preregistration.read_registration(folder)
     manifest.write_manifest(folder, node.kind, node.needs, made)
 

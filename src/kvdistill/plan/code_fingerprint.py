@@ -1,0 +1,112 @@
+"""The fingerprint of the code that a job's science executes, and where two fingerprints differ.
+
+Two runs that reach a module in two versions were not made alike, whatever their configs say.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kvdistill.config.build import walk_targets
+from kvdistill.plan.code.reach import (
+    BUILDERS,
+    PackageCode,
+    list_named_functions,
+    slice_builder,
+)
+from kvdistill.plan.code.syntax import DIGEST_DIGITS, pause_garbage_collection
+from kvdistill.plan.graph import Node
+
+TRAINING = "train_run"
+"""The function of jobs/builders.py that a run leaves out whose arm does not train."""
+UNTRAINED_GROUPS = ("student", "data", "tasks")
+"""What of its config a run reads that trains nothing."""
+ABSENT = ""
+"""The version of what one of two codes does not have."""
+
+Versions = dict[str, set[str]]
+"""A module, task file or artefact -> the digests it was met with."""
+
+
+@dataclass(frozen=True)
+class CodeFingerprint:
+    """The code that made a run or artefact, or that would make it now."""
+
+    modules: Mapping[str, str]
+    """Dotted name of a module, or path of a task file in the package -> its digest."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Name of each artefact that it read -> fingerprint of the code that made that."""
+    earlier: Sequence[Mapping[str, str]] = ()
+    """Modules of other code that did a part of the work, before a job was stopped and resumed."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits of its own modules."""
+        lines = "".join(f"{name} {self.modules[name]}\n" for name in sorted(self.modules))
+        return hashlib.sha256(lines.encode()).hexdigest()[:DIGEST_DIGITS]
+
+    def to_json(self) -> dict[str, Any]:
+        """As manifests and plan.json have it."""
+        node = {"fingerprint": self.fingerprint, "modules": dict(sorted(self.modules.items()))}
+        node |= {"needs": dict(self.needs)} if self.needs else {}
+        return node | ({"earlier": list(self.earlier)} if self.earlier else {})
+
+    @classmethod
+    def from_json(cls, node: Any) -> "CodeFingerprint | None":
+        """The same way back; None for what was made before code was recorded."""
+        if not isinstance(node, Mapping) or "modules" not in node:
+            return None
+        return cls(node["modules"], node.get("needs", {}), node.get("earlier", ()))
+
+    def find_changes(self, other: "CodeFingerprint", *, same_recipe: bool = False) -> Versions:
+        """What both reach, or one resumed with, in more than one version.
+
+        Two arms reach different modules, which is what they compare; with `same_recipe` a module
+        that only one of them has is a change too.
+        """
+        changes: Versions = {}
+        for one, two in ((self.modules, other.modules), (self.needs, other.needs)):
+            names = {*one, *two} if same_recipe and one and two else {*one} & {*two}
+            for name in sorted(names):
+                versions = {one.get(name, ABSENT), two.get(name, ABSENT)}
+                if len(versions) > 1:
+                    changes[name] = versions
+        for code in (self, other):
+            for part in code.earlier:
+                for name in sorted({*part} & {*code.modules}):
+                    if part[name] != code.modules[name]:
+                        changes.setdefault(name, set()).update({part[name], code.modules[name]})
+        return changes
+
+
+def fingerprint_node(
+    node: Node, needs: Mapping[str, str] | None = None, code: PackageCode | None = None
+) -> CodeFingerprint:
+    """The code of a job as it stands now.
+
+    Args:
+        node: the run or artefact.
+        needs: as `CodeFingerprint` has it.
+        code: the package's files, read once for all nodes of a command.
+
+    Raises:
+        ConfigError: for a module that no Python could run.
+    """
+    code = code or PackageCode()
+    groups, without = node.recipe, frozenset[str]()
+    if node.kind == "run" and not node.recipe["trained"]:
+        groups = {key: node.recipe[key] for key in UNTRAINED_GROUPS}
+        without = frozenset({TRAINING})
+    with pause_garbage_collection():
+        builder, imported = slice_builder(code.read_builders(), node.kind, without)
+        tasks = code.read_task_files(groups.get("tasks") or {})
+        targets = [str(each["_target_"]) for _, each in walk_targets("", groups)]
+        reached = code.trace_modules([*imported, *targets, *list_named_functions(tasks)])
+    files = {path: hash_bytes(content) for path, content in tasks.items()}
+    return CodeFingerprint({BUILDERS: builder, **reached, **files}, needs or {})
+
+
+def hash_bytes(content: bytes) -> str:
+    """Of a file that is no module."""
+    return hashlib.sha256(content).hexdigest()[:DIGEST_DIGITS]
