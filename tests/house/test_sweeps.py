@@ -59,7 +59,7 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
     plan = expand_command([overrides], FOLDER)
     check_claim_names(plan)
     trained = [run.config for run in plan.runs.values() if run.config["trained"]]
-    assert len({run.steps for run in plan.runs.values() if run.config["trained"]}) == 1
+    assert len(plan.list_unified_steps()) == 1
     for config in {hash_science({**c, "seed": 0, "arm": ""}): c for c in trained}.values():
         check_run_config(assume_commits(config))
     (question,) = plan.questions.values()

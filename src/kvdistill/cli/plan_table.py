@@ -1,5 +1,7 @@
 """The table that every command begins with: what will be done, what is reused, equal steps."""
 
+from collections.abc import Iterator
+
 from rich.table import Table
 
 from kvdistill import layout
@@ -11,11 +13,12 @@ from kvdistill.plan.study_plan import walk_arms
 
 def tabulate_plan(plan: Plan) -> Table:
     """A row an artefact, a run of a question, and a reference, with its state."""
-    steps = sorted({run.steps for run in plan.runs.values() if run.config["trained"]})
+    steps = plan.list_unified_steps()
     title = f"study {plan.study}: {len(plan.runs)} runs"
     if steps:
         title += f", {' or '.join(map(str, steps))} unified steps each"
-    table = Table("what", "name", "state", title=title)
+    caption = "; ".join(describe_matched_arms(plan)) or None
+    table = Table("what", "name", "state", title=title, caption=caption)
     for name, node in plan.artifacts.items():
         complete = is_complete(layout.artifact_folder(plan.root, name))
         table.add_row(node.kind, name, "reused" if complete else "to build")
@@ -26,6 +29,17 @@ def tabulate_plan(plan: Plan) -> Table:
         run = plan.runs[identity]
         table.add_row(f"reference: {teacher}", run.node.name, run_state(plan, run))
     return table
+
+
+def describe_matched_arms(plan: Plan) -> Iterator[str]:
+    """`equal_flops: sft_flops trains 807 steps, for the FLOPs of multi_teacher's 300`."""
+    for name, question in plan.questions.items():
+        for label, other in question.matched.items():
+            runs = [plan.runs[next(iter(question.arms[each].values()))] for each in (label, other)]
+            yield (
+                f"{name}: {label} trains {runs[0].steps} steps, for the FLOPs of {other}'s "
+                f"{runs[1].steps}"
+            )
 
 
 def run_state(plan: Plan, run: PlannedRun) -> str:

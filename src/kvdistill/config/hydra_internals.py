@@ -14,8 +14,12 @@ from typing import Any, cast
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra._internal.defaults_list import Overrides
+from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from kvdistill.config import types
 
 
 class FileCache(CachingConfigRepository):
@@ -69,6 +73,20 @@ def select_value_overrides(overrides: Sequence[Override]) -> list[Override]:
 def set_values(config: Any, values: Sequence[Override]) -> None:
     """Sets plain values in a composed DictConfig, as Hydra does after it has merged the files."""
     ConfigLoaderImpl._apply_overrides_to_config(list(values), config)
+
+
+def list_choice_settings(group: str, choice: str) -> list[str]:
+    """Dotted paths of what a choice of a group over all groups sets: its choices and its values."""
+    loaded = get_config_loader().repository.load_config(f"{group}/{choice}")
+    if loaded is None:
+        return []
+    chosen = [each for each in loaded.defaults_list or [] if isinstance(each, GroupDefault)]
+    content = OmegaConf.to_container(loaded.config, resolve=False)
+    leaves = [path for path, _ in types.walk_leaves("", content)]
+    return [
+        *(str(each.group).strip("/").replace("/", ".") for each in chosen),
+        *(path for path in leaves if not path.startswith(("defaults", "fixes"))),
+    ]
 
 
 @contextmanager

@@ -23,6 +23,11 @@ class Budget:
     seq_len: int
     num_gpus: int
     grad_accum: int
+    match: dict[str, Any] | None = None
+    """{flops_of: ARM}: as many tokens as take what training that arm of the sweep takes.
+
+    The plan puts the tokens into `total_tokens` and null here, so that no job meets it.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

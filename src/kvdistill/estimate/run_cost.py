@@ -16,10 +16,14 @@ from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, Gpu, read_group
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
-from kvdistill.layers.from_config import pair_layers
 from kvdistill.plan import flops, memory
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.matching.run_flops import (
+    count_capture_flops,
+    count_student_flops,
+    list_layers_read,
+)
 
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
@@ -61,9 +65,7 @@ def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     budget = read_group("budget", config["budget"])
     tokens = steps * global_batch(budget) * budget.seq_len
     load = flops.TokenLoad.nominal(tokens, budget.seq_len)
-    trained = flops.training_flops(student, load)
-    if config["train"]["gradient_checkpointing"]:
-        trained += flops.recomputation_flops(student, load)
+    trained = count_student_flops(config, load)
     # What is stored was read once, and is paid for by the store.
     live = [] if find_store_spec(config["source"]) else config["teachers"].values()
     taught = sum(count_capture_flops(config, node, load) for node in live)
@@ -95,19 +97,6 @@ def estimate_store(config: Config, teacher: Mapping[str, Any]) -> Cost:
     seq_len = config["budget"]["seq_len"]
     load = flops.TokenLoad.nominal(count_texts(config) * seq_len, seq_len)
     return Cost(teachers=count_capture_flops(config, teacher, load))
-
-
-def count_capture_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:
-    """A teacher's forward up to the deepest layer that a step needs."""
-    return flops.capture_flops(
-        Geometry.from_node(teacher), load, max(list_layers_read(config, teacher))
-    )
-
-
-def list_layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
-    """The teacher's layers whose K and V a step needs, from 0."""
-    sources = pair_layers(config, Geometry.from_node(teacher))
-    return sorted({layer for source in sources for layer in source.teacher_layers})
 
 
 def count_items(config: Config, estimate: Estimate) -> dict[str, int]:

@@ -18,7 +18,7 @@ LARGEST_DEVIATION = 0.01
 def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> Iterator[str]:
     """What a reviewer, or the machine, would object to."""
     trained = [arm for arm in arms if arm.config["trained"]]
-    if len({arm.runs[0].steps for arm in trained}) > 1:
+    if len(plan.list_unified_steps()) > 1:
         yield "arms train for different numbers of steps, so their scores do not compare."
     yield from dict.fromkeys(one for arm in trained for one in warn_of_arm(arm, estimate))
     for name, question in plan.questions.items():

@@ -8,6 +8,7 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import read_group
 from kvdistill.plan.budget import unified_steps
+from kvdistill.plan.code_fingerprint import CodeFingerprint
 from kvdistill.plan.graph import Node, list_artifacts, make_run_node
 from kvdistill.plan.hub import Repo
 from kvdistill.plan.identity import recipe_identity, run_identity
@@ -57,6 +58,12 @@ class Plan:
     unresolved: dict[str, str] = field(default_factory=dict)
     """Hub repository at a branch -> why it has no commit yet; only in a plan that computes nothing.
     """
+    code: dict[str, CodeFingerprint] = field(default_factory=dict)
+    """Name of each node -> the code that would make it now; filled by the check of the code."""
+    remade: set[str] = field(default_factory=set)
+    """Names of what is finished but done anew, as other code made it (`code=rerun`)."""
+    accepted_code: list[dict[str, Any]] = field(default_factory=list)
+    """What this command accepts, as plan/code/accepted.py reads it."""
     labels: ArmLabels = field(init=False)
     """What stands under each label, in the study on disk and in this plan."""
 
@@ -90,9 +97,20 @@ class Plan:
                 )
                 self.references[name] = known.identity
 
+    def list_unified_steps(self) -> list[int]:
+        """The steps of trained runs whose budget is their own, each number once: one, if equal."""
+        derived = {
+            identity
+            for question in self.questions.values()
+            for label in question.matched
+            for identity in question.arms[label].values()
+        }
+        own = [run for identity, run in self.runs.items() if identity not in derived]
+        return sorted({run.steps for run in own if run.config["trained"]})
+
     def place_run(
         self, question: str, label: str, seed: int | str, run: PlannedRun, *, automatic: bool
-    ) -> None:
+    ) -> str:
         """Puts a run of the plan under its label in a question that the plan has.
 
         Args:
@@ -102,9 +120,13 @@ class Plan:
             run: of this plan.
             automatic: whether the label may say what differs where it is taken.
 
+        Returns:
+            The label that it got.
+
         Raises:
             ConfigError: for a label that a file gives and that holds another recipe.
         """
         put = self.labels.choose if automatic else self.labels.hold
         label = put(question, label, run.recipe, run.identity, run.config)
         self.questions[question].arms.setdefault(label, {})[str(seed)] = run.identity
+        return label

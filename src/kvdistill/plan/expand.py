@@ -15,11 +15,13 @@ from kvdistill.errors import ConfigError
 from kvdistill.plan.claims import resolve_claims
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.labels.contradictions import check_overrides
+from kvdistill.plan.labels.declared import list_declared
+from kvdistill.plan.matching.match_budget import TOTAL, ArmConfig, match_budgets
 from kvdistill.plan.pin import Pins
 from kvdistill.plan.study_plan import Question
 from kvdistill.plan.sweep import Sweep, read_sweep, unfold_sweeps
 
-UNVARIED = {"seed", "study", "stage", "root", "sweep", "run", "status", "label", "reason"}
+UNVARIED = {"seed", "study", "stage", "root", "sweep", "run", "status", "label", "reason", "code"}
 """Keys that do not make a label."""
 COMPUTE_NOTHING = {"plan", "doctor"}
 """Stages that ask no network and only name what they could not resolve."""
@@ -40,6 +42,15 @@ class Request:
     seed: Any
     """None: the config's own."""
     resources: Mapping[str, Any]
+    fixed: Sequence[str] = ()
+    """Of the overrides, those of the sweep's own arm and point."""
+    point: str = ""
+    """What of `arm` names the point of the axes."""
+
+    @property
+    def label(self) -> str:
+        """What the tables call the arm; empty where a single command varies nothing."""
+        return f"{self.arm} {self.moved}".strip()
 
 
 def expand_command(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan:
@@ -49,8 +60,10 @@ def expand_command(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan
     plan: Plan | None = None
     teachers: dict[str, dict[str, list[str]]] = {}  # question -> arm -> names of its teachers
     points: dict[str, dict[str, None]] = {}  # question -> what `-m` varies, in order and each once
-    for request in read_requests(job_overrides, sweeps):
-        config = composer(request.overrides, request.seed)
+    requests = list(read_requests(job_overrides, sweeps))
+    configs = [composer(request.overrides, request.seed) for request in requests]
+    matched = match_requests(requests, configs)
+    for request, config in zip(requests, configs, strict=True):
         plan = plan or start_plan(config)
         add_request(plan, request, config)
         names = [teacher["name"] for teacher in config["teachers"].values()]
@@ -59,6 +72,7 @@ def expand_command(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan
     assert plan is not None
     plan.unresolved, plan.commits = composer.pins.unresolved, composer.pins.resolved_commits()
     for name, question in plan.questions.items():
+        question.matched = matched[name]
         question.judging = resolve_claims(
             question.judging, teachers[name], name, list(points[name])
         )
@@ -84,8 +98,25 @@ def add_request(plan: Plan, request: Request, config: Config) -> None:
     judging = dict(sweep.judged) if sweep else {}
     plan.questions.setdefault(request.question, Question(text, judging))
     run = plan.add(config, request.resources)
-    label = f"{request.arm} {request.moved}".strip() or str(config["arm"])
-    plan.place_run(request.question, label, config["seed"], run, automatic=sweep is None)
+    label = plan.place_run(
+        request.question, request.label or str(config["arm"]), config["seed"], run,
+        automatic=sweep is None,
+    )  # fmt: skip
+    plan.questions[request.question].declared[label] = list_declared(
+        request.fixed, label, config, automatic=sweep is None
+    )
+
+
+def match_requests(
+    requests: Sequence[Request], configs: Sequence[Config]
+) -> dict[str, dict[str, str]]:
+    """Gives every arm with `budget.match` its tokens; question -> label -> the arm it matches."""
+    arms: dict[str, dict[str, list[ArmConfig]]] = {}
+    for request, config in zip(requests, configs, strict=True):
+        sets_tokens = any(item.startswith(f"{TOTAL}=") for item in request.fixed)
+        arm = ArmConfig(request.arm, request.point, sets_tokens, config)
+        arms.setdefault(request.question, {}).setdefault(request.label, []).append(arm)
+    return {question: match_budgets(question, each) for question, each in arms.items()}
 
 
 def read_requests(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Iterator[Request]:
@@ -108,7 +139,7 @@ def read_requests(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Itera
                 for each in sweep.seeds if seed is None else [seed]:
                     yield Request(
                         sweep.name, sweep, label, moved, overrides=[*fixed, *rest], seed=each,
-                        resources=resources,
+                        resources=resources, fixed=fixed, point=label.removeprefix(arm),
                     )  # fmt: skip
 
 

@@ -20,18 +20,28 @@ class Question:
 
     text: str
     judging: dict[str, Any] = field(default_factory=dict)
-    """hypotheses, criteria, primary and figure, as the sweep's file has them."""
+    """hypotheses, criteria, primary, figure, match and differs, as the sweep's file has them."""
     arms: Arms = field(default_factory=dict)
+    declared: dict[str, list[str]] = field(default_factory=dict)
+    """Label -> dotted paths of what the question sets for that arm."""
+    matched: dict[str, str] = field(default_factory=dict)
+    """Label -> the arm from whose FLOPs its steps were worked out."""
 
     @classmethod
     def from_json(cls, node: Mapping[str, Any]) -> "Question":
         """As plan.json has it: the text, what judges it, and the arms, side by side."""
-        judging = {key: value for key, value in node.items() if key not in ("question", "arms")}
-        return cls(node["question"], judging, node["arms"])
+        own = ("question", "arms", "declared", "matched")
+        judging = {key: value for key, value in node.items() if key not in own}
+        return cls(
+            node["question"], judging, node["arms"], node.get("declared", {}),
+            node.get("matched", {}),
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """The same way back."""
-        return {"question": self.text, **self.judging, "arms": self.arms}
+        known = {"declared": self.declared, "matched": self.matched}
+        node = {"question": self.text, **self.judging, "arms": self.arms}
+        return node | {key: value for key, value in known.items() if value}
 
     def identities(self) -> list[str]:
         """Every run that the question reads, once a label."""
@@ -51,6 +61,9 @@ class RunEntry:
     trained: bool
     steps: int
     """Unified optimiser steps; 0 where nothing is trained."""
+    code: str = ""
+    """Fingerprint of the code that made it or, until it is finished, that it was planned with;
+    empty where that was before code was recorded."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,8 @@ class StudyPlan:
     """By identity."""
     withdrawn: list[Withdrawal] = field(default_factory=list)
     """In the order in which they were; what was planned again since stands in its question too."""
+    accepted_code: list[dict[str, Any]] = field(default_factory=list)
+    """What `code=accept` has accepted, command by command: plan/code/accepted.py."""
 
     @classmethod
     def read(cls, study: Path) -> "StudyPlan":
@@ -101,6 +116,7 @@ class StudyPlan:
                 references=node.get("references", {}),
                 runs={identity: RunEntry(**entry) for identity, entry in node["runs"].items()},
                 withdrawn=[Withdrawal(**entry) for entry in node.get("withdrawn", [])],
+                accepted_code=node.get("accepted_code", []),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ArtifactError(
@@ -118,6 +134,7 @@ class StudyPlan:
             "references": self.references,
             "runs": {identity: asdict(entry) for identity, entry in self.runs.items()},
             "withdrawn": [asdict(entry) for entry in self.withdrawn],
+            "accepted_code": self.accepted_code,
         }
         write_json(study / layout.PLAN, node)
 

@@ -11,7 +11,9 @@ import yaml
 
 from kvdistill.errors import ConfigError
 
-JUDGED = ("hypotheses", "criteria", "primary", "figure")
+JUDGED = ("hypotheses", "criteria", "primary", "figure", "match", "differs")
+VIEWS = ("steps", "flops", "time")
+"""In what the arms of a question may be equal."""
 KEYS = {"question", "arms", "axes", "seeds", "only", "exclude", "resources", *JUDGED}
 
 Rule = Mapping[str, Any]
@@ -83,6 +85,7 @@ def read_sweep(name: str, folder: Path) -> Sweep:
     check_rules(path, node)
     check_commands(path, node)
     check_settings(path, node)
+    check_equality(path, node)
     judged = {key: node[key] for key in JUDGED if node.get(key)}
     sweep = Sweep(
         name=name,
@@ -153,6 +156,18 @@ def check_settings(path: Path, node: Mapping[str, Any]) -> None:
                     f"{path}: arms.{arm} sets {other} and {key} sets it again"
                     f"{' as an axis' if key in axes else ''}. Keep one of them."
                 )
+
+
+def check_equality(path: Path, node: Mapping[str, Any]) -> None:
+    """Refuses a view in which arms cannot be equal, and `differs` that lists no names."""
+    if node.get("match", VIEWS[0]) not in VIEWS:
+        raise ConfigError(f"{path}: match={node['match']} must be one of {', '.join(VIEWS)}.")
+    differs = node.get("differs") or []
+    if not isinstance(differs, list) or not all(isinstance(each, str) for each in differs):
+        raise ConfigError(
+            f"{path}: differs={differs} must list settings or recorded facts in which the arms may "
+            f"differ, as [train.lr, texts]."
+        )
 
 
 def read_setting_path(override: str) -> str:

@@ -1,0 +1,1 @@
+"""Budgets that are derived: as many steps as take the operations of another arm."""
