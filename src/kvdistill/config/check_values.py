@@ -24,6 +24,8 @@ SEEDS = 2**32
 """Below it, as numpy's generator takes them."""
 FORMATS = ("table", "plain", "json")
 """Of stage=status; a table becomes plain where it is piped."""
+CODE_CHOICES = ("refuse", "rerun", "accept")
+"""What becomes of what other code has made."""
 POSITIVE = (
     "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
     "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
@@ -109,8 +111,17 @@ def check_withdrawal(config: Mapping[str, Any]) -> None:
         )
     if reason is None or not str(reason).strip():
         raise ConfigError(
-            f"reason={types.format_value(reason)} must say why. The report prints it: give it as "
-            "\"reason='WHY'\"."
+            f"reason must say why, as the report will print it, got {types.format_value(reason)}. "
+            "Give it as \"reason='WHY'\"."
+        )
+
+
+def check_code(config: Mapping[str, Any]) -> None:
+    """Refuses an answer to other code that is none."""
+    if config["code"] not in CODE_CHOICES:
+        raise ConfigError(
+            f"code={types.format_value(config['code'])} must be one of {', '.join(CODE_CHOICES)}: "
+            f"what becomes of runs that other code has made."
         )
 
 
@@ -162,7 +173,7 @@ def check_finite(config: Mapping[str, Any]) -> None:
 
 
 RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
-    check_bounds, check_seed, check_estimate, check_cluster, check_status, check_withdrawal,
+    check_bounds, check_seed, check_estimate, check_cluster, check_code, check_status, check_withdrawal,
     check_placements, check_deepspeed, check_arm, check_names, check_loss, check_schedule,
     check_geometries, check_finite,
 )  # fmt: skip

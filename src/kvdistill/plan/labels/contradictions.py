@@ -69,10 +69,12 @@ def find_contradiction(
     related = [s for s in point.settings if are_related(path, read_setting_path(s))]
     if not related:
         return None
-    with_it = compose([*point.settings, *overrides])
     without = compose_or_none([*point.settings, *others])
     if without is None:
         return None  # it fills in what the arm leaves open
+    with_it = compose_or_none([*point.settings, *overrides])
+    if with_it is None:
+        return related[0]  # the arm's other settings no longer have a place
     for setting in related:
         own = read_setting_path(setting)
         group = setting.partition("=")[0]
