@@ -19,6 +19,7 @@ from kvdistill.plan.find_runs import find_run_folder
 from kvdistill.plan.freeze import freeze_plan, map_folders
 from kvdistill.plan.graph import Node
 from kvdistill.stats import preregistration
+from kvdistill.stats.audit.record_events import record_plan
 from kvdistill.stats.claims.names import check_claim_names
 
 
@@ -55,6 +56,8 @@ def execute_plan(plan: Plan) -> None:
 
 def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
     """Does these jobs of the plan, then reports; raises UserError if any failed."""
+    # Before the freeze: the record says whether the study is older than it.
+    record_plan(plan)
     folders = freeze_plan(plan)
     preregistration.register_claims(plan, folders)
     # Registered before: once a job starts, a claim would no longer be from before training.

@@ -12,6 +12,7 @@ from kvdistill.console import SafeConsole, label_message
 from kvdistill.report.budget_table import write_budget
 from kvdistill.report.build import build_report, check_output
 from kvdistill.report.terminal import make_terminal_tables
+from kvdistill.stats.audit.record_events import record_look
 
 
 def write_study_report(
@@ -44,6 +45,8 @@ def write_study_report(
     joined = study.parent / "+".join(folder.name for folder in studies) / layout.REPORT
     # The last jobs of a study may end at once, and each of them writes the report.
     with FileLock(study / ".report.lock"):
+        for folder in studies:
+            record_look(root, folder, stats)
         warnings = [warning for folder in studies for warning in write_budget(root, folder)]
         index = build_report(studies, output or joined, stats)
     terminal = console or SafeConsole(width=120)

@@ -8,6 +8,12 @@ from kvdistill.config import types
 from kvdistill.errors import ConfigError
 from kvdistill.stats.hypotheses import parse_claim
 
+OBRIEN_FLEMING = "obrien_fleming"
+POCOCK = "pocock"
+SPENDING = (OBRIEN_FLEMING, POCOCK)
+"""Nearly nothing at the first looks and nearly alpha at the last; or about the same at each."""
+MAX_LOOKS = 20
+"""Looks beyond which each would hardly allow a claim."""
 MAX_DRAWS = 1_000_000
 """Draws that fit a memory and an afternoon."""
 
@@ -23,8 +29,15 @@ class Settings:
     """Of the bootstrap."""
     detect: float | int = 1.0
     """Points of difference for which the seeds needed are told."""
+    routing_min_nats: float | int = 0.01
+    """Mutual information of task and teacher weight below which weights do not depend on the task.
+    """
     selftest: bool = False
     selftest_repetitions: int = 2000
+    looks: int = 1
+    """How often the study plans to look at a question, each time with more seeds."""
+    spending: str = OBRIEN_FLEMING
+    """How the error rate is divided over them: obrien_fleming or pocock."""
     hypotheses: Sequence[Mapping[str, Any]] = ()
     criteria: Sequence[Mapping[str, Any]] = ()
 
@@ -44,10 +57,24 @@ class Settings:
             raise ConfigError(
                 f"stats.detect must be above 0 and at most 100 points, got {self.detect}."
             )
+        if not 0 < self.routing_min_nats < float("inf"):
+            raise ConfigError(
+                f"stats.routing_min_nats must be above 0, got {self.routing_min_nats}. Use 0.01."
+            )
         if not 100 <= self.selftest_repetitions <= MAX_DRAWS:
             raise ConfigError(
                 f"stats.selftest_repetitions must be from 100 to {MAX_DRAWS}, got "
                 f"{self.selftest_repetitions}."
+            )
+        if not 1 <= self.looks <= MAX_LOOKS:
+            raise ConfigError(
+                f"stats.looks must be from 1 to {MAX_LOOKS}, got {self.looks}. Use 1 for a study "
+                "that is judged once."
+            )
+        if self.spending not in SPENDING:
+            raise ConfigError(
+                f"stats.spending={self.spending} divides nothing. Choose one of "
+                f"{', '.join(SPENDING)}."
             )
         for name in ("hypotheses", "criteria"):
             for node in getattr(self, name):
