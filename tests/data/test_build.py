@@ -1,6 +1,7 @@
 """A split with its report, or one line and nothing on disk."""
 
 import json
+import random
 from dataclasses import dataclass, field
 
 import pytest
@@ -95,6 +96,45 @@ def test_near_copies_are_dropped_from_the_part_nearer_to_training(tmp_path):
     assert any(pair["verdict"] == "reported" for pair in reported["pairs"])
     with pytest.raises(LeakError, match="data leaks"):
         build_fixed(tmp_path / "refuse", [*RECORDS, *near], leakage=Leakage(near="refuse"))
+
+
+TEMPLATE = "小明在学校的商店里有{}个苹果, 后来又买了{}个新鲜的红苹果, 请问他现在一共有多少个苹果?"
+
+
+def make_templated_records(templated, others):
+    """Rows of one Chinese template with numbers that many share, among rows of other words."""
+    draw = random.Random(1)
+    signs = [chr(code) for code in range(0x4E00, 0x5E00)]
+    texts = [TEMPLATE.format(draw.randint(10, 400), draw.randint(2, 11)) for _ in range(templated)]
+    texts += ["".join(draw.choices(signs, k=30)) for _ in range(others)]
+    return [make_record(number, question=text) for number, text in enumerate(texts)]
+
+
+def list_hits(report, method):
+    return [
+        pair["hits"]
+        for pair in report["pairs"]
+        if pair["method"] == method and pair["first"] != pair["second"]
+    ]
+
+
+def test_dropping_near_copies_leaves_none_that_is_then_refused(tmp_path):
+    report = build_fixed(tmp_path / "split", make_templated_records(150, 150))
+    assert not any(list_hits(report, "ngram"))
+    assert sum(report["dropped"]["near_copies"].values()) > 20
+    # As it lies on disk, with the sets of a run that are parts of its parts.
+    split = read_split(tmp_path / "split")
+    parts = [
+        DocumentSet("calibration", "calibration", make_documents(split.train_teachers[::3])),
+        DocumentSet("own", "drawn", make_documents(split.test[::2])),
+    ]
+    again = check_split(tmp_path / "split", DataSettings(), parts)
+    assert not any(list_hits(again, "ngram"))
+
+
+def test_rows_that_are_all_near_copies_are_refused_with_the_way_out(tmp_path):
+    with pytest.raises(ConfigError, match=r"empty at .* dropped as near copies .*near=report"):
+        build_fixed(tmp_path / "split", make_templated_records(300, 0))
 
 
 @pytest.mark.parametrize("hide", [str, str.upper, "Please: {} Thanks a lot for that one.".format])

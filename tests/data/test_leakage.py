@@ -73,12 +73,14 @@ def test_a_hit_is_reported_with_both_ids_and_what_they_share():
     json.dumps(asdict(report), allow_nan=False)
 
 
-def test_every_pair_and_every_set_is_checked_by_both_methods():
+def test_every_pair_and_every_set_is_checked_by_every_method():
     sets = [make_set(name, role, OTHER) for name, role in
             (("a", "train"), ("b", "val"), ("c", "test"), ("d", "task"))]  # fmt: skip
     checked = {(e.first, e.second, e.method) for e in Leakage()(sets).pairs}
     pairs = combinations_with_replacement("abcd", 2)
-    assert checked == {(*both, method) for both in pairs for method in ("exact", "ngram")}
+    assert checked == {
+        (*both, method) for both in pairs for method in ("exact", "ngram", "template")
+    }
 
 
 def test_duplicates_within_a_set_are_reported_only():
@@ -96,6 +98,47 @@ def test_near_copies_between_own_parts_follow_the_setting(near, verdict):
     report = Leakage(near=near)(sets)
     assert report.verdict == verdict
     assert report.tainted == {"t": ["t-0"]}
+
+
+@pytest.mark.parametrize(("template", "verdict"), [("report", "clean"), ("refuse", "leak")])
+def test_a_question_with_other_numbers_is_reported_or_refused_and_taints_nothing(template, verdict):
+    ask = "A rope bridge needs {} planks of oak, {} of pine and {} nails; what is the sum?"
+    sets = [
+        make_set("a", "train", ask.format(9, 4, "1,200")),
+        make_set("t", "task", ask.format(8, 5, 31)),
+    ]
+    report = Leakage(template=template)(sets)
+    assert find_pair(report, "a", "t", "template").hits == 1
+    assert find_pair(report, "a", "t", "ngram").hits == 0
+    assert report.verdict == verdict
+    assert report.tainted == {"t": []}
+
+
+def test_a_set_within_another_is_compared_as_a_part_of_it():
+    """By itself it would have other common wording: what the whole may hold, its part may too."""
+    ask = "Which of the following statements about {} is the most correct one of all of them?"
+    texts = [ask.format(word) for word in "abcdefghijklmnopqrstuvwx"]
+    train, test = make_set("a", "train", *texts[:12]), make_set("t", "test", *texts[12:])
+    parts = [
+        DocumentSet("c", "calibration", train.documents[:4]),
+        DocumentSet("d", "drawn", test.documents[:4]),
+    ]
+    report = Leakage()([train, test, *parts])
+    assert {pair.hits for pair in report.pairs} == {0}
+    # The same rows under other ids are no part of anything, and compared as they stand.
+    alone = [make_set("c", "calibration", *texts[:4]), make_set("d", "drawn", *texts[12:16])]
+    assert find_pair(Leakage()([train, test, *alone]), "c", "d", "ngram").hits > 0
+
+
+def test_the_matches_of_a_part_are_those_of_its_documents():
+    train = make_set("a", "train", OTHER, NEAR, "Something else that stands here by itself.")
+    test = make_set("t", "test", "Nothing of the kind is asked for in here.", ITEM)
+    parts = [
+        DocumentSet("c", "calibration", train.documents[1:]),
+        DocumentSet("d", "drawn", test.documents[1:]),
+    ]
+    entry = find_pair(Leakage()([train, test, *parts]), "c", "d", "ngram")
+    assert [(hit.first, hit.second) for hit in entry.shown] == [("a-1", "t-1")]
 
 
 @pytest.mark.parametrize("first", ["train", "calibration", "val"])
@@ -148,6 +191,7 @@ def test_shown_hits_are_capped_and_all_are_counted():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"template": "drop"}, r"data\.leakage\.template must be report or refuse, got 'drop'"),
         ({"near": "keep"}, r"data\.leakage\.near must be drop, refuse or report, got 'keep'"),
         (
             {"allow": [{"first": "a", "second": "b"}]},

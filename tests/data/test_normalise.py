@@ -10,6 +10,8 @@ from kvdistill.data.normalise import (
     compute_group_id,
     differ_in_operators,
     keep_alphanumerics,
+    mask_numbers,
+    split_characters,
     split_ngram_tokens,
 )
 
@@ -35,6 +37,16 @@ def test_other_letters_or_digits_do():
 def test_the_group_id_is_the_same_on_every_machine():
     expected = "c0630c7c187359d5"
     assert compute_group_id("What is 3 + 4?").startswith(expected)
+
+
+def test_a_template_is_a_text_without_its_numbers():
+    assert mask_numbers("Ann has 1,200 eggs, 3.5 each") == mask_numbers("ANN has 7 eggs: 12/5 each")
+    assert mask_numbers("Ann has 3 eggs") != mask_numbers("Ann has three eggs")
+
+
+def test_only_texts_in_a_script_without_spaces_are_taken_apart():
+    assert split_characters("\u6c42 $x^2$.") == ["\u6c42", "x", "2"]
+    assert split_characters("Find $x^2$.") == []
 
 
 def test_texts_of_symbols_alone_stay_apart():

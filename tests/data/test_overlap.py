@@ -14,7 +14,12 @@ from kvdistill.data.ngrams import (
     find_contained,
     find_sharing_pairs,
 )
-from kvdistill.data.overlap import Corpus, find_exact_copies, find_near_copies
+from kvdistill.data.overlap import (
+    Corpus,
+    find_exact_copies,
+    find_near_copies,
+    find_template_copies,
+)
 
 WORDS = [a + b for a in "bcdfghklmnprst" for b in ("ado", "ein", "ira", "oluk", "usta", "yen")]
 SIGNS = [chr(code) for code in range(0x4E00, 0x4F00)]
@@ -83,6 +88,42 @@ def test_a_question_with_other_numbers_is_another_question():
     # Neither does a long run of the same words make it a quotation.
     tail = " ".join(WORDS[:30])
     assert list_methods(f"{tail} 11 then 12 or 13", f"{tail} 21 then 22 or 23") == []
+
+
+FORMULA_ITEM = (
+    "若函数f(x)=\\sqrt{3x+12}在区间[1,8]上的最大值为a, 最小值为b, 则a-b等于多少?"
+    "A. 1935年 B. 2mol/L C. $HNO_3$ D. \\frac{1}{2}"
+)
+
+
+def replace_characters(text, step=10):
+    """Every tenth character but white space, by another."""
+    places = [place for place, sign in enumerate(text) if not sign.isspace()][step - 1 :: step]
+    return "".join("中" if place in places else sign for place, sign in enumerate(text))
+
+
+def test_a_formula_changed_among_characters_is_still_the_same_item():
+    """As words, half of it would be another: each change breaks a whole number or formula."""
+    assert list_methods(FORMULA_ITEM, replace_characters(FORMULA_ITEM)) == ["ngram"]
+    other = FORMULA_ITEM.replace("3x+12", "7x-55").replace("[1,8]", "[4,6]")
+    other = other.replace("1935", "2048").replace("2mol", "9mol").replace("{1}{2}", "{8}{7}")
+    assert list_methods(FORMULA_ITEM, other) == []
+    # Letters alone say nothing of a text that has words.
+    assert list_methods(STORY, replace_characters(STORY).replace("中", "x")) == []
+
+
+def test_one_template_with_other_numbers_is_found_as_that():
+    def match(one, other):
+        vocabulary = Vocabulary()
+        return find_template_copies(Corpus(one, vocabulary), Corpus(other, vocabulary))
+
+    ask = "The well gives {} jars of water every {} hours."
+    [pair] = match([ask.format("1,200", 3)], ["none", ask.format(7, "4.5").upper()])
+    assert (pair.first, pair.second, pair.method) == (0, 1, "template")
+    assert match([ask.format(12, 3)], [ask.format(12, 3)]) == []  # that is an exact copy
+    assert match([ask.format(12, 3)], [ask.format(12, "three")]) == []
+    assert match(["3 + 4 is"], ["5 - 9 is"]) == []  # too few words to tell templates by
+    assert match(["no number in this one"], ["no number in this one at all"]) == []
 
 
 def test_two_thirds_of_a_text_are_no_copy():

@@ -8,8 +8,10 @@ from rich.table import Table
 
 from kvdistill import layout, manifest
 from kvdistill.cli.common import JobOverrides, console, describe_failures
+from kvdistill.cluster.code_choice import check_node_code
 from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.cluster.submit import submit
+from kvdistill.data.leakage import UNSEEN
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.command_plan import Plan
@@ -39,6 +41,7 @@ def data_command(job_overrides: JobOverrides, sweeps: Path) -> None:
 
 def build_splits(plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path]) -> list[str]:
     """Builds what is missing and shows the reports; what went wrong, a line each."""
+    check_node_code(plan, nodes)
     for node in nodes:
         write_recipe(node, folders[node.name])
     failed = submit(plan, nodes, folders, console, report=False)
@@ -86,17 +89,20 @@ def name_altered_file(split: Path) -> Iterator[str]:
 
 def tabulate_leak_report(name: str, report: Mapping[str, Any]) -> Table:
     """Every set with what it shares with the sets before it: those nearer to training."""
-    columns = ("set", "role", "rows", "exact copies", "near copies", "verdict")
+    columns = (
+        "set", "role", "rows", "exact copies", "near copies", "other numbers alone", "verdict",
+    )  # fmt: skip
     table = Table(*columns, title=f"{name}: {report['verdict']}")
     for each, facts in report["sets"].items():
         pairs = [p for p in report["pairs"] if p["second"] == each != p["first"]]
         hits = {
             method: sum(pair["hits"] for pair in pairs if pair["method"] == method)
-            for method in ("exact", "ngram")
+            for method in ("exact", "ngram", "template")
         }
         verdicts = {pair["verdict"] for pair in pairs}
         worst = next(v for v in ("leak", "reported", "clean") if v in {*verdicts, "clean"})
         table.add_row(each, facts["role"], str(facts["rows"]), *map(str, hits.values()), worst)
+    table.caption = f"not seen by any method: {', '.join(UNSEEN)}"
     for task, why in report.get("missing", {}).items():
-        table.add_row(task, "task", "none", "", "", f"not checked: {why}")
+        table.add_row(task, "task", "none", "", "", "", f"not checked: {why}")
     return table

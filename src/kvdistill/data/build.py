@@ -50,14 +50,7 @@ def build_data(
     """
     records = source.records()
     distinct = deduplicate_records(records)
-    split = settings.split.assign_parts(distinct)
-    near_copies: dict[str, dict[str, str]] = {}
-    if settings.leakage.near == "drop":
-        part_sets = collect_part_sets(split, settings.split.teacher_separate)
-        near_copies = settings.leakage.find_near_copies(part_sets)
-        split = split.drop_records(set().union(*near_copies.values()))
-    # The cap comes after: near copies must not count among the student's rows.
-    split = settings.split.cap_and_check(split)
+    split, near_copies = drop_near_copies(settings.split.assign_parts(distinct), settings)
     dropped = {
         "duplicates": len(records) - len(distinct),
         "near_copies": {name: len(copies) for name, copies in near_copies.items()},
@@ -80,6 +73,39 @@ def build_data(
         for path in sorted(temporary.iterdir()):
             os.replace(path, folder / path.name)  # noqa: PTH105
     return report
+
+
+def drop_near_copies(
+    split: Split, settings: DataSettings
+) -> tuple[Split, dict[str, dict[str, str]]]:
+    """The split, capped, without near copies between its parts, and which went, by part.
+
+    Each with the item that it copies. Where near copies are not to be dropped, all stay.
+    """
+    dropped: dict[str, dict[str, str]] = {}
+    if settings.leakage.near != "drop":
+        return settings.split.cap_and_check(split), dropped
+    # Until none is left: with fewer rows, wording that many shared may be rare enough to count,
+    # and the check that follows would refuse what was left of it. The cap comes after the drop,
+    # as near copies must not count among the student's rows, and takes rows out as well.
+    while True:
+        ids = {id for copies in dropped.values() for id in copies}
+        try:
+            kept = settings.split.cap_and_check(split.drop_records(ids))
+        except ConfigError as error:
+            if not ids:
+                raise
+            raise ConfigError(
+                f"{error} {len(ids)} rows had been dropped as near copies of held-out ones "
+                "(data.leakage.near=drop): rows that few templates make are near copies of each "
+                "other. Write them from more templates, or keep them with data.leakage.near=report."
+            ) from error
+        sets = collect_part_sets(kept, settings.split.teacher_separate)
+        copies = settings.leakage.find_near_copies(sets)
+        if not any(copies.values()):
+            return kept, dropped
+        for name, each in copies.items():
+            dropped.setdefault(name, {}).update(each)
 
 
 def check_split(

@@ -2,22 +2,30 @@
 
 Always run before training; a leak refuses the data. Every pair of sets is compared and reported;
 whether a hit refuses depends on the roles of the two sets. Rephrasings that share no wording are
-out of scope: n-grams cannot see them.
+out of scope (`UNSEEN`): n-grams cannot see them.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import cache
 from itertools import combinations_with_replacement
 from typing import Any, Literal, get_args
 
 import numpy as np
+from jaxtyping import Bool
 
 from kvdistill.data import overlap
 from kvdistill.data.ngrams import Vocabulary
 from kvdistill.data.normalise import split_ngram_tokens
-from kvdistill.data.overlap import Corpus, Match, find_exact_copies, find_near_copies
+from kvdistill.data.overlap import (
+    Corpus,
+    Match,
+    find_exact_copies,
+    find_near_copies,
+    find_template_copies,
+)
 from kvdistill.errors import ConfigError
 
 Role = Literal["train", "rationale", "calibration", "examples", "val", "test", "drawn", "task"]
@@ -45,6 +53,8 @@ MAX_SHOWN = 20
 """Hits listed for each pair of sets; all are counted."""
 MAX_SHOWN_TOKENS = 40
 """Of the longest run of tokens that two documents share."""
+UNSEEN = ("paraphrase that shares no wording", "translation", "answers without their question")
+"""What no method here can see: named wherever a check is shown as passed."""
 WITHHELD = "(withheld: its authors ask that it not be shown)"
 THRESHOLDS: dict[str, dict[str, Any]] = {
     "exact": {"equal": "letters and digits, operators in doubt"},
@@ -54,7 +64,9 @@ THRESHOLDS: dict[str, dict[str, Any]] = {
         "trigrams": overlap.MIN_TRIGRAM_SHARE,
         "numbers": overlap.MIN_NUMBER_SHARE,
         "or_13_grams": overlap.MIN_LONG_NGRAM_SHARE,
+        "or_characters": overlap.MIN_CHARACTER_SHARE,
     },
+    "template": {"equal": "words, with every number masked"},
 }
 """By method, as reported; `data.overlap` says what they mean."""
 
@@ -85,7 +97,7 @@ class SetComparison:
     first: DocumentSet
     second: DocumentSet
     method: str
-    """`exact` or `ngram`."""
+    """`exact`, `ngram` or `template`."""
     seconds: float
     matches: Sequence[Match]
 
@@ -104,7 +116,7 @@ class Hit:
     first: str
     second: str
     how: str
-    """`exact`, `whole` or `ngram`."""
+    """`exact`, `whole`, `ngram` or `template`."""
     score: float
     shared: str
     """The longest run of tokens in both, or `WITHHELD`."""
@@ -117,7 +129,7 @@ class PairReport:
     first: str
     second: str
     method: str
-    """`exact` or `ngram`."""
+    """`exact`, `ngram` or `template`."""
     threshold: Mapping[str, Any]
     blocking: bool
     """Whether a hit refuses the data."""
@@ -169,6 +181,8 @@ class Leakage:
     """What becomes of near copies between the parts of one source: dropped from the part nearer
     to training, refused, or reported (generated templates are near copies by design). Near
     copies of an evaluation task, and exact copies anywhere, are always refused."""
+    template: str = "report"
+    """What becomes of two questions that are equal but for their numbers: reported, or refused."""
     allow: Sequence[Mapping[str, str]] = ()
     """Accepted pairs, each `{first: id, second: id, reason: why}`, in either order."""
 
@@ -176,6 +190,10 @@ class Leakage:
         if self.near not in ("drop", "refuse", "report"):
             raise ConfigError(
                 f"data.leakage.near must be drop, refuse or report, got {self.near!r}."
+            )
+        if self.template not in ("report", "refuse"):
+            raise ConfigError(
+                f"data.leakage.template must be report or refuse, got {self.template!r}."
             )
         for number, entry in enumerate(self.allow):
             if set(entry) != {"first", "second", "reason"} or not all(entry.values()):
@@ -191,7 +209,9 @@ class Leakage:
         for comparison in _compare_sets(sets):
             pairs.append(self._report_pair(comparison))
             first, second = comparison.first, comparison.second
-            if first.role in TRAINING_ROLES and second.name in tainted:
+            # With other numbers an item is another item: its score says what it says.
+            known = comparison.method != "template" and first.role in TRAINING_ROLES
+            if known and second.name in tainted:
                 tainted[second.name] |= {held_out for _, held_out in comparison.list_ids()}
         return LeakageReport(pairs, {name: sorted(ids) for name, ids in tainted.items()})
 
@@ -233,6 +253,8 @@ class Leakage:
         """Whether a hit between these sets refuses the data."""
         if one is other or (one.role, other.role) in REPORTED_PAIRS:
             return False
+        if method == "template":
+            return self.template == "refuse"
         own = one.role in OWN_ROLES and other.role in OWN_ROLES
         return method == "exact" or not own or self.near != "report"
 
@@ -241,24 +263,81 @@ class Leakage:
 
 
 def _compare_sets(sets: Sequence[DocumentSet]) -> Iterator[SetComparison]:
-    """Every pair of sets, and each set with itself, by each method; `SKIPPED_PAIRS` left out."""
+    """Every pair of sets, and each set with itself, by each method; `SKIPPED_PAIRS` left out.
+
+    A set that lies whole within another is compared as a part of it. By itself it would have
+    other common wording, and what had been dropped from the whole could be refused in the part.
+    """
     # One vocabulary, so that an id is the same token in every set.
     vocabulary = Vocabulary()
     ordered = sorted(sets, key=lambda each: ROLES.index(each.role))
-    corpora = [Corpus([d.text for d in each.documents], vocabulary) for each in ordered]
+    wholes = {each.name: _find_whole(each, ordered) for each in ordered}
+    corpora = {
+        whole.name: Corpus([d.text for d in whole.documents], vocabulary)
+        for whole in wholes.values()
+    }
     # After the corpora: building them fills the vocabulary.
     numbers = np.array([any(c.isdigit() for c in token) for token in vocabulary.ids], bool)
-    for (one, left), (other, right) in combinations_with_replacement(
-        zip(ordered, corpora, strict=True), 2
-    ):
+
+    @cache
+    def compare(first: str, second: str) -> dict[str, tuple[list[Match], float]]:
+        return _find_copies(corpora[first], corpora[second], numbers)
+
+    for one, other in combinations_with_replacement(ordered, 2):
         if (one.role, other.role) in SKIPPED_PAIRS:
             continue
+        left, right = wholes[one.name], wholes[other.name]
+        for method, (matches, seconds) in compare(left.name, right.name).items():
+            if (one, other) != (left, right):
+                matches = _restrict_matches(matches, (left, right), (one, other))
+            yield SetComparison(one, other, method, seconds, matches)
+
+
+def _find_whole(each: DocumentSet, sets: Sequence[DocumentSet]) -> DocumentSet:
+    """The part of the split that holds every document of a set of its rows, else the set itself."""
+    documents = set(each.documents)
+    parts = (other for other in sets if other.role in ("train", "val", "test"))
+    if each.role not in ("calibration", "drawn"):
+        return each
+    return next((part for part in parts if documents <= set(part.documents)), each)
+
+
+def _find_copies(
+    one: Corpus, other: Corpus, numbers: Bool[np.ndarray, " ids"]
+) -> dict[str, tuple[list[Match], float]]:
+    """By method, the copies that two sets share and the seconds that it took to find them."""
+    methods: dict[str, Callable[[], list[Match]]] = {
+        "exact": lambda: find_exact_copies(one, other),
+        "ngram": lambda: find_near_copies(one, other, numbers),
+        "template": lambda: find_template_copies(one, other),
+    }
+    copies = {}
+    for method, find in methods.items():
         start = time.perf_counter()
-        matches = find_exact_copies(left, right)
-        yield SetComparison(one, other, "exact", time.perf_counter() - start, matches)
-        start = time.perf_counter()
-        matches = find_near_copies(left, right, numbers)
-        yield SetComparison(one, other, "ngram", time.perf_counter() - start, matches)
+        copies[method] = (find(), time.perf_counter() - start)
+    return copies
+
+
+def _restrict_matches(
+    matches: Sequence[Match],
+    wholes: tuple[DocumentSet, DocumentSet],
+    parts: tuple[DocumentSet, DocumentSet],
+) -> list[Match]:
+    """Of the matches of two wholes, those of their parts, by index in the parts."""
+    places = [{document: at for at, document in enumerate(part.documents)} for part in parts]
+    ends = [
+        (
+            places[0].get(wholes[0].documents[match.first]),
+            places[1].get(wholes[1].documents[match.second]),
+            match,
+        )
+        for match in matches
+    ]
+    return [
+        replace(match, first=first, second=second)
+        for first, second, match in ends
+        if first is not None and second is not None
+    ]
 
 
 def _is_held_out(each: DocumentSet) -> bool:

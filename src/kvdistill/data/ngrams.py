@@ -5,7 +5,7 @@ memory is linear in the tokens. An n-gram that many documents of a set hold is c
 an item, and makes no candidates (as decon weighs n-grams by how rare they are).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,16 +34,21 @@ class Vocabulary:
 
     ids: dict[str, int] = field(default_factory=dict)
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, tokens: Iterable[str]) -> list[int]:
         """The ids of a text's tokens."""
-        return [self.ids.setdefault(token, len(self.ids)) for token in split_ngram_tokens(text)]
+        return [self.ids.setdefault(token, len(self.ids)) for token in tokens]
 
 
 class NgramIndex:
     """The tokens of a set of documents, laid end to end, and hashes of all their n-grams."""
 
-    def __init__(self, texts: Sequence[str], vocabulary: Vocabulary) -> None:
-        encoded = [np.array(vocabulary.encode(text), dtype=np.int64) for text in texts]
+    def __init__(
+        self,
+        texts: Sequence[str],
+        vocabulary: Vocabulary,
+        split_text: Callable[[str], list[str]] = split_ngram_tokens,
+    ) -> None:
+        encoded = [np.array(vocabulary.encode(split_text(text)), dtype=np.int64) for text in texts]
         self.lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
         """Tokens of each document."""
         self.starts = np.cumsum(self.lengths) - self.lengths
@@ -152,8 +157,8 @@ def compute_ngram_shares(
 ) -> Float[np.ndarray, " pairs"]:
     """Of each pair, the share of n-grams of the document with fewer that the other holds as well.
 
-    An n-gram counts as often as it occurs; nan where a document has none. `only`, by token id,
-    says which tokens count; it is for n = 1.
+    An n-gram counts as often as it occurs; nan where a document has none. With `only`, by token
+    id, those alone count that hold such a token.
     """
     (left, right), totals = _count_ngrams(one, other, n, only)
     # In pieces: a minimum of sparse matrices takes memory by the pairs in it.
@@ -178,7 +183,7 @@ def _count_ngrams(
     for index in (one, other):
         positions, documents = index.locate_ngrams(n, index.lengths >= n)
         if only is not None:
-            kept = only[index.flat[positions]]
+            kept = np.logical_or.reduce([only[index.flat[positions + k]] for k in range(n)])
             positions, documents = positions[kept], documents[kept]
         sides.append((index.hash_ngrams(n)[positions], documents, len(index.lengths)))
     # Hashes become column numbers common to both sets, so that the matrices can be compared.

@@ -20,7 +20,9 @@ MAX_DIFFERING_OPERATORS = 0.05
 _OPERATORS = frozenset("+-*/^=<>()[]{}|&~")
 # Kana, Han, and Thai to Khmer: scripts without spaces between words.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}\U00020000-\U0003ffff]")
 _TOKEN = re.compile(f"[{_UNSPACED}\U00020000-\U0003ffff]|[^\\W_{_UNSPACED}\U00020000-\U0003ffff]+")
+_NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _GAP = re.compile(r"[\W_]+")
 
 
@@ -50,6 +52,23 @@ def compute_group_id(question: str) -> str:
 def split_ngram_tokens(text: str) -> list[str]:
     """Words, numbers and single unspaced characters, folded: the units of n-grams."""
     return _TOKEN.findall(fold_text(text))
+
+
+def mask_numbers(text: str) -> str:
+    """The words of a text with `0` for each number: equal for what one template makes.
+
+    Numbers are runs of digits, with a point, comma, colon or stroke between digits.
+    """
+    return " ".join(_TOKEN.findall(_NUMBER.sub("0", fold_text(text))))
+
+
+def split_characters(text: str) -> list[str]:
+    """The letters and digits one by one, of a text that holds a script without spaces; else none.
+
+    In such texts formulas and numbers stand between characters: as whole words they would hide how
+    little of the text was changed.
+    """
+    return list(keep_alphanumerics(text)) if _UNSPACED_CHARACTER.search(text) else []
 
 
 def differ_in_operators(one: str, other: str) -> bool:

@@ -3,14 +3,14 @@
 `exact`: the same letters and digits. `whole`: the shorter text lies whole inside the longer.
 `ngram`: the longer holds most of the shorter text's words and n-grams; candidates share an
 uncommon n-gram (a seed), shorter for shorter texts, and are verified on all their n-grams, because
-one shared n-gram is often common wording only.
+one shared n-gram is often common wording only. `template`: equal once numbers are masked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from kvdistill.data.ngrams import (
     NgramIndex,
@@ -20,7 +20,12 @@ from kvdistill.data.ngrams import (
     find_contained,
     find_sharing_pairs,
 )
-from kvdistill.data.normalise import differ_in_operators, keep_alphanumerics
+from kvdistill.data.normalise import (
+    differ_in_operators,
+    keep_alphanumerics,
+    mask_numbers,
+    split_characters,
+)
 
 SEED_LENGTHS = ((3, 4, 16), (5, 16, 40), (8, 40, 1 << 40))
 """(n of the shared n-gram, and for which lengths of the shorter text: from, below; in tokens). A
@@ -34,6 +39,29 @@ MIN_WORD_SHARE, MIN_TRIGRAM_SHARE, MIN_NUMBER_SHARE, MIN_LONG_NGRAM_SHARE = 0.8,
 """Least shares of the shorter text that the longer holds: of its tokens and 3-grams, or else of
 its 13-grams. NUMBER: of the numbers of the text with fewer, as a question with other numbers is
 another question."""
+MIN_CHARACTER_SHARE, MIN_CHARACTER_TRIGRAM_SHARE, MIN_DIGIT_SHARE = 0.85, 0.55, 0.55
+"""Of letters and digits one by one, of which unrelated formulas have more in common than of words.
+Every tenth changed leaves 0.9 of them and 0.7 of their 3-grams. DIGIT: of the pairs of neighbours
+that hold a digit, as a digit alone says little."""
+
+
+@dataclass(frozen=True)
+class ShareBounds:
+    """Least shares for two texts to hold the same item, and the n-grams that they are taken of."""
+
+    tokens: float
+    trigrams: float
+    numbers: float
+    number_ngram: int
+    """n of the n-grams by which numbers are compared: those that hold one."""
+    long_ngram: int
+    """n of those that a quotation is found by."""
+
+
+WORD_BOUNDS = ShareBounds(MIN_WORD_SHARE, MIN_TRIGRAM_SHARE, MIN_NUMBER_SHARE, 1, LONG_NGRAM)
+CHARACTER_BOUNDS = ShareBounds(
+    MIN_CHARACTER_SHARE, MIN_CHARACTER_TRIGRAM_SHARE, MIN_DIGIT_SHARE, 2, 3 * LONG_NGRAM
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +71,7 @@ class Match:
     first: int
     second: int
     method: str
-    """exact, whole or ngram."""
+    """exact, whole, ngram or template."""
     score: float
     """Share of the shorter text's tokens found in the longer."""
 
@@ -54,10 +82,17 @@ class Corpus:
     def __init__(self, texts: Sequence[str], vocabulary: Vocabulary) -> None:
         self.texts = texts
         self.index = NgramIndex(texts, vocabulary)
+        self.character_index = NgramIndex(texts, vocabulary, split_characters)
+        """Of the texts in scripts without spaces alone; the others are empty in it."""
         self.keys = [keep_alphanumerics(text) for text in texts]
         self.indices_by_key: dict[str, list[int]] = {}
         for index, key in enumerate(self.keys):
             self.indices_by_key.setdefault(key, []).append(index)
+        self.templates = [mask_numbers(text) for text in texts]
+        self.indices_by_template: dict[str, list[int]] = {}
+        for index, template in enumerate(self.templates):
+            if _is_template(template):
+                self.indices_by_template.setdefault(template, []).append(index)
 
 
 def find_exact_copies(one: Corpus, other: Corpus) -> list[Match]:
@@ -74,13 +109,32 @@ def find_exact_copies(one: Corpus, other: Corpus) -> list[Match]:
     ]
 
 
+def find_template_copies(one: Corpus, other: Corpus) -> list[Match]:
+    """Pairs of the same words in the same order, and of other numbers: one template filled twice.
+
+    Given one corpus twice, each pair comes once.
+    """
+    return [
+        Match(first, second, "template", 1.0)
+        for second, template in enumerate(other.templates)
+        for first in one.indices_by_template.get(template, ())
+        if (other is not one or first < second) and one.keys[first] != other.keys[second]
+    ]
+
+
+def _is_template(masked: str) -> bool:
+    """Whether a text with masked numbers has words enough to be told from other texts."""
+    tokens = masked.split()
+    return "0" in tokens and sum(token != "0" for token in tokens) >= MIN_TOKENS
+
+
 def find_near_copies(one: Corpus, other: Corpus, numbers: Bool[np.ndarray, " ids"]) -> list[Match]:
     """Pairs, not of the same letters and digits, where one holds the other or most of it.
 
     `numbers` says, by token id, which tokens are numbers. Given one corpus twice, each pair comes
     once.
     """
-    pairs, without_seeds = _find_candidates(one, other)
+    pairs, without_seeds = _find_candidates(one.index, other.index)
     whole = {
         (first, second)
         for first, second in _skip_exact_pairs(
@@ -88,50 +142,67 @@ def find_near_copies(one: Corpus, other: Corpus, numbers: Bool[np.ndarray, " ids
         )
         if other is not one or first < second
     }
-    pairs = np.array(
-        [pair for pair in _skip_exact_pairs(pairs, one, other) if pair not in whole], dtype=np.int64
-    ).reshape(-1, 2)
-    same, words = _verify_pairs(one.index, other.index, pairs, numbers)
+    pairs = _list_other_pairs(pairs, one, other, whole)
+    same, words = _verify_pairs(one.index, other.index, pairs, numbers, WORD_BOUNDS)
+    near = dict(zip(map(tuple, pairs[same].tolist()), words[same].tolist(), strict=True))
+    # Formulas and numbers among characters once more by letters and digits: one of them changed
+    # makes the word another, and ten of a hundred then make a third of the words.
+    pairs, _ = _find_candidates(one.character_index, other.character_index)
+    pairs = _list_other_pairs(pairs, one, other, whole | near.keys())
+    same, words = _verify_pairs(
+        one.character_index, other.character_index, pairs, numbers, CHARACTER_BOUNDS
+    )
+    near |= dict(zip(map(tuple, pairs[same].tolist()), words[same].tolist(), strict=True))
     return [Match(first, second, "whole", 1.0) for first, second in sorted(whole)] + [
-        Match(first, second, "ngram", float(score))
-        for (first, second), score in zip(pairs[same].tolist(), words[same], strict=True)
+        Match(first, second, "ngram", score) for (first, second), score in sorted(near.items())
     ]
 
 
+def _list_other_pairs(
+    pairs: Pairs, one: Corpus, other: Corpus, known: Set[tuple[int, int]]
+) -> Int[np.ndarray, "rest 2"]:
+    """The pairs but those known, and those of the same letters and digits."""
+    rest = [pair for pair in _skip_exact_pairs(pairs, one, other) if pair not in known]
+    return np.array(rest, dtype=np.int64).reshape(-1, 2)
+
+
 def _verify_pairs(
-    one: NgramIndex, other: NgramIndex, pairs: Pairs, numbers: Bool[np.ndarray, " ids"]
+    one: NgramIndex,
+    other: NgramIndex,
+    pairs: Pairs,
+    numbers: Bool[np.ndarray, " ids"],
+    bounds: ShareBounds,
 ) -> tuple[Bool[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]:
-    """Whether each pair is one item, and the share of words it has in common."""
-    words = compute_ngram_shares(one, other, 1, pairs)
-    # Half of the 13-grams hold half of the words: pairs with fewer need no look at their n-grams.
-    near = np.flatnonzero(words >= MIN_LONG_NGRAM_SHARE)
-    close = (words[near] >= MIN_WORD_SHARE) & (
-        compute_ngram_shares(one, other, 3, pairs[near]) >= MIN_TRIGRAM_SHARE
+    """Whether each pair is one item, and the share of tokens it has in common."""
+    tokens = compute_ngram_shares(one, other, 1, pairs)
+    # Half of the 13-grams hold half of the tokens: pairs with fewer need no look at their n-grams.
+    near = np.flatnonzero(tokens >= MIN_LONG_NGRAM_SHARE)
+    close = (tokens[near] >= bounds.tokens) & (
+        compute_ngram_shares(one, other, 3, pairs[near]) >= bounds.trigrams
     )
     # `~(share < least)`, not `share >= least`: a text without numbers has nan, and passes.
-    close &= ~(compute_ngram_shares(one, other, 1, pairs[near], only=numbers) < MIN_NUMBER_SHARE)
-    quoted = compute_ngram_shares(one, other, LONG_NGRAM, pairs[near]) >= MIN_LONG_NGRAM_SHARE
+    shares = compute_ngram_shares(one, other, bounds.number_ngram, pairs[near], only=numbers)
+    close &= ~(shares < bounds.numbers)
+    quoted = compute_ngram_shares(one, other, bounds.long_ngram, pairs[near])
     # A long quotation inside another text: few of its words, but long n-grams of it.
-    close |= (words[near] < MIN_WORD_SHARE) & quoted
+    close |= (tokens[near] < bounds.tokens) & (quoted >= MIN_LONG_NGRAM_SHARE)
     same = np.zeros(len(pairs), dtype=bool)
     same[near[close]] = True
-    return same, words
+    return same, tokens
 
 
 def _find_candidates(
-    one: Corpus, other: Corpus
+    one: NgramIndex, other: NgramIndex
 ) -> tuple[Pairs, tuple[Bool[np.ndarray, " documents"], Bool[np.ndarray, " others"]]]:
     """Pairs that share a seed, and the documents of each set that have none to be found by.
 
     A document below `MIN_EMBEDDED_TOKENS` counts as one without, since its seeds pair it with
     texts of like length only.
     """
-    left, right = one.index.lengths, other.index.lengths
+    left, right = one.lengths, other.lengths
     pieces, without_seeds = [], (left >= MIN_TOKENS, right >= MIN_TOKENS)
     for n, low, high in SEED_LENGTHS:
-        pairs, seeded, others_seeded = find_sharing_pairs(
-            one.index, other.index, n, left >= low, right >= low
-        )
+        pairs, seeded, others_seeded = find_sharing_pairs(one, other, n, left >= low, right >= low)
         shorter, longer = (
             end(left[pairs[:, 0]], right[pairs[:, 1]]) for end in (np.minimum, np.maximum)
         )

@@ -11,6 +11,7 @@ from kvdistill.plan.identity import (
     data_science,
     hash_science,
     identify_by_content,
+    leave_out_defaults,
     model_science,
     run_identity,
     tasks_science,
@@ -158,7 +159,7 @@ def make_validation_node(config: Config, split: Node) -> Node:
         "calibration_rows": config["train"]["calibration_rows"] if config["trained"] else None,
     }
     science = recipe | {"tasks": tasks_science({"tasks": tasks_node})}
-    return make_artifact("validation", recipe, {"split": split.name}, science)
+    return make_artifact("validation", recipe, {"split": split.name}, leave_out_defaults(science))
 
 
 def list_models(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -172,5 +173,5 @@ def make_run_node(config: Config, artifacts: Sequence[tuple[str, Node]]) -> Node
     """A run's node; `named` are the artefacts it reads, by role."""
     key = run_identity(config)
     name = f"seed{config['seed']}-{key}" if config["trained"] else f"untrained-{key}"
-    frozen = without(config, {"cluster", "estimate"})
+    frozen = without(config, {"cluster", "estimate", "code"})
     return Node("run", name, frozen, {role: node.name for role, node in artifacts})

@@ -26,6 +26,7 @@ INTRODUCED: dict[str, Any] = {
     "adapter": {"_target_": "kvdistill.models.full_finetune.Whole"},
     "train.group_by_length": False,
     "tasks.backend": "hf",
+    "data.leakage.template": "report",
 }
 """Options added since version 1, by science path, with the value that means "as before".
 
@@ -113,7 +114,8 @@ def tokenizer_science(node: Mapping[str, Any]) -> Any:
 
 def data_science(config: Config) -> Any:
     """What of the data can change a split."""
-    return identify_by_content(without(config["data"], DATA_EXECUTION))
+    node = identify_by_content(without(config["data"], DATA_EXECUTION))
+    return leave_out_defaults(node, "data.")
 
 
 def tasks_science(config: Config) -> Any:
