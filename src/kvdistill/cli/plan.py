@@ -8,10 +8,13 @@ from rich.table import Column, Table
 
 from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cli.plan_table import tabulate_plan
+from kvdistill.cli.power_table import describe_weak_claims, tabulate_powers
+from kvdistill.cluster.code_choice import describe_choice, list_code_changes
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, read_group
 from kvdistill.console import label_message
 from kvdistill.estimate import run_cost
+from kvdistill.estimate.claim_power import describe_assumptions, list_claim_powers
 from kvdistill.estimate.plan_cost import (
     PricedArm,
     artifact_cost,
@@ -24,7 +27,7 @@ from kvdistill.estimate.warnings import describe_effects, list_warnings
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.study_plan import walk_arms
-from kvdistill.stats.claims.names import check_claim_names
+from kvdistill.stats.claims.names import check_claim_names, list_unjudged
 
 WEEK_H = 7 * 24
 STUDY_WEEKS = (3, 4)
@@ -35,7 +38,10 @@ def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Says what a command would do and cost."""
     plan = expand_command(job_overrides, sweeps)
     check_claim_names(plan)
+    changes = list_code_changes(plan)
     console.print(tabulate_plan(plan))
+    for line in describe_choice(plan, changes):
+        console.print(line, soft_wrap=True)
     show_costs(plan)
 
 
@@ -51,7 +57,19 @@ def show_costs(plan: Plan) -> None:
         console.print(tabulate_memory(arms, estimate))
     for line in describe_costs(plan, arms, total, estimate):
         console.print(line)
+    show_powers(plan, estimate)
     for line in list_warnings(plan, arms, estimate):
+        console.print(label_message("warning", "yellow", line))
+
+
+def show_powers(plan: Plan, estimate: Estimate) -> None:
+    """What each claim could show; nothing where nothing is claimed."""
+    powers = list_claim_powers(plan, estimate)
+    if not powers:
+        return
+    console.print(tabulate_powers(powers))
+    console.print(describe_assumptions(estimate, plan.config))
+    for line in (*describe_weak_claims(powers), *list_unjudged(plan)):
         console.print(label_message("warning", "yellow", line))
 
 

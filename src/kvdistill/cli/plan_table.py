@@ -21,7 +21,8 @@ def tabulate_plan(plan: Plan) -> Table:
     table = Table("what", "name", "state", title=title, caption=caption)
     for name, node in plan.artifacts.items():
         complete = is_complete(layout.artifact_folder(plan.root, name))
-        table.add_row(node.kind, name, "reused" if complete else "to build")
+        state = "to build anew" if name in plan.remade else "reused" if complete else "to build"
+        table.add_row(node.kind, name, state)
     for question, label, identity in walk_arms(plan.questions):
         run = plan.runs[identity]
         table.add_row(f"{question}: {label}", run.node.name, run_state(plan, run))
@@ -44,6 +45,8 @@ def describe_matched_arms(plan: Plan) -> Iterator[str]:
 
 def run_state(plan: Plan, run: PlannedRun) -> str:
     """Whether a run is finished, in this study or another of its root."""
+    if run.node.name in plan.remade:
+        return "to run anew"
     return (
         "done" if is_complete(find_run_folder(plan.root, plan.study, run.node.name)) else "to run"
     )

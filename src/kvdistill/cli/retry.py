@@ -5,6 +5,7 @@ from pathlib import Path
 from kvdistill.cli.common import JobOverrides, compose_study_config, console, find_study_folder
 from kvdistill.cli.run import finish_plan
 from kvdistill.cluster import run_states
+from kvdistill.cluster.code_choice import check_plan_code, describe_choice, settle_changes
 from kvdistill.config import trust
 from kvdistill.config.compose import Config
 from kvdistill.errors import UserError
@@ -21,8 +22,12 @@ def retry_command(job_overrides: JobOverrides, _: Path) -> None:
     """Does the failed runs and the artefacts they lack. Raises UserError where none failed."""
     config = compose_study_config(job_overrides)
     plan = plan_failed_runs(Path(config["root"]), find_study_folder(config), config)
+    changes = check_plan_code(plan)
     runs = [run.node for run in plan.runs.values()]
+    for line in describe_choice(plan, changes):
+        console.print(line, soft_wrap=True)
     console.print(f"trying again: {', '.join(node.name for node in runs)}", soft_wrap=True)
+    settle_changes(plan, changes)
     names = {need for node in runs for need in node.needs.values()}
     finish_plan(plan, [*(node for name, node in plan.artifacts.items() if name in names), *runs])
 

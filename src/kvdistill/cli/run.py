@@ -7,6 +7,7 @@ from pathlib import Path
 from kvdistill import layout
 from kvdistill.cli.common import JobOverrides, console, describe_failures
 from kvdistill.cli.plan_table import tabulate_plan
+from kvdistill.cluster.code_choice import check_plan_code, describe_choice, settle_changes
 from kvdistill.cluster.preflight import check_arms
 from kvdistill.cluster.submit import resources_by_node, submit
 from kvdistill.config.schema import read_group
@@ -37,12 +38,11 @@ def execute_plan(plan: Plan) -> None:
     # A claim that cannot be judged is refused before anything is written.
     preregistration.list_claims_by_run(plan)
     check_claim_names(plan)
+    changes = check_plan_code(plan)
     console.print(tabulate_plan(plan))
-    missing = [
-        run
-        for run in plan.runs.values()
-        if not is_complete(find_run_folder(plan.root, plan.study, run.node.name))
-    ]
+    for line in describe_choice(plan, changes):
+        console.print(line, soft_wrap=True)
+    missing = [run for run in plan.runs.values() if is_missing(plan, run.node.name)]
     if missing:
         check_arms([run.config for run in missing])
     names = {need for run in missing for need in run.node.needs.values()}
@@ -51,7 +51,13 @@ def execute_plan(plan: Plan) -> None:
     if plan.config["cluster"].get("dry_run"):
         print_dry_run(plan, nodes)
         return
+    settle_changes(plan, changes)
     finish_plan(plan, nodes)
+
+
+def is_missing(plan: Plan, name: str) -> bool:
+    """Whether a run of the plan is to be done: nobody has finished it, or other code did."""
+    return name in plan.remade or not is_complete(find_run_folder(plan.root, plan.study, name))
 
 
 def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:

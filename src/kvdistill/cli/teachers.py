@@ -7,6 +7,7 @@ from rich.table import Table
 
 from kvdistill import layout
 from kvdistill.cli.common import JobOverrides, console, describe_failures
+from kvdistill.cluster.code_choice import check_node_code
 from kvdistill.cluster.preflight import check_arms
 from kvdistill.cluster.submit import submit
 from kvdistill.errors import ConfigError, UserError
@@ -29,6 +30,7 @@ def teachers_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     names = {name for node in stores for name in (node.name, *node.needs.values())}
     nodes = [node for name, node in plan.artifacts.items() if name in names]
     folders = {node.name: layout.artifact_folder(plan.root, node.name) for node in nodes}
+    check_node_code(plan, nodes)
     for node in nodes:
         write_recipe(node, folders[node.name])
     failed = submit(plan, nodes, folders, console, report=False)

@@ -5,10 +5,20 @@ from typing import Any
 
 from rich.table import Table
 
+from kvdistill import layout
 from kvdistill.cli.common import JobOverrides, compose_study_config, console
 from kvdistill.config.compose import Config
+from kvdistill.files import read_sealed
+from kvdistill.plan.code_fingerprint import (
+    UNRECORDED,
+    CodeFingerprint,
+    compare_codes,
+    fingerprint_node,
+    name_changes,
+)
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.find_runs import read_finished_configs, read_planned_config
+from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.identity import run_identity, science_of
 from kvdistill.plan.labels.recipe_difference import flatten_config, list_differing_paths
 
@@ -33,6 +43,7 @@ def explain_run(root: Path, config: Config, name: str) -> None:
     for folder, recipe in read_finished_configs(root):
         if run_identity(recipe) == run_identity(config):
             console.print(f"{name} is no new run: {folder} is finished.", soft_wrap=True)
+            console.print(explain_code(folder), soft_wrap=True)
             return
         other = flatten_config(science_of(recipe))
         distance = len(list_differing_paths(science_fields, other))
@@ -48,3 +59,19 @@ def explain_run(root: Path, config: Config, name: str) -> None:
         table.add_row(key, *pair)
     console.print(f"{name} is new; the nearest finished run is {folder_name}", soft_wrap=True)
     console.print(table)
+    console.print(explain_code(Path(folder_name)), soft_wrap=True)
+
+
+def explain_code(folder: Path) -> str:
+    """Whether the code as it is now would make a finished run as it was made."""
+    made = CodeFingerprint.from_json(read_sealed(folder / layout.MANIFEST).get("code"))
+    now = fingerprint_node(read_recipe(folder))
+    if made is None:
+        return f"{folder.name} was {UNRECORDED}: nothing says which."
+    changes = compare_codes(made, now, same_recipe=True)
+    if not changes:
+        return f"The code that made {folder.name} is the code as it is now."
+    return (
+        f"{folder.name} was made by other code: {name_changes(changes)} changed since. "
+        f"code=rerun makes it anew, code=accept goes on with it."
+    )

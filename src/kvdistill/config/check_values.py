@@ -75,6 +75,9 @@ def check_estimate(config: Mapping[str, Any]) -> None:
     for kind, peak in node["peak_tflops"].items():
         if not peak > 0:
             raise ConfigError(f"estimate.peak_tflops.{kind} must be positive, got {peak}.")
+    for key in ("seed_sd", "effect", "effect_percent", "loss_sd", "text_sd", "time_sd"):
+        if not 0 < node[key] < float("inf"):
+            raise ConfigError(f"estimate.{key} must be above 0, got {node[key]}.")
     if node["kind"] not in node["peak_tflops"]:
         raise ConfigError(
             f"estimate.kind={node['kind']} is no kind of processor. Choose one of "
@@ -116,7 +119,7 @@ def check_withdrawal(config: Mapping[str, Any]) -> None:
         )
 
 
-def check_code(config: Mapping[str, Any]) -> None:
+def check_code_choice(config: Mapping[str, Any]) -> None:
     """Refuses an answer to other code that is none."""
     if config["code"] not in CODE_CHOICES:
         raise ConfigError(
@@ -173,7 +176,8 @@ def check_finite(config: Mapping[str, Any]) -> None:
 
 
 RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
-    check_bounds, check_seed, check_estimate, check_cluster, check_code, check_status, check_withdrawal,
+    check_bounds, check_seed, check_estimate, check_cluster, check_code_choice, check_status,
+    check_withdrawal,
     check_placements, check_deepspeed, check_arm, check_names, check_loss, check_schedule,
     check_geometries, check_finite,
 )  # fmt: skip

@@ -102,6 +102,16 @@ class Estimate:
     disagreement: float
     """Share of items that two arms answer differently."""
     items: dict[str, int]
+    effect: float
+    """Points of a true difference, where a claim states no `expected`."""
+    effect_percent: float
+    """Percent of one, where the measure is in percent."""
+    loss_sd: float
+    """Percent: spread of one arm's validation loss over seeds."""
+    text_sd: float
+    """Percent: spread over validation rows of what each says of two arms' ratio of losses."""
+    time_sd: float
+    """Percent: spread of one arm's times over seeds."""
 
     @property
     def gpus(self) -> dict[str, Gpu]:

@@ -4,7 +4,7 @@ Two runs that reach a module in two versions were not made alike, whatever their
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ TRAINING = "train_run"
 """The function of jobs/builders.py that a run leaves out whose arm does not train."""
 UNTRAINED_GROUPS = ("student", "data", "tasks")
 """What of its config a run reads that trains nothing."""
+UNRECORDED = "made before code was recorded"
+"""In the place of a module where only one of two has code on record."""
 ABSENT = ""
 """The version of what one of two codes does not have."""
 
@@ -78,6 +80,27 @@ class CodeFingerprint:
                     if part[name] != code.modules[name]:
                         changes.setdefault(name, set()).update({part[name], code.modules[name]})
         return changes
+
+
+def compare_codes(
+    one: CodeFingerprint | None, other: CodeFingerprint | None, *, same_recipe: bool = False
+) -> Versions:
+    """`find_changes` of codes that may be unknown: None is made before code was recorded.
+
+    Two unknown ones are taken for one, as nothing on record says otherwise.
+    """
+    if one is None and other is None:
+        return {}
+    if one is None or other is None:
+        return {UNRECORDED: {ABSENT, "recorded"}}
+    return one.find_changes(other, same_recipe=same_recipe)
+
+
+def name_changes(changes: Iterable[str], shown: int = 6) -> str:
+    """The names of what changed, without the package's, the first few."""
+    names = [name.removeprefix("kvdistill.") for name in changes]
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(names[:shown])}{more}"
 
 
 def fingerprint_node(

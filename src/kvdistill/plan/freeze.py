@@ -37,9 +37,15 @@ def map_folders(plan: Plan) -> dict[str, Path]:
     """The folder of each node by name."""
     folders = {name: layout.artifact_folder(plan.root, name) for name in plan.artifacts}
     return folders | {
-        run.node.name: find_run_folder(plan.root, plan.study, run.node.name)
-        for run in plan.runs.values()
+        run.node.name: find_planned_folder(plan, run.node.name) for run in plan.runs.values()
     }
+
+
+def find_planned_folder(plan: Plan, name: str) -> Path:
+    """Where a run of the plan lies: one that is made anew lies in this study, whoever has it."""
+    if name in plan.remade:
+        return layout.run_folder(plan.root, plan.study, name)
+    return find_run_folder(plan.root, plan.study, name)
 
 
 def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
@@ -72,9 +78,11 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
             recipe=run.recipe,
             trained=run.config["trained"],
             steps=run.steps,
+            code=plan.code[run.node.name].fingerprint if run.node.name in plan.code else "",
         )
         for run in plan.runs.values()
     }
+    merged.accepted_code += plan.accepted_code
     commands = [*merged.commands, *([plan.command] if plan.command else [])]
     merged.commands = list(dict.fromkeys(commands))
     merged.references |= plan.references
