@@ -71,10 +71,10 @@ def list_judged_seeds(study: Study, question: QuestionRecords) -> Iterator[list[
 
 
 def list_complete_seeds(question: QuestionRecords) -> list[int]:
-    """The seeds of all trained arms whose runs are all finished, now."""
+    """The seeds of the trained arm with most of them, all finished, now."""
     arms = [
         arm.runs
         for arm in question.arms.values()
         if arm.trained and all(run.done for run in arm.runs.values())
     ]
-    return sorted({seed for runs in arms for seed in runs})
+    return sorted(max(arms, key=len, default={}))
