@@ -5,17 +5,10 @@ from typing import Any
 
 from rich.table import Table
 
-from kvdistill import layout
 from kvdistill.cli.common import JobOverrides, compose_study_config, console
+from kvdistill.cluster.code_changes import read_made_code
 from kvdistill.config.compose import Config
-from kvdistill.files import read_sealed
-from kvdistill.plan.code_fingerprint import (
-    UNRECORDED,
-    CodeFingerprint,
-    compare_codes,
-    fingerprint_node,
-    name_changes,
-)
+from kvdistill.plan.code_fingerprint import UNRECORDED, fingerprint_node, name_changes
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.find_runs import read_finished_configs, read_planned_config
 from kvdistill.plan.frozen_recipe import read_recipe
@@ -64,11 +57,12 @@ def explain_run(root: Path, config: Config, name: str) -> None:
 
 def explain_code(folder: Path) -> str:
     """Whether the code as it is now would make a finished run as it was made."""
-    made = CodeFingerprint.from_json(read_sealed(folder / layout.MANIFEST).get("code"))
-    now = fingerprint_node(read_recipe(folder))
+    made = read_made_code(folder)
     if made is None:
+        return f"Which code made {folder.name} cannot be read off its manifest."
+    if made.code is None:
         return f"{folder.name} was {UNRECORDED}: nothing says which."
-    changes = compare_codes(made, now, same_recipe=True)
+    changes = made.code.find_changes(fingerprint_node(read_recipe(folder)), same_recipe=True)
     if not changes:
         return f"The code that made {folder.name} is the code as it is now."
     return (
