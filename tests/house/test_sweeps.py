@@ -1,5 +1,6 @@
 """Every question, at every scale: composes, builds on meta tensors, plans; its claims are sound."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
     from kvdistill.plan.identity import hash_science
     from kvdistill.plan.pin import assume_commits
     from kvdistill.stats.claims.names import check_claim_names
+    from kvdistill.stats.differences.settings import compare_settings
     from kvdistill.train.preflight import check_run_config
 
     overrides = [
@@ -63,6 +65,10 @@ def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_pa
     for config in {hash_science({**c, "seed": 0, "arm": ""}): c for c in trained}.values():
         check_run_config(assume_commits(config))
     (question,) = plan.questions.values()
+    for one, other in itertools.combinations(question.arms, 2):
+        pair = [plan.runs[next(iter(question.arms[each].values()))].config for each in (one, other)]
+        declared = [*question.declared[one], *question.declared[other]]
+        assert not [str(d) for d in compare_settings(*pair, declared) if not d.declared]
     assert_claims_are_sound(
         question, [*question.arms, *(f"teacher {name}" for name in plan.references)]
     )

@@ -23,6 +23,8 @@ TASKS = {
     "nano_chinese": 60,
     "nano_exam": 50,
 }
+DEVICE = "a CPU, 2 threads"
+VALIDATION_ROWS = 40
 LEDGER = {"steps": 40, "sequences": 640, "real_tokens": 9000}
 CHANCE = {"nano_choice": 0.25, "nano_truth": 0.25, "nano_chinese": 0.25, "nano_exam": 0.25}
 
@@ -137,6 +139,7 @@ def write_run(
                 "wall_time_s": 60.0 + float(rng.normal()),
                 "steps_per_s": 5.0,
                 "student_parameters": 200000,
+                "device": DEVICE,
             },
         },
     )
@@ -148,6 +151,7 @@ def write_run(
                 kv = kv_floor + np.exp(-step / 12) + 0.02 * rng.normal() + 0.03 * (split == "val")
                 line = {"step": step, "split": split, "loss": kv + 1, "ce": 1 + np.exp(-step / 9)}
                 line |= {"kv": kv, "k": kv / 2, "v": kv / 2, "entropy": 0.6}
+                line |= {f"{part}_nmse": 1.2 * kv for part in ("kv", "k", "v")}
                 if step % 10 == 0:
                     line["macro"] = 0.3 + 0.2 * (1 - np.exp(-step / 15)) - 0.02 * (split == "val")
                     line["nano_logic"] = line["macro"] + 0.05
@@ -155,6 +159,7 @@ def write_run(
                     json.dumps({k: float(v) if k != "split" else v for k, v in line.items()})
                 )
         (folder / "curves.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_validation_texts(folder, json.loads(lines[-1]), rng)
     if routing:
         weights = {
             task: {teacher: {str(layer): w for layer in range(4)} for teacher, w in node.items()}
@@ -167,6 +172,34 @@ def write_run(
         {"schema_version": 1, "files": {}, "git": {"commit": "0" * 40}}
         | ({"ledger": LEDGER | {"steps": steps}} if trained else {})
         | dict(extra or {}),
+    )
+
+
+def write_validation_texts(
+    folder: Path,
+    last: Mapping[str, Any],
+    rng: np.random.Generator,
+    rows: int = VALIDATION_ROWS,
+    digest: str = "0123456789ab",
+) -> None:
+    """validation_texts.json whose texts, hard and easy alike in all runs, give the last line."""
+    hard = np.random.default_rng(0).lognormal(0, 0.3, size=rows)
+    columns = {}
+    for name in ("ce", "kv_nmse", "k_nmse", "v_nmse"):
+        if name in last:
+            spread = hard * rng.lognormal(0, 0.05, size=rows)
+            columns[name] = (
+                last[name] * spread / spread.mean() * (10 if name == "ce" else 1)
+            ).tolist()
+    write_json(
+        folder / "validation_texts.json",
+        {
+            "schema_version": 1,
+            "digest": digest,
+            "ids": [f"row-{i}:cot" for i in range(rows)],
+            "tokens": [10] * rows,
+            **columns,
+        },
     )
 
 

@@ -24,11 +24,11 @@ FAST = {"resamples": 999}
 
 
 def write_unequal_study(
-    root: Path, key: str = "steps", factor: float = 1.0, label: str = "multi"
+    root: Path, key: str = "steps", factor: float = 1.0, label: str = "multi", **more: Any
 ) -> Path:
     """A study whose runs of one arm spent `factor` times of one thing."""
-    question = {"baselines": ARMS}
-    folder = fake.write_study(root, question, judged={"baselines": {"hypotheses": [CLAIM]}})
+    judged = {"baselines": {"hypotheses": [CLAIM], **more.pop("judged", {})}}
+    folder = fake.write_study(root, {"baselines": ARMS}, judged=judged, **more)
     plan = json.loads((folder / "plan.json").read_text())
     for identity in plan["questions"]["baselines"]["arms"][label].values():
         path = root / plan["runs"][identity]["folder"] / "manifest.json"
@@ -98,7 +98,9 @@ def test_one_step_more_is_too_many(tmp_path: Path) -> None:
 
 def test_arms_that_read_other_texts_are_held_to_equal_steps_and_texts_alone(tmp_path: Path) -> None:
     """A style of shorter answers trains fewer real tokens at an equal budget, by its nature."""
-    folder = write_unequal_study(tmp_path, "real_tokens", 0.8)
+    style = {"multi": {"style": {"_target_": "fake.style", "of": "answers"}}}
+    declared = ("arm", "fusion", "trained", "style")
+    folder = write_unequal_study(tmp_path, "real_tokens", 0.8, settings=style, declared=declared)
     assert judge_claims(load_study([folder]), Settings(**FAST))[0].verdict == "pending"
     plan = json.loads((folder / "plan.json").read_text())
     for identity in plan["questions"]["baselines"]["arms"]["multi"].values():

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kvdistill.stats.compare import UNEQUAL, ArmComparison, compare_arms
+from kvdistill.stats.audit.looks import adjust_for_look
+from kvdistill.stats.compare import REFUSED, ArmComparison, compare_arms
 from kvdistill.stats.multiple_testing import benjamini_hochberg, holm
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import MACRO, Arm, QuestionRecords, Study
+from kvdistill.stats.study import MACRO, REFERENCE_DECLARES, Arm, QuestionRecords, Study
 from kvdistill.stats.summary import Table, build_arm_table, build_table
 
 
@@ -32,20 +33,24 @@ def analyse_study(study: Study, settings: Settings) -> dict[str, Analysis]:
     return {
         name: analyse_question(study, question, settings)
         for name, question in study.questions.items()
+        if question.arms  # all withdrawn: there is nothing to compare
     }
 
 
 def analyse_question(study: Study, question: QuestionRecords, settings: Settings) -> Analysis:
     """One question: Holm over its arms on the macro average, Benjamini-Hochberg over its cells."""
+    settings = adjust_for_look(settings, study, question)
     baseline = question.arms[question.baseline]
     arms = [arm for label, arm in question.arms.items() if label != question.baseline]
-    comparisons = [compare_arms(arm, baseline, study.tasks, settings) for arm in arms]
+    comparisons = [
+        compare_arms(arm, baseline, study.tasks, settings, question=question) for arm in arms
+    ]
     table = build_table(study, question)
     return Analysis(
         question=question,
         table=table,
         comparisons={one.arm: one for one in adjust_p_values(comparisons, study.tasks)},
-        ties=find_ties(question.arms, table, study.tasks, settings),
+        ties=find_ties(question.arms, table, study.tasks, settings, question),
     )
 
 
@@ -55,7 +60,9 @@ def build_arm_matrix(
     """Every distinct arm of the study in one table, and what ties with the best of each column."""
     arms = study.distinct_arms()
     teachers = {
-        f"teacher {name}": Arm(label=f"teacher {name}", runs={run.seed: run})
+        f"teacher {name}": Arm(
+            label=f"teacher {name}", runs={run.seed: run}, declared=REFERENCE_DECLARES
+        )
         for name, run in study.references.items()
     }
     table = build_arm_table(study, "matrix", "Every arm of the study", arms, teachers)
@@ -93,7 +100,11 @@ def get_p_value(comparison: ArmComparison, endpoint: str, kind: str) -> float | 
 
 
 def find_ties(
-    arms: Mapping[str, Arm], table: Table, tasks: Sequence[str], settings: Settings
+    arms: Mapping[str, Arm],
+    table: Table,
+    tasks: Sequence[str],
+    settings: Settings,
+    question: QuestionRecords | None = None,
 ) -> dict[str, frozenset[str]]:
     """Endpoint -> arms whose difference from the best is not shown, Holm within the column."""
     ties_by_endpoint: dict[str, frozenset[str]] = {}
@@ -108,14 +119,20 @@ def find_ties(
         ]
         comparisons = {
             label: compare_arms(
-                arms[best], arms[label], tasks, settings, endpoints=[endpoint], resample=False
+                arms[best],
+                arms[label],
+                tasks,
+                settings,
+                endpoints=[endpoint],
+                resample=False,
+                question=question,
             )
             for label in others
         }
         p_values = {
             label: get_p_value(one, endpoint, "recipe")
             for label, one in comparisons.items()
-            if one.differences[endpoint].status != UNEQUAL
+            if one.differences[endpoint].status not in REFUSED
         }
         kept = zip(p_values, holm(list(p_values.values())), strict=True)
         ties_by_endpoint[endpoint] = frozenset(

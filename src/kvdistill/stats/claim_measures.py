@@ -1,73 +1,78 @@
 """What a claim is about, measured: an estimate and its interval in the measure's own unit."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
 from kvdistill.stats import equal_budget
+from kvdistill.stats.arm_differences import list_differences
 from kvdistill.stats.bootstrap import Stratum, make_stratum, standard_error, wilson_interval
+from kvdistill.stats.claims.curve_measures import measure_curve
+from kvdistill.stats.claims.machine_measures import measure_efficiency
+from kvdistill.stats.claims.measurement import Measurement, convert_ratio_to_percent
 from kvdistill.stats.combined_interval import combine_variances
-from kvdistill.stats.compare import UNEQUAL, average_correctness, compare_arms
+from kvdistill.stats.compare import average_correctness, compare_arms, explain_refusal
 from kvdistill.stats.curves import (
     average_over_layers,
-    read_last_value,
     read_routing_weights,
     routing_permutation_test,
 )
 from kvdistill.stats.hypotheses import CURVE_COLUMNS, EFFICIENCY_PREFIX, PAIR_MEASURES, Claim
-from kvdistill.stats.seed_tests import paired_t_test
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import MACRO, Arm, Study
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """An estimate and its interval in the measure's own unit; None where it is not known."""
-
-    unit: str
-    estimate: float | None = None
-    low: float | None = None
-    high: float | None = None
-    why: str = ""
+from kvdistill.stats.study import MACRO, Arm, QuestionRecords, Study
 
 
 def measure_claim(
-    study: Study, claim: Claim, arm: Arm, baseline: Arm | None, settings: Settings
+    study: Study,
+    claim: Claim,
+    arm: Arm,
+    baseline: Arm | None,
+    settings: Settings,
+    question: QuestionRecords | None = None,
 ) -> Measurement:
-    """The claim's measure on its arms."""
+    """The claim's measure on its arms, in the view of the question that makes it."""
     name = claim.measure
     if name == "routing":
         return measure_routing(arm, settings)
     if name == MACRO or name in study.tasks:
         if baseline is None:
             return measure_score(study, arm, name, settings)
-        return measure_difference(study, arm, baseline, name, settings)
+        return measure_difference(study, arm, baseline, name, settings, question)
     if name not in PAIR_MEASURES and not name.startswith(EFFICIENCY_PREFIX):
         return Measurement(unit="", why=f"no task or measure called {name} in this study")
     if baseline is None:
         return Measurement(unit="", why=f"measure {name} needs a baseline")
-    if why := equal_budget.explain_unequal_arms(arm, baseline):
-        return Measurement(unit="", why=f"{UNEQUAL}: {why}")
+    if why := explain_pair(arm, baseline, question):
+        return Measurement(unit="", why=why)
     if name == "tasks_improved":
-        return count_improved_tasks(study, arm, baseline, settings)
+        return count_improved_tasks(study, arm, baseline, settings, question)
     if name == "std":
         return compare_seed_sd(study, arm, baseline, settings)
     if name in CURVE_COLUMNS:
-        return compare_log_ratio(
-            arm, baseline, lambda run: read_last_value(run, name), settings, name
-        )
-    key = name.removeprefix(EFFICIENCY_PREFIX)
-    return compare_log_ratio(arm, baseline, lambda run: run.efficiency.get(key), settings, name)
+        return measure_curve(arm, baseline, name, settings)
+    return measure_efficiency(arm, baseline, name.removeprefix(EFFICIENCY_PREFIX), settings)
+
+
+def explain_pair(arm: Arm, baseline: Arm, question: QuestionRecords | None) -> str:
+    """Why two arms were not made equally enough to be compared; empty where they were."""
+    view = equal_budget.choose_view(arm, baseline, question)
+    refusal = explain_refusal(arm, baseline, list_differences(arm, baseline, question), view)
+    return ": ".join(refusal) if refusal else ""
 
 
 def measure_difference(
-    study: Study, arm: Arm, baseline: Arm, endpoint: str, settings: Settings
+    study: Study,
+    arm: Arm,
+    baseline: Arm,
+    endpoint: str,
+    settings: Settings,
+    question: QuestionRecords | None = None,
 ) -> Measurement:
     """A difference of scores, in points."""
-    comparison = compare_arms(arm, baseline, study.tasks, settings, endpoints=[endpoint])
+    comparison = compare_arms(
+        arm, baseline, study.tasks, settings, endpoints=[endpoint], question=question
+    )
     difference = comparison.differences[endpoint]
     if difference.estimate is None:
         return Measurement(unit="points", why=f"{difference.status}: {difference.why}")
@@ -139,10 +144,16 @@ def measure_constant_score(
     )
 
 
-def count_improved_tasks(study: Study, arm: Arm, baseline: Arm, settings: Settings) -> Measurement:
+def count_improved_tasks(
+    study: Study,
+    arm: Arm,
+    baseline: Arm,
+    settings: Settings,
+    question: QuestionRecords | None = None,
+) -> Measurement:
     """Tasks with a gain: by estimate, surely (interval above 0), possibly (not below)."""
     measurements = [
-        measure_difference(study, arm, baseline, task, settings) for task in study.tasks
+        measure_difference(study, arm, baseline, task, settings, question) for task in study.tasks
     ]
     if unknown := [one.why for one in measurements if one.estimate is None]:
         return Measurement(unit="tasks", why=unknown[0])
@@ -180,47 +191,24 @@ def compare_seed_sd(study: Study, arm: Arm, baseline: Arm, settings: Settings) -
     )
 
 
-def compare_log_ratio(
-    arm: Arm,
-    baseline: Arm,
-    read_value: Callable[[Any], float | None],
-    settings: Settings,
-    name: str,
-) -> Measurement:
-    """Percent by which a positive quantity differs, by a t interval of per-seed log ratios."""
-    seeds = sorted(set(arm.runs) & set(baseline.runs))
-    logs = []
-    for seed in seeds:
-        x, y = read_value(arm.runs[seed]), read_value(baseline.runs[seed])
-        if not x or not y or x <= 0 or y <= 0:
-            lacking = arm.label if not x or x <= 0 else baseline.label
-            return Measurement(unit="%", why=f"missing: {name} of {lacking}, seed {seed}")
-        logs.append(float(np.log(x / y)))
-    if not logs:
-        return Measurement(unit="%", why="no common seed")
-    test = paired_t_test(logs, settings.confidence)
-    estimate = convert_ratio_to_percent(float(np.exp(np.mean(logs))))
-    if test.low is None or test.high is None:
-        return Measurement(unit="%", estimate=estimate, why=test.status)
-    return Measurement(
-        unit="%",
-        estimate=estimate,
-        low=convert_ratio_to_percent(float(np.exp(test.low))),
-        high=convert_ratio_to_percent(float(np.exp(test.high))),
-        why=f"t interval over {test.n} seeds",
-    )
-
-
-def convert_ratio_to_percent(share: float) -> float:
-    return 100 * (share - 1)
-
-
 def measure_routing(arm: Arm, settings: Settings) -> Measurement:
-    """The permutation p of task and teacher weight being independent."""
+    """The permutation p of task and teacher weight being independent, and how much they share.
+
+    Over tasks that repeat in every seed the p is small for a difference of any size, so it is
+    negligible below stats.routing_min_nats.
+    """
     tables = [average_over_layers(read_routing_weights(run)) for run in arm.distinct_runs()]
     if not tables or any(table.empty for table in tables):
         return Measurement(unit="p", why=f"missing: routing weights of {arm.label}")
     first = tables[0]
     weights = [t.reindex(index=first.index, columns=first.columns).to_numpy() for t in tables]
     nats, p = routing_permutation_test(weights, np.random.default_rng(settings.seed))
-    return Measurement(unit="p", estimate=p, why=f"mutual information {nats:.4f} nats")
+    negligible = nats < settings.routing_min_nats
+    side = "below" if negligible else "at or above"
+    return Measurement(
+        unit="p",
+        estimate=p,
+        negligible=negligible,
+        why=f"mutual information {nats:.4f} nats, {side} stats.routing_min_nats="
+        f"{settings.routing_min_nats:g}",
+    )

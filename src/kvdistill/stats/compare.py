@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from kvdistill.stats import bootstrap, combined_interval, equal_budget, power
+from kvdistill.stats.arm_differences import UNDECLARED, explain_undeclared, list_differences
 from kvdistill.stats.bootstrap import ConfidenceInterval
 from kvdistill.stats.combined_interval import MIN_SEEDS
+from kvdistill.stats.differences.base import ArmDifference
 from kvdistill.stats.item_matrix import explain_item_mismatch
 from kvdistill.stats.seed_tests import (
     FEW_SEEDS,
@@ -20,10 +22,12 @@ from kvdistill.stats.seed_tests import (
     welch_t_test,
 )
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import MACRO, Arm, Run
+from kvdistill.stats.study import EQUAL_STEPS, EQUAL_TIME, MACRO, Arm, QuestionRecords, Run
 
 UNPAIRED = "unpaired items"
 UNEQUAL = "unequal budgets"
+REFUSED = (UNEQUAL, UNDECLARED)
+"""Statuses of arms that were not made equally: nothing is claimed of their difference."""
 ZERO = 1e-10
 
 
@@ -35,7 +39,7 @@ class Difference:
     status: str
     """ok where there is a claim about the recipe, and only there; else why there is none.
 
-    `missing`, `unpaired items` and `unequal budgets` have no estimate.
+    `missing`, `unpaired items`, `unequal budgets` and `undeclared differences` have no estimate.
     """
     why: str = ""
     values: tuple[Sequence[float], Sequence[float]] = ((), ())
@@ -91,6 +95,10 @@ class ArmComparison:
     arm: str
     baseline: str
     differences: Mapping[str, Difference]
+    contrast: Sequence[ArmDifference] = ()
+    """What differs between the two arms beside the seeds."""
+    view: str = EQUAL_STEPS
+    """In what they are equal: steps, flops or time."""
 
     @property
     def macro(self) -> Difference:
@@ -111,17 +119,40 @@ def compare_arms(
     *,
     endpoints: Sequence[str] | None = None,
     resample: bool = True,
+    question: QuestionRecords | None = None,
+    view: str | None = None,
 ) -> ArmComparison:
-    """The comparison; `resample=False` leaves out the bootstrap of the items (its SE stays)."""
+    """The comparison; `resample=False` leaves out the bootstrap of the items (its SE stays).
+
+    `question` is the one that asks for it, whose view it is and which says what may differ beyond
+    its arms; `view` another view than the question's.
+    """
     chosen_endpoints = (*tasks, MACRO) if endpoints is None else endpoints
     drawn: DrawnMeans | None = {} if resample else None
+    contrast = list_differences(arm, baseline, question)
+    view = view or equal_budget.choose_view(arm, baseline, question)
+    refusal = explain_refusal(arm, baseline, contrast, view)
     return ArmComparison(
         arm=arm.label,
         baseline=baseline.label,
         differences={
-            e: compare_endpoint(arm, baseline, e, tasks, settings, drawn) for e in chosen_endpoints
+            e: compare_endpoint(arm, baseline, e, tasks, settings, drawn, refusal)
+            for e in chosen_endpoints
         },
+        contrast=contrast,
+        view=view,
     )
+
+
+def explain_refusal(
+    arm: Arm, baseline: Arm, contrast: Sequence[ArmDifference], view: str
+) -> tuple[str, str] | None:
+    """(status, why) where two arms were not made equally; None where they may be compared."""
+    if why := equal_budget.explain_unequal_arms(arm, baseline, view):
+        return UNEQUAL, why
+    if why := explain_undeclared(contrast, timing=view == EQUAL_TIME):
+        return UNDECLARED, why
+    return None
 
 
 def compare_endpoint(
@@ -131,6 +162,7 @@ def compare_endpoint(
     tasks: Sequence[str],
     settings: Settings,
     drawn: DrawnMeans | None,
+    refusal: tuple[str, str] | None,
 ) -> Difference:
     """One endpoint, refused by name where it cannot be known or is not paired."""
     gaps = [
@@ -138,8 +170,8 @@ def compare_endpoint(
     ]
     if gaps or not tasks:
         return Difference(endpoint=endpoint, status=MISSING, why="; ".join(gaps) or "no task")
-    if why := equal_budget.explain_unequal_arms(arm, baseline):
-        return Difference(endpoint=endpoint, status=UNEQUAL, why=why)
+    if refusal is not None:
+        return Difference(endpoint=endpoint, status=refusal[0], why=refusal[1])
     names = list(tasks) if endpoint == MACRO else [endpoint]
     matched = match_runs(arm, baseline)
     left, right = (

@@ -13,9 +13,22 @@ from kvdistill import layout
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import check_hashes, read_json, read_sealed
 from kvdistill.history import History, read_history
+from kvdistill.plan.code.accepted import AcceptedCode
 from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.labels.arm_labels import ArmLabels
+from kvdistill.plan.study_plan import StudyPlan
+from kvdistill.stats.audit.tuning import count_trials
+from kvdistill.stats.audit.withdrawn import drop_withdrawn, read_withdrawn
 from kvdistill.stats.item_matrix import ItemReader
-from kvdistill.stats.study import STEPS, Arm, QuestionRecords, Run, Scores, Study
+from kvdistill.stats.study import (
+    EQUAL_STEPS,
+    Arm,
+    QuestionRecords,
+    Run,
+    Scores,
+    Study,
+    WithdrawnArm,
+)
 
 RECORDS = (layout.RESULTS, layout.ITEMS, layout.CURVES, layout.ROUTING)
 """What a report reads of a finished run."""
@@ -42,18 +55,29 @@ def load_study(folders: Sequence[Path]) -> Study:
     questions: dict[str, QuestionRecords] = {}
     problems: list[str] = []
     commands: list[str] = []
+    withdrawn: list[WithdrawnArm] = []
     for folder in map(Path, folders):
         plan = read_json(folder / layout.PLAN)
         commands += plan.get("commands", [])
         root = folder.resolve().parent.parent
+        # A plan from before labels were kept apart: its means would be over several recipes.
+        ArmLabels(root, StudyPlan.read(folder))
         for identity, node in plan["runs"].items():
             if identity not in runs or not runs[identity].done:
                 runs[identity] = read_run(identity, node, root, reader, problems)
         identities_by_teacher = plan.get("references") or {}
-        references |= {name: runs[i] for name, i in identities_by_teacher.items() if i in runs}
+        for name, identity in identities_by_teacher.items():
+            run = runs[identity]
+            taken = references.get(name, run).identity != identity
+            references[f"{folder.name}: {name}" if taken else name] = run
+        accepted = AcceptedCode(plan.get("accepted_code", ()))
+        keys = {n: n if n not in questions else f"{folder.name}: {n}" for n in plan["questions"]}
         for name, node in plan["questions"].items():
-            key = name if name not in questions else f"{plan['study']}: {name}"
-            questions[key] = read_question(key, node, runs)
+            questions[keys[name]] = read_question(keys[name], node, runs, accepted)
+        withdrawn += read_withdrawn(plan, keys, runs)
+    history = read_histories(folders)
+    set_trials(questions, history, [Path(folder).name for folder in folders])
+    runs = drop_withdrawn(runs, questions, references, withdrawn)
     budget_files = [folder / f"{layout.BUDGET}.json" for folder in map(Path, folders)]
     budgets = [read_json(path) for path in budget_files if path.exists()]
     reports = {f.name: f / layout.VALIDATION_REPORT for f in map(Path, folders)}
@@ -68,8 +92,24 @@ def load_study(folders: Sequence[Path]) -> Study:
         validations={name: read_json(path) for name, path in reports.items() if path.exists()},
         commands=list(dict.fromkeys(commands)),
         problems=problems,
-        history=read_histories(folders),
+        history=history,
+        withdrawn=withdrawn,
     )
+
+
+def set_trials(
+    questions: Mapping[str, QuestionRecords], history: History, studies: Collection[str]
+) -> None:
+    """Gives every arm the number of variants of its training that were tried before it."""
+    planned = [e.index for e in history.events if e.study in studies and e.event == "planned"]
+    # What was tried later, in another study, cannot have led to these settings.
+    last = max(planned, default=len(history.events))
+    before = [e for e in history.events if e.index <= last or e.study in studies]
+    trials = count_trials(History(before))
+    for question in questions.values():
+        for arm in question.arms.values():
+            names = {str(run.config.get("arm", run.arm)) for run in arm.runs.values()}
+            arm.trials = max((trials.get(name, 1) for name in names), default=1)
 
 
 def read_histories(folders: Sequence[Path]) -> History:
@@ -83,7 +123,12 @@ def read_histories(folders: Sequence[Path]) -> History:
     return joined
 
 
-def read_question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -> QuestionRecords:
+def read_question(
+    name: str,
+    node: Mapping[str, Any],
+    runs: Mapping[str, Run],
+    accepted_code: AcceptedCode,
+) -> QuestionRecords:
     """A question of plan.json with its runs in place of their identities."""
     declared = node.get("declared") or {}
     arms = {
@@ -91,6 +136,7 @@ def read_question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -
             label=label,
             runs={int(seed): runs[i] for seed, i in seeds.items()},
             declared=declared.get(label, ()),
+            accepted_code=accepted_code,
         )
         for label, seeds in node["arms"].items()
     }
@@ -102,9 +148,10 @@ def read_question(name: str, node: Mapping[str, Any], runs: Mapping[str, Run]) -
         hypotheses=node.get("hypotheses") or (),
         criteria=node.get("criteria") or (),
         figure=node.get("figure"),
-        match=node.get("match") or STEPS,
+        match=node.get("match") or EQUAL_STEPS,
         matched=node.get("matched") or {},
         differs=node.get("differs") or (),
+        accepted_code=accepted_code,
     )
 
 
@@ -198,6 +245,8 @@ def read_scores(
         alternative=result.get("alternative"),
         by_subject=result.get("by_subject"),
         normalised=result.get("normalised"),
+        tainted=result.get("tainted"),
+        clean=result.get("clean"),
         subjects=1 if items is None or items.subjects is None else int(items.subjects.max()) + 1,
         correct=correct,
         items=items,

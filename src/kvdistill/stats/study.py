@@ -7,15 +7,23 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kvdistill.history import History
+from kvdistill.plan.code.accepted import AcceptedCode
+from kvdistill.plan.code_fingerprint import (
+    CodeFingerprint,
+    Versions,
+    compare_codes,
+    name_changes,
+)
+from kvdistill.plan.sweep import VIEWS
 
-STEPS, FLOPS, TIME = "steps", "flops", "time"
-VIEWS = (STEPS, FLOPS, TIME)
+EQUAL_STEPS, EQUAL_FLOPS, EQUAL_TIME = VIEWS
 """In what two arms may be equal: a question is about one of them."""
 REFERENCE_DECLARES = ("student", "trained")
 """What a teacher that is evaluated as it is says of itself: it stands in the student's place."""
@@ -59,6 +67,10 @@ class Scores:
     normalised: float | None = None
     """0 at chance, 1 at all right, averaged over subjects."""
     subjects: int = 1
+    tainted: int | None = None
+    """Items found in the training texts; None where that was not checked."""
+    clean: float | None = None
+    """The score over the other items; None where there are none, or that was not checked."""
     correct: np.ndarray | None = None
     """float32, in the order of `items`; None where the run kept no items."""
     items: ItemSet | None = None
@@ -87,6 +99,11 @@ class Run:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     """As it was frozen before the run began; empty of a run that is not finished."""
+
+    @cached_property
+    def code(self) -> CodeFingerprint | None:
+        """The code that made it; None where that was before code was recorded."""
+        return CodeFingerprint.from_json(self.manifest.get("code"))
 
     @property
     def budget(self) -> Mapping[str, Any]:
@@ -119,6 +136,12 @@ class Run:
             return None
         return float(np.mean([self.scores[task].score for task in tasks]))
 
+    def get_clean_average(self, tasks: Sequence[str]) -> float | None:
+        """The macro average over items that no training text holds; None where a task has none."""
+        values = [self.scores[task].clean if task in self.scores else None for task in tasks]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known and len(known) == len(values) else None
+
 
 @dataclass(kw_only=True, eq=False)
 class Arm:
@@ -128,6 +151,10 @@ class Arm:
     runs: Mapping[int, Run]
     declared: Sequence[str] = ()
     """Dotted paths of what its question sets for it, and so says that it differs in."""
+    trials: int = 1
+    """Variants of its training that were tried before its study was last planned."""
+    accepted_code: AcceptedCode = field(default_factory=AcceptedCode)
+    """Versions of the code that its study takes for one."""
 
     @property
     def trained(self) -> bool:
@@ -141,6 +168,17 @@ class Arm:
             runs_by_fingerprint.setdefault(run.fingerprint if run.done else run.identity, run)
         return list(runs_by_fingerprint.values())
 
+    @cached_property
+    def code_changes(self) -> Sequence[str]:
+        """What of the code its runs were made by in several versions, none of them accepted."""
+        codes = {run.identity: run.code for run in self.runs.values() if run.done}
+        changes: Versions = {}
+        # Each with itself too: a run that other code began has two versions in itself.
+        for one, other in combinations_with_replacement(codes.values(), 2):
+            for name, versions in compare_codes(one, other, same_recipe=True).items():
+                changes.setdefault(name, set()).update(versions)
+        return [] if self.accepted_code.covers(changes) else sorted(changes)
+
     def list_gaps(self, endpoint: str, tasks: Sequence[str]) -> list[str]:
         """What keeps the endpoint from being known, by name."""
         gaps_by_run: dict[str, str] = {}
@@ -153,7 +191,26 @@ class Arm:
                     [endpoint] if endpoint != MACRO else [t for t in tasks if t not in run.scores]
                 )
                 gaps_by_run[run.identity] = f"{name} (no {', '.join(missing_tasks)})"
-        return list(gaps_by_run.values())
+        # A mean over runs that differ in more than their seed is no arm's.
+        mixed = name_changes(self.code_changes, shown=2)
+        return [*gaps_by_run.values(), *([f"one code for all runs: {mixed}"] if mixed else [])]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WithdrawnArm:
+    """An arm, or runs of one, that the study does not compare; its reason stands in the report."""
+
+    question: str
+    """Empty for a teacher that was evaluated as it is."""
+    label: str
+    runs: Sequence[Run]
+    reason: str
+    time: str
+    """UTC, ISO 8601."""
+    whole: bool
+    """Whether the arm was withdrawn, and not one run of it."""
+    planned_again: bool
+    """Whether its label, or the run, has been planned since."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -168,18 +225,23 @@ class QuestionRecords:
     criteria: Sequence[Mapping[str, Any]] = ()
     figure: str | None = None
     """The ablation figure it asks for, by kind."""
-    match: str = STEPS
+    match: str = EQUAL_STEPS
     """In what its arms are equal: steps, flops or time."""
     matched: Mapping[str, str] = field(default_factory=dict)
     """Arm -> the arm whose FLOPs its steps were worked out from."""
     differs: Sequence[str] = ()
     """What else its arms may differ in, beyond what they and the axes set."""
+    accepted_code: AcceptedCode = field(default_factory=AcceptedCode)
+    """Versions of modules that the user takes for one."""
 
     @property
     def baseline(self) -> str:
-        """The arm the others are compared with: the primary endpoint's, else the first."""
+        """The arm the others are compared with: the primary endpoint's, else the first.
+
+        Empty where every arm was withdrawn.
+        """
         label = (self.primary or {}).get("baseline")
-        return str(label) if label in self.arms else next(iter(self.arms))
+        return str(label) if label in self.arms else next(iter(self.arms), "")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -203,19 +265,33 @@ class Study:
     """What on disk contradicts itself, one sentence each."""
     history: History = field(default_factory=History)
     """The record of its root, of which other studies are part too."""
+    withdrawn: Sequence[WithdrawnArm] = ()
+    """In the order in which they were; runs that are read elsewhere too stand in `runs`."""
 
     def distinct_arms(self) -> dict[str, Arm]:
-        """Every distinct arm of all questions, the first label winning."""
-        arms_by_runs: dict[frozenset[str], Arm] = {}
-        labels: set[str] = set()
+        """Every distinct arm of all questions, by all its labels.
+
+        A label under which another question has other runs is named with its question.
+        """
+        arms_by_runs: dict[frozenset[str], list[tuple[str, Arm]]] = {}
+        runs_by_label: dict[str, set[frozenset[str]]] = {}
         for question in self.questions.values():
             for label, arm in question.arms.items():
                 key = frozenset(run.identity for run in arm.runs.values())
-                if key in arms_by_runs:
-                    known = arms_by_runs[key]
-                    known.declared = list(dict.fromkeys([*known.declared, *arm.declared]))
-                    continue
-                name = label if label not in labels else f"{question.name}: {label}"
-                labels.add(name)
-                arms_by_runs[key] = Arm(label=name, runs=arm.runs, declared=arm.declared)
-        return {arm.label: arm for arm in arms_by_runs.values()}
+                arms_by_runs.setdefault(key, []).append((question.name, arm))
+                runs_by_label.setdefault(label, set()).add(key)
+        distinct: dict[str, Arm] = {}
+        for alike in arms_by_runs.values():
+            names = [
+                arm.label if len(runs_by_label[arm.label]) == 1 else f"{question}: {arm.label}"
+                for question, arm in alike
+            ]
+            label = ", ".join(dict.fromkeys(names))
+            declared = dict.fromkeys(path for _, arm in alike for path in arm.declared)
+            distinct[label] = Arm(
+                label=label,
+                runs=alike[0][1].runs,
+                declared=list(declared),
+                trials=alike[0][1].trials,
+            )
+        return distinct

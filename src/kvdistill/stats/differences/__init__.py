@@ -1,0 +1,1 @@
+"""What sets two arms apart: by their frozen settings, and by what their runs recorded."""
