@@ -27,6 +27,7 @@ from kvdistill.kv.shards import QuantisedRows, ShardIndex, Stored, hash_token_id
 from kvdistill.kv.store import INDEX_FILE, STORE_FILE
 from kvdistill.layers.from_config import pair_layers
 from kvdistill.models import load
+from kvdistill.plan import flops
 from kvdistill.plan.graph import ONLY
 from kvdistill.records import SCHEMA_VERSION
 from kvdistill.train import inputs
@@ -80,6 +81,7 @@ def build_kv_store(
         "texts": len(plan.texts),
         "kept_tokens": sum(text.count for text in plan.texts),
         "teacher_tokens": sum(text.length for text in plan.texts),
+        "flops": count_store_flops(plan, Geometry.from_node(recipe["teachers"][ONLY])),
         "stored_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
     }
 
@@ -106,6 +108,14 @@ def plan_store(recipe: Mapping[str, Any], needs: Mapping[str, Path]) -> StorePla
         fingerprints=inputs.fingerprint_store(config, ONLY, needs, layer_pairs),
         pad=inputs.load_tokeniser(node, role, needs).pad_token_id,
     )
+
+
+def count_store_flops(plan: StorePlan, teacher: Geometry) -> int:
+    """The teacher's forward over every text once, up to the deepest layer that is kept."""
+    lengths = [text.length for text in plan.texts]
+    load = flops.TokenLoad(sum(lengths), sum(length * length for length in lengths))
+    deepest = max(pair.high for pair in plan.layout.request.layer_pairs)
+    return flops.capture_flops(teacher, load, deepest)
 
 
 def find_present_shards(shard_index: ShardIndex | None, count: int) -> list[bool]:

@@ -139,3 +139,8 @@ class Distiller(nn.Module):
 def count_parameters(module: nn.Module) -> int:
     """Number of parameters, shared ones once."""
     return sum(p.numel() for p in module.parameters())
+
+
+def count_trained_parameters(module: nn.Module) -> int:
+    """Of these, those that get a gradient: the student's, its adapter's and the rooms' own."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

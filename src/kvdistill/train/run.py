@@ -22,7 +22,7 @@ from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 from kvdistill.train import checkpoint, inputs, run_ledger
 from kvdistill.train.curves import CurveWriter
-from kvdistill.train.module import Distiller, count_parameters
+from kvdistill.train.module import Distiller, count_parameters, count_trained_parameters
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.target_r2 import compute_target_r2
 from kvdistill.train.trainer import DistillTrainer
@@ -49,6 +49,7 @@ def train_student(
     budget: Budget = read_group("budget", config["budget"])
     adapter: Adapter = build_node("adapter", config["adapter"])
     module, calibration_facts, parameters_before = build_distiller(config, needs, adapter)
+    trained_parameters = count_trained_parameters(module)
     if config["train"]["gradient_checkpointing"]:
         module.enable_gradient_checkpointing()
     trainer, texts, val_texts = build_trainer(module, config, needs, folder, progress, score)
@@ -75,6 +76,7 @@ def train_student(
         **run_ledger.compute_run_ledger(trainer, counts, config, needs, texts, adapter),
         "parameters_before": parameters_before,
         "parameters_after": count_parameters(student),
+        "trained_parameters": trained_parameters,
         **calibration_facts,
         **({"agreement": target_r2} if target_r2 is not None else {}),
     }

@@ -56,15 +56,21 @@ def compute_run_ledger(
             ).items()
         },
         **count_flops(trainer, counts, config, needs, adapter),
-        "stored_bytes": sum(
-            read_sealed(needs[f"kv.{name}"] / layout.MANIFEST)["stored_bytes"]
-            for name in config["teachers"]
-            if f"kv.{name}" in needs
-        ),
+        **summarise_stores(config, needs),
         "train_s": curves.train_seconds,
         "peak_bytes": curves.peak_bytes,
         "device": " and then ".join(curves.devices),
         "convergence": find_convergence(curves.path),
+    }
+
+
+def summarise_stores(config: Config, needs: Mapping[str, Path]) -> dict[str, Any]:
+    """Bytes of the stores that a run reads; by store, what filling it took, once for all runs."""
+    names = [name for name in config["teachers"] if f"kv.{name}" in needs]
+    stores = {needs[f"kv.{n}"].name: read_sealed(needs[f"kv.{n}"] / layout.MANIFEST) for n in names}
+    return {
+        "stored_bytes": sum(store["stored_bytes"] for store in stores.values()),
+        "store_flops": {name: store.get("flops") for name, store in stores.items()},
     }
 
 
@@ -78,23 +84,28 @@ def count_flops(
     """FLOPs of the student and of the teachers, on the tokens that were really read.
 
     A stored teacher costs none here: its store's own forward is shared by every run that reads it.
+    `stored_teacher_flops` is what reading it anew with every batch would have cost.
     """
     loads, student = counts.loads, Geometry.from_node(config["student"])
     student_flops = flops.training_flops(student, loads["student"], frozen=adapter.frozen)
     if config["train"]["gradient_checkpointing"]:
         student_flops += flops.recomputation_flops(student, loads["student"])
     branches = trainer.module.objective.get_branches() if trainer.module.objective else {}
-    teacher_flops = sum(
-        flops.capture_flops(
+    flops_by_teacher = {
+        name: flops.capture_flops(
             Geometry.from_node(config["teachers"][name]),
             loads[name],
             # The deepest layer that is read: the teacher is cut above it.
             max(pair.high for pair in branch.pipeline.layer_pairs),
         )
         for name, branch in branches.items()
-        if f"kv.{name}" not in needs
-    )
-    return {"student_flops": student_flops, "teacher_flops": teacher_flops}
+    }
+    stored = sum(n for name, n in flops_by_teacher.items() if f"kv.{name}" in needs)
+    return {
+        "student_flops": student_flops,
+        "teacher_flops": sum(flops_by_teacher.values()) - stored,
+        "stored_teacher_flops": stored,
+    }
 
 
 def find_convergence(path: Path) -> dict[str, Any] | None:
