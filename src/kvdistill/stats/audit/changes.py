@@ -83,7 +83,8 @@ def compare_judging(
     if primary != state.primary:
         before, after = describe_primary(state.primary), describe_primary(primary)
         yield f"{where}: the primary comparison was changed after a look, from {before} to {after}"
-    words = {hash_claim(claim): format_words(claim) for claim in claims}
+    # A recorded claim carries its hash; one of plan.json is as its sweep has it.
+    words = {claim.get("sha256") or hash_claim(claim): format_words(claim) for claim in claims}
     for digest, text in words.items():
         if digest not in state.claims:
             yield f"{where}: the claim \u201c{text}\u201d was added after a look"
