@@ -14,6 +14,8 @@ TASK_TITLES = {
     "gsm8k": "GSM8K", "math500": "MATH500", "bbh": "BBH", "gpqa": "GPQA",
     "truthfulqa": "TruthfulQA", "cmmlu": "CMMLU", "ceval": "C-Eval", MACRO: "average",
 }  # fmt: skip
+CLEAN_TITLE = "on clean items"
+"""The average over items that no training text holds, which stands beside the average."""
 MINUS, ARROW = "\u2212", "\u2192"
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from kvdistill.report.figures.style import RenderedFigure
 from kvdistill.report.table import ReportTable
+from kvdistill.stats.audit.summary import HistorySummary
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 from kvdistill.stats.verdicts import Verdict
@@ -34,6 +35,16 @@ class Disagreements:
     losses: int
     items: Sequence[Disagreement]
     """Some of both, in the order of the tasks."""
+
+
+@dataclass(frozen=True)
+class LeakVerdict:
+    """What one study's check came to: never `clean` where an item is marked or was not checked."""
+
+    study: str
+    word: str
+    """`clean`, `tainted`, `unchecked`, or the report's own word for data that leaks."""
+    sentences: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,8 @@ class QuestionTables:
     differences: ReportTable
     task_differences: ReportTable
     extraction: ReportTable
+    views: ReportTable
+    """Equal steps, FLOPs and time, as far as there are runs."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,7 @@ class PageContent:
     done: int
     planned: int
     missing: Sequence[str]
+    withdrawn: ReportTable
     verdicts: Sequence[Verdict]
     levels: Mapping[str, str]
     questions: Sequence[QuestionSection]
@@ -124,9 +138,13 @@ class PageContent:
     efficiency: ReportTable
     budget: ReportTable
     parity: BudgetParity
+    undeclared: Sequence[str]
+    """Comparisons that are refused as more differs than a sweep declares, a sentence each."""
     leakage: ReportTable
+    leak_verdicts: Sequence[LeakVerdict]
     audit: ReportTable
     provenance: Provenance
+    history: HistorySummary
     selftest: Mapping[str, Any] | None
     lines: Sequence[str]
     """significance.txt."""
@@ -146,7 +164,8 @@ class PageContent:
         for question in self.questions:
             tables = question.tables
             yield from (tables.scores, tables.differences, tables.task_differences)
-            yield tables.extraction
+            yield from (tables.extraction, tables.views)
             yield from (table for _, table in question.figures.routing)
+        yield self.withdrawn
         yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_table)
         yield self.provenance.runs

@@ -1,6 +1,6 @@
 """What the page shows, from the study's records and the analysis of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kvdistill.report.figures.style import ArmStyle, make_arm_styles
@@ -12,11 +12,14 @@ from kvdistill.report.sections import (
     question,
     robustness,
     score_tables,
+    withdrawn,
 )
 from kvdistill.report.sections.choose_arms import choose_curve_arms, get_run_ids
 from kvdistill.report.sections.provenance import make_provenance
 from kvdistill.report.sections.training import build_training_section
 from kvdistill.stats.analysis import Analysis, build_arm_matrix
+from kvdistill.stats.arm_differences import explain_undeclared
+from kvdistill.stats.audit.summary import summarise_history
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Arm, Study
 from kvdistill.stats.summary import count_finished_runs
@@ -52,6 +55,7 @@ def gather_content(
         done=done,
         planned=planned,
         missing=list(matrix_table.missing),
+        withdrawn=withdrawn.tabulate_withdrawn(study),
         verdicts=verdicts,
         levels=judge_levels(verdicts),
         questions=[
@@ -67,9 +71,12 @@ def gather_content(
         efficiency=budget.tabulate_efficiency(arms),
         budget=budget.tabulate_budgets(study),
         parity=budget.check_budget_parity(study),
+        undeclared=list(list_undeclared_sentences(analyses)),
         leakage=leakage.tabulate_leakage(study),
+        leak_verdicts=leakage.judge_leakage(study),
         audit=extraction_audit.tabulate_by_arm(study, arms),
         provenance=make_provenance(study, settings),
+        history=summarise_history(study, settings),
         selftest=selftest,
         lines=[
             line
@@ -77,6 +84,14 @@ def gather_content(
             for line in question.list_significance_lines(study, analysis)
         ],
     )
+
+
+def list_undeclared_sentences(analyses: Mapping[str, Analysis]) -> Iterator[str]:
+    """Each arm that differs from its question's baseline in what no sweep declares."""
+    for name, analysis in analyses.items():
+        for label, comparison in analysis.comparisons.items():
+            if why := explain_undeclared(comparison.contrast):
+                yield f"{name}: {label} against {analysis.baseline}: {why}"
 
 
 def style_all_arms(study: Study, arms: Mapping[str, Arm]) -> dict[str, ArmStyle]:

@@ -9,7 +9,7 @@ from kvdistill.plan.sweep import format_literal
 from kvdistill.report.page_data import Provenance
 from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import Study
+from kvdistill.stats.study import Run, Study
 
 MANIFEST_FACTS = ("git", "provenance", "packages", "versions", "hardware", "python", "machine")
 """Keys of a manifest that the page shows."""
@@ -21,15 +21,16 @@ def make_provenance(study: Study, settings: Settings) -> Provenance:
     for run in study.runs.values():
         for name, value in flatten_manifest(run.manifest).items():
             values_by_fact.setdefault(name, {})[value] = None
+    labels = label_runs(study)
+    withdrawn = {run.identity: run for one in study.withdrawn for run in one.runs}
     rows = [
-        [
-            TableCell(run.folder.name),
-            TableCell(run.arm),
-            TableCell(str(run.seed), float(run.seed)),
-            TableCell(run.state, None, "" if run.done else "missing"),
-            TableCell(run.recipe),
-        ]
+        make_run_row(run, labels.get(run.identity, run.arm), run.state)
         for run in study.runs.values()
+    ]
+    rows += [
+        make_run_row(run, labels.get(run.identity, run.arm), "withdrawn")
+        for run in withdrawn.values()
+        if run.identity not in study.runs
     ]
     return Provenance(
         commands=[*study.commands, format_rebuild_command(study, settings)],
@@ -37,11 +38,39 @@ def make_provenance(study: Study, settings: Settings) -> Provenance:
         runs=ReportTable(
             "runs",
             "Every run",
-            ["folder", "arm", "seed", "state", "recipe"],
+            ["folder", "label", "arm", "seed", "state", "recipe"],
             rows,
-            numeric=[False, False, True, False, False],
+            numeric=[False, False, False, True, False, False],
         ),
     )
+
+
+def label_runs(study: Study) -> dict[str, str]:
+    """Identity -> every label under which a question reads the run, or read it."""
+    names: dict[str, dict[str, None]] = {}
+    for question in study.questions.values():
+        for label, arm in question.arms.items():
+            for run in arm.runs.values():
+                names.setdefault(run.identity, {})[label] = None
+    for name, run in study.references.items():
+        names.setdefault(run.identity, {})[f"teacher {name}"] = None
+    for one in study.withdrawn:
+        for run in one.runs:
+            if run.identity not in study.runs:
+                names.setdefault(run.identity, {})[one.label] = None
+    return {identity: ", ".join(labels) for identity, labels in names.items()}
+
+
+def make_run_row(run: Run, label: str, state: str) -> list[TableCell]:
+    """One run as the page lists it."""
+    return [
+        TableCell(run.folder.name),
+        TableCell(label),
+        TableCell(run.arm),
+        TableCell(str(run.seed), float(run.seed)),
+        TableCell(state, None, "" if state == "done" else "missing"),
+        TableCell(run.recipe),
+    ]
 
 
 def format_rebuild_command(study: Study, settings: Settings) -> str:
