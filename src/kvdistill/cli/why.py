@@ -8,7 +8,7 @@ from rich.table import Table
 from kvdistill.cli.common import JobOverrides, compose_study_config, console
 from kvdistill.cluster.code_changes import read_made_code
 from kvdistill.config.compose import Config
-from kvdistill.plan.code_fingerprint import UNRECORDED, fingerprint_node, name_changes
+from kvdistill.plan.code_fingerprint import UNKNOWN_CODE, fingerprint_node, name_changes
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.find_runs import read_finished_configs, read_planned_config
 from kvdistill.plan.frozen_recipe import read_recipe
@@ -61,7 +61,7 @@ def explain_code(folder: Path) -> str:
     if made is None:
         return f"Which code made {folder.name} cannot be read off its manifest."
     if made.code is None:
-        return f"{folder.name} was {UNRECORDED}: nothing says which."
+        return f"{folder.name} was {UNKNOWN_CODE}: nothing says which."
     changes = made.code.find_changes(fingerprint_node(read_recipe(folder)), same_recipe=True)
     if not changes:
         return f"The code that made {folder.name} is the code as it is now."

@@ -22,7 +22,7 @@ TRAINING = "train_run"
 """The function of jobs/builders.py that a run leaves out whose arm does not train."""
 UNTRAINED_GROUPS = ("student", "data", "tasks")
 """What of its config a run reads that trains nothing."""
-UNRECORDED = "made before code was recorded"
+UNKNOWN_CODE = "made before code was recorded"
 """In the place of a module where only one of two has code on record."""
 ABSENT = ""
 """The version of what one of two codes does not have."""
@@ -92,7 +92,7 @@ def compare_codes(
     if one is None and other is None:
         return {}
     if one is None or other is None:
-        return {UNRECORDED: {ABSENT, "recorded"}}
+        return {UNKNOWN_CODE: {ABSENT, "recorded"}}
     return one.find_changes(other, same_recipe=same_recipe)
 
 

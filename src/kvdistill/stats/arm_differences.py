@@ -8,7 +8,6 @@ tokens); anything beyond refuses the comparison by name.
 
 from collections.abc import Sequence
 
-from kvdistill.plan.code.accepted import AcceptedCode
 from kvdistill.stats.differences.base import ArmDifference, covers_field
 from kvdistill.stats.differences.records import (
     SHOWN_ONLY,
@@ -40,7 +39,7 @@ def list_differences(
     settings = [*list_setting_differences(sides[0], sides[1], declared)]
     changed = [each.field.split(".")[0] for each in settings if each.declared]
     recorded = compare_records(sides[0], sides[1], declared, changed)
-    accepted = question.accepted_code if question else AcceptedCode()
+    accepted = question.accepted_code if question else arm.accepted_code
     code = compare_code(sides[0], sides[1], declared, accepted)
     tuning = list_tuning(arm, baseline, declared)
     return sorted([*settings, *recorded, *code, *tuning], key=lambda each: each.declared)

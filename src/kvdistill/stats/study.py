@@ -293,5 +293,6 @@ class Study:
                 runs=alike[0][1].runs,
                 declared=list(declared),
                 trials=alike[0][1].trials,
+                accepted_code=alike[0][1].accepted_code,
             )
         return distinct

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvdistill.plan.code.accepted import AcceptedCode
-from kvdistill.plan.code_fingerprint import CodeFingerprint, Versions
+from kvdistill.plan.code_fingerprint import (
+    UNKNOWN_CODE,
+    Versions,
+    compare_codes,
+    name_changes,
+)
 from kvdistill.stats.differences.base import ANYTHING, ArmDifference
 from kvdistill.stats.study import Run
 
 NEAR = 0.01
 """Share by which counted amounts may differ and be called the same."""
-UNRECORDED = "not recorded"
 SHOWN_MODULES = 3
 KV_ROOMS = (
     "teachers", "source", "compression", "alignment", "projection", "layers", "position", "kv",
@@ -130,32 +134,24 @@ def compare_code(
 
     Two arms reach different modules, which is what they compare: only what both reach counts.
     """
-    codes = [
-        [CodeFingerprint.from_json(run.manifest.get("code")) for run in runs]
-        for runs in (baseline, arm)
-    ]
-    # Not ANYTHING: whoever names arms one by one has not said that they ran other code.
-    may = "code" in declared
-    unknown = [code is None for side in codes for code in side]
-    if any(unknown) and not all(unknown):
-        words = [UNRECORDED if None in side else "recorded" for side in codes]
-        yield ArmDifference(field="code", values=(words[0], words[1]), declared=may)
-        return
     changes: Versions = {}
-    for one in codes[0]:
-        for other in codes[1]:
-            if one is not None and other is not None:
-                for name, versions in one.find_changes(other).items():
-                    changes.setdefault(name, set()).update(versions)
+    for one in baseline:
+        for other in arm:
+            for name, versions in compare_codes(one.code, other.code).items():
+                changes.setdefault(name, set()).update(versions)
     if changes:
-        names = [name.removeprefix("kvdistill.") for name in changes]
-        more = f" and {len(names) - SHOWN_MODULES} more" if len(names) > SHOWN_MODULES else ""
-        prints = [side[0].fingerprint for side in codes if side[0] is not None]
         settled = accepted.covers(changes)
-        note = f"other versions of {', '.join(names[:SHOWN_MODULES])}{more}"
+        note = f"other versions of {name_changes(changes, SHOWN_MODULES)}"
+        note = UNKNOWN_CODE if UNKNOWN_CODE in changes else note
         yield ArmDifference(
             field="code",
-            values=(prints[0], prints[-1]),
-            declared=may or settled,
+            values=(name_code(baseline), name_code(arm)),
+            # Not ANYTHING: whoever names arms one by one has not said that they ran other code.
+            declared="code" in declared or settled,
             note=f"{note}, accepted with code=accept" if settled else note,
         )
+
+
+def name_code(runs: Sequence[Run]) -> str:
+    """The fingerprint of an arm's code, of its first run that has one."""
+    return next((run.code.fingerprint for run in runs if run.code is not None), "unknown")
