@@ -23,9 +23,12 @@ def tabulate_plan(plan: Plan) -> Table:
         complete = is_complete(layout.artifact_folder(plan.root, name))
         state = "to build anew" if name in plan.remade else "reused" if complete else "to build"
         table.add_row(node.kind, name, state)
+    reasons = {(entry.question, entry.label): entry.reason for entry in plan.labels.known.withdrawn}
     for question, label, identity in walk_arms(plan.questions):
         run = plan.runs[identity]
-        table.add_row(f"{question}: {label}", run.node.name, run_state(plan, run))
+        reason = reasons.get((question, label))
+        before = "" if reason is None else f", withdrawn before: {reason}"
+        table.add_row(f"{question}: {label}", run.node.name, run_state(plan, run) + before)
     for teacher, identity in plan.references.items():
         run = plan.runs[identity]
         table.add_row(f"reference: {teacher}", run.node.name, run_state(plan, run))

@@ -7,6 +7,7 @@ from typing import Any
 
 from kvdistill.plan.sweep import format_literal
 from kvdistill.report.page_data import Provenance
+from kvdistill.report.sections.code_facts import list_code_facts
 from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Run, Study
@@ -34,13 +35,16 @@ def make_provenance(study: Study, settings: Settings) -> Provenance:
     ]
     return Provenance(
         commands=[*study.commands, format_rebuild_command(study, settings)],
-        facts=[(name, ", ".join(values)) for name, values in sorted(values_by_fact.items())],
+        facts=[
+            *list_code_facts(study),
+            *((name, ", ".join(values)) for name, values in sorted(values_by_fact.items())),
+        ],
         runs=ReportTable(
             "runs",
             "Every run",
-            ["folder", "label", "arm", "seed", "state", "recipe"],
+            ["folder", "label", "arm", "seed", "state", "recipe", "code"],
             rows,
-            numeric=[False, False, False, True, False, False],
+            numeric=[False, False, False, True, False, False, False],
         ),
     )
 
