@@ -14,6 +14,7 @@ from kvdistill.report.format import format_bound, format_measurement, format_sig
 from kvdistill.report.page_data import PageContent
 from kvdistill.report.table import make_file_name
 from kvdistill.sanitise import escape_hidden
+from kvdistill.stats.arm_differences import describe_contrast
 from kvdistill.stats.hypotheses import WITHDRAWN
 from kvdistill.stats.seed_tests import STARS_LEGEND
 
@@ -30,7 +31,7 @@ def render_page(content: PageContent) -> str:
     environment.filters.update(
         svg=label_svg, slug=make_file_name, clean=escape_hidden, bound=format_bound,
         measured=format_measurement, signed=format_signed, json=dump_inline_json,
-        share=lambda value: f"{100 * value:.1f}",
+        contrast=describe_contrast, share=lambda value: f"{100 * value:.1f}",
     )  # fmt: skip
     return environment.from_string(read_asset("index.html.j2")).render(
         c=content,

@@ -16,10 +16,14 @@ from kvdistill.report.sections import extraction_audit, score_tables
 from kvdistill.report.sections.ablations import draw_ablation
 from kvdistill.report.sections.choose_arms import choose_chart_arms, choose_primary_arm
 from kvdistill.report.sections.disagreements import find_disagreements
+from kvdistill.report.sections.fair_views import tabulate_fair_views
 from kvdistill.report.sections.routing import build_routing_section
 from kvdistill.stats.analysis import Analysis
+from kvdistill.stats.arm_differences import describe_contrast
+from kvdistill.stats.audit.withdrawn import explain_withdrawal
+from kvdistill.stats.compare import REFUSED, ArmComparison
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import MACRO, Study
+from kvdistill.stats.study import MACRO, QuestionRecords, Study
 
 MAX_ARMS_WITH_LINES = 12
 """Arms whose per-task lines stand in the page; significance.txt has all."""
@@ -37,8 +41,10 @@ def build_question(
         text=question.text,
         baseline=analysis.baseline,
         texts=describe_question(study, analysis, settings),
-        tables=tabulate_question(study, analysis),
-        figures=draw_question(study, analysis, {label: styles[label] for label in question.arms}),
+        tables=tabulate_question(study, analysis, settings),
+        figures=draw_question(
+            study, analysis, {label: styles[label] for label in question.arms}, settings
+        ),
         disagreements=find_disagreements(analysis, study.tasks),
     )
 
@@ -46,29 +52,52 @@ def build_question(
 def describe_question(study: Study, analysis: Analysis, settings: Settings) -> QuestionTexts:
     """The primary arm's sentence, or the first arm's, then the others' and their lines."""
     sentences = {
-        label: describe_difference(label, analysis.baseline, comparison.macro, settings.detect)
+        label: describe_comparison(comparison, settings)
         for label, comparison in analysis.comparisons.items()
     }
     first = choose_primary_arm(analysis) or next(iter(sentences), None)
     labels = list(sentences)[:MAX_ARMS_WITH_LINES]
+    headline = sentences[first] if first else "One arm alone: there is nothing to compare it with."
     return QuestionTexts(
-        headline=(
-            sentences[first] if first else "One arm alone: there is nothing to compare it with."
-        ),
+        # Not the best of the other arms in its place: nobody has asked about that one.
+        headline=explain_primary_withdrawal(study, analysis.question) or headline,
         sentences=[sentences[label] for label in labels[:MAX_SENTENCES] if label != first],
         lines=[(label, list_arm_lines(study, analysis, label)) for label in labels],
     )
 
 
+def explain_primary_withdrawal(study: Study, question: QuestionRecords) -> str:
+    """Why the comparison that the question names first cannot be made; empty where it can."""
+    named = [str((question.primary or {}).get(side)) for side in ("arm", "baseline")]
+    reasons = [
+        explain_withdrawal(study, question.name, label)
+        for label in named
+        if label not in question.arms
+    ]
+    text = "; ".join(filter(None, reasons))
+    return f"No primary comparison: {text}." if text else ""
+
+
+def describe_comparison(comparison: ArmComparison, settings: Settings) -> str:
+    """The difference on the average, and what else differs; a refusal has that in its reason."""
+    sentence = describe_difference(
+        comparison.arm, comparison.baseline, comparison.macro, settings.detect
+    )
+    if comparison.macro.status in REFUSED:
+        return sentence
+    return f"{sentence} Differs in {describe_contrast(comparison.contrast)}."
+
+
 def list_arm_lines(study: Study, analysis: Analysis, label: str) -> list[str]:
-    """One arm against the baseline, a line an endpoint."""
+    """One arm against the baseline: what differs, then a line an endpoint."""
     names = title_tasks((*study.tasks, MACRO))
-    rows = analysis.table.rows
-    return [
+    rows, comparison = analysis.table.rows, analysis.comparisons[label]
+    contrast = f"Differs in {describe_contrast(comparison.contrast)}; equal {comparison.view}"
+    return [contrast] + [
         format_significance_line(
             names[endpoint], rows[analysis.baseline][endpoint], rows[label][endpoint], difference
         )
-        for endpoint, difference in analysis.comparisons[label].differences.items()
+        for endpoint, difference in comparison.differences.items()
     ]
 
 
@@ -81,19 +110,20 @@ def list_significance_lines(study: Study, analysis: Analysis) -> list[str]:
     return [*lines, ""]
 
 
-def tabulate_question(study: Study, analysis: Analysis) -> QuestionTables:
-    """Scores, differences and how the answers were extracted."""
+def tabulate_question(study: Study, analysis: Analysis, settings: Settings) -> QuestionTables:
+    """Scores, differences, views of fairness and how the answers were extracted."""
     name = f"{analysis.question.name}_scores"
     return QuestionTables(
         scores=score_tables.tabulate_scores(analysis.table, analysis.ties, name),
         differences=score_tables.tabulate_differences(analysis),
         task_differences=score_tables.tabulate_task_differences(analysis, study.tasks),
         extraction=extraction_audit.tabulate_by_task(analysis, study.tasks),
+        views=tabulate_fair_views(study, analysis, settings),
     )
 
 
 def draw_question(
-    study: Study, analysis: Analysis, styles: Mapping[str, ArmStyle]
+    study: Study, analysis: Analysis, styles: Mapping[str, ArmStyle], settings: Settings
 ) -> QuestionFigures:
     """Every figure of the question that has something to show."""
     shown = choose_chart_arms(analysis.table, analysis.baseline)
@@ -104,7 +134,7 @@ def draw_question(
             *draw_primary_forest(study, analysis, styles),
         ],
         ablation=draw_ablation(analysis, styles),
-        routing=build_routing_section(analysis),
+        routing=build_routing_section(analysis, settings),
         omitted=len(analysis.question.arms) - len(shown),
     )
 

@@ -8,18 +8,26 @@ import pandas as pd
 
 from kvdistill.report.figures.heatmap import draw_heatmap
 from kvdistill.report.figures.style import RenderedFigure
-from kvdistill.report.format import title_tasks
+from kvdistill.report.format import format_p, title_tasks
 from kvdistill.report.sections.choose_arms import choose_chart_arms
 from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.stats.analysis import Analysis
+from kvdistill.stats.claim_measures import measure_routing
 from kvdistill.stats.curves import average_over_layers, read_routing_weights
+from kvdistill.stats.settings import Settings
+from kvdistill.stats.study import Arm
 
 RoutingWeights = Mapping[str, Any]
 """Of one run: task -> teacher -> layer -> weight."""
 
 
-def build_routing_section(analysis: Analysis) -> list[tuple[RenderedFigure, ReportTable]]:
-    """Of each arm whose runs all have a router: weights by task and teacher, and by layer."""
+def build_routing_section(
+    analysis: Analysis, settings: Settings
+) -> list[tuple[RenderedFigure, ReportTable]]:
+    """Of each arm whose runs all have a router: weights by task and teacher, and by layer.
+
+    The figure says how much the task decides, in nats, and whether that is more than chance.
+    """
     section: list[tuple[RenderedFigure, ReportTable]] = []
     for label in choose_chart_arms(analysis.table, analysis.baseline):
         runs = [run for run in analysis.question.arms[label].distinct_runs() if run.done]
@@ -31,15 +39,33 @@ def build_routing_section(analysis: Analysis) -> list[tuple[RenderedFigure, Repo
         name = f"{analysis.question.name}_routing_{len(section)}"
         section.append(
             (
-                draw_routing(name, label, by_task),
+                draw_routing(
+                    name,
+                    label,
+                    by_task,
+                    describe_dependence(analysis.question.arms[label], settings),
+                ),
                 tabulate_layers(f"{name}_layers", label, weights, by_task[0]),
             )
         )
     return section
 
 
-def draw_routing(name: str, label: str, by_task: Sequence[pd.DataFrame]) -> RenderedFigure:
-    """Teachers x tasks, mean over runs; each run's table has tasks as rows, teachers as columns."""
+def describe_dependence(arm: Arm, settings: Settings) -> str:
+    """How much of a teacher's weight the task decides, and whether chance would do as much."""
+    measured = measure_routing(arm, settings)
+    if measured.estimate is None:
+        return measured.why
+    return f"{measured.why}; permutation p {format_p(measured.estimate)}"
+
+
+def draw_routing(
+    name: str, label: str, by_task: Sequence[pd.DataFrame], dependence: str
+) -> RenderedFigure:
+    """Teachers x tasks, mean over runs; each run's table has tasks as rows, teachers as columns.
+
+    `dependence` says how far weights depend on the task.
+    """
     first = by_task[0]
     # A run lists tasks and teachers in its own order: the first run's holds for all.
     mean = np.mean([t.reindex_like(first).to_numpy(dtype=float) for t in by_task], axis=0)
@@ -47,7 +73,8 @@ def draw_routing(name: str, label: str, by_task: Sequence[pd.DataFrame]) -> Rend
     return draw_heatmap(
         name,
         f"Routing weights of {label}",
-        "Mean weight over layers and seeds; a task's weights sum to 1.",
+        f"Mean weight over layers and seeds; a task's weights sum to 1. Of task and weight: "
+        f"{dependence}.",
         mean.T,
         list(first.columns),
         [names[t] for t in first.index],

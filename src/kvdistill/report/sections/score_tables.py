@@ -3,11 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kvdistill.report.format import format_interval, format_p, format_signed, title_tasks
+from kvdistill.report.format import (
+    CLEAN_TITLE,
+    format_interval,
+    format_p,
+    format_signed,
+    title_tasks,
+)
 from kvdistill.report.table import DASH, ReportTable, TableCell, make_number_cell
 from kvdistill.stats.analysis import Analysis
+from kvdistill.stats.arm_differences import UNDECLARED, describe_contrast
 from kvdistill.stats.bootstrap import ConfidenceInterval
-from kvdistill.stats.compare import Difference
+from kvdistill.stats.compare import ArmComparison, Difference
 from kvdistill.stats.seed_tests import OK, STARS_LEGEND, TTest, format_stars
 from kvdistill.stats.study import MACRO
 from kvdistill.stats.summary import Cell, Table
@@ -28,16 +35,18 @@ def tabulate_scores(table: Table, ties: Mapping[str, frozenset[str]], name: str)
         for endpoint, cell in cells.items():
             tie = label in ties.get(endpoint, ())
             row.append(make_score_cell(cell, label == best[endpoint], tie))
+        row += [make_score_cell(table.clean[label], False, False)] if table.clean else []
         rows.append(row)
+    clean_note = f" {CLEAN_TITLE.capitalize()}: the average over items found in no training text."
     return ReportTable(
         name=name,
         caption="Scores",
-        columns=["arm", *(names[e] for e in table.endpoints)],
+        columns=["arm", *(names[e] for e in table.endpoints), *([CLEAN_TITLE] * bool(table.clean))],
         rows=rows,
         note=(
             f"Percent, mean\u00b1SD over seeds; bold: best arm of the column; {TIE_MARK}: not "
             "distinguishable from it (recipe-level test, Holm within the column). Teachers are "
-            "reference rows."
+            f"reference rows.{clean_note if table.clean else ''}"
         ),
     )
 
@@ -159,21 +168,30 @@ DIFFERENCE_COLUMNS = (
 def tabulate_differences(analysis: Analysis) -> ReportTable:
     """Each arm against the baseline on the macro average, with everything that was computed."""
     rows = [
-        [TableCell(label), *make_difference_cells(comparison.macro)]
+        [
+            TableCell(label), *make_difference_cells(comparison.macro),
+            make_contrast_cell(comparison),
+        ]
         for label, comparison in analysis.comparisons.items()
-    ]
+    ]  # fmt: skip
     return ReportTable(
         name=f"{analysis.question.name}_differences",
         caption=f"Macro average: difference from {analysis.baseline}, in points",
-        columns=["arm", *(column.title for column in DIFFERENCE_COLUMNS)],
+        columns=["arm", *(column.title for column in DIFFERENCE_COLUMNS), "differs in"],
         rows=rows,
         note=(
             f"{STARS_LEGEND}. Recipe: new seeds and new items, Satterthwaite. Item: these "
             "checkpoints on new items, bootstrap stratified by task and clustered by subject. "
             "Holm: over this question's arms. Detectable: with 80 % power at this noise."
         ),
-        numeric=[False, *(column.numeric for column in DIFFERENCE_COLUMNS)],
+        numeric=[False, *(column.numeric for column in DIFFERENCE_COLUMNS), False],
     )
+
+
+def make_contrast_cell(comparison: ArmComparison) -> TableCell:
+    """What differs between the arm and the baseline beside the seeds; red where it may not."""
+    mark = "bad" if comparison.macro.status == UNDECLARED else ""
+    return TableCell(describe_contrast(comparison.contrast), mark=mark)
 
 
 def make_difference_cells(difference: Difference) -> list[TableCell]:
