@@ -8,7 +8,6 @@ from rich.table import Column, Table
 
 from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cli.plan_table import tabulate_plan
-from kvdistill.cli.power_table import describe_weak_claims, tabulate_powers
 from kvdistill.cluster.code_choice import describe_choice, list_code_changes
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, read_group
@@ -21,6 +20,11 @@ from kvdistill.estimate.plan_cost import (
     format_bytes,
     group_by_recipe,
     list_stores,
+)
+from kvdistill.estimate.power_table import (
+    describe_unreckoned,
+    describe_weak_claims,
+    tabulate_powers,
 )
 from kvdistill.estimate.run_cost import Cost
 from kvdistill.estimate.warnings import describe_effects, list_warnings
@@ -68,7 +72,8 @@ def show_powers(plan: Plan, estimate: Estimate) -> None:
     if not powers:
         return
     console.print(tabulate_powers(powers))
-    console.print(describe_assumptions(estimate, plan.config))
+    for line in (describe_assumptions(estimate, plan.config), *describe_unreckoned(powers)):
+        console.print(line)
     for line in (*describe_weak_claims(powers), *list_unjudged(plan)):
         console.print(label_message("warning", "yellow", line))
 

@@ -14,7 +14,8 @@ from kvdistill.config import types
 from kvdistill.errors import ConfigError
 from kvdistill.stats.study import MACRO
 
-LEVELS = ("finding", "minimum", "ideal", "stretch")
+FINDING = "finding"
+LEVELS = (FINDING, "minimum", "ideal", "stretch")
 KV_COLUMNS = ("kv", "k", "v")
 CURVE_COLUMNS = (*KV_COLUMNS, "ce", "loss")
 PAIR_MEASURES = ("tasks_improved", "std", *CURVE_COLUMNS)
@@ -40,6 +41,9 @@ class Claim:
     level: str = "finding"
     """finding, or the criterion's level: minimum, ideal, stretch."""
     text: str = ""
+    expected: float | int | None = None
+    """What is thought to be true, in the measure's unit: stage=plan says how often the bound would
+    then be shown. It judges nothing."""
 
     def __post_init__(self) -> None:
         if self.measure != "routing" and (self.at_least is None) == (self.at_most is None):
@@ -74,9 +78,13 @@ def parse_claim(node: Mapping[str, Any], where: str = "hypotheses") -> Claim:
         raise ConfigError(f"{where}.{error}") from error
 
 
+UNJUDGED_KEYS = ("text", "name", "expected")
+"""Keys of a claim that no verdict depends on."""
+
+
 def hash_claim(node: Mapping[str, Any]) -> str:
     """Hash of what a claim says: its bound, measure and arms. Words are compared as words."""
-    content = {k: v for k, v in node.items() if k not in ("text", "name") and v is not None}
+    content = {k: v for k, v in node.items() if k not in UNJUDGED_KEYS and v is not None}
     for key in ("at_least", "at_most"):
         if key in content:
             content[key] = float(content[key])
