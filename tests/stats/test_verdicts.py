@@ -8,7 +8,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.files import write_sealed
 from kvdistill.history import append_event
 from kvdistill.stats.audit.registration import KNOWN_BEFORE, REWORDED, UNCHAINED
-from kvdistill.stats.claim_measures import Measurement
+from kvdistill.stats.claim_measures import Measurement, measure_routing
 from kvdistill.stats.curves import mutual_information, routing_permutation_test
 from kvdistill.stats.hypotheses import (
     BASELINE_KNOWN,
@@ -16,12 +16,14 @@ from kvdistill.stats.hypotheses import (
     POST_HOC,
     UNRECORDED,
     WITHDRAWN,
+    Claim,
     build_registration,
     hash_claim,
     parse_claim,
 )
 from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
+from kvdistill.stats.study import Arm, Run
 from kvdistill.stats.verdicts import (
     INCONCLUSIVE,
     PENDING,
@@ -273,3 +275,29 @@ def test_a_noisy_router_does_not_specialise_and_a_steady_one_does():
         noisy = [np.stack([w, 1 - w], axis=1) for w in rng.uniform(0.3, 0.7, (3, 7))]
         p_values.append(routing_permutation_test(noisy, rng, 199)[1])
     assert np.mean(np.array(p_values) < 0.05) < 0.2
+
+
+@pytest.mark.parametrize(("tilt", "word"), [(0.003, INCONCLUSIVE), (0.3, SUPPORTED)])
+def test_weights_that_hardly_move_do_not_depend_on_the_task_however_small_the_p(
+    tmp_path, tilt, word
+):
+    arm = Arm(label="learnable", runs={})
+    runs = {}
+    for seed in (42, 43, 44):
+        weights = {
+            f"task {i}": {
+                "one": {"0": 0.5 + tilt * np.sin(i)},
+                "two": {"0": 0.5 - tilt * np.sin(i)},
+            }
+            for i in range(7)
+        }
+        folder = tmp_path / str(seed)
+        fake.write_json(folder / "routing.json", {"schema_version": 1, "weights": weights})
+        runs[seed] = Run(identity=str(seed), folder=folder, arm="a", seed=seed, trained=True)
+    arm.runs = runs
+    measured = measure_routing(arm, SETTINGS)
+    assert measured.estimate < 0.01
+    claim = Claim(name="F", arm="learnable", measure="routing", at_most=0.05)
+    assert decide_verdict(claim, measured)[0] == word
+    side = "below" if word == INCONCLUSIVE else "at or above"
+    assert f"nats, {side} stats.routing_min_nats=0.01" in measured.why

@@ -71,10 +71,16 @@ def mutual_information(weights: np.ndarray) -> float:
 
     Sum of p(task, teacher) log(p(task, teacher) / (p(task) p(teacher))) (Shannon 1948).
     """
-    joint = weights / weights.sum()
-    outer = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
-    positive = joint > 0
-    return float((joint[positive] * np.log(joint[positive] / outer[positive])).sum())
+    return float(compute_information(weights[None])[0])
+
+
+def compute_information(tables: np.ndarray) -> np.ndarray:
+    """`mutual_information` of each of many tables (draws x tasks x teachers)."""
+    joint = tables / tables.sum(axis=(1, 2), keepdims=True)
+    outer = joint.sum(axis=2, keepdims=True) * joint.sum(axis=1, keepdims=True)
+    # A pair that never occurs adds nothing: x log x is 0 at 0.
+    ratio = np.divide(joint, outer, out=np.ones_like(joint), where=joint > 0)
+    return np.asarray((joint * np.log(ratio)).sum(axis=(1, 2)))
 
 
 def routing_permutation_test(
@@ -86,9 +92,8 @@ def routing_permutation_test(
     from task to task in one seed, and not in the same way in the next.
     """
     observed = mutual_information(np.mean(runs, axis=0))
-    exceedances = 0
-    for _ in range(draws):
-        shuffled = np.mean([rng.permutation(weights, axis=0) for weights in runs], axis=0)
-        exceedances += mutual_information(shuffled) >= observed - 1e-12
+    tasks = np.tile(np.arange(len(runs[0])), (draws, 1))
+    shuffled = np.mean([weights[rng.permuted(tasks, axis=1)] for weights in runs], axis=0)
+    exceedances = int((compute_information(shuffled) >= observed - 1e-12).sum())
     # The observed order is one of the permutations, so p is never 0 (Phipson and Smyth 2010).
     return observed, (exceedances + 1) / (draws + 1)

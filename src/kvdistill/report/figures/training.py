@@ -15,6 +15,14 @@ from kvdistill.sanitise import shorten_label
 SPLITS = {"train": "training", "val": "validation"}
 METRICS = ("macro", "exact_match")
 """Columns of the curves that say how well tasks are done, the better one first."""
+TRAINED_KV, COMPARABLE_KV = "kv", "kv_nmse"
+KV_TITLES = {TRAINED_KV: "KV loss", COMPARABLE_KV: "KV error"}
+KV_NOTES = {
+    TRAINED_KV: "On the scale that was trained: arms with other teachers have other scales.",
+    COMPARABLE_KV: "Squared error over the fused target's own variance: 1 is what a constant "
+    "scores, whatever the teachers.",
+}
+"""What the scale of a KV column means for a comparison of arms."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,15 @@ def choose_accuracy_column(curves: Sequence[ArmCurves]) -> str | None:
     return next((name for name in METRICS if name in columns), None)
 
 
+def choose_kv_column(curves: Sequence[ArmCurves]) -> str:
+    """The KV column on which these arms compare; the trained one where an older run has no other.
+
+    Validation alone has the comparable one.
+    """
+    comparable = all(arm_curves.has("val", COMPARABLE_KV) for arm_curves in curves)
+    return COMPARABLE_KV if comparable else TRAINED_KV
+
+
 def draw_lines(
     axes: Axes,
     curves: Sequence[ArmCurves],
@@ -121,10 +138,14 @@ def draw_both_splits(
     return render_figure(name, title, description, paint, (9.2, 3.4))
 
 
-def draw_kv_loss(curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle]) -> RenderedFigure:
-    """kv_loss_curves: KV loss on validation and training data."""
-    note = "Mean over seeds; full lines validation, dotted training."
-    return draw_both_splits("kv_loss_curves", "KV loss", note, curves, "kv", styles, "KV loss")
+def draw_kv_loss(
+    curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle], column: str = TRAINED_KV
+) -> RenderedFigure:
+    """kv_loss_curves: how far K and V are from their target; training data too as far as logged."""
+    splits = "full lines validation, dotted training" if column == TRAINED_KV else "validation"
+    note = f"Mean over seeds; {splits}. {KV_NOTES[column]}"
+    title = KV_TITLES[column]
+    return draw_both_splits("kv_loss_curves", title, note, curves, column, styles, title)
 
 
 def draw_convergence(curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle]) -> RenderedFigure:
@@ -157,17 +178,21 @@ def draw_accuracy(
 
 
 def draw_dual_axis(
-    curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle], column: str
+    curves: Sequence[ArmCurves],
+    styles: Mapping[str, ArmStyle],
+    column: str,
+    kv: str = TRAINED_KV,
 ) -> RenderedFigure:
     """dual_axis_curve: KV loss (left axis) and accuracy (right axis) on validation data."""
+    title = KV_TITLES[kv]
 
     def paint(figure: Figure) -> None:
         left = figure.add_subplot()
         right = left.twinx()
         for arm_curves in curves:
             style = styles[arm_curves.label]
-            steps, values = arm_curves.get_line("val", "kv")
-            left.plot(steps, values, color=style.colour, linestyle="-", label="KV loss (left)")
+            steps, values = arm_curves.get_line("val", kv)
+            left.plot(steps, values, color=style.colour, linestyle="-", label=f"{title} (left)")
             steps, values = arm_curves.get_line("val", column)
             right.plot(
                 steps,
@@ -179,7 +204,7 @@ def draw_dual_axis(
                 markersize=3.5,
                 label=f"{column.replace('_', ' ')} (right)",
             )
-        left.set(xlabel="optimiser step", ylabel="KV loss (full lines)")
+        left.set(xlabel="optimiser step", ylabel=f"{title} (full lines)")
         right.set_ylabel(f"{column}, % (dashed)")
         right.spines["right"].set_visible(True)
         right.grid(visible=False)  # two grids of different steps would cross
@@ -196,23 +221,27 @@ def draw_dual_axis(
 
     return render_figure(
         "dual_axis_curve",
-        "KV loss against accuracy",
-        "Two scales in one panel: where lines cross means nothing. The stacked panels avoid that.",
+        f"{title} against accuracy",
+        "Two scales in one panel: where lines cross means nothing. The stacked panels avoid that. "
+        f"{KV_NOTES[kv]}",
         paint,
         (9.2, 3.6),
     )
 
 
 def draw_stacked(
-    curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle], column: str
+    curves: Sequence[ArmCurves],
+    styles: Mapping[str, ArmStyle],
+    column: str,
+    kv: str = TRAINED_KV,
 ) -> RenderedFigure:
     """stacked_curves: the same two quantities in two panels over one axis of steps."""
 
     def paint(figure: Figure) -> None:
         top, bottom = figure.subplots(2, 1, sharex=True)
-        draw_lines(top, curves, "kv", styles, ("val",))
+        draw_lines(top, curves, kv, styles, ("val",))
         draw_lines(bottom, curves, column, styles, ("val",), 100)
-        top.set_ylabel("KV loss")
+        top.set_ylabel(KV_TITLES[kv])
         bottom.set(xlabel="optimiser step", ylabel=f"{column.replace('_', ' ')}, %")
         handles, names = top.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=4)
@@ -220,7 +249,7 @@ def draw_stacked(
     return render_figure(
         "stacked_curves",
         "The same, stacked",
-        "Validation KV loss and accuracy over the same steps.",
+        f"Validation {KV_TITLES[kv]} and accuracy over the same steps. {KV_NOTES[kv]}",
         paint,
         (9.2, 4.6),
     )
@@ -237,7 +266,7 @@ def draw_train_val_gap(
     def paint(figure: Figure) -> None:
         panels = [("ce", "CE: val - train", 1.0)]
         if any(arm_curves.has("val", "kv") for arm_curves in curves):
-            panels.append(("kv", "KV loss: val - train", 1.0))
+            panels.append((TRAINED_KV, "KV loss as trained: val - train", 1.0))
         if column is not None and any(arm_curves.has("train", column) for arm_curves in curves):
             panels.append((column, f"{column}: train - val, points", -100.0))
         grid = figure.subplots(1, len(panels), squeeze=False)[0]

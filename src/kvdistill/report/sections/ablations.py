@@ -6,6 +6,7 @@ import numpy as np
 
 from kvdistill.report.figures.heatmap import draw_arm_bars, draw_heatmap
 from kvdistill.report.figures.style import ArmStyle, RenderedFigure
+from kvdistill.report.figures.training import COMPARABLE_KV, KV_NOTES, KV_TITLES, TRAINED_KV
 from kvdistill.report.format import title_tasks
 from kvdistill.report.sections.choose_arms import choose_chart_arms
 from kvdistill.stats.analysis import Analysis
@@ -125,21 +126,36 @@ def list_efficiency(arm: Arm, key: str) -> list[float]:
 def draw_final_kv_loss(
     name: str, analysis: Analysis, styles: Mapping[str, ArmStyle]
 ) -> list[RenderedFigure]:
-    """NAME_kv_loss: the last validation KV loss of each arm whose runs all logged one."""
+    """NAME_kv_loss: the last validation KV loss of each arm whose runs all logged one.
+
+    On the scale that compares over sets of teachers, where every arm that has a KV loss has it.
+    """
+    column, (labels, losses) = TRAINED_KV, list_final_losses(analysis, TRAINED_KV)
+    comparable = list_final_losses(analysis, COMPARABLE_KV)
+    if comparable[0] == labels:
+        column, losses = COMPARABLE_KV, comparable[1]
+    if not labels:
+        return []
+    note = f"Last validation value, mean over seeds; dots are the single runs. {KV_NOTES[column]}"
+    title = KV_TITLES[column]
+    figure = draw_means(
+        f"{name}_kv_loss", f"{title} at the end", note, labels, losses, styles, title
+    )
+    return [figure]
+
+
+def list_final_losses(analysis: Analysis, column: str) -> tuple[list[str], list[list[float]]]:
+    """(labels, the runs' last validation values) of the arms whose runs all logged the column."""
     labels, losses = [], []
     for label in choose_chart_arms(analysis.table, analysis.baseline):
         values = [
-            read_last_value(run, "kv") for run in analysis.question.arms[label].distinct_runs()
+            read_last_value(run, column) for run in analysis.question.arms[label].distinct_runs()
         ]
         numbers = [value for value in values if value is not None]
         if numbers and len(numbers) == len(values):
             labels.append(label)
             losses.append(numbers)
-    if not labels:
-        return []
-    note = "Last validation value, mean over seeds; dots are the single runs."
-    title = "KV loss at the end"
-    return [draw_means(f"{name}_kv_loss", title, note, labels, losses, styles, "KV loss")]
+    return labels, losses
 
 
 def draw_means(

@@ -37,19 +37,20 @@ def draw_training(
 ) -> list[RenderedFigure]:
     """The figures that the curves have data for, each with the numbers it draws."""
     with_kv = [arm_curves for arm_curves in means if arm_curves.has("val", "kv")]
+    kv = training_figures.choose_kv_column(with_kv)
     both, validation = ("train", "val"), ("val",)
     metrics = [metric] if metric else []
     figures: list[tuple[RenderedFigure, list[str], tuple[str, ...]]] = [
         (training_figures.draw_convergence(means, styles), ["ce"], both)
     ]
     if with_kv:
-        figures.append((training_figures.draw_kv_loss(with_kv, styles), ["kv"], both))
+        figures.append((training_figures.draw_kv_loss(with_kv, styles, kv), [kv], both))
     if metric is not None:
         figures.append((training_figures.draw_accuracy(means, styles, metric), metrics, both))
     if metric is not None and with_kv:
-        dual_axis = training_figures.draw_dual_axis(with_kv, styles, metric)
-        stacked = training_figures.draw_stacked(with_kv, styles, metric)
-        figures += [(each, ["kv", metric], validation) for each in (dual_axis, stacked)]
+        dual_axis = training_figures.draw_dual_axis(with_kv, styles, metric, kv)
+        stacked = training_figures.draw_stacked(with_kv, styles, metric, kv)
+        figures += [(each, [kv, metric], validation) for each in (dual_axis, stacked)]
     gap = training_figures.draw_train_val_gap(means, styles, metric)
     figures.append((gap, ["ce", "kv", *metrics], both))
     return [
@@ -62,7 +63,13 @@ def tabulate_curve_ends(
     means: Sequence[ArmCurves], metric: str | None, unfinished: Sequence[str]
 ) -> ReportTable:
     """First and last validation values, and the step at which CE had done 90 % of its fall."""
-    names = [("ce", "CE"), ("kv", "KV loss"), *([(metric, metric)] if metric else [])]
+    with_kv = [arm_curves for arm_curves in means if arm_curves.has("val", "kv")]
+    kv = training_figures.choose_kv_column(with_kv)
+    names = [
+        ("ce", "CE"),
+        (kv, training_figures.KV_TITLES[kv]),
+        *([(metric, metric)] if metric else []),
+    ]
     heads = [f"{title} {when}" for _, title in names for when in ("first", "last")]
     rows = []
     for arm_curves in means:

@@ -2,7 +2,7 @@
 
 A ratio of two losses moves with the seeds and with the validation texts that were drawn. Both are
 in the interval, on the log scale: the spread of the per-seed log ratios, and the variance over
-texts of what each adds to their mean (linearised), as `combine_variances` joins them.
+texts of what each adds to their mean (jackknifed by row), as `combine_variances` joins them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ from kvdistill.stats.study import Arm, Run
 COMPARABLE = {"kv": "kv_nmse", "k": "k_nmse", "v": "v_nmse", "ce": "ce"}
 """Measure -> column of the curves on which two arms compare. The KV terms of the loss are divided
 by the mean of the teachers' spreads, which is another scale for other teachers."""
-MIN_ROWS = 10
+MIN_ROWS = 16
 """Validation rows below which their spread is not claimed to be known."""
 DESCRIPTIVE = "descriptive"
 """How a sentence begins that says why an estimate has no interval."""
@@ -119,23 +119,19 @@ def measure_text_spread(
 ) -> tuple[float, float]:
     """(standard error over texts alone of the mean log ratio, its degrees of freedom).
 
-    Texts of one row are one cluster. What a run adds of its own is taken out: the spread over
+    Texts of one row count as one. What a run adds of its own is taken out: the spread over
     seeds holds it already.
     """
-    first = next(iter(ours.values()))
-    sides = [
-        np.array([texts[seed].compute_influence(column) for seed in sorted(texts)])
+    every = [*ours.values(), *theirs.values()]
+    # A text that no teacher covers in one run has no value there, and is left out of all.
+    known = ~np.isnan([texts.columns[column] for texts in every]).any(axis=0)
+    by_run = [
+        np.array([texts[seed].compute_influence(column, known) for seed in sorted(texts)])
         for texts in (ours, theirs)
     ]
-    # A text that no teacher covers in one run has no value there, and is left out of all.
-    known = ~np.isnan(np.vstack(sides)).any(axis=0)
-    by_run, rows = (
-        [side[:, known] for side in sides],
-        np.unique(first.rows[known], return_inverse=True)[1],
-    )
     samples = [by_run[0] - by_run[1]] if paired else by_run
-    noise = sum(estimate_run_noise(list(each), rows) / len(each) for each in samples)
-    spread = make_stratum(column, by_run[0].mean(axis=0) - by_run[1].mean(axis=0), rows)
+    noise = sum(estimate_run_noise(list(each), None) / len(each) for each in samples)
+    spread = make_stratum(column, by_run[0].mean(axis=0) - by_run[1].mean(axis=0))
     return separate_item_variance([spread], [noise]), float(len(spread.totals) - 1)
 
 

@@ -42,14 +42,24 @@ class ValidationTexts:
         values = self.columns[column]
         return float(values.sum() / self.tokens.sum() if column == "ce" else np.nanmean(values))
 
-    def compute_influence(self, column: str) -> np.ndarray:
-        """What each text adds to the log of the value, by linearisation; their mean is 0.
+    def compute_influence(self, column: str, known: np.ndarray) -> np.ndarray:
+        """What each row adds to the log of the value: jackknife pseudo-values, about 0.
 
-        Of a mean x: x_t / mean - 1. Of the ratio of sums that CE is: c_t / mean c - n_t / mean n.
+        (rows - 1) x (log value - log value without the row), whose variance over rows, divided by
+        their number, is that of the log value (Tukey 1958; Efron and Stein 1981: too large rather
+        than too small). The linearised one is too small where few rows hold much of the loss:
+        measured at 8 % type-I error with ten rows, five seeds and a spread of e^0.5.
+
+        Args:
+            column: of `columns`.
+            known: which texts count.
         """
-        values = self.columns[column]
-        tokens = self.tokens / self.tokens.mean() if column == "ce" else 1.0
-        return np.asarray(values / np.nanmean(values) - tokens)
+        rows = np.unique(self.rows[known], return_inverse=True)[1]
+        weights = self.tokens[known] if column == "ce" else np.ones(int(known.sum()))
+        sums = [np.bincount(rows, weights=part) for part in (self.columns[column][known], weights)]
+        without = np.log(sums[0].sum() - sums[0]) - np.log(sums[1].sum() - sums[1])
+        whole = np.log(sums[0].sum() / sums[1].sum())
+        return np.asarray((len(without) - 1) * (whole - without))
 
 
 def read_validation_texts(run: Run) -> ValidationTexts | None:
