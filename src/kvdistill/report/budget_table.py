@@ -26,9 +26,10 @@ LEDGER_COLUMNS = (
 BATCH_COLUMNS = ("batch_size", "num_gpus", "grad_accum", "seq_len")
 SCHEDULE_COLUMNS = ("lr", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm")
 COLUMNS = (
-    "label", "seed", "run", "texts", *LEDGER_COLUMNS, "global_batch", *BATCH_COLUMNS,
-    *SCHEDULE_COLUMNS,
+    "label", "seed", "run", "texts", "truncated_texts", "unanswered_texts", *LEDGER_COLUMNS, "global_batch", *BATCH_COLUMNS,
+    *SCHEDULE_COLUMNS, "matched",
 )  # fmt: skip
+"""`matched`: the arm whose FLOPs the steps were worked out from."""
 
 
 def write_budget(root: Path, study: Path) -> list[str]:
@@ -55,18 +56,30 @@ def write_budget(root: Path, study: Path) -> list[str]:
 def make_budget_rows(root: Path, plan: StudyPlan) -> tuple[list[dict[str, Any]], list[str]]:
     """A row a finished run; and a sentence for each whose folder is gone or cannot be read."""
     rows, broken = [], []
+    matched = map_matched_runs(plan)
     for identity, label in plan.labels().items():
         entry = plan.runs[identity]
         folder = root / entry.folder
         try:
             if is_complete(folder):
-                rows.append(make_budget_row(label, identity, folder, entry))
+                row = make_budget_row(label, identity, folder, entry)
+                rows.append({**row, "matched": matched.get(identity)})
         # The other runs spent what they spent.
         except (UserError, KeyError) as error:
             broken.append(f"{label} (seed {entry.seed}) has no row in the budget: {error}")
         if not folder.is_dir():
             broken.append(f"{label} (seed {entry.seed}): {folder} is gone: deleted or renamed.")
     return rows, broken
+
+
+def map_matched_runs(plan: StudyPlan) -> dict[str, str]:
+    """Identity -> `FLOPs of ARM`, of each run whose steps were worked out from another arm's."""
+    return {
+        identity: f"FLOPs of {other}"
+        for question in plan.questions.values()
+        for label, other in question.matched.items()
+        for identity in question.arms.get(label, {}).values()
+    }
 
 
 def make_budget_row(label: str, identity: str, folder: Path, entry: RunEntry) -> dict[str, Any]:

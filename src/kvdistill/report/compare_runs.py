@@ -9,6 +9,7 @@ from kvdistill.files import read_sealed
 from kvdistill.plan.find_runs import find_finished_run
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
+from kvdistill.stats.differences.base import ANYTHING
 
 
 def make_comparison(root: Path, names: Sequence[str]) -> Path:
@@ -35,7 +36,10 @@ def make_comparison(root: Path, names: Sequence[str]) -> Path:
             trained=recipe["trained"],
             steps=ledger.get("steps", 0),
         )
-        question.arms[f"{recipe['arm']} {folder.name}"] = {str(recipe["seed"]): identity}
+        label = f"{recipe['arm']} {folder.name}"
+        question.arms[label] = {str(recipe["seed"]): identity}
+        # Named one by one: what differs between them is shown, and is what was asked.
+        question.declared[label] = [ANYTHING]
     plan.study = f"compared-{'-'.join(plan.runs)}"
     plan.questions["runs"] = question
     study = layout.study_folder(root, plan.study)

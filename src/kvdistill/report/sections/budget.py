@@ -12,6 +12,7 @@ from kvdistill.stats.equal_budget import (
     exceeds_tolerance,
     get_budget_group,
     list_budget_outliers,
+    list_other_views,
     list_runs_with_ledger,
     median_by_group,
 )
@@ -68,7 +69,8 @@ def tabulate_budgets(study: Study) -> ReportTable:
     labels = ("label", "run", "texts")
     # Of all runs, in order: an untrained one has fewer.
     keys = [k for k in dict.fromkeys(k for node in nodes for k in node) if k not in labels]
-    trained = [(node.get("seed", -1), node) for node in nodes if node.get("steps")]
+    own = [node for node in nodes if node.get("steps") and not node.get("matched")]
+    trained = [(node.get("seed", -1), node) for node in own]
     expected = {key: median_by_group(key, trained) for key in TOLERANCE_BY_KEY}
     rows = [
         [
@@ -85,7 +87,9 @@ def make_amount_cell(
 ) -> TableCell:
     """An amount of a run. An untrained run spends nothing, which is no deviation."""
     amount = node.get(key)
-    is_bad = bool(node.get("steps")) and is_unequal(node, key, expected)
+    # A run with the FLOPs of another arm has as many steps as it needs.
+    held = bool(node.get("steps")) and (not node.get("matched") or key == "epochs")
+    is_bad = held and is_unequal(node, key, expected)
     return TableCell(
         format_json_value(amount),
         float(amount) if isinstance(amount, int | float) else None,
@@ -124,4 +128,6 @@ def check_budget_parity(study: Study) -> BudgetParity:
     sets = len({run.budget.get("texts") for run in trained})
     same_texts = "" if sets == 1 else f" of those who read the same of {sets} sets of texts"
     within = f"steps are equal, texts within 1 %, real tokens{same_texts} within 1 %"
-    return BudgetParity(True, f"{within}, over {len(trained)} runs")
+    others = len(list_other_views(study))
+    also = f"; {others} arm{'s' if others > 1 else ''} equal in another view" if others else ""
+    return BudgetParity(True, f"{within}, over {len(trained)} runs{also}")

@@ -55,7 +55,11 @@ def describe_question(study: Study, analysis: Analysis, settings: Settings) -> Q
         label: describe_comparison(comparison, settings)
         for label, comparison in analysis.comparisons.items()
     }
-    first = choose_primary_arm(analysis) or next(iter(sentences), None)
+    first = (
+        find_refused_primary(analysis)
+        or choose_primary_arm(analysis)
+        or next(iter(sentences), None)
+    )
     labels = list(sentences)[:MAX_ARMS_WITH_LINES]
     headline = sentences[first] if first else "One arm alone: there is nothing to compare it with."
     return QuestionTexts(
@@ -76,6 +80,13 @@ def explain_primary_withdrawal(study: Study, question: QuestionRecords) -> str:
     ]
     text = "; ".join(filter(None, reasons))
     return f"No primary comparison: {text}." if text else ""
+
+
+def find_refused_primary(analysis: Analysis) -> str | None:
+    """The arm that the question names first, where it was not made equally: none replaces it."""
+    named = str((analysis.question.primary or {}).get("arm"))
+    comparison = analysis.comparisons.get(named)
+    return named if comparison and comparison.macro.status in REFUSED else None
 
 
 def describe_comparison(comparison: ArmComparison, settings: Settings) -> str:
