@@ -9,6 +9,12 @@ from kvdistill.files import write_sealed
 from kvdistill.history import append_event
 from kvdistill.stats.audit.registration import KNOWN_BEFORE, REWORDED, UNCHAINED
 from kvdistill.stats.claim_measures import Measurement, measure_routing
+from kvdistill.stats.claims.families import (
+    BENJAMINI_HOCHBERG,
+    EXPLORATORY,
+    HOLM,
+    Family,
+)
 from kvdistill.stats.curves import mutual_information, routing_permutation_test
 from kvdistill.stats.hypotheses import (
     BASELINE_KNOWN,
@@ -30,6 +36,7 @@ from kvdistill.stats.verdicts import (
     POINT_ONLY,
     REFUTED,
     SUPPORTED,
+    compute_claim_p,
     decide_verdict,
     judge_claims,
     judge_levels,
@@ -54,34 +61,36 @@ def make_claim(**more):
 
 
 @pytest.mark.parametrize(
-    ("bound", "low", "estimate", "high", "word"),
+    ("bound", "estimate", "p", "word"),
     [
-        (3.0, 3.5, 5.0, 6.0, SUPPORTED),
-        (3.0, 3.0, 5.0, 7.0, SUPPORTED),
-        (3.0, 2.0, 5.0, 8.0, POINT_ONLY),
-        (3.0, 1.0, 2.0, 3.5, INCONCLUSIVE),
-        (3.0, 0.0, 1.0, 2.9, REFUTED),
-        (0.0, 0.0, 0.5, 1.0, POINT_ONLY),
-        (0.0, -1.0, 0.0, 1.0, INCONCLUSIVE),
-        (3.0, None, 5.0, None, POINT_ONLY),
-        (3.0, None, None, None, PENDING),
+        (3.0, 5.0, 0.01, SUPPORTED),
+        (3.0, 5.0, 0.06, POINT_ONLY),
+        (3.0, 3.0, 0.01, SUPPORTED),
+        (3.0, 2.0, 0.06, INCONCLUSIVE),
+        (3.0, 1.0, 0.01, REFUTED),
+        (0.0, 0.5, 0.06, POINT_ONLY),
+        (0.0, 0.0, 0.9, INCONCLUSIVE),
+        (3.0, 5.0, None, POINT_ONLY),
+        (3.0, None, None, PENDING),
     ],
 )
-def test_the_interval_decides(bound, low, estimate, high, word):
-    measured = Measurement(unit="points", estimate=estimate, low=low, high=high)
-    assert decide_verdict(parse_claim(make_claim(at_least=bound)), measured)[0] == word
+def test_the_p_of_the_bound_decides(bound, estimate, p, word):
+    measured = Measurement(unit="points", estimate=estimate)
+    assert decide_verdict(parse_claim(make_claim(at_least=bound)), measured, p, 0.05)[0] == word
 
 
 def test_at_most_is_at_least_mirrored():
     upper = parse_claim({k: v for k, v in make_claim(at_most=-30.0).items() if k != "at_least"})
-    assert decide_verdict(upper, Measurement(unit="%", estimate=-40.0, low=-50.0, high=-31.0)) == (
-        SUPPORTED,
-        10.0,
-    )
-    assert (
-        decide_verdict(upper, Measurement(unit="%", estimate=-20.0, low=-25.0, high=-5.0))[0]
-        == REFUTED
-    )
+    met, missed = (Measurement(unit="%", estimate=x, se=0.05, df=4.0) for x in (-45.0, -10.0))
+    p = [compute_claim_p(upper, one) for one in (met, missed)]
+    assert decide_verdict(upper, met, p[0], 0.05) == (SUPPORTED, 15.0)
+    assert decide_verdict(upper, missed, p[1], 0.05)[0] == REFUTED
+
+
+def test_the_p_is_that_of_the_interval_that_is_shown(tmp_path):
+    low = judge_nodes(tmp_path, [make_claim()])[0].measured.low
+    at_the_end = judge_nodes(tmp_path / "b", [make_claim(at_least=low)])[0]
+    assert at_the_end.p == pytest.approx(0.05, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +161,8 @@ def test_cost_and_spread_are_measures(tmp_path):
         ],
     )
     assert cost.verdict == SUPPORTED
-    assert spread.measured.low < spread.measured.estimate < spread.measured.high
+    assert spread.measured.low < spread.measured.estimate
+    assert spread.measured.high is None or spread.measured.estimate < spread.measured.high
     assert spread.verdict in (INCONCLUSIVE, POINT_ONLY)
 
 
@@ -298,6 +308,64 @@ def test_weights_that_hardly_move_do_not_depend_on_the_task_however_small_the_p(
     measured = measure_routing(arm, SETTINGS)
     assert measured.estimate < 0.01
     claim = Claim(name="F", arm="learnable", measure="routing", at_most=0.05)
-    assert decide_verdict(claim, measured)[0] == word
+    assert decide_verdict(claim, measured, measured.p, 0.05)[0] == word
     side = "below" if word == INCONCLUSIVE else "at or above"
     assert f"nats, {side} stats.routing_min_nats=0.01" in measured.why
+
+
+def test_a_familys_claims_are_corrected_together_and_one_more_can_cost_a_verdict(tmp_path):
+    measured = judge_nodes(tmp_path, [make_claim()])[0].measured
+    edge = make_claim(at_least=measured.low - 0.05)
+    (alone,) = judge_nodes(tmp_path / "alone", [edge])
+    assert (alone.verdict, alone.family.size) == (SUPPORTED, 1)
+    undecided = [make_claim(name=f"U{i}", at_least=measured.estimate + 0.01 * i) for i in (1, 2, 3)]
+    first, *_ = judge_nodes(tmp_path / "many", [edge, *undecided])
+    assert first.verdict == POINT_ONLY
+    assert first.family == Family(name="q", size=4, correction=HOLM)
+    assert first.adjusted_p > first.p == alone.p
+
+
+def test_what_is_not_measured_yet_counts_in_its_family(tmp_path):
+    nodes = [make_claim(), make_claim(name="late", measure="gsm9k")]
+    judged, late = judge_nodes(tmp_path, nodes)
+    assert (late.verdict, late.adjusted_p) == (PENDING, None)
+    assert judged.family.size == 2
+    assert judged.adjusted_p == pytest.approx(2 * judged.p)
+
+
+def test_claims_made_afterwards_are_one_exploratory_family_and_say_so(tmp_path):
+    before = build_registration([])
+    nodes = [make_claim(), make_claim(name="G", at_least=1.0)]
+    verdicts = judge_nodes(tmp_path, nodes, extra={"hypotheses": before})
+    assert {one.recorded for one in verdicts} == {POST_HOC}
+    assert {one.verdict for one in verdicts} == {"supported (exploratory)"}
+    assert verdicts[0].family == Family(name=EXPLORATORY, size=2, correction=BENJAMINI_HOCHBERG)
+
+
+def test_another_level_is_named_and_criteria_ask_for_95_percent(tmp_path):
+    nodes = [make_claim(at_least=0.0), make_claim(name="hard", level="minimum", at_least=0.0)]
+    folder = fake.write_study(
+        tmp_path, {"q": ARMS}, tasks=TASKS, judged={"q": {"hypotheses": nodes}},
+        extra={"hypotheses": build_registration(nodes)},
+    )  # fmt: skip
+    study = load_study([folder])
+    half, criterion = judge_claims(study, Settings(resamples=999, confidence=0.5))
+    assert half.outcome == SUPPORTED
+    assert half.verdict.endswith("at 50 %")
+    assert (criterion.confidence, criterion.verdict.split()[0]) == (0.95, SUPPORTED)
+    assert "at" not in criterion.verdict.split()
+    assert judge_levels([criterion])["minimum"] == criterion.verdict
+    strict, _ = judge_claims(study, Settings(resamples=999, confidence=0.99))
+    assert strict.verdict.endswith("at 99 %")
+
+
+def test_two_seeds_have_an_estimate_and_no_word_that_claims_more(tmp_path):
+    nodes = [make_claim(), make_claim(name="SD", measure="std", at_least=None, at_most=0.0)]
+    folder = fake.write_study(
+        tmp_path, {"q": ARMS}, tasks=TASKS, judged={"q": {"hypotheses": nodes}}, seeds=(1, 2)
+    )
+    score, spread = judge_claims(load_study([folder]), SETTINGS)
+    assert score.verdict in (POINT_ONLY, INCONCLUSIVE)
+    assert "needs three" in score.measured.why
+    assert "descriptive" in spread.measured.why
+    assert (score.p, spread.p) == (None, None)

@@ -1,6 +1,7 @@
 """What a claim is about, measured: an estimate and its interval in the measure's own unit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -8,11 +9,22 @@ from scipy import stats
 from kvdistill.stats import equal_budget
 from kvdistill.stats.arm_differences import list_differences
 from kvdistill.stats.bootstrap import Stratum, make_stratum, standard_error, wilson_interval
+from kvdistill.stats.claims.bound_tests import bound_count, compute_count_p
 from kvdistill.stats.claims.curve_measures import measure_curve
 from kvdistill.stats.claims.machine_measures import measure_efficiency
 from kvdistill.stats.claims.measurement import Measurement, convert_ratio_to_percent
-from kvdistill.stats.combined_interval import combine_variances
-from kvdistill.stats.compare import average_correctness, compare_arms, explain_refusal
+from kvdistill.stats.claims.seed_spread import MIN_SPREAD_SEEDS, compare_spreads
+from kvdistill.stats.combined_interval import (
+    combine_variances,
+    estimate_run_noise,
+    separate_item_variance,
+)
+from kvdistill.stats.compare import (
+    average_correctness,
+    compare_arms,
+    explain_refusal,
+    get_correctness,
+)
 from kvdistill.stats.curves import (
     average_over_layers,
     read_routing_weights,
@@ -20,7 +32,7 @@ from kvdistill.stats.curves import (
 )
 from kvdistill.stats.hypotheses import CURVE_COLUMNS, EFFICIENCY_PREFIX, PAIR_MEASURES, Claim
 from kvdistill.stats.settings import Settings
-from kvdistill.stats.study import MACRO, Arm, QuestionRecords, Study
+from kvdistill.stats.study import MACRO, Arm, QuestionRecords, Run, Study
 
 
 def measure_claim(
@@ -37,7 +49,7 @@ def measure_claim(
         return measure_routing(arm, settings)
     if name == MACRO or name in study.tasks:
         if baseline is None:
-            return measure_score(study, arm, name, settings)
+            return measure_score(study, arm, name, settings, claim.bound)
         return measure_difference(study, arm, baseline, name, settings, question)
     if name not in PAIR_MEASURES and not name.startswith(EFFICIENCY_PREFIX):
         return Measurement(unit="", why=f"no task or measure called {name} in this study")
@@ -46,9 +58,9 @@ def measure_claim(
     if why := explain_pair(arm, baseline, question):
         return Measurement(unit="", why=why)
     if name == "tasks_improved":
-        return count_improved_tasks(study, arm, baseline, settings, question)
+        return count_improved_tasks(study, claim, arm, baseline, settings, question)
     if name == "std":
-        return compare_seed_sd(study, arm, baseline, settings)
+        return compare_seed_sd(study, arm, baseline, settings, claim.bound)
     if name in CURVE_COLUMNS:
         return measure_curve(arm, baseline, name, settings)
     return measure_efficiency(arm, baseline, name.removeprefix(EFFICIENCY_PREFIX), settings)
@@ -87,12 +99,16 @@ def measure_difference(
         estimate=100 * difference.estimate,
         low=100 * interval.low,
         high=100 * interval.high,
+        se=100 * interval.se,
+        df=interval.df,
         why="over items: neither arm is trained" if untrained else "over seeds and items",
     )
 
 
-def measure_score(study: Study, arm: Arm, endpoint: str, settings: Settings) -> Measurement:
-    """An arm's own score, in points."""
+def measure_score(
+    study: Study, arm: Arm, endpoint: str, settings: Settings, bound: float
+) -> Measurement:
+    """An arm's own score, in points, over items and, where it is trained, over seeds."""
     if gaps := arm.list_gaps(endpoint, study.tasks):
         return Measurement(unit="points", why=f"missing: {arm.label}: {'; '.join(gaps)}")
     runs = arm.distinct_runs()
@@ -103,27 +119,43 @@ def measure_score(study: Study, arm: Arm, endpoint: str, settings: Settings) -> 
         return Measurement(unit="points", estimate=estimate, why="no items on disk")
     strata = []
     for task in tasks:
-        items = runs[0].scores[task].items
-        if any(run.scores[task].items is not items for run in runs):
+        if any(run.scores[task].items is not runs[0].scores[task].items for run in runs):
             return Measurement(unit="points", estimate=estimate, why=f"{task}: other items by seed")
-        strata.append(
-            make_stratum(task, average_correctness(task, runs), items.subjects if items else None)
-        )
+        subjects = get_subjects(runs[0], task)
+        strata.append(make_stratum(task, average_correctness(task, runs), subjects))
     se, df = standard_error(strata)
     parts = [(float(values.var(ddof=1)) / len(values), len(values) - 1)] if arm.trained else []
     if not parts:
         if se == 0:
-            return measure_constant_score(estimate, strata, settings)
+            return measure_constant_score(estimate, strata, settings, bound)
         half = float(stats.t.ppf((1 + settings.confidence) / 2, df)) * se
-        return clip_score_interval(estimate, values.mean() - half, values.mean() + half)
+        score = clip_score_interval(estimate, values.mean() - half, values.mean() + half)
+        return replace(score, se=100 * se, df=df)
     if len(values) < 2:
         return Measurement(unit="points", estimate=estimate, why="one seed")
-    interval = combine_variances(float(values.mean()), parts, se, min(df, 1e9), settings.confidence)
+    noise = [
+        estimate_run_noise(
+            [get_correctness(task, run) for run in runs], get_subjects(runs[0], task)
+        )
+        / len(runs)
+        for task in tasks
+    ]
+    item_se = separate_item_variance(strata, noise)
+    interval = combine_variances(
+        float(values.mean()), parts, item_se, min(df, 1e9), settings.confidence
+    )
     if interval is None:
         return Measurement(
             unit="points", estimate=estimate, why="no variance, or under three seeds"
         )
-    return clip_score_interval(estimate, interval.low, interval.high)
+    score = clip_score_interval(estimate, interval.low, interval.high)
+    return replace(score, se=100 * interval.se, df=interval.df, why="over seeds and items")
+
+
+def get_subjects(run: Run, task: str) -> np.ndarray | None:
+    """A code an item, where items share context."""
+    items = run.scores[task].items
+    return items.subjects if items else None
 
 
 def clip_score_interval(estimate: float, low: float, high: float) -> Measurement:
@@ -133,61 +165,90 @@ def clip_score_interval(estimate: float, low: float, high: float) -> Measurement
 
 
 def measure_constant_score(
-    estimate: float, strata: Sequence[Stratum], settings: Settings
+    estimate: float, strata: Sequence[Stratum], settings: Settings, bound: float
 ) -> Measurement:
     """All items right, or all wrong: Wilson's interval keeps its width; an average has none."""
     if len(strata) > 1:
         return Measurement(unit="points", estimate=estimate, why="no variance over items")
     n = int(strata[0].sizes.sum())
-    return clip_score_interval(
-        estimate, *wilson_interval(round(n * estimate / 100), n, settings.confidence)
-    )
+    ends = wilson_interval(round(n * estimate / 100), n, settings.confidence)
+    score = clip_score_interval(estimate, *ends)
+    if not 0 < bound < 100:
+        return score
+    # Wilson's interval holds the shares that the score test does not reject (Wilson 1927).
+    z = (estimate - bound) / np.sqrt(bound * (100 - bound) / n)
+    return replace(score, p=float(2 * stats.norm.sf(abs(z))))
 
 
 def count_improved_tasks(
     study: Study,
+    claim: Claim,
     arm: Arm,
     baseline: Arm,
     settings: Settings,
     question: QuestionRecords | None = None,
 ) -> Measurement:
-    """Tasks with a gain: by estimate, surely (interval above 0), possibly (not below)."""
-    measurements = [
+    """Tasks with a gain: by estimate, and how many at least and at most, tested together."""
+    tasks = [
         measure_difference(study, arm, baseline, task, settings, question) for task in study.tasks
     ]
-    if unknown := [one.why for one in measurements if one.estimate is None]:
+    if unknown := [one.why for one in tasks if one.estimate is None]:
         return Measurement(unit="tasks", why=unknown[0])
+    estimate = float(sum((one.estimate or 0) > 0 for one in tasks))
+    gains = [compute_gain_p(one) for one in tasks]
+    known = [p for p in gains if p is not None]
+    if len(known) < len(gains):
+        untested = next(one.why for one, p in zip(tasks, gains, strict=True) if p is None)
+        return Measurement(unit="tasks", estimate=estimate, why=untested)
+    low, high = bound_count(known, settings.alpha)
     return Measurement(
         unit="tasks",
-        estimate=float(sum((one.estimate or 0) > 0 for one in measurements)),
-        low=float(sum(one.low is not None and one.low > 0 for one in measurements)),
-        high=float(sum(one.high is None or one.high > 0 for one in measurements)),
-        why=f"of {len(measurements)}; the interval counts tasks surely and possibly above 0",
+        estimate=estimate,
+        low=float(low),
+        high=float(high),
+        p=compute_count_p(known, estimate, claim.bound, at_least=claim.at_least is not None),
+        why=f"of {len(tasks)}; the interval counts tasks surely and possibly above 0",
     )
 
 
-def compare_seed_sd(study: Study, arm: Arm, baseline: Arm, settings: Settings) -> Measurement:
-    """Percent by which the SD over seeds of the macro average differs; F interval."""
-    sds, counts = [], []
+def compute_gain_p(task: Measurement) -> float | None:
+    """One-sided p of a task without gain; 0.5 where no answer differs, None without an error."""
+    estimate = task.estimate or 0.0
+    if task.se is None or task.df is None:
+        return 0.5 if estimate == 0 else None
+    return float(stats.t.sf(estimate / task.se, task.df))
+
+
+def compare_seed_sd(
+    study: Study, arm: Arm, baseline: Arm, settings: Settings, bound: float
+) -> Measurement:
+    """Percent by which the SD over seeds of the macro average differs (claims/seed_spread.py)."""
+    scores = []
     for one in (arm, baseline):
         if gaps := one.list_gaps(MACRO, study.tasks):
             return Measurement(unit="%", why=f"missing: {one.label}: {'; '.join(gaps)}")
-        values = [run.get_score(MACRO, study.tasks) or 0.0 for run in one.distinct_runs()]
-        if len(values) < 2:
+        scores.append([run.get_score(MACRO, study.tasks) or 0.0 for run in one.distinct_runs()])
+        if len(scores[-1]) < 2:
             return Measurement(unit="%", why=f"{one.label} has one run: no spread")
-        sds.append(float(np.std(values, ddof=1)))
-        counts.append(len(values))
+    sds = [float(np.std(values, ddof=1)) for values in scores]
     if min(sds) < 1e-10:
         return Measurement(unit="%", why="degenerate: zero seed variance")
-    sd_ratio, tail = sds[0] / sds[1], (1 + settings.confidence) / 2
-    low = sd_ratio / np.sqrt(stats.f.ppf(tail, counts[0] - 1, counts[1] - 1))
-    high = sd_ratio * np.sqrt(stats.f.ppf(tail, counts[1] - 1, counts[0] - 1))
+    estimate = convert_ratio_to_percent(sds[0] / sds[1])
+    spreads = compare_spreads(*scores, 1 + bound / 100, settings.confidence)
+    if spreads is None:
+        return Measurement(
+            unit="%",
+            estimate=estimate,
+            why=f"descriptive: {len(scores[0])} against {len(scores[1])} runs; a test of spreads "
+            f"needs {MIN_SPREAD_SEEDS} or more in each arm, and equally many",
+        )
     return Measurement(
         unit="%",
-        estimate=convert_ratio_to_percent(sd_ratio),
-        low=convert_ratio_to_percent(low),
-        high=convert_ratio_to_percent(high),
-        why="F interval",
+        estimate=estimate,
+        low=convert_ratio_to_percent(spreads.low),
+        high=None if spreads.high is None else convert_ratio_to_percent(spreads.high),
+        p=spreads.p,
+        why=f"deviations from the median over {len(scores[0])} seeds",
     )
 
 
@@ -208,6 +269,7 @@ def measure_routing(arm: Arm, settings: Settings) -> Measurement:
     return Measurement(
         unit="p",
         estimate=p,
+        p=p,
         negligible=negligible,
         why=f"mutual information {nats:.4f} nats, {side} stats.routing_min_nats="
         f"{settings.routing_min_nats:g}",

@@ -58,6 +58,16 @@ def compute_count_p(gains: Sequence[float], estimate: float, bound: float, at_le
     return min(1.0, 2 * one_sided)
 
 
+def bound_count(gains: Sequence[float], alpha: float) -> tuple[int, int]:
+    """(fewest, most) tasks with a gain that are not rejected at a two-sided level."""
+    losses = [1 - p for p in gains]
+    fewest, others = (
+        max(k for k in range(len(gains) + 1) if 2 * combine_partially(side, k) <= alpha)
+        for side in (gains, losses)
+    )
+    return fewest, len(gains) - others
+
+
 def combine_partially(p_values: Sequence[float], least: int) -> float:
     """P of fewer than `least` hypotheses being false (Benjamini and Heller 2008, after Simes).
 

@@ -16,6 +16,8 @@ class Measurement:
     """Its standard error; that of the log ratio where the unit is percent."""
     df: float | None = None
     """The error's degrees of freedom."""
+    p: float | None = None
+    """Two-sided, of the truth being the claim's bound, where `se` and `df` do not give it."""
     why: str = ""
     negligible: bool = False
     """Whether it is too small to count, however surely it is not nothing."""
