@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--rows", type=int, default=2)
     chosen = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # processor seconds of threads that wait for each other say nothing
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         figures = nano(work, *((40, [16]) if chosen.quick else (200, [1, 16])))

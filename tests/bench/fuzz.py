@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ def main() -> int:
         number = (QUICK if arguments.quick else NUMBER)[name]
         seen = RUN[name](arguments.number or number, arguments.seed)
         chosen = random.Random(arguments.seed).sample(seen, 2 if arguments.quick else SHELLED)
-        shelled = [fault for each in chosen if (fault := SHELL[name](*each))]
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            shelled = [
+                fault for fault in pool.map(SHELL[name], *zip(*chosen, strict=True)) if fault
+            ]
         fault_lines += [
             f"{f.fault}: {given!r:.2000}: {f.message[:300]!r}" for given, f in seen if f.fault
         ]

@@ -15,7 +15,10 @@ def faults(
     """Two and eight at once; then a first one killed while a second waits for its lease."""
     for size in (2,) if quick else (2, 8):
         root = place / f"{size}"
-        ended = [end(command) for command in [calm.start(root) for _ in range(size)]]
+        # In a hurry the last of them is the server's, in a process of its own all the same.
+        commands = [calm.start(root) for _ in range(size - quick)]
+        ended = [calm.run(root)] if quick else []
+        ended += map(end, commands)
         judged = sorted(calm.judge(root, one) for one in ended)
         yield f"{size} commands at once", judged[-1]  # wrong sorts behind same
         shutil.rmtree(root)
