@@ -19,6 +19,8 @@ from kvdistill.plan.labels.recipe_difference import (
 from kvdistill.plan.study_plan import StudyPlan
 from kvdistill.plan.sweep import format_override
 
+FOREIGN = (KeyError, TypeError, ValueError, AttributeError)
+"""What comparing raises where a frozen config is not of this version's form."""
 REFERENCES = ""
 """In the place of a question: the names of teachers that are evaluated as they are."""
 
@@ -78,9 +80,11 @@ class ArmLabels:
     def list_words(self, other: str, config: Config) -> list[str]:
         """`fusion=learnable`, `train.lr=0.5`: what sets a config apart from a run of the study."""
         there = self.read_config(other)
-        if there is None:
+        try:
+            differences = [] if there is None else compare_recipes(there, config)
+        except FOREIGN:
             return []
-        return [f"{one.path}={one.new}" for one in compare_recipes(there, config)]
+        return [f"{one.path}={one.new}" for one in differences]
 
     def read_config(self, identity: str) -> Config | None:
         """The config of a run of the study; None where its folder is gone or spoilt."""
@@ -93,11 +97,7 @@ class ArmLabels:
 
     def describe_conflict(self, question: str, label: str, known_run: str, config: Config) -> str:
         """Why a run may not stand under a label, what differs, and the ways out."""
-        there = self.read_config(known_run)
-        if there is None:
-            differences = f"the {layout.CONFIG} of run {known_run} cannot be read to say what"
-        else:
-            differences = describe_differences(compare_recipes(there, config))
+        differences = describe_pair(self.read_config(known_run), config)
         on_disk = self.known.questions.get(question)
         seeds = ", ".join(on_disk.arms.get(label, {})) if on_disk else ""
         if not seeds:
@@ -115,12 +115,7 @@ class ArmLabels:
     def describe_mixture(self, question: str, label: str, recipes: Mapping[str, str]) -> str:
         """What is wrong with a label of a plan that was made before labels were kept apart."""
         first, *others = recipes.values()
-        there, here = self.read_config(first), self.read_config(others[0])
-        differences = (
-            describe_differences(compare_recipes(there, here))
-            if there is not None and here is not None
-            else "a config of theirs cannot be read"
-        )
+        differences = describe_pair(self.read_config(first), self.read_config(others[0]))
         return (
             f"study={self.known.study}: label {label} of question {question} holds runs of "
             f"{len(recipes)} recipes, which are no replicates of each other. Between {first} "
@@ -132,6 +127,16 @@ class ArmLabels:
         """The command that withdraws it, as a shell takes it."""
         words = [f"study={self.known.study}", format_override(key, value), "reason=WHY"]
         return shlex.join(["python", "launch.py", "stage=withdraw", *words])
+
+
+def describe_pair(there: Config | None, here: Config | None) -> str:
+    """What sets two configs apart, or why that cannot be said."""
+    try:
+        if there is not None and here is not None:
+            return describe_differences(compare_recipes(there, here))
+    except FOREIGN:
+        pass
+    return f"the {layout.CONFIG} of one cannot be read, so what differs is unknown"
 
 
 def list_recipes(plan: StudyPlan) -> Iterator[tuple[str, str, dict[str, str]]]:
