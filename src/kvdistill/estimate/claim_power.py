@@ -12,6 +12,7 @@ from kvdistill.estimate import run_cost
 from kvdistill.plan.command_plan import Plan
 from kvdistill.records import COUNT, EFFICIENCY_KEYS
 from kvdistill.stats.claims import power
+from kvdistill.stats.claims.curve_measures import MIN_ROWS
 from kvdistill.stats.claims.names import walk_judging
 from kvdistill.stats.claims.power import Noise
 from kvdistill.stats.hypotheses import CURVE_COLUMNS, EFFICIENCY_PREFIX, ROUTING, Claim, parse_claim
@@ -87,7 +88,7 @@ def estimate_power(
     trained = [len(seeds) for seeds, config in known if config["trained"]]
     seeds = min(trained, default=1)
     if claim.measure == "tasks_improved":
-        return estimate_count_power(plan, question, claim, estimate, alpha, seeds)
+        return estimate_count_power(plan, question, claim, estimate, (alpha, alpha / family), seeds)
     model = choose_model(plan.config, claim, estimate, len(trained))
     if isinstance(model, str):
         return ClaimPower(question=question, claim=claim, seeds=seeds, note=model)
@@ -141,7 +142,9 @@ def choose_model(
     if name == "std":
         return "a test of two spreads: with three seeds it can hardly show anything"
     if name in CURVE_COLUMNS:
-        rows = max(2, config["train"]["eval_texts"] // len(config["style"]["templates"]))
+        rows = config["train"]["eval_texts"] // len(config["style"]["templates"])
+        if rows < MIN_ROWS:
+            return f"described, not judged: {rows} validation rows, under {MIN_ROWS}"
         noise = Noise(
             seed_sd=math.sqrt(trained) * estimate.loss_sd / 100,
             fixed_variance=(estimate.text_sd / 100) ** 2 / rows,
@@ -172,9 +175,17 @@ def choose_model(
 
 
 def estimate_count_power(
-    plan: Plan, question: str, claim: Claim, estimate: Estimate, alpha: float, seeds: int
+    plan: Plan,
+    question: str,
+    claim: Claim,
+    estimate: Estimate,
+    alphas: tuple[float, float],
+    seeds: int,
 ) -> ClaimPower:
-    """Of a number of improved tasks: the expected number gains estimate.effect, the others none."""
+    """Of a number of improved tasks: the expected number gains estimate.effect, the others none.
+
+    `alphas` are the level of the claim alone and as one of its family.
+    """
     counts = run_cost.count_items(plan.config, estimate)
     tasks = plan.config["tasks"]["tasks"]
     if claim.at_least is None or any(task not in counts for task in tasks):
@@ -182,7 +193,7 @@ def estimate_count_power(
     variances = np.array([1e4 * estimate.disagreement / counts[task] for task in tasks])
     noise = Noise(seed_sd=math.sqrt(PAIR_VARIANCE) * estimate.seed_sd)
 
-    def reach(gaining: float | int, number: int) -> float:
+    def reach(gaining: float | int, number: int, alpha: float = alphas[0]) -> float:
         gains = np.where(np.arange(len(tasks)) < gaining, estimate.effect, 0.0)
         return power.simulate_count_power(
             gains, noise, variances, number, math.ceil(claim.bound), alpha
@@ -191,7 +202,8 @@ def estimate_count_power(
     expected = float(len(tasks) if claim.expected is None else claim.expected)
     return ClaimPower(
         question=question, claim=claim, seeds=seeds, expected=expected,
-        at_expected=reach(expected, seeds), at_bound=reach(claim.bound, seeds),
+        at_expected=reach(expected, seeds), corrected=reach(expected, seeds, alphas[1]),
+        at_bound=reach(claim.bound, seeds),
         seeds_needed=power.count_seeds_for_power(lambda number: reach(expected, number), 100),
     )  # fmt: skip
 

@@ -74,7 +74,7 @@ def test_texts_that_contradict_the_curves_are_named(tmp_path) -> None:
     ("how", "says"),
     [
         ({"texts": False}, "no text component"),
-        ({"rows": 8}, "8 validation rows, under 16"),
+        ({"rows": 8}, "8 validation rows, under 20"),
         ({"seeds": [42, 43]}, "needs 3 in each arm"),
     ],
 )

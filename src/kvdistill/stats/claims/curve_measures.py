@@ -30,7 +30,7 @@ from kvdistill.stats.study import Arm, Run
 COMPARABLE = {"kv": "kv_nmse", "k": "k_nmse", "v": "v_nmse", "ce": "ce"}
 """Measure -> column of the curves on which two arms compare. The KV terms of the loss are divided
 by the mean of the teachers' spreads, which is another scale for other teachers."""
-MIN_ROWS = 16
+MIN_ROWS = 20
 """Validation rows below which their spread is not claimed to be known."""
 DESCRIPTIVE = "descriptive"
 """How a sentence begins that says why an estimate has no interval."""
