@@ -211,6 +211,9 @@ def test_exact_is_whether_greedy_decoding_writes_the_answer(distiller: Make) -> 
     scores[0, 4] = scores[0, 4].roll(1)  # predicts token 5, in the first text's answer
     scores[1, 0] = scores[1, 0].roll(1)  # predicts token 1, in the second text's prompt
     assert match() == [False, True]
+    # Nothing was asked of a text that was cut before its answer: it is no match.
+    tokens.answer[1] = False
+    assert match() == [False, False]
 
 
 def test_cross_entropy_is_that_of_the_library_on_the_answers(distiller: Make) -> None:

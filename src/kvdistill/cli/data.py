@@ -11,6 +11,7 @@ from kvdistill.cli.common import JobOverrides, console, describe_failures
 from kvdistill.cluster.code_choice import check_node_code
 from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.cluster.submit import submit
+from kvdistill.cluster.text_lengths import describe_text_lengths
 from kvdistill.data.leakage import UNSEEN
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete, read_json
@@ -37,6 +38,8 @@ def data_command(job_overrides: JobOverrides, sweeps: Path) -> None:
         faults = build_splits(plan, nodes, folders)
     if faults:
         raise UserError("; ".join(faults))
+    for line in describe_text_lengths(plan, runs, call_in_new_process):
+        console.print(line, soft_wrap=True)
 
 
 def build_splits(plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path]) -> list[str]:

@@ -9,6 +9,8 @@ from rich.table import Column, Table
 from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cli.plan_table import tabulate_plan
 from kvdistill.cluster.code_choice import describe_choice, list_code_changes
+from kvdistill.cluster.run_module import call_in_new_process
+from kvdistill.cluster.text_lengths import describe_text_lengths
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, read_group
 from kvdistill.console import label_message
@@ -45,6 +47,8 @@ def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     changes = list_code_changes(plan)
     console.print(tabulate_plan(plan))
     for line in describe_choice(plan, changes):
+        console.print(line, soft_wrap=True)
+    for line in describe_text_lengths(plan, plan.runs.values(), call_in_new_process):
         console.print(line, soft_wrap=True)
     show_costs(plan)
 

@@ -9,7 +9,9 @@ from kvdistill.cli.common import JobOverrides, console, describe_failures
 from kvdistill.cli.plan_table import tabulate_plan
 from kvdistill.cluster.code_choice import check_plan_code, describe_choice, settle_changes
 from kvdistill.cluster.preflight import check_arms
+from kvdistill.cluster.run_module import call_in_new_process, call_in_server_process
 from kvdistill.cluster.submit import resources_by_node, submit
+from kvdistill.cluster.text_lengths import describe_text_lengths
 from kvdistill.config.schema import read_group
 from kvdistill.errors import UserError
 from kvdistill.files import is_complete
@@ -45,6 +47,10 @@ def execute_plan(plan: Plan) -> None:
     missing = [run for run in plan.runs.values() if is_missing(plan, run.node.name)]
     if missing:
         check_arms([run.config for run in missing])
+        local = plan.config["cluster"]["name"] == "local"
+        call = call_in_server_process if local else call_in_new_process
+        for line in describe_text_lengths(plan, missing, call):
+            console.print(line, soft_wrap=True)
     names = {need for run in missing for need in run.node.needs.values()}
     nodes = [node for name, node in plan.artifacts.items() if name in names]
     nodes += [run.node for run in missing]

@@ -23,12 +23,17 @@ def check_loss(config: Mapping[str, Any]) -> None:
 
 
 def check_schedule(config: Mapping[str, Any]) -> None:
-    """Refuses a warmup longer than the training, and texts too short to predict a token."""
+    """Refuses a warmup longer than the training, texts too short, and a share that is none."""
     if config["train"]["warmup_ratio"] > 1:
         warmup = config["train"]["warmup_ratio"]
         raise ConfigError(f"train.warmup_ratio must be from 0 to 1, got {warmup}.")
     if config["budget"]["seq_len"] < 2:
         raise ConfigError("budget.seq_len must be at least 2 tokens to predict one, got 1.")
+    share = config["budget"]["max_unanswered"]
+    if not 0 <= share <= 1:
+        raise ConfigError(
+            f"budget.max_unanswered must be a share of the texts from 0 to 1, got {share:g}."
+        )
 
 
 def check_deepspeed(config: Mapping[str, Any]) -> None:

@@ -23,6 +23,8 @@ class Budget:
     seq_len: int
     num_gpus: int
     grad_accum: int
+    max_unanswered: float = 0.05
+    """Largest share of texts that may be cut before their answer begins."""
     match: dict[str, Any] | None = None
     """{flops_of: ARM}: as many tokens as take what training that arm of the sweep takes.
 

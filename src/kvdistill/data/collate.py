@@ -17,6 +17,7 @@ from kvdistill.alignment.base import Alignment, TextLinks
 from kvdistill.alignment.report import AlignmentReport, measure_alignment
 from kvdistill.data.prompt_style import RenderedText
 from kvdistill.data.tokenise import TokenisedText, Tokeniser
+from kvdistill.data.truncation import Truncation
 from kvdistill.errors import ConfigError
 from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 
@@ -73,6 +74,10 @@ class TextDataset(Dataset[Example]):
     def count_unanswered(self) -> int:
         """Number of texts truncated before their answer begins: none of their tokens has a loss."""
         return sum(not text.answer.any() for text in self._student)
+
+    def measure_truncation(self) -> Truncation:
+        """How much of the texts is lost to `seq_len`."""
+        return Truncation(len(self), self.count_truncated(), self.count_unanswered())
 
     @property
     def digest(self) -> str:

@@ -100,7 +100,7 @@ def make_store_node(
     recipe = {key: config[key] for key in STORE} | {
         "teachers": {ONLY: teacher},
         "source": {"stored": spec},
-        "budget": {key: config["budget"][key] for key in ("seq_len", "num_gpus")},
+        "budget": {key: config["budget"][key] for key in STORE_BUDGET if key in config["budget"]},
     }
     # Named without the student, but built after it: its tokenizer cuts the texts.
     needs_but_student = {role: name for role, name in needs.items() if role != "student"}
@@ -144,6 +144,7 @@ def check_style(style: Mapping[str, Any], stored_style: Any) -> None:
 
 
 STORE = ("student", "compression", "layers")
+STORE_BUDGET = ("seq_len", "num_gpus", "max_unanswered")
 CALIBRATION = (
     "student", "style", "compression", "alignment", "layers", "position", "train", "budget",
 )  # fmt: skip

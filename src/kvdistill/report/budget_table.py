@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ LEDGER_COLUMNS = (
     "teacher_flops", "stored_bytes", "train_s",
 )  # fmt: skip
 """Columns taken from a run's ledger; seconds are measured, the rest is counted."""
+SHARE_COLUMNS = ("truncated_share", "unanswered_share")
+"""Of the texts: cut at seq_len, and left without one answer token."""
 BATCH_COLUMNS = ("batch_size", "num_gpus", "grad_accum", "seq_len")
 SCHEDULE_COLUMNS = ("lr", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm")
 COLUMNS = (
-    "label", "seed", "run", "texts", "truncated_texts", "unanswered_texts", *LEDGER_COLUMNS, "global_batch", *BATCH_COLUMNS,
-    *SCHEDULE_COLUMNS, "matched",
+    "label", "seed", "run", "texts", *LEDGER_COLUMNS, *SHARE_COLUMNS, "global_batch",
+    *BATCH_COLUMNS, *SCHEDULE_COLUMNS, "matched",
 )  # fmt: skip
 """`matched`: the arm whose FLOPs the steps were worked out from."""
 
@@ -86,7 +88,7 @@ def make_budget_row(label: str, identity: str, folder: Path, entry: RunEntry) ->
     """A run's ledger, batch and schedule by COLUMNS; zeros for an untrained run."""
     labels: dict[str, Any] = {"label": label, "seed": entry.seed, "run": identity, "texts": None}
     if not entry.trained:
-        return labels | dict.fromkeys(LEDGER_COLUMNS, 0)
+        return labels | dict.fromkeys((*LEDGER_COLUMNS, *SHARE_COLUMNS), 0)
     ledger = read_sealed(folder / layout.MANIFEST)["ledger"]
     recipe = read_recipe(folder).recipe
     budget, train = recipe["budget"], recipe["train"]
@@ -94,9 +96,20 @@ def make_budget_row(label: str, identity: str, folder: Path, entry: RunEntry) ->
         **labels,
         "texts": ledger["texts"],
         **{key: ledger[key] for key in LEDGER_COLUMNS},
+        **measure_text_shares(ledger),
         "global_batch": global_batch(read_group("budget", budget)),
         **{key: budget[key] for key in BATCH_COLUMNS},
         **{key: train[key] for key in SCHEDULE_COLUMNS},
+    }
+
+
+def measure_text_shares(ledger: Mapping[str, Any]) -> dict[str, float | None]:
+    """By SHARE_COLUMNS, shares of the distinct texts; None in a ledger that did not count them."""
+    texts = ledger["sequences"] / ledger["epochs"] if ledger["epochs"] else 0
+    counts = (ledger.get("truncated_texts"), ledger.get("unanswered_texts"))
+    return {
+        name: None if count is None or not texts else round(count / texts, 4)
+        for name, count in zip(SHARE_COLUMNS, counts, strict=True)
     }
 
 

@@ -10,6 +10,7 @@ from kvdistill import layout
 from kvdistill.alignment.base import Alignment
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
+from kvdistill.config.schema import Budget
 from kvdistill.data import split
 from kvdistill.data.collate import Collator, TextDataset
 from kvdistill.data.sampler import select_evenly
@@ -46,7 +47,7 @@ def read_texts(
     """A part of the split as the student and the teachers read it, and what batches it.
 
     `max_texts` evenly spaced texts of it; None for all. `alignment` is None where no links are
-    made.
+    made. Raises ConfigError where more of the texts than `budget.max_unanswered` lose their answer.
     """
     own = load_tokeniser(config["student"], "student", needs)
     # Models with equal tokenizers share one object: `TextDataset` tokenises once an object.
@@ -60,7 +61,11 @@ def read_texts(
     rendered = [text for record in records for text in style.render(record, own.tokenizer)]
     if max_texts is not None:
         rendered = [rendered[row] for row in select_evenly(len(rendered), max_texts)]
-    dataset = TextDataset(rendered, own, teachers, alignment, config["budget"]["seq_len"])
+    seq_len = config["budget"]["seq_len"]
+    dataset = TextDataset(rendered, own, teachers, alignment, seq_len)
+    # A plan that was frozen before there was such a bound has the default one.
+    largest_share = config["budget"].get("max_unanswered", Budget.max_unanswered)
+    dataset.measure_truncation().check_unanswered(part, seq_len, largest_share)
     return dataset, Collator(
         own.pad_token_id, {name: each.pad_token_id for name, each in teachers.items()}
     )

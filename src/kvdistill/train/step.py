@@ -229,11 +229,14 @@ def sum_cross_entropy_by_text(
 def compute_exact_match(
     logits: Float[Tensor, "predicted vocab"], tokens: Tokens
 ) -> Bool[Tensor, " batch"]:
-    """Whether greedy decoding from the prompt would write the whole answer, end included."""
+    """Whether greedy decoding from the prompt would write the whole answer, end included.
+
+    Never of a text without an answer token: nothing was asked of it.
+    """
     # Every other token counts as right: a text is right when all its answer tokens are.
     right = torch.ones_like(tokens.mask)
     right[tokens.label_mask] = logits.argmax(dim=1) == tokens.ids[tokens.label_mask]
-    return right.all(dim=1)
+    return right.all(dim=1) & tokens.label_mask.any(dim=1)
 
 
 def make_positions(keys: Float[Tensor, "batch heads seq dim"]) -> Int[Tensor, "batch seq"]:

@@ -79,8 +79,9 @@ class Validation:
     ) -> tuple[dict[str, Any], Routing | None, TextLosses]:
         """(the numbers of a validation line, the fusion's weights by task or None, each text's).
 
-        CE is a mean over answer tokens, the KV terms and `exact_match` are means over texts,
-        `layers` has the terms of each layer. The terms have the scale that is trained on;
+        CE is a mean over answer tokens, the KV terms are means over texts, `exact_match` over those
+        that have an answer token (`unanswered` counts the others, where there are any), `layers`
+        has the terms of each layer. The terms have the scale that is trained on;
         `kv_nmse` has the fused target's own, on which other sets of teachers compare.
         """
         sums: dict[str, Any] = {}
@@ -100,7 +101,8 @@ class Validation:
             numbers = {"ce": float(ce), "tokens": float(batch.student.label_mask.sum())}
             # Teacher-forced, yet exact: where all predictions are right, decoding reads the same.
             hits = compute_exact_match(logits, batch.student)
-            numbers["exact_match"] = share * float(hits.float().mean())
+            numbers["exact_match"] = float(hits.sum())
+            numbers["answered"] = float(batch.student.label_mask.any(dim=1).sum())
             if terms is not None and routing is not None:
                 for name, short in KV_TERMS.items():
                     numbers[short] = share * float(getattr(terms, name).mean())
@@ -112,6 +114,10 @@ class Validation:
             for name, value in numbers.items():
                 sums[name] = sums.get(name, 0.0) + value
         sums["ce"] /= sums.pop("tokens")
+        answered = sums.pop("answered")
+        sums["exact_match"] /= answered
+        if answered < samples:
+            sums["unanswered"] = samples - answered
         texts.nmse = nmse.compute_by_text()
         sums |= {name: average_texts(values) for name, values in texts.nmse.items()}
         if module.objective is not None:
