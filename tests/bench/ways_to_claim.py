@@ -1,12 +1,14 @@
 """The ways in which the platform comes to a claim, tried on a drawn study as a report does it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from kvdistill.report.format import format_significance_line
+from kvdistill.report.difference_text import format_significance_line
+from kvdistill.stats import compare, power
 from kvdistill.stats.analysis import adjust_p_values
 from kvdistill.stats.audit.boundaries import compute_look_levels
 from kvdistill.stats.bootstrap import Stratum
@@ -63,7 +65,7 @@ def decide_pair(
 def decide_claim(study: Study, claim: dict[str, Any]) -> str:
     """The word of the verdict, as the page has it."""
     (question,) = study.questions.values()
-    with skip_resampling():
+    with skip_what_is_shown():
         verdict = judge_claim(study, {"name": "world", **claim}, question, SETTINGS)
     return read_word(verdict)
 
@@ -73,14 +75,23 @@ def read_word(verdict: Any) -> str:
     return str(verdict.verdict).split()[0]
 
 
-def skip_resampling() -> Any:
-    """Claims rest on the recipe's interval: nothing is drawn for that of the items beside it."""
+@contextmanager
+def skip_what_is_shown() -> Iterator[None]:
+    """Claims rest on the recipe's interval: what is only printed beside it is not worked out.
+
+    That is the bootstrap of the items, the effect that could be detected, and the seeds needed.
+    """
 
     def draw_nothing(stratum: Stratum, draws: int, seed: int) -> np.ndarray:
         del stratum, seed
         return np.linspace(-0.01, 0.01, draws)
 
-    return mock.patch.object(Stratum, "draw_means", draw_nothing)
+    with (
+        mock.patch.object(Stratum, "draw_means", draw_nothing),
+        mock.patch.object(power, "minimum_detectable_effect", return_value=None),
+        mock.patch.object(compare, "plan_seeds", return_value=(None, None)),
+    ):
+        yield
 
 
 def decide_family(
@@ -94,7 +105,7 @@ def decide_family(
         {"name": label, "arm": label, "baseline": BASELINE, "at_least": 0} for label in labels
     ]
     baseline = question.arms[BASELINE]
-    with skip_resampling():
+    with skip_what_is_shown():
         words = [read_word(verdict) for verdict in judge_claims(study, SETTINGS)]
         comparisons = [
             compare_arms(question.arms[label], baseline, study.tasks, SETTINGS, question=question)

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kvdistill.report.table import DASH
-from kvdistill.stats.compare import UNPAIRED, Difference
-from kvdistill.stats.seed_tests import MISSING, OK, format_stars
 from kvdistill.stats.study import MACRO
-from kvdistill.stats.summary import Cell
 from kvdistill.stats.verdicts import Verdict
 
 TASK_TITLES = {
@@ -64,61 +61,6 @@ def format_json_value(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def format_significance_line(name: str, baseline: Cell, arm: Cell, difference: Difference) -> str:
-    """`GSM8K: 68.5+-1.2 -> 75.3+-0.9 (p=0.003 ***)`, or the named reason for no p value."""
-    test = difference.seeds
-    if difference.status in (MISSING, UNPAIRED) or test is None:
-        return f"{name}: {difference.status}: {difference.why}"
-    values = f"{name}: {baseline.text()} {ARROW} {arm.text()}"
-    if test.status != OK:
-        return f"{values} ({difference.status})"
-    p = format_p(test.p)
-    equal = "" if p.startswith("<") else "="
-    text = f"{values} (p{equal}{p} {format_stars(test.p)}".rstrip()
-    adjusted_p = difference.adjusted.get("seeds")
-    return f"{text}; adjusted p {format_p(adjusted_p)})" if adjusted_p is not None else f"{text})"
-
-
-def describe_difference(
-    arm: str, baseline: str, difference: Difference, detect: float | int
-) -> str:
-    """The macro average's difference in one or two sentences.
-
-    `detect` is the difference in points that a study of enough seeds should find.
-    """
-    if difference.estimate is None:
-        reason = f"{difference.status.capitalize()}: {difference.why}."
-        return f"{arm} cannot be compared with {baseline}. {reason}"
-    side = "above" if difference.estimate > 0 else "below"
-    head = f"{arm} scores {abs(100 * difference.estimate):.1f} points {side} {baseline}"
-    if difference.recipe is None:
-        return describe_without_recipe(head, difference)
-    low, high = 100 * difference.recipe.low, 100 * difference.recipe.high
-    conclusion = "A difference is shown" if low > 0 or high < 0 else "Inconclusive"
-    interval = format_interval(low, high)
-    parts = [f"{head}, interval {interval} over new seeds and items. {conclusion}"]
-    if difference.same_sign:
-        parts.append(f"{difference.same_sign[0]} of {difference.same_sign[1]} seeds on that side")
-    if difference.detectable is not None:
-        limit = f"{100 * difference.detectable:.1f}"
-        parts.append(f"differences under {limit} points would mostly be missed")
-    text = "; ".join(parts) + "."
-    if difference.seeds_needed is None:
-        return f"{text} To find {detect:g} point, more items are needed, not only more seeds."
-    return f"{text} To find {detect:g} point, {difference.seeds_needed} seeds are needed."
-
-
-def describe_without_recipe(head: str, difference: Difference) -> str:
-    """The sentence where there are too few seeds for an interval over new ones."""
-    item = difference.item
-    if item is None or item.se == 0:
-        return f"{head}: {difference.status}."
-    return (
-        f"{head} for these checkpoints ({format_interval(100 * item.low, 100 * item.high)} over "
-        f"new items). No claim about the recipe: {difference.status}."
-    )
-
-
 def format_bound(verdict: Verdict) -> str:
     """`at least +3.0 points`: what a claim expects."""
     claim = verdict.claim
@@ -145,6 +87,8 @@ def format_measurement(verdict: Verdict) -> str:
         f"{measured.estimate:.{digits}f}" if is_plain else format_signed(measured.estimate, digits)
     )
     low, high = measured.low, measured.high
+    if low is not None and high is None:
+        return f"{value} {measured.unit}, {format_signed(low, digits)} or more, no upper end"
     if low is None or high is None:
         return f"{value} {measured.unit}; no interval: {measured.why}"
     interval = (

@@ -13,6 +13,7 @@ from kvdistill.report.figures.style import RenderedFigure
 from kvdistill.report.format import format_bound, format_measurement, format_signed
 from kvdistill.report.page_data import PageContent
 from kvdistill.report.table import make_file_name
+from kvdistill.report.verdict_text import describe_claim_counts, format_judgement
 from kvdistill.sanitise import escape_hidden
 from kvdistill.stats.arm_differences import describe_contrast
 from kvdistill.stats.hypotheses import WITHDRAWN
@@ -30,7 +31,8 @@ def render_page(content: PageContent) -> str:
     )
     environment.filters.update(
         svg=label_svg, slug=make_file_name, clean=escape_hidden, bound=format_bound,
-        measured=format_measurement, signed=format_signed, json=dump_inline_json,
+        measured=format_measurement, judged=format_judgement, signed=format_signed,
+        json=dump_inline_json,
         contrast=describe_contrast, share=lambda value: f"{100 * value:.1f}",
     )  # fmt: skip
     return environment.from_string(read_asset("index.html.j2")).render(
@@ -40,6 +42,7 @@ def render_page(content: PageContent) -> str:
         script=Markup(script),
         policy=make_security_policy(style, script),
         legend=STARS_LEGEND,
+        claim_counts=describe_claim_counts(content.verdicts),
         withdrawn=WITHDRAWN,
         script_data=list_table_names(content),
     )

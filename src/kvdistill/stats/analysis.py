@@ -72,15 +72,20 @@ def build_arm_matrix(
 def adjust_p_values(
     comparisons: Sequence[ArmComparison], tasks: Sequence[str]
 ) -> list[ArmComparison]:
-    """The comparisons with p values corrected: the macro family by Holm, the cells by BH."""
+    """The comparisons with p values corrected: the macro family by Holm, the cells by BH.
+
+    `stars` by BH over all of them, the average among them: where nothing differs, a question shows
+    a star somewhere as often as one star's level says.
+    """
     families = [([(i, MACRO) for i in range(len(comparisons))], holm)]
     families.append(([(i, t) for i in range(len(comparisons)) for t in tasks], benjamini_hochberg))
     adjusted_by_comparison: list[dict[str, dict[str, float | None]]] = [{} for _ in comparisons]
-    for cells, correct in families:
-        for kind in ("seeds", "recipe"):
-            raw = [get_p_value(comparisons[i], endpoint, kind) for i, endpoint in cells]
-            for (i, endpoint), p in zip(cells, correct(raw), strict=True):
-                adjusted_by_comparison[i].setdefault(endpoint, {})[kind] = p
+    kinds = [(*family, kind) for family in families for kind in ("seeds", "recipe")]
+    every = [(i, e) for i in range(len(comparisons)) for e in (*tasks, MACRO)]
+    for cells, correct, kind in [*kinds, (every, benjamini_hochberg, "stars")]:
+        raw = [get_p_value(comparisons[i], endpoint, kind) for i, endpoint in cells]
+        for (i, endpoint), p in zip(cells, correct(raw), strict=True):
+            adjusted_by_comparison[i].setdefault(endpoint, {})[kind] = p
     return [
         replace(
             one,
@@ -94,7 +99,9 @@ def adjust_p_values(
 
 
 def get_p_value(comparison: ArmComparison, endpoint: str, kind: str) -> float | None:
-    """The p value of the paired t (`seeds`) or of the recipe's claim."""
+    """The p value of the paired t (`seeds`), of the recipe's claim, or what gives `stars`."""
+    if kind == "stars":
+        return comparison.differences[endpoint].star_p
     inference = getattr(comparison.differences[endpoint], kind)
     return inference.p if inference is not None else None
 
@@ -136,6 +143,9 @@ def find_ties(
         }
         kept = zip(p_values, holm(list(p_values.values())), strict=True)
         ties_by_endpoint[endpoint] = frozenset(
-            label for label, p in kept if p is None or p >= settings.alpha
+            # A mark in every table: a lower confidence of the study's tells no more arms apart.
+            label
+            for label, p in kept
+            if p is None or p >= min(settings.alpha, 0.05)
         )
     return ties_by_endpoint

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from kvdistill.report.difference_text import describe_difference, format_significance_line
 from kvdistill.report.figures.forest import draw_forest
 from kvdistill.report.figures.scores import draw_radar, draw_score_bars
 from kvdistill.report.figures.style import ArmStyle, RenderedFigure
-from kvdistill.report.format import describe_difference, format_significance_line, title_tasks
+from kvdistill.report.format import title_tasks
 from kvdistill.report.page_data import (
     QuestionFigures,
     QuestionSection,
@@ -91,9 +92,7 @@ def find_refused_primary(analysis: Analysis) -> str | None:
 
 def describe_comparison(comparison: ArmComparison, settings: Settings) -> str:
     """The difference on the average, and what else differs; a refusal has that in its reason."""
-    sentence = describe_difference(
-        comparison.arm, comparison.baseline, comparison.macro, settings.detect
-    )
+    sentence = describe_difference(comparison.arm, comparison.baseline, comparison.macro, settings)
     if comparison.macro.status in REFUSED:
         return sentence
     return f"{sentence} Differs in {describe_contrast(comparison.contrast)}."

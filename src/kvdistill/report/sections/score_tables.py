@@ -15,6 +15,7 @@ from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.arm_differences import UNDECLARED, describe_contrast
 from kvdistill.stats.bootstrap import ConfidenceInterval
 from kvdistill.stats.compare import ArmComparison, Difference
+from kvdistill.stats.power import MAX_SEEDS
 from kvdistill.stats.seed_tests import OK, STARS_LEGEND, TTest, format_stars
 from kvdistill.stats.study import MACRO
 from kvdistill.stats.summary import Cell, Table
@@ -114,11 +115,15 @@ def make_t_cell(difference: Difference) -> TableCell:
 
 
 def make_starred_p_cell(difference: Difference) -> TableCell:
-    """The p value of the t test over seeds, with its stars."""
+    """The p value that stars are given by, with them."""
+    p = difference.adjusted.get("stars")
+    return TableCell(f"{format_p(p)} {format_stars(p)}".strip(), p)
+
+
+def make_seed_p_cell(difference: Difference) -> TableCell:
+    """The p value of the t test over seeds, as the study has it."""
     test = get_seed_test(difference)
-    if test is None:
-        return TableCell(DASH)
-    return TableCell(f"{format_p(test.p)} {format_stars(test.p)}".strip(), test.p)
+    return make_p_cell(test.p if test else None)
 
 
 def make_same_sign_cell(difference: Difference) -> TableCell:
@@ -128,9 +133,11 @@ def make_same_sign_cell(difference: Difference) -> TableCell:
 
 
 def make_seeds_needed_cell(difference: Difference) -> TableCell:
-    """Seeds that find the wanted difference; without a number, no number of seeds finds it."""
-    needed = difference.seeds_needed
-    return TableCell(str(needed) if needed else "more items", needed)
+    """Seeds that find the wanted difference, or how many times the items it takes first."""
+    needed, items = difference.seeds_needed, difference.items_needed
+    if needed is None and items is not None:
+        return TableCell(f"{items:.1f} x the items" if items > 1 else f"over {MAX_SEEDS}")
+    return TableCell(DASH if needed is None else str(needed), needed)
 
 
 def make_remarks_cell(difference: Difference) -> TableCell:
@@ -148,12 +155,13 @@ DIFFERENCE_COLUMNS = (
     DifferenceColumn("recipe p", lambda d: make_p_cell(d.recipe.p if d.recipe else None)),
     DifferenceColumn("Holm", lambda d: make_adjusted_p_cell(d, "recipe")),
     DifferenceColumn("paired t", make_t_cell),
-    DifferenceColumn("p", make_starred_p_cell),
+    DifferenceColumn("p", make_seed_p_cell),
     # A space keeps the second column of that title apart as a key in the CSV; the page trims it.
     DifferenceColumn("Holm ", lambda d: make_adjusted_p_cell(d, "seeds")),
     DifferenceColumn(
         "unpaired p", lambda d: TableCell(format_p(d.unpaired.p if d.unpaired else None))
     ),
+    DifferenceColumn("starred p", make_starred_p_cell),
     DifferenceColumn("item interval", make_item_interval_cell),
     DifferenceColumn("g", lambda d: make_number_cell(d.effect, lambda x: format_signed(x, 2))),
     DifferenceColumn("P(better)", lambda d: make_number_cell(d.improvement, "{:.2f}".format)),
@@ -182,7 +190,9 @@ def tabulate_differences(analysis: Analysis) -> ReportTable:
         note=(
             f"{STARS_LEGEND}. Recipe: new seeds and new items, Satterthwaite. Item: these "
             "checkpoints on new items, bootstrap stratified by task and clustered by subject. "
-            "Holm: over this question's arms. Detectable: with 80 % power at this noise."
+            "Holm: over this question's arms. Detectable: with 80 % power at this noise. Seeds "
+            "needed: what seeds scatter, runs' own luck with items included, shrinks with them; "
+            "the items' own part does not."
         ),
         numeric=[False, *(column.numeric for column in DIFFERENCE_COLUMNS), False],
     )
