@@ -40,8 +40,8 @@ EMPTY = digest_tree(ast.Module(body=[], type_ignores=[]))
 class PackageCode:
     """The package's files as they stand when they are first asked for: one object a command."""
 
-    def __init__(self, package: Path = PACKAGE) -> None:
-        self.package = package
+    def __init__(self, package: Path | None = None) -> None:
+        self.package = package or PACKAGE
         self.files: dict[str, Path | None] = {}
         self.modules: dict[str, ModuleSyntax] = {}
         self.traced: dict[frozenset[str], dict[str, str]] = {}

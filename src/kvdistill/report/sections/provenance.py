@@ -74,6 +74,7 @@ def make_run_row(run: Run, label: str, state: str) -> list[TableCell]:
         TableCell(str(run.seed), float(run.seed)),
         TableCell(state, None, "" if state == "done" else "missing"),
         TableCell(run.recipe),
+        TableCell(run.code.fingerprint if run.code is not None else ""),
     ]
 
 

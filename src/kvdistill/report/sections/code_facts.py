@@ -1,0 +1,33 @@
+"""Lines of the provenance about code: whose is known, what was accepted, what was set aside."""
+
+from kvdistill.plan.code_fingerprint import UNKNOWN_CODE, name_changes
+from kvdistill.stats.study import Study
+
+
+def list_code_facts(study: Study) -> list[tuple[str, str]]:
+    """(name, text) of each line."""
+    finished = [run for run in study.runs.values() if run.done]
+    known = [run.code.fingerprint for run in finished if run.code is not None]
+    lines = []
+    if known:
+        count = len(set(known))
+        lines.append(f"{len(known)} runs name the modules that made them, {count} sets in all")
+    if unknown := len(finished) - len(known):
+        lines.append(f"{unknown} runs were {UNKNOWN_CODE}: nothing says that their code was one")
+    facts = [("code", "; ".join(lines))] if lines else []
+    entries = [entry for q in study.questions.values() for entry in q.accepted_code.entries]
+    # All questions of a study have what the study accepted.
+    distinct = {repr(entry): entry for entry in entries}.values()
+    facts += [
+        (
+            "code accepted",
+            f"{entry['time']}: other versions of {name_changes(entry['versions'])} count as one "
+            f"(code=accept), for {name_changes(entry['runs'])}",
+        )
+        for entry in distinct
+    ]
+    for folder in study.folders:
+        for event in study.history.select(folder.name, "set_aside"):
+            why = name_changes(event.facts["modules"]) or "what it reads was made anew"
+            facts.append(("set aside", f"{event.time}: {event.facts['folder']}, by code: {why}"))
+    return facts
