@@ -68,8 +68,7 @@ def test_the_looks_of_a_design_are_numbered_and_those_beyond_it_warned_of(study)
     record_plan(study)
     summary = summarise_history(load(study), Settings(looks=2))
     assert list(summary.warnings) == []
-    (note,) = summary.notes
-    assert note.startswith("q: look 2 of 2, judged at 4.")
+    assert " q: look 2 of 2, judged at 4." in summary.sentence
     record_look(study)
     record_look(study, (42, 43, 44, 45))
     assert warn(study, looks=2)[0].startswith("q: judged 3 times, with 2, 3, 4 seeds")

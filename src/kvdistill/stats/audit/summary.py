@@ -25,9 +25,9 @@ class HistorySummary:
     """The record of a study, as its page shows it."""
 
     sentence: str
-    """What was asked and how often, in one line."""
+    """What was asked and how often; of a design of several looks, which look this is."""
     notes: Sequence[str]
-    """What a reader should know: failures, the look this is."""
+    """What a reader should know: runs that failed, also where they were done again."""
     warnings: Sequence[str]
     """What makes the numbers mean less than they seem."""
 
@@ -37,8 +37,10 @@ def summarise_history(study: Study, settings: Settings) -> HistorySummary:
     names = [folder.name for folder in study.folders]
     planned = [event for name in names for event in study.history.select(name, "planned")]
     return HistorySummary(
-        sentence=describe_record(study, names, planned),
-        notes=[*describe_looks(study, settings), *list_failures_so_far(study)],
+        sentence=" ".join(
+            [describe_record(study, names, planned), *describe_looks(study, settings)]
+        ),
+        notes=list(list_failures_so_far(study)),
         warnings=[
             *study.history.problems,
             *list_unregistered_runs(study),
@@ -100,7 +102,7 @@ def describe_looks(study: Study, settings: Settings) -> Iterator[str]:
     """Which look each question is at, where a design plans several."""
     for name, question in study.questions.items():
         if text := number_look(study, question, settings).describe():
-            yield f"{name}: {text}"
+            yield f"{name}: {text}."
 
 
 def list_excess_looks(study: Study, settings: Settings) -> Iterator[str]:

@@ -1,0 +1,28 @@
+"""A report is a look: it is on record before the page is made, which then counts it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvdistill.history import read_history
+from kvdistill.report import study_report
+from tests.stats import fake
+
+
+def test_a_report_is_recorded_as_a_look_before_its_page_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = fake.write_study(tmp_path, {"q": {"a": 0.0}}, tasks={"one": 20})
+    looks: list[int] = []
+
+    def build(*_: Any) -> Path:
+        looks.append(len(read_history(tmp_path).select("nano", "looked")))
+        return tmp_path
+
+    monkeypatch.setattr(study_report, "build_report", build)
+    monkeypatch.setattr(study_report, "make_terminal_tables", lambda _: [])
+    monkeypatch.setattr(study_report, "write_budget", lambda *_: [])
+    for _ in range(2):
+        study_report.write_study_report(tmp_path, study, {"confidence": 0.95})
+    assert looks == [1, 1]
