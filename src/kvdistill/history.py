@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import SoftFileLease
 
 from kvdistill import layout
 
@@ -23,6 +23,8 @@ EVENTS = (
     "code_accepted",
 )  # fmt: skip
 """What is recorded: nothing else can be appended."""
+LEASE_S = 10.0
+"""Seconds without a heartbeat after which a command that appends counts as dead."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def append_event(root: Path, study: str, event: str, **facts: Any) -> Event:
         raise ValueError(f"history has no event {event!r}: one of {', '.join(EVENTS)}")
     path = layout.history_file(root)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    # A lease, not a lock: on network file systems flock may not reach the node of a report's job,
+    # and two lines that follow the same one would look like an edit.
+    with SoftFileLease(path.with_name(f".{path.name}.lease"), lease_duration=LEASE_S):
         before = path.read_bytes() if path.is_file() else b""
         lines = before.splitlines()
         value = {
