@@ -29,6 +29,7 @@ def draw_forest(
     styles: Mapping[str, ArmStyle],
     title: str = "Difference in macro average",
     names: Mapping[str, str] | None = None,
+    confidence: float = 0.95,
 ) -> RenderedFigure:
     """A row a difference that has an estimate.
 
@@ -39,6 +40,7 @@ def draw_forest(
         styles: arm or task -> how its row looks.
         title: of the figure.
         names: arm or task -> how its row is called, where that is not its key.
+        confidence: of the intervals.
     """
     names = names or {}
     shown = {key: each for key, each in differences.items() if each.estimate is not None}
@@ -57,7 +59,8 @@ def draw_forest(
     return render_figure(
         f"{name}_forest",
         title,
-        f"Each row is the difference from {baseline} in points, with its 95 % interval over new "
+        f"Each row is the difference from {baseline} in points, with its {100 * confidence:g} % "
+        "interval over new "
         "seeds and items (thick) and over items for these checkpoints (thin). Differences inside "
         "the grey band would mostly be missed.",
         paint,

@@ -139,9 +139,9 @@ def draw_question(
     shown = choose_chart_arms(analysis.table, analysis.baseline)
     return QuestionFigures(
         scores=[
-            *draw_macro_forest(analysis, shown, styles),
+            *draw_macro_forest(analysis, shown, styles, settings),
             *draw_score_charts(study, analysis, shown, styles),
-            *draw_primary_forest(study, analysis, styles),
+            *draw_primary_forest(study, analysis, styles, settings),
         ],
         ablation=draw_ablation(analysis, styles),
         routing=build_routing_section(analysis, settings),
@@ -150,7 +150,7 @@ def draw_question(
 
 
 def draw_macro_forest(
-    analysis: Analysis, shown: list[str], styles: Mapping[str, ArmStyle]
+    analysis: Analysis, shown: list[str], styles: Mapping[str, ArmStyle], settings: Settings
 ) -> list[RenderedFigure]:
     """Each shown arm's difference on the macro average; nothing without an estimate."""
     differences = {
@@ -160,7 +160,12 @@ def draw_macro_forest(
     }
     if all(difference.estimate is None for difference in differences.values()):
         return []
-    return [draw_forest(analysis.question.name, differences, analysis.baseline, styles)]
+    return [
+        draw_forest(
+            analysis.question.name, differences, analysis.baseline, styles,
+            confidence=settings.confidence,
+        )
+    ]  # fmt: skip
 
 
 def draw_score_charts(
@@ -181,7 +186,7 @@ def draw_score_charts(
 
 
 def draw_primary_forest(
-    study: Study, analysis: Analysis, styles: Mapping[str, ArmStyle]
+    study: Study, analysis: Analysis, styles: Mapping[str, ArmStyle], settings: Settings
 ) -> list[RenderedFigure]:
     """The primary arm's difference on each task; nothing where one task is all there is."""
     primary = choose_primary_arm(analysis)
@@ -196,5 +201,6 @@ def draw_primary_forest(
             dict.fromkeys(by_task, styles[primary]),
             f"{primary}: difference per task",
             title_tasks(analysis.table.endpoints),
+            settings.confidence,
         )
     ]
