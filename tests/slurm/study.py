@@ -18,6 +18,8 @@ TINY = (
     "references=false", "teachers.a.build.training.steps=2", "teachers.b.build.training.steps=2",
 )  # fmt: skip
 """Ten steps of 16 texts."""
+SWEEP = ("-m", *TINY[:-1], "arm=single_teacher", "loss.kv_weight=0.3,1.0", "seed=42")
+"""Two arms of one teacher: every kind of job, and no more of them than that takes."""
 
 
 @dataclass

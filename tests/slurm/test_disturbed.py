@@ -14,7 +14,7 @@ RUN = (
     "train.save_steps=30", "train.eval_steps=60",
 )  # fmt: skip
 """120 steps."""
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,6 @@ def test_preempted_requeued_and_killed_it_ends_in_the_same_bits(
     assert evidence(folder) == evidence(undisturbed)
 
 
-@pytest.mark.slow
 def test_a_job_that_reached_its_limit_too_often_says_so(
     launcher: Launcher, slurm: MiniSlurm, tmp_path: Path
 ) -> None:

@@ -11,11 +11,12 @@ SFT = (*TINY[:-2], "arm=sft", "references=false")
 
 
 @pytest.fixture(scope="module")
-def half_failed(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def half_failed(
+    launcher: Launcher, sweep_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """One run that trains, one whose loss is no number."""
-    root, built = tmp_path_factory.mktemp("half"), tmp_path_factory.mktemp("built")
-    launcher(*SFT, f"root={built}")
-    copy_artifacts(built, root)
+    root = tmp_path_factory.mktemp("half")
+    copy_artifacts(sweep_root, root)
     launcher("-m", *SFT, "train.lr=0.003,1e30", "cluster=slurm", f"root={root}")
     launcher.drain()
     return root

@@ -16,12 +16,13 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in lines if line["split"] == "train" and "loss" in line]
 
 
-def test_two_ranks_train_as_one(launcher: Launcher, tmp_path: Path) -> None:
+def test_two_ranks_train_as_one(launcher: Launcher, sweep_root: Path, tmp_path: Path) -> None:
     arm = (*TINY[:-1], "arm=single_teacher", "train.logging_steps=1")
     two = ("budget.num_gpus=2", "budget.batch_size=8", "teachers.a.placement.shard=zero3")
+    for place in ("one", "two"):
+        copy_artifacts(sweep_root, tmp_path / place)
     launcher(*arm, f"root={tmp_path}/one")
     (alone,) = runs(tmp_path / "one").values()
-    copy_artifacts(tmp_path / "one", tmp_path / "two")
     launcher(*arm, *two, "cluster=slurm", f"root={tmp_path}/two")
     (folder,) = runs(tmp_path / "two").values()
     job = read(folder / "job.json")["job_id"]
