@@ -70,7 +70,7 @@ def append_event(root: Path, study: str, event: str, **facts: Any) -> Event:
     with SoftFileLease(path.with_name(f".{path.name}.lease"), lease_duration=LEASE_S):
         before = path.read_bytes() if path.is_file() else b""
         lines = before.splitlines()
-        value = {
+        value: dict[str, Any] = {
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "study": study,
             "event": event,

@@ -14,7 +14,7 @@ JUDGING_SETTINGS = ("confidence", "looks", "spending")
 
 
 @dataclass
-class AskedQuestion:
+class RecordedQuestion:
     """A question as the record has it up to some event."""
 
     seeds: list[int] = field(default_factory=list)
@@ -38,7 +38,7 @@ def list_changes(study: Study, looks: int) -> Iterator[str]:
 
 def follow_study(study: Study, name: str, *, more_seeds: bool) -> Iterator[str]:
     """The events of one study in order, and what each changed."""
-    questions: dict[str, AskedQuestion] = {}
+    questions: dict[str, RecordedQuestion] = {}
     settings: dict[str, Any] = {}
     planned_settings: Mapping[str, Any] | None = None
     for event in study.history.select(name, "planned", "looked"):
@@ -46,13 +46,13 @@ def follow_study(study: Study, name: str, *, more_seeds: bool) -> Iterator[str]:
             mark_seen(questions.values(), event.facts["finished"])
             settings = event.facts.get("settings", {})
             if planned_settings is not None:
-                yield from compare_settings(planned_settings, settings, event)
+                yield from compare_judging_settings(planned_settings, settings, event)
             continue
         # What was planned first counts, however it is put later.
         planned_settings = planned_settings or event.facts.get("settings", {})
         for question, node in event.facts["questions"].items():
             is_known = question in questions
-            state = questions.setdefault(question, AskedQuestion())
+            state = questions.setdefault(question, RecordedQuestion())
             where = f"{question}, at {format_time(event)}"
             if is_known and state.seen:
                 if not more_seeds:
@@ -62,14 +62,14 @@ def follow_study(study: Study, name: str, *, more_seeds: bool) -> Iterator[str]:
     yield from list_edits(study, name, questions)
 
 
-def mark_seen(questions: Iterable[AskedQuestion], finished: Mapping[str, str]) -> None:
+def mark_seen(questions: Iterable[RecordedQuestion], finished: Mapping[str, str]) -> None:
     """Notes which of the planned seeds had scores at a look."""
     for state in questions:
         if state.runs & set(finished):
             state.seen = list(state.seeds)
 
 
-def compare_seeds(state: AskedQuestion, node: Mapping[str, Any], where: str) -> Iterator[str]:
+def compare_seeds(state: RecordedQuestion, node: Mapping[str, Any], where: str) -> Iterator[str]:
     """The seeds that a command asked for and none before it."""
     if added := [seed for seed in list_seeds(node) if seed not in state.seeds]:
         seen = ", ".join(map(str, state.seen))
@@ -77,7 +77,7 @@ def compare_seeds(state: AskedQuestion, node: Mapping[str, Any], where: str) -> 
 
 
 def compare_judging(
-    state: AskedQuestion, primary: Any, claims: Iterable[Mapping[str, Any]], where: str
+    state: RecordedQuestion, primary: Any, claims: Iterable[Mapping[str, Any]], where: str
 ) -> Iterator[str]:
     """How the primary endpoint and the claims differ from those that were recorded."""
     if primary != state.primary:
@@ -96,7 +96,7 @@ def compare_judging(
             yield f"{where}: the claim \u201c{text}\u201d was dropped or edited after a look"
 
 
-def take_question(state: AskedQuestion, node: Mapping[str, Any]) -> None:
+def take_question(state: RecordedQuestion, node: Mapping[str, Any]) -> None:
     """The question as this command asks it."""
     state.seeds += [seed for seed in list_seeds(node) if seed not in state.seeds]
     state.runs |= {run for arm in node["arms"].values() for run in arm["runs"].values()}
@@ -110,7 +110,7 @@ def list_seeds(node: Mapping[str, Any]) -> list[int]:
     return list(dict.fromkeys(int(seed) for runs in arms for seed in runs))
 
 
-def compare_settings(
+def compare_judging_settings(
     planned: Mapping[str, Any], now: Mapping[str, Any], event: Event
 ) -> Iterator[str]:
     """What a report's stats group has otherwise than the plan's, of what decides."""
@@ -122,17 +122,17 @@ def compare_settings(
             )
 
 
-def list_edits(study: Study, name: str, asked_before: Mapping[str, AskedQuestion]) -> Iterator[str]:
+def list_edits(study: Study, name: str, recorded: Mapping[str, RecordedQuestion]) -> Iterator[str]:
     """How plan.json reads otherwise than the last command left it: it was edited by hand."""
     for question in study.questions.values():
-        state = asked_before.get(question.name.removeprefix(f"{name}: "))
+        state = recorded.get(question.name.removeprefix(f"{name}: "))
         if state is not None and is_of_study(question, state):
             claims = [*question.hypotheses, *question.criteria]
             for line in compare_judging(state, question.primary, claims, question.name):
                 yield f"{line}; no command did so: plan.json was edited"
 
 
-def is_of_study(question: QuestionRecords, state: AskedQuestion) -> bool:
+def is_of_study(question: QuestionRecords, state: RecordedQuestion) -> bool:
     """Whether the loaded question is the recorded one, and not its namesake of a joined study."""
     runs = {run.identity for arm in question.arms.values() for run in arm.runs.values()}
     return bool(runs & state.runs)
@@ -150,7 +150,7 @@ def format_time(event: Event) -> str:
     return event.time[:16].replace("T", " ")
 
 
-def count_claims(history: History, *studies: str) -> int:
+def count_recorded_claims(history: History, *studies: str) -> int:
     """Claims that commands asked, each once a question; of these studies, or of all."""
     claims = set()
     for event in history.events:

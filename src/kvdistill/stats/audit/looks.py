@@ -73,8 +73,8 @@ def list_judged_seeds(study: Study, question: QuestionRecords) -> Iterator[list[
 def list_complete_seeds(question: QuestionRecords) -> list[int]:
     """The seeds of the trained arm with most of them, all finished, now."""
     arms = [
-        arm.runs
+        sorted(arm.runs)
         for arm in question.arms.values()
         if arm.trained and all(run.done for run in arm.runs.values())
     ]
-    return sorted(max(arms, key=len, default={}))
+    return max(arms, key=len, default=[])

@@ -38,11 +38,11 @@ def list_finished_seeds(
 ) -> list[int]:
     """The seeds of the trained arm with most of them, all finished: what a comparison can read."""
     arms = [
-        seeds
+        sorted(map(int, seeds))
         for seeds in question.arms.values()
         if seeds and all(i in finished and runs[i].trained for i in seeds.values())
     ]
-    return sorted(map(int, max(arms, key=len, default={})))
+    return max(arms, key=len, default=[])
 
 
 def list_failures(root: Path, plan: StudyPlan, known: list[Event]) -> Iterator[dict[str, Any]]:

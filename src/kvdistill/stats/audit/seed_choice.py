@@ -23,7 +23,7 @@ class Choice:
 def list_picked_seeds(study: Study) -> Iterator[str]:
     """A sentence for each recipe of which a study takes some of the seeds that others ran."""
     planned = collect_planned_seeds(study.history)
-    failures = collect_failures(study.history)
+    failures = map_failed_seeds(study.history)
     for folder in study.folders:
         choices: dict[tuple[object, ...], Choice] = {}
         for recipe, seeds in planned.get(folder.name, {}).items():
@@ -33,7 +33,7 @@ def list_picked_seeds(study: Study) -> Iterator[str]:
                 label = name_recipe(study, recipe)
                 choices.setdefault(key, choice).labels.append(label)
         for choice in choices.values():
-            yield describe_choice(choice, failures)
+            yield describe_seed_choice(choice, failures)
 
 
 def find_choice(name: str, recipe: str, seeds: Mapping[int, int], planned: PlannedSeeds) -> Choice:
@@ -60,7 +60,7 @@ def find_choice(name: str, recipe: str, seeds: Mapping[int, int], planned: Plann
     )
 
 
-def describe_choice(choice: Choice, failures: Mapping[int, str]) -> str:
+def describe_seed_choice(choice: Choice, failures: Mapping[int, str]) -> str:
     """Which seeds stand, and which ran under the root and do not."""
     reasons = [f"seed {seed} failed: {failures[seed]}" for seed in choice.left_out
                if seed in failures]  # fmt: skip
@@ -106,7 +106,7 @@ def collect_planned_seeds(history: History) -> PlannedSeeds:
     return planned
 
 
-def collect_failures(history: History) -> dict[int, str]:
+def map_failed_seeds(history: History) -> dict[int, str]:
     """Seed -> why a run with it failed, of every failure in the record."""
     return {
         int(event.facts["seed"]): str(event.facts["why"])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kvdistill.history import Event
-from kvdistill.stats.audit.changes import count_claims, format_time, list_changes
+from kvdistill.stats.audit.changes import count_recorded_claims, format_time, list_changes
 from kvdistill.stats.audit.looks import number_look
 from kvdistill.stats.audit.lost_runs import (
     list_failures_so_far,
@@ -62,10 +62,10 @@ def describe_record(study: Study, names: Sequence[str], planned: Sequence[Event]
             "No record: the study was made before the root kept one, so what was asked, how often "
             "it was looked at and what was left out is not known."
         )
-    claims = count_claims(study.history, *names)
+    claims = count_recorded_claims(study.history, *names)
     parts = [
         f"Asked: {claims} claim{'' if claims == 1 else 's'} in this study, "
-        f"{count_claims(study.history)} under this root",
+        f"{count_recorded_claims(study.history)} under this root",
         describe_seeds(study),
         describe_look_count(study, names),
     ]
