@@ -102,6 +102,17 @@ def test_local_copies_of_the_tasks_are_looked_for(tmp_path: Path) -> None:
     assert "accountant" not in findings["ceval"].found
 
 
+def test_a_task_that_the_data_cannot_feed_is_a_problem(tmp_path: Path) -> None:
+    from kvdistill.cli.doctor_access import check_tasks
+
+    rows = tmp_path / "mine.jsonl"
+    rows.write_text('{"question": "q", "rationale": "r", "answer": "a"}\n')
+    own = ("arm=sft", "data=jsonl", f"data.source.path={rows}")
+    findings = {item.check: item for item in check_tasks(plan_command(*own))}
+    assert "tasks=own" in findings["task nano_logic"].mend
+    assert not findings["task test_questions"].mend
+
+
 def test_a_fetched_benchmark_needs_no_network(no_network: Path) -> None:
     from kvdistill.cli.doctor_access import check_tasks
 
@@ -115,7 +126,7 @@ def test_a_fetched_benchmark_needs_no_network(no_network: Path) -> None:
 
 
 def test_every_task_file_says_where_its_items_are() -> None:
-    from kvdistill.cli.doctor_access import TASKS, read_task_metadata
+    from kvdistill.plan.suite_data import TASKS, read_task_metadata
 
     for path in TASKS.glob("*.yaml"):
         if not path.stem.endswith("_direct"):

@@ -7,20 +7,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kvdistill.cli.doctor_checks import Finding
 from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.errors import UserError
 from kvdistill.plan import hub
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.suite_data import (
+    list_absent_parts,
+    list_unfed_tasks,
+    read_suite_metadata,
+    read_task_metadata,
+)
 
-TASKS = Path(__file__).parents[1] / "evaluate" / "tasks"
 SINFO = ("sinfo", "--noheader", "--format=%R|%a|%D|%G")
 
 
 def check_tasks(plan: Plan) -> Iterator[Finding]:
     """Whether each evaluation set lies where it will be read, or the hub has it."""
+    suite_tasks = read_suite_metadata(plan.config)
+    unfed = list_unfed_tasks(plan.config, suite_tasks)
     for name in (*plan.config["tasks"]["tasks"], *plan.config["tasks"]["beside"]):
         check = f"task {name}"
         if name.startswith("builtin:"):
@@ -31,26 +36,15 @@ def check_tasks(plan: Plan) -> Iterator[Finding]:
             yield Finding(
                 check, f"no {name}.yaml among the tasks", "Add its file or use another suite."
             )
+        elif name in unfed:
+            yield Finding(
+                check, f"asks rows that data={plan.config['choices']['data']} does not make",
+                "Use tasks=own, which asks the held-out rows of any data, or a benchmark.",
+            )  # fmt: skip
         elif "repo" not in where:
             yield Finding(check, "drawn from the split")
         else:
             yield check_benchmark(check, where, plan.config["tasks"]["data_root"])
-
-
-def read_task_metadata(task: str) -> Mapping[str, Any] | None:
-    """Where a task's file says that its items come from; None without a file."""
-    path = TASKS / f"{task}.yaml"
-    if not path.is_file():
-        return None
-    metadata: Mapping[str, Any] = yaml.load(path.read_text("utf-8"), Loader=TaskLoader)["metadata"]
-    return metadata
-
-
-class TaskLoader(yaml.SafeLoader):
-    """Reads lm-eval's YAML without the functions it names."""
-
-
-TaskLoader.add_multi_constructor("!", lambda *_: None)
 
 
 def check_benchmark(check: str, where: Mapping[str, Any], data_root: str | None) -> Finding:
@@ -58,12 +52,7 @@ def check_benchmark(check: str, where: Mapping[str, Any], data_root: str | None)
     repo, split = where["repo"], where["split"]
     if data_root is not None:
         folder = Path(data_root) / where["folder"]
-        parts = list(where.get("subjects") or [where.get("config", "default")])
-        one_file = (folder / f"{split}.jsonl").is_file()
-        missing_parts = [
-            p for p in parts if not one_file and not (folder / p / f"{split}.jsonl").is_file()
-        ]
-        if missing_parts:
+        if missing_parts := list_absent_parts(where, Path(data_root)):
             return Finding(
                 check, f"{folder}: no {split}.jsonl for {', '.join(missing_parts[:3])}",
                 f"Put a copy of {repo} there, or leave out tasks.data_root.",

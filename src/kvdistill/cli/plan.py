@@ -33,6 +33,7 @@ from kvdistill.estimate.warnings import describe_effects, list_warnings
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.study_plan import walk_arms
+from kvdistill.plan.suite_data import check_suite_data
 from kvdistill.stats.claims.names import check_claim_names, list_unjudged
 
 WEEK_H = 7 * 24
@@ -44,6 +45,7 @@ def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Says what a command would do and cost."""
     plan = expand_command(job_overrides, sweeps)
     check_claim_names(plan)
+    check_suite_data(plan)
     changes = list_code_changes(plan)
     console.print(tabulate_plan(plan))
     for line in describe_choice(plan, changes):

@@ -21,6 +21,7 @@ from kvdistill.plan.expand import expand_command
 from kvdistill.plan.find_runs import find_run_folder
 from kvdistill.plan.freeze import freeze_plan, map_folders
 from kvdistill.plan.graph import Node
+from kvdistill.plan.suite_data import check_suite_data
 from kvdistill.stats import preregistration
 from kvdistill.stats.audit.record_events import record_plan
 from kvdistill.stats.claims.names import check_claim_names
@@ -40,6 +41,7 @@ def execute_plan(plan: Plan) -> None:
     # A claim that cannot be judged is refused before anything is written.
     preregistration.list_claims_by_run(plan)
     check_claim_names(plan)
+    check_suite_data(plan)
     changes = check_plan_code(plan)
     console.print(tabulate_plan(plan))
     for line in describe_choice(plan, changes):

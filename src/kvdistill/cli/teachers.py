@@ -15,11 +15,13 @@ from kvdistill.files import read_sealed
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.frozen_recipe import write_recipe
 from kvdistill.plan.graph import ONLY, Node
+from kvdistill.plan.suite_data import check_suite_data
 
 
 def teachers_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Builds the stores and what those need. Raises ConfigError where no run reads a store."""
     plan = expand_command(job_overrides, sweeps)
+    check_suite_data(plan)
     stores = [node for node in plan.artifacts.values() if node.kind == "kv"]
     if not stores:
         raise ConfigError(

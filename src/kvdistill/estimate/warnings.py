@@ -7,6 +7,7 @@ from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.suite_data import list_absent_tasks, read_suite_metadata
 from kvdistill.records import MANY_EPOCHS
 from kvdistill.stats.power import minimum_detectable_effect_of_seeds
 
@@ -21,6 +22,11 @@ def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> 
     if len(plan.list_unified_steps()) > 1:
         yield "arms train for different numbers of steps, so their scores do not compare."
     yield from dict.fromkeys(one for arm in trained for one in warn_of_arm(arm, estimate))
+    if absent := list_absent_tasks(plan.config, read_suite_metadata(plan.config)):
+        yield (
+            f"tasks.data_root={plan.config['tasks']['data_root']} lacks rows of "
+            f"{', '.join(absent)}: they will not be scored, and there will be no average."
+        )
     for name, question in plan.questions.items():
         few = [
             label for label, seeds in question.arms.items()
