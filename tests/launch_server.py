@@ -95,6 +95,7 @@ def serve() -> None:
     from kvdistill.cli import data
     from kvdistill.cluster import preflight, run_module
     from kvdistill.cluster.environment import common_environment
+    from kvdistill.plan.code.reach import PackageCode
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the server of jobs prints is no answer
@@ -102,6 +103,8 @@ def serve() -> None:
     os.environ.update(common_environment(threads=1))
     for stage in STAGES:
         import_module(f"kvdistill.cli.{stage}")
+    # A command parses the modules that its runs reach; here all have them parsed.
+    PackageCode().trace_modules(["kvdistill.train.run", "kvdistill.evaluate.write_records"])
     # Both answer alike; the one that a user's command starts would import torch each time.
     for module in (data, preflight):
         module.call_in_new_process = run_module.call_in_server_process

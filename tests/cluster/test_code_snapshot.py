@@ -1,8 +1,11 @@
 """The copy of the code that jobs run."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 
 def package(place: Path, text: str) -> Path:
@@ -59,3 +62,21 @@ def test_what_is_hidden_or_elsewhere_is_not_copied(tmp_path: Path) -> None:
     assert take_snapshot(tmp_path, source) == first
     copied = {p.name for p in first.rglob("*") if p.is_file()}
     assert copied == {"new.py", "tasks.yaml", "origin.json"}
+
+
+def test_a_copy_is_named_by_what_it_holds_whatever_is_edited_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cluster import code_snapshot
+
+    source = package(tmp_path, "a = 1\n")
+    copy = shutil.copyfile
+
+    def edit_and_copy(path: Path, target: Path) -> None:
+        if path.name == "new.py":
+            path.write_text("a = 2\n")
+        copy(path, target)
+
+    monkeypatch.setattr(shutil, "copyfile", edit_and_copy)
+    snapshot = code_snapshot.take_snapshot(tmp_path, source)
+    assert snapshot.name == code_snapshot.hash_package(snapshot / "kvdistill")

@@ -1,10 +1,15 @@
 """The ranks of a job on one machine, without starting any."""
 
+import os
+import shutil
+import subprocess
+import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
+from kvdistill.cluster.code_snapshot import PACKAGE
 from kvdistill.plan.frozen_recipe import seal_recipe
 
 
@@ -79,3 +84,29 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
     jobs.running.clear()
     jobs.start(slots=3)
     assert started == {"one": 1, "two": 2, "wide": 4}
+
+
+def test_processes_run_the_copy_of_the_code_that_was_given_last(tmp_path: Path) -> None:
+    """With a server that has nothing to import first; the copies differ in one file."""
+    package = tmp_path / "src" / "kvdistill"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from kvdistill.cluster import code_snapshot, forkserver\n"
+        "from kvdistill.cluster.run_module import call_in_server_process\n"
+        "forkserver.SERVER.set_forkserver_preload([])\n"
+        "root, package = Path(sys.argv[1]), Path(sys.argv[1], 'src', 'kvdistill')\n"
+        "if __name__ == '__main__':\n"
+        "    for text in ('A = 1', 'A = 2'):\n"
+        "        (package / '__init__.py').write_text(text)\n"
+        "        forkserver.serve_code(code_snapshot.take_snapshot(root, package))\n"
+        "        (package / '__init__.py').write_text('A = 3')\n"
+        "        print(call_in_server_process('builtins', 'eval', '__import__(\"kvdistill\").A'))\n"
+        "    print(os.environ.get('PYTHONPATH'), forkserver.serves_copy_below(root))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["1", "2", "None True"]
