@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from kvdistill.stats.analysis import analyse_study
+from kvdistill.stats.combined_interval import moderate_variance, pool_seed_variance
 from kvdistill.stats.compare import UNPAIRED, compare_arms
 from kvdistill.stats.load import build_long_table, load_study
 from kvdistill.stats.seed_tests import (
@@ -387,3 +388,49 @@ def test_two_studies_join_and_share_runs(tmp_path):
     study = load_study([one, two])
     assert list(study.questions) == ["q", "two: q"]
     assert len(study.distinct_arms()) == 2
+
+
+SPREAD_ARMS = {"a": 0.0, "b": 0.2, "c": 0.1, "d": 0.3}
+
+
+def compare_in_question(folder, **settings):
+    study = load_study([folder])
+    question = study.questions["q"]
+    arm, baseline = (question.arms[label] for label in "ba")
+    chosen = Settings(resamples=999, **settings)
+    return compare_arms(arm, baseline, study.tasks, chosen, question=question).macro
+
+
+def test_a_moderated_variance_is_the_mean_of_its_own_and_the_arms_by_degrees_of_freedom(tmp_path):
+    folder = write_arms(tmp_path, SPREAD_ARMS)
+    own, moderated = (compare_in_question(folder, variance=v) for v in ("own", "moderated"))
+    study = load_study([folder])
+    arms = study.questions["q"].arms.values()
+    scores = np.array(
+        [[run.get_score(MACRO, study.tasks) for run in a.runs.values()] for a in arms]
+    )
+    pooled = pool_seed_variance(scores)
+    if own.seeds.sd**2 > 1.5 * pooled:
+        assert moderated.recipe == own.recipe
+        assert "exceeds" in " ".join(moderated.notes)
+        return
+    seed_part = (pooled + 2 * own.seeds.sd**2) / 3
+    change = (seed_part - own.seeds.sd**2) / 3
+    assert moderated.recipe.se**2 - own.recipe.se**2 == pytest.approx(change, abs=1e-12)
+    assert moderated.seeds == own.seeds  # the study's own paired t stays what it is
+    assert "seed variance moderated over 4 arms" in moderated.notes
+
+
+def test_too_few_arms_or_a_pair_that_scatters_more_are_not_moderated(tmp_path):
+    few = write_arms(tmp_path, {"a": 0.0, "b": 0.2, "c": 0.1})
+    own, moderated = (compare_in_question(few, variance=v) for v in ("own", "moderated"))
+    assert moderated.recipe == own.recipe
+    assert "3 arms of 3 common seeds, of 4 and 3 that moderating needs" in moderated.notes[-1]
+    assert moderate_variance(1.6, 2, 1.0) is None
+    assert moderate_variance(1.4, 2, 1.0) == pytest.approx((1.0 + 2.8) / 3)
+
+
+def test_a_shift_that_all_arms_share_is_no_seed_variance_of_their_differences():
+    rng = np.random.default_rng(0)
+    scores = 0.02 * rng.standard_normal((5, 2000)) + rng.standard_normal(2000)
+    assert pool_seed_variance(scores) == pytest.approx(2 * 0.02**2, rel=0.05)

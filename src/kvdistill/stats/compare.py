@@ -9,7 +9,7 @@ import numpy as np
 from kvdistill.stats import bootstrap, combined_interval, equal_budget, power
 from kvdistill.stats.arm_differences import UNDECLARED, explain_undeclared, list_differences
 from kvdistill.stats.bootstrap import ConfidenceInterval
-from kvdistill.stats.combined_interval import MIN_SEEDS
+from kvdistill.stats.combined_interval import MIN_POOLED_ARMS, MIN_SEEDS
 from kvdistill.stats.differences.base import ArmDifference
 from kvdistill.stats.item_matrix import explain_item_mismatch
 from kvdistill.stats.seed_tests import (
@@ -21,7 +21,7 @@ from kvdistill.stats.seed_tests import (
     paired_t_test,
     welch_t_test,
 )
-from kvdistill.stats.settings import Settings
+from kvdistill.stats.settings import MODERATED, Settings
 from kvdistill.stats.study import EQUAL_STEPS, EQUAL_TIME, MACRO, Arm, QuestionRecords, Run
 
 UNPAIRED = "unpaired items"
@@ -132,11 +132,13 @@ def compare_arms(
     contrast = list_differences(arm, baseline, question)
     view = view or equal_budget.choose_view(arm, baseline, question)
     refusal = explain_refusal(arm, baseline, contrast, view)
+    is_moderated = question is not None and settings.variance == MODERATED
+    peers = list(question.arms.values()) if question and is_moderated else []
     return ArmComparison(
         arm=arm.label,
         baseline=baseline.label,
         differences={
-            e: compare_endpoint(arm, baseline, e, tasks, settings, drawn, refusal)
+            e: compare_endpoint(arm, baseline, e, tasks, settings, drawn, refusal, peers)
             for e in chosen_endpoints
         },
         contrast=contrast,
@@ -163,8 +165,12 @@ def compare_endpoint(
     settings: Settings,
     drawn: DrawnMeans | None,
     refusal: tuple[str, str] | None,
+    peers: Sequence[Arm] = (),
 ) -> Difference:
-    """One endpoint, refused by name where it cannot be known or is not paired."""
+    """One endpoint, refused by name where it cannot be known or is not paired.
+
+    `peers` are the arms whose spread over seeds moderates that of the pair; none: its own alone.
+    """
     gaps = [
         f"{one.label}: {gap}" for one in (arm, baseline) for gap in one.list_gaps(endpoint, tasks)
     ]
@@ -182,22 +188,10 @@ def compare_endpoint(
     if why := explain_unpaired([*matched.arm, *matched.baseline], names):
         return Difference(endpoint=endpoint, status=UNPAIRED, why=why, values=values)
     seeds = infer_over_seeds(left, right, matched.kind, settings.confidence)
-    strata = [average_differences(task, matched.arm, matched.baseline) for task in names]
-    item = compute_item_interval(strata, settings, drawn)
-    run_noise = [measure_run_noise(task, matched) for task in names]
-    item_se = combined_interval.separate_item_variance(strata, run_noise)
-    recipe = seeds.add_items(item_se, item.df, settings.confidence)
-    tested = Difference(
-        endpoint=endpoint,
-        status=name_status(seeds, item, recipe),
-        values=values,
-        estimate=seeds.estimate,
-        recipe=recipe,
-    )
-    if drawn is None:  # marks in a table need the p value alone
-        return tested
-    sized = add_effect_sizes(tested, matched.notes, seeds, item, item_se, settings)
-    return replace(sized, mcnemar=compute_mcnemar(matched, names))
+    if peers:
+        seeds = moderate_seeds(seeds, matched, peers, endpoint, tasks)
+    measured = Difference(endpoint=endpoint, status=OK, values=values, estimate=seeds.estimate)
+    return add_intervals(measured, matched, seeds, names, settings, drawn)
 
 
 class MatchedRuns(NamedTuple):
@@ -270,6 +264,9 @@ class SeedInference:
     variance_parts: Sequence[tuple[float, int]]
     """(variance of the mean, degrees of freedom): one part for pairs, one an arm for Welch."""
 
+    prior_df: int = 0
+    """What the arms that moderate the variance add to its degrees of freedom."""
+
     @property
     def variance(self) -> float:
         """Of the estimate, over seeds."""
@@ -289,8 +286,32 @@ class SeedInference:
         # The degrees of freedom are infinite where no item differs.
         df = item_df if np.isfinite(item_df) else 1e9
         return combined_interval.combine_variances(
-            self.estimate, self.variance_parts, item_se, df, confidence
+            self.estimate, self.variance_parts, item_se, df, confidence, self.prior_df
         )
+
+
+def add_intervals(
+    measured: Difference,
+    matched: MatchedRuns,
+    seeds: SeedInference,
+    names: Sequence[str],
+    settings: Settings,
+    drawn: DrawnMeans | None,
+) -> Difference:
+    """The difference with its status, its intervals and, where items are drawn, all its tests.
+
+    `names` are the tasks of its endpoint.
+    """
+    strata = [average_differences(task, matched.arm, matched.baseline) for task in names]
+    item = compute_item_interval(strata, settings, drawn)
+    run_noise = [measure_run_noise(task, matched) for task in names]
+    item_se = combined_interval.separate_item_variance(strata, run_noise)
+    recipe = seeds.add_items(item_se, item.df, settings.confidence)
+    tested = replace(measured, status=name_status(seeds, item, recipe), recipe=recipe)
+    if drawn is None:  # marks in a table need the p value alone
+        return tested
+    sized = add_effect_sizes(tested, matched.notes, seeds, item, item_se, settings)
+    return replace(sized, mcnemar=compute_mcnemar(matched, names))
 
 
 def infer_over_seeds(
@@ -320,6 +341,44 @@ def infer_over_seeds(
         # Rounding of equal differences is no variance: a claim would rest on the items alone.
         variance_parts=[(v if v > ZERO**2 else 0.0, df) for v, df in parts],
     )
+
+
+def moderate_seeds(
+    seeds: SeedInference,
+    matched: MatchedRuns,
+    peers: Sequence[Arm],
+    endpoint: str,
+    tasks: Sequence[str],
+) -> SeedInference:
+    """The inference with its seed variance moderated by the question's arms, or as it is.
+
+    Which of both is noted among the pairs' notes. Arms count that have every seed of the pairs.
+    """
+    numbers = [run.seed for run in matched.arm]
+    scores = [
+        [arm.runs[seed].get_score(endpoint, tasks) for seed in numbers]
+        for arm in peers
+        if arm.trained and all(seed in arm.runs and arm.runs[seed].done for seed in numbers)
+    ]
+    known = [row for row in scores if all(score is not None for score in row)]
+    if matched.kind != "paired" or len(numbers) < MIN_SEEDS or len(known) < MIN_POOLED_ARMS:
+        matched.notes.append(
+            f"seed variance its own: {len(known)} arms of {len(numbers)} common seeds, of "
+            f"{MIN_POOLED_ARMS} and {MIN_SEEDS} that moderating needs"
+        )
+        return seeds
+    ((part, df),) = seeds.variance_parts
+    # Equal differences in every seed are a case by itself, with a name and without a p.
+    if part == 0:
+        return seeds
+    pooled = combined_interval.pool_seed_variance(np.array(known, dtype=float))
+    moderated = combined_interval.moderate_variance(part * (df + 1), df, pooled)
+    if moderated is None:
+        matched.notes.append("seed variance its own: it exceeds that of the question's arms")
+        return seeds
+    matched.notes.append(f"seed variance moderated over {len(known)} arms")
+    parts = [(moderated / (df + 1), df)]
+    return replace(seeds, variance_parts=parts, prior_df=combined_interval.PRIOR_DF)
 
 
 def compute_mean_variance(values: np.ndarray) -> tuple[float, int] | None:

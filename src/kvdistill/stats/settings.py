@@ -14,6 +14,8 @@ SPENDING = (OBRIEN_FLEMING, POCOCK)
 """Nearly nothing at the first looks and nearly alpha at the last; or about the same at each."""
 MAX_LOOKS = 20
 """Looks beyond which each would hardly allow a claim."""
+OWN, MODERATED = "own", "moderated"
+VARIANCES = (OWN, MODERATED)
 MAX_DRAWS = 1_000_000
 """Draws that fit a memory and an afternoon."""
 
@@ -38,6 +40,9 @@ class Settings:
     """How often the study plans to look at a question, each time with more seeds."""
     spending: str = OBRIEN_FLEMING
     """How the error rate is divided over them: obrien_fleming or pocock."""
+    variance: str = OWN
+    """Whose spread over seeds a difference is held against: the pair's own, or moderated by that
+    of the question's arms."""
     hypotheses: Sequence[Mapping[str, Any]] = ()
     criteria: Sequence[Mapping[str, Any]] = ()
 
@@ -75,6 +80,11 @@ class Settings:
             raise ConfigError(
                 f"stats.spending={self.spending} divides nothing. Choose one of "
                 f"{', '.join(SPENDING)}."
+            )
+        if self.variance not in VARIANCES:
+            raise ConfigError(
+                f"stats.variance={self.variance} is no choice. Choose one of "
+                f"{', '.join(VARIANCES)}."
             )
         for name in ("hypotheses", "criteria"):
             for node in getattr(self, name):
