@@ -47,6 +47,31 @@ STOPPING = f"{NOT_OFFERED}5 % at each look from 3 to 10 seeds"
 BEST_SEEDS = f"{NOT_OFFERED}paired t of the best 3 seeds"
 
 
+@contextmanager
+def skip_what_is_shown() -> Iterator[None]:
+    """Claims rest on the recipe's interval: what is only printed beside it is not worked out.
+
+    That is the bootstrap of the items, the effect that could be detected, and the seeds needed.
+    """
+
+    def draw_nothing(stratum: Stratum, draws: int, seed: int) -> np.ndarray:
+        del stratum, seed
+        return np.linspace(-0.01, 0.01, draws)
+
+    def detect_nothing(*_: object) -> None:
+        return None
+
+    def plan_nothing(*_: object) -> tuple[None, None]:
+        return None, None
+
+    with (
+        mock.patch.object(Stratum, "draw_means", draw_nothing),
+        mock.patch.object(power, "minimum_detectable_effect", detect_nothing),
+        mock.patch.object(compare, "plan_seeds", plan_nothing),
+    ):
+        yield
+
+
 def decide_pair(
     world: World, rng: np.random.Generator, seeds: int, effect: float
 ) -> dict[str, bool]:
@@ -65,33 +90,12 @@ def decide_pair(
 def decide_claim(study: Study, claim: dict[str, Any]) -> str:
     """The word of the verdict, as the page has it."""
     (question,) = study.questions.values()
-    with skip_what_is_shown():
-        verdict = judge_claim(study, {"name": "world", **claim}, question, SETTINGS)
-    return read_word(verdict)
+    return read_word(judge_claim(study, {"name": "world", **claim}, question, SETTINGS))
 
 
 def read_word(verdict: Any) -> str:
     """The first word of a verdict: what may follow says how firm it is."""
     return str(verdict.verdict).split()[0]
-
-
-@contextmanager
-def skip_what_is_shown() -> Iterator[None]:
-    """Claims rest on the recipe's interval: what is only printed beside it is not worked out.
-
-    That is the bootstrap of the items, the effect that could be detected, and the seeds needed.
-    """
-
-    def draw_nothing(stratum: Stratum, draws: int, seed: int) -> np.ndarray:
-        del stratum, seed
-        return np.linspace(-0.01, 0.01, draws)
-
-    with (
-        mock.patch.object(Stratum, "draw_means", draw_nothing),
-        mock.patch.object(power, "minimum_detectable_effect", return_value=None),
-        mock.patch.object(compare, "plan_seeds", return_value=(None, None)),
-    ):
-        yield
 
 
 def decide_family(
@@ -105,12 +109,11 @@ def decide_family(
         {"name": label, "arm": label, "baseline": BASELINE, "at_least": 0} for label in labels
     ]
     baseline = question.arms[BASELINE]
-    with skip_what_is_shown():
-        words = [read_word(verdict) for verdict in judge_claims(study, SETTINGS)]
-        comparisons = [
-            compare_arms(question.arms[label], baseline, study.tasks, SETTINGS, question=question)
-            for label in labels
-        ]
+    words = [read_word(verdict) for verdict in judge_claims(study, SETTINGS)]
+    comparisons = [
+        compare_arms(question.arms[label], baseline, study.tasks, SETTINGS, question=question)
+        for label in labels
+    ]
     lines = [
         format_significance_line(endpoint, CELL, CELL, difference)
         for one in adjust_p_values(comparisons, study.tasks)
