@@ -29,18 +29,23 @@ class PricedArm:
 
 
 def group_by_recipe(plan: Plan, estimate: Estimate) -> list[PricedArm]:
-    """The plan's runs by recipe, each under the first label that asks for it."""
-    labels: dict[str, str] = {}
+    """The plan's runs by recipe, each under every label that asks for it."""
+    questions: dict[str, dict[str, dict[str, None]]] = {}  # recipe -> label -> who calls it so
     for question, label, identity in walk_arms(plan.questions):
-        labels.setdefault(identity, f"{label} ({question})")
+        names = questions.setdefault(plan.runs[identity].recipe, {})
+        names.setdefault(label, {})[question] = None
+    labels = {
+        recipe: ", ".join(f"{label} ({', '.join(by)})" for label, by in names.items())
+        for recipe, names in questions.items()
+    }
     for name, identity in plan.references.items():
-        labels.setdefault(identity, f"teacher {name}")
+        labels.setdefault(plan.runs[identity].recipe, f"teacher {name}")
     by_recipe: dict[str, list[PlannedRun]] = {}
     for run in plan.runs.values():
         by_recipe.setdefault(run.recipe, []).append(run)
     return [
         PricedArm(
-            labels[runs[0].identity],
+            labels[runs[0].recipe],
             runs,
             run_cost.estimate_run(runs[0].config, runs[0].steps, estimate),
         )
