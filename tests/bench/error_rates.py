@@ -4,6 +4,7 @@ Every way to a claim is asked as a report asks it (its own functions, in memory)
 "different" said of arms that are not, or an interval that misses what it promises to hold.
 """
 
+# ruff: noqa: T201 - a bench speaks on the terminal
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -67,7 +68,11 @@ def measure_rates(quick: bool) -> list[Rate]:
     pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("forkserver"))
     with pool:
         results = [pool.submit(job, repetitions) for job in list_jobs(quick)]
-        return [rate for result in results for rate in result.result()]
+        rates = []
+        for result in results:
+            rates += result.result()
+            print(f"{len(rates)} rates: {rates[-1]}", flush=True)
+    return rates
 
 
 def list_jobs(quick: bool) -> Iterator[Callable[[int], list[Rate]]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -25,6 +26,7 @@ NOMINAL = 0.05
 FAMILY = 4
 """Arms of a question whose comparisons are corrected together."""
 SETTINGS = Settings(resamples=999)
+MODERATED_SETTINGS = replace(SETTINGS, variance="moderated")
 DECIDED = ("supported", "refuted")
 PAIR_CLAIM = {"arm": TESTED, "baseline": BASELINE}
 CELL = Cell(values=(0.5,), mean=0.5, sd=0.0)
@@ -36,6 +38,7 @@ Decide = Callable[[World, np.random.Generator, int, float], dict[str, bool]]
 """(world, rng, seeds, effect) -> way -> whether one drawn study was said to show a difference."""
 
 MACRO_CLAIM = "verdict on a difference"
+MODERATED = "verdict, stats.variance=moderated"
 SPREAD = "verdict on a spread over seeds"
 LEVEL = "verdict on an arm's own level"
 IMPROVED = "verdict on tasks improved"
@@ -75,8 +78,8 @@ def skip_what_is_shown() -> Iterator[None]:
 def decide_pair(
     world: World, rng: np.random.Generator, seeds: int, effect: float
 ) -> dict[str, bool]:
-    """Verdicts on two arms: their difference, their spreads, and the tested arm's own level."""
-    drawn = draw_study(world, rng, seeds=seeds, effect=effect)
+    """Verdicts on two arms of a question: difference, spreads, and the tested arm's own level."""
+    drawn = draw_study(world, rng, seeds=seeds, effect=effect, arms=FAMILY)
     # The truth is the bound, which no verdict may then be sure to lie on one side of.
     bound = 0.0 if effect else 100 * drawn.recipe
     claims = {
@@ -84,13 +87,15 @@ def decide_pair(
         SPREAD: PAIR_CLAIM | {"measure": "std", "at_most": 0},
         LEVEL: {"arm": TESTED, "at_least": 100 * drawn.level},
     }
-    return {way: decide_claim(drawn.study, claim) in DECIDED for way, claim in claims.items()}
+    words = {way: decide_claim(drawn.study, claim) for way, claim in claims.items()}
+    words[MODERATED] = decide_claim(drawn.study, claims[MACRO_CLAIM], MODERATED_SETTINGS)
+    return {way: word in DECIDED for way, word in words.items()}
 
 
-def decide_claim(study: Study, claim: dict[str, Any]) -> str:
+def decide_claim(study: Study, claim: dict[str, Any], settings: Settings = SETTINGS) -> str:
     """The word of the verdict, as the page has it."""
     (question,) = study.questions.values()
-    return read_word(judge_claim(study, {"name": "world", **claim}, question, SETTINGS))
+    return read_word(judge_claim(study, {"name": "world", **claim}, question, settings))
 
 
 def read_word(verdict: Any) -> str:
