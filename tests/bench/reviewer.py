@@ -76,16 +76,20 @@ def main() -> int:
 
 
 def try_attacks(numbers: Sequence[int] | None, quick: bool) -> list[Tried]:
-    """Every attack, or those of some numbers, as many at once as there are cores."""
+    """Every attack, or those of some numbers: as many at once as there are cores, benches alone."""
     attacks = [one for one in collect_attacks() if numbers is None or one.number in numbers]
-    left_out = [one for one in attacks if quick and one.number in SLOW_NUMBERS]
+    slow = [one for one in attacks if one.number in SLOW_NUMBERS]
+    tried = []
     # Not forked: Hydra's state and patches are a process's own, and torch may have threads.
     pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("forkserver"))
     with pool:
-        tried = list(pool.map(try_attack, [one for one in attacks if one not in left_out]))
+        for one in pool.map(try_attack, [each for each in attacks if each not in slow]):
+            tried.append(one)
+            print(f"{one.number} {one.name}: {one.verdict}, {one.seconds:.1f} s", flush=True)
+    elsewhere = "python -m pytest -m bench runs it"
     tried += [
-        Tried(one.number, one.name, "left out", "python -m pytest -m bench tries it", 0.0)
-        for one in left_out
+        Tried(one.number, one.name, "left out", elsewhere, 0.0) if quick else try_attack(one)
+        for one in slow
     ]
     return sorted(tried, key=lambda one: (one.number, one.name))
 
