@@ -37,7 +37,7 @@ MEASURED = {
     "tokens_per_second", "raw_tokens_per_second", "train_tokens_per_second",
 }  # fmt: skip
 """Times and memory, by their names in every record and every table."""
-PROVENANCE = {"git_commit", "git_dirty"}
+PROVENANCE = {"git_commit", "git_dirty", "untracked"}
 """Of which checkout the code was. Versions and machine are the same here."""
 OF_MEASURED = {"validation_report.json", "curves.jsonl", "results.json"}
 """Files whose hash a manifest holds, and that hold what was measured."""
@@ -148,7 +148,8 @@ def test_elsewhere_the_reports_commands_make_the_same_study(tmp_path: Path) -> N
     done = subprocess.run(
         [sys.executable, "launch.py", *ASKED, f"root={here}"],
         cwd=ROOT, capture_output=True, text=True, check=False, umask=0o022,
-        env={**os.environ, "PYTHONPATH": "src", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": "src", "OMP_NUM_THREADS": "1",
+             "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     typed = commands(here)

@@ -28,8 +28,8 @@ def folder_of(root: Path, monkeypatch: pytest.MonkeyPatch, work: Any) -> Path:
 
     folder = root / "artifacts/thing-a"
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(seal_recipe({"kind": "thing", "needs": {}, "recipe": {}}))
-    monkeypatch.setitem(builders.BUILDERS, "thing", work)
+    (folder / "config.yaml").write_text(seal_recipe({"kind": "split", "needs": {}, "recipe": {}}))
+    monkeypatch.setitem(builders.BUILDERS, "split", work)
     return folder
 
 
