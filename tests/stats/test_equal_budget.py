@@ -11,8 +11,10 @@ from kvdistill.report.build import build_report
 from kvdistill.report.sections.budget import check_budget_parity
 from kvdistill.stats.analysis import analyse_study
 from kvdistill.stats.compare import UNEQUAL
+from kvdistill.stats.equal_budget import choose_view, explain_unequal_arms
 from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
+from kvdistill.stats.study import Arm, QuestionRecords, Run, Study
 from kvdistill.stats.verdicts import judge_claims
 from tests.stats import fake
 
@@ -112,3 +114,69 @@ def test_arms_that_read_other_texts_are_held_to_equal_steps_and_texts_alone(tmp_
     assert equal is True
     assert "2 sets of texts" in words
     assert judge_claims(load_study([folder]), Settings(**FAST))[0].verdict != "pending"
+
+
+def make_arm(label: str, steps: int, **ledger: Any) -> Arm:
+    runs = {
+        seed: Run(
+            identity=f"{label}{seed}", folder=Path(label), arm=label, seed=seed, trained=True,
+            manifest={"ledger": {"steps": steps, "teacher_flops": 0, "train_s": 10.0, **ledger}},
+        )
+        for seed in (1, 2)
+    }  # fmt: skip
+    return Arm(label=label, runs=runs)
+
+
+def test_equal_flops_are_those_of_student_and_teachers_whoever_stored_them() -> None:
+    sft = make_arm("sft", 200, student_flops=2000)
+    online = make_arm("kv", 100, student_flops=1000, teacher_flops=1000)
+    stored = make_arm("stored", 100, student_flops=1000, stored_teacher_flops=1000, stored_bytes=9)
+    for kv in (online, stored):
+        assert "200" in explain_unequal_arms(kv, sft, "steps")
+        assert explain_unequal_arms(kv, sft, "flops") == ""
+    # A store saves nothing: without what its teacher would cost, nobody knows.
+    old = make_arm("old", 100, student_flops=1000, stored_bytes=9)
+    assert "old has no FLOPs" in explain_unequal_arms(old, sft, "flops")
+
+
+@pytest.mark.parametrize(("flops", "equal"), [(2019, True), (1981, True), (2060, False)])
+def test_flops_agree_within_a_step_or_two_percent(flops: int, equal: bool) -> None:
+    ours = make_arm("kv", 200, student_flops=flops)
+    assert (
+        explain_unequal_arms(ours, make_arm("sft", 200, student_flops=2000), "flops") == ""
+    ) is equal
+    # One of ten steps is a tenth of all, and no budget is set more finely.
+    coarse = make_arm("kv", 10, student_flops=flops)
+    assert explain_unequal_arms(coarse, make_arm("sft", 10, student_flops=2000), "flops") == ""
+
+
+def test_the_view_is_the_questions_or_that_of_the_derived_budget() -> None:
+    arms = {label: make_arm(label, 10) for label in ("sft", "more", "kv")}
+    question = QuestionRecords(name="q", text="", arms=arms, matched={"more": "kv"})
+    views = {
+        pair: choose_view(arms[pair[0]], arms[pair[1]], question)
+        for pair in (("kv", "more"), ("more", "kv"), ("kv", "sft"), ("more", "sft"))
+    }
+    assert list(views.values()) == ["flops", "flops", "steps", "steps"]
+    timed = QuestionRecords(name="q", text="", arms=arms, match="time")
+    assert choose_view(arms["kv"], arms["sft"], timed) == "time"
+    assert choose_view(arms["kv"], arms["sft"], None) == "steps"
+
+
+def test_an_arm_with_the_flops_of_another_is_no_outlier_of_steps() -> None:
+    arms = {
+        "sft": make_arm("sft", 10, sequences=10), "kv": make_arm("kv", 10, sequences=10),
+        "more": make_arm("more", 27, sequences=27),
+    }  # fmt: skip
+    runs = {run.identity: run for arm in arms.values() for run in arm.runs.values()}
+
+    def parity(matched: dict[str, str]) -> Any:
+        question = QuestionRecords(name="q", text="", arms=arms, matched=matched)
+        study = Study(
+            name="s", folders=[], tasks=[], questions={"q": question}, runs=runs, references={}
+        )
+        return check_budget_parity(study)
+
+    assert parity({}).equal is False
+    assert parity({"more": "kv"}).equal is True
+    assert "1 arm equal in another view" in parity({"more": "kv"}).text
