@@ -34,6 +34,21 @@ def test_an_honest_study_has_one_sentence_and_no_warning(study):
     assert list(summary.warnings) == []
 
 
+@pytest.mark.parametrize(
+    ("looks", "text"),
+    [
+        ([], "; never looked at."),
+        ([(42, 43, 44)], "; looked at once, after all runs had finished."),
+        ([(42,)], "; looked at once, 1 of them before all runs had finished."),
+    ],
+)
+def test_the_sentence_says_how_often_and_when_it_was_looked_at(study, looks, text):
+    record_plan(study)
+    for seeds in looks:
+        record_look(study, seeds)
+    assert summarise_history(load(study), Settings()).sentence.endswith(text)
+
+
 def test_a_study_without_a_record_says_so(study):
     assert summarise_history(load(study), Settings()).sentence.startswith("No record: the study")
 

@@ -9,7 +9,7 @@ from kvdistill.stats.audit.registration import format_words
 from kvdistill.stats.hypotheses import hash_claim
 from kvdistill.stats.study import QuestionRecords, Study
 
-JUDGING_SETTINGS = ("confidence", "looks", "spending")
+JUDGING_SETTINGS = ("confidence", "looks", "spending", "variance", "routing_min_nats")
 """Settings that decide what counts as shown."""
 
 

@@ -95,7 +95,10 @@ def describe_look_count(study: Study, names: Sequence[str]) -> str:
     looks = [event for name in names for event in study.history.select(name, "looked")]
     early = sum(len(event.facts["finished"]) < event.facts["planned"] for event in looks)
     times = "once" if len(looks) == 1 else f"{len(looks)} times"
-    return f"looked at {times}, {early} of them before all runs had finished"
+    if not looks:
+        return "never looked at"
+    when = f"{early} of them before" if early else "after"
+    return f"looked at {times}, {when} all runs had finished"
 
 
 def describe_looks(study: Study, settings: Settings) -> Iterator[str]:
