@@ -6,12 +6,12 @@ orderings, kinds of things, misbeliefs, and two Chinese families.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
-from kvdistill.data.normalise import keep_alphanumerics
 from kvdistill.data.sources import nano_chinese, nano_english
 from kvdistill.data.sources.base import Source
-from kvdistill.data.sources.nano_draft import Draft
+from kvdistill.data.sources.nano_draft import Draft, DraftFilter
 from kvdistill.errors import ConfigError
 from kvdistill.records import Record
 
@@ -27,6 +27,8 @@ FAMILIES: dict[str, Callable[[Random], Draft]] = {
 
 MAX_ROWS = 100_000
 """Of a family; none has as many different questions."""
+MAX_FAILURES = 1000
+"""Drafts refused in a row, before a family is taken to have no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +49,33 @@ class Nano(Source):
 
     def generate_family(self, task: str) -> list[Record]:
         """`rows` records of one family. Raises ConfigError where it has fewer questions."""
-        # A text as seed is hashed alike everywhere; the families draw integers and choices only, as
-        # floats could round otherwise on another machine.
-        rng = Random(f"{self.seed}:{task}")
-        drafts: dict[str, Draft] = {}
-        for _ in range(20 * self.rows):
-            draft = FAMILIES[task](rng)
-            drafts.setdefault(keep_alphanumerics(draft.question), draft)
-            if len(drafts) == self.rows:
-                break
-        else:
+        return list(generate_records(task, self.rows, self.seed))
+
+
+@cache
+def generate_records(task: str, rows: int, seed: int) -> tuple[Record, ...]:
+    """The same, made once a process: a plan counts them for each of its arms."""
+    # A text as seed is hashed alike everywhere; the families draw integers and choices only, as
+    # floats could round otherwise on another machine.
+    rng = Random(f"{seed}:{task}")
+    drafts: list[Draft] = []
+    draft_filter, failures = DraftFilter(), 0
+    while len(drafts) < rows:
+        draft = FAMILIES[task](rng)
+        if draft_filter.admit(draft.question):
+            drafts.append(draft)
+            failures = 0
+            continue
+        failures += 1
+        if failures == MAX_FAILURES:
             raise ConfigError(
-                f"data.source.rows={self.rows} is more than {task} can make without repeating "
-                f"itself (it stopped at {len(drafts)}). Ask for fewer."
+                f"data.source.rows={rows} is more than {task} can make without near copies of its "
+                f"own questions (it stopped at {len(drafts)}). Ask for fewer."
             )
-        return [
-            Record(
-                id=f"{task}-{number:05d}", source="nano", task=task,
-                question=draft.question, rationale=draft.rationale, answer=draft.answer,
-            )
-            for number, draft in enumerate(drafts.values())
-        ]  # fmt: skip
+    return tuple(
+        Record(
+            id=f"{task}-{number:05d}", source="nano", task=task,
+            question=draft.question, rationale=draft.rationale, answer=draft.answer,
+        )
+        for number, draft in enumerate(drafts)
+    )  # fmt: skip

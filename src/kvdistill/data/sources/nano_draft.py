@@ -1,13 +1,20 @@
-"""What the generated families share: draft records and multiple-choice options.
+"""What the generated families share: draft records, how far two must differ, lettered options.
 
 A family is a function from a random generator to a `Draft`; `nano` turns drafts into records.
 """
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from random import Random
 
+from kvdistill.data.normalise import mask_numbers, split_ngram_tokens
+from kvdistill.data.overlap import MIN_TRIGRAM_SHARE, MIN_WORD_SHARE
+
 LETTERS = "ABCD"
+Trigram = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -17,6 +24,53 @@ class Draft:
     question: str
     rationale: str
     answer: str
+
+
+class DraftFilter:
+    """Admits questions no two of which are near copies, or the same but for their numbers.
+
+    So no test row is a training row with a name or a number exchanged, wherever a split cuts. The
+    shares are those of the leak check, counted without its indices of whole sets.
+    """
+
+    def __init__(self) -> None:
+        self.words: list[Counter[str]] = []
+        self.trigrams: list[set[Trigram]] = []
+        self.questions_by_trigram: dict[Trigram, list[int]] = {}
+        self.masked: set[str] = set()
+
+    def admit(self, question: str) -> bool:
+        """Whether it is far enough from all before; if so, later ones must be from it."""
+        tokens = split_ngram_tokens(question)
+        words, trigrams = Counter(tokens), set(zip(tokens, tokens[1:], tokens[2:], strict=False))
+        masked = mask_numbers(question)
+        if masked in self.masked or self._is_near_copy(words, trigrams):
+            return False
+        for trigram in trigrams:
+            self.questions_by_trigram.setdefault(trigram, []).append(len(self.words))
+        self.words.append(words)
+        self.trigrams.append(trigrams)
+        self.masked.add(masked)
+        return True
+
+    def _is_near_copy(self, words: Counter[str], trigrams: set[Trigram]) -> bool:
+        """Whether some admitted question shares enough of both with it, whatever its numbers."""
+        # Who shares half of the trigrams has one of the rarer half: only there it is looked for
+        # (prefix filtering; Chaudhuri et al. 2006).
+        least = min((len(others) for others in self.trigrams), default=0)
+        needed = math.ceil(MIN_TRIGRAM_SHARE * min(len(trigrams), least))
+        by_rarity = sorted(trigrams, key=lambda each: len(self.questions_by_trigram.get(each, ())))
+        rare = by_rarity[: len(trigrams) - needed + 1]
+        candidates = set(chain.from_iterable(self.questions_by_trigram.get(t, ()) for t in rare))
+        return any(self._shares_enough(words, trigrams, other) for other in candidates)
+
+    def _shares_enough(self, words: Counter[str], trigrams: set[Trigram], other: int) -> bool:
+        """Whether an admitted question shares the least of trigrams and of words, or more."""
+        theirs, their_words = self.trigrams[other], self.words[other]
+        if len(trigrams & theirs) < MIN_TRIGRAM_SHARE * min(len(trigrams), len(theirs)):
+            return False
+        least = MIN_WORD_SHARE * min(words.total(), their_words.total())
+        return (words & their_words).total() >= least
 
 
 def make_choice_draft(stem: str, options: Sequence[str], right: str, rationale: str) -> Draft:
