@@ -146,20 +146,20 @@ def test_jobs_fill_the_slots_longest_first(hours: list[float], at_once: int, wal
 
 
 def test_what_could_be_found_shrinks_with_seeds_and_items() -> None:
-    from kvdistill.stats.power import minimum_detectable_effect_of_seeds
+    from kvdistill.stats.claims.power import minimum_detectable_effect_of_seeds
 
     stated = estimate(plan_command())
     noise = (stated.seed_sd, stated.disagreement)
     three, ten = (minimum_detectable_effect_of_seeds(n, *noise, [1000]) for n in (3, 10))
     assert three > ten > minimum_detectable_effect_of_seeds(10, *noise, [4000])
-    assert minimum_detectable_effect_of_seeds(1, *noise, [1000]) is None
+    assert minimum_detectable_effect_of_seeds(2, *noise, [1000]) is None
 
 
 def test_what_could_be_found_is_found_eight_times_in_ten() -> None:
     """Many seeds and items: a z test of a difference, simulated."""
     import numpy as np
 
-    from kvdistill.stats.power import minimum_detectable_effect_of_seeds
+    from kvdistill.stats.claims.power import minimum_detectable_effect_of_seeds
 
     stated = estimate(plan_command())
     effect = minimum_detectable_effect_of_seeds(200, stated.seed_sd, stated.disagreement, [1000])

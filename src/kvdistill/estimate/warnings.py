@@ -9,7 +9,7 @@ from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.suite_data import list_absent_tasks, read_suite_metadata
 from kvdistill.records import MANY_EPOCHS
-from kvdistill.stats.power import minimum_detectable_effect_of_seeds
+from kvdistill.stats.claims.power import minimum_detectable_effect_of_seeds
 
 FEWEST_SEEDS = 3
 LARGEST_DEVIATION = 0.01
@@ -93,7 +93,9 @@ def describe_effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
             number, estimate.seed_sd, estimate.disagreement, list(counts.values())
         )
         smallest_effect = (
-            "none is, from one seed" if effect is None else f"{effect:.1f} points of macro average"
+            f"none is, an interval over new seeds needs {FEWEST_SEEDS}"
+            if effect is None
+            else f"{effect:.1f} points of macro average"
         )
         yield (
             f"Detectable with {number} seeds: {smallest_effect} (80 % power, 95 % intervals; one "

@@ -1,7 +1,5 @@
 """How much could have been seen: detectable effect, seeds needed, and the size of an effect."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy import special, stats
 
@@ -46,32 +44,6 @@ def minimum_detectable_effect(
         )
         * se
     )
-
-
-def minimum_detectable_effect_of_seeds(
-    seeds: int, seed_sd: float, disagreement: float, item_counts: Sequence[int]
-) -> float | None:
-    """The minimum detectable effect on the macro average, in points, before anything is run.
-
-    The variance of a difference of two means over seeds, plus that of its items, with
-    Satterthwaite's degrees of freedom: the report's recipe interval (docs/statistics.md).
-
-    Args:
-        seeds: of each arm.
-        seed_sd: one arm's standard deviation over seeds, in points.
-        disagreement: share of the items that one arm gets right and the other wrong.
-        item_counts: items of each task.
-
-    Returns:
-        None where one seed leaves the spread unknown.
-    """
-    if seeds < 2:
-        return None
-    seed_part = 2 * seed_sd**2 / seeds
-    # 1e4: an item's variance is a share squared, and points are hundredths.
-    item_part = 1e4 * sum(disagreement / n for n in item_counts) / len(item_counts) ** 2
-    variance = seed_part + item_part
-    return minimum_detectable_effect(variance**0.5, variance**2 / (seed_part**2 / (seeds - 1)))
 
 
 def count_seeds_needed(

@@ -7,7 +7,7 @@ report's: variance over seeds plus variance over items (texts), Satterthwaite's 
 at most twice those of the seeds (stats/combined_interval.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,6 +107,25 @@ def compute_distance_needed(noise: Noise, seeds: int, alpha: float = 0.05) -> fl
             0, highest, xtol=1e-3 * se,
         )
     )  # fmt: skip
+
+
+def minimum_detectable_effect_of_seeds(
+    seeds: int, seed_sd: float, disagreement: float, item_counts: Sequence[int]
+) -> float | None:
+    """The least true difference of macro averages, in points, that TARGET of studies would show.
+
+    Args:
+        seeds: of each arm.
+        seed_sd: one arm's standard deviation over seeds, in points.
+        disagreement: share of the items that one arm gets right and the other wrong.
+        item_counts: items of each task.
+
+    Returns:
+        None where so few seeds leave the spread unknown.
+    """
+    # 1e4: an item's variance is a share squared, and points are hundredths.
+    items = 1e4 * sum(disagreement / n for n in item_counts) / len(item_counts) ** 2
+    return compute_distance_needed(Noise(seed_sd=2**0.5 * seed_sd, fixed_variance=items), seeds)
 
 
 def count_seeds_for_power(reach: Callable[[int], float], highest: int = MAX_SEEDS) -> int | None:
