@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from kvdistill import layout
 from kvdistill.cluster.code_changes import (
     CodeChange,
@@ -91,7 +93,7 @@ def add_readers(plan: Plan, names: set[str]) -> set[str]:
     return reached
 
 
-def describe_choice(plan: Plan, changes: Sequence[CodeChange]) -> list[str]:
+def describe_choice(plan: Plan, changes: Sequence[CodeChange]) -> list[Text]:
     """A warning that names what other code has made, and what the command does about it."""
     if not changes:
         return []

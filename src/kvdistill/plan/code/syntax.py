@@ -64,9 +64,10 @@ def write_node(node: Any, words: list[str]) -> None:
             write_node(each, words)
         words.append("]")
     elif isinstance(node, ast.AST):
-        words.append(f"{type(node).__name__}(")
-        for name in list_fields(type(node)):
-            value = getattr(node, name, None)
+        kind: Any = type(node)
+        words.append(f"{kind.__name__}(")
+        for name in list_fields(kind):
+            value: Any = getattr(node, name, None)
             if name == "body" and isinstance(node, SCOPES):
                 value = drop_docstring(value)
             elif name == "values" and isinstance(node, ast.JoinedStr):
@@ -81,7 +82,7 @@ def write_node(node: Any, words: list[str]) -> None:
 
 
 @cache
-def list_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+def list_fields(kind: Any) -> tuple[str, ...]:
     """The fields of a kind of node that count."""
     return tuple(sorted(name for name in kind._fields if name not in LEFT_OUT))
 
@@ -101,7 +102,7 @@ def join_constants(values: list[ast.expr]) -> list[ast.expr]:
     for value in values:
         last = joined[-1] if joined else None
         if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
-            joined[-1] = ast.Constant(f"{last.value}{value.value}")
+            joined[-1] = ast.Constant(str(last.value) + str(value.value))
         elif not (isinstance(value, ast.Constant) and value.value == ""):
             joined.append(value)
     return joined
