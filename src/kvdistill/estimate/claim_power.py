@@ -16,7 +16,9 @@ from kvdistill.stats.claims.curve_measures import MIN_ROWS
 from kvdistill.stats.claims.names import walk_judging
 from kvdistill.stats.claims.power import Noise
 from kvdistill.stats.hypotheses import CURVE_COLUMNS, EFFICIENCY_PREFIX, ROUTING, Claim, parse_claim
+from kvdistill.stats.settings import read_settings
 from kvdistill.stats.study import MACRO
+from kvdistill.stats.verdicts import choose_level
 
 PAIR_VARIANCE = 2.0
 """Of the difference of two arms that vary alike, by that of one."""
@@ -66,13 +68,14 @@ class PowerModel:
 
 def list_claim_powers(plan: Plan, estimate: Estimate) -> list[ClaimPower]:
     """One entry a claim of the plan's questions and of the stats group, in their order."""
-    alpha = 1 - plan.config["stats"]["confidence"]
+    settings = read_settings(plan.config["stats"])
     powers = []
     for where, judging in walk_judging(plan):
         nodes = [*(judging.get("hypotheses") or ()), *(judging.get("criteria") or ())]
         for node in nodes:
             claim = parse_claim(node, where)
             question = where.removeprefix("sweeps/").removesuffix(".yaml")
+            alpha = 1 - choose_level(claim, settings)
             powers.append(estimate_power(plan, question, claim, estimate, alpha, len(nodes)))
     return powers
 

@@ -124,7 +124,7 @@ def measure_text_spread(
     """
     every = [*ours.values(), *theirs.values()]
     # A text that no teacher covers in one run has no value there, and is left out of all.
-    known = ~np.isnan([texts.columns[column] for texts in every]).any(axis=0)
+    known = np.asarray(~np.isnan([texts.columns[column] for texts in every]).any(axis=0))
     by_run = [
         np.array([texts[seed].compute_influence(column, known) for seed in sorted(texts)])
         for texts in (ours, theirs)
