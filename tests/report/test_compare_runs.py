@@ -4,9 +4,9 @@ import pytest
 
 from kvdistill.errors import ConfigError
 from kvdistill.plan.find_runs import find_finished_run
-from kvdistill.plan.frozen_recipe import seal_recipe
 from kvdistill.report.compare_runs import make_comparison
 from kvdistill.stats.analysis import analyse_study
+from kvdistill.stats.arm_differences import describe_contrast
 from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
 from tests.stats import fake
@@ -18,10 +18,6 @@ TASKS = {"one": 60, "two": 40}
 def root(tmp_path):
     for name, level in (("a", 0.0), ("b", 2.0)):
         fake.write_study(tmp_path, {"q": {name: level}}, name=name, seeds=(7,), tasks=TASKS)
-        for folder in (tmp_path / "runs" / name / "runs").iterdir():
-            recipe = {"arm": name, "seed": 7, "trained": True}
-            text = seal_recipe({"kind": "run", "needs": {}, "recipe": recipe})
-            (folder / "config.yaml").write_text(text, encoding="utf-8")
     return tmp_path
 
 
@@ -40,6 +36,7 @@ def test_two_runs_of_two_studies_are_compared_item_by_item(root):
     assert comparison.macro.item.low > 0
     assert comparison.differences["one"].mcnemar < 0.05
     assert comparison.macro.recipe is None  # one run each says nothing about recipes
+    assert "fusion: a vs b" in describe_contrast(comparison.contrast)
 
 
 def test_a_run_is_found_by_its_folder_or_its_identity(root):

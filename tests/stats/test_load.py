@@ -80,3 +80,16 @@ def test_one_broken_folder_is_named_and_leaves_a_gap_in_its_arm(tmp_path: Path, 
     (problem,) = loaded.problems
     assert problem.startswith("kv, seed 43: ")
     assert loaded.questions["q"].arms["sft"].list_gaps("macro", loaded.tasks) == []
+
+
+def test_a_config_of_which_no_science_can_be_read_leaves_its_run_out_by_name(
+    tmp_path: Path,
+) -> None:
+    folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 0.5}}, seeds=(1, 2))
+    plan = json.loads((folder / "plan.json").read_text())
+    path = tmp_path / plan["runs"][plan["questions"]["q"]["arms"]["a"]["1"]]["folder"]
+    fake.write_config(path, {"arm": "a", "seed": 1, "trained": True})
+    study = load_study([folder])
+    assert study.questions["q"].arms["a"].runs[1].state == "unreadable"
+    (problem,) = study.problems
+    assert "config.yaml lacks 'student'" in problem

@@ -15,6 +15,7 @@ from kvdistill.files import check_hashes, read_json, read_sealed
 from kvdistill.history import History, read_history
 from kvdistill.plan.code.accepted import AcceptedCode
 from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.identity import science_of
 from kvdistill.plan.labels.arm_labels import ArmLabels
 from kvdistill.plan.study_plan import StudyPlan
 from kvdistill.stats.audit.tuning import count_trials
@@ -200,7 +201,7 @@ def read_records(planned: Run, reader: ItemReader, problems: list[str]) -> Run:
     return replace(
         planned,
         manifest=manifest,
-        config=read_recipe(folder).recipe,
+        config=read_frozen_config(folder),
         efficiency=results.get("efficiency") or {},
         generalisation=results.get("generalisation") or {},
         scores={
@@ -210,6 +211,19 @@ def read_records(planned: Run, reader: ItemReader, problems: list[str]) -> Run:
         unscored_tasks=tuple(results.get("missing") or ()),
         outside_macro=tuple(results.get("beside") or ()),
     )
+
+
+def read_frozen_config(folder: Path) -> Mapping[str, Any]:
+    """What the run was planned as. Raises ArtifactError where nothing can be held against it."""
+    config = read_recipe(folder).recipe
+    try:
+        science_of(dict(config))
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{folder / layout.CONFIG} lacks {error}, so nothing can be compared with it: another "
+            f"version of kvdistill has planned it. Delete {folder} and repeat its command."
+        ) from error
+    return config
 
 
 def read_scores(
