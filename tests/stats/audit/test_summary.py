@@ -139,3 +139,18 @@ def test_claims_whose_line_was_cut_off_the_records_end_are_named(tmp_path):
     study = fake.write_study(tmp_path, {"q": {"a": 0.0}}, tasks={"one": 20}, extra=extra)
     (line,) = warn(study)
     assert line.startswith("the claims of a seed 42, a seed 43, a seed 44 were recorded in lines")
+
+
+def test_an_arm_that_was_tuned_more_than_its_baseline_is_named(study):
+    record_plan(study)
+    rates = {"varied": {"train.lr": [1, 2]}, "seeds": [42], "question": "rates"}
+    append_event(study.parents[1], "search", "tuned", arm="kv", trials=4, **rates)
+    (line,) = warn(study)
+    assert line == (
+        "settings of training were tried in 4 variants for kv under this root, and in 1 for its "
+        "baseline sft"
+    )
+    append_event(study.parents[1], "search", "tuned", arm="sft", trials=4, **rates)
+    summary = summarise_history(load(study), Settings())
+    assert list(summary.warnings) == []
+    assert "variants of training tried under this root: kv 4, sft 4." in summary.sentence

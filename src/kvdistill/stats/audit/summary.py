@@ -12,7 +12,7 @@ from kvdistill.stats.audit.lost_runs import (
     list_unregistered_runs,
 )
 from kvdistill.stats.audit.seed_choice import list_dropped_seeds, list_picked_seeds
-from kvdistill.stats.audit.tuning import count_trials
+from kvdistill.stats.audit.tuning import count_trials, list_unequal_tuning
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 
@@ -49,6 +49,7 @@ def summarise_history(study: Study, settings: Settings) -> HistorySummary:
             *list_picked_seeds(study),
             *list_dropped_seeds(study),
             *list_lost_runs(study),
+            *list_unequal_tuning(study),
         ],
     )
 

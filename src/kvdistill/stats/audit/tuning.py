@@ -5,9 +5,10 @@ from typing import Any
 
 from kvdistill.history import History
 from kvdistill.plan.command_plan import Plan
+from kvdistill.stats.study import Arm, Study
 
-TUNED_GROUPS = ("train", "loss")
-"""Groups of the config whose settings are tuned, rather than what a study asks about."""
+TUNED_GROUP = "train"
+"""The group of the config whose settings every way of training has, and can be tuned in."""
 
 
 def list_trials(plan: Plan) -> Iterator[dict[str, Any]]:
@@ -38,7 +39,7 @@ def list_trials(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def flatten_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted name -> value of every plain setting of the tuned groups."""
+    """Dotted name -> value of every plain setting of the tuned group."""
     settings: dict[str, Any] = {}
 
     def walk(prefix: str, node: Any) -> None:
@@ -48,8 +49,7 @@ def flatten_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         elif node is None or isinstance(node, str | int | float | bool):
             settings[prefix] = node
 
-    for group in TUNED_GROUPS:
-        walk(group, config.get(group) or {})
+    walk(TUNED_GROUP, config.get(TUNED_GROUP) or {})
     return settings
 
 
@@ -71,3 +71,25 @@ def count_trials(history: History) -> dict[str, int]:
             arm = str(event.facts["arm"])
             trials[arm] = trials.get(arm, 0) + int(event.facts["trials"])
     return trials
+
+
+def list_unequal_tuning(study: Study) -> Iterator[str]:
+    """A sentence for each arm of which more, or fewer, variants were tried than of its baseline."""
+    trials = count_trials(study.history)
+    lines: dict[str, None] = {}
+    for question in study.questions.values():
+        baseline = name_arm(question.arms[question.baseline])
+        for arm in map(name_arm, question.arms.values()):
+            ours, theirs = trials.get(arm, 1), trials.get(baseline, 1)
+            if arm and baseline and ours != theirs:
+                word = "variant" if ours == 1 else "variants"
+                lines[
+                    f"settings of training were tried in {ours} {word} for {arm} under this root, "
+                    f"and in {theirs} for its baseline {baseline}"
+                ] = None
+    yield from lines
+
+
+def name_arm(arm: Arm) -> str:
+    """What the config calls a trained arm; empty of one that is not trained."""
+    return next((run.arm for run in arm.runs.values() if run.trained), "")
