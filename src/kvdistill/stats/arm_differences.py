@@ -54,7 +54,7 @@ def list_setting_differences(
     differences: dict[tuple[str, tuple[str, str]], ArmDifference] = {}
     for one, other in pairs:
         if one and other:
-            for each in compare_settings(one, other, declared):
+            for each in compare_settings(dict(one), dict(other), declared):
                 differences.setdefault((each.field, each.values), each)
     return list(differences.values())
 

@@ -78,9 +78,10 @@ def explain_unequal_amounts(
 
 def count_run_flops(run: Run) -> float | None:
     """Operations of the student and of its teachers, those of a store counted as read anew."""
-    parts = [run.budget.get(key) for key in ("student_flops", "teacher_flops")]
-    parts.append(run.budget.get("stored_teacher_flops", None if read_store(run) else 0))
-    return float(sum(parts)) if all(part is not None for part in parts) else None
+    stored = run.budget.get("stored_teacher_flops", None if read_store(run) else 0)
+    parts = [run.budget.get("student_flops"), run.budget.get("teacher_flops"), stored]
+    known = [part for part in parts if part is not None]
+    return float(sum(known)) if len(known) == len(parts) else None
 
 
 def read_store(run: Run) -> bool:
