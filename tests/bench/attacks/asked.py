@@ -123,6 +123,18 @@ def attack_09_design_of_looks_declared_afterwards(folder: Path) -> Outcome:
     )
 
 
+def attack_09_only_one_arm_tuned(folder: Path) -> Outcome:
+    """Three rates are tried for the new method, none for its baseline."""
+    search = {"arms": {"kv": {"arm": "single_teacher"}}, "axes": {"train.lr": [3e-4, 1e-3, 3e-3]}}
+    run_question(folder, "search", seeds=[7], primary=None, hypotheses=[], **search)
+    run_question(folder)
+    return judge_text(
+        read_report(folder),
+        "settings of training were tried in 3 variants for single_teacher under this root, and in "
+        "1 for its baseline sft",
+    )
+
+
 def attack_10_headline_rewritten(folder: Path) -> Outcome:
     """The words of a claim are changed after its runs; its bound and arms are not."""
     run_question(folder)
