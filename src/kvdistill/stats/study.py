@@ -149,6 +149,8 @@ class Arm:
 
     label: str
     runs: Mapping[int, Run]
+    labels: Sequence[str] = ()
+    """What each question calls it, of an arm that `Study.distinct_arms` gives."""
     declared: Sequence[str] = ()
     """Dotted paths of what its question sets for it, and so says that it differs in."""
     trials: int = 1
@@ -282,15 +284,16 @@ class Study:
                 runs_by_label.setdefault(label, set()).add(key)
         distinct: dict[str, Arm] = {}
         for alike in arms_by_runs.values():
-            names = [
+            names = dict.fromkeys(
                 arm.label if len(runs_by_label[arm.label]) == 1 else f"{question}: {arm.label}"
                 for question, arm in alike
-            ]
-            label = ", ".join(dict.fromkeys(names))
+            )
+            label = ", ".join(names)
             declared = dict.fromkeys(path for _, arm in alike for path in arm.declared)
             distinct[label] = Arm(
                 label=label,
                 runs=alike[0][1].runs,
+                labels=list(names),
                 declared=list(declared),
                 trials=alike[0][1].trials,
                 accepted_code=alike[0][1].accepted_code,

@@ -46,8 +46,11 @@ def gather_content(
     styles = style_all_arms(study, arms)
     matrix_table, ties = build_arm_matrix(study, settings)
     done, planned = count_finished_runs(study)
+    short = {label: shorten_label(arm) for label, arm in arms.items()}
     curve_figures, curve_table = build_training_section(
-        arms, choose_curve_arms(arms, analyses), styles
+        {short[label]: arm for label, arm in arms.items()},
+        [short[label] for label in choose_curve_arms(arms, analyses)],
+        {short[label]: styles[label] for label in arms},
     )
     return PageContent(
         study=study,
@@ -92,6 +95,11 @@ def list_undeclared_sentences(analyses: Mapping[str, Analysis]) -> Iterator[str]
         for label, comparison in analysis.comparisons.items():
             if why := explain_undeclared(comparison.contrast):
                 yield f"{name}: {label} against {analysis.baseline}: {why}"
+
+
+def shorten_label(arm: Arm) -> str:
+    """A shared arm's name in a figure's legend: its first label, and how many more it has."""
+    return f"{arm.labels[0]} (+{len(arm.labels) - 1})" if len(arm.labels) > 1 else arm.label
 
 
 def style_all_arms(study: Study, arms: Mapping[str, Arm]) -> dict[str, ArmStyle]:
