@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kvdistill.errors import ArtifactError
 from kvdistill.history import read_history
 from kvdistill.report import study_report
 from tests.stats import fake
@@ -26,3 +27,16 @@ def test_a_report_is_recorded_as_a_look_before_its_page_is_made(
     for _ in range(2):
         study_report.write_study_report(tmp_path, study, {"confidence": 0.95})
     assert looks == [1, 1]
+
+
+def test_a_report_is_whole_before_a_run_that_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study_report, "write_budget", lambda *_: [])
+    study = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 0.0}}, tasks={"one": 20})
+    run = sorted((study / "runs").iterdir())[0]
+    (run / "results.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"leaves out what it cannot read\..*results\.json"):
+        study_report.write_study_report(tmp_path, study, {"confidence": 0.95})
+    page = (study / "report/index.html").read_text(encoding="utf-8")
+    assert f"no number of {run.name} is read" in page

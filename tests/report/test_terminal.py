@@ -4,13 +4,14 @@ from rich.console import Console
 
 from kvdistill.plan.labels.withdrawal import withdraw
 from kvdistill.report.terminal import make_terminal_tables
+from kvdistill.stats.load import load_study
 from tests.stats import fake
 
 
 def print_tables(folder, width=120):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
-        for part in make_terminal_tables(folder):
+        for part in make_terminal_tables(load_study([folder])):
             console.print(part)
         return console.export_text()
 

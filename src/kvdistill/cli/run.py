@@ -13,7 +13,7 @@ from kvdistill.cluster.run_module import call_in_new_process, call_in_server_pro
 from kvdistill.cluster.submit import resources_by_node, submit
 from kvdistill.cluster.text_lengths import describe_text_lengths
 from kvdistill.config.schema import read_group
-from kvdistill.errors import UserError
+from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.command_line import retype_command
 from kvdistill.plan.command_plan import Plan
@@ -69,7 +69,10 @@ def is_missing(plan: Plan, name: str) -> bool:
 
 
 def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
-    """Does these jobs of the plan, then reports; raises UserError if any failed."""
+    """Does these jobs of the plan, then reports.
+
+    Raises UserError, after the report, if any failed or a finished run cannot be read.
+    """
     # Before the freeze: the record says whether the study is older than it.
     record_plan(plan)
     folders = freeze_plan(plan)
@@ -81,14 +84,20 @@ def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
     # pandas and matplotlib are slow to import, and a submission to a cluster needs neither.
     from kvdistill.report.study_report import write_study_report
 
-    write_study_report(
-        plan.root, layout.study_folder(plan.root, plan.study), plan.config["stats"], console
-    )
+    study = layout.study_folder(plan.root, plan.study)
+    problems = []
     if failed:
         runs = [node for node in nodes if node.kind == "run"]
         lost = sum(node.name in failed for node in runs)
-        lines = "; ".join(describe_failures(failed))
-        raise UserError(f"{lost} of {len(runs)} runs failed. {lines}")
+        problems.append(
+            f"{lost} of {len(runs)} runs failed. {'; '.join(describe_failures(failed))}"
+        )
+    try:
+        write_study_report(plan.root, study, plan.config["stats"], console)
+    except ArtifactError as error:
+        problems.append(str(error))
+    if problems:
+        raise UserError(" ".join(problems))
 
 
 def print_dry_run(plan: Plan, nodes: Sequence[Node]) -> None:

@@ -9,10 +9,12 @@ from rich.console import Console
 
 from kvdistill import layout
 from kvdistill.console import SafeConsole, label_message
+from kvdistill.errors import ArtifactError
 from kvdistill.report.budget_table import write_budget
 from kvdistill.report.build import build_report, check_output
 from kvdistill.report.terminal import make_terminal_tables
 from kvdistill.stats.audit.record_events import record_look
+from kvdistill.stats.load import list_unreadable_runs, load_study
 
 
 def write_study_report(
@@ -37,6 +39,10 @@ def write_study_report(
 
     Returns:
         The report's page.
+
+    Raises:
+        ArtifactError: at its end, once all is written, where a run's files are not as they were
+            written: the page leaves the run out, and the error has the way out.
     """
     # Before the budget is written: a refusal changes nothing.
     if output is not None:
@@ -50,10 +56,13 @@ def write_study_report(
         warnings = [warning for folder in studies for warning in write_budget(root, folder)]
         index = build_report(studies, output or joined, stats)
     terminal = console or SafeConsole(width=120)
-    for folder in studies:
-        for renderable in make_terminal_tables(folder):
+    records = [load_study([folder]) for folder in studies]
+    for each in records:
+        for renderable in make_terminal_tables(each):
             terminal.print(renderable)
     for warning in warnings:
         terminal.print(label_message("warning", "yellow", warning), soft_wrap=True)
     terminal.print(f"report: {index}", soft_wrap=True)
+    if unreadable := [line for each in records for line in list_unreadable_runs(each)]:
+        raise ArtifactError(f"The report leaves out what it cannot read. {' '.join(unreadable)}")
     return index

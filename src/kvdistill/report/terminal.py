@@ -1,7 +1,6 @@
 """What a command ends with: the study's tables as rich renderables."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
@@ -11,16 +10,19 @@ from rich.text import Text
 from kvdistill.report.format import CLEAN_TITLE, title_tasks
 from kvdistill.stats.arm_differences import describe_contrast, explain_undeclared
 from kvdistill.stats.differences.base import ArmDifference
-from kvdistill.stats.summary import Cell, Table, summarise_study
+from kvdistill.stats.study import Study
+from kvdistill.stats.summary import Cell, Table, build_tables
 
+MAX_PROBLEMS = 20
+"""The page has all."""
 MAX_LABEL_WIDTH = 24
 """Characters of a label that are never folded."""
 
 
-def make_terminal_tables(study_folder: Path | Sequence[Path]) -> list[RenderableType]:
-    """One table a question of the study, or of several joined, each with what it lacks."""
+def make_terminal_tables(study: Study) -> list[RenderableType]:
+    """One table a question, each with what it lacks; then what could not be read."""
     renderables: list[RenderableType] = []
-    for table in summarise_study(study_folder):
+    for table in build_tables(study):
         renderables.append(make_rich_table(table))
         renderables += [
             make_contrast_line(label, table.baseline, contrast)
@@ -29,6 +31,7 @@ def make_terminal_tables(study_folder: Path | Sequence[Path]) -> list[Renderable
         if table.missing:
             renderables.append(Text(f"Missing: {'; '.join(table.missing)}", style="yellow"))
         renderables += [Text(f"Withdrawn: {line}", style="yellow") for line in table.withdrawn]
+    renderables += [Text(f"Problem: {line}", style="red") for line in study.problems[:MAX_PROBLEMS]]
     return renderables
 
 

@@ -36,6 +36,8 @@ RECORDS = (layout.RESULTS, layout.ITEMS, layout.CURVES, layout.ROUTING)
 GONE = "gone"
 """State of a run whose folder a plan names and nobody finds."""
 UNREADABLE_STATE = "unreadable"
+NOT_READ = "no number of"
+"""How a problem says that a folder is there and cannot be read."""
 UNREADABLE = (
     UserError, OSError, LookupError, TypeError, ValueError, AttributeError, ArrowException,
 )  # fmt: skip
@@ -113,6 +115,11 @@ def set_trials(
             arm.trials = max((trials.get(name, 1) for name in names), default=1)
 
 
+def list_unreadable_runs(study: Study) -> list[str]:
+    """The problems of runs whose folder is there and holds what nobody wrote, with the way out."""
+    return [problem for problem in study.problems if f": {NOT_READ} " in problem]
+
+
 def read_histories(folders: Sequence[Path]) -> History:
     """The record of the studies' root; of several roots one behind the other."""
     joined = History()
@@ -178,7 +185,7 @@ def read_run(
     except UNREADABLE as error:
         line = " ".join(str(error).split())
         cause = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
-        problems.append(f"{name}: no number of {planned.folder.name} is read. {cause}")
+        problems.append(f"{name}: {NOT_READ} {planned.folder.name} is read. {cause}")
         return replace(planned, state=UNREADABLE_STATE)
     problems += contradictions
     return run
