@@ -12,8 +12,8 @@ BARRED = {
     "subprocess.getoutput", "subprocess.getstatusoutput", "runpy.run_path", "runpy.run_module",
     "torch.load", "np.load", "joblib.load", "cloudpickle.load", "cloudpickle.loads",
 }  # fmt: skip
-SAFE_LOADERS = {"TaskLoader", "_TaskFileLoader"}
-"""Subclasses of yaml.SafeLoader."""
+SAFE_LOADERS = {"TaskLoader", "_TaskFileLoader", "RecipeLoader"}
+"""They construct plain values alone, as yaml.SafeLoader does."""
 
 
 def find_barred_calls(text: str) -> Iterator[str]:
@@ -45,8 +45,11 @@ def test_what_is_barred_is_found() -> None:
 
 
 def test_loaders_of_yaml_are_safe_ones() -> None:
-    from kvdistill.cli.doctor_access import TaskLoader
     from kvdistill.evaluate.builtin import _TaskFileLoader
+    from kvdistill.plan.frozen_recipe import RecipeLoader
+    from kvdistill.plan.suite_data import TaskLoader
 
-    for loader in (TaskLoader, _TaskFileLoader):
-        assert "SafeLoader" in {base.__name__ for base in loader.__mro__}
+    for loader in (TaskLoader, _TaskFileLoader, RecipeLoader):
+        names = {base.__name__ for base in loader.__mro__}
+        assert "SafeConstructor" in names
+        assert not names & {"FullConstructor", "UnsafeConstructor", "Constructor"}

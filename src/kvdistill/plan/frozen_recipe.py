@@ -13,7 +13,7 @@ from kvdistill.files import is_complete, read_json, write_text
 from kvdistill.plan.graph import Node
 
 # libyaml's is the same safe loader, 30 times as fast: a report reads hundreds of these.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+RecipeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def write_recipe(node: Node, folder: Path) -> None:
@@ -47,5 +47,5 @@ def read_recipe(folder: Path) -> Node:
         raise ArtifactError(
             f"{path} is altered since it was written. Delete {path} and repeat the command."
         )
-    frozen = yaml.load(text, Loader=LOADER)
+    frozen = yaml.load(text, Loader=RecipeLoader)
     return Node(frozen["kind"], folder.name, frozen["recipe"], frozen["needs"])
