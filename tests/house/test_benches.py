@@ -18,6 +18,13 @@ def test_a_bench_can_be_imported(path: Path) -> None:
     importlib.import_module(".".join(path.with_suffix("").parts))
 
 
+def test_every_number_of_the_reviewers_list_has_an_attack() -> None:
+    from tests.bench.attacks.outcome import collect_attacks
+    from tests.bench.reviewer import NUMBERS
+
+    assert {attack.number for attack in collect_attacks()} == set(NUMBERS)
+
+
 def takes_quick(path: Path) -> bool:
     """Whether it is a command with that option."""
     text = (ROOT / path).read_text(encoding="utf-8")
