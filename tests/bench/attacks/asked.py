@@ -176,7 +176,7 @@ def attack_10_record_deleted(folder: Path) -> Outcome:
     layout.history_file(folder / "root").unlink()
     return judge_text(
         rebuild_report(folder),
-        "No record: the study was made before the root kept one",
+        "No record of s: made before the root kept one",
         "in the manifests alone: the root's record does not hold it",
         "the root's record has no more",
     )

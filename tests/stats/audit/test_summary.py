@@ -7,6 +7,7 @@ import pytest
 from kvdistill import layout
 from kvdistill.history import append_event
 from kvdistill.stats.audit.summary import summarise_history
+from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings
 from tests.stats import fake
 from tests.stats.audit.records import CLAIM, load, record_look, record_plan, write_study
@@ -50,7 +51,15 @@ def test_the_sentence_says_how_often_and_when_it_was_looked_at(study, looks, tex
 
 
 def test_a_study_without_a_record_says_so(study):
-    assert summarise_history(load(study), Settings()).sentence.startswith("No record: the study")
+    sentence = summarise_history(load(study), Settings()).sentence
+    assert sentence.startswith("No record of s: made before the root kept one, so what was asked")
+
+
+def test_of_joined_studies_the_one_without_a_record_is_named(tmp_path):
+    studies = [write_study(tmp_path, name) for name in ("new", "old")]
+    record_plan(studies[0])
+    sentence = summarise_history(load_study(studies), Settings()).sentence
+    assert sentence.endswith("; no record of old, made before the root kept one.")
 
 
 def test_a_study_that_is_older_than_its_record_says_when_that_begins(study):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kvdistill.errors import ConfigError
-from kvdistill.plan.labels.withdrawal import withdraw
+from kvdistill.plan.labels.withdrawal import withdraw_runs
 from kvdistill.stats.analysis import analyse_study
 from kvdistill.stats.hypotheses import build_registration
 from kvdistill.stats.load import load_study
@@ -47,7 +47,7 @@ def judge(study: Path) -> list[Verdict]:
 def test_a_withdrawn_arm_is_compared_with_nothing_and_named(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     runs = [get_run(study, "arm", seed) for seed in (42, 43, 44)]
-    withdraw(tmp_path, study, "a bug", label="arm")
+    withdraw_runs(tmp_path, study, "a bug", label="arm")
     records = load_study([study])
     assert list(records.questions["q"].arms) == ["base", "third"]
     assert not set(runs) & set(records.runs)
@@ -62,7 +62,7 @@ def test_a_withdrawn_arm_is_compared_with_nothing_and_named(tmp_path: Path) -> N
 
 def test_a_verdict_on_it_says_withdrawn_and_so_does_its_level(tmp_path: Path) -> None:
     study = write_study(tmp_path)
-    withdraw(tmp_path, study, "a bug", label="arm")
+    withdraw_runs(tmp_path, study, "a bug", label="arm")
     verdicts = judge(study)
     assert {verdict.verdict for verdict in verdicts} == {"withdrawn"}
     assert all("arm was withdrawn on" in verdict.measured.why for verdict in verdicts)
@@ -71,20 +71,20 @@ def test_a_verdict_on_it_says_withdrawn_and_so_does_its_level(tmp_path: Path) ->
 
 def test_a_withdrawn_baseline_is_not_replaced_in_silence(tmp_path: Path) -> None:
     study = write_study(tmp_path)
-    withdraw(tmp_path, study, "a bug", label="base")
+    withdraw_runs(tmp_path, study, "a bug", label="base")
     assert {verdict.verdict for verdict in judge(study)} == {"withdrawn"}
 
 
 def test_another_questions_arm_of_the_same_label_does_not_stand_in(tmp_path: Path) -> None:
     levels = {"base": 0.0, "arm": 0.2}
     study = fake.write_study(tmp_path, {"q": levels, "p": levels}, tasks={"one": 30}, judged=JUDGED)
-    withdraw(tmp_path, study, "a bug", label="q: arm")
+    withdraw_runs(tmp_path, study, "a bug", label="q: arm")
     assert {verdict.verdict for verdict in judge(study)} == {"withdrawn"}
 
 
 def test_one_withdrawn_run_leaves_the_others_and_stands_beside_the_verdict(tmp_path: Path) -> None:
     study = write_study(tmp_path)
-    withdraw(tmp_path, study, "diverged", run=get_run(study, "arm", 43))
+    withdraw_runs(tmp_path, study, "diverged", run=get_run(study, "arm", 43))
     records = load_study([study])
     assert list(records.questions["q"].arms["arm"].runs) == [42, 44]
     for verdict in judge_claims(records, Settings()):
@@ -96,7 +96,7 @@ def test_one_withdrawn_run_leaves_the_others_and_stands_beside_the_verdict(tmp_p
 def test_what_is_planned_again_counts_again_and_says_so(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     arms = read_plan(study)["questions"]["q"]["arms"]
-    withdraw(tmp_path, study, "a bug", label="arm")
+    withdraw_runs(tmp_path, study, "a bug", label="arm")
     plan = read_plan(study)
     plan["questions"]["q"]["arms"] = arms
     (study / "plan.json").write_text(json.dumps(plan))
@@ -112,7 +112,7 @@ def test_what_is_planned_again_counts_again_and_says_so(tmp_path: Path) -> None:
 def test_a_question_without_arms_is_no_comparison(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     for label in ("base", "arm", "third"):
-        withdraw(tmp_path, study, "a bug", label=label)
+        withdraw_runs(tmp_path, study, "a bug", label=label)
     records = load_study([study])
     assert analyse_study(records, Settings()) == {}
     (table,) = build_tables(records)
@@ -124,7 +124,7 @@ def test_a_claim_that_was_dropped_with_its_arm_is_not_unsaid(tmp_path: Path) -> 
     registered = {"hypotheses": build_registration([CLAIM])}
     levels = {"base": 0.0, "arm": 0.2}
     study = fake.write_study(tmp_path, {"q": levels}, tasks={"one": 30}, extra=registered)
-    withdraw(tmp_path, study, "a bug", label="arm")
+    withdraw_runs(tmp_path, study, "a bug", label="arm")
     (verdict,) = judge(study)
     assert (verdict.claim.name, verdict.verdict) == ("gain", "withdrawn")
 
@@ -138,7 +138,7 @@ def test_a_label_of_two_recipes_is_refused_with_the_way_out(tmp_path: Path) -> N
     (study / "plan.json").write_text(json.dumps(plan))
     with pytest.raises(ConfigError, match=r"label arm of question q holds runs of 2 recipes"):
         load_study([study])
-    withdraw(tmp_path, study, "another recipe", run=other)
+    withdraw_runs(tmp_path, study, "another recipe", run=other)
     assert list(load_study([study]).questions["q"].arms["arm"].runs) == [42, 44]
 
 

@@ -60,8 +60,8 @@ def describe_record(study: Study, names: Sequence[str], planned: Sequence[Event]
         if all(name.startswith(MANUALLY_COMPARED) for name in names):
             return "These runs were picked by hand: no plan asked for this comparison."
         return (
-            "No record: the study was made before the root kept one, so what was asked, how often "
-            "it was looked at and what was left out is not known."
+            f"No record of {', '.join(names)}: made before the root kept one, so what was asked, "
+            "how often it was looked at and what was left out is not known."
         )
     claims = count_recorded_claims(study.history, *names)
     parts = [
@@ -73,6 +73,9 @@ def describe_record(study: Study, names: Sequence[str], planned: Sequence[Event]
     if trials := count_trials(study.history):
         each = ", ".join(f"{arm} {number}" for arm, number in trials.items())
         parts.append(f"variants of training tried under this root: {each}")
+    recorded = {event.study for event in planned}
+    if missing := [name for name in names if name not in recorded]:
+        parts.append(f"no record of {', '.join(missing)}, made before the root kept one")
     older = [event.study for event in planned if event.facts.get("before_record")]
     if older:
         first = format_time(planned[0])
