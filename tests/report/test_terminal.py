@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from kvdistill.plan.labels.withdrawal import withdraw
+from kvdistill.plan.labels.withdrawal import withdraw_runs
 from kvdistill.report.terminal import make_terminal_tables
 from kvdistill.stats.load import load_study
 from tests.stats import fake
@@ -37,7 +37,7 @@ def test_a_long_label_folds_and_leaves_the_scores_their_columns(tmp_path):
 
 def test_what_was_withdrawn_is_said_under_the_table(tmp_path):
     folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 0.1}})
-    withdraw(tmp_path, folder, "a wrong rate", label="b")
+    withdraw_runs(tmp_path, folder, "a wrong rate", label="b")
     text = print_tables(folder)
     assert "Withdrawn: b was withdrawn on" in text
     assert "a wrong rate" in text

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kvdistill.cli.common import JobOverrides, compose_study_config, console, find_study_folder
-from kvdistill.plan.labels.withdrawal import withdraw
+from kvdistill.plan.labels.withdrawal import withdraw_runs
 
 
 def withdraw_command(job_overrides: JobOverrides, _: Path) -> None:
@@ -12,7 +12,7 @@ def withdraw_command(job_overrides: JobOverrides, _: Path) -> None:
         config = compose_study_config([overrides])
         study = find_study_folder(config)
         label, run = (None if config[key] is None else str(config[key]) for key in ("label", "run"))
-        for entry in withdraw(
+        for entry in withdraw_runs(
             Path(config["root"]), study, str(config["reason"]).strip(), label=label, run=run
         ):
             place = f"question {entry.question}" if entry.question else "the references"

@@ -92,7 +92,7 @@ class Plan:
                 alone = {"arm": "teacher", "trained": False, "student": teacher, "teachers": {}}
                 config = {**run.config, **alone}
                 known = self.runs.get(run_identity(config)) or self.add(config)
-                name = self.labels.choose(
+                name = self.labels.choose_label(
                     REFERENCES, teacher["name"], known.recipe, known.identity, config
                 )
                 self.references[name] = known.identity
@@ -126,7 +126,7 @@ class Plan:
         Raises:
             ConfigError: for a label that a file gives and that holds another recipe.
         """
-        put = self.labels.choose if automatic else self.labels.hold
+        put = self.labels.choose_label if automatic else self.labels.hold_label
         label = put(question, label, run.recipe, run.identity, run.config)
         self.questions[question].arms.setdefault(label, {})[str(seed)] = run.identity
         return label

@@ -68,7 +68,7 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
         for label, seeds in question.arms.items():
             for seed, identity in seeds.items():
                 run = plan.runs[identity]
-                labels.hold(name, label, run.recipe, identity, run.config)
+                labels.hold_label(name, label, run.recipe, identity, run.config)
                 arms.setdefault(label, {})[seed] = identity
     merged.runs |= {
         run.identity: RunEntry(

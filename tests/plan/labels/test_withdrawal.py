@@ -7,7 +7,7 @@ import pytest
 
 from kvdistill.errors import ConfigError
 from kvdistill.history import read_history
-from kvdistill.plan.labels.withdrawal import withdraw
+from kvdistill.plan.labels.withdrawal import withdraw_runs
 from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
 
 
@@ -28,7 +28,7 @@ def write_plan(root: Path) -> Path:
 
 def test_an_arm_leaves_every_question_that_has_its_label(tmp_path: Path) -> None:
     study = write_plan(tmp_path)
-    entries = withdraw(tmp_path, study, "a bug", label="one")
+    entries = withdraw_runs(tmp_path, study, "a bug", label="one")
     assert [(e.question, e.label, e.runs, e.reason) for e in entries] == [
         ("p", "one", {"1": "a1", "2": "a2"}, "a bug"),
         ("q", "one", {"1": "a1"}, "a bug"),
@@ -46,7 +46,7 @@ def test_an_arm_leaves_every_question_that_has_its_label(tmp_path: Path) -> None
 
 def test_one_questions_arm_is_named_with_its_question(tmp_path: Path) -> None:
     study = write_plan(tmp_path)
-    withdraw(tmp_path, study, "a bug", label="q: one")
+    withdraw_runs(tmp_path, study, "a bug", label="q: one")
     plan = StudyPlan.read(study)
     assert [list(q.arms) for q in plan.questions.values()] == [["one", "two"], ["other"]]
 
@@ -54,7 +54,7 @@ def test_one_questions_arm_is_named_with_its_question(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a1", "seed1-a1"])
 def test_a_run_leaves_its_arms_which_go_on_without_it(tmp_path: Path, name: str) -> None:
     study = write_plan(tmp_path)
-    entries = withdraw(tmp_path, study, "diverged", run=name)
+    entries = withdraw_runs(tmp_path, study, "diverged", run=name)
     assert [entry.name for entry in entries] == ["one seed 1", "one seed 1", "other seed 1"]
     plan = StudyPlan.read(study)
     assert plan.questions["p"].arms == {"one": {"2": "a2"}, "two": {"1": "b1"}}
@@ -63,13 +63,13 @@ def test_a_run_leaves_its_arms_which_go_on_without_it(tmp_path: Path, name: str)
 
 def test_a_teacher_is_withdrawn_as_tables_call_it(tmp_path: Path) -> None:
     study = write_plan(tmp_path)
-    withdraw(tmp_path, study, "of other tasks", label="teacher small")
+    withdraw_runs(tmp_path, study, "of other tasks", label="teacher small")
     assert StudyPlan.read(study).references == {}
     assert list(StudyPlan.read(study).list_withdrawn_runs()) == ["t0"]
 
 
 def test_each_withdrawal_stands_in_the_record(tmp_path: Path) -> None:
-    withdraw(tmp_path, write_plan(tmp_path), "a bug", label="one")
+    withdraw_runs(tmp_path, write_plan(tmp_path), "a bug", label="one")
     events = read_history(tmp_path).events
     assert [(e.study, e.event, e.facts["label"], e.facts["reason"]) for e in events] == [
         ("s", "withdrawn", "one", "a bug"),
@@ -88,14 +88,14 @@ def test_what_the_study_lacks_is_refused(tmp_path: Path, named: dict[str, str], 
     study = write_plan(tmp_path)
     before = (study / "plan.json").read_bytes()
     with pytest.raises(ConfigError, match=says):
-        withdraw(tmp_path, study, "a bug", **named)
+        withdraw_runs(tmp_path, study, "a bug", **named)
     assert (study / "plan.json").read_bytes() == before
     assert not read_history(tmp_path).events
 
 
 def test_what_was_withdrawn_may_be_planned_again_and_both_show(tmp_path: Path) -> None:
     study = write_plan(tmp_path)
-    withdraw(tmp_path, study, "a bug", label="two")
+    withdraw_runs(tmp_path, study, "a bug", label="two")
     plan = StudyPlan.read(study)
     plan.questions["p"].arms["two"] = {"1": "b1"}
     plan.write(study)

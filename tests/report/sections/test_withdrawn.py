@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kvdistill.plan.labels.withdrawal import withdraw
+from kvdistill.plan.labels.withdrawal import withdraw_runs
 from kvdistill.report.build import build_report
 from kvdistill.report.sections.withdrawn import tabulate_withdrawn
 from kvdistill.stats.load import load_study
@@ -20,7 +20,7 @@ def test_a_row_has_the_reason_and_the_scores_that_were_left_out(tmp_path: Path) 
     study = write_study(tmp_path)
     arm = load_study([study]).questions["q"].arms["arm"]
     means = [run.get_score("macro", ["one"]) or 0.0 for run in arm.runs.values()]
-    withdraw(tmp_path, study, "a bug", label="arm")
+    withdraw_runs(tmp_path, study, "a bug", label="arm")
     records = load_study([study])
     (row,) = tabulate_withdrawn(records).rows
     texts = [cell.text for cell in row]
@@ -33,7 +33,7 @@ def test_a_row_has_the_reason_and_the_scores_that_were_left_out(tmp_path: Path) 
 
 def test_the_page_names_it_and_makes_no_other_comparison_primary(tmp_path: Path) -> None:
     study = write_study(tmp_path)
-    withdraw(tmp_path, study, "a <b>bug</b>", label="arm")
+    withdraw_runs(tmp_path, study, "a <b>bug</b>", label="arm")
     page = build_report([study], study / "report").read_text()
     assert '<section id="withdrawn">' in page
     assert "a &lt;b&gt;bug&lt;/b&gt;" in page
@@ -52,7 +52,7 @@ def test_every_run_is_listed_by_all_its_labels_and_withdrawn_ones_too(tmp_path: 
 
     levels = {"base": 0.0, "arm": 0.2}
     study = fake.write_study(tmp_path, {"q": levels, "p": levels}, tasks={"one": 30})
-    withdraw(tmp_path, study, "a bug", label="arm")
+    withdraw_runs(tmp_path, study, "a bug", label="arm")
     rows = make_provenance(load_study([study]), Settings()).runs.rows
     states = {row[1].text: row[4].text for row in rows}
     assert states == {"base": "done", "arm": "withdrawn"}

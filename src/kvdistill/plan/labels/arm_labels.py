@@ -49,7 +49,9 @@ class ArmLabels:
             if identity in known.runs
         }
 
-    def hold(self, question: str, label: str, recipe: str, identity: str, config: Config) -> str:
+    def hold_label(
+        self, question: str, label: str, recipe: str, identity: str, config: Config
+    ) -> str:
         """Puts a run under this label and returns it. Raises ConfigError for another recipe."""
         known_recipe, known_run = self.arms.setdefault(question, {}).setdefault(
             label, (recipe, identity)
@@ -59,7 +61,9 @@ class ArmLabels:
         self.configs[identity] = config
         return label
 
-    def choose(self, question: str, base: str, recipe: str, identity: str, config: Config) -> str:
+    def choose_label(
+        self, question: str, base: str, recipe: str, identity: str, config: Config
+    ) -> str:
         """The label of a run whose label no file gives: `base`, or it and what differs.
 
         A recipe that the question already has under this base keeps its label.
@@ -75,7 +79,7 @@ class ArmLabels:
             # Nothing that can be named is left: the hash at least is another.
             words += new_words or [f"recipe {recipe}"]
             label = f"{base} ({' '.join(words)})"
-        return self.hold(question, label, recipe, identity, config)
+        return self.hold_label(question, label, recipe, identity, config)
 
     def list_words(self, other: str, config: Config) -> list[str]:
         """`fusion=learnable`, `train.lr=0.5`: what sets a config apart from a run of the study."""

@@ -19,7 +19,7 @@ TEACHER = "teacher "
 """Before the name of a teacher that is evaluated as it is, as tables have it."""
 
 
-def withdraw(
+def withdraw_runs(
     root: Path, study: Path, reason: str, *, label: str | None = None, run: str | None = None
 ) -> list[Withdrawal]:
     """Withdraws the arms of a label, or one run from every arm, and records it.
