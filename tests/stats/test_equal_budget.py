@@ -150,6 +150,16 @@ def test_flops_agree_within_a_step_or_two_percent(flops: int, equal: bool) -> No
     assert explain_unequal_arms(coarse, make_arm("sft", 10, student_flops=2000), "flops") == ""
 
 
+def test_times_on_a_processor_that_nobody_knows_are_equal_to_nothing() -> None:
+    kv, sft = make_arm("kv", 10), make_arm("sft", 10, device="A100")
+    assert "kv has no seconds on a known processor" in explain_unequal_arms(kv, sft, "time")
+    same = make_arm("kv", 99, device="A100", train_s=10.4)
+    assert explain_unequal_arms(same, sft, "time") == ""
+    assert "apart" in explain_unequal_arms(
+        make_arm("kv", 99, device="A100", train_s=12.0), sft, "time"
+    )
+
+
 def test_the_view_is_the_questions_or_that_of_the_derived_budget() -> None:
     arms = {label: make_arm(label, 10) for label in ("sft", "more", "kv")}
     question = QuestionRecords(name="q", text="", arms=arms, matched={"more": "kv"})

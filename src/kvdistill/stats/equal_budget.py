@@ -90,13 +90,13 @@ def read_store(run: Run) -> bool:
 
 
 def read_train_seconds(run: Run) -> float | None:
-    """Seconds trained, validation left out."""
-    return run.budget.get("train_s")
+    """Seconds trained, validation left out; None where nobody knows on which processor."""
+    return run.budget.get("train_s") if run.budget.get("device") else None
 
 
 AMOUNTS: Mapping[str, tuple[Callable[[Run], float | None], str, float]] = {
     EQUAL_FLOPS: (count_run_flops, "FLOPs of student and teachers", 0.02),
-    EQUAL_TIME: (read_train_seconds, "seconds", 0.05),
+    EQUAL_TIME: (read_train_seconds, "seconds on a known processor", 0.05),
 }
 """View -> what must agree, how it is called, and how nearly.
 

@@ -17,7 +17,7 @@ from kvdistill.report.sections import extraction_audit, score_tables
 from kvdistill.report.sections.ablations import draw_ablation
 from kvdistill.report.sections.choose_arms import choose_chart_arms, choose_primary_arm
 from kvdistill.report.sections.disagreements import find_disagreements
-from kvdistill.report.sections.fair_views import tabulate_fair_views
+from kvdistill.report.sections.fair_views import TITLES, tabulate_fair_views
 from kvdistill.report.sections.routing import build_routing_section
 from kvdistill.stats.analysis import Analysis
 from kvdistill.stats.arm_differences import describe_contrast
@@ -102,7 +102,7 @@ def list_arm_lines(study: Study, analysis: Analysis, label: str) -> list[str]:
     """One arm against the baseline: what differs, then a line an endpoint."""
     names = title_tasks((*study.tasks, MACRO))
     rows, comparison = analysis.table.rows, analysis.comparisons[label]
-    contrast = f"Differs in {describe_contrast(comparison.contrast)}; equal {comparison.view}"
+    contrast = f"Differs in {describe_contrast(comparison.contrast)}; {TITLES[comparison.view]}"
     return [contrast] + [
         format_significance_line(
             names[endpoint], rows[analysis.baseline][endpoint], rows[label][endpoint], difference
