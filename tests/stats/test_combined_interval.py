@@ -6,9 +6,9 @@ from scipy import stats
 
 from kvdistill.stats.bootstrap import make_stratum
 from kvdistill.stats.combined_interval import (
+    approximate_df,
     combine_variances,
     estimate_run_noise,
-    limit_df,
     separate_item_variance,
 )
 
@@ -24,10 +24,17 @@ def test_without_item_noise_it_is_the_paired_t():
 def test_variances_add_and_degrees_of_freedom_grow():
     combined = combine_variances(0.02, [(4e-4, 2)], 0.02, 1000.0)
     assert combined.se == pytest.approx(np.sqrt(8e-4))
-    small = combine_variances(0.02, [(4e-4, 2)], 0.005, 1000.0)
-    parts = (4e-4) ** 2 / 2 + (0.005**2) ** 2 / 1000
-    assert small.df == pytest.approx((4e-4 + 0.005**2) ** 2 / parts)
-    assert combined.df == limit_df([2]) == 4  # Satterthwaite alone would use 8
+    seeds, items = 1.5 * 4e-4, 4e-4
+    satterthwaite = (seeds + items) ** 2 / (seeds**2 / 2 + items**2 / 1000)
+    assert combined.df == pytest.approx(satterthwaite)
+    assert combined.df < 8e-4**2 / (4e-4**2 / 2 + 4e-4**2 / 1000)  # what would err 8 %
+
+
+def test_seeds_that_hardly_move_what_items_decide_cost_no_degrees_of_freedom():
+    one = combine_variances(0.02, [(1e-6, 2)], 0.02, 1000.0)
+    assert one.df > 900
+    by_array = approximate_df([(np.array([1e-6, 4e-4]), 2)], np.array([4e-4, 4e-4]), 1000.0)
+    assert by_array[0] == pytest.approx(one.df)
 
 
 def test_run_noise_is_taken_out_of_the_items_and_clusters_stay_together():

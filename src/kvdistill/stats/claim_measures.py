@@ -234,7 +234,8 @@ def compare_seed_sd(
     if min(sds) < 1e-10:
         return Measurement(unit="%", why="degenerate: zero seed variance")
     estimate = convert_ratio_to_percent(sds[0] / sds[1])
-    spreads = compare_spreads(*scores, 1 + bound / 100, settings.confidence)
+    ours, theirs = scores
+    spreads = compare_spreads(ours, theirs, 1 + bound / 100, settings.confidence)
     if spreads is None:
         return Measurement(
             unit="%",

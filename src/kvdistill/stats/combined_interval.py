@@ -3,13 +3,15 @@
 Three things move a difference: the seeds, the items, and which items a run happens to get right
 (run noise). The spread of the per-seed differences holds seeds and run noise; the items' own part
 is what is left of the variance over items once run noise is taken out of it, so that no part is
-counted twice. The degrees of freedom are Satterthwaite's (1946), at most twice those of the seeds:
-without that bound three seeds err up to 8 % at nominal 5 %, with it up to 6.8 % (measured over
-seed SDs from 0 to 20 times the run noise, heavy tails and clusters; tests/bench/words.py). With two
-seeds the sum errs up to 12 %, so three are asked for.
+counted twice. The degrees of freedom are Satterthwaite's (1946) with the seed part weighed half as
+much again, since a spread that few seeds happen to show too small would otherwise also claim to be
+well known: without that three seeds err up to 8 % at nominal 5 %, with it up to 7 % (measured over
+seed SDs of 0 to 20 times the run noise, heavy tails and clusters). With two seeds it errs up to 12 %,
+so three are asked for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from scipy import special
@@ -17,15 +19,18 @@ from scipy import special
 from kvdistill.stats.bootstrap import ConfidenceInterval, Stratum, make_stratum
 
 MIN_SEEDS = 3
-MAX_DF_RATIO = 2
-"""Degrees of freedom of the whole, at most, by those of its seed part."""
+SEED_WEIGHT = 1.5
+"""Of the seed part where degrees of freedom are worked out; its variance counts once."""
 PRIOR_DF = 1
 """What the pooled variance of a question's arms counts for. The 4 of Smyth (2004) err 9 to 12 %
 where the tested arm scatters two or three times as far."""
 MIN_POOLED_ARMS = 4
-MAX_VARIANCE_RATIO = 1.5
+MAX_VARIANCE_RATIO = 2.0
 """A pair whose own variance exceeds the pooled one by this is not moderated: shrinking it would
 claim what its seeds do not say."""
+
+
+Amount = TypeVar("Amount", float, np.ndarray)
 
 
 def combine_variances(
@@ -53,12 +58,11 @@ def combine_variances(
     """
     if any(df < MIN_SEEDS - 1 for _, df in seed_parts):
         return None
-    parts = [*((part, df + prior_df) for part, df in seed_parts), (item_se**2, item_df)]
-    variance = sum(part for part, _ in parts)
+    variance = sum(part for part, _ in seed_parts) + item_se**2
     if variance <= 0 or not any(part > 0 for part, _ in seed_parts):
         return None
-    satterthwaite = variance**2 / sum(part**2 / df for part, df in parts)
-    df = min(satterthwaite, limit_df(df for _, df in seed_parts))
+    moderated = [(part, df + prior_df) for part, df in seed_parts]
+    df = approximate_df(moderated, item_se**2, item_df)
     se = float(np.sqrt(variance))
     half = float(special.stdtrit(df, (1 + confidence) / 2)) * se
     return ConfidenceInterval(
@@ -71,9 +75,22 @@ def combine_variances(
     )
 
 
-def limit_df(seed_dfs: Iterable[int]) -> float:
-    """The most degrees of freedom that an interval over seeds of these may use."""
-    return float(MAX_DF_RATIO * min(seed_dfs))
+def approximate_df(
+    seed_parts: Sequence[tuple[Amount, float | int]], item_variance: Amount, item_df: float | int
+) -> Amount:
+    """Degrees of freedom of the sum of the variances, by Satterthwaite, SEED_WEIGHT being used.
+
+    Args:
+        seed_parts: (variance of the mean over seeds, its degrees of freedom).
+        item_variance: of the items' own part.
+        item_df: its degrees of freedom.
+
+    Variances may be numbers or arrays that broadcast; one of them is positive.
+    """
+    parts = [(SEED_WEIGHT * part, df) for part, df in seed_parts]
+    parts.append((item_variance, item_df))
+    total: Amount = sum(part for part, _ in parts)
+    return total**2 / sum(part**2 / df for part, df in parts)
 
 
 def pool_seed_variance(scores: np.ndarray) -> float:

@@ -3,10 +3,12 @@
 import numpy as np
 from scipy import special, stats
 
-from kvdistill.stats.combined_interval import MIN_SEEDS, limit_df
+from kvdistill.stats.combined_interval import MIN_SEEDS, approximate_df
 from kvdistill.stats.seed_tests import Values
 
 MAX_SEEDS = 1000
+MANY_DF = 1e6
+"""Degrees of freedom of what is as good as known."""
 SECANT_STEP = 1e-4
 
 
@@ -65,12 +67,8 @@ def count_seeds_needed(
         variance = seed_part + item_se**2
         if variance == 0:
             return effect != 0
-        # The recipe interval uses no more than these, however large its item part.
-        df = min(variance**2 / (seed_part**2 / (n - 1)), limit_df([n - 1])) if seed_part else 1e6
-        return (
-            compute_power(effect, float(np.sqrt(variance)), float(min(df, 1e6)), alpha)
-            >= target_power
-        )
+        df = approximate_df([(seed_part, n - 1)], item_se**2, MANY_DF) if seed_part else MANY_DF
+        return compute_power(effect, float(np.sqrt(variance)), float(df), alpha) >= target_power
 
     # Power grows with seeds, so the first number that reaches it can be bisected.
     if not reaches_power(high):

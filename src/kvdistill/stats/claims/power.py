@@ -3,8 +3,8 @@
 A claim is supported where the whole interval is on the good side of its bound. So with a true
 difference equal to the bound it is met in alpha / 2 of all repetitions, whatever the seeds: who
 expects +3 and wants it shown must not claim "at least 3", or must expect more. The interval is the
-report's: variance over seeds plus variance over items (texts), Satterthwaite's degrees of freedom,
-at most twice those of the seeds (stats/combined_interval.py).
+report's: variance over seeds plus variance over items (texts), the degrees of freedom
+of stats/combined_interval.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special, stats
 
-from kvdistill.stats.combined_interval import MIN_SEEDS, limit_df
-from kvdistill.stats.power import MAX_SEEDS
+from kvdistill.stats.combined_interval import MIN_SEEDS, approximate_df
+from kvdistill.stats.power import MANY_DF, MAX_SEEDS
 
 TARGET = 0.8
 """Power that a study is planned for (Cohen 1988)."""
@@ -53,8 +53,7 @@ class Noise:
         ratios = np.ones(1) if is_known else draw_variance_ratios(self.fixed_df)
         fixed = self.fixed_variance * ratios[None, :]
         variance = parts + fixed
-        satterthwaite = variance**2 / (parts**2 / (seeds - 1) + fixed**2 / self.fixed_df)
-        df = np.minimum(satterthwaite, limit_df([seeds - 1]))
+        df = approximate_df([(parts, seeds - 1)], fixed, self.fixed_df)
         return np.sqrt(variance).ravel(), df.ravel()
 
     def compute_se(self, seeds: int) -> float:
@@ -171,7 +170,7 @@ def simulate_count_power(
     means = gains + shifts.mean(axis=1, keepdims=True) + items
     parts = shifts.var(axis=1, ddof=1, keepdims=True) / seeds
     variances = parts + item_variances
-    df = np.minimum(variances**2 / (parts**2 / (seeds - 1)), limit_df([seeds - 1]))
+    df = approximate_df([(parts, seeds - 1)], item_variances, MANY_DF)
     p = np.sort(stats.t.sf(means / np.sqrt(variances), df), axis=1)[:, at_least - 1 :]
     # Simes over the largest p values: at least `at_least` tasks gain.
     steps = (len(gains) - at_least + 1) / np.arange(1, p.shape[1] + 1)
