@@ -26,6 +26,7 @@ BOUNDS = {
     "least_recall_altered": 1.0,
     "least_recall_embedded": 1.0,
     "least_recall_changed": 0.95,
+    "least_recall_tenth": 0.95,
     "most_false_positive_rate": 0.001,
     "most_pair_s": 30.0,
     "most_growth_of_memory": 2.6,
@@ -138,7 +139,19 @@ def kinds(rest: list[str]) -> dict[str, Callable[[str, random.Random], str]]:
             units[place] = draw.choice(others)
         return "".join(units)
 
+    def change_every_tenth(item: str, draw: random.Random) -> str:
+        """The tenth, twentieth, ... character of a Chinese item, word of another."""
+        is_chinese = any("\u3400" <= sign <= "\u9fff" for sign in item)
+        units = list(item) if is_chinese else re.split(r"(\s+)", item)
+        places = [place for place, unit in enumerate(units) if unit.strip()]
+        # Of the same kind of text, or the change would show by itself.
+        others = [unit for text in rest[:200] for unit in (text if is_chinese else text.split())]
+        for place in places[9::10]:
+            units[place] = draw.choice([unit for unit in draw.choices(others, k=9) if unit.strip()])
+        return "".join(units)
+
     return {
+        "tenth": change_every_tenth,
         "exact": lambda item, _: item,
         "altered": alter_form,
         "embedded": embed_item,

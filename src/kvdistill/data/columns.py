@@ -1,6 +1,7 @@
 r"""Column mapping: from a row of any dataset to a record with question, rationale and answer.
 
-A field is mapped to a column by its name, or to several by a template ("{Question}\nA. {A}").
+A field is mapped to a column by its name, or to several by a template ("{Question}\nA. {A}"); a
+column may hold a conversation.
 Shared by every source that reads rows; errors name the file, the row and the field.
 """
 
@@ -12,6 +13,7 @@ from string import Formatter
 from typing import Any
 
 from kvdistill.config import types
+from kvdistill.data.conversations import is_conversation, read_turns
 from kvdistill.errors import ConfigError
 from kvdistill.records import Record
 
@@ -137,7 +139,10 @@ def _parse_template(template: str, setting: str) -> list[tuple[str, str | None]]
 
 
 def _read_column(row: Mapping[str, Any], name: str, place: str, field: str) -> str:
-    """A cell as text; a list of texts has its items joined by newlines."""
+    """A cell as text; a list of texts has its items joined by newlines.
+
+    Of a conversation, the answer is the last turn and every other field the turns before it.
+    """
     if name not in row:
         raise ConfigError(
             f"{place}, field {field}: no column {types.format_value(name)} among "
@@ -146,6 +151,8 @@ def _read_column(row: Mapping[str, Any], name: str, place: str, field: str) -> s
     value = row[name]
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         value = "\n".join(value)
+    elif is_conversation(value):
+        value = read_turns(value, field, place)
     # bool is an int in Python; as an answer, True is hardly the text that was meant.
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ConfigError(
