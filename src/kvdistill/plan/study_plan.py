@@ -62,8 +62,8 @@ class RunEntry:
     steps: int
     """Unified optimiser steps; 0 where nothing is trained."""
     code: str = ""
-    """Fingerprint of the code that made it or, until it is finished, that it was planned with;
-    empty where that was before code was recorded."""
+    """Fingerprint of the code it was last planned with, which may not be what made it; empty where
+    that was before code was recorded."""
 
 
 @dataclass(frozen=True)
