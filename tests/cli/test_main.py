@@ -6,6 +6,14 @@ import os
 import pytest
 
 from kvdistill.cli import main
+from kvdistill.errors import ConfigError
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize("key", ["study", "root"])
+def test_a_command_fills_one_study_of_one_root(key, tmp_path):
+    with pytest.raises(ConfigError, match=f"^{key} cannot be swept: it is where"):
+        main.execute_stage([[f"{key}={tmp_path.name}{end}"] for end in "ab"], tmp_path)
 
 
 @pytest.mark.parametrize(

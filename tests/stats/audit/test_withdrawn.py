@@ -75,6 +75,19 @@ def test_a_withdrawn_baseline_is_not_replaced_in_silence(tmp_path: Path) -> None
     assert {verdict.verdict for verdict in judge(study)} == {"withdrawn"}
 
 
+def test_a_claim_about_a_withdrawn_teacher_says_so(tmp_path: Path) -> None:
+    claim = {"name": "near", "arm": "arm", "baseline": "teacher big", "at_least": 0.0}
+    study = fake.write_study(
+        tmp_path, {"q": {"arm": 0.2}}, tasks={"one": 30}, teachers={"big": 0.5},
+        judged={"q": {"hypotheses": [claim]}},
+    )  # fmt: skip
+    withdraw_runs(tmp_path, study, "of other tasks", label="teacher big")
+    assert load_study([study]).references == {}
+    (verdict,) = judge(study)
+    assert verdict.verdict == "withdrawn"
+    assert verdict.withdrawn.endswith(": of other tasks")
+
+
 def test_another_questions_arm_of_the_same_label_does_not_stand_in(tmp_path: Path) -> None:
     levels = {"base": 0.0, "arm": 0.2}
     study = fake.write_study(tmp_path, {"q": levels, "p": levels}, tasks={"one": 30}, judged=JUDGED)

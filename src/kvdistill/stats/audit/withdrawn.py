@@ -56,7 +56,8 @@ def explain_withdrawal(study: Study, question: str | None, label: str) -> str:
     return "; ".join(
         describe_withdrawal(one)
         for one in study.withdrawn
-        if one.label == label and question in (None, one.question)
+        # A teacher is withdrawn from no question, and so from every claim.
+        if one.label == label and (question is None or one.question in ("", question))
     )
 
 
