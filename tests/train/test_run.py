@@ -1,5 +1,7 @@
 """The order in which a run reads its texts."""
 
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.usefixtures("hydra")
@@ -45,3 +47,18 @@ def test_grouping_is_another_run_and_no_grouping_is_the_run_it_was() -> None:
     plain, grouped = compose([]), compose(["train.group_by_length=true"])
     assert run_identity(plain) != run_identity(grouped)
     assert "group_by_length" not in science_of(plain)["train"]
+
+
+def test_the_report_reads_the_last_validation_as_training_writes_it(tmp_path: Path) -> None:
+    from kvdistill import layout
+    from kvdistill.stats.claims.validation_texts import parse_validation_texts
+    from kvdistill.train.run import write_text_losses
+    from kvdistill.train.validation import TextLosses
+
+    losses = TextLosses(["a:cot", "a:direct", "b:cot"], [2.0, 4.0, 6.0], [1, 2, 3])
+    losses.nmse = {"kv_nmse": [0.5, None, 1.5]}
+    write_text_losses(losses, "abc", tmp_path)
+    texts = parse_validation_texts(tmp_path / layout.VALIDATION_TEXTS)
+    assert (texts.digest, texts.rows.tolist()) == ("abc", [0, 0, 1])
+    assert texts.compute_value("ce") == 2.0
+    assert texts.compute_value("kv_nmse") == 1.0

@@ -71,7 +71,7 @@ def train_student(
         routing = {"schema_version": SCHEMA_VERSION, "weights": trainer.routing.to_table()}
         write_json(folder / layout.ROUTING, routing)
     if distributed.is_rank_zero() and trainer.text_losses is not None:
-        write_text_losses(trainer.text_losses, val_texts, folder)
+        write_text_losses(trainer.text_losses, val_texts.digest, folder)
     return {
         **run_ledger.compute_run_ledger(trainer, counts, config, needs, texts, adapter),
         "parameters_before": parameters_before,
@@ -116,11 +116,11 @@ def build_trainer(
     return trainer, texts, val_texts
 
 
-def write_text_losses(losses: TextLosses, val_texts: TextDataset, folder: Path) -> None:
-    """validation_texts.json: the last validation by text, and a hash of what was read."""
+def write_text_losses(losses: TextLosses, digest: str, folder: Path) -> None:
+    """validation_texts.json: the last validation by text; `digest` is of the texts read."""
     write_json(
         folder / layout.VALIDATION_TEXTS,
-        {"schema_version": SCHEMA_VERSION, "digest": val_texts.digest, **losses.to_json()},
+        {"schema_version": SCHEMA_VERSION, "digest": digest, **losses.to_json()},
     )
 
 

@@ -6,6 +6,9 @@ import pytest
 
 from kvdistill.errors import ConfigError
 from kvdistill.evaluate.suite import Suite, list_own_tasks
+from kvdistill.plan.command_plan import Plan, PlannedRun
+from kvdistill.plan.graph import Node
+from kvdistill.plan.study_plan import Question
 from kvdistill.plan.sweep import read_sweep
 from kvdistill.stats.claims import names
 from kvdistill.stats.claims.names import FIGURE_KINDS, KnownNames
@@ -45,7 +48,6 @@ def check(**changes) -> None:
         ({"baseline": "learnable"}, r"is the arm itself"),
         ({"measure": "kv", "baseline": "sft"}, r"sft reads no teacher, so it has no KV loss"),
         ({"measure": "ce", "baseline": "raw"}, r"raw is not trained"),
-        ({"measure": "routing", "arm": "single", "baseline": None}, r"single has 1 teachers"),
     ],
 )
 def test_what_no_run_can_have_is_refused_with_the_way_out(changes, says) -> None:
@@ -115,3 +117,23 @@ def test_every_shipped_question_uses_known_names(path) -> None:
 def test_the_projects_own_tasks_are_its_task_files() -> None:
     assert {"gsm8k", "truthfulqa_mc2", "nano_exam"} <= set(list_own_tasks())
     assert not any(name.startswith("_") for name in list_own_tasks())
+
+
+def test_what_only_this_command_does_not_decide_is_said() -> None:
+    """A sweep's claims hold at every scale: one may score other tasks, or have one teacher."""
+    claims = [
+        {"name": "G", "arm": "single", "measure": "gsm8k", "at_least": 75.0},
+        {"name": "R", "arm": "single", "measure": "routing", "at_most": 0.05},
+        {"name": "T", "arm": "single", "baseline": "teacher one", "at_least": -5.0},
+    ]
+    tasks = {"name": "s", "tasks": ["nano_logic"]}
+    config = {**ONE, "tasks": tasks, "stats": {}}
+    run = PlannedRun(Node("run", "seed42-a", {}, {}), config, "r", 1)
+    question = Question("?", {"hypotheses": claims}, {"single": {"42": "a"}})
+    plan = Plan(Path("nowhere"), "s", {"a": run}, questions={"q": question}, config=config)
+    names.check_claim_names(plan)
+    sentences = names.list_unjudged(plan)
+    assert [s.split(":")[1].strip() for s in sentences] == [f"{n} stays pending" for n in "GRT"]
+    assert "tasks=s does not score gsm8k" in sentences[0]
+    assert "single reads one teacher here" in sentences[1]
+    assert "Use references=true" in sentences[2]
