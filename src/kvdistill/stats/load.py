@@ -31,7 +31,9 @@ from kvdistill.stats.study import (
     WithdrawnArm,
 )
 
-RECORDS = (layout.RESULTS, layout.ITEMS, layout.CURVES, layout.ROUTING)
+RECORDS = (
+    layout.RESULTS, layout.ITEMS, layout.CURVES, layout.ROUTING, layout.VALIDATION_TEXTS,
+)  # fmt: skip
 """What a report reads of a finished run."""
 GONE = "gone"
 """State of a run whose folder a plan names and nobody finds."""
