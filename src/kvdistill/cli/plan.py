@@ -50,8 +50,8 @@ def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     console.print(tabulate_plan(plan))
     for line in describe_choice(plan, changes):
         console.print(line, soft_wrap=True)
-    for line in describe_text_lengths(plan, plan.runs.values(), call_in_new_process):
-        console.print(line, soft_wrap=True)
+    for sentence in describe_text_lengths(plan, plan.runs.values(), call_in_new_process):
+        console.print(sentence, soft_wrap=True)
     show_costs(plan)
 
 

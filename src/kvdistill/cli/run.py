@@ -51,8 +51,8 @@ def execute_plan(plan: Plan) -> None:
         check_arms([run.config for run in missing])
         local = plan.config["cluster"]["name"] == "local"
         call = call_in_server_process if local else call_in_new_process
-        for line in describe_text_lengths(plan, missing, call):
-            console.print(line, soft_wrap=True)
+        for sentence in describe_text_lengths(plan, missing, call):
+            console.print(sentence, soft_wrap=True)
     names = {need for run in missing for need in run.node.needs.values()}
     nodes = [node for name, node in plan.artifacts.items() if name in names]
     nodes += [run.node for run in missing]

@@ -14,7 +14,7 @@ from kvdistill.data.normalise import mask_numbers, split_ngram_tokens
 from kvdistill.data.overlap import MIN_TRIGRAM_SHARE, MIN_WORD_SHARE
 
 LETTERS = "ABCD"
-Trigram = tuple[str, ...]
+Trigram = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
