@@ -10,11 +10,11 @@ def list_code_facts(study: Study) -> list[tuple[str, str]]:
     known = [run.code.fingerprint for run in finished if run.code is not None]
     lines = []
     if known:
-        count = len(set(known))
-        lines.append(f"{len(known)} runs name the modules that made them, {count} sets in all")
+        share = f"{len(known)} of {len(finished)} finished runs"
+        lines.append(f"on record for {share}; {len(set(known))} sets, as arms reach different ones")
     if unknown := len(finished) - len(known):
         lines.append(f"{unknown} runs were {UNKNOWN_CODE}: nothing says that their code was one")
-    facts = [("code", "; ".join(lines))] if lines else []
+    facts = [("modules", "; ".join(lines))] if lines else []
     entries = [entry for q in study.questions.values() for entry in q.accepted_code.entries]
     # All questions of a study have what the study accepted.
     distinct = {repr(entry): entry for entry in entries}.values()
@@ -29,5 +29,6 @@ def list_code_facts(study: Study) -> list[tuple[str, str]]:
     for folder in study.folders:
         for event in study.history.select(folder.name, "set_aside"):
             why = name_changes(event.facts["modules"]) or "what it reads was made anew"
-            facts.append(("set aside", f"{event.time}: {event.facts['folder']}, by code: {why}"))
+            text = f"{event.time}: {event.facts['folder']}; made by other code: {why}"
+            facts.append(("set aside", text))
     return facts
