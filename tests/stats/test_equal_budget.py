@@ -190,3 +190,23 @@ def test_an_arm_with_the_flops_of_another_is_no_outlier_of_steps() -> None:
     assert parity({}).equal is False
     assert parity({"more": "kv"}).equal is True
     assert "1 arm equal in another view" in parity({"more": "kv"}).text
+
+
+def test_an_undeclared_rate_is_red_on_the_page_and_in_every_file(tmp_path: Path) -> None:
+    rate = {"multi": {"train": {"lr": 0.01, "weight_decay": 0.0, "lr_scheduler_type": "cosine"}}}
+    primary = {"primary": {"arm": "multi", "baseline": "sft"}}
+    folder = write_unequal_study(
+        tmp_path, settings=rate, judged=primary, tasks={"nano_logic": 30, "nano_truth": 30}
+    )
+    page = build_report([folder], folder / "report", FAST).read_text()
+    assert '<span class="off">undeclared differences</span>' in page
+    assert page.index('id="undeclared"') < page.index('id="verdicts"')
+    assert "multi cannot be compared with sft. Undeclared differences: train.lr" in page
+    line = "train.lr: 0.001 vs 0.01"
+    assert line in (folder / "report/significance.txt").read_text()
+    records = json.loads((folder / "report/significance.json").read_text())
+    contrast = records["questions"]["baselines"]["contrasts"]["multi"]["differs"]
+    assert [each["field"] for each in contrast if not each["declared"]] == ["train.lr"]
+    (claim,) = json.loads((folder / "report/verdicts.json").read_text())["claims"]
+    assert claim["verdict"] == "pending"
+    assert line in claim["measured"]["why"]

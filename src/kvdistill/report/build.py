@@ -93,6 +93,10 @@ def describe_comparisons(study: Study, analyses: Mapping[str, Analysis]) -> dict
                     }
                     for label, comparison in analysis.comparisons.items()
                 },
+                "contrasts": {
+                    label: {"view": one.view, "differs": [asdict(d) for d in one.contrast]}
+                    for label, one in analysis.comparisons.items()
+                },
             }
             for name, analysis in analyses.items()
         },
