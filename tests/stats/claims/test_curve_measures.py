@@ -37,9 +37,11 @@ def test_seeds_and_texts_are_both_in_the_interval(tmp_path) -> None:
     measured = measure_curve(arm, baseline, "ce", SETTINGS)
     assert measured.estimate == pytest.approx(-20, abs=0.3)
     assert "over 3 seeds and 40 validation rows" in measured.why
-    # Seeds alone would give about 0.2 %; the texts move by 5 % from run to run and from arm to arm.
-    assert measured.low < -20.4
-    assert measured.high > -19.6
+    # Seeds alone would give less than half a width of 0.2 %: the texts move by 5 % from run to run
+    # and from arm to arm.
+    assert measured.low is not None
+    assert measured.high is not None
+    assert measured.high - measured.low > 0.8
 
 
 def test_other_texts_do_not_compare(tmp_path) -> None:
