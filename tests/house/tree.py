@@ -46,6 +46,7 @@ ROLES = {
     "manifest": "what made a folder",
     "status": "where a job is",
     "console": "what is printed",
+    "history": "what was asked of a root",
     "files": "whole or absent",
     "sanitise": "no markup, no control",
     "redact": "no secrets",
