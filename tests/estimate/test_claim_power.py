@@ -44,13 +44,13 @@ def list_powers(*claims, seeds=("42", "43", "44"), arms=("learnable", "fixed")):
 
 def test_the_studys_own_bound_is_hardly_ever_met_where_it_is_the_truth() -> None:
     (one,) = list_powers({**BASE, "at_least": 3})
-    assert one.at_bound == pytest.approx(0.022, abs=0.005)
+    assert one.at_bound == pytest.approx(0.033, abs=0.005)
     assert (one.expected, one.seeds) == (8.0, 3)
-    assert one.at_expected == pytest.approx(0.69, abs=0.01)
-    assert one.needed == pytest.approx(9.03, abs=0.05)
+    assert one.at_expected == pytest.approx(0.655, abs=0.01)
+    assert one.needed == pytest.approx(9.38, abs=0.05)
     assert one.seeds_needed == 4
     (ten,) = list_powers({**BASE, "at_least": 3, "expected": 10})
-    assert ten.at_expected == pytest.approx(0.87, abs=0.01)
+    assert ten.at_expected == pytest.approx(0.85, abs=0.01)
 
 
 def test_claims_that_are_judged_together_are_judged_more_strictly() -> None:
