@@ -103,7 +103,7 @@ def test_every_broken_file_gets_its_line_and_leaves_no_split(tmp_path: Path) -> 
     for _, says in BAD.values():
         assert re.search(says, line), says
     left = {path.name for path in (tmp_path / "artifacts").glob("split-*/*")}
-    assert left == {"config.yaml", "status.json", "log.txt"}
+    assert left == {"config.yaml", "code.json", "status.json", "log.txt"}
 
 
 @pytest.mark.parametrize(
