@@ -4,9 +4,11 @@ ROOT/code/HASH holds the package alone. It is named by its content: the same cod
 and the folder of an earlier submission is never written again.
 """
 
+import atexit
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import kvdistill
@@ -60,3 +62,10 @@ def take_snapshot(root: Path, package: Path = PACKAGE) -> Path:
     except OSError:  # another submission was first, with the same content
         shutil.rmtree(partial)
     return folder
+
+
+def take_temporary_snapshot() -> Path:
+    """A copy that ends with this process, for a command that may yet be refused."""
+    root = Path(tempfile.mkdtemp(prefix="kvdistill-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return take_snapshot(root)

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from kvdistill import layout
+from kvdistill.cluster.code_snapshot import PACKAGE
 from kvdistill.jobs.__main__ import main as do_job
 from kvdistill.jobs.log import redirect_output
 
@@ -99,9 +99,9 @@ def serve_code(code: Path) -> None:
     _served = code
 
 
-def serves_copy_below(root: Path) -> bool:
-    """Whether a copy of this root was given: all jobs of a command run the one it began with."""
-    return _served is not None and _served.parent == layout.code_folder(root).resolve()
+def find_served_package() -> Path:
+    """The package that processes run: all jobs of a command run the one that it began with."""
+    return PACKAGE if _served is None else _served / PACKAGE.name
 
 
 def start_process(target: Callable[..., None], *arguments: Any, name: str = "") -> BaseProcess:

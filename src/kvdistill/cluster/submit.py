@@ -31,8 +31,7 @@ def submit(
     """
     settings = read_group("cluster", plan.config["cluster"])
     if isinstance(settings, LocalCluster):
-        if not forkserver.serves_copy_below(plan.root):
-            forkserver.serve_code(take_snapshot(plan.root))
+        forkserver.serve_code(take_snapshot(plan.root, forkserver.find_served_package()))
         return local.run_jobs(nodes, folders, settings)
     missing = [node for node in nodes if not is_complete(folders[node.name])]
     if not missing:
