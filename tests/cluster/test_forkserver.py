@@ -103,7 +103,7 @@ def test_processes_run_the_copy_of_the_code_that_was_given_last(tmp_path: Path) 
         "        forkserver.serve_code(code_snapshot.take_snapshot(root, package))\n"
         "        (package / '__init__.py').write_text('A = 3')\n"
         "        print(call_in_server_process('builtins', 'eval', '__import__(\"kvdistill\").A'))\n"
-        "    print(os.environ.get('PYTHONPATH'), root in forkserver.find_served_package().parents)\n"
+        "    print(os.getenv('PYTHONPATH'), root in forkserver.find_served_package().parents)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True,
