@@ -47,23 +47,26 @@ class LaunchServer:
 
     process: "subprocess.Popen[str]"
     log: IO[bytes]
+    temporary: "tempfile.TemporaryDirectory[str]"
+    """Forked commands leave it without a goodbye, so what they put there ends with the server."""
 
     @classmethod
     def start(cls, project: Path, environment: Mapping[str, str]) -> "LaunchServer":
         """A server for the launch.py, sources and conf/ of a folder."""
         log = tempfile.TemporaryFile()  # noqa: SIM115 - the server's for as long as it lives
+        temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         path = os.pathsep.join((str(project / "src"), str(ROOT)))
         process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             cwd=project,
-            env={**environment} | ENVIRONMENT | {"PYTHONPATH": path},
+            env={**environment} | ENVIRONMENT | {"PYTHONPATH": path, "TMPDIR": temporary.name},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             preexec_fn=die_with_parent,
         )
-        return cls(process, log)
+        return cls(process, log, temporary)
 
     def run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         """One command, to its end. Raises RuntimeError where the server has died."""
@@ -85,6 +88,7 @@ class LaunchServer:
         self.process.terminate()
         self.process.communicate()
         self.log.close()
+        self.temporary.cleanup()
 
 
 def serve() -> None:
