@@ -102,25 +102,25 @@ def test_a_students_card_holds_its_scores(study: Path) -> None:
 
 def test_a_finished_run_and_a_model_by_path_are_evaluated_on_another_suite(study: Path) -> None:
     folder = list_trained_runs(study)[0]
-    quick = ["stage=evaluate", f"root={study}", *TINY, "tasks.limit=3", "tasks.name=three"]
+    quick = ["stage=evaluate", f"root={study}", *TINY, "tasks.limit=2", "tasks.name=two"]
     done = launch(*quick, f"evaluate.run={folder.name}")
     assert done.returncode == 0, done.stderr
-    (made,) = (study / "runs/evaluated-three/runs").glob("untrained-*/results.json")
+    (made,) = (study / "runs/evaluated-two/runs").glob("untrained-*/results.json")
     results = json.loads(made.read_text())
-    assert {task["n"] for task in results["tasks"].values()} == {3}
+    assert {task["n"] for task in results["tasks"].values()} == {2}
     # The same weights are one model, by whatever name.
     again = launch(*quick, f"evaluate.model={folder / 'model'}")
     assert again.returncode == 0, again.stderr
-    assert len(list((study / "runs/evaluated-three/runs").glob("untrained-*/"))) == 1
+    assert len(list((study / "runs/evaluated-two/runs").glob("untrained-*/"))) == 1
 
 
 def test_studies_are_joined_in_one_report_at_a_place_of_ones_own(study: Path) -> None:
     output = study / "joined"
-    both = "study=[nano,evaluated-three]"
+    both = "study=[nano,evaluated-two]"
     done = launch("stage=report", f"root={study}", both, f"report.output={output}")
     assert done.returncode == 0, done.stderr
     page = (output / "index.html").read_text(encoding="utf-8")
-    assert "nano + evaluated-three" in page
+    assert "nano + evaluated-two" in page
 
 
 def test_a_lost_run_is_done_again_to_the_same_bits(study: Path) -> None:

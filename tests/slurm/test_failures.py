@@ -58,7 +58,8 @@ def test_status_shows_it_and_retry_tries_that_one_again(
 def test_what_waits_for_a_failed_artefact_is_cancelled_with_its_reason(
     launcher: Launcher, tmp_path: Path
 ) -> None:
-    launcher(*SFT, "data.source.rows=1", "cluster=slurm", f"root={tmp_path}")
+    empty = ("data.source.rows=1", "data.split.ratios=[0.98,0.01,0.01]")  # no row for validation
+    launcher(*SFT, *empty, "cluster=slurm", f"root={tmp_path}")
     launcher.drain()
     (folder,) = runs(tmp_path).values()
     assert launcher.state(folder) == "CANCELLED"

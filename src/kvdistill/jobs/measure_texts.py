@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from kvdistill import manifest
 from kvdistill.config.build import build_node
 from kvdistill.data.collate import TextDataset
 from kvdistill.data.split import read_split_part
@@ -26,7 +27,8 @@ def measure_all(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[st
 
 
 def measure_request(request: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """The numbers of one request."""
+    """The numbers of one request. Raises ArtifactError for a split that is not as it was built."""
+    manifest.verify_artifact(Path(request["split"]))
     tokeniser = open_tokeniser(request)
     style, split = build_node("style", request["style"]), Path(request["split"])
     numbers = {}
