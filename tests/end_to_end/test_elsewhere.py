@@ -34,7 +34,7 @@ ASKED = [
 """Two arms of two steps; a value that a shell would take apart; another interval."""
 MEASURED = {
     "wall_s", "train_s", "elapsed_s", "converged_s", "evaluate_s", "peak_bytes",
-    "tokens_per_second", "raw_tokens_per_second", "train_tokens_per_second",
+    "tokens_per_second", "raw_tokens_per_second", "train_tokens_per_second", "seconds",
 }  # fmt: skip
 """Times and memory, by their names in every record and every table."""
 PROVENANCE = {"git_commit", "git_dirty", "untracked"}
@@ -121,7 +121,7 @@ def content(path: Path) -> Any:
         return frozen
     if name == "index.html":
         return drop_measured_parts(text())
-    if path.stem in ("budget", "efficiency"):
+    if path.stem in ("budget", "efficiency", "fusion_views"):
         if path.suffix == ".csv":
             return drop_measured_columns(list(csv.reader(text().splitlines())))
         separator = {".md": "|", ".tex": "&"}[path.suffix]
