@@ -13,7 +13,8 @@ TINY = [
     "train.calibration_rows=8",
     "teachers.a.build.training.steps=1",
     "teachers.b.build.training.steps=1",
-    "budget.seq_len=32", "budget.max_unanswered=1.0",  # cuts some texts
+    "budget.seq_len=32",
+    "budget.max_unanswered=1.0",  # cuts some texts
 ]
 KINDS = ("split", "model", "calibration", "kv")
 

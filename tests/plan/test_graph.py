@@ -44,7 +44,7 @@ def test_replicates_share_their_artefacts_and_other_arms_do_not() -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["data.source.seed=1", "data.leakage.near=drop", "tasks=quick", "train.calibration_rows=8"],
+    ["data.source.seed=1", "data.leakage.near=refuse", "tasks=quick", "train.calibration_rows=8"],
 )
 def test_what_changes_the_sets_is_checked_anew(override: str) -> None:
     assert nodes(override)["validation"].name != nodes()["validation"].name

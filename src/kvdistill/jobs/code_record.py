@@ -25,7 +25,8 @@ def record_code(
     code = fingerprint_node(node, needs)
     if (before := read_code_record(folder)) is not None:
         earlier = list(before.earlier)
-        if before.find_changes(code, same_recipe=True):
+        # Not by what stands in `earlier`: that is on record already.
+        if replace(before, earlier=()).find_changes(code, same_recipe=True):
             earlier.append(before.modules)
         code = replace(code, earlier=earlier)
     write_json(folder / layout.CODE, code.to_json())
