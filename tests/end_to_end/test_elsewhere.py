@@ -37,8 +37,9 @@ MEASURED = {
     "tokens_per_second", "raw_tokens_per_second", "train_tokens_per_second", "seconds",
 }  # fmt: skip
 """Times and memory, by their names in every record and every table."""
-PROVENANCE = {"git_commit", "git_dirty", "untracked"}
-"""Of which checkout the code was. Versions and machine are the same here."""
+PROVENANCE = {"git_commit", "git_dirty", "event", "untracked"}
+"""Of which checkout the code was, and the line of the root's record, which holds when it was
+written. Versions and machine are the same here."""
 OF_MEASURED = {"validation_report.json", "curves.jsonl", "results.json"}
 """Files whose hash a manifest holds, and that hold what was measured."""
 TOLD_APART = {"status.json", "log.txt"}
