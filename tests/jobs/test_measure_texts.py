@@ -6,9 +6,10 @@ import pytest
 from hydra import compose
 from omegaconf import OmegaConf
 
+from kvdistill import manifest
 from kvdistill.config.build import build_node
 from kvdistill.data.split import Split, write_split
-from kvdistill.errors import ConfigError
+from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.jobs.measure_texts import measure_all
 from kvdistill.train.inputs import read_texts
@@ -29,6 +30,7 @@ def split(tmp_path):
     records = [make_record(n, question=f"{LONG}{n}" if n < 3 else None) for n in range(8)]
     folder = tmp_path / "split"
     write_split(Split(records, records, records, records), folder)
+    manifest.write_manifest(folder, "split", {}, {})
     return folder
 
 
@@ -39,6 +41,10 @@ def test_both_parts_are_measured_by_a_tokenizer_made_of_the_split(config, split)
     # Both styles of each record are texts.
     counts = {"texts": 16, "truncated": 6, "unanswered": 6}
     assert numbers == {"train_student": counts, "val": counts}
+    with (split / "val.jsonl").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    with pytest.raises(ArtifactError, match="val.jsonl is altered since it was built"):
+        measure_all([request])
 
 
 @pytest.mark.parametrize("part", ["train_student", "train_teachers", "val"])
