@@ -43,7 +43,7 @@ def test_both_parts_are_measured_by_a_tokenizer_made_of_the_split(config, split)
     assert numbers == {"train_student": counts, "val": counts}
     with (split / "val.jsonl").open("a", encoding="utf-8") as file:
         file.write("\n")
-    with pytest.raises(ArtifactError, match="val.jsonl is altered since it was built"):
+    with pytest.raises(ArtifactError, match=r"val\.jsonl is altered since it was built"):
         measure_all([request])
 
 
