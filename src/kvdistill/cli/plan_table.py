@@ -7,7 +7,7 @@ from rich.table import Table
 from kvdistill import layout
 from kvdistill.files import is_complete
 from kvdistill.plan.command_plan import Plan, PlannedRun
-from kvdistill.plan.find_runs import find_run_folder
+from kvdistill.plan.freeze import is_missing
 from kvdistill.plan.study_plan import walk_arms
 
 
@@ -50,6 +50,4 @@ def run_state(plan: Plan, run: PlannedRun) -> str:
     """Whether a run is finished, in this study or another of its root."""
     if run.node.name in plan.remade:
         return "to run anew"
-    return (
-        "done" if is_complete(find_run_folder(plan.root, plan.study, run.node.name)) else "to run"
-    )
+    return "to run" if is_missing(plan, run.node.name) else "done"

@@ -14,12 +14,10 @@ from kvdistill.cluster.submit import resources_by_node, submit
 from kvdistill.cluster.text_lengths import describe_text_lengths
 from kvdistill.config.schema import read_group
 from kvdistill.errors import ArtifactError, UserError
-from kvdistill.files import is_complete
 from kvdistill.plan.command_line import retype_command
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
-from kvdistill.plan.find_runs import find_run_folder
-from kvdistill.plan.freeze import freeze_plan, map_folders
+from kvdistill.plan.freeze import freeze_plan, is_missing, map_folders
 from kvdistill.plan.graph import Node
 from kvdistill.plan.suite_data import check_suite_data
 from kvdistill.stats import preregistration
@@ -61,11 +59,6 @@ def execute_plan(plan: Plan) -> None:
         return
     settle_changes(plan, changes)
     finish_plan(plan, nodes)
-
-
-def is_missing(plan: Plan, name: str) -> bool:
-    """Whether a run of the plan is to be done: nobody has finished it, or other code did."""
-    return name in plan.remade or not is_complete(find_run_folder(plan.root, plan.study, name))
 
 
 def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:

@@ -17,7 +17,7 @@ from kvdistill.plan.code_fingerprint import (
     name_changes,
 )
 from kvdistill.plan.command_plan import Plan
-from kvdistill.plan.find_runs import find_run_folder
+from kvdistill.plan.freeze import find_planned_folder, is_missing
 from kvdistill.plan.graph import Node
 from kvdistill.plan.labels.arm_labels import read_known_plan
 
@@ -66,7 +66,7 @@ def list_nodes(plan: Plan) -> list[Node]:
 def find_node_folder(plan: Plan, node: Node) -> Path:
     """Where a run or artefact of the plan lies."""
     if node.kind == "run":
-        return find_run_folder(plan.root, plan.study, node.name)
+        return find_planned_folder(plan, node.name)
     return layout.artifact_folder(plan.root, node.name)
 
 
@@ -104,7 +104,7 @@ def find_neighbour_changes(plan: Plan) -> Iterator[CodeChange]:
     new = {
         identity: plan.code[run.node.name]
         for identity, run in plan.runs.items()
-        if run.node.name in plan.remade or not is_complete(find_node_folder(plan, run.node))
+        if is_missing(plan, run.node.name)
     }
     neighbours: dict[str, Versions] = {}
     for name, question in known.questions.items():

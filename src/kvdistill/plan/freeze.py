@@ -5,6 +5,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from kvdistill import layout
+from kvdistill.files import is_complete
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.find_runs import find_run_folder
 from kvdistill.plan.frozen_recipe import write_recipe
@@ -46,6 +47,11 @@ def find_planned_folder(plan: Plan, name: str) -> Path:
     if name in plan.remade:
         return layout.run_folder(plan.root, plan.study, name)
     return find_run_folder(plan.root, plan.study, name)
+
+
+def is_missing(plan: Plan, name: str) -> bool:
+    """Whether a run of the plan is to be done: nobody has finished it, or other code did."""
+    return name in plan.remade or not is_complete(find_planned_folder(plan, name))
 
 
 def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
