@@ -151,3 +151,9 @@ def separate_item_variance(strata: Sequence[Stratum], run_noise: Sequence[float]
     """
     shared = [s.variance - noise for s, noise in zip(strata, run_noise, strict=True)]
     return float(np.sqrt(max(0.0, sum(shared)))) / len(strata)
+
+
+def compute_mean_variance(values: np.ndarray) -> tuple[float, int] | None:
+    """(s^2 / n, n - 1) of a mean; None of a single value."""
+    n = len(values)
+    return (float(values.var(ddof=1)) / n, n - 1) if n > 1 else None

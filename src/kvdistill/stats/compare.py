@@ -325,13 +325,13 @@ def infer_over_seeds(
     welch = welch_t_test(x, y, confidence) if many else None
     if kind == "welch":
         test, differences = welch_t_test(x, y, confidence), np.array([estimate])
-        parts = [part for part in map(compute_mean_variance, (x, y)) if part]
+        parts = [part for part in map(combined_interval.compute_mean_variance, (x, y)) if part]
         # One run on a side: no variance is known for it, so no recipe may be claimed.
         parts = parts if len(parts) == 2 else [(0.0, 0)]
     else:
         differences = x - y
         test = paired_t_test(differences, confidence, kind)
-        part = compute_mean_variance(differences)
+        part = combined_interval.compute_mean_variance(differences)
         parts = [part] if part else []
     return SeedInference(
         estimate=estimate,
@@ -379,12 +379,6 @@ def moderate_seeds(
     matched.notes.append(f"seed variance moderated over {len(known)} arms")
     parts = [(moderated / (df + 1), df)]
     return replace(seeds, variance_parts=parts, prior_df=combined_interval.PRIOR_DF)
-
-
-def compute_mean_variance(values: np.ndarray) -> tuple[float, int] | None:
-    """(s^2 / n, n - 1) of a mean; None of a single value."""
-    n = len(values)
-    return (float(values.var(ddof=1)) / n, n - 1) if n > 1 else None
 
 
 def name_status(

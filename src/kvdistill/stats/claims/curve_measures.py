@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from kvdistill.stats.bootstrap import make_stratum
-from kvdistill.stats.claims.measurement import Measurement, convert_log_ratio
+from kvdistill.stats.claims.measurement import Measurement, convert_log_ratio, measure_log_ratio
 from kvdistill.stats.claims.validation_texts import (
     ValidationTexts,
     explain_contradiction,
@@ -20,6 +20,7 @@ from kvdistill.stats.claims.validation_texts import (
 from kvdistill.stats.combined_interval import (
     MIN_SEEDS,
     combine_variances,
+    compute_mean_variance,
     estimate_run_noise,
     separate_item_variance,
 )
@@ -90,28 +91,14 @@ def compare_texts(
             estimate, f"{rows} validation rows, under {MIN_ROWS}: no text component"
         )
     paired = sorted(ours) == sorted(theirs)
-    seed_parts = list_seed_parts(logs[0], logs[1], paired=paired)
+    samples = [logs[0] - logs[1]] if paired else logs
+    seed_parts = [part for part in map(compute_mean_variance, samples) if part]
     text_se, text_df = measure_text_spread(ours, theirs, column, paired=paired)
     interval = combine_variances(estimate, seed_parts, text_se, text_df, settings.confidence)
     if interval is None:
         return describe_only(estimate, "no variance over seeds")
-    return Measurement(
-        unit="%",
-        estimate=convert_log_ratio(estimate),
-        low=convert_log_ratio(interval.low),
-        high=convert_log_ratio(interval.high),
-        se=interval.se,
-        df=interval.df,
-        why=f"{column}, over {min(map(len, logs))} seeds and {rows} validation rows",
-    )
-
-
-def list_seed_parts(
-    ours: np.ndarray, theirs: np.ndarray, *, paired: bool
-) -> list[tuple[float, int]]:
-    """(variance of the mean, degrees of freedom) of log values by seed, for the interval."""
-    samples = [ours - theirs] if paired else [ours, theirs]
-    return [(float(each.var(ddof=1)) / len(each), len(each) - 1) for each in samples]
+    why = f"{column}, over {min(map(len, logs))} seeds and {rows} validation rows"
+    return measure_log_ratio(estimate, interval, why)
 
 
 def measure_text_spread(

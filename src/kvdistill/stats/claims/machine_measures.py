@@ -6,7 +6,7 @@ import numpy as np
 
 from kvdistill.records import COUNT, EFFICIENCY_KEYS, TIME
 from kvdistill.stats.claims.curve_measures import describe_only
-from kvdistill.stats.claims.measurement import Measurement, convert_log_ratio
+from kvdistill.stats.claims.measurement import Measurement, measure_log_ratio
 from kvdistill.stats.combined_interval import MIN_SEEDS
 from kvdistill.stats.seed_tests import paired_t_test, welch_t_test
 from kvdistill.stats.settings import Settings
@@ -40,15 +40,7 @@ def measure_efficiency(arm: Arm, baseline: Arm, key: str, settings: Settings) ->
     if test.low is None or test.high is None:
         return describe_only(estimate, test.status)
     machine = "" if kind == COUNT else f" on {next(list_devices(arm))}"
-    return Measurement(
-        unit="%",
-        estimate=convert_log_ratio(estimate),
-        low=convert_log_ratio(test.low),
-        high=convert_log_ratio(test.high),
-        se=test.se,
-        df=test.df,
-        why=f"t interval over {test.n} seeds{machine}",
-    )
+    return measure_log_ratio(estimate, test, f"t interval over {test.n} seeds{machine}")
 
 
 def explain_other_devices(arm: Arm, baseline: Arm) -> str:

@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from kvdistill.stats.bootstrap import ConfidenceInterval
+from kvdistill.stats.seed_tests import TTest
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
@@ -21,6 +24,23 @@ class Measurement:
     why: str = ""
     negligible: bool = False
     """Whether it is too small to count, however surely it is not nothing."""
+
+
+def measure_log_ratio(
+    estimate: float, interval: ConfidenceInterval | TTest, why: str
+) -> Measurement:
+    """A log ratio and its interval in percent; the standard error stays that of the log ratio."""
+    assert interval.low is not None
+    assert interval.high is not None
+    return Measurement(
+        unit="%",
+        estimate=convert_log_ratio(estimate),
+        low=convert_log_ratio(interval.low),
+        high=convert_log_ratio(interval.high),
+        se=interval.se,
+        df=interval.df,
+        why=why,
+    )
 
 
 def convert_ratio_to_percent(share: float) -> float:
