@@ -71,7 +71,7 @@ def append_event(root: Path, study: str, event: str, **facts: Any) -> Event:
         before = path.read_bytes() if path.is_file() else b""
         lines = before.splitlines()
         value: dict[str, Any] = {
-            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "time": format_now(),
             "study": study,
             "event": event,
             "facts": facts,
@@ -125,6 +125,11 @@ def describe_break(index: int) -> str:
         if index
         else f"the first line of {layout.HISTORY} follows another: the lines before it were removed"
     )
+
+
+def format_now() -> str:
+    """The time of an entry: UTC, ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def hash_line(line: bytes) -> str:

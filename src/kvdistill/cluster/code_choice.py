@@ -5,7 +5,6 @@ plan.json, the root's record and the report say so.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from kvdistill.cluster.code_changes import (
 )
 from kvdistill.console import label_message
 from kvdistill.errors import ConfigError
-from kvdistill.history import append_event
+from kvdistill.history import append_event, format_now
 from kvdistill.plan.code.accepted import AcceptedCode
 from kvdistill.plan.code_fingerprint import Versions
 from kvdistill.plan.command_plan import Plan
@@ -108,7 +107,7 @@ def describe_acceptance(changes: Sequence[CodeChange]) -> dict[str, Any]:
         for module, digests in change.versions.items():
             versions.setdefault(module, set()).update(digests)
     return {
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": format_now(),
         "versions": {module: sorted(digests) for module, digests in versions.items()},
         "runs": sorted(change.name for change in changes),
     }

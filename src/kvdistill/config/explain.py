@@ -1,6 +1,5 @@
 """Hydra's and OmegaConf's complaints as one line that names the setting and the way out."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
+
+from kvdistill.config.types import suggest_key
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,7 @@ def explain_key(_: Exception, match: re.Match[str]) -> str:
     known = list(known_keys())
     if key in known:
         return f"{key} is no setting here: the chosen groups leave it out. Drop it."
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]}?" if close else " See python launch.py --help."
+    hint = suggest_key("", key, known, " See python launch.py --help.")
     return f"{key} is no setting.{hint}"
 
 

@@ -55,10 +55,10 @@ def shorten(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def suggest_key(path: str, key: str, known: Sequence[str]) -> str:
-    """The way out of a misspelt key, as the end of an error."""
+def suggest_key(path: str, key: str, known: Sequence[str], otherwise: str = " Drop it.") -> str:
+    """The way out of a misspelt key, as the end of an error; `otherwise` where none is near."""
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f" Did you mean {f'{path}.{close[0]}'.lstrip('.')}?" if close else " Drop it."
+    return f" Did you mean {f'{path}.{close[0]}'.lstrip('.')}?" if close else otherwise
 
 
 def is_of_kind(value: Any, hint: Any) -> bool:

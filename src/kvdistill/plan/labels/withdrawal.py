@@ -6,7 +6,6 @@ recipe, and both then show.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 
 from filelock import FileLock
@@ -43,7 +42,7 @@ def withdraw_runs(
         places = list(find_arms(plan, label) if identity is None else find_run(plan, identity))
         if not places:
             raise ConfigError(describe_unknown(plan, label, run))
-        time = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        time = history.format_now()
         entries = [
             Withdrawal(question, name, runs, reason, time, identity)
             for question, name, runs in places

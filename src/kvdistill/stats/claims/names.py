@@ -5,13 +5,13 @@ runs have trained makes it post hoc. So what no run of the plan can ever have is
 nearest name; what exists and only this command does not score is said (`list_unjudged`).
 """
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kvdistill import layout
 from kvdistill.config.compose import Config
+from kvdistill.config.types import suggest_key
 from kvdistill.errors import ConfigError
 from kvdistill.evaluate.suite import Suite, list_own_tasks
 from kvdistill.plan.command_plan import Plan
@@ -32,8 +32,6 @@ FIGURE_KINDS = ("heatmap", "spread", "efficiency", "kv_loss")
 """What a sweep's `figure` may be: the figures of an ablation."""
 PRIMARY_KEYS = ("arm", "baseline")
 TEACHER = "teacher "
-CLOSE = 0.5
-"""Least similarity, by difflib, of a name that is suggested."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +173,7 @@ def check_figure(kind: Any, where: str) -> None:
 
 def suggest(name: str, known: Sequence[str]) -> str:
     """The way out of a misspelt name, as the end of an error."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=CLOSE)
-    return f" Did you mean {close[0]}?" if close else f" Choose one of {', '.join(known)}."
+    return suggest_key("", name, known, f" Choose one of {', '.join(known)}.")
 
 
 def list_unjudged(plan: Plan) -> list[str]:
