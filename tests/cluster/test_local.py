@@ -58,3 +58,14 @@ def test_nothing_is_given_up_before_a_failure(tmp_path: Path) -> None:
     queue = make_queue(tmp_path, teacher=[], run=["teacher"])
     queue.abandon_needless()
     assert len(queue.waiting) == 2
+
+
+def test_where_no_bars_are_drawn_each_job_that_ends_is_a_line(tmp_path: Path) -> None:
+    from kvdistill.cluster.local import describe_end
+
+    queue = make_queue(tmp_path, teacher=[], fit=["teacher"], run=["fit"])
+    queue.failed, queue.abandoned = {"run": "the loss is NaN"}, {"fit"}
+    queue.waiting, queue.running = queue.waiting[2:], {"other": Process()}
+    ends = [describe_end(queue, name).split(" ", 1)[1] for name in ("teacher", "fit", "run")]
+    assert ends == ["teacher: done, 2 left", "fit: given up, 2 left",
+                    "run: failed: the loss is NaN, 2 left"]  # fmt: skip

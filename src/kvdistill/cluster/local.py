@@ -158,12 +158,23 @@ def run_jobs(
                 for name in jobs.reap():
                     progress.remove_task(bars.pop(name))  # type: ignore[arg-type]
                     progress.advance(total)
+                    if not progress.console.is_terminal:
+                        progress.console.print(describe_end(jobs, name), soft_wrap=True)
                 time.sleep(POLL_S)
     finally:
         jobs.stop()
         for number, handler in old_handlers.items():
             signal.signal(number, handler)
     return jobs.failed
+
+
+def describe_end(jobs: JobQueue, name: str) -> str:
+    """A line for logs and pipes, where no bars are drawn: `14:02:11 seed42-...: done, 3 left`."""
+    left = len(jobs.waiting) + len(jobs.running)
+    outcome = "given up" if name in jobs.abandoned else "done"
+    if name in jobs.failed:
+        outcome = f"failed: {jobs.failed[name]}"
+    return f"{time.strftime('%H:%M:%S')} {name}: {outcome}, {left} left"
 
 
 def update_bars(progress: Progress, jobs: JobQueue, bars: dict[str, object]) -> None:
