@@ -28,6 +28,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("root")
     done = launch("-m", f"root={root}", *TWO, "fusion=fixed,learnable", "seed=0")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert ": done, 0 left" in done.stderr
     assert "fusion=learnable" in done.stdout
     assert str(root / "runs/nano/report/index.html") in done.stdout
     return root
