@@ -1,5 +1,6 @@
 """Names in claims: a slip is refused when the study is planned, with the nearest name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from kvdistill.plan.graph import Node
 from kvdistill.plan.study_plan import Question
 from kvdistill.plan.sweep import read_sweep
 from kvdistill.stats.claims import names
-from kvdistill.stats.claims.names import FIGURE_KINDS, KnownNames
+from kvdistill.stats.claims.known_names import KnownNames, list_ambiguous
+from kvdistill.stats.claims.names import FIGURE_KINDS
 from kvdistill.stats.hypotheses import Claim, parse_claim
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
@@ -30,6 +32,19 @@ KNOWN = KnownNames(
 def check(**changes) -> None:
     node = {"name": "F", "arm": "learnable", "baseline": "fixed", "at_least": 1.0, **changes}
     names.check_claim(parse_claim(node), KNOWN, "here")
+
+
+def test_a_claim_of_no_question_names_an_arm_that_all_questions_share() -> None:
+    questions = {
+        "tuned": Question("a", arms={"base": {"1": "x", "2": "y"}, "kv": {"1": "k"}}),
+        "plain": Question("b", arms={"base": {"2": "other"}, "kv": {"1": "k", "3": "m"}}),
+    }
+    known = replace(KNOWN, ambiguous=list_ambiguous(questions))
+    assert known.ambiguous == {"base": ["tuned", "plain"]}
+    claim = parse_claim({"name": "F", "arm": "kv", "baseline": "base", "at_least": 1.0})
+    with pytest.raises(ConfigError, match=r"^stats\.baseline=base is another arm .* tuned, plain"):
+        names.check_unambiguous(claim, known, "stats")
+    names.check_unambiguous(replace(claim, baseline="kv"), known, "stats")
 
 
 @pytest.mark.parametrize(
@@ -137,3 +152,20 @@ def test_what_only_this_command_does_not_decide_is_said() -> None:
     assert "tasks=s does not score gsm8k" in sentences[0]
     assert "single reads one teacher here" in sentences[1]
     assert "Use references=true" in sentences[2]
+
+
+def test_claims_of_the_stats_group_are_checked_across_the_questions() -> None:
+    claim = {"name": "G", "arm": "single", "at_least": 75.0}
+    tasks = {"name": "s", "tasks": ["nano_logic"]}
+    config = {**ONE, "tasks": tasks, "stats": {"hypotheses": [claim]}}
+    runs = {
+        name: PlannedRun(Node("run", f"seed42-{name}", {}, {}), config, "r", 1) for name in "ab"
+    }
+    questions = {
+        name: Question("?", {"hypotheses": [claim]}, {"single": {"42": name}}) for name in "ab"
+    }
+    plan = Plan(Path("nowhere"), "s", runs, questions=questions, config=config)
+    with pytest.raises(ConfigError, match=r"^stats: hypotheses\[0\]\.arm=single is another arm"):
+        names.check_claim_names(plan)
+    plan.questions["b"].arms["single"] = {"42": "a"}
+    names.check_claim_names(plan)

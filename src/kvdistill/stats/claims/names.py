@@ -6,17 +6,14 @@ nearest name; what exists and only this command does not score is said (`list_un
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from kvdistill import layout
-from kvdistill.config.compose import Config
 from kvdistill.config.types import suggest_key
 from kvdistill.errors import ConfigError
-from kvdistill.evaluate.suite import Suite, list_own_tasks
+from kvdistill.evaluate.suite import list_own_tasks
 from kvdistill.plan.command_plan import Plan
-from kvdistill.plan.study_plan import StudyPlan
 from kvdistill.records import EFFICIENCY_KEYS
+from kvdistill.stats.claims.known_names import KnownNames
 from kvdistill.stats.hypotheses import (
     CURVE_COLUMNS,
     EFFICIENCY_PREFIX,
@@ -32,41 +29,8 @@ FIGURE_KINDS = ("heatmap", "spread", "efficiency", "kv_loss")
 """What a sweep's `figure` may be: the figures of an ablation."""
 PRIMARY_KEYS = ("arm", "baseline")
 TEACHER = "teacher "
-
-
-@dataclass(frozen=True)
-class KnownNames:
-    """What the claims of one plan may name."""
-
-    arms: Mapping[str, Config | None]
-    """Label -> the config of one of its runs; None for an arm that only the study's disk holds."""
-    teachers: Collection[str]
-    """Every teacher that a run of the plan reads."""
-    suite: Suite
-
-    @classmethod
-    def of_plan(cls, plan: Plan) -> "KnownNames":
-        """Of a plan, and of the study that it adds to."""
-        arms: dict[str, Config | None] = {}
-        folder = layout.study_folder(plan.root, plan.study)
-        if (folder / layout.PLAN).exists():
-            for question in StudyPlan.read(folder).questions.values():
-                arms |= dict.fromkeys(question.arms)
-        for planned_question in plan.questions.values():
-            for label, seeds in planned_question.arms.items():
-                arms[label] = plan.runs[next(iter(seeds.values()))].config
-        teachers = {
-            teacher["name"]
-            for run in plan.runs.values()
-            for teacher in run.config["teachers"].values()
-        }
-        return cls(arms, teachers, read_suite(plan.config))
-
-
-def read_suite(config: Config) -> Suite:
-    """The suite of a config, as its YAML states it: without asking what this machine can score."""
-    node = {key: value for key, value in config["tasks"].items() if key != "_target_"}
-    return Suite(**node | {"backend": "hf"})
+STUDY_CLAIMS = "stats"
+"""Where the claims stand that belong to no question."""
 
 
 def check_claim_names(plan: Plan) -> None:
@@ -77,7 +41,10 @@ def check_claim_names(plan: Plan) -> None:
     for where, node in walk_judging(plan):
         for key in ("hypotheses", "criteria"):
             for place, one in enumerate(node.get(key) or ()):
-                check_claim(parse_claim(one, f"{where}: {key}"), known, f"{where}: {key}[{place}]")
+                claim, path = parse_claim(one, f"{where}: {key}"), f"{where}: {key}[{place}]"
+                check_claim(claim, known, path)
+                if where == STUDY_CLAIMS:
+                    check_unambiguous(claim, known, path)
     for name, question in plan.questions.items():
         check_primary(question.judging.get("primary"), question.arms, f"sweeps/{name}.yaml")
         check_figure(question.judging.get("figure"), f"sweeps/{name}.yaml")
@@ -85,7 +52,7 @@ def check_claim_names(plan: Plan) -> None:
 
 def walk_judging(plan: Plan) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(where it stands, what is claimed there) of the stats group and of every question."""
-    yield "stats", plan.config["stats"]
+    yield STUDY_CLAIMS, plan.config["stats"]
     for name, question in plan.questions.items():
         yield f"sweeps/{name}.yaml", question.judging
 
@@ -101,6 +68,17 @@ def check_claim(claim: Claim, known: KnownNames, where: str) -> None:
             f"{where}.baseline={claim.arm} is the arm itself. Name what it is compared with."
         )
     check_measure(claim, known, f"{where}.measure")
+
+
+def check_unambiguous(claim: Claim, known: KnownNames, where: str) -> None:
+    """Raises ConfigError where a claim of no question names an arm that questions do not share."""
+    for side in ("arm", "baseline"):
+        if holders := known.ambiguous.get(getattr(claim, side) or ""):
+            raise ConfigError(
+                f"{where}.{side}={getattr(claim, side)} is another arm in each of the questions "
+                f"{', '.join(holders)}. Write the claim into the `hypotheses` of the one it is "
+                f"about, in sweeps/."
+            )
 
 
 def check_arm(label: str, known: KnownNames, where: str) -> None:
