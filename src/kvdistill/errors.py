@@ -14,3 +14,19 @@ class ConfigError(UserError):
 
 class ArtifactError(UserError):
     """A file on disk is missing, altered or of another recipe; the message names it."""
+
+
+LONGEST_CAUSE = 200
+"""Characters of one cause in a message."""
+
+
+def list_causes(error: BaseException) -> str:
+    """An exception and what it came from, in one line: `Type: message, from Type: message`."""
+    lines: list[str] = []
+    step: BaseException | None = error
+    while step is not None:
+        text = " ".join(str(step).split()).rstrip(".")
+        text = text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]} ..."
+        lines.append(f"{type(step).__name__}: {text}" if text else type(step).__name__)
+        step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
+    return ", from ".join(dict.fromkeys(lines))
