@@ -4,12 +4,23 @@
 slashes of its name written as underscores. A data set in `gated` lists its files and gives none.
 """
 
+import csv
 import hashlib
+import io
 import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urlsplit
+
+import pyarrow
+import pyarrow.parquet
+from huggingface_hub import constants
+
+from kvdistill.data import hub_files
 
 
 class HubServer:
@@ -99,3 +110,53 @@ def send(
     request.end_headers()
     if with_body and request.command == "GET":
         request.wfile.write(body)
+
+
+@contextmanager
+def open_hub(folder: Path, monkeypatch, gated: tuple[str, ...] = ()) -> Iterator[HubServer]:
+    """A hub whose data sets lie in `folder/hub`, asked by this process in place of the real one.
+
+    Its client begins with an empty cache.
+    """
+    server = HubServer(folder / "hub", gated)
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "cache"))
+    server.folder.mkdir(parents=True, exist_ok=True)
+    hub_files.list_repository.cache_clear()
+    yield server
+    server.close()
+    hub_files.list_repository.cache_clear()
+
+
+def write_parquet(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
+def write_lines(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+
+
+def write_csv(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(format_csv(rows), "utf-8")
+
+
+def write_archive(path: Path, members: dict[str, list[dict]]) -> None:
+    """A zip archive of CSV files, by name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, rows in members.items():
+            archive.writestr(name, format_csv(rows))
+
+
+def format_csv(rows: list[dict]) -> str:
+    """With an index column without a name, as pandas writes one."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["", *rows[0]])
+    writer.writeheader()
+    writer.writerows([{"": n, **row} for n, row in enumerate(rows)])
+    return out.getvalue()

@@ -126,7 +126,7 @@ def test_a_fetched_benchmark_needs_no_network(no_network: Path) -> None:
 
 
 def test_every_task_file_says_where_its_items_are() -> None:
-    from kvdistill.plan.suite_data import TASKS, read_task_metadata
+    from kvdistill.plan.task_files import TASKS, read_task_metadata
 
     for path in TASKS.glob("*.yaml"):
         if not path.stem.endswith("_direct"):

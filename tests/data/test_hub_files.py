@@ -1,64 +1,28 @@
 """Data sets of a hub on this machine, in the layouts that data sets really have."""
 
-import csv
-import io
-import json
-import zipfile
-
-import pyarrow
-import pyarrow.parquet
 import pytest
 from huggingface_hub import constants
 
 from kvdistill.data import hub_files
 from kvdistill.data.hub_files import CONVERTED, HubDataError, HubSplit, read_hub_split
-from tests.hub_server import HubServer, make_commit
+from tests.hub_server import (
+    make_commit,
+    open_hub,
+    write_archive,
+    write_csv,
+    write_lines,
+    write_parquet,
+)
 
 ROWS = [{"question": "1 + 1?", "answer": "2"}, {"question": "Ein \u2028 Satz?", "answer": "ja"}]
 SCRIPT = "import datasets\n"
 
 
-def write_parquet(path, rows=ROWS):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-
-
-def write_lines(path, rows=ROWS):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-
-
-def write_csv(path, rows=ROWS):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(format_csv(rows), "utf-8")
-
-
-def format_csv(rows):
-    out = io.StringIO()
-    writer = csv.DictWriter(out, ["", *rows[0]])
-    writer.writeheader()
-    writer.writerows([{"": n, **row} for n, row in enumerate(rows)])
-    return out.getvalue()
-
-
-def write_archive(path, member, rows=ROWS):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(member, format_csv(rows))
-
-
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A hub whose data sets lie in `hub.folder`, and an empty cache."""
-    server = HubServer(tmp_path / "hub", gated=("owner/gated",))
-    monkeypatch.setattr(constants, "ENDPOINT", server.url)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    (tmp_path / "hub" / "owner").mkdir(parents=True)
-    hub_files.list_repository.cache_clear()
-    yield server
-    server.close()
+    with open_hub(tmp_path, monkeypatch, gated=("owner/gated",)) as server:
+        (server.folder / "owner").mkdir()
+        yield server
 
 
 def ask(config=None, split="test", **more):
@@ -78,13 +42,13 @@ def ask(config=None, split="test", **more):
     ],
 )
 def test_rows_are_found_in_the_layouts_that_data_sets_have(hub, path, write, source):
-    write(hub.folder / "owner/set" / path)
+    write(hub.folder / "owner/set" / path, ROWS)
     assert read_hub_split(source) == ROWS
 
 
 def test_the_card_says_where_a_split_lies_before_any_layout_does(hub):
     folder = hub.folder / "owner/set"
-    write_lines(folder / "rows/held_out.jsonl")
+    write_lines(folder / "rows/held_out.jsonl", ROWS)
     write_lines(folder / "test.jsonl", [{"question": "another"}])
     (folder / "README.md").write_text(
         "---\nconfigs:\n- config_name: main\n  data_files:\n"
@@ -95,7 +59,7 @@ def test_the_card_says_where_a_split_lies_before_any_layout_does(hub):
 
 def test_a_script_data_set_is_read_from_its_archive(hub):
     folder = hub.folder / "owner/set"
-    write_archive(folder / "set_v1.zip", "test/law.csv")
+    write_archive(folder / "set_v1.zip", {"test/law.csv": ROWS, "test/art.csv": ROWS[:1]})
     (folder / "set.py").write_text(SCRIPT)
     source = ask("law", files=["set_v1.zip!*{split}/{config}.csv"])
     assert read_hub_split(source) == ROWS
@@ -103,7 +67,7 @@ def test_a_script_data_set_is_read_from_its_archive(hub):
 
 def test_a_script_data_set_without_an_archive_is_read_from_the_hubs_own_conversion(hub):
     write_lines(hub.folder / "owner/set/set.py", [])
-    write_parquet(hub.folder / "owner/set@refs_convert_parquet/law/test/0000.parquet")
+    write_parquet(hub.folder / "owner/set@refs_convert_parquet/law/test/0000.parquet", ROWS)
     assert read_hub_split(ask("law")) == ROWS
     assert any(CONVERTED in path for path in hub.paths)
 
@@ -119,7 +83,7 @@ def test_a_script_data_set_with_neither_is_called_one_with_what_it_has(hub):
 
 def test_rows_are_those_of_the_commit_that_is_asked_for(hub):
     folder = hub.folder / "owner/set"
-    write_lines(folder / "test.jsonl")
+    write_lines(folder / "test.jsonl", ROWS)
     commit = make_commit(folder)
     assert read_hub_split(ask(revision=commit)) == ROWS
     write_lines(folder / "test.jsonl", ROWS[:1])
@@ -130,7 +94,7 @@ def test_rows_are_those_of_the_commit_that_is_asked_for(hub):
 
 
 def test_what_was_fetched_is_read_again_without_a_hub(hub, monkeypatch):
-    write_lines(hub.folder / "owner/set/test.jsonl")
+    write_lines(hub.folder / "owner/set/test.jsonl", ROWS)
     assert read_hub_split(ask()) == ROWS
     hub.close()
     hub_files.list_repository.cache_clear()
@@ -141,7 +105,7 @@ def test_what_was_fetched_is_read_again_without_a_hub(hub, monkeypatch):
 
 
 def test_gated_absent_and_unreachable_data_sets_have_each_their_own_way_out(hub):
-    write_lines(hub.folder / "owner/gated/test.jsonl")
+    write_lines(hub.folder / "owner/gated/test.jsonl", ROWS)
     gated = HubSplit(repo="owner/gated", config=None, split="test")
     with pytest.raises(HubDataError, match=r"GatedRepoError.*accept its terms .* HF_TOKEN"):
         read_hub_split(gated)
@@ -162,7 +126,7 @@ def test_a_broken_file_is_named_with_what_its_reader_says(hub):
 
 
 def test_a_split_is_never_taken_for_another(hub):
-    write_lines(hub.folder / "owner/set/test.jsonl")
+    write_lines(hub.folder / "owner/set/test.jsonl", ROWS)
     for split in ("train", "validation"):
         with pytest.raises(HubDataError, match="no file of it is known"):
             read_hub_split(ask(split=split))

@@ -13,7 +13,10 @@ from tests.evaluate.tiny_models import SEVEN, make_tiny_model, write_right_answe
 
 @pytest.fixture
 def seven(benchmarks):
-    return Suite(name="seven", tasks=SEVEN, limit=54, max_gen_toks=40, data_root=str(benchmarks))
+    return Suite(
+        name="seven", tasks=SEVEN, limit=54, max_gen_toks=40, data_root=str(benchmarks),
+        shots={"gsm8k": 0, "math500": 0, "bbh": 0},
+    )  # fmt: skip
 
 
 def test_question_gold_answer_and_response_are_kept_of_all_but_gpqa(seven, oracle, tokenizer):

@@ -21,7 +21,8 @@ LONG = "On the farm {} picks twelve baskets of plums before lunch and nine after
 def make_recipe(*tasks, beside=(), data_root=None, shots=None, leakage=None, rows=None):
     suite = {
         "_target_": "kvdistill.evaluate.suite.Suite", "name": "t", "tasks": list(tasks),
-        "beside": list(beside), "data_root": data_root, "shots": shots or {},
+        "beside": list(beside), "data_root": data_root,
+        "shots": shots or {name: 0 for name in tasks if name == "gsm8k"},
     }  # fmt: skip
     style = {
         "_target_": "kvdistill.data.prompt_style.Style",
@@ -185,11 +186,15 @@ def test_no_data_for_any_task_is_refused(tmp_path):
 
 
 def test_every_item_of_the_seven_is_compared_with_its_options(benchmarks, tmp_path):
-    suite = Suite(name="s", tasks=SEVEN, data_root=str(benchmarks), shots={"cmmlu": 2, "gsm8k": 3})
+    suite = Suite(
+        name="s", tasks=SEVEN, data_root=str(benchmarks), shots={"cmmlu": 2, "gsm8k": 3, "ceval": 0}
+    )
     with silence_lm_eval():
         tasks, _ = load_tasks(suite, locate_scored_rows(tmp_path))
     sets = {documents.name: documents for documents in list_task_sets(suite, tasks)}
-    assert set(sets) == {*SEVEN, "cmmlu.examples", "gsm8k.examples"}
+    assert set(sets) == {
+        *SEVEN, "cmmlu.examples", "gsm8k.examples", "math500.examples", "bbh.examples",
+    }  # fmt: skip
     for name in SEVEN:
         ids = [doc["id"] for doc in tasks[name].eval_docs]
         assert [document.id for document in sets[name].documents] == ids
@@ -198,3 +203,4 @@ def test_every_item_of_the_seven_is_compared_with_its_options(benchmarks, tmp_pa
     assert sets["bbh"].documents[0].text.startswith("Is it 0?")
     assert sets["truthfulqa"].documents[0].text == "What happens 0 times?"
     assert len(sets["gsm8k.examples"].documents) == 3
+    assert len(sets["math500.examples"].documents) == 4

@@ -1,6 +1,5 @@
 import random
 
-import datasets
 import pytest
 
 from kvdistill.evaluate import benchmarks as rows_of
@@ -54,25 +53,6 @@ def test_a_local_folder_without_the_task_is_named(tmp_path):
     place = {"repo": "openai/gsm8k", "folder": "gsm8k", "config": "main", "split": "test"}
     with pytest.raises(MissingDataError, match=r"no gsm8k/main/test.jsonl there. Put a copy"):
         read_rows(**place, data_root=str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("raised", "message"),
-    [
-        (datasets.exceptions.DatasetNotFoundError("gated"), "it is gated and .*`hf auth login`"),
-        (ConnectionError("offline"), r"cannot be fetched from the Hub \(ConnectionError\)"),
-    ],
-)
-def test_what_the_hub_does_not_give_is_said_with_the_way_to_it(raised, message, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise raised
-
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
-    with pytest.raises(MissingDataError, match=message):
-        rows_of.load_gpqa(
-            limit=None, repo="Idavidrein/gpqa", folder="gpqa", config="gpqa_main", split="train",
-            data_root=None,
-        )  # fmt: skip
 
 
 def test_a_record_with_lettered_options_is_a_choice_and_one_without_is_not():

@@ -135,7 +135,7 @@ def test_another_commit_is_another_run(no_network: Path) -> None:
     from kvdistill.plan.identity import run_identity
     from kvdistill.plan.pin import pin_config
 
-    copies = [f"data.root={no_network / 'datasets'}"]
+    copies = [f"{group}={no_network / 'datasets'}" for group in ("data.root", "tasks.data_root")]
     for name in ("Qwen--Qwen2.5-1.5B", "Qwen--Qwen2.5-7B", "meta-llama--Llama-3.1-8B"):
         write_cached_ref(no_network, f"models--{name}")
     (no_network / "datasets").mkdir()
@@ -176,3 +176,42 @@ def test_a_path_that_cannot_be_read_is_refused_by_its_setting(
     node = {"_target_": "kvdistill.data.sources.jsonl.Jsonl", "path": str(tmp_path / name)}
     with pytest.raises(ConfigError, match=rf"^data\.source\.path=.*{says}"):
         Pins()(node, "data.source.")
+
+
+SUITE = {"_target_": "kvdistill.evaluate.suite.Suite", "beside": [], "data_root": None}
+
+
+def test_benchmarks_of_the_hub_are_pinned_and_those_of_a_local_copy_are_not(
+    no_network: Path,
+) -> None:
+    from kvdistill.plan.pin import pin_config
+
+    write_cached_ref(no_network, "datasets--openai--gsm8k")
+    node = {"tasks": {**SUITE, "tasks": ["gsm8k", "gsm8k_zero", "nano_logic"]}}
+    assert pin_config(node)["tasks"]["revisions"] == {"openai/gsm8k": COMMIT}
+    node["tasks"] |= {"tasks": ["gsm8k", "math500"], "data_root": "copies"}
+    assert "revisions" not in pin_config(node)["tasks"]
+
+
+def test_a_benchmark_that_cannot_be_had_is_refused_before_anything_runs(no_network: Path) -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.plan.pin import Pins
+
+    node = {"tasks": {**SUITE, "tasks": ["math500"]}}
+    with pytest.raises(ConfigError, match=r"HuggingFaceH4/MATH-500 .*Give tasks.data_root"):
+        Pins()(node)
+    pins = Pins(strict=False)
+    assert pins(node)["tasks"]["revisions"] == {}
+    assert list(pins.unresolved) == ["HuggingFaceH4/MATH-500@main"]
+
+
+def test_another_protocol_of_a_task_is_another_run_and_another_place_of_its_rows_is_not() -> None:
+    from kvdistill.plan.identity import hash_science, leave_out_defaults, tasks_science
+
+    def identify(**node: object) -> str:
+        return hash_science(leave_out_defaults({"tasks": tasks_science({"tasks": node})}))
+
+    old = identify(name="s", data_root=None)
+    assert identify(name="s", data_root="a", revisions={"x": COMMIT}, versions={}) == old
+    assert identify(name="s", data_root=None, calibration=False) == old
+    assert identify(name="s", data_root=None, versions={"gsm8k": "2.0"}) != old

@@ -16,8 +16,8 @@ from kvdistill.plan.suite_data import (
     list_absent_parts,
     list_unfed_tasks,
     read_suite_metadata,
-    read_task_metadata,
 )
+from kvdistill.plan.task_files import read_task_metadata
 
 SINFO = ("sinfo", "--noheader", "--format=%R|%a|%D|%G")
 

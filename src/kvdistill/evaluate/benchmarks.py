@@ -13,6 +13,8 @@ from typing import Any
 
 from datasets import Dataset
 
+from kvdistill.errors import ConfigError
+from kvdistill.evaluate.exemplars import read_bbh_shots, read_math_shots
 from kvdistill.evaluate.grading import bbh
 from kvdistill.evaluate.task_data import (
     MissingDataError,
@@ -71,7 +73,7 @@ def _parse_record(row: Row) -> Row:
 
 def load_gsm8k(*, limit: int | None, shots: int, **where: Any) -> Tests:
     """Grade-school word problems; the gold answer follows the rationale's `####`."""
-    rows = assign_ids(read_rows(**_locate_rows(where)), "question")
+    rows = assign_ids(read_rows(**locate_rows(where)), "question")
     pool = read_few_shot_examples(where, "train", shots)
     worked = [{"question": row["question"], **_split_rationale(row["answer"])} for row in pool]
     return make_test_set(
@@ -98,27 +100,47 @@ def _split_rationale(answer: str) -> Row:
     return {"rationale": re.sub(r"<<.*?>>", "", rationale).strip(), "target": target.strip()}
 
 
-def load_math500(*, limit: int | None, **where: Any) -> Tests:
-    """Competition problems, by subject; the gold answer is LaTeX."""
+def load_math500(*, limit: int | None, shots: int, **where: Any) -> Tests:
+    """Competition problems, by subject; the gold answer is LaTeX. Up to four worked examples."""
     by_subject = defaultdict(list)
-    for row in read_rows(**_locate_rows(where)):
+    for row in read_rows(**locate_rows(where)):
         by_subject[row["subject"].lower().replace(" ", "_")].append(row)
+    worked = read_math_shots()[:shots] if shots else []
     rows = [
-        row
+        {**row, "target": row["answer"], "shots": worked, "chance": 0.0}
         for subject, members in by_subject.items()
-        for row in assign_ids(members, "problem", subject)
-    ]
-    return make_test_set([{**row, "target": row["answer"], "chance": 0.0} for row in rows], limit)
-
-
-def load_bbh(*, limit: int | None, subjects: Mapping[str, str], **where: Any) -> Tests:
-    """BIG-Bench Hard: 27 subtasks, each with one line that says what to do (`about`)."""
-    rows = [
-        {**row, "about": about, "chance": bbh.compute_chance(row["input"], row["target"])}
-        for subject, about in subjects.items()
-        for row in assign_ids(read_rows(**_locate_rows(where, config=subject)), "input", subject)
+        for row in assign_ids(leave_out_shown(members, worked, "problem"), "problem", subject)
     ]
     return make_test_set(rows, limit)
+
+
+def load_bbh(*, limit: int | None, shots: int, subjects: Mapping[str, str], **where: Any) -> Tests:
+    """BIG-Bench Hard: 27 subtasks, each with one line that says what to do (`about`).
+
+    With examples, up to three a subtask, that line is the one they were published under.
+    """
+    known = read_bbh_shots(tuple(subjects)) if shots else {}
+    rows = []
+    for subject, own_line in subjects.items():
+        about, examples = known.get(subject, (own_line, []))
+        worked = examples[:shots]
+        members = read_rows(**locate_rows(where, config=subject))
+        rows += [
+            {
+                **row,
+                "about": about,
+                "shots": worked,
+                "chance": bbh.compute_chance(row["input"], row["target"]),
+            }
+            for row in assign_ids(leave_out_shown(members, worked, "input"), "input", subject)
+        ]
+    return make_test_set(rows, limit)
+
+
+def leave_out_shown(rows: Sequence[Row], shots: Sequence[Row], column: str) -> list[Row]:
+    """The rows less those that stand among the worked examples: what is shown is not asked."""
+    shown = {" ".join(shot[column].split()) for shot in shots}
+    return [row for row in rows if " ".join(str(row[column]).split()) not in shown]
 
 
 def load_exam(
@@ -131,10 +153,9 @@ def load_exam(
     """
     rows = []
     for subject, about in subjects.items():
-        place = _locate_rows(where, config=subject)
-        worked = [
-            _parse_exam_row(row, columns) for row in read_few_shot_examples(place, pool, shots)
-        ]
+        subject_where = {**where, "config": subject}
+        pool_rows = read_few_shot_examples(subject_where, pool, shots)
+        worked = [_parse_exam_row(row, columns) for row in pool_rows]
         rows += [
             {
                 **_parse_exam_row(row, columns),
@@ -143,7 +164,9 @@ def load_exam(
                 "shots": worked,
                 "chance": 0.25,
             }
-            for row in assign_ids(read_rows(**place), columns["question"], subject)
+            for row in assign_ids(
+                read_rows(**locate_rows(subject_where)), columns["question"], subject
+            )
         ]
     return make_test_set(rows, limit)
 
@@ -166,7 +189,7 @@ def load_truthfulqa(*, limit: int | None, targets: str, **where: Any) -> Tests:
     model whose choices all tie is not right.
     """
     rows = []
-    for row in assign_ids(read_rows(**_locate_rows(where)), "question"):
+    for row in assign_ids(read_rows(**locate_rows(where)), "question"):
         pairs = list(
             zip(
                 row[f"{targets}_targets"]["choices"],
@@ -192,7 +215,7 @@ def load_truthfulqa(*, limit: int | None, targets: str, **where: Any) -> Tests:
 def load_gpqa(*, limit: int | None, **where: Any) -> Tests:
     """Graduate-level questions, gated; the options' order is a function of the question alone."""
     rows = []
-    for row in assign_ids(read_rows(**_locate_rows(where)), "Question"):
+    for row in assign_ids(read_rows(**locate_rows(where)), "Question"):
         wrong = [row[f"Incorrect Answer {index}"] for index in (1, 2, 3)]
         options = [
             (str(row["Correct Answer"]).strip(), True),
@@ -217,11 +240,23 @@ def order_options(options: Sequence[tuple[str, Any]], question: str) -> list[tup
 
 
 def read_few_shot_examples(where: Mapping[str, Any], split: str, shots: int) -> list[Row]:
-    """The first `shots` rows of the split that holds the benchmark's own worked examples."""
-    return read_rows(**{**_locate_rows(where), "split": split})[:shots] if shots else []
+    """The first `shots` rows of the split that holds the benchmark's own worked examples.
+
+    Raises ConfigError where it has fewer.
+    """
+    pool = read_rows(**{**locate_rows(where), "split": split}) if shots else []
+    if len(pool) < shots:
+        raise ConfigError(
+            f"tasks.shots={shots}: the {split} part of {where['folder']} has {len(pool)} rows to "
+            "show. Ask for fewer."
+        )
+    return pool[:shots]
 
 
-def _locate_rows(where: Mapping[str, Any], **overrides: str) -> dict[str, Any]:
+def locate_rows(where: Mapping[str, Any], **overrides: str) -> dict[str, Any]:
     """The keywords of `read_rows` among those of a task file, with some replaced."""
     keys = ("repo", "folder", "config", "split", "data_root")
-    return {key: overrides.get(key, where.get(key)) for key in keys}
+    place = {key: overrides.get(key, where.get(key)) for key in keys}
+    optional = {key: where[key] for key in ("files", "needs") if key in where}
+    revision = (where.get("revisions") or {}).get(where.get("repo"), "main")
+    return {**place, **optional, "revision": revision}

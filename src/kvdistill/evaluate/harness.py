@@ -19,6 +19,7 @@ from kvdistill.evaluate.response_cache import ResponseCache, hash_model
 from kvdistill.evaluate.results import Evaluation, collect_results
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.task_data import MissingDataError
+from kvdistill.plan.task_files import read_task_metadata
 
 TASKS = Path(__file__).parent / "tasks"
 MALFORMED_ROW_ERRORS = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
@@ -79,19 +80,24 @@ def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task],
     """
     tasks: dict[str, Task] = {}
     missing: dict[str, str] = {}
-    facts: dict[str, Any] = {
+    given = {
         "data_root": suite.data_root,
+        "revisions": dict(suite.revisions),
         "records": {part: str(path) for part, path in data.items()},
     }
+    facts: dict[str, Any] = dict(given)  # an empty one would be taken for none
     # It reads every task file once, and passes each task this very dict as it is when the task is
-    # loaded: so limit and shots are written into it before each.
+    # loaded, so what concerns that task is written into it before each; the metadata of included
+    # files too, which lm-eval would drop for that of the file that includes them.
     manager = TaskManager(include_path=TASKS, include_defaults=False, metadata=facts)
     for name in suite.all_tasks:
         try:
             if name.startswith(builtin.PREFIX):
                 tasks |= builtin.load_builtin(name, suite.data_root)
             else:
-                facts |= {"limit": suite.get_item_limit(name), "shots": suite.shots.get(name, 0)}
+                facts.clear()
+                facts |= {**(read_task_metadata(name) or {}), **given}
+                facts |= {"limit": suite.get_item_limit(name), "shots": suite.count_shots(name)}
                 tasks[name] = _load_own_task(name, manager)
         except MissingDataError as error:  # noqa: PERF203
             missing[name] = f"{name}: {error}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kvdistill.errors import ConfigError
+from kvdistill.plan.task_files import explain_bad_shots, read_task_metadata
 
 OWN_TASKS = Path(__file__).parent / "tasks"
 
@@ -33,7 +34,10 @@ class Suite:
     limit: int | Mapping[str, int] | None = None
     """Items of a task, for all or by task: a fixed sample, spread evenly over its subjects."""
     shots: Mapping[str, int] = field(default_factory=dict)
-    """Worked examples before the question, by task, from the benchmark's own pool."""
+    """Worked examples before the question, by task, never of the rows that are scored.
+
+    Of a task that is not named: what its published protocol has, as its file says.
+    """
     batch_size: int = 16
     max_length: int | None = None
     """Tokens of prompt and answer together; null: what the model was built for."""
@@ -44,6 +48,13 @@ class Suite:
     """Folder with local copies of the benchmarks, one subfolder each; null: the Hub."""
     backend: Literal["hf", "vllm"] = "hf"
     """What computes the answers: transformers, or vLLM on a GPU (the extra `vllm`)."""
+    calibration: bool = False
+    """Whether models that are scored as they are (the raw student, teachers) also answer lm-eval's
+    own tasks of the same benchmarks, on the same rows, once."""
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    """Hub data set -> the commit that its rows are read at, put here when the plan was made."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Task -> version of its protocol where it is not the first, put here likewise."""
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -70,6 +81,9 @@ class Suite:
                 f"tasks.limit and tasks.shots name {', '.join(unknown)}, which is not among the "
                 f"suite's tasks: {', '.join(names)}."
             )
+        for task, shots in self.shots.items():
+            if why := explain_bad_shots(task, shots):
+                raise ConfigError(f"tasks.shots.{task}={shots}: {why}.")
 
     @property
     def all_tasks(self) -> tuple[str, ...]:
@@ -79,3 +93,8 @@ class Suite:
     def get_item_limit(self, task: str) -> int | None:
         """How many items of a task; None for all."""
         return self.limit.get(task) if isinstance(self.limit, Mapping) else self.limit
+
+    def count_shots(self, task: str) -> int:
+        """Worked examples before each question of a task of ours."""
+        published = (read_task_metadata(task) or {}).get("shots", 0)
+        return self.shots.get(task, published)

@@ -1,7 +1,7 @@
 """Where a task's rows come from, and which of them are scored.
 
-Rows are read here rather than by `datasets`, whose cache serves a rewritten local file of the same
-size and time as the old one: a local copy is parsed at every use, and only the Hub goes through it.
+Rows are read here rather than by `datasets`, which refuses data sets that are scripts, and whose
+cache serves a rewritten local file of the same size and time as the old one.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ from typing import Any
 
 import datasets
 
-from kvdistill.errors import ArtifactError
-
-Row = dict[str, Any]
+from kvdistill.data.hub_files import HubDataError, HubSplit, read_hub_split
+from kvdistill.data.table_files import Row
+from kvdistill.errors import ArtifactError, ConfigError
 
 
 class MissingDataError(ArtifactError):
@@ -23,23 +23,55 @@ class MissingDataError(ArtifactError):
 
 
 def read_rows(
-    *, repo: str, folder: str, config: str, split: str, data_root: str | None
-) -> list[Row]:
+    *, repo: str, folder: str, config: str, split: str, data_root: str | None,
+    revision: str = "main", files: Sequence[str] = (), needs: Sequence[str] = (),
+) -> list[Row]:  # fmt: skip
     """Every row of one split: from `data_root/folder` where a root is given, else from the Hub.
 
-    Raises MissingDataError where it is not to be had there.
+    Raises MissingDataError where it is not to be had there, and ConfigError where its rows lack a
+    column that the task `needs`.
     """
     if data_root is None:
-        return _read_from_hub(repo, config, split)
-    root = Path(data_root) / folder
+        source = HubSplit(repo=repo, config=config, split=split, revision=revision, files=files)
+        rows, place = read_from_hub(source), str(source)
+    else:
+        path = find_local_file(Path(data_root) / folder, config, split, repo)
+        rows, place = read_jsonl(path), str(path)
+    check_columns(rows, needs, place)
+    return rows
+
+
+def read_from_hub(source: HubSplit) -> list[Row]:
+    """The rows; MissingDataError, with its causes and what helps, where they are not to be had."""
+    try:
+        return read_hub_split(source)
+    except HubDataError as error:
+        remedy = error.remedy.replace("a local copy in its place", "a copy below tasks.data_root")
+        raise MissingDataError(f"{error.what}. {remedy}.") from error
+
+
+def find_local_file(folder: Path, config: str, split: str, repo: str) -> Path:
+    """The file of a split below a data root. Raises MissingDataError."""
     # As on the Hub, a benchmark with one config has no folder for it.
-    for path in (root / config / f"{split}.jsonl", root / f"{split}.jsonl"):
+    for path in (folder / config / f"{split}.jsonl", folder / f"{split}.jsonl"):
         if path.is_file():
-            return read_jsonl(path)
+            return path
     raise MissingDataError(
-        f"tasks.data_root={data_root}: no {folder}/{config}/{split}.jsonl there. Put a copy of "
-        f"{repo} there, or leave out tasks.data_root to fetch it from the Hub."
+        f"tasks.data_root={folder.parent}: no {folder.name}/{config}/{split}.jsonl there. Put a "
+        f"copy of {repo} there, or leave out tasks.data_root to fetch it from the Hub."
     )
+
+
+def check_columns(rows: Sequence[Row], needs: Sequence[str], place: str) -> None:
+    """Raises ConfigError for no rows, and for rows without a column that is needed."""
+    if not rows:
+        raise ConfigError(f"{place} has no rows. Copy or fetch it again.")
+    for number, row in enumerate(rows, start=1):
+        if absent := [name for name in needs if name not in row]:
+            raise ConfigError(
+                f"{place}, row {number}: no {' and no '.join(absent)}, only {', '.join(row)}. "
+                "These are not the rows of its benchmark: copy or fetch it again."
+            )
 
 
 def read_jsonl(path: Path) -> list[Row]:
@@ -105,21 +137,3 @@ def hash_rows(rows: Iterable[Mapping[str, Any]]) -> str:
     """SHA-256 of the rows as sorted JSON, in order, whatever file they came from."""
     text = "\n".join(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _read_from_hub(repo: str, config: str, split: str) -> list[Row]:
-    try:
-        loaded = datasets.load_dataset(repo, config, split=split)
-    except datasets.exceptions.DatasetNotFoundError as error:
-        # Also how a gated data set answers someone whose terms are not accepted.
-        raise MissingDataError(
-            f"{repo} is not to be had from the Hub: it does not exist, or it is gated and "
-            f"its terms are not accepted. Accept them at https://huggingface.co/datasets/{repo}, "
-            f"then run `hf auth login`; or give tasks.data_root a folder with a copy."
-        ) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise MissingDataError(
-            f"{repo} cannot be fetched from the Hub ({type(error).__name__}). Fetch it on a "
-            f"machine with a network, or give tasks.data_root a folder with a copy."
-        ) from error
-    return [dict(row) for row in loaded]

@@ -26,6 +26,8 @@ INTRODUCED: dict[str, Any] = {
     "adapter": {"_target_": "kvdistill.models.full_finetune.Whole"},
     "train.group_by_length": False,
     "tasks.backend": "hf",
+    "tasks.versions": {},
+    "tasks.calibration": False,
     "data.leakage.template": "report",
 }
 """Options added since version 1, by science path, with the value that means "as before".
@@ -54,7 +56,8 @@ TRAIN_EXECUTION = {
     "eval_items", "report_to", "deepspeed",
 }  # fmt: skip
 MODEL_EXECUTION = {"name", "placement", "reads_as"}
-TASKS_EXECUTION = {"data_root"}
+TASKS_EXECUTION = {"data_root", "revisions"}
+"""Rows are told by their hash in the results, wherever they come from."""
 DATA_EXECUTION = {"validate_only", "root"}
 """`data.root` reaches the source, where it is told by content."""
 

@@ -12,6 +12,9 @@ from kvdistill.config import types
 from kvdistill.errors import ConfigError
 from kvdistill.files import sha256
 from kvdistill.plan.hub import Repo, Resolution, resolve_commit
+from kvdistill.plan.task_files import list_repositories, list_versions
+
+SUITE = "kvdistill.evaluate.suite.Suite"
 
 
 @dataclass
@@ -36,6 +39,8 @@ class Pins:
             return node
         if isinstance(node.get("hub"), str):
             return self.pin_commit(node, path)
+        if node.get("_target_") == SUITE:
+            return self.pin_suite(node, path)
         key = "root" if "root" in node else "path"
         if "_target_" not in node or not isinstance(node.get(key), str):
             return self.pin_children(node, path)
@@ -62,19 +67,37 @@ class Pins:
         """The node with its branch replaced by a commit. A data set names no `_target_`."""
         kind = "model" if "_target_" in node else "dataset"
         repo = Repo(node["hub"], kind, str(node.get("revision") or "main"))
+        commit = self.find_commit(repo, path, "Give the commit itself, or fetch")
+        return dict(node) if commit is None else {**node, "revision": commit}
+
+    def pin_suite(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
+        """The suite with the commits of its benchmarks, where they are read from the hub.
+
+        And with the versions of its tasks' protocols: an edited protocol is another run.
+        """
+        names = [*node.get("tasks", ()), *node.get("beside", ())]
+        pinned = {**node, "versions": list_versions(names)}
+        if node.get("data_root") is not None:
+            return pinned
+        repos = [Repo(name, "dataset", "main") for name in list_repositories(names)]
+        way_out = "Give tasks.data_root a folder with copies, or fetch"
+        commits = {repo.name: self.find_commit(repo, path, way_out) for repo in repos}
+        return {**pinned, "revisions": {name: at for name, at in commits.items() if at}}
+
+    def find_commit(self, repo: Repo, path: str, way_out: str) -> str | None:
+        """The commit of a branch; None where a plan that computes nothing may leave it open."""
         if repo not in self.commits:
             self.commits[repo] = resolve_commit(repo, online=self.strict)
         resolution = self.commits[repo]
-        if resolution.commit is not None:
-            return {**node, "revision": resolution.commit}
-        if self.strict:
+        if resolution.commit is None and self.strict:
             raise ConfigError(
                 f"{path}revision={repo.revision} of {repo.name} must become a commit before "
-                f"anything runs, and the hub does not say which: {resolution.why}. Give the commit "
-                f"itself, or fetch {repo.name} into the local cache where there is a network."
+                f"anything runs, and the hub does not say which: {resolution.why}. {way_out} "
+                f"{repo.name} into the local cache where there is a network."
             )
-        self.unresolved[f"{repo.name}@{repo.revision}"] = resolution.why
-        return dict(node)
+        if resolution.commit is None:
+            self.unresolved[f"{repo.name}@{repo.revision}"] = resolution.why
+        return resolution.commit
 
 
 def check_local_path(local: str, path: str) -> None:

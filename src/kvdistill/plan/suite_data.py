@@ -5,37 +5,12 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.task_files import BUILTIN, TASKS, read_task_metadata
 
-TASKS = Path(__file__).parents[1] / "evaluate" / "tasks"
 SOURCES = "kvdistill.data.sources."
-BUILTIN = "builtin:"
-
-
-class TaskLoader(yaml.SafeLoader):
-    """Reads lm-eval's YAML without the functions it names."""
-
-
-TaskLoader.add_multi_constructor("!", lambda *_: None)
-
-
-def read_task_metadata(task: str) -> Mapping[str, Any] | None:
-    """Where a task's file, or one that it includes, says that its items come from.
-
-    None without a file.
-    """
-    path: Path | None = TASKS / f"{task}.yaml"
-    while path is not None and path.is_file():
-        node = yaml.load(path.read_text("utf-8"), Loader=TaskLoader)
-        if "metadata" in node:
-            metadata: Mapping[str, Any] = node["metadata"]
-            return metadata
-        path = TASKS / node["include"] if "include" in node else None
-    return None
 
 
 def check_suite_data(plan: Plan) -> None:

@@ -1,0 +1,70 @@
+"""What a task's file says of where its items come from and how they are asked, without lm-eval.
+
+`metadata` of a file of ours, added to that of the file which it includes: `repo`, `folder`,
+`config`, `split` (and `subjects`, `pool`, `files`) say where rows are; `needs` which columns they
+have; `shots` how many worked examples its published protocol shows, `most_shots` how many there can
+be, or `no_shots` why there are none; `counterpart` is lm-eval's own task of the same benchmark.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TASKS = Path(__file__).parents[1] / "evaluate" / "tasks"
+BUILTIN = "builtin:"
+"""How a suite names a task of lm-eval's own."""
+FIRST_VERSION = "1.0"
+NO_POOL = "its rows have no pool of worked examples beside them"
+
+
+class TaskLoader(yaml.SafeLoader):
+    """Reads lm-eval's YAML without the functions it names."""
+
+
+TaskLoader.add_multi_constructor("!", lambda *_: None)
+
+
+@lru_cache(maxsize=256)
+def read_task_metadata(task: str) -> Mapping[str, Any] | None:
+    """What a task's file and those that it includes say of it; what includes wins.
+
+    None without a file.
+    """
+    path: Path | None = TASKS / f"{task}.yaml"
+    if not (path and path.is_file()):
+        return None
+    metadata: dict[str, Any] = {}
+    while path is not None and path.is_file():
+        node = yaml.load(path.read_text("utf-8"), Loader=TaskLoader)
+        metadata = {**node.get("metadata", {}), **metadata}
+        path = TASKS / node["include"] if "include" in node else None
+    return metadata
+
+
+def list_repositories(tasks: list[str]) -> list[str]:
+    """The hub's data sets that tasks of ours are read from, each once."""
+    known = (read_task_metadata(name) for name in tasks)
+    return list(dict.fromkeys(node["repo"] for node in known if node and "repo" in node))
+
+
+def list_versions(tasks: list[str]) -> dict[str, str]:
+    """Task -> version of its protocol, of those that are no longer the first."""
+    known = {name: read_task_metadata(name) for name in tasks}
+    versions = {name: str(node["version"]) for name, node in known.items() if node}
+    return {name: version for name, version in versions.items() if version != FIRST_VERSION}
+
+
+def explain_bad_shots(task: str, shots: int) -> str:
+    """Why a task cannot show so many worked examples; empty where it can."""
+    if shots < 0:
+        return "it must be at least 0"
+    if task.startswith(BUILTIN) or shots == 0:
+        return ""
+    metadata = read_task_metadata(task) or {}
+    if "no_shots" in metadata or "shots" not in metadata:
+        return f"{metadata.get('no_shots', NO_POOL)}. Leave it out"
+    most = metadata.get("most_shots")
+    return f"there are {most} at most" if most is not None and shots > most else ""
