@@ -64,7 +64,7 @@ def describe(arm: Arm, baseline: Arm, question: QuestionRecords | None = None) -
 
 
 def test_arms_of_one_recipe_differ_in_nothing() -> None:
-    assert describe(make_arm("b"), make_arm("a")) == "nothing but the seeds"
+    assert describe(make_arm("b"), make_arm("a")) == "nothing but label and seeds"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from kvdistill.stats.differences.settings import compare_settings
 from kvdistill.stats.study import Arm, QuestionRecords, Run
 
 UNDECLARED = "undeclared differences"
-NOTHING = "nothing but the seeds"
+NOTHING = "nothing but label and seeds"
 SHOWN = 8
 """Differences that one line names; the rest are counted."""
 
