@@ -160,6 +160,20 @@ def test_worked_examples_may_be_training_rows_but_not_items(tmp_path):
         validate_split(recipe, tmp_path / "split")
 
 
+def test_an_item_of_one_mould_with_an_example_is_reported_and_not_refused(tmp_path):
+    write_gsm8k(tmp_path, ["Please: " + LONG.format("Ann") + " Thanks for that one."], "train")
+    write_gsm8k(tmp_path, [LONG.format("Ann")])
+    recipe = make_recipe("gsm8k", data_root=str(tmp_path), shots={"gsm8k": 1})
+    report = validate_split(recipe, write_split(tmp_path / "split", NANO))
+    (pair,) = [
+        pair
+        for pair in report["pairs"]
+        if (pair["first"], pair["second"], pair["method"]) == ("gsm8k.examples", "gsm8k", "ngram")
+    ]
+    assert (pair["hits"], pair["verdict"]) == (1, "reported")
+    assert report["verdict"] == "clean"
+
+
 def test_two_tasks_may_show_the_same_examples(tmp_path):
     write_gsm8k(tmp_path, ["How many legs have four geese and a cow?"], "train")
     write_gsm8k(tmp_path, [LONG.format("Ann")])
