@@ -43,15 +43,14 @@ def load_teacher_body(folder: Path, name: str, dtype: str, shard: str, deepest: 
 
 def capture_layers(body: Any, rank: int) -> dict[int, Any]:
     """K, V and rotated queries and keys of texts that no other rank reads, of another shape."""
-    from kvdistill.kv.rotary import read_rotaries
     from kvdistill.models.capture import Capture
-    from kvdistill.models.load import get_compute_device
+    from kvdistill.models.decoder import get_compute_device
     from kvdistill.types import move_to_device
 
     texts = move_to_device(
         make_tokens([7 + rank, 5], 8 + 3 * rank, seed=rank), get_compute_device(body)
     )
-    capture = Capture(body, LAYERS, rotaries=read_rotaries(body, LAYERS))
+    capture = Capture(body, LAYERS, with_attention=True)
     with torch.no_grad(), capture:
         body(input_ids=texts.ids, attention_mask=texts.mask.long(), use_cache=False)
     return capture.pop_layers(texts)

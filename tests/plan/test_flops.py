@@ -71,7 +71,7 @@ def test_checkpointing_costs_one_forward_more_less_the_head() -> None:
 def test_a_cut_teacher_costs_what_torch_counts(deepest: int) -> None:
     import torch
 
-    from kvdistill.models.capture import truncate_decoder
+    from kvdistill.models.decoder import truncate_decoder
     from kvdistill.plan.flops import capture_flops
 
     net = make_model(TEACHERS["a"], "llama").eval()

@@ -2,7 +2,7 @@
 
 import torch
 
-from kvdistill.kv.rotary import Rotary
+from kvdistill.models.rotary import Rotary
 from kvdistill.position.post_rope import PostRope
 
 

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from kvdistill.kv.rotary import Rotary
 from kvdistill.layers.base import LayerPair
+from kvdistill.models.rotary import Rotary
 from kvdistill.types import Layer, Tokens
 
 

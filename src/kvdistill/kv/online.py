@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest, compress_layers
-from kvdistill.kv.rotary import NO_ROTATION, read_rotaries
-from kvdistill.models.capture import Capture, truncate_decoder
-from kvdistill.models.load import get_compute_device
+from kvdistill.models.capture import Capture
+from kvdistill.models.decoder import get_compute_device, truncate_decoder
+from kvdistill.models.rotary import NO_ROTATION
 from kvdistill.types import Layer, Tokens, move_to_device
 
 
@@ -20,14 +20,12 @@ class Online(TeacherKV):
         self.body = truncate_decoder(request.load_body(), max(layers)).eval().requires_grad_(False)
         self.device = get_compute_device(self.body)
         needs_attention = request.compression.needs_attention
+        self.capture = Capture(self.body, layers, with_attention=needs_attention)
         # A model whose rotary embedding cannot be reproduced is refused only if it must be.
         self.rotaries = (
-            read_rotaries(self.body, layers)
+            self.capture.read_rotaries()
             if needs_attention or request.needs_rotary
             else dict.fromkeys(layers, NO_ROTATION)
-        )
-        self.capture = Capture(
-            self.body, layers, rotaries=self.rotaries if needs_attention else None
         )
 
     @torch.no_grad()

@@ -19,9 +19,9 @@ from torch import Tensor
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.files import read_json
 from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest
-from kvdistill.kv.rotary import NO_ROTATION, Rotary
 from kvdistill.kv.shards import QuantisedRows, Stored, hash_token_ids, shard_path
 from kvdistill.layers.base import LayerPair
+from kvdistill.models.rotary import NO_ROTATION, Rotary
 from kvdistill.types import Tokens
 
 STORE_FILE = "store.json"

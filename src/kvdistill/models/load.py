@@ -13,7 +13,7 @@ from kvdistill.config.build import build_node
 from kvdistill.config.check_models import read_placement
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
-from kvdistill.models.capture import truncate_decoder
+from kvdistill.models.decoder import truncate_decoder
 from kvdistill.models.geometry import verify_geometry
 from kvdistill.models.pretrained import Pretrained
 
@@ -91,16 +91,6 @@ def choose_device(node: Mapping[str, Any], role: str) -> torch.device:
             f"{role}.placement.device=cuda, but this machine shows no GPU. Use auto or cpu."
         )
     return torch.device("cpu") if setting == "cpu" else local_device
-
-
-def get_compute_device(body: nn.Module) -> torch.device:
-    """Where a body's input must lie; offloaded weights rest elsewhere."""
-    # Under ZeRO-3 a parameter is empty between forwards; its device need not be the engine's.
-    engine = body.__dict__.get("engine")
-    device: torch.device = (
-        next(body.parameters()).device if engine is None else torch.device(engine.device)
-    )
-    return device
 
 
 def load_tokenizer(

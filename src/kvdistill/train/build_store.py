@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Int
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from kvdistill import distributed
 from kvdistill.config.build import build_node
@@ -22,7 +22,6 @@ from kvdistill.files import write_json
 from kvdistill.geometry import Geometry
 from kvdistill.kv.base import TeacherRequest
 from kvdistill.kv.online import Online
-from kvdistill.kv.rotary import read_rotaries
 from kvdistill.kv.shards import QuantisedRows, ShardIndex, Stored, hash_token_ids
 from kvdistill.kv.store import INDEX_FILE, STORE_FILE
 from kvdistill.layers.from_config import pair_layers
@@ -74,7 +73,7 @@ def build_kv_store(
     write_missing_shards(plan, present, teacher, shard_index, progress)
     if shard_index is None:
         return {}
-    write_index(folder, plan, teacher.body)
+    write_index(folder, plan, teacher)
     # Last: until then a killed build starts from the shards that the index names.
     shard_index.delete()
     return {
@@ -165,8 +164,8 @@ def format_decimal_bytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
 
 
-def write_index(folder: Path, plan: StorePlan, body: nn.Module) -> None:
-    """Writes where each text lies, and what the store is made of; `body` is the teacher's."""
+def write_index(folder: Path, plan: StorePlan, teacher: Online) -> None:
+    """Writes where each text lies, and what the store is made of."""
     counts = [torch.tensor([text.count for text in shard]) for shard in plan.shards]
     index = {
         "shard": torch.repeat_interleave(torch.tensor([len(shard) for shard in plan.shards])),
@@ -176,7 +175,7 @@ def write_index(folder: Path, plan: StorePlan, body: nn.Module) -> None:
     }
     refusal = None
     try:
-        rotaries = read_rotaries(body, plan.layout.request.teacher_layers).values()
+        rotaries = teacher.capture.read_rotaries().values()
         index["inv_freq"] = torch.stack([rotary.inv_freq for rotary in rotaries])
         index["attention_scaling"] = torch.tensor([rotary.attention_scaling for rotary in rotaries])
     except ConfigError as error:

@@ -76,7 +76,7 @@ class MomentCollector:
         self.student = inputs.load_student(config, needs).eval().to(self.device)
         layers = [pair.student_layer for pair in pipeline.layer_pairs]
         self.capture = Capture(self.student, layers)
-        self.rotaries = pipeline.read_student_rotaries(self.student, layers)
+        self.rotaries = pipeline.read_student_rotaries(self.capture, layers)
         self.moments: dict[str, LayerMoments] = {"fit": {}, "held_out": {}, "shuffled": {}}
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ not registered in it; what is exported is the student alone.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kvdistill.kv.base import TeacherKV
-from kvdistill.models.capture import Capture, find_decoder
+from kvdistill.models.capture import Capture, list_trained_parameters
 from kvdistill.models.head import LMHead
+from kvdistill.models.kv_sources import locate_any_sources
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.step import (
     Observer,
@@ -52,8 +54,8 @@ class Distiller(nn.Module):
         """Share of the steps that is done; the trainer moves it."""
         if objective is not None:
             pipeline = objective.first_branch.pipeline
-            self._rotaries = pipeline.read_student_rotaries(student, objective.layers)
             self._capture = Capture(student, objective.layers)
+            self._rotaries = pipeline.read_student_rotaries(self._capture, objective.layers)
 
     @property
     def objective(self) -> KVObjective | None:
@@ -108,16 +110,18 @@ class Distiller(nn.Module):
         self.student.gradient_checkpointing_enable({"use_reentrant": False})
 
     def list_kv_parameters(self) -> list[nn.Parameter]:
-        """Trained weights of the compared layers' k_proj and v_proj, on which both losses pull.
+        """Trained weights that make the compared layers' K and V, on which both losses pull.
 
-        Of all layers where there is no objective.
+        Of all layers where there is no objective; none where a model has no K and V of its own.
         """
-        body = find_decoder(self.student)
-        layers = self.objective.layers if self.objective else range(len(body.layers))
-        attentions = [body.layers[at].self_attn for at in layers]
-        projections = [part for a in attentions for part in (a.k_proj, a.v_proj)]
-        # Under LoRA these are the adapters' weights: the projections' own are frozen.
-        return [p for part in projections for p in part.parameters() if p.requires_grad]
+        if self.objective is not None:
+            return self._capture.list_kv_parameters()
+        return self._own_kv_parameters
+
+    @cached_property
+    def _own_kv_parameters(self) -> list[nn.Parameter]:
+        # Fine-tuning alone captures nothing, so a model that cannot be captured is not refused.
+        return list_trained_parameters(locate_any_sources(self.student).values())
 
     def make_param_groups(self, lr: float, weight_decay: float) -> list[dict[str, object]]:
         """The optimiser's param groups: the student's matrices decay, its vectors do not.

@@ -22,12 +22,13 @@ from kvdistill.fusion.routing import Routing
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, compute_target_std, slice_teacher_layer
 from kvdistill.kv.moments import Moments
-from kvdistill.kv.rotary import NO_ROTATION, Rotary, read_rotaries
 from kvdistill.layers.base import LayerPair
 from kvdistill.layers.from_config import pair_layers
 from kvdistill.layers.select import select_layers
 from kvdistill.loss.balance import Balance
 from kvdistill.loss.base import Distance
+from kvdistill.models.capture import Capture
+from kvdistill.models.rotary import NO_ROTATION, Rotary
 from kvdistill.position.base import Position
 from kvdistill.projection.base import Projection, check_shared_space
 from kvdistill.types import KV
@@ -53,7 +54,7 @@ class TeacherPipeline:
         )
 
     def read_student_rotaries(
-        self, student: nn.Module, layers: Sequence[int]
+        self, capture: Capture, layers: Sequence[int]
     ) -> Mapping[int, Rotary]:
         """The student's rotary embedding in each layer; the identity where position turns no keys.
 
@@ -61,7 +62,7 @@ class TeacherPipeline:
         """
         if not self.position.needs_rotary:
             return dict.fromkeys(layers, NO_ROTATION)
-        return read_rotaries(student, layers)
+        return capture.read_rotaries()
 
 
 class CalibrationStats(nn.Module):

@@ -17,7 +17,8 @@ from transformers import (
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from kvdistill.errors import ConfigError
-from kvdistill.kv.rotary import Rotary, read_rotaries
+from kvdistill.models.capture import Capture
+from kvdistill.models.rotary import Rotary
 
 SIZES = {
     "hidden_size": 256,
@@ -65,6 +66,10 @@ def unrotate(rotary, keys, positions):
 
 def build(config):
     return AutoModelForCausalLM.from_config(config)
+
+
+def read_rotaries(model, layers):
+    return Capture(model, layers).read_rotaries()
 
 
 @pytest.mark.parametrize("name", CONFIGS)
