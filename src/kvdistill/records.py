@@ -11,6 +11,9 @@ MANY_EPOCHS = 10
 """Epochs above which a run is warned of: it would memorise its texts."""
 
 
+HIGH_CUT_SHARE = 0.1
+"""Share of a task's answers that were cut off above which its score is warned of."""
+
 TIME, MEMORY, COUNT = "time", "memory", "count"
 EFFICIENCY_KEYS = {
     "parameters": COUNT,

@@ -203,7 +203,7 @@ def same_output(model, tokenizer, base, ours, theirs, work) -> dict[str, int]:
             request = [task.doc_to_text(doc), task.config.generation_kwargs]
             texts[doc[column]] = answers[hash_request("generate_until", request)].response
             mine[doc[column]] = item.correct
-        members = builtin.load_builtin(builtin.PREFIX + theirs, base.data_root)
+        members = builtin.load_builtin(builtin.PREFIX + theirs, base)
         scored = evaluator.evaluate(Replay(texts, column), {"tasks": members}, bootstrap_iters=0)
     counts: Counter[str] = Counter()
     for samples in scored["samples"].values():

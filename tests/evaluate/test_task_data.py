@@ -65,6 +65,6 @@ def test_a_record_with_lettered_options_is_a_choice_and_one_without_is_not():
 
 def test_worked_examples_come_from_the_benchmarks_own_pool(benchmarks):
     where = {"repo": "", "folder": "gsm8k", "config": "main", "split": "test"}
-    docs = rows_of.load_gsm8k(limit=2, shots=2, data_root=str(benchmarks), **where)["test"]
+    docs = rows_of.load_gsm8k(limit=2, shots=2, pool="train", data_root=str(benchmarks), **where)["test"]
     assert [shot["target"] for shot in docs[0]["shots"]] == ["0", "2"]
     assert docs[0]["target"] not in ("0", "2")

@@ -213,5 +213,5 @@ def test_another_protocol_of_a_task_is_another_run_and_another_place_of_its_rows
 
     old = identify(name="s", data_root=None)
     assert identify(name="s", data_root="a", revisions={"x": COMMIT}, versions={}) == old
-    assert identify(name="s", data_root=None, calibration=False) == old
+    assert identify(name="s", data_root=None, counterparts=False) == old
     assert identify(name="s", data_root=None, versions={"gsm8k": "2.0"}) != old

@@ -69,6 +69,8 @@ class Listing:
     repo: str
     commit: str
     names: tuple[str, ...]
+    gated: bool = False
+    """Whether its files are given to those alone who have accepted its terms; False offline."""
 
 
 def read_hub_split(source: HubSplit) -> list[Row]:
@@ -115,7 +117,8 @@ def list_repository(repo: str, revision: str) -> Listing:
         raise make_hub_error(f"{repo} at {revision}", repo, error) from error
     commit = str(info.sha)
     remember_commit(at, commit)
-    return Listing(repo, commit, tuple(sorted(file.rfilename for file in info.siblings or ())))
+    names = tuple(sorted(file.rfilename for file in info.siblings or ()))
+    return Listing(repo, commit, names, bool(info.gated))
 
 
 def list_cached_files(at: Repo) -> Listing | None:

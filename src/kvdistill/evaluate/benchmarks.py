@@ -71,11 +71,11 @@ def _parse_record(row: Row) -> Row:
     }
 
 
-def load_gsm8k(*, limit: int | None, shots: int, **where: Any) -> Tests:
+def load_gsm8k(*, limit: int | None, shots: int, pool: str = "train", **where: Any) -> Tests:
     """Grade-school word problems; the gold answer follows the rationale's `####`."""
     rows = assign_ids(read_rows(**locate_rows(where)), "question")
-    pool = read_few_shot_examples(where, "train", shots)
-    worked = [{"question": row["question"], **_split_rationale(row["answer"])} for row in pool]
+    examples = read_few_shot_examples(where, pool, shots)
+    worked = [{"question": row["question"], **_split_rationale(row["answer"])} for row in examples]
     return make_test_set(
         [
             {**row, **_split_rationale(row["answer"]), "shots": worked, "chance": 0.0}

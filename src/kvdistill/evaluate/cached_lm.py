@@ -83,7 +83,8 @@ class CachedLM(TemplateLM):
             prompt, rest = request.args
             room = self.max_length - self.reserved_tokens
             if kind == "generate_until":
-                room -= rest["max_gen_toks"]
+                # Of a task of lm-eval's own that leaves the length to its model class.
+                room -= rest.get("max_gen_toks", self.max_gen_toks)
                 length = len(self.tok_encode(prompt))
             else:
                 # The last token of a continuation is predicted, never read.

@@ -18,11 +18,11 @@ from typing import Any
 import yaml
 
 from kvdistill.errors import ConfigError
-from kvdistill.evaluate.grading.extract import extract_from_box
 
 MATH_DIGEST = "27817128759ce9d1"
 BBH_DIGEST = "1b4023e5380aa6a4"
 """The first digits of the SHA-256 of the examples as sorted JSON."""
+MATH_ANSWER = re.compile(r"The final answer is \$(.*)\$\. I hope it is correct\.$")
 BBH_ANSWER = re.compile(r"So the answer is (.*?)\.?$", re.DOTALL)
 Shot = dict[str, str]
 
@@ -45,7 +45,7 @@ def read_math_shots() -> list[Shot]:
                 {
                     "problem": sample["problem"],
                     "solution": sample["solution"],
-                    "answer": extract_from_box(sample["solution"]) or "",
+                    "answer": find_group(MATH_ANSWER, sample["solution"]),
                 }
                 for sample in samples
             ]
@@ -73,12 +73,14 @@ def read_bbh_shots(subjects: Collection[str]) -> Mapping[str, tuple[str, list[Sh
 
 def parse_bbh_shot(sample: Mapping[str, str]) -> Shot:
     """An example with the `answer` that its reasoning ends with."""
-    answer = BBH_ANSWER.search(sample["target"])
-    return {
-        "input": sample["input"],
-        "target": sample["target"],
-        "answer": answer.group(1) if answer else "",
-    }
+    target = sample["target"]
+    return {"input": sample["input"], "target": target, "answer": find_group(BBH_ANSWER, target)}
+
+
+def find_group(pattern: re.Pattern[str], text: str) -> str:
+    """What the pattern's group holds in the text; empty where it is not there."""
+    match = pattern.search(text)
+    return match.group(1) if match else ""
 
 
 def locate_lm_eval() -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task],
     for name in suite.all_tasks:
         try:
             if name.startswith(builtin.PREFIX):
-                tasks |= builtin.load_builtin(name, suite.data_root)
+                tasks |= builtin.load_builtin(name, suite, choose_items(name, suite))
             else:
                 facts.clear()
                 facts |= {**(read_task_metadata(name) or {}), **given}
@@ -115,6 +116,22 @@ def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task],
     return tasks, missing
 
 
+def choose_items(entry: str, suite: Suite) -> list[str] | None:
+    """The ids that our own task of the same data set would score under the entry's limit.
+
+    None for all, and where we have no task of it: then the first items are scored.
+    """
+    limit = suite.get_item_limit(entry)
+    own = builtin.find_own_task(entry) if limit is not None else None
+    if own is None:
+        return None
+    as_own = replace(suite, tasks=[own], beside=[], limit=limit, shots={})
+    tasks, missing = load_tasks(as_own, {})
+    if missing:
+        raise MissingDataError(missing[own])
+    return [doc["id"] for doc in tasks[own].eval_docs]
+
+
 def _load_own_task(name: str, manager: TaskManager) -> Task:
     if name not in manager.all_tasks:
         known = ", ".join(manager.all_tasks)
@@ -125,9 +142,13 @@ def _load_own_task(name: str, manager: TaskManager) -> Task:
 def _limit_builtin_tasks(suite: Suite, tasks: Mapping[str, Task]) -> dict[str, list[int]]:
     """Key -> indices of the first items, for lm-eval's tasks that have a limit.
 
-    Our own tasks are loaded with the sampled rows alone.
+    Our own tasks, and lm-eval's on their data sets, are loaded with the sampled rows alone.
     """
-    limits = {key: suite.get_item_limit(key.partition("/")[0]) for key in tasks if ":" in key}
+    limits = {
+        key: suite.get_item_limit(entry)
+        for key in tasks
+        if ":" in key and builtin.find_own_task(entry := key.partition("/")[0]) is None
+    }
     return {
         key: list(range(min(limit, len(tasks[key].eval_docs))))
         for key, limit in limits.items()

@@ -9,7 +9,7 @@ from typing import Any
 
 from lm_eval.api.task import Task
 
-QUESTION_COLUMNS = ("question", "problem", "input")
+QUESTION_COLUMNS = ("question", "problem", "input", "Question")
 """What the benchmarks call their question."""
 LETTERS = "ABCD"
 PREFIX = "builtin:"

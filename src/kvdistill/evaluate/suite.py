@@ -48,7 +48,7 @@ class Suite:
     """Folder with local copies of the benchmarks, one subfolder each; null: the Hub."""
     backend: Literal["hf", "vllm"] = "hf"
     """What computes the answers: transformers, or vLLM on a GPU (the extra `vllm`)."""
-    calibration: bool = False
+    counterparts: bool = False
     """Whether models that are scored as they are (the raw student, teachers) also answer lm-eval's
     own tasks of the same benchmarks, on the same rows, once."""
     revisions: Mapping[str, str] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """The records of a scored model: results.json and items.parquet."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -14,13 +15,16 @@ from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
 from kvdistill.errors import ArtifactError
 from kvdistill.evaluate import aggregate
+from kvdistill.evaluate.counterparts import score_counterparts
 from kvdistill.evaluate.harness import evaluate
 from kvdistill.evaluate.leak_check import locate_scored_rows
 from kvdistill.evaluate.results import Evaluation
 from kvdistill.evaluate.task_data import read_jsonl
 from kvdistill.evaluate.throughput import compare_throughput
 from kvdistill.files import read_json, write_json
-from kvdistill.records import SCHEMA_VERSION, TaskScore
+from kvdistill.records import HIGH_CUT_SHARE, SCHEMA_VERSION, TaskScore
+
+log = logging.getLogger(__name__)
 
 PROMPTS = 8
 """Questions of the test part that the speed of writing is measured on."""
@@ -50,6 +54,10 @@ def write_run_records(
         model, tokenizer, suite, locate_scored_rows(needs["split"]), progress, artifacts
     )
     seconds = time.monotonic() - began
+    warn_of_cut_answers(evaluation)
+    facts = {}
+    if suite.counterparts and not config["trained"]:
+        facts = score_counterparts(model, tokenizer, suite, progress, artifacts)
     tasks = add_clean_scores(evaluation, needs["validation"])
     pd.DataFrame([asdict(item) for item in evaluation.items]).to_parquet(folder / layout.ITEMS)
     write_json(
@@ -64,12 +72,25 @@ def write_run_records(
             "macro_by_subject": evaluation.macro_by_subject,
             "macro_normalised": evaluation.macro_normalised,
             "missing": evaluation.missing,
+            "counterparts": facts,
             "data_sha256": evaluation.data,
             "generalisation": {"spread": evaluation.spread, "gap": evaluation.gap},
             "efficiency": measure_efficiency(model, raw, tokenizer, needs["split"], ledger)
             | {"evaluate_s": seconds},
         },
     )
+
+
+def warn_of_cut_answers(evaluation: Evaluation) -> None:
+    """Logs each task many of whose answers were cut off: its score is one of the length as well."""
+    for name, score in evaluation.tasks.items():
+        if score.truncated > HIGH_CUT_SHARE:
+            log.warning(
+                "task %s: %.0f %% of %d answers were cut off at the length limit, and %.0f %% of "
+                "all have no answer that can be read. Raise tasks.max_gen_toks, or show worked "
+                "examples (tasks.shots)",
+                name, 100 * score.truncated, score.n, 100 * score.unparsed,
+            )  # fmt: skip
 
 
 def measure_efficiency(

@@ -27,7 +27,7 @@ INTRODUCED: dict[str, Any] = {
     "train.group_by_length": False,
     "tasks.backend": "hf",
     "tasks.versions": {},
-    "tasks.calibration": False,
+    "tasks.counterparts": False,
     "data.leakage.template": "report",
 }
 """Options added since version 1, by science path, with the value that means "as before".

@@ -44,9 +44,18 @@ def read_task_metadata(task: str) -> Mapping[str, Any] | None:
     return metadata
 
 
+@lru_cache(maxsize=1)
+def map_counterparts() -> Mapping[str, str]:
+    """Task of lm-eval's own -> the task of ours that it is the counterpart of."""
+    names = (path.stem for path in sorted(TASKS.glob("*.yaml")))
+    known = {name: (read_task_metadata(name) or {}).get("counterpart") for name in names}
+    return {theirs: ours for ours, theirs in reversed(known.items()) if theirs}
+
+
 def list_repositories(tasks: list[str]) -> list[str]:
-    """The hub's data sets that tasks of ours are read from, each once."""
-    known = (read_task_metadata(name) for name in tasks)
+    """The hub's data sets that tasks, or the ones of ours beside lm-eval's, are read from, once."""
+    own = (map_counterparts().get(name.removeprefix(BUILTIN), name) for name in tasks)
+    known = (read_task_metadata(name) for name in own)
     return list(dict.fromkeys(node["repo"] for node in known if node and "repo" in node))
 
 

@@ -143,6 +143,10 @@ class PageContent:
     leakage: ReportTable
     leak_verdicts: Sequence[LeakVerdict]
     audit: ReportTable
+    cut_off: Sequence[str]
+    """Arms and tasks many of whose answers were cut off, a sentence each."""
+    counterparts: ReportTable
+    """Without rows where no model was asked lm-eval's own tasks."""
     provenance: Provenance
     history: HistorySummary
     selftest: Mapping[str, Any] | None
@@ -168,4 +172,6 @@ class PageContent:
             yield from (table for _, table in question.figures.routing)
         yield self.withdrawn
         yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_table)
+        if self.counterparts.rows:
+            yield self.counterparts
         yield self.provenance.runs

@@ -213,6 +213,7 @@ def read_records(planned: Run, reader: ItemReader, problems: list[str]) -> Run:
         config=read_frozen_config(folder),
         efficiency=results.get("efficiency") or {},
         generalisation=results.get("generalisation") or {},
+        counterparts=results.get("counterparts") or {},
         scores={
             task: read_scores(planned, task, result, items.get(task), problems)
             for task, result in results["tasks"].items()

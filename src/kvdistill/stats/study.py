@@ -96,6 +96,8 @@ class Run:
     efficiency: Mapping[str, Any] = field(default_factory=dict)
     generalisation: Mapping[str, Any] = field(default_factory=dict)
     """`gap` (training questions minus held-out ones) and `spread` over tasks, as shares."""
+    counterparts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Task -> what lm-eval's own task of its benchmark gave, of a model that is scored as it is."""
     manifest: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     """As it was frozen before the run began; empty of a run that is not finished."""

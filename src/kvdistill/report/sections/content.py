@@ -7,6 +7,7 @@ from kvdistill.report.figures.style import ArmStyle, make_arm_styles
 from kvdistill.report.page_data import PageContent
 from kvdistill.report.sections import (
     budget,
+    counterparts,
     extraction_audit,
     leakage,
     question,
@@ -78,6 +79,8 @@ def gather_content(
         leakage=leakage.tabulate_leakage(study),
         leak_verdicts=leakage.judge_leakage(study),
         audit=extraction_audit.tabulate_by_arm(study, arms),
+        cut_off=list(extraction_audit.list_cut_sentences(arms)),
+        counterparts=counterparts.tabulate_counterparts(study),
         provenance=make_provenance(study, settings),
         history=summarise_history(study, settings),
         selftest=selftest,

@@ -3,10 +3,12 @@
 Non-finite outputs have no rate here: an evaluation that meets one is refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 
+from kvdistill.records import HIGH_CUT_SHARE
 from kvdistill.report.format import format_signed, title_tasks
 from kvdistill.report.table import DASH, ReportTable, TableCell, mean_or_none
 from kvdistill.stats.analysis import Analysis
@@ -14,8 +16,6 @@ from kvdistill.stats.study import MACRO, Arm, Study
 
 RATES = ("unparsed", "truncated", "empty")
 """Fields of Scores: shares of outputs without a readable answer, cut off, or empty."""
-HIGH_RATE = 0.1
-"""Share of outputs above which a rate is coloured."""
 
 
 def tabulate_by_arm(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
@@ -35,6 +35,22 @@ def tabulate_by_arm(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
         ),
         numeric=[False, True, True, True, True, False, True],
     )  # fmt: skip
+
+
+def list_cut_sentences(arms: Mapping[str, Arm]) -> Iterator[str]:
+    """Each arm's tasks many of whose answers were cut off: the length limit decides their score."""
+    for label, arm in arms.items():
+        scores = [score for run in arm.distinct_runs() for score in run.scores.values()]
+        shares: dict[str, list[float]] = {}
+        for score in scores:
+            shares.setdefault(score.task, []).append(score.truncated)
+        cut = {task: fmean(each) for task, each in shares.items() if fmean(each) > HIGH_CUT_SHARE}
+        if cut:
+            tasks = ", ".join(f"{task} ({100 * share:.0f} %)" for task, share in cut.items())
+            yield (
+                f"{label}: many answers were cut off at the length limit and count as wrong: "
+                f"{tasks}. Raise tasks.max_gen_toks, or show worked examples (tasks.shots)."
+            )
 
 
 def make_arm_cells(arm: Arm, tasks: Sequence[str]) -> list[TableCell]:
@@ -141,7 +157,7 @@ def average_alternative(arm: Arm, task: str) -> float | None:
 def make_rate_cell(shares: Sequence[float]) -> TableCell:
     """A mean share in percent, coloured where it is large."""
     share = float(np.mean(shares))
-    return TableCell(f"{100 * share:.1f} %", 100 * share, "bad" if share > HIGH_RATE else "")
+    return TableCell(f"{100 * share:.1f} %", 100 * share, "bad" if share > HIGH_CUT_SHARE else "")
 
 
 def make_percent_cell(share: float) -> TableCell:
