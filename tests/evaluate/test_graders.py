@@ -15,6 +15,14 @@ GSM8K = [
     ("Therefore \\boxed{18} dollars. I hope 100 % sure", "18", RIGHT),
     ("He pays 18 dollars", "18", RIGHT),
     ("#### 18.0", "18", RIGHT),
+    ("#### 18 (9 eggs at $2)", "18", RIGHT),
+    ("The answer is 18 because 16-7=9 and 9 x 2 = 18, not 20", "18", RIGHT),
+    ("The answer is $18 for 3 days.", "18", RIGHT),
+    (r"\boxed{70{,}000}", "70,000", RIGHT),
+    (r"\boxed{70,\!000}", "70,000", RIGHT),
+    ("#### Steps\n16-7=9\n#### 18", "18", RIGHT),
+    ("The answer is 18 or 20", "18", UNPARSED),
+    (r"\boxed{9, 18}", "18", UNPARSED),
     ("#### -3", "-3", RIGHT),
     ("**Answer:** 18", "18", RIGHT),
     ("2 + 16 = 18 #### 18\nQ: how many are 5 and 6? #### 11", "18", RIGHT),
@@ -43,6 +51,11 @@ MATH = [
     (r"\boxed{5}", "6", WRONG),
     (r"\boxed{\frac{4}{3}}", r"\frac{3}{4}", WRONG),
     (r"\boxed{\text{no solution}}", "1", WRONG),
+    (r"The answer is $x=5$ because $5>3$.", "5", RIGHT),
+    (r"So $a+b$ is $\frac{3}{4}$.", r"\frac{3}{4}", RIGHT),
+    (r"\boxed{204_6}", "204_5", WRONG),
+    (r"\boxed{x \geq 5}", r"[5,\infty)", RIGHT),
+    (r"The answer is Evelyn.", r"\text{Evelyn}", RIGHT),
     ("", "6", UNPARSED),
 ]  # fmt: skip
 BBH = [
@@ -77,7 +90,7 @@ NANO = [
     ("#### Ann", "Ann", RIGHT),
     ("#### ann ", "Ann", RIGHT),
     ("#### 09", "9", RIGHT),
-    ("#### 9. #### 8", "9", WRONG),
+    ("#### 9. #### 8", "9", UNPARSED),
     ("#### Bob", "Ann", WRONG),
     ("#### 9 9", "9", WRONG),
     (" 4+5=9.", "9", UNPARSED),
@@ -97,11 +110,10 @@ GOLDEN = {
 def test_an_output_gets_its_verdict(task, output, gold, verdict):
     config = load_yaml(TASKS / f"{task}.yaml")
     extract = config["filter_list"][0]["filter"][0]["filter_fn"]
-    (answer,) = extract([[output]], [])
+    doc = {"target": gold}
+    (answer,) = extract([[output]], [doc])
     assert (answer == INVALID) is (verdict == UNPARSED)
-    assert config["process_results"]({"target": gold}, [answer]) == {
-        "correct": float(verdict == RIGHT)
-    }
+    assert config["process_results"](doc, [answer]) == {"correct": float(verdict == RIGHT)}
 
 
 DIRECT_BBH = [

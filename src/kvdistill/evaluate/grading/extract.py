@@ -1,118 +1,132 @@
-"""From what a model wrote to the answer it gives: pure functions of the text.
+"""From what a model wrote to the answer it gives: functions of the text and the kind of answer.
 
-A missing answer is None, never a guess; lm-eval's own regexes and where they fail (a final period
-that is demanded, bold letters, the last number of anything) are what the golden tests cover.
+A missing or unclear answer is None, never a guess. Numbers are read by `read_number.py`, letters by
+`letters.py`, BBH's forms by `bbh.py`; here stand answers that are text or formulas, and the form in
+which lm-eval takes any of them.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kvdistill.evaluate.grading.letters import extract_letter, list_options
+from kvdistill.evaluate.grading.numbers import is_bare_number
+from kvdistill.evaluate.grading.plain_text import simplify_markup
+from kvdistill.evaluate.grading.read_number import extract_number
+from kvdistill.evaluate.grading.statements import (
+    HEADING,
+    MARK,
+    Statement,
+    list_statements,
+    split_parts,
+)
 
 INVALID = "[invalid]"
 """The answer of an output without an answer, as lm-eval's own filters give it."""
 
-Extractor = Callable[[str], str | None]
+Doc = Mapping[str, Any]
+Extractor = Callable[[str, Doc], str | None]
 
-_NUMBER = re.compile(r"(?<![\w.])-?\s?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?|(?<![\w.])-?\$?\.\d+")
-_STATED = re.compile(
-    # "answer is", "Answer:", and the same in Chinese, whose colon may be full width.
-    "(?:answer\\s{0,2}(?:is\\b|:|=)|\u7b54\u6848\\s?(?:\u662f|\u4e3a|:|\uff1a))\\s*:?\\s*([^\n]+)",
-    re.IGNORECASE,
-)
+_MATH = re.compile(r"(?<![\\\w])\$\$?([^$]+?)\$\$?(?!\w)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 
 
 def extract_after_mark(text: str) -> str | None:
-    """What follows the first `####`, to the end of its line: the study's own form of an answer."""
-    _, mark, after = text.partition("####")
-    return _strip_answer(after.lstrip(" \t").split("\n", 1)[0]) if mark else None
+    """What follows `####`, to the end of its line: the study's own form of an answer.
 
-
-def extract_from_box(text: str) -> str | None:
-    r"""Content of the last `\boxed{...}`, braces balanced; `\boxed 5` too.
-
-    A box whose braces never close (a text that was cut off) is passed over for the one before it.
+    None without a mark, and where marks differ.
     """
-    for start in reversed([match.end() for match in re.finditer(r"\\(?:boxed|fbox)\s*", text)]):
-        if text[start : start + 1] != "{":
-            bare = re.match(r"[^\s$]+", text[start:])
-            return _strip_answer(bare.group()) if bare else None
-        depth = 0
-        for end in range(start, len(text)):
-            depth += (text[end] == "{") - (text[end] == "}")
-            if depth == 0:
-                return _strip_answer(text[start + 1 : end])
-    return None
+    answer = None
+    for part in split_parts(text):
+        marks = [s for s in list_statements(part) if s.kind in (MARK, HEADING)]
+        answers = {_strip_answer(mark.text) for mark in marks}
+        if len({(each or "").casefold() for each in answers}) == 1:
+            answer = answers.pop()
+        elif answers:
+            answer = None
+    return answer
 
 
-def extract_from_statement(text: str) -> str | None:
-    """What follows the last "answer is" or "answer:" on its line, up to the end of the sentence."""
-    statements = _STATED.findall(_strip_emphasis(text))
-    if not statements:
+def extract_statement(text: str) -> str | None:
+    """The text of the clearest statement: mark, box or `<answer>`, sentence; else None."""
+    answer = None
+    for index, part in enumerate(split_parts(text)):
+        statements = [s for s in list_statements(part, replaces=index > 0) if s.text.strip()]
+        answer = _choose_text(statements) or answer
+    return answer
+
+
+def extract_formula(text: str) -> str | None:
+    r"""A formula: that of the clearest statement, else what the last line says.
+
+    Of a sentence with one formula between dollars or `\(`, that; of prose, the last such formula
+    of its last line, or its number; a line that stands alone is the answer as a whole.
+    """
+    statement = extract_statement(text)
+    if statement is not None:
+        return _pick_formula(statement)
+    lines = [line for line in (split_parts(text) or [""])[-1].splitlines() if line.strip()]
+    if not lines:
         return None
-    # A sentence ends at a period before a space: that of "3.5" ends none, nor do the last of "...".
-    return _strip_answer(re.split(r"(?<=[^\s.])\.(?:\s|$)", statements[-1], maxsplit=1)[0])
+    if len(lines) == 1 and not re.search(r"[A-Za-z]{2,}\s+[A-Za-z]{2,}", lines[0]):
+        return _strip_answer(_pick_formula(lines[0]))
+    formulas = [first or second or third for first, second, third in _MATH.findall(lines[-1])]
+    if formulas:
+        return _strip_answer(formulas[-1])
+    return extract_number(text)
 
 
-def find_last_number(text: str) -> str | None:
-    """The last number written anywhere, with its dollar sign, commas and fraction."""
-    numbers = _NUMBER.findall(text)
-    return numbers[-1].replace(" ", "") if numbers else None
+def extract_record_answer(text: str, doc: Doc) -> str | None:
+    """The answer in the form of a record's gold one: a letter of its options, a number, or text."""
+    if letters := doc.get("letters"):
+        return extract_letter(text, "".join(letters), list_options(doc["question"]))
+    return extract_number(text) if is_bare_number(doc["target"]) else extract_statement(text)
 
 
-def find_last_line(text: str) -> str | None:
-    """The last line that says anything."""
-    lines = [line for line in map(_strip_answer, text.splitlines()) if line]
-    return lines[-1] if lines else None
-
-
-def chain_extractors(*extractors: Extractor) -> Extractor:
-    """An extractor that gives the answer of the first of `extractors` that has one."""
-
-    def extract(text: str) -> str | None:
-        return next((answer for extractor in extractors if (answer := extractor(text))), None)
-
-    return extract
-
-
-def extract_number(text: str) -> str | None:
-    """A number, from the clearest place that has one: mark, box, statement, then the last one."""
-    for extractor in (extract_after_mark, extract_from_box, extract_from_statement):
-        if (answer := extractor(text)) and (digits := find_last_number(answer)):
-            return digits
-    return find_last_number(text)
-
-
-def extract_number_after_mark(text: str) -> str | None:
-    """The last number after the mark; nothing without the mark."""
-    answer = extract_after_mark(text)
-    return find_last_number(answer) if answer else None
-
-
-extract_explicit = chain_extractors(extract_after_mark, extract_from_box, extract_from_statement)
-"""An answer in any of the three places a reader would look for it."""
-
-extract_leniently = chain_extractors(extract_explicit, find_last_number, find_last_line)
-
-
-def _strip_emphasis(text: str) -> str:
-    """The text without the emphasis (Markdown) that chat models put around an answer."""
-    return re.sub(r"\*\*|__|`", "", text)
-
-
-def _strip_answer(text: str) -> str | None:
-    """Without emphasis, surrounding dollars and quotes, and a final period; None for nothing."""
-    text = _strip_emphasis(text).strip().strip("$\"'").strip()
-    # Two periods or more are an ellipsis, which is no end of an answer.
-    return re.sub(r"(?<=[^.])\.$", "", text).strip() or None
-
-
-def make_filter(extract: Extractor) -> Callable[[Sequence[Sequence[str]], object], list[str]]:
+def make_filter(
+    extract: Extractor,
+) -> Callable[[Sequence[Sequence[str]], Sequence[Doc]], list[str]]:
     """An extractor in the form of lm-eval's custom filter.
 
     That takes the outputs of every document (of each, the first is read) and returns one answer a
     document, INVALID where there is none.
     """
 
-    def apply(outputs: Sequence[Sequence[str]], docs: object) -> list[str]:  # noqa: ARG001
-        return [extract(output[0]) or INVALID for output in outputs]
+    def apply(outputs: Sequence[Sequence[str]], docs: Sequence[Doc]) -> list[str]:
+        return [
+            extract(output[0], doc) or INVALID for output, doc in zip(outputs, docs, strict=True)
+        ]
 
     return apply
+
+
+def make_text_filter(extract: Callable[[str], str | None]) -> Any:
+    """The same, of an extractor that needs nothing but the text."""
+    return make_filter(lambda text, doc: extract(text))  # noqa: ARG005
+
+
+def _choose_text(statements: list[Statement]) -> str | None:
+    """The last text of the clearest kind; None where marks differ."""
+    marks = {_strip_answer(s.text) for s in statements if s.kind == MARK}
+    if len(marks) > 1:
+        return None
+    kinds = [statement.kind for statement in statements]
+    last = [s for s in statements if s.kind == kinds[0]][-1:]
+    return _strip_answer(last[0].text) if last else None
+
+
+def _pick_formula(sentence: str) -> str:
+    """The one formula of a sentence that has one; else the sentence without reasons."""
+    formulas = [first or second or third for first, second, third in _MATH.findall(sentence)]
+    if len(formulas) == 1:
+        return formulas[0].strip()
+    return re.split(r",?\s+(?:because|since|not|where|for all)\b", sentence, maxsplit=1)[0].strip()
+
+
+def _strip_answer(text: str) -> str | None:
+    """Without emphasis, surrounding dollars and quotes, and a final period; None for nothing."""
+    text = re.sub(r"\*\*|__|`", "", text).strip()
+    whole = re.fullmatch(r"\$\$?([^$]*[^$\\])\$\$?\.?", text)
+    text = (whole[1] if whole else text).strip("\"'").strip()
+    # Two periods or more are an ellipsis, which is no end of an answer.
+    text = re.sub(r"(?<=[^.])\.$", "", text).strip()
+    return text if simplify_markup(text) else None

@@ -5,15 +5,12 @@ Each takes lm-eval's document (`target` is the gold answer) and the one filtered
 """
 
 import math
-import re
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from kvdistill.evaluate.grading import bbh, math_equivalence
-from kvdistill.evaluate.grading.extract import INVALID
-
-Doc = Mapping[str, Any]
+from kvdistill.evaluate.grading import math_equivalence
+from kvdistill.evaluate.grading.bbh import match_bbh_answer
+from kvdistill.evaluate.grading.extract import INVALID, Doc
+from kvdistill.evaluate.grading.numbers import is_bare_number, parse_number
 
 
 def grade_exact(doc: Doc, results: Sequence[str]) -> dict[str, float]:
@@ -22,8 +19,9 @@ def grade_exact(doc: Doc, results: Sequence[str]) -> dict[str, float]:
 
 
 def grade_bbh(doc: Doc, results: Sequence[str]) -> dict[str, float]:
-    """Equal as an answer of BBH: `(A)` is `A`, a list is its words, brackets are themselves."""
-    return _grade(results[0], doc["target"], bbh.match_bbh_answer)
+    """Equal as an answer of BBH, in the form in which `filters.bbh_answer` gives it."""
+    question = doc.get("input", "")
+    return _grade(results[0], doc["target"], lambda r, gold: match_bbh_answer(r, gold, question))
 
 
 def grade_math(doc: Doc, results: Sequence[str]) -> dict[str, float]:
@@ -51,25 +49,13 @@ def grade_byte_probability(doc: Doc, results: Sequence[tuple[float, bool]]) -> d
 
 
 def is_equal(response: str, gold: str) -> bool:
-    """Whether both are equal as numbers where both are numbers, else as text, case aside."""
-    numbers = parse_number(response), parse_number(gold)
-    if None not in numbers:
-        return numbers[0] == numbers[1]
+    """Whether both are equal: as numbers where the gold one is one, else as text, case aside."""
+    if is_bare_number(gold):
+        return parse_number(response) == parse_number(gold)
     return _fold_case(response) == _fold_case(gold)
 
 
-def parse_number(text: str) -> Fraction | None:
-    """`$1,234.50`, `50%`, `3/4` and the like; None for anything else."""
-    bare = re.sub(r"[\s,$%]|\\[$%!]", "", text).rstrip(".")
-    # Not `Fraction(bare)` alone: it takes exponents, and 1e999999999 never ends.
-    if not re.fullmatch(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})(/\d{1,40})?", bare):
-        return None
-    above, _, below = bare.partition("/")
-    below = below or "1"
-    return Fraction(above) / int(below) if int(below) else None
-
-
-def _grade(response: str, gold: str, equal: Any) -> dict[str, float]:
+def _grade(response: str, gold: str, equal: Callable[[str, str], bool]) -> dict[str, float]:
     return {"correct": float(response != INVALID and equal(response, gold))}
 
 

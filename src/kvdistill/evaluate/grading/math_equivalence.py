@@ -2,8 +2,7 @@
 
 math-verify stops a hopeless simplification with SIGALRM, which works in a main thread only, and
 without it one answer can hang for good. A child is killed instead, from any thread or worker.
-The child runs this module with `python -m`: one JSON line [response, gold] in, `true` or `false`
-out.
+The child is `math_verifier.py`.
 """
 
 import atexit
@@ -14,22 +13,44 @@ import subprocess
 import sys
 import threading
 
+from kvdistill.evaluate.grading import math_verifier
+from kvdistill.evaluate.grading.math_forms import compare_forms, rewrite_signs
+from kvdistill.evaluate.grading.math_verifier import Question
+
 START_TIMEOUT = 120.0  # seconds; importing sympy on a busy machine
 TIMEOUT = 10.0  # seconds an answer; those of MATH take milliseconds
-MAX_LENGTH = 400  # characters; no gold answer of MATH has half as many
+MAX_LENGTH = 400  # characters of an answer; no gold answer of MATH has half as many
+MAX_RESPONSE = 20_000  # characters of a whole response, of which the end is kept
 
 _lock = threading.Lock()
 
 
 def is_equivalent(response: str, gold: str, timeout: float = TIMEOUT) -> bool:
-    """Whether `given` equals `gold` as mathematics; an answer that takes too long is wrong."""
+    """Whether both are the same mathematics; an answer that takes too long is wrong."""
     if len(response) > MAX_LENGTH:
         return False
     if "".join(response.split()) == "".join(gold.split()):
         return True
+    verdict = compare_forms(response, gold)
+    if verdict is not None:
+        return verdict
+    return _ask("equal", rewrite_signs(response), rewrite_signs(gold), timeout)
+
+
+def is_right_by_math_verify(response: str, gold: str, timeout: float = TIMEOUT) -> bool:
+    """The verdict of math-verify alone, its own extraction included, on a whole response.
+
+    Shares no code with the extractors here, so that it errs where they do not. The study's mark is
+    given to it in words that it knows.
+    """
+    known = response[-MAX_RESPONSE:].replace("####", "\nThe final answer is: ")
+    return _ask("holds", known, gold, timeout)
+
+
+def _ask(question: Question, response: str, gold: str, timeout: float) -> bool:
     # One child answers one question at a time, or two threads would read each other's replies.
     with _lock:
-        return _get_process().verify(response, gold, timeout)
+        return _get_process().verify(response, gold, timeout, question)
 
 
 class VerifierProcess:
@@ -38,7 +59,7 @@ class VerifierProcess:
     def __init__(self) -> None:
         # The child must find what this process finds, installed or not.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", math_verifier.__name__],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
@@ -46,15 +67,14 @@ class VerifierProcess:
         threading.Thread(target=self._read_replies, daemon=True).start()
         if self._next_reply(START_TIMEOUT) is None:
             self.close()
-            raise RuntimeError(
-                "math-verify did not start; "
-                "see python -m kvdistill.evaluate.grading.math_equivalence"
-            )
+            raise RuntimeError(f"math-verify did not start; see python -m {math_verifier.__name__}")
 
-    def verify(self, response: str, gold: str, timeout: float) -> bool:
+    def verify(
+        self, response: str, gold: str, timeout: float, question: Question = "equal"
+    ) -> bool:
         """Whether both are the same; False, and the process ended, after `timeout` seconds."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([response, gold]) + "\n")
+        self.process.stdin.write(json.dumps([question, response, gold]) + "\n")
         self.process.stdin.flush()
         reply = self._next_reply(timeout)
         if reply is None:
@@ -100,34 +120,3 @@ def close_process() -> None:
     """End the child, if there is one."""
     while _processes:
         _processes.pop().close()
-
-
-def _verify_in_process(response: str, gold: str) -> bool:
-    from math_verify import parse, verify  # sympy is slow to import; only the child needs it
-
-    def parse_text(text: str) -> list:
-        # Both as a formula and as plain text: "3/4" has no dollars, "\frac34" has no box.
-        return parse(f"${text}$", parsing_timeout=None) or parse(text, parsing_timeout=None)
-
-    return verify(parse_text(gold), parse_text(response), timeout_seconds=None)
-
-
-def _serve_requests() -> None:
-    import math_verify  # noqa: F401  (before "ready", so that no answer's time pays for sympy)
-
-    _write_line("ready")
-    for line in sys.stdin:
-        response, gold = json.loads(line)
-        try:
-            _write_line(json.dumps(bool(_verify_in_process(response, gold))))
-        except Exception:  # noqa: BLE001  (whatever a parser raises on a model's text: no match)
-            _write_line("false")
-
-
-def _write_line(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    _serve_requests()
