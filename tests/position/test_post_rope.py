@@ -2,7 +2,7 @@
 
 import torch
 
-from kvdistill.models.rotary import Rotary
+from kvdistill.models.attention.rotary import Rotary
 from kvdistill.position.post_rope import PostRope
 
 

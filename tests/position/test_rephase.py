@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvdistill.errors import ConfigError
-from kvdistill.models.rotary import Rotary
+from kvdistill.models.attention.rotary import Rotary
 from kvdistill.position.rephase import Rephase
 
 

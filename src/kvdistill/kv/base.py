@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from kvdistill.layers.base import LayerPair
-from kvdistill.models.rotary import Rotary
+from kvdistill.models.attention.rotary import Rotary
 from kvdistill.types import Layer, Tokens
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest, compress_layers
+from kvdistill.models.attention.rotary import NO_ROTATION
 from kvdistill.models.capture import Capture
 from kvdistill.models.decoder import get_compute_device, truncate_decoder
-from kvdistill.models.rotary import NO_ROTATION
 from kvdistill.types import Layer, Tokens, move_to_device
 
 

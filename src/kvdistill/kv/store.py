@@ -21,7 +21,7 @@ from kvdistill.files import read_json
 from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest
 from kvdistill.kv.shards import QuantisedRows, Stored, hash_token_ids, shard_path
 from kvdistill.layers.base import LayerPair
-from kvdistill.models.rotary import NO_ROTATION, Rotary
+from kvdistill.models.attention.rotary import NO_ROTATION, Rotary
 from kvdistill.types import Tokens
 
 STORE_FILE = "store.json"

@@ -1,6 +1,6 @@
 """Keys and values of a decoder's layers, taken before the rotary embedding.
 
-Forward hooks sit on the modules that models/kv_sources.py has proven to give them (a projection, or
+Forward hooks sit on the modules that models/attention/sources.py has proven to give them (a projection, or
 the norm behind it), not on the cache: a cache holds rotated keys, detaches from checkpointed blocks
 and forgets beyond a sliding window. A hook only remembers a tensor, so recomputation cannot disturb
 it, and nothing is remembered outside `with capture`.
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
+from kvdistill.models.attention.rotary import Rotary
+from kvdistill.models.attention.sources import LayerSources, collect_rotaries, locate_sources
 from kvdistill.models.decoder import find_decoder, get_layers
-from kvdistill.models.kv_sources import LayerSources, collect_rotaries, locate_sources
-from kvdistill.models.rotary import Rotary
 from kvdistill.types import KV, Layer, Tokens
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kvdistill.models.rotary import Rotary
+from kvdistill.models.attention.rotary import Rotary
 
 Keys = Float[Tensor, "batch heads seq dim"]
 Positions = Int[Tensor, "batch seq"]
@@ -17,7 +17,7 @@ class Position:
     """Three places where keys may be rotated; each leaves them as they are unless overridden."""
 
     needs_rotary: ClassVar[bool] = False
-    """Whether keys are rotated, so that both models need a rotary embedding that models/rotary.py can
+    """Whether keys are rotated, so that both models need a rotary embedding that models/attention/rotary.py can
     reproduce."""
 
     def rotate_captured_keys(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:

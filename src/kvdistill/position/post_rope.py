@@ -7,7 +7,7 @@ heads mix phases; unequal tokenizers or rotary bases move the target by more tha
 from dataclasses import dataclass
 from typing import ClassVar
 
-from kvdistill.models.rotary import Rotary
+from kvdistill.models.attention.rotary import Rotary
 from kvdistill.position.base import Keys, Position, Positions
 
 

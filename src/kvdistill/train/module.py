@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kvdistill.kv.base import TeacherKV
+from kvdistill.models.attention.sources import locate_any_sources
 from kvdistill.models.capture import Capture, list_trained_parameters
 from kvdistill.models.head import LMHead
-from kvdistill.models.kv_sources import locate_any_sources
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.step import (
     Observer,

@@ -27,8 +27,8 @@ from kvdistill.layers.from_config import pair_layers
 from kvdistill.layers.select import select_layers
 from kvdistill.loss.balance import Balance
 from kvdistill.loss.base import Distance
+from kvdistill.models.attention.rotary import NO_ROTATION, Rotary
 from kvdistill.models.capture import Capture
-from kvdistill.models.rotary import NO_ROTATION, Rotary
 from kvdistill.position.base import Position
 from kvdistill.projection.base import Projection, check_shared_space
 from kvdistill.types import KV

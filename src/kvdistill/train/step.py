@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from kvdistill.fusion.base import compute_entropy
 from kvdistill.kv.base import CompressedKV, TeacherKV
 from kvdistill.layers.base import LayerPair
-from kvdistill.models.rotary import Rotary
+from kvdistill.models.attention.rotary import Rotary
 from kvdistill.position.base import Position, Positions
 from kvdistill.train.covered_tokens import CoveredTokens
 from kvdistill.train.objective import KVObjective, TeacherBranch

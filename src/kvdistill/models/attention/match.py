@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kvdistill.models.kv_probe import ModuleCall
-from kvdistill.models.rotary import NO_ROTATION, Rotary
+from kvdistill.models.attention.rotary import NO_ROTATION, Rotary
+from kvdistill.models.attention.trace import ModuleCall
 
 Heads = Float[Tensor, "batch heads seq dim"]
 LEAST_TOLERANCE = 1e-4

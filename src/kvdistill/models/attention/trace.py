@@ -2,7 +2,7 @@
 
 What a layer hands to its cache is its K and V by definition, whatever its modules are called; what
 it multiplies with its keys are its queries. Both are kept here, beside what every module gave, so
-that models/kv_sources.py can say which module's output they are.
+that models/attention/sources.py can say which module's output they are.
 """
 
 from collections.abc import Iterator, Mapping

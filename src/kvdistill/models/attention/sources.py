@@ -15,11 +15,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
+from kvdistill.models.attention.match import Heads, Source, drop_copies, find_source
+from kvdistill.models.attention.rotary import NO_ROTATION, LayerRotary, Rotary, list_rotaries
+from kvdistill.models.attention.trace import LayerTrace, ModuleCall, trace_layers
 from kvdistill.models.decoder import check_layers, find_decoder, get_layers
 from kvdistill.models.geometry import read_kv_heads
-from kvdistill.models.kv_match import Heads, Source, drop_copies, find_source
-from kvdistill.models.kv_probe import LayerTrace, ModuleCall, trace_layers
-from kvdistill.models.rotary import NO_ROTATION, LayerRotary, Rotary, list_rotaries
 
 WAY_OUT = (
     "It can be fine-tuned (arm=sft) and scored alone; to distil, use a model that "

@@ -17,8 +17,8 @@ from transformers import (
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from kvdistill.errors import ConfigError
+from kvdistill.models.attention.rotary import Rotary
 from kvdistill.models.capture import Capture
-from kvdistill.models.rotary import Rotary
 
 SIZES = {
     "hidden_size": 256,
