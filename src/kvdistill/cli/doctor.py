@@ -29,6 +29,7 @@ def doctor_command(job_overrides: JobOverrides, sweeps: Path) -> None:
         *doctor_checks.check_arm_builds(plan),
         *doctor_checks.check_seeds(plan),
         *doctor_access.check_tasks(plan),
+        *doctor_access.check_sources(plan),
         *doctor_access.check_weights(plan),
         *doctor_access.check_tokenizers(plan),
         *doctor_access.check_cluster_access(plan),

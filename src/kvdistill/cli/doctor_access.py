@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from kvdistill.cli.doctor_checks import Finding
@@ -12,26 +11,21 @@ from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.errors import UserError
 from kvdistill.plan import hub
 from kvdistill.plan.command_plan import Plan
-from kvdistill.plan.suite_data import (
-    list_absent_parts,
-    list_unfed_tasks,
-    read_suite_metadata,
-)
-from kvdistill.plan.task_files import read_task_metadata
+from kvdistill.plan.suite_data import list_unfed_tasks, read_suite_metadata
+from kvdistill.plan.task_files import BUILTIN, read_task_metadata
 
 SINFO = ("sinfo", "--noheader", "--format=%R|%a|%D|%G")
 
 
 def check_tasks(plan: Plan) -> Iterator[Finding]:
-    """Whether each evaluation set lies where it will be read, or the hub has it."""
+    """Whether each evaluation set that is no benchmark can be asked; benchmarks are sources."""
     suite_tasks = read_suite_metadata(plan.config)
     unfed = list_unfed_tasks(plan.config, suite_tasks)
     for name in (*plan.config["tasks"]["tasks"], *plan.config["tasks"]["beside"]):
         check = f"task {name}"
-        if name.startswith("builtin:"):
-            yield Finding(check, "lm-eval's own; not looked at")
-            continue
         where = read_task_metadata(name)
+        if name.startswith(BUILTIN):
+            continue
         if where is None:
             yield Finding(
                 check, f"no {name}.yaml among the tasks", "Add its file or use another suite."
@@ -43,29 +37,20 @@ def check_tasks(plan: Plan) -> Iterator[Finding]:
             )  # fmt: skip
         elif "repo" not in where:
             yield Finding(check, "drawn from the split")
-        else:
-            yield check_benchmark(check, where, plan.config["tasks"]["data_root"])
 
 
-def check_benchmark(check: str, where: Mapping[str, Any], data_root: str | None) -> Finding:
-    """One benchmark's rows: below data_root, or on the hub."""
-    repo, split = where["repo"], where["split"]
-    if data_root is not None:
-        folder = Path(data_root) / where["folder"]
-        if missing_parts := list_absent_parts(where, Path(data_root)):
-            return Finding(
-                check, f"{folder}: no {split}.jsonl for {', '.join(missing_parts[:3])}",
-                f"Put a copy of {repo} there, or leave out tasks.data_root.",
-            )  # fmt: skip
-        return Finding(check, str(folder))
-    resolution = hub.resolve_commit(hub.Repo(repo, "dataset", "main"), online=True)
-    if resolution.commit is None:
-        return Finding(
-            check, f"{repo}: {resolution.why}",
-            "Fetch it where there is a network (stage=fetch), accept its terms if it is gated, or "
-            "give tasks.data_root.",
-        )  # fmt: skip
-    return Finding(check, f"{repo} at {resolution.commit[:8]}")
+def check_sources(plan: Plan) -> Iterator[Finding]:
+    """Whether each benchmark and each training source can be read: its rows, columns and commit."""
+    configs = {
+        repr((run.config["data"], run.config["tasks"])): run.config for run in plan.runs.values()
+    }
+    nodes = {key: [config[key] for config in configs.values()] for key in ("data", "tasks")}
+    try:
+        lines = call_in_new_process("kvdistill.evaluate.examine_sources", "examine_sources", nodes)
+    except UserError as error:
+        yield Finding("sources", str(error)[-300:], "Mend what it names.")
+        return
+    yield from (Finding(**line) for line in {line["check"]: line for line in lines}.values())
 
 
 def models_by_name(plan: Plan) -> dict[str, Mapping[str, Any]]:

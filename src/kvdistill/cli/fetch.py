@@ -4,14 +4,13 @@ Jobs then read the cache alone (`cluster.offline`).
 """
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from kvdistill.cli.common import JobOverrides, console
 from kvdistill.cluster.run_module import call_in_new_process
-from kvdistill.config.build import build_node
+from kvdistill.config.compose import Config
 from kvdistill.errors import UserError
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
@@ -41,52 +40,27 @@ def fetch_plan(plan: Plan) -> None:
             line = " ".join(str(error).split())
             raise UserError(f"{hub} at {revision} is not to be had from the hub: {line}") from error
         console.print(f"model {hub} at {revision}")
-    nodes = {key: keep_distinct(config[key] for config in configs) for key in ("data", "tasks")}
-    # Reading them needs torch and lm-eval, which this process does not import.
-    for line in call_in_new_process(__name__, "read_data_and_tasks", nodes):
-        console.print(line, soft_wrap=True)
     for repo, commit in plan.commits.items():
         remember_commit(repo, commit)
+    fetch_sources(configs)
+
+
+def fetch_sources(configs: Iterable[Config]) -> None:
+    """Reads every data set and benchmark as a job would, which fills the cache, and lists them all.
+
+    Raises UserError where one is not to be had, after the others were fetched.
+    """
+    configs = list(configs)
+    nodes = {key: keep_distinct(config[key] for config in configs) for key in ("data", "tasks")}
+    # Some readers import torch, which this process does not.
+    lines = call_in_new_process("kvdistill.evaluate.examine_sources", "examine_sources", nodes)
+    for line in lines:
+        console.print(f"{line['check']}: {line['found']}", soft_wrap=True)
+    if failed := [line for line in lines if line["mend"]]:
+        faults = "; ".join(f"{line['check']}: {line['mend']}" for line in failed)
+        raise UserError(f"{len(failed)} of {len(lines)} sources are not to be had. {faults}")
 
 
 def keep_distinct(values: Iterable[Any]) -> list[Any]:
     """Each value once, in order of appearance."""
     return list({json.dumps(value, sort_keys=True): value for value in values}.values())
-
-
-def read_data_and_tasks(nodes: Mapping[str, Any]) -> list[str]:
-    """Reads every source and every benchmark as a job would, which fills the cache.
-
-    Args:
-        nodes: `data` and `tasks`, the config nodes of each.
-
-    Returns:
-        A line each that says what was read.
-
-    Raises:
-        UserError: for what is not to be had.
-    """
-    # lm-eval imports torch; this runs in a process of its own.
-    from kvdistill.evaluate.builtin import PREFIX
-    from kvdistill.evaluate.harness import TASKS, load_tasks
-
-    lines = []
-    for node in nodes["data"]:
-        rows = build_node("data.source", node["source"]).records()
-        lines.append(f"data {node['source']['_target_']}: {len(rows)} rows")
-    for node in nodes["tasks"]:
-        suite = build_node("tasks", node)
-        public = [n for n in suite.all_tasks if n.startswith(PREFIX) or names_repository(n, TASKS)]
-        tasks, missing = load_tasks(suite, {})
-        for name in public:
-            if name in missing:
-                raise UserError(missing[name])
-        lines.append(f"tasks {suite.name}: {len(tasks)} of {len(public)} from the hub")
-    return lines
-
-
-def names_repository(name: str, folder: Path) -> bool:
-    """Whether a task's file, or the one it includes, names a repository."""
-    text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
-    included = re.search(r"^include: *(\S+)", text, re.MULTILINE)
-    return "repo:" in text or bool(included and "repo:" in (folder / included[1]).read_text())

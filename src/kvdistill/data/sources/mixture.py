@@ -1,4 +1,4 @@
-"""A weighted mixture of public question sets, read through `datasets`.
+"""A weighted mixture of public question sets, read from their files on the hub or from copies.
 
 Each part names its dataset, columns, weight and licence in YAML; a folder of local copies can
 stand in for the hub. Which rows are taken depends on the questions alone, so that a part that
@@ -8,7 +8,7 @@ grows moves no other.
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import datasets
 
 from kvdistill.config import types
 from kvdistill.data.columns import ColumnMapping
+from kvdistill.data.hub_files import HubDataError, HubSplit, read_hub_split
 from kvdistill.data.normalise import compute_group_id
 from kvdistill.data.sources.base import Source
 from kvdistill.errors import ArtifactError, ConfigError, UserError
@@ -42,6 +43,9 @@ class MixturePart:
     config: str | None = None
     revision: str | None = None
     """A commit: a branch becomes one when the plan is made."""
+    files: Sequence[str] = ()
+    """Where its rows lie on the hub, where neither its card nor its layout says so: a pattern of
+    paths, or `ARCHIVE.zip!PATTERN`; {config} and {split} stand for the part's own."""
     pattern: str | None = None
     skip_incomplete: bool = False
     """Leave out rows that lack a field or do not match the pattern; the log says how many."""
@@ -85,6 +89,10 @@ class Mixture(Source):
             taken += self._choose_records(name, part, round(self.rows * part.weight / total))
         return taken
 
+    def read_part(self, name: str) -> list[Record]:
+        """All records of one part, before any is drawn. Raises as `records` does."""
+        return self._read_records(name, _parse_part(name, self.parts[name]))
+
     def _choose_records(self, name: str, part: MixturePart, count: int) -> list[Record]:
         """`count` distinct questions of a part, in the dataset's order."""
         distinct: dict[str, Record] = {}
@@ -122,11 +130,15 @@ class Mixture(Source):
     def _load_rows(self, name: str, part: MixturePart) -> list[dict[str, Any]]:
         """All rows of a part. Raises ConfigError for none, and where they cannot be read."""
         place = self._locate_dataset(name, part)
+        if self.root is None:
+            rows = _read_hub_part(name, part)
+            check_part_has_rows(name, part, place, rows)
+            return rows
         # `datasets` names its cache of a local folder after the folder, not its content: another
         # folder of that name, or an edited file, would silently give the rows of the first.
         with tempfile.TemporaryDirectory() as cache_dir:
             try:
-                rows: list[dict[str, Any]] = self._load_dataset(place, part, cache_dir)
+                rows = self._load_dataset(place, part, cache_dir)
             except UserError:
                 raise
             except Exception as error:  # readers of broken files raise anything
@@ -135,23 +147,13 @@ class Mixture(Source):
                     f"{_format_root_cause(error)}. Fetch it first, or set data.root to a "
                     "folder with local copies."
                 ) from error
-        if not rows:
-            raise ConfigError(
-                f"data.source.parts.{name}: split {part.split!r} of {place} has no rows. "
-                "Choose another split."
-            )
+        check_part_has_rows(name, part, place, rows)
         return rows
 
     def _load_dataset(self, place: str, part: MixturePart, cache_dir: str) -> list[dict[str, Any]]:
-        """The part's rows; raises whatever the readers raise of files that are broken."""
-        local = self.root is not None
-        builder = datasets.load_dataset_builder(
-            place,
-            part.config,
-            revision=None if local else part.revision,
-            cache_dir=cache_dir if local else None,
-        )
-        outside = _find_outside_file(Path(place), builder.config.data_files) if local else None
+        """The rows of a local copy; raises whatever the readers raise of files that are broken."""
+        builder = datasets.load_dataset_builder(place, part.config, cache_dir=cache_dir)
+        outside = _find_outside_file(Path(place), builder.config.data_files)
         if outside is not None:
             raise ConfigError(
                 f"data.root: {place} asks for {outside}, which lies outside of it, so that its "
@@ -161,6 +163,31 @@ class Mixture(Source):
         # A list, not the dataset: its rows are mapped from files that are deleted with cache_dir.
         rows: list[dict[str, Any]] = builder.as_dataset(split=part.split).to_list()
         return rows
+
+
+def check_part_has_rows(
+    name: str, part: MixturePart, place: str, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raises ConfigError for a part without rows."""
+    if not rows:
+        raise ConfigError(
+            f"data.source.parts.{name}: split {part.split!r} of {place} has no rows. "
+            "Choose another split."
+        )
+
+
+def _read_hub_part(name: str, part: MixturePart) -> list[dict[str, Any]]:
+    """The rows of a part on the hub. Raises ConfigError with the causes and what helps."""
+    source = HubSplit(
+        repo=part.hub, config=part.config, split=part.split, revision=part.revision or "main",
+        files=part.files,
+    )  # fmt: skip
+    try:
+        return read_hub_split(source)
+    except HubDataError as error:
+        remedy = error.remedy.replace("`files`", f"data.source.parts.{name}.files")
+        remedy = remedy.replace("a local copy in its place", f"a copy in data.root/{name}")
+        raise ConfigError(f"data.source.parts.{name}: {error.what}. {remedy}.") from error
 
 
 def _find_outside_file(folder: Path, files: Any) -> str | None:
