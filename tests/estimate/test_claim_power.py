@@ -44,10 +44,10 @@ def list_powers(*claims, seeds=("42", "43", "44"), arms=("learnable", "fixed")):
 
 def test_the_studys_own_bound_is_hardly_ever_met_where_it_is_the_truth() -> None:
     (one,) = list_powers({**BASE, "at_least": 3})
-    assert one.at_bound == pytest.approx(0.033, abs=0.005)
+    assert one.at_bound == pytest.approx(0.025, abs=0.005)
     assert (one.expected, one.seeds) == (8.0, 3)
-    assert one.at_expected == pytest.approx(0.655, abs=0.01)
-    assert one.needed == pytest.approx(9.38, abs=0.05)
+    assert one.at_expected == pytest.approx(0.575, abs=0.01)
+    assert one.needed == pytest.approx(9.98, abs=0.05)
     assert one.seeds_needed == 4
     (ten,) = list_powers({**BASE, "at_least": 3, "expected": 10})
     assert ten.at_expected == pytest.approx(0.85, abs=0.01)

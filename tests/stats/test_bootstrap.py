@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -68,6 +68,8 @@ def test_singleton_subjects_change_nothing():
 def test_swapping_arms_mirrors_the_interval_exactly(seed):
     rng = np.random.default_rng(seed)
     values, subjects = differences(rng, 40), rng.integers(0, 7, 40)
+    # As many wins as losses are their own mirror image: there is no side to draw from.
+    assume(sorted(values.round(9)) != sorted((-values).round(9)))
     for codes in (None, np.unique(subjects, return_inverse=True)[1]):
         there = bootstrap_interval([make_stratum("t", values, codes)], draws=999)
         back = bootstrap_interval([make_stratum("t", -values, codes)], draws=999)

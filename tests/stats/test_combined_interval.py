@@ -64,6 +64,21 @@ def test_two_seeds_or_no_seed_variance_make_no_claim(parts):
     assert combine_variances(0.02, parts, 0.01, 100.0) is None
 
 
+@pytest.mark.parametrize(("seeds", "item_variance"), [(3, 0.1), (3, 0.3), (5, 0.1)])
+def test_far_in_the_tail_it_errs_no_more_often_than_it_says(seeds, item_variance):
+    """Where three claims are corrected together; the sum of variances alone errs twice that."""
+    rng = np.random.default_rng(seeds)
+    level, repetitions = 0.05 / 3, 4000
+    means = np.sqrt(1 + item_variance) * rng.standard_normal(repetitions)
+    parts = rng.chisquare(seeds - 1, repetitions) / (seeds - 1)
+    p_values = [
+        combine_variances(float(mean), [(float(part), seeds - 1)], item_variance**0.5, 1000.0).p
+        for mean, part in zip(means, parts, strict=True)
+    ]
+    errors = np.mean(np.array(p_values) < level)
+    assert errors < 1.2 * level + 2 * np.sqrt(level / repetitions)
+
+
 def test_swapping_arms_mirrors_it():
     there, back = (combine_variances(sign * 0.02, [(1e-4, 2)], 0.01, 50.0) for sign in (1, -1))
     assert there.p == back.p

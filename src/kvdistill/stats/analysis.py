@@ -99,10 +99,8 @@ def adjust_p_values(
 
 
 def get_p_value(comparison: ArmComparison, endpoint: str, kind: str) -> float | None:
-    """The p value of the paired t (`seeds`), of the recipe's claim, or what gives `stars`."""
-    if kind == "stars":
-        return comparison.differences[endpoint].star_p
-    inference = getattr(comparison.differences[endpoint], kind)
+    """The p value of the paired t (`seeds`), or of the recipe's claim, which gives `stars` too."""
+    inference = getattr(comparison.differences[endpoint], "recipe" if kind == "stars" else kind)
     return inference.p if inference is not None else None
 
 

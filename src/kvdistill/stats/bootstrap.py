@@ -31,6 +31,8 @@ class ConfidenceInterval:
     high: float
     p: float | None
     """Two-sided, of no difference; None where there is no variance at all."""
+    seed_error: tuple[float, float] | None = None
+    """(standard error, degrees of freedom) over seeds alone, where the claim is about new ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,8 @@ class Stratum:
     def draw_means(self, draws: int, seed: int) -> np.ndarray:
         """Bootstrap means. Units are counted by value, so that their order cannot matter.
 
-        Of the values and their mirror image one is always drawn, so swapped arms mirror exactly.
+        Of the values and their mirror image one is always drawn, so swapped arms mirror exactly,
+        but for values that are their own mirror image: those draw the same for both.
         """
         units, counts, sign = self.count_canonical_units
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])

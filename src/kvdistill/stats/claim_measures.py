@@ -12,10 +12,16 @@ from kvdistill.stats.bootstrap import Stratum, make_stratum, standard_error, wil
 from kvdistill.stats.claims.bound_tests import bound_count, compute_count_p
 from kvdistill.stats.claims.curve_measures import measure_curve
 from kvdistill.stats.claims.machine_measures import measure_efficiency
-from kvdistill.stats.claims.measurement import Measurement, convert_ratio_to_percent
+from kvdistill.stats.claims.measurement import (
+    Measurement,
+    convert_ratio_to_percent,
+    list_errors,
+    scale_error,
+)
 from kvdistill.stats.claims.seed_spread import MIN_SPREAD_SEEDS, compare_spreads
 from kvdistill.stats.combined_interval import (
     combine_variances,
+    compute_largest_p,
     estimate_run_noise,
     separate_item_variance,
 )
@@ -101,6 +107,7 @@ def measure_difference(
         high=100 * interval.high,
         se=100 * interval.se,
         df=interval.df,
+        seed_error=scale_error(interval, 100.0),
         why="over items: neither arm is trained" if untrained else "over seeds and items",
     )
 
@@ -149,7 +156,10 @@ def measure_score(
             unit="points", estimate=estimate, why="no variance, or under three seeds"
         )
     score = clip_score_interval(estimate, interval.low, interval.high)
-    return replace(score, se=100 * interval.se, df=interval.df, why="over seeds and items")
+    return replace(
+        score, se=100 * interval.se, df=interval.df, seed_error=scale_error(interval, 100.0),
+        why="over seeds and items",
+    )  # fmt: skip
 
 
 def get_subjects(run: Run, task: str) -> np.ndarray | None:
@@ -214,9 +224,11 @@ def count_improved_tasks(
 def compute_gain_p(task: Measurement) -> float | None:
     """One-sided p of a task without gain; 0.5 where no answer differs, None without an error."""
     estimate = task.estimate or 0.0
-    if task.se is None or task.df is None:
+    errors = list_errors(task)
+    if not errors:
         return 0.5 if estimate == 0 else None
-    return float(stats.t.sf(estimate / task.se, task.df))
+    both_sides = compute_largest_p(estimate, errors)
+    return both_sides / 2 if estimate > 0 else 1 - both_sides / 2
 
 
 def compare_seed_sd(

@@ -75,17 +75,6 @@ class Difference:
         """The widest sound interval: the recipe's, else the checkpoints'."""
         return self.recipe or self.item
 
-    @property
-    def star_p(self) -> float | None:
-        """What stars are given by, before correction; None without a claim about the recipe.
-
-        The larger of the recipe's p and the study's own paired t's: far in the tail, where a table
-        of many cells looks, the recipe's alone errs twice as often as it says with few seeds.
-        """
-        if self.recipe is None or self.recipe.p is None or self.seeds is None:
-            return None
-        return self.recipe.p if self.seeds.p is None else max(self.recipe.p, self.seeds.p)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ArmComparison:
@@ -416,7 +405,10 @@ def add_effect_sizes(
         improvement=power.probability_of_improvement(*tested.values),
         same_sign=(int(same_sign.sum()), len(seeds.differences)),
         detectable=power.minimum_detectable_effect(
-            noise.se or 0.0, noise.df or 0.0, settings.alpha
+            noise.se or 0.0,
+            noise.df or 0.0,
+            settings.alpha,
+            seed_error=tested.recipe.seed_error if tested.recipe else None,
         ),
         seeds_needed=seeds_needed,
         items_needed=items_needed,

@@ -12,12 +12,15 @@ MANY_DF = 1e6
 SECANT_STEP = 1e-4
 
 
-def compute_power(effect: float, se: float, df: float, alpha: float = 0.05) -> float:
+def compute_power(
+    effect: float, se: float, df: float, alpha: float = 0.05, share: float = 1.0
+) -> float:
     """Power of a t test at two-sided level alpha, counted on the effect's own side.
 
-    By the noncentral t distribution with noncentrality |effect| / se (Cohen 1988).
+    By the noncentral t distribution with noncentrality |effect| / se (Cohen 1988). `share`: of
+    `se`, what the test itself takes for the error (1, or that of the seeds alone).
     """
-    critical = float(stats.t.ppf(1 - alpha / 2, df))
+    critical = share * float(stats.t.ppf(1 - alpha / 2, df))
     # Beyond 1e5 degrees of freedom the t is a normal to about five digits.
     if df > 1e5:
         return float(stats.norm.sf(critical - abs(effect) / se))
@@ -25,27 +28,42 @@ def compute_power(effect: float, se: float, df: float, alpha: float = 0.05) -> f
 
 
 def minimum_detectable_effect(
-    se: float, df: float, alpha: float = 0.05, target_power: float = 0.8
+    se: float,
+    df: float,
+    alpha: float = 0.05,
+    target_power: float = 0.8,
+    seed_error: tuple[float, float] | None = None,
 ) -> float | None:
-    """The minimum detectable effect at the wanted power; None without variance."""
+    """The minimum detectable effect at the wanted power; None without variance.
+
+    Args:
+        se: standard error over all that varies.
+        df: its degrees of freedom.
+        alpha: two-sided level.
+        target_power: share of repetitions that are to find it.
+        seed_error: (standard error, df) over seeds alone, by which it must be found too.
+    """
     if se <= 0 or df <= 0:
         return None
-    critical = special.stdtrit(df, 1 - alpha / 2)
+    effect = solve_power(df, 1.0, alpha, target_power)
+    if seed_error is not None:
+        effect = max(effect, solve_power(seed_error[1], seed_error[0] / se, alpha, target_power))
+    return effect * se
+
+
+def solve_power(df: float, share: float, alpha: float, target_power: float) -> float:
+    """The effect, in standard errors, at which `compute_power` reaches the wanted power."""
+    critical = share * special.stdtrit(df, 1 - alpha / 2)
     if df > 1e5:
-        return float(critical + special.ndtri(target_power)) * se
+        return float(critical + special.ndtri(target_power))
     noncentrality = special.nctdtrinc(df, 1 - target_power, critical)
     # scipy's root is good to eight digits; one secant step makes it ten.
     below, above = (
         special.nctdtr(df, noncentrality + step, critical) for step in (-SECANT_STEP, SECANT_STEP)
     )
     slope = (above - below) / (2 * SECANT_STEP)
-    return (
-        float(
-            noncentrality
-            - (special.nctdtr(df, noncentrality, critical) - (1 - target_power)) / slope
-        )
-        * se
-    )
+    miss = special.nctdtr(df, noncentrality, critical) - (1 - target_power)
+    return float(noncentrality - miss / slope)
 
 
 def count_seeds_needed(
@@ -68,7 +86,13 @@ def count_seeds_needed(
         if variance == 0:
             return effect != 0
         df = approximate_df([(seed_part, n - 1)], item_se**2, MANY_DF) if seed_part else MANY_DF
-        return compute_power(effect, float(np.sqrt(variance)), float(df), alpha) >= target_power
+        tests = [(float(df), 1.0)]
+        if seed_part:
+            tests.append((n - 1.0, float(np.sqrt(seed_part / variance))))
+        se = float(np.sqrt(variance))
+        return all(
+            compute_power(effect, se, df, alpha, share) >= target_power for df, share in tests
+        )
 
     # Power grows with seeds, so the first number that reaches it can be bisected.
     if not reaches_power(high):

@@ -119,7 +119,7 @@ def format_stars(p: float | None) -> str:
 
 
 STARS_LEGEND = (
-    "*** p < .01, ** p < .05, * p < .1, of the starred p: over new seeds and items (the larger "
-    "of it and the paired t's), corrected by Benjamini-Hochberg over every arm and "
-    "endpoint of the question. p: two-sided paired t test over seeds, unadjusted"
+    "*** p < .01, ** p < .05, * p < .1, of the starred p: over new seeds and items, corrected by "
+    "Benjamini-Hochberg over every arm and endpoint of the question. p: two-sided paired t test "
+    "over seeds, unadjusted"
 )

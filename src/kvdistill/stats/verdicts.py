@@ -14,6 +14,7 @@ from kvdistill.stats.audit.withdrawn import explain_withdrawal
 from kvdistill.stats.claim_measures import Measurement, measure_claim
 from kvdistill.stats.claims.bound_tests import compute_bound_p
 from kvdistill.stats.claims.families import EXPLORATORY, Family, correct_families
+from kvdistill.stats.claims.measurement import list_errors
 from kvdistill.stats.differences.base import ArmDifference
 from kvdistill.stats.equal_budget import choose_view
 from kvdistill.stats.hypotheses import (
@@ -218,11 +219,9 @@ def compute_claim_p(claim: Claim, measured: Measurement) -> float | None:
     """Two-sided p of the truth being the claim's bound; None where nothing was tested."""
     if measured.p is not None or measured.estimate is None:
         return measured.p
-    if measured.se is None or measured.df is None:
-        return None
     is_percent = measured.unit == "%"
     return compute_bound_p(
-        measured.estimate, claim.bound, measured.se, measured.df, is_percent=is_percent
+        measured.estimate, claim.bound, list_errors(measured), is_percent=is_percent
     )
 
 

@@ -13,15 +13,17 @@ from kvdistill.stats.claims.bound_tests import (
 
 def test_the_p_is_the_level_at_which_the_interval_touches_the_bound():
     estimate, se, df = 4.0, 0.8, 3.0
-    p = compute_bound_p(estimate, 3.0, se, df)
+    p = compute_bound_p(estimate, 3.0, [(se, df)])
     assert estimate - special.stdtrit(df, 1 - p / 2) * se == pytest.approx(3.0)
 
 
 def test_percent_are_tested_as_log_ratios():
-    p = compute_bound_p(-40.0, -30.0, 0.05, 2.0, is_percent=True)
+    p = compute_bound_p(-40.0, -30.0, [(0.05, 2.0)], is_percent=True)
     assert p == pytest.approx(2 * special.stdtr(2.0, np.log(0.6 / 0.7) / 0.05))
-    assert compute_bound_p(-40.0, -100.0, 0.05, 2.0, is_percent=True) == 0.0
-    assert compute_bound_p(1.0, 0.0, 0.0, 2.0) is None
+    assert compute_bound_p(-40.0, -100.0, [(0.05, 2.0)], is_percent=True) == 0.0
+    assert compute_bound_p(1.0, 0.0, []) is None
+    both = compute_bound_p(1.0, 0.0, [(0.1, 1000.0), (0.09, 2.0)])
+    assert both == compute_bound_p(1.0, 0.0, [(0.09, 2.0)])  # the larger of both
 
 
 def test_as_many_tasks_must_pass_as_the_claim_asks_for():

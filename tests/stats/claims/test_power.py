@@ -36,13 +36,11 @@ def simulate(distance: float, noise: Noise, seeds: int, repetitions: int = 2000)
 
 def test_a_bound_that_is_the_truth_is_met_as_often_as_chance_allows() -> None:
     """A claim of at least 3 at a true +3: two or three in a hundred, whatever the seeds."""
-    for seeds in (5, 10, 100):
+    for seeds in (3, 5, 10, 100):
         assert 0.015 <= compute_claim_power(0, STUDY, seeds) <= 0.026
-    # One side of the interval, which at three seeds errs up to 7 % on both.
-    assert 0.025 <= compute_claim_power(0, STUDY, 3) <= 0.035
 
 
-@pytest.mark.parametrize(("truth", "power"), [(8, 0.655), (10, 0.85)])
+@pytest.mark.parametrize(("truth", "power"), [(8, 0.575), (10, 0.80)])
 def test_three_seeds_show_at_least_3_only_where_far_more_is_true(truth, power) -> None:
     assert compute_claim_power(truth - 3, STUDY, 3) == pytest.approx(power, abs=0.01)
 

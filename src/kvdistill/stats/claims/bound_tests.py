@@ -7,25 +7,30 @@ the level at which the interval's end would touch the bound, which is the two-si
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
+
+from kvdistill.stats.combined_interval import compute_largest_p
 
 
 def compute_bound_p(
-    estimate: float, bound: float, se: float, df: float, *, is_percent: bool = False
+    estimate: float,
+    bound: float,
+    errors: Sequence[tuple[float, float]],
+    *,
+    is_percent: bool = False,
 ) -> float | None:
     """Two-sided p of the estimate's truth being the bound, by Student's t.
 
     Args:
         estimate: in the unit of the bound.
         bound: of the claim.
-        se: standard error of the estimate; of the log ratio where `is_percent`.
-        df: its degrees of freedom.
+        errors: (standard error of the estimate, its degrees of freedom), of the log ratio where
+            `is_percent`: over all that varies, and over seeds alone; the largest p counts.
         is_percent: whether both are percent by which two positive quantities differ.
 
     Returns:
         None without an error.
     """
-    if se <= 0:
+    if not errors:
         return None
     distance = estimate - bound
     if is_percent:
@@ -33,7 +38,7 @@ def compute_bound_p(
         if bound <= -100:
             return 0.0
         distance = float(np.log1p(estimate / 100) - np.log1p(bound / 100))
-    return float(2 * special.stdtr(min(df, 1e9), -abs(distance) / se))
+    return compute_largest_p(distance, errors)
 
 
 def compute_count_p(gains: Sequence[float], estimate: float, bound: float, at_least: bool) -> float:

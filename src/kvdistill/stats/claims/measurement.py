@@ -19,11 +19,28 @@ class Measurement:
     """Its standard error; that of the log ratio where the unit is percent."""
     df: float | None = None
     """The error's degrees of freedom."""
+    seed_error: tuple[float, float] | None = None
+    """(standard error, df) over seeds alone, in the scale of `se`, where it is about new ones."""
     p: float | None = None
     """Two-sided, of the truth being the claim's bound, where `se` and `df` do not give it."""
     why: str = ""
     negligible: bool = False
     """Whether it is too small to count, however surely it is not nothing."""
+
+
+def list_errors(measured: Measurement) -> list[tuple[float, float]]:
+    """Every (standard error, df) that a claim on it must pass; empty where none is known."""
+    if not measured.se or measured.df is None:
+        return []
+    return [(measured.se, measured.df), *([measured.seed_error] if measured.seed_error else [])]
+
+
+def scale_error(interval: ConfidenceInterval, factor: float) -> tuple[float, float] | None:
+    """The interval's error over seeds alone in another unit."""
+    if interval.seed_error is None:
+        return None
+    se, df = interval.seed_error
+    return factor * se, df
 
 
 def measure_log_ratio(
@@ -39,6 +56,7 @@ def measure_log_ratio(
         high=convert_log_ratio(interval.high),
         se=interval.se,
         df=interval.df,
+        seed_error=interval.seed_error if isinstance(interval, ConfidenceInterval) else None,
         why=why,
     )
 

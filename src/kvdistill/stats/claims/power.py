@@ -37,14 +37,15 @@ class Noise:
     fixed_df: float | int = 1e6
     """Its degrees of freedom."""
 
-    def draw_errors(self, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-        """(standard error, degrees of freedom) that studies of so many seeds would compute.
+    def draw_half_widths(self, seeds: int, alpha: float) -> np.ndarray:
+        """Half the interval that studies of so many seeds would compute at a two-sided level.
 
         The interval uses the spread that its few seeds happen to show: each possible one, at
         evenly spaced quantiles of its distribution. Raises ValueError below MIN_SEEDS.
         """
         if self.seed_sd == 0:
-            return np.array([self.fixed_variance**0.5]), np.array([self.fixed_df])
+            quantile = special.stdtrit(self.fixed_df, 1 - alpha / 2)
+            return np.array([quantile * self.fixed_variance**0.5])
         if seeds < MIN_SEEDS:
             raise ValueError(f"an interval over new seeds needs {MIN_SEEDS}, got {seeds}.")
         parts = self.seed_sd**2 / seeds * draw_variance_ratios(seeds - 1)[:, None]
@@ -54,7 +55,10 @@ class Noise:
         fixed = self.fixed_variance * ratios[None, :]
         variance = parts + fixed
         df = approximate_df([(parts, seeds - 1)], fixed, self.fixed_df)
-        return np.sqrt(variance).ravel(), df.ravel()
+        over_seeds = special.stdtrit(seeds - 1, 1 - alpha / 2) * np.sqrt(parts)
+        return np.maximum(
+            special.stdtrit(df, 1 - alpha / 2) * np.sqrt(variance), over_seeds
+        ).ravel()
 
     def compute_se(self, seeds: int) -> float:
         """The true standard error of the estimate."""
@@ -87,8 +91,7 @@ def compute_claim_power(
     se = noise.compute_se(seeds)
     if se == 0:
         return float(distance > 0)
-    errors, df = noise.draw_errors(seeds)
-    half_widths = special.stdtrit(df, 1 - alpha / 2) * errors
+    half_widths = noise.draw_half_widths(seeds, alpha)
     return float(special.ndtr((distance - half_widths) / se).mean())
 
 
@@ -171,7 +174,13 @@ def simulate_count_power(
     parts = shifts.var(axis=1, ddof=1, keepdims=True) / seeds
     variances = parts + item_variances
     df = approximate_df([(parts, seeds - 1)], item_variances, MANY_DF)
-    p = np.sort(stats.t.sf(means / np.sqrt(variances), df), axis=1)[:, at_least - 1 :]
+    # As in an interval: no surer than over these seeds alone, on either side of no gain.
+    distances = np.abs(means)
+    tails = np.maximum(
+        stats.t.sf(distances / np.sqrt(variances), df),
+        stats.t.sf(distances / np.sqrt(parts), seeds - 1),
+    )
+    p = np.sort(np.where(means > 0, tails, 1 - tails), axis=1)[:, at_least - 1 :]
     # Simes over the largest p values: at least `at_least` tasks gain.
     steps = (len(gains) - at_least + 1) / np.arange(1, p.shape[1] + 1)
     combined = (steps * p).min(axis=1)
