@@ -12,6 +12,14 @@ class ConfigError(UserError):
     """A setting is refused before any compute; the process exits with 2."""
 
 
+class RowError(ConfigError):
+    """A row that is no record; `reason` is the kind, under which such rows are counted."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class ArtifactError(UserError):
     """A file on disk is missing, altered or of another recipe; the message names it."""
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kvdistill.data.columns import MAX_FIELD_BYTES, ColumnMapping
+from kvdistill.data.columns import ColumnMapping
+from kvdistill.data.rows.cells import MAX_FIELD_BYTES
 from kvdistill.errors import ConfigError
 
 GSM8K = r"(?s)(?P<rationale>.*?)\s*####\s*(?P<answer>.*)"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kvdistill.errors import ConfigError
+from kvdistill.errors import RowError
 
 TURN_KEYS = (("role", "content"), ("from", "value"))
 """Of the chat messages of OpenAI and transformers, and of ShareGPT."""
@@ -26,7 +26,7 @@ def is_conversation(value: Any) -> bool:
 def read_turns(turns: Sequence[Mapping[str, Any]], field: str, place: str) -> str:
     """What a record's field is of a conversation: the last turn for the answer, else all before it.
 
-    Raises ConfigError, beginning with `place`, where the last turn is not the assistant's alone, a
+    Raises RowError, beginning with `place`, where the last turn is not the assistant's alone, a
     role is unknown, or a turn is no text.
     """
     pairs = [
@@ -35,14 +35,16 @@ def read_turns(turns: Sequence[Mapping[str, Any]], field: str, place: str) -> st
     ]
     for role, text in pairs:
         if role not in ASSISTANTS | USERS or not isinstance(text, str):
-            raise ConfigError(
+            raise RowError(
+                "no turns",
                 f"{place}, field {field}: a turn of {role!r} that holds {type(text).__name__}. "
-                f"Turns are texts of {', '.join(sorted(USERS | ASSISTANTS))}. Leave others out."
+                f"Turns are texts of {', '.join(sorted(USERS | ASSISTANTS))}. Leave others out.",
             )
     if pairs[-1][0] not in ASSISTANTS or len(pairs) < 2:
-        raise ConfigError(
+        raise RowError(
+            "no turns",
             f"{place}, field {field}: the conversation does not end with an answer of the "
-            "assistant to something. Remove the row, or its last turn."
+            "assistant to something. Remove the row, or its last turn.",
         )
     if field == "answer":
         return str(pairs[-1][1])

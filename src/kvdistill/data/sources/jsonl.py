@@ -1,13 +1,14 @@
-"""The user's own questions: a jsonl file, one object a line."""
+"""The user's own questions: a file of rows, as JSON lines, JSON, CSV or parquet."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kvdistill.data.columns import ColumnMapping
-from kvdistill.data.sources.base import Source
+from kvdistill.data.rows.markup import UNMISTAKABLE_RULES
+from kvdistill.data.rows.row_files import read_row_file
+from kvdistill.data.rows.tally import RowTally
+from kvdistill.data.sources.base import Reading, Source
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.files import sha256
 from kvdistill.records import Record
@@ -24,20 +25,34 @@ class Jsonl(Source):
     """The task of rows that have no task column."""
     pattern: str | None = None
     """A regex with groups `rationale` and `answer`, where one column holds both."""
+    clean: Sequence[str] = UNMISTAKABLE_RULES
+    """Rules that clean the texts; see `MARKUP_RULES`."""
+    answers: str = "text"
+    """`text`, or the `number` or `letter` that a worked answer comes to."""
+    skip_incomplete: bool = False
+    """Leave out rows that are no record; how many, and why, is printed and in the report."""
     sha256: str | None = None
     """Of the file, put here when the plan was made; an edit since then is refused."""
 
     def __post_init__(self) -> None:
         self.make_mapping()  # refuses an unusable mapping before any file is opened
 
+    @property
+    def stem(self) -> str:
+        """The file's name without what says its format."""
+        return Path(Path(self.path).name.removesuffix(".gz")).stem
+
     def make_mapping(self) -> ColumnMapping:
         """The column mapping. Raises ConfigError for one that can read no row."""
         return ColumnMapping(
             setting="data.source.fields",
             columns=self.fields,
-            source=Path(self.path).stem,
+            source=self.stem,
             task=self.task,
             pattern=self.pattern,
+            clean=self.clean,
+            answers=self.answers,
+            skip_incomplete=self.skip_incomplete,
         )
 
     def records(self) -> list[Record]:
@@ -45,59 +60,23 @@ class Jsonl(Source):
 
         Raises ConfigError naming file, row and field of the first row that is no record.
         """
-        path, mapping = Path(self.path), self.make_mapping()
-        # Read as bytes and divided at \n alone: U+2028 in a text is no end of a line, and a line
-        # that is not UTF-8 can be named by its number. A BOM, as Windows writes it, is dropped.
-        try:
-            lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-        except OSError as error:
-            raise ConfigError(
-                f"data.source.path: {path} cannot be read: {error.strerror}. Give a jsonl file."
-            ) from error
-        if self.sha256 not in (None, sha256(path)):
+        return self.read_records().records
+
+    def read_records(self) -> Reading:
+        """`records`, with the counts of the file's rows."""
+        path, mapping, tally = Path(self.path), self.make_mapping(), RowTally()
+        if self.sha256 is not None and path.is_file() and sha256(path) != self.sha256:
             raise ArtifactError(f"{path} changed since the run was planned. Repeat the command.")
-        records = []
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                place = f"data.source.path: {path} row {number}"
-                records.append(mapping(_parse_row(line, place), place, f"{path.stem}-{number}"))
+        records = [
+            record
+            for each in read_row_file(path, "data.source.path")
+            if (
+                record := mapping.read_or_leave_out(
+                    each.row, each.place, f"{self.stem}-{each.number}", tally
+                )
+            )
+        ]
         if not records:
-            raise ConfigError(f"data.source.path: {path} is empty. Give a file with rows.")
-        return records
-
-
-def _parse_row(line: bytes, place: str) -> Mapping[str, Any]:
-    """The object on a line. Raises ConfigError, beginning with `place`, for anything else."""
-    # The order of the handlers matters: the first two are ValueErrors too.
-    try:
-        row = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{place}, byte {error.start + 1}{_name_field_before(line, error.start)}: not UTF-8. "
-            "Save the file as UTF-8."
-        ) from error
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"{place}, column {error.colno}: not JSON: {error.msg}. Write one object a line."
-        ) from error
-    except ValueError as error:  # NaN; more digits than Python reads
-        raise ConfigError(
-            f"{place}: not JSON: {str(error).split(';')[0]}. Correct the row."
-        ) from error
-    except RecursionError as error:
-        raise ConfigError(f"{place}: nested too deeply. Write one flat object a line.") from error
-    if not isinstance(row, dict):
-        raise ConfigError(f"{place}: a {type(row).__name__}, not an object with fields.")
-    return row
-
-
-def _refuse_constant(name: str) -> None:
-    """For NaN and Infinity, which Python reads although JSON has no such numbers."""
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _name_field_before(line: bytes, position: int) -> str:
-    """`, field KEY` of the value around a byte, as far as a broken line shows it; else nothing."""
-    before = line[:position].decode("utf-8")
-    keys = [part.rsplit('"', 1)[-1] for part in before.split('":')[:-1]]
-    return f", field {keys[-1]}" if keys else ""
+            fault = "is empty" if not tally.rows else f"has no record in {tally.rows} rows"
+            raise ConfigError(f"data.source.path: {path} {fault}. Give a file with rows.")
+        return Reading(records, {self.stem: tally})
