@@ -9,7 +9,8 @@ import pytest
 from kvdistill.data.build import DataSettings, LeakError, build_data, check_split, make_documents
 from kvdistill.data.leakage import DocumentSet, Leakage
 from kvdistill.data.prompt_style import Style
-from kvdistill.data.sources.base import Source
+from kvdistill.data.rows.tally import RowTally
+from kvdistill.data.sources.base import Reading, Source
 from kvdistill.data.split import Splitting, read_split, write_split
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ArtifactError, ConfigError
@@ -201,3 +202,23 @@ def test_the_same_source_gives_the_same_bytes(tmp_path):
         build_fixed(tmp_path / name)
     for path in (tmp_path / "a").glob("*.jsonl"):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_conflicting_answers_are_counted_and_what_was_read_is_in_the_report(tmp_path):
+    other = make_record(1000, question=f"{RECORDS[3].question} !", answer="another")
+
+    class Read(Fixed):
+        def read_records(self):
+            tally = RowTally(rows=402)
+            tally.left_out["missing"] += 1
+            return Reading(self.rows, {"mine": tally})
+
+    source = Read(rows=[*RECORDS, other])
+    report = build_data(source, DataSettings(), tmp_path / "split")
+    assert report["dropped"]["duplicates"] == 0
+    assert report["dropped"]["conflicts"] == {
+        "rule": "drop", "questions": 1, "records": 2, "shown": [{"r3": "3", "r1000": "another"}],
+    }  # fmt: skip
+    assert report["read"]["mine"]["left_out"] == {"missing": 1}
+    kept = {each.id for part in read_split(tmp_path / "split").parts().values() for each in part}
+    assert kept == {each.id for each in RECORDS} - {"r3"}

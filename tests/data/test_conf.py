@@ -107,7 +107,7 @@ def test_every_part_of_the_studys_mixture_is_read_from_a_local_copy(hydra, tmp_p
     assert first["gsm8k"].rationale == "So ."
     assert first["gsm8k"].answer in first["gsm8k"].question
     assert first["math"].rationale == "It is given."
-    assert first["aqua"].question.endswith("B)0")
+    assert first["aqua"].question.endswith("\nB. 0")
     assert first["ecqa"].question.endswith("\nE. place 5")
     assert first["ecqa"].answer == "B"
     assert first["school_math_zh"].answer in first["school_math_zh"].question

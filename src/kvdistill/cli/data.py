@@ -13,6 +13,7 @@ from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.cluster.submit import submit
 from kvdistill.cluster.text_lengths import describe_text_lengths
 from kvdistill.data.leakage import UNSEEN
+from kvdistill.data.rows.tally import describe_tally
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import is_complete, read_json
 from kvdistill.plan.command_plan import Plan
@@ -55,7 +56,10 @@ def build_splits(plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path])
         leaked = node.name in failed and (folder / layout.VALIDATION_REPORT).is_file()
         if leaked or (node.kind == "validation" and is_complete(folder)):
             split = node.needs.get("split", node.name)
-            console.print(tabulate_leak_report(split, read_json(folder / layout.VALIDATION_REPORT)))
+            report = read_json(folder / layout.VALIDATION_REPORT)
+            console.print(tabulate_leak_report(split, report))
+            for line in describe_dropped_rows(report):
+                console.print(line, soft_wrap=True, markup=False)
             console.print(f"report: {folder / layout.VALIDATION_REPORT}", soft_wrap=True)
     return describe_failures(failed)
 
@@ -88,6 +92,24 @@ def name_altered_file(split: Path) -> Iterator[str]:
         manifest.verify_artifact(split)
     except ArtifactError as error:
         yield str(error)
+
+
+def describe_dropped_rows(report: Mapping[str, Any]) -> Iterator[str]:
+    """A line a file or part that was read, and one of the records that a split leaves out.
+
+    None of a report that refuses the data: it says nothing of rows.
+    """
+    for name, facts in report.get("read", {}).items():
+        yield describe_tally(name, facts)
+    if "dropped" in report:
+        dropped, conflicts = report["dropped"], report["dropped"]["conflicts"]
+        near = sum(dropped["near_copies"].values())
+        kept = "the first of each kept" if conflicts["rule"] == "first" else "none of them kept"
+        yield (
+            f"dropped: {dropped['duplicates']} duplicates, {near} near copies; "
+            f"{conflicts['questions']} questions came twice with answers that differ "
+            f"({conflicts['records']} records, {kept}: data.split.conflicts={conflicts['rule']})"
+        )
 
 
 def tabulate_leak_report(name: str, report: Mapping[str, Any]) -> Table:

@@ -12,8 +12,7 @@ from typing import Any
 from kvdistill import layout
 from kvdistill.data import normalise
 from kvdistill.data.leakage import MAX_SHOWN, Document, DocumentSet, Leakage
-from kvdistill.data.ngrams import Vocabulary
-from kvdistill.data.overlap import Corpus, find_exact_copies
+from kvdistill.data.rows.duplicates import deduplicate_records
 from kvdistill.data.sources.base import Source
 from kvdistill.data.split import Split, Splitting, measure_task_shares, read_split, write_split
 from kvdistill.errors import ConfigError
@@ -21,6 +20,8 @@ from kvdistill.records import SCHEMA_VERSION, Record
 
 SHARE_TOLERANCE = 0.01
 """How far a task's share of a part may be from the configured ratio; reported, never refused."""
+MAX_ANSWER = 80
+"""Characters of an answer that the report shows."""
 
 
 class LeakError(ConfigError):
@@ -48,11 +49,21 @@ def build_data(
     rows. Raises ConfigError for bad records or an empty part and LeakError for a leak; then
     nothing is written.
     """
-    records = source.records()
-    distinct = deduplicate_records(records)
-    split, near_copies = drop_near_copies(settings.split.assign_parts(distinct), settings)
+    reading = source.read_records()
+    distinct = deduplicate_records(reading.records, settings.split.conflicts)
+    parts = settings.split.assign_parts(distinct.records)
+    split, near_copies = drop_near_copies(parts, settings)
     dropped = {
-        "duplicates": len(records) - len(distinct),
+        "duplicates": distinct.duplicates,
+        "conflicts": {
+            "rule": settings.split.conflicts,
+            "questions": len(distinct.conflicts),
+            "records": sum(map(len, distinct.conflicts)),
+            "shown": [
+                {each.id: each.answer[:MAX_ANSWER] for each in group}
+                for group in distinct.conflicts[:MAX_SHOWN]
+            ],
+        },
         "near_copies": {name: len(copies) for name, copies in near_copies.items()},
         "shown": [
             {"dropped": first, "kept": second}
@@ -66,7 +77,10 @@ def build_data(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".split-") as name:
         temporary = Path(name)
         write_split(split, temporary)
-        report = _check_leakage(split, temporary, settings, outside_sets) | {"dropped": dropped}
+        report = _check_leakage(split, temporary, settings, outside_sets) | {
+            "read": {name: tally.to_report() for name, tally in reading.tallies.items()},
+            "dropped": dropped,
+        }
         text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
         (temporary / layout.VALIDATION_REPORT).write_text(text + "\n", encoding="utf-8")
         folder.mkdir(exist_ok=True)
@@ -116,13 +130,6 @@ def check_split(
     Raises ArtifactError for files that are no split, and LeakError for a leak.
     """
     return _check_leakage(read_split(Path(folder)), Path(folder), settings, outside_sets)
-
-
-def deduplicate_records(records: Sequence[Record]) -> list[Record]:
-    """The first record of each question, in order; `find_exact_copies` says which are equal."""
-    corpus = Corpus([record.question for record in records], Vocabulary())
-    duplicates = {match.second for match in find_exact_copies(corpus, corpus)}
-    return [record for index, record in enumerate(records) if index not in duplicates]
 
 
 def collect_part_sets(split: Split, teacher_separate: bool) -> list[DocumentSet]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from kvdistill.data.normalise import compute_group_id
+from kvdistill.data.rows.duplicates import check_conflict_rule
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.records import Record
 
@@ -60,6 +61,9 @@ class Splitting:
     """Another salt is another draw."""
     max_student_rows: int | None = None
     """At most so many records in the student's half, the first by hash."""
+    conflicts: str = "drop"
+    """What becomes of a question that comes twice with answers that differ: `drop` keeps neither,
+    `refuse` refuses the data, `first` keeps the first."""
 
     def __post_init__(self) -> None:
         ratios = list(self.ratios)
@@ -77,6 +81,7 @@ class Splitting:
                 "data.split.max_student_rows must be at least 1 or null for all, "
                 f"got {self.max_student_rows}."
             )
+        check_conflict_rule(self.conflicts, "data.split.conflicts")
 
     def __call__(self, records: Sequence[Record]) -> Split:
         """The split of the records. Raises ConfigError for an empty part or an id used twice."""

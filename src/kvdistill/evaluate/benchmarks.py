@@ -13,6 +13,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from kvdistill.data.rows.markup import strip_calculator_marks
 from kvdistill.errors import ConfigError
 from kvdistill.evaluate.exemplars import read_bbh_shots, read_math_shots
 from kvdistill.evaluate.grading import bbh
@@ -96,8 +97,7 @@ def load_gsm8k_likelihood(**where: Any) -> Tests:
 def _split_rationale(answer: str) -> Row:
     """`rationale` and `target` of an answer of GSM8K."""
     rationale, _, target = answer.rpartition("####")
-    # The source's calculator annotations <<48/2=24>> are not for readers.
-    return {"rationale": re.sub(r"<<.*?>>", "", rationale).strip(), "target": target.strip()}
+    return {"rationale": strip_calculator_marks(rationale).strip(), "target": target.strip()}
 
 
 def load_math500(*, limit: int | None, shots: int, **where: Any) -> Tests:

@@ -31,7 +31,7 @@ def build_split(recipe: Recipe, _: Needs, folder: Path, __: Progress) -> dict[st
     rooms = {name: build_node(f"data.{name}", data[name]) for name in ("split", "leakage")}
     with keep_leak_report(folder):
         report = build_data(source, DataSettings(**rooms), folder)
-    return {"files_sha256": report["files"]}
+    return {"files_sha256": report["files"], "read": report["read"], "dropped": report["dropped"]}
 
 
 def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) -> dict[str, Any]:
@@ -40,7 +40,8 @@ def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) ->
 
     with keep_leak_report(folder):
         report = validate_split(recipe, needs["split"])
-    report |= {"dropped": read_json(needs["split"] / layout.VALIDATION_REPORT)["dropped"]}
+    built = read_json(needs["split"] / layout.VALIDATION_REPORT)
+    report |= {key: built[key] for key in ("read", "dropped")}
     write_json(folder / layout.VALIDATION_REPORT, report)
     return {"unchecked": report["missing"]}
 

@@ -22,6 +22,12 @@ CAPTURE_VERSION = 1
 Raise it with any change of theirs that gives other tensors.
 """
 
+READER_VERSION = 2  # 2: markup is stripped, answers are one value, conflicting duplicates go
+"""Of what makes records of the rows of files; generated records have none.
+
+Raise it with any change there that gives other texts.
+"""
+
 INTRODUCED: dict[str, Any] = {
     "adapter": {"_target_": "kvdistill.models.full_finetune.Whole"},
     "train.group_by_length": False,
@@ -29,6 +35,7 @@ INTRODUCED: dict[str, Any] = {
     "tasks.versions": {},
     "tasks.counterparts": False,
     "data.leakage.template": "report",
+    "data.split.conflicts": "drop",
 }
 """Options added since version 1, by science path, with the value that means "as before".
 
@@ -58,6 +65,8 @@ TRAIN_EXECUTION = {
 MODEL_EXECUTION = {"name", "placement", "reads_as"}
 TASKS_EXECUTION = {"data_root", "revisions"}
 """Rows are told by their hash in the results, wherever they come from."""
+READS_ROWS = {"path", "parts"}
+"""Fields of the sources that read rows of files."""
 DATA_EXECUTION = {"validate_only", "root"}
 """`data.root` reaches the source, where it is told by content."""
 
@@ -118,7 +127,9 @@ def tokenizer_science(node: Mapping[str, Any]) -> Any:
 def data_science(config: Config) -> Any:
     """What of the data can change a split."""
     node = identify_by_content(without(config["data"], DATA_EXECUTION))
-    return leave_out_defaults(node, "data.")
+    science = leave_out_defaults(node, "data.")
+    reads_rows = READS_ROWS & set(config["data"]["source"])
+    return {"reader": READER_VERSION, **science} if reads_rows else science
 
 
 def tasks_science(config: Config) -> Any:

@@ -144,3 +144,38 @@ def test_an_empty_split_is_named(tmp_path):
 def test_a_broken_mixture_is_refused(parts, row_count, message):
     with pytest.raises(ConfigError, match=message):
         Mixture(parts=parts, rows=row_count)
+
+
+def test_a_question_with_two_answers_comes_with_both_and_counts_once(tmp_path):
+    rows = make_source_rows(0, 6)
+    write_copy(tmp_path, "one", [*rows, rows[2] | {"answer": "another"}, rows[3]])
+    reading = make_mixture(tmp_path, 6, one={}).read_records()
+    answers = [each.answer for each in reading.records if each.question == rows[2]["question"]]
+    assert answers == [rows[2]["answer"], "another"]
+    assert len(reading.records) == 7
+    assert reading.tallies["one"].to_report()["rows"] == 8
+
+
+def test_a_part_cleans_its_texts_and_reads_its_answers(tmp_path):
+    rows = [
+        {"question": f"q{n} a{n * n}?", "rationale": f"<<{n}={n}>>{n}", "answer": f"So it is {n}."}
+        for n in range(5)
+    ]
+    rows[4]["answer"] = "3 hours and 20 minutes"
+    write_copy(tmp_path, "one", rows)
+    part = {"clean": ["calculator_marks"], "answers": "number", "skip_incomplete": True}
+    reading = make_mixture(tmp_path, 4, one=part).read_records()
+    assert [(each.rationale, each.answer) for each in reading.records] == [
+        (str(n), str(n)) for n in range(4)
+    ]
+    report = reading.tallies["one"].to_report()
+    assert report["left_out"] == {"no one number": 1}
+    assert report["left_out_share"] == 0.2
+    assert report["cleaned"] == {"calculator_marks": 4}
+
+
+def test_a_rule_or_kind_that_is_none_is_refused_before_any_file_is_opened(tmp_path):
+    with pytest.raises(ConfigError, match=r"^data\.source\.parts\.one\.clean: 'marks' is no rule"):
+        make_mixture(tmp_path, 4, one={"clean": ["marks"]})
+    with pytest.raises(ConfigError, match=r"^data\.source\.parts\.one\.answers='list' must be"):
+        make_mixture(tmp_path, 4, one={"answers": "list"})

@@ -34,16 +34,16 @@ class RowTally:
 
 def describe_tally(name: str, report: Mapping[str, Any]) -> str:
     """One line of what `RowTally.to_report` gives."""
-    rows, out = report["rows"], sum(report["left_out"].values())
-    texts = [f"{name}: {rows} rows, {out} left out ({report['left_out_share']:.1%})"]
-    texts += [f"{reason} {count}" for reason, count in report["left_out"].items()]
-    if report["cleaned"]:
-        texts.append(f"cleaned by {list_counts(report['cleaned'])}")
-    if report["answers"]:
-        texts.append(f"answers: {list_counts(report['answers'])}")
-    if report["uncleaned"]:
-        texts.append(f"not cleaned (name them in `clean`): {list_counts(report['uncleaned'])}")
-    return "; ".join(texts)
+    out, rows = sum(report["left_out"].values()), report["rows"]
+    line = f"{name}: left out {out} of {rows} rows ({report['left_out_share']:.1%})"
+    notes = {
+        "": report["left_out"],
+        "cleaned by ": report["cleaned"],
+        "answers read: ": report["answers"],
+        "would be changed by rules that `clean` does not name: ": report["uncleaned"],
+    }
+    texts = [f"{about}{list_counts(counts)}" for about, counts in notes.items() if counts]
+    return "; ".join([line, *texts])
 
 
 def list_counts(counts: Mapping[str, int]) -> str:

@@ -19,7 +19,10 @@ from kvdistill.config import types
 from kvdistill.data.columns import ColumnMapping
 from kvdistill.data.hub_files import HubDataError, HubSplit, read_hub_split
 from kvdistill.data.normalise import compute_group_id
-from kvdistill.data.sources.base import Source
+from kvdistill.data.rows.duplicates import normalise_answer
+from kvdistill.data.rows.markup import UNMISTAKABLE_RULES
+from kvdistill.data.rows.tally import RowTally, describe_tally
+from kvdistill.data.sources.base import Reading, Source
 from kvdistill.errors import ArtifactError, ConfigError, UserError
 from kvdistill.files import sha256
 from kvdistill.records import Record
@@ -47,8 +50,12 @@ class MixturePart:
     """Where its rows lie on the hub, where neither its card nor its layout says so: a pattern of
     paths, or `ARCHIVE.zip!PATTERN`; {config} and {split} stand for the part's own."""
     pattern: str | None = None
+    clean: Sequence[str] = UNMISTAKABLE_RULES
+    """Rules that clean its texts; see `MARKUP_RULES`."""
+    answers: str = "text"
+    """`text`, or the `number` or `letter` that its worked answers come to."""
     skip_incomplete: bool = False
-    """Leave out rows that lack a field or do not match the pattern; the log says how many."""
+    """Leave out rows that are no record; log and report say how many, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +81,14 @@ class Mixture(Source):
     def records(self) -> list[Record]:
         """Every part's rows, part after part, in the dataset's order.
 
-        Raises ConfigError for a part that cannot be read or has too few rows, and for a row that
-        is no record, naming part, row and field.
+        A question that comes with several answers comes with each, so that what is built of the
+        records can tell. Raises ConfigError for a part that cannot be read or has too few rows, and
+        for a row that is no record, naming part, row and field.
         """
+        return self.read_records().records
+
+    def read_records(self) -> Reading:
+        """`records`, with the counts of each part's rows."""
         if self.root is not None and self.sha256 not in (None, sha256(Path(self.root))):
             raise ArtifactError(
                 f"{self.root} changed since the run was planned. Repeat the command."
@@ -84,45 +96,47 @@ class Mixture(Source):
         parts = {name: _parse_part(name, spec) for name, spec in self.parts.items()}
         total = sum(part.weight for part in parts.values())
         taken: list[Record] = []
+        tallies = {name: RowTally() for name in parts}
         for name, part in parts.items():
             # Each share is rounded by itself: together they may be a row or two off `rows`.
-            taken += self._choose_records(name, part, round(self.rows * part.weight / total))
-        return taken
+            count = round(self.rows * part.weight / total)
+            taken += self._choose_records(name, part, count, tallies[name])
+        return Reading(taken, tallies)
 
     def read_part(self, name: str) -> list[Record]:
         """All records of one part, before any is drawn. Raises as `records` does."""
-        return self._read_records(name, _parse_part(name, self.parts[name]))
+        return self._read_records(name, _parse_part(name, self.parts[name]), RowTally())
 
-    def _choose_records(self, name: str, part: MixturePart, count: int) -> list[Record]:
-        """`count` distinct questions of a part, in the dataset's order."""
-        distinct: dict[str, Record] = {}
-        for record in self._read_records(name, part):
-            distinct.setdefault(compute_group_id(record.question), record)
-        if len(distinct) < count:
+    def _choose_records(
+        self, name: str, part: MixturePart, count: int, tally: RowTally
+    ) -> list[Record]:
+        """`count` distinct questions of a part, each with its answers, in the dataset's order."""
+        distinct: dict[tuple[str, str], Record] = {}
+        for record in self._read_records(name, part, tally):
+            key = compute_group_id(record.question), normalise_answer(record.answer)
+            distinct.setdefault(key, record)
+        groups = sorted({group for group, _ in distinct})
+        if len(groups) < count:
             raise ConfigError(
-                f"data.source.parts.{name} has {len(distinct)} distinct questions, and its "
+                f"data.source.parts.{name} has {len(groups)} distinct questions, and its "
                 f"weight {part.weight} asks for {count} of data.source.rows={self.rows}. "
                 "Lower its weight or data.source.rows."
             )
         # The first by group id, which is a hash: a fair draw that new rows hardly change.
-        chosen = set(sorted(distinct)[:count])
-        return [record for group, record in distinct.items() if group in chosen]
+        chosen = set(groups[:count])
+        return [record for (group, _), record in distinct.items() if group in chosen]
 
-    def _read_records(self, name: str, part: MixturePart) -> list[Record]:
+    def _read_records(self, name: str, part: MixturePart, tally: RowTally) -> list[Record]:
         mapping = _make_mapping(name, part)
         place = f"data.source.parts.{name}: {self._locate_dataset(name, part)}"
         rows = self._load_rows(name, part)
         row_records = [
-            _read_record(mapping, row, f"{place} row {number}", f"{name}-{number}", part)
+            mapping.read_or_leave_out(row, f"{place} row {number}", f"{name}-{number}", tally)
             for number, row in enumerate(rows, start=1)
         ]
-        records = [record for record in row_records if record is not None]
-        if len(records) < len(rows):
-            log.warning(
-                "data.source.parts.%s: left out %d of %d rows that lack a field",
-                name, len(rows) - len(records), len(rows),
-            )  # fmt: skip
-        return records
+        if tally.left_out:
+            log.warning("%s", describe_tally(f"data.source.parts.{name}", tally.to_report()))
+        return [record for record in row_records if record is not None]
 
     def _locate_dataset(self, name: str, part: MixturePart) -> str:
         return part.hub if self.root is None else str(Path(self.root) / name)
@@ -215,19 +229,10 @@ def _make_mapping(name: str, part: MixturePart) -> ColumnMapping:
         source=name,
         task=part.task,
         pattern=part.pattern,
+        clean=part.clean,
+        answers=part.answers,
+        skip_incomplete=part.skip_incomplete,
     )
-
-
-def _read_record(
-    mapping: ColumnMapping, row: Mapping[str, Any], place: str, default_id: str, part: MixturePart
-) -> Record | None:
-    """The row as a record; None for an incomplete one that the part leaves out."""
-    try:
-        return mapping(row, place, default_id)
-    except ConfigError:
-        if part.skip_incomplete:
-            return None
-        raise
 
 
 def _parse_part(name: str, spec: Mapping[str, Any]) -> MixturePart:
