@@ -182,3 +182,17 @@ def test_a_missing_folder_of_copies_is_refused_by_name() -> None:
 
     with pytest.raises(ConfigError, match=r"data\.source\.root=/nowhere does not exist"):
         pin_config(compose(["data=multi_reasoning", "data.root=/nowhere"]))
+
+
+def test_what_reads_rows_is_part_of_the_identity_of_data_that_is_read_and_of_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan import identity
+
+    configs = [compose([]), compose(["data=multi_reasoning"])]
+    before = [identity.run_identity(config) for config in configs]
+    monkeypatch.setattr(identity, "READER_VERSION", identity.READER_VERSION + 1)
+    generated, read = (identity.run_identity(config) for config in configs)
+    assert generated == before[0]
+    assert read != before[1]
