@@ -45,11 +45,10 @@ def test_what_is_barred_is_found() -> None:
 
 
 def test_loaders_of_yaml_are_safe_ones() -> None:
-    from kvdistill.evaluate.builtin import _TaskFileLoader
     from kvdistill.plan.frozen_recipe import RecipeLoader
     from kvdistill.plan.task_files import TaskLoader
 
-    for loader in (TaskLoader, _TaskFileLoader, RecipeLoader):
+    for loader in (TaskLoader, RecipeLoader):
         names = {base.__name__ for base in loader.__mro__}
         assert "SafeConstructor" in names
         assert not names & {"FullConstructor", "UnsafeConstructor", "Constructor"}

@@ -74,6 +74,7 @@ def find_known_task(name: str) -> str:
     return name
 
 
+@lru_cache(maxsize=64)
 def find_own_task(entry: str) -> str | None:
     """Our own task of the same Hub data set; None where there is none."""
     name = entry.removeprefix(PREFIX)

@@ -49,7 +49,7 @@ def make_counterpart_suite(suite: Suite, name: str, entry: str) -> Suite:
     own_shots, ours = builtin.read_own_shots(entry), suite.count_shots(name)
     shots = {entry: ours} if own_shots is None and builtin.has_pool(entry) else {}
     return replace(
-        suite, tasks=[entry], beside=[], limit={entry: suite.get_item_limit(name)}, shots=shots,
+        suite, tasks=[entry], beside=[], limit=suite.get_item_limit(name), shots=shots,
         max_gen_toks=None, versions={},
     )  # fmt: skip
 
