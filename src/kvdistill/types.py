@@ -7,8 +7,9 @@ Axes, here and in every annotation:
 K and V always mean keys before the rotary embedding, and values. Anything after it says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -47,16 +48,53 @@ class KV:
     keys: Float[Tensor, "batch heads seq dim"]
     values: Float[Tensor, "batch heads seq dim"]
     mask: Bool[Tensor, "batch seq"]
+    head_mask: Bool[Tensor, "batch heads seq"] | None = None
+    """Where heads hold tokens of their own: which heads hold each; `mask` is where any does. None:
+    all heads hold what `mask` says."""
+
+    @property
+    def held(self) -> Bool[Tensor, "batch some_heads seq"]:
+        """Where each head holds a token; one head for all where they agree."""
+        mask = self.mask[:, None]
+        return mask if self.head_mask is None else mask & self.head_mask
+
+    def select_texts(self, texts: Sequence[int]) -> "KV":
+        """K and V of these texts of the batch, in this order."""
+        index = list(texts)
+        head_mask = None if self.head_mask is None else self.head_mask[index]
+        return KV(self.keys[index], self.values[index], self.mask[index], head_mask)
+
+
+def join_heads(parts: Sequence[KV]) -> KV:
+    """K and V of one head each, of the same tokens, as one; a part of several heads stays."""
+    if len(parts) == 1:
+        return parts[0]
+    head_mask = torch.stack([part.mask for part in parts], dim=1)
+    keys, values = (
+        torch.cat([getattr(part, name) for part in parts], dim=1) for name in ("keys", "values")
+    )
+    return KV(keys, values, head_mask.any(dim=1), head_mask)
+
+
+@runtime_checkable
+class SupportsMeanRotation(Protocol):
+    """A layer's rotary embedding, averaged over positions."""
+
+    def rotate_by_mean(self, keys: Tensor, positions: Tensor) -> Tensor:
+        """`keys` (batch, heads, seq, dim) turned by the mean rotation of `positions` (batch, n)."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One captured layer: K and V and, where compression reads attention, rotated Q and K."""
+    """One captured layer: K and V and, where compression reads attention, what attention reads."""
 
     kv: KV
     tokens: Tokens
     rotated_queries: Float[Tensor, "batch query_heads seq dim"] | None = None
     rotated_keys: Float[Tensor, "batch heads seq dim"] | None = None
+    queries: Float[Tensor, "batch query_heads seq dim"] | None = None
+    """Before the rotary embedding."""
+    rotary: SupportsMeanRotation | None = None
 
 
 @dataclass(frozen=True)

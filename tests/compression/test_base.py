@@ -1,6 +1,7 @@
 """What every press must obey: its budget, padding, batches and the two source layers."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
@@ -8,19 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvdistill.compression.base import Compression
+from kvdistill.compression.expected_attention import ExpectedAttention
 from kvdistill.compression.full import Full
+from kvdistill.compression.h2o import H2O
 from kvdistill.compression.kava import Kava
 from kvdistill.compression.keep_first import KeepFirst
 from kvdistill.compression.keep_last import KeepLast
+from kvdistill.compression.key_diff import KeyDiff
+from kvdistill.compression.knorm import Knorm
 from kvdistill.compression.r_kv import RKV
 from kvdistill.compression.random import Random
+from kvdistill.compression.snap_kv import SnapKV
+from kvdistill.compression.streaming_llm import StreamingLLM
 from kvdistill.compression.uniform import Uniform
 from kvdistill.errors import ConfigError
 from kvdistill.types import KV
-from tests.compression.layers import layer, list_kept_tokens
+from tests.compression.layers import GROUP, HEADS, layer, list_kept_tokens, select_tokens
 
-PRESSES = [Kava, KeepFirst, KeepLast, RKV, Random, Uniform]
-presses = pytest.mark.parametrize("press", PRESSES)
+BY_HEAD = [ExpectedAttention, H2O, Kava, KeyDiff, Knorm, RKV, SnapKV]
+OWN = [partial(press, heads="own") for press in BY_HEAD]
+PRESSES = [*BY_HEAD, KeepFirst, KeepLast, Random, StreamingLLM, Uniform]
+presses = pytest.mark.parametrize("press", [*PRESSES, *OWN], ids=str)
+by_head = pytest.mark.parametrize("press", BY_HEAD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +41,14 @@ class ById(Compression):
         return layer.tokens.ids.float()
 
 
-@presses
+@pytest.mark.parametrize("press", PRESSES)
 def test_a_press_that_says_so_scores_every_layer_alike(press):
     one = layer([30, 20])
     other = replace(layer([30, 20], spread=9.0), tokens=one.tokens)
     other = replace(
         other,
         rotated_keys=other.rotated_keys * 2,
-        kv=KV(-one.kv.keys, *[one.kv.values, one.kv.mask]),
+        kv=KV(-other.kv.keys, one.kv.values, one.kv.mask),
     )
     same = torch.equal(press(keep=5).score(one), press(keep=5).score(other))
     assert same == press.layer_independent
@@ -64,7 +74,8 @@ def test_two_source_layers_are_averaged():
 )
 @presses
 def test_the_budget_is_a_ratio_or_a_number_of_tokens(press, keep, length, count):
-    assert len(list_kept_tokens(press(keep=keep), layer([length]))[0]) == count
+    mask = select_tokens(press(keep=keep), layer([length]))
+    assert (mask.sum(dim=-1) == count).all()
 
 
 @pytest.mark.parametrize("keep", [0.0, -0.5, 1.5, 0, -3])
@@ -93,10 +104,9 @@ def test_neither_padding_nor_the_batch_changes_what_is_kept(press, lengths, extr
 
 @presses
 def test_an_empty_sample_keeps_nothing_and_harms_no_other(press):
-    assert list_kept_tokens(press(keep=0.5), layer([0, 12])) == [
-        [],
-        list_kept_tokens(press(keep=0.5), layer([12]))[0],
-    ]
+    empty, other = select_tokens(press(keep=0.5), layer([0, 12]))
+    assert not empty.any()
+    assert torch.equal(other, select_tokens(press(keep=0.5), layer([12]))[0])
 
 
 @presses
@@ -106,7 +116,8 @@ def test_half_precision_stays_finite(press, dtype):
     half = replace(one, rotated_keys=one.rotated_keys.to(dtype) * 100,
                    rotated_queries=one.rotated_queries.to(dtype) * 100)  # fmt: skip
     score = press(keep=0.5).score(half)
-    assert score.float()[one.tokens.mask].isfinite().all()
+    mask = one.tokens.mask if score.dim() == 2 else one.tokens.mask[:, None].expand_as(score)
+    assert score.float()[mask].isfinite().all()
 
 
 def test_full_keeps_every_real_token_and_has_no_budget():
@@ -115,8 +126,49 @@ def test_full_keeps_every_real_token_and_has_no_budget():
         Full(keep=0.5)
 
 
+@by_head
+def test_heads_that_keep_their_own_keep_those_that_they_score_highest(press):
+    one = layer([30, 20])
+    mine = press(keep=12, heads="own")
+    scores, kept = mine.score_heads(one), select_tokens(mine, one)
+    assert kept.shape == (2, HEADS, 30)
+    for text, length in enumerate((30, 20)):
+        for head in range(HEADS):
+            row, mask = scores[text, head, :length], kept[text, head, :length]
+            assert row[mask].min() >= row[~mask].max()
+    # Else nothing would be tried: heads differ, and so does their mean.
+    assert not torch.equal(kept[:, 0], kept[:, 1])
+
+
+@by_head
+def test_heads_that_agree_keep_what_their_mean_scores_highest(press):
+    one = layer([20, 9])
+    scores = press(keep=6).score_heads(one)
+    torch.testing.assert_close(press(keep=6).score(one), scores.mean(dim=1), equal_nan=True)
+    assert select_tokens(press(keep=6), one).shape == (2, 20)
+
+
+@by_head
+def test_heads_are_own_or_mean(press):
+    with pytest.raises(ConfigError, match=r"compression\.heads=each is none of own, mean"):
+        press(heads="each")
+
+
+@by_head
+def test_a_head_is_scored_by_itself(press):
+    # The other head's keys, values and queries count for nothing.
+    both = layer([20])
+    first = replace(
+        both,
+        kv=KV(both.kv.keys[:, :1], both.kv.values[:, :1], both.kv.mask),
+        rotated_keys=both.rotated_keys[:, :1],
+        rotated_queries=both.rotated_queries[:, :GROUP],
+        queries=both.queries[:, :GROUP],
+    )
+    scores = press(keep=6).score_heads(both)
+    torch.testing.assert_close(press(keep=6).score_heads(first)[:, 0], scores[:, 0])
+
+
 def test_only_presses_that_read_attention_ask_for_it():
-    assert [press.__name__ for press in [Full, *PRESSES] if press.needs_attention] == [
-        "Kava",
-        "RKV",
-    ]
+    asking = {press.__name__ for press in [Full, *PRESSES] if press.needs_attention}
+    assert asking == {press.__name__ for press in BY_HEAD} - {"Knorm"}

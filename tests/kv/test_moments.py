@@ -107,9 +107,9 @@ def test_agreement_is_one_for_itself_zero_for_the_mean_and_ignores_what_is_maske
     mask[1, 4:] = False
     hidden = target.masked_fill(~mask[:, None, :, None], torch.nan)
     same, mean = RunningR2(), RunningR2()
-    same.add(hidden, hidden, mask)
+    same.add(hidden, hidden, mask[:, None])
     centre = target.transpose(1, 2)[mask].mean(0)
-    mean.add(centre[None, :, None].expand_as(target), hidden, mask)
+    mean.add(centre[None, :, None].expand_as(target), hidden, mask[:, None])
     assert same.r2 == 1
     assert mean.r2 == pytest.approx(0, abs=1e-6)
 
@@ -118,7 +118,7 @@ def test_agreement_over_batches_is_the_literal_value_over_all_of_them():
     own, target, mask = kv(1), kv(2), kv(3)[:, 0, :, 0] < 0.5
     agreement = RunningR2()
     for i in range(3):
-        agreement.add(own[i : i + 1], target[i : i + 1], mask[i : i + 1])
+        agreement.add(own[i : i + 1], target[i : i + 1], mask[i : i + 1, None])
     a, b = (part.transpose(1, 2)[mask].double() for part in (own, target))
     literal = 1 - (a - b).square().sum() / (b - b.mean(0)).square().sum()
     assert agreement.r2 == pytest.approx(float(literal))
@@ -128,9 +128,30 @@ def test_a_shared_constant_buys_a_cosine_but_no_agreement():
     own, target = kv(1) + 100, kv(2) + 100
     cosine = torch.nn.functional.cosine_similarity(own, target, dim=-1)
     agreement = RunningR2()
-    agreement.add(own, target, torch.ones(3, 7, dtype=torch.bool))
+    agreement.add(own, target, torch.ones(3, 1, 7, dtype=torch.bool))
     assert cosine.mean() > 0.999
     assert agreement.r2 < 0
+
+
+def test_agreement_where_heads_hold_their_own_tokens_is_that_of_each_heads_tokens():
+    own, target, held = kv(1), kv(2), kv(3)[..., 0] < 0.5
+    agreement = RunningR2()
+    agreement.add(own, target.masked_fill(~held[..., None], torch.nan), held)
+    residual = total = 0.0
+    for head in range(2):
+        a, b = own[:, head][held[:, head]].double(), target[:, head][held[:, head]].double()
+        residual += (a - b).square().sum()
+        total += (b - b.mean(0)).square().sum()
+    assert agreement.r2 == pytest.approx(float(1 - residual / total))
+
+
+def test_a_shift_of_the_teacher_is_that_of_its_rows():
+    x, y, by = torch.randn(9, 4), torch.randn(9, 3), torch.randn(4)
+    plain, shifted = Moments.empty(4, 3), Moments.empty(4, 3)
+    plain.add(x, y)
+    shifted.add(x.double() + by.double(), y)
+    for a, b in zip(vars(plain.shift_teacher(by)).values(), vars(shifted).values(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_agreement_over_no_tokens_is_refused():

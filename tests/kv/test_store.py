@@ -44,6 +44,18 @@ def test_in_float32_a_stored_batch_has_the_loss_of_the_live_teacher(artifacts, p
     torch.testing.assert_close(stored.weights, live.weights, rtol=1e-6, atol=0)
 
 
+def test_heads_that_keep_their_own_tokens_are_stored_each_with_its_own(artifacts):
+    own = ["compression=r_kv", "compression.window=2", "compression.heads=own"]
+    for control, wrapped in (([], ["source=store"]), (["source=shuffled"], CONTROL)):
+        path = "source.of.stored.dtype" if control else "source.stored.dtype"
+        live = compute_terms(artifacts, [*own, *control])
+        stored = compute_terms(artifacts, [*own, *wrapped, f"{path}=float32"])
+        torch.testing.assert_close(stored.kv, live.kv, rtol=1e-6, atol=0)
+        torch.testing.assert_close(stored.weights, live.weights, rtol=1e-6, atol=0)
+        agreeing = compute_terms(artifacts, [*own[:2], *control])
+        assert not torch.allclose(live.kv, agreeing.kv, rtol=1e-3)
+
+
 def test_keys_are_stored_unrotated_and_turned_at_their_own_tokens(artifacts):
     both = ["compression=keep_last", "position=post_rope"]
     live = compute_terms(artifacts, both)

@@ -77,6 +77,7 @@ def make_batch(
     pad: int = 0,
     lengths: tuple[int, ...] = (7, 5),
     seed: int = 1,
+    alignment: Any = None,
 ) -> Any:
     """Texts whose teachers use one token less than the student; `more` padding, of id `pad`."""
     import numpy as np
@@ -96,7 +97,8 @@ def make_batch(
     for number, name in enumerate(names):
         short = [length - 1 - number for length in lengths]
         teacher_seq = max(short) + more
-        links = [Soft()(spans(a), spans(b)) for a, b in zip(lengths, short, strict=True)]
+        align = alignment or Soft()
+        links = [align(spans(a), spans(b)) for a, b in zip(lengths, short, strict=True)]
         teachers[name] = TeacherInputs(
             make_tokens(short, teacher_seq, seed=seed + 100 * (number + 1), pad=pad),
             flatten_links(links, seq, teacher_seq),

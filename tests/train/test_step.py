@@ -112,6 +112,8 @@ def test_nan_under_a_mask_changes_neither_terms_nor_gradients(
                 tokens,
                 poison(one.rotated_queries, tokens),
                 poison(one.rotated_keys, tokens),
+                poison(one.queries, tokens),
+                one.rotary,
             )
             for at, one in pop_layers(self, tokens).items()
         }

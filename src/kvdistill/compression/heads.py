@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from kvdistill.errors import ConfigError
+from kvdistill.types import Layer
 
 MAX_ELEMENTS = 2**19
 """Elements of the largest temporary: 2 MiB in float32."""
@@ -43,3 +47,83 @@ def compute_gqa_logits(
     """
     grouped = queries.unflatten(1, (keys.shape[1], -1))
     return grouped @ keys[:, :, None].transpose(-1, -2) / keys.shape[-1] ** 0.5
+
+
+def get_rotated(layer: Layer) -> tuple[Tensor, Tensor]:
+    """Rotated queries and keys, which capture takes where a press `needs_attention`."""
+    assert layer.rotated_queries is not None
+    assert layer.rotated_keys is not None
+    return layer.rotated_queries, layer.rotated_keys
+
+
+def fill_padding(
+    x: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"]
+) -> Float[Tensor, "batch heads seq dim"]:
+    """In float32, zero under the mask: filled before any product, since padding may hold NaN."""
+    return x.float().masked_fill(~mask[:, None, :, None], 0)
+
+
+def sum_attention(
+    queries: Float[Tensor, "batch query_heads seq dim"],
+    keys: Float[Tensor, "batch heads seq dim"],
+    rows: Int[Tensor, "batch some"],
+    count: Int[Tensor, " batch"],
+    mask: Bool[Tensor, "batch seq"],
+) -> Float[Tensor, "batch heads group seq"]:
+    """Attention weights summed over the queries at the first `count` of `rows`.
+
+    A query attends to the real keys up to itself. Some rows at a time: see MAX_ELEMENTS.
+    """
+    batch, heads, seq, dim = keys.shape
+    query_heads = queries.shape[1]
+    total = keys.new_zeros(batch, heads, query_heads // heads, seq)
+    index = torch.arange(seq, device=keys.device)
+    step = count_rows_that_fit(batch * query_heads, seq)
+    for start in range(0, rows.shape[1], step):
+        row = rows[:, start : start + step]
+        q = queries.gather(2, row[:, None, :, None].expand(-1, query_heads, -1, dim)).float()
+        hidden = (index > row[..., None]) | ~mask[:, None]
+        # One expression: a name for the logits would hold them beside the weights.
+        weights = (
+            compute_gqa_logits(q, keys)
+            .masked_fill(hidden[:, None, None], -torch.inf)
+            .softmax(dim=-1)
+        )
+        # Rows beyond a text's count count for nothing; that also clears the NaN of a row whose
+        # every key is hidden.
+        beyond = torch.arange(start, start + row.shape[1], device=row.device) >= count[:, None]
+        total += weights.masked_fill(beyond[:, None, None, :, None], 0).sum(dim=-2)
+    return total
+
+
+def list_last_rows(mask: Bool[Tensor, "batch seq"], window: int) -> Int[Tensor, "batch window"]:
+    """Positions of each text's last `window` real tokens; its first again if it has fewer."""
+    real = mask.sum(dim=1, keepdim=True)
+    return (real - window + torch.arange(window, device=mask.device)).clamp(min=0)
+
+
+def keep_window(
+    scores: Float[Tensor, "batch heads seq"],
+    mask: Bool[Tensor, "batch seq"],
+    window: int | Int[Tensor, " batch"],
+) -> Float[Tensor, "batch heads seq"]:
+    """The scores, which must not exceed 1, with those of the last `window` tokens above them.
+
+    `window` is one for all texts or one each. Within it scores rise, so that a smaller budget keeps
+    its end.
+    """
+    index = torch.arange(mask.shape[1], device=mask.device)
+    before = index < (mask.sum(dim=1) - window)[:, None]
+    return torch.where(before[:, None], scores, 2 + index / len(index))
+
+
+def check_window(window: int) -> None:
+    """Raises ConfigError unless the window holds a token."""
+    if window < 1:
+        raise ConfigError(f"compression.window is {window} but must be at least 1 token.")
+
+
+def check_kernel(kernel: int) -> None:
+    """Raises ConfigError unless tokens can be pooled around their middle."""
+    if kernel < 1 or kernel % 2 == 0:
+        raise ConfigError(f"compression.kernel is {kernel} but must be odd, as 7.")

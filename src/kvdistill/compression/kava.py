@@ -9,23 +9,24 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kvdistill.compression.base import Compression
+from kvdistill.compression.base import HeadCompression
 from kvdistill.compression.heads import (
-    compute_gqa_logits,
-    count_rows_that_fit,
+    fill_padding,
+    get_rotated,
     iterate_blocks,
     normalise_keys,
+    sum_attention,
 )
 from kvdistill.errors import ConfigError
 from kvdistill.types import Layer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kava(Compression):
-    """Keeps the tokens with the highest sum of the two terms, heads averaged."""
+class Kava(HeadCompression):
+    """Keeps the tokens with the highest sum of the two terms."""
 
     needs_attention: ClassVar[bool] = True
 
@@ -37,56 +38,25 @@ class Kava(Compression):
         if not 0 <= self.balance <= 1:
             raise ConfigError(f"compression.balance is {self.balance} but must be in [0, 1].")
 
-    def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
+    def score_heads(self, layer: Layer) -> Float[Tensor, "batch heads seq"]:
         """In [0, 1]."""
-        assert layer.rotated_queries is not None
-        assert layer.rotated_keys is not None
-        queries, keys, mask = layer.rotated_queries, layer.rotated_keys, layer.tokens.mask
+        queries, keys = get_rotated(layer)
+        mask = layer.tokens.mask
         answer = layer.tokens.answer & mask
         # The positions of each text's answer tokens, padded to the longest answer: a stable sort
         # keeps them in order and brings them to the front.
         count = answer.sum(dim=1)
         rows = answer.int().argsort(dim=1, descending=True, stable=True)[:, : int(count.max())]
-        heads, group = keys.shape[1], queries.shape[1] // keys.shape[1]
-        score = torch.zeros(mask.shape, device=mask.device)
+        group = queries.shape[1] // keys.shape[1]
+        scores = torch.zeros(keys.shape[:3], device=mask.device)
         for b, h in iterate_blocks(*keys.shape[:3]):
-            # Filled before any product: padding may hold NaN.
-            k = keys[b, h].float().masked_fill(~mask[b, None, :, None], 0)
+            k = fill_padding(keys[b, h], mask[b])
             q = queries[b, h.start * group : h.stop * group]
-            attended = self.balance * score_answer_attention(q, k, rows[b], count[b], mask[b])
-            distinct = (1 - self.balance) * score_distinctness(k, mask[b])
-            score[b] += (attended + distinct).sum(dim=1) / heads
-        return score
-
-
-def score_answer_attention(
-    queries: Float[Tensor, "batch query_heads seq dim"],
-    keys: Float[Tensor, "batch heads seq dim"],
-    rows: Int[Tensor, "batch answer_rows"],
-    count: Int[Tensor, " batch"],
-    mask: Bool[Tensor, "batch seq"],
-) -> Float[Tensor, "batch heads seq"]:
-    """Attention of the first `count` of `rows`, mean over them, max over the query group."""
-    batch, heads, seq, dim = keys.shape
-    query_heads = queries.shape[1]
-    total = keys.new_zeros(batch, heads, query_heads // heads, seq)
-    index = torch.arange(seq, device=keys.device)
-    step = count_rows_that_fit(batch * query_heads, seq)
-    for start in range(0, rows.shape[1], step):
-        row = rows[:, start : start + step]
-        q = queries.gather(2, row[:, None, :, None].expand(-1, query_heads, -1, dim)).float()
-        hidden = (index > row[..., None]) | ~mask[:, None]
-        # One expression: a name for the logits would hold them beside the weights.
-        weights = (
-            compute_gqa_logits(q, keys)
-            .masked_fill(hidden[:, None, None], -torch.inf)
-            .softmax(dim=-1)
-        )
-        # Rows beyond a text's own answer count for nothing; that also clears the NaN of a row
-        # whose every key is hidden.
-        beyond = torch.arange(start, start + row.shape[1], device=row.device) >= count[:, None]
-        total += weights.masked_fill(beyond[:, None, None, :, None], 0).sum(dim=-2)
-    return total.amax(dim=2) / count.clamp(min=1)[:, None, None]
+            attended = sum_attention(q, k, rows[b], count[b], mask[b]).amax(dim=2)
+            mean = attended / count[b].clamp(min=1)[:, None, None]
+            distinct = score_distinctness(k, mask[b])
+            scores[b, h] = self.balance * mean + (1 - self.balance) * distinct
+        return scores
 
 
 def score_distinctness(

@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool1d
 
-from kvdistill.compression.base import Compression
+from kvdistill.compression.base import HeadCompression
 from kvdistill.compression.heads import (
+    check_kernel,
+    check_window,
     compute_gqa_logits,
     count_rows_that_fit,
+    fill_padding,
+    get_rotated,
     iterate_blocks,
+    keep_window,
+    list_last_rows,
     normalise_keys,
 )
 from kvdistill.errors import ConfigError
@@ -25,8 +31,8 @@ from kvdistill.types import Layer
 
 
 @dataclass(frozen=True, kw_only=True)
-class RKV(Compression):
-    """Keeps the last `window` tokens and the best of the others, heads averaged."""
+class RKV(HeadCompression):
+    """Keeps the last `window` tokens and the best of the others."""
 
     needs_attention: ClassVar[bool] = True
 
@@ -43,40 +49,26 @@ class RKV(Compression):
         if not 0 <= self.threshold <= 1:
             # A cosine with padding, or with itself, is 0: no such column may count as a copy.
             raise ConfigError(f"compression.threshold is {self.threshold} but must be in [0, 1].")
-        if self.window < 1:
-            raise ConfigError(f"compression.window is {self.window} but must be at least 1 token.")
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ConfigError(f"compression.kernel is {self.kernel} but must be odd, as 7.")
+        check_window(self.window)
+        check_kernel(self.kernel)
 
-    def score(self, layer: Layer) -> Float[Tensor, "batch seq"]:
+    def score_heads(self, layer: Layer) -> Float[Tensor, "batch heads seq"]:
         """In [-1, 1] before the window; above 1 and rising within it."""
-        assert layer.rotated_queries is not None
-        assert layer.rotated_keys is not None
-        keys, mask = layer.rotated_keys, layer.tokens.mask
-        real, index = mask.sum(dim=1, keepdim=True), torch.arange(mask.shape[1], device=mask.device)
-        last = _gather_last_queries(layer.rotated_queries, real, self.window)
-        before_window = index < real - self.window
-        heads, group = keys.shape[1], last.shape[1] // keys.shape[1]
-        score = torch.zeros(mask.shape, device=mask.device)
+        queries, keys = get_rotated(layer)
+        mask = layer.tokens.mask
+        rows = list_last_rows(mask, self.window)[:, None, :, None]
+        last = queries.gather(2, rows.expand(-1, queries.shape[1], -1, queries.shape[3]))
+        index = torch.arange(mask.shape[1], device=mask.device)
+        before_window = index < mask.sum(dim=1, keepdim=True) - self.window
+        group = queries.shape[1] // keys.shape[1]
+        scores = torch.zeros(keys.shape[:3], device=mask.device)
         for b, h in iterate_blocks(*keys.shape[:3]):
-            # Filled before any product: padding may hold NaN.
-            k = keys[b, h].float().masked_fill(~mask[b, None, :, None], 0)
+            k = fill_padding(keys[b, h], mask[b])
             q = last[b, h.start * group : h.stop * group].float()
             attended = self.balance * score_window_attention(q, k, before_window[b], self.kernel)
             repeated = (1 - self.balance) * score_redundancy(k, mask[b], self.threshold)
-            score[b] += (attended - repeated).sum(dim=1) / heads
-        # Above every other score, so that the window is kept; rising, so that a budget below the
-        # window keeps its end.
-        return torch.where(before_window, score, 2 + index / len(index))
-
-
-def _gather_last_queries(
-    queries: Float[Tensor, "batch heads seq dim"], real: Int[Tensor, "batch 1"], window: int
-) -> Float[Tensor, "batch heads window dim"]:
-    """The queries of each text's last `window` real tokens; its first again if it has fewer."""
-    at = (real - window + torch.arange(window, device=real.device)).clamp(min=0)
-    shape = (-1, queries.shape[1], -1, queries.shape[3])
-    return queries.gather(2, at[:, None, :, None].expand(shape))
+            scores[b, h] = attended - repeated
+        return keep_window(scores, mask, self.window)
 
 
 def score_window_attention(

@@ -62,16 +62,27 @@ def normalise_over_valid(logits: Weights, valid: Bool[Tensor, "teachers batch se
 def fuse_targets(
     targets: Sequence[KV], weights: Weights, valid: Bool[Tensor, "teachers batch seq"]
 ) -> KV:
-    """Weighted sum of the targets; what lies under a teacher's mask does not reach it."""
+    """Weighted sum of the targets; what lies under a teacher's mask does not reach it.
+
+    Where heads hold tokens of their own the weights are renormalised over those that hold each.
+    """
+    held = [m[:, None] & target.held for target, m in zip(targets, valid, strict=True)]
+    shares = [w[:, None] for w in weights]
+    head_mask = None
+    if any(target.head_mask is not None for target in targets):
+        shares = [share * m for share, m in zip(shares, held, strict=True)]
+        total = torch.stack(shares).sum(dim=0).clamp(min=torch.finfo(torch.float32).tiny)
+        shares = [share / total for share in shares]
+        head_mask = torch.stack(held).any(dim=0)
     # Filled, not only weighted with 0: 0 x NaN is NaN.
     keys, values = (
         sum(
-            w[:, None, :, None].to(x.dtype) * x.masked_fill(~m[:, None, :, None], 0)
-            for w, x, m in zip(weights, part, valid, strict=True)
+            share[..., None].to(x.dtype) * x.masked_fill(~m[..., None], 0)
+            for share, x, m in zip(shares, part, held, strict=True)
         )
         for part in ([t.keys for t in targets], [t.values for t in targets])
     )
-    return KV(keys, values, valid.any(dim=0))
+    return KV(keys, values, valid.any(dim=0), head_mask)
 
 
 def compute_entropy(weights: Weights, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, " batch"]:

@@ -56,9 +56,9 @@ class Similarity(Fusion):
         return similarity / self.temperature
 
     def _compare(self, own: KV, target: KV) -> Float[Tensor, "batch seq"]:
-        mask = own.mask & target.mask
-        keys = self._metric(_flatten_heads(own.keys, mask), _flatten_heads(target.keys, mask))
-        values = self._metric(_flatten_heads(own.values, mask), _flatten_heads(target.values, mask))
+        mask, held = own.mask & target.mask, own.mask[:, None] & target.held
+        keys = self._metric(_flatten_heads(own.keys, held), _flatten_heads(target.keys, held))
+        values = self._metric(_flatten_heads(own.values, held), _flatten_heads(target.values, held))
         similarity = (keys + values) / 2
         if self.per == "token":
             return similarity
@@ -68,10 +68,10 @@ class Similarity(Fusion):
 
 
 def _flatten_heads(
-    x: Float[Tensor, "batch heads seq dim"], mask: Bool[Tensor, "batch seq"]
+    x: Float[Tensor, "batch heads seq dim"], held: Bool[Tensor, "batch some_heads seq"]
 ) -> Float[Tensor, "batch seq width"]:
-    """(batch, seq, heads * dim) in float32, zero under the mask."""
-    return x.float().masked_fill(~mask[:, None, :, None], 0).transpose(1, 2).flatten(2)
+    """(batch, seq, heads * dim) in float32, zero where a head holds no token."""
+    return x.float().masked_fill(~held[..., None], 0).transpose(1, 2).flatten(2)
 
 
 def _cosine_similarity(

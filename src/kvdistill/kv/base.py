@@ -22,15 +22,19 @@ class Compressor(Protocol):
     needs_attention: ClassVar[bool]
     layer_independent: ClassVar[bool]
 
+    @property
+    def by_head(self) -> bool:
+        """Whether each KV head keeps tokens of its own: scores then have an axis of heads."""
+
     def compute_budget(self, mask: Bool[Tensor, "batch seq"]) -> Int[Tensor, " batch"]:
         """How many tokens of each text are kept."""
 
-    def score_in_float32(self, layer: Layer) -> Float[Tensor, "batch seq"]:
+    def score_in_float32(self, layer: Layer) -> Float[Tensor, "batch *heads seq"]:
         """How much each token of a teacher layer is worth."""
 
     def keep_best(
-        self, scores: Sequence[Float[Tensor, "batch seq"]], mask: Bool[Tensor, "batch seq"]
-    ) -> Bool[Tensor, "batch seq"]:
+        self, scores: Sequence[Float[Tensor, "batch *heads seq"]], mask: Bool[Tensor, "batch seq"]
+    ) -> Bool[Tensor, "batch *heads seq"]:
         """The tokens to keep, by the scores of the one or two layers of a pair."""
 
 
@@ -59,7 +63,8 @@ class TeacherRequest:
 class CompressedKV:
     """The kept tokens of a batch for some student layers, one row a token.
 
-    A row holds keys, then values, of each of `teacher_layers` in turn, all heads of each.
+    A row holds keys, then values, of each of `teacher_layers` in turn: all heads of each, or `head`
+    alone where heads keep tokens of their own. Then each head of a student layer has one of these.
     """
 
     layer_pairs: Sequence[LayerPair]
@@ -72,6 +77,9 @@ class CompressedKV:
     positions: Int[Tensor, " rows"]
     """Position of each row's token in its own text."""
     heads: int
+    """KV heads in a row."""
+    head: int | None = None
+    """Which KV head the rows are of; None: all."""
 
     def find_columns(self, layer: int) -> tuple[slice, slice]:
         """Where a row holds the keys and the values of a teacher layer."""
@@ -122,36 +130,57 @@ class TeacherKV(ABC):
     def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """K and V of a batch; every distilled student layer is in exactly one of the results.
 
+        Where heads keep tokens of their own, in one for each head, in order and one after another.
+
         `ids` are the texts' ids, in the order of `tokens`.
         """
 
 
+@dataclass(frozen=True)
+class KeptGroup:
+    """What shares one set of kept tokens."""
+
+    layer_pairs: list[LayerPair]
+    head: int | None
+    """The KV head that these tokens are kept of; None: all."""
+
+
 def group_layer_pairs(
-    layer_pairs: Sequence[LayerPair], compression: Compressor
-) -> list[list[LayerPair]]:
-    """The pairs that share one mask of kept tokens: all, or each one alone."""
+    layer_pairs: Sequence[LayerPair], compression: Compressor, heads: int
+) -> list[KeptGroup]:
+    """All pairs at once, or each alone, or each alone of a teacher's `heads`."""
     if compression.layer_independent:
-        return [list(layer_pairs)]
-    return [[pair] for pair in layer_pairs]
+        return [KeptGroup(list(layer_pairs), None)]
+    choices = range(heads) if compression.by_head else (None,)
+    return [KeptGroup([pair], head) for pair in layer_pairs for head in choices]
 
 
 def select_kept_tokens(
     layers: Mapping[int, Layer], layer_pairs: Sequence[LayerPair], compression: Compressor
-) -> list[tuple[list[LayerPair], Bool[Tensor, "batch seq"]]]:
-    """(pairs, mask of their kept tokens) of each group."""
-    mask = next(iter(layers.values())).tokens.mask
+) -> list[tuple[KeptGroup, Bool[Tensor, "batch seq"]]]:
+    """(group, mask of its kept tokens) of each group."""
+    first = next(iter(layers.values()))
     scores: dict[int, Tensor] = {}
+    kept: dict[int, Tensor] = {}
 
     def keep_best(pair: LayerPair) -> Tensor:
         # Two student layers may read one teacher layer, and a score may cost seq^2: each once.
         for layer in pair.teacher_layers:
             if layer not in scores:
                 scores[layer] = compression.score_in_float32(layers[layer])
-        return compression.keep_best([scores[layer] for layer in pair.teacher_layers], mask)
+        return compression.keep_best(
+            [scores[layer] for layer in pair.teacher_layers], first.tokens.mask
+        )
 
-    # The first pair speaks for its group: the scores of the others' layers are the same.
-    groups = group_layer_pairs(layer_pairs, compression)
-    return [(group, keep_best(group[0])) for group in groups]
+    selected = []
+    for group in group_layer_pairs(layer_pairs, compression, first.kv.keys.shape[1]):
+        # The first pair speaks for its group: the scores of the others' layers are the same.
+        pair = group.layer_pairs[0]
+        if pair.student_layer not in kept:
+            kept[pair.student_layer] = keep_best(pair)
+        mask = kept[pair.student_layer]
+        selected.append((group, mask if group.head is None else mask[:, group.head]))
+    return selected
 
 
 def compress_layers(
@@ -163,20 +192,26 @@ def compress_layers(
     `row_of_token` names the kept ones.
     """
     compressed = []
-    for pairs, kept in select_kept_tokens(layers, layer_pairs, compression):
-        teacher_layers = sorted({layer for pair in pairs for layer in pair.teacher_layers})
-        parts = [part for n in teacher_layers for part in (layers[n].kv.keys, layers[n].kv.values)]
+    for group, kept in select_kept_tokens(layers, layer_pairs, compression):
+        teacher_layers = sorted({n for pair in group.layer_pairs for n in pair.teacher_layers})
+        some = slice(None) if group.head is None else slice(group.head, group.head + 1)
+        parts = [
+            part[:, some]
+            for layer in teacher_layers
+            for part in (layers[layer].kv.keys, layers[layer].kv.values)
+        ]
         batch, heads, seq, _ = parts[0].shape
         row = torch.arange(batch * seq, device=kept.device).view(batch, seq)
         flat = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], dim=2)
         compressed.append(
             CompressedKV(
-                layer_pairs=pairs,
+                layer_pairs=group.layer_pairs,
                 teacher_layers=teacher_layers,
                 flat_kv=flat.flatten(0, 1),
                 row_of_token=torch.where(kept, row, -1),
                 positions=row.flatten() % seq,
                 heads=heads,
+                head=group.head,
             )
         )
     return compressed

@@ -4,7 +4,8 @@ For each distilled student layer, the teacher's vectors x are those of its one o
 layers side by side, so that the variance of an interpolated target is known exactly.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -28,6 +29,9 @@ class Calibration:
     """Other rows, for R^2."""
     shuffled: LayerMoments
     """The held-out rows, each with the teacher's K and V of another one."""
+    held: Mapping[int, float] = field(default_factory=dict)
+    """Student layer -> share of the teacher's (token, head) pairs that heads hold, where each keeps
+    tokens of its own; what they dropped then stands in the moments as its mean."""
 
     def save(self, folder: Path) -> None:
         """Writes calibration.safetensors: one tensor a part, layer, keys or values, and sum."""
@@ -37,6 +41,10 @@ class Calibration:
             for layer, both in getattr(self, part).items()
             for name, moments in zip(("keys", "values"), both, strict=True)
             for field in fields(Moments)
+        }
+        tensors |= {
+            f"held.{layer}": torch.tensor(share, dtype=torch.float64)
+            for layer, share in self.held.items()
         }
         save_file(tensors, folder / "calibration.safetensors")
 
@@ -54,7 +62,12 @@ class Calibration:
                 )
                 for layer in layers
             }
-        return cls(**parts)
+        held = {
+            int(key.removeprefix("held.")): float(tensor)
+            for key, tensor in tensors.items()
+            if key.startswith("held.")
+        }
+        return cls(**parts, held=held)
 
 
 def slice_teacher_layer(moments: Moments, pair: LayerPair, index: int) -> Moments:

@@ -73,6 +73,14 @@ class Moments:
         w = weight.detach().to(self.xx)
         return Moments(self.count, self.x @ w, self.y, w.T @ self.xx @ w, w.T @ self.xy, self.yy)
 
+    def shift_teacher(self, by: Float[Tensor, " teacher_width"]) -> "Moments":
+        """The moments of `x + by` and y."""
+        shift = by.detach().to(self.x)
+        cross = torch.outer(self.x, shift)
+        xx = self.xx + cross + cross.T + self.count * torch.outer(shift, shift)
+        xy = self.xy + torch.outer(shift, self.y)
+        return Moments(self.count, self.x + self.count * shift, self.y, xx, xy, self.yy)
+
     def fit_ridge(self, penalty: float) -> Float[Tensor, "teacher_width student_width"]:
         """The map that minimises E|y - x W|^2 + penalty * v * |W|^2, both sides centred.
 
@@ -110,7 +118,8 @@ class RunningR2:
     0 where it only knows the target's mean. Unlike a cosine it cannot be bought by a constant.
     """
 
-    count: float = 0.0
+    counts: Float[Tensor, " heads"] | None = None
+    """Tokens that each head held."""
     residual_squares: float = 0.0
     target_squares: float = 0.0
     target_sum: Float[Tensor, "heads dim"] | None = None
@@ -119,21 +128,30 @@ class RunningR2:
         self,
         own: Float[Tensor, "batch heads seq dim"],
         target: Float[Tensor, "batch heads seq dim"],
-        mask: Bool[Tensor, "batch seq"],
+        held: Bool[Tensor, "batch some_heads seq"],
     ) -> None:
-        """Adds the tokens where the mask is True."""
-        # Masked before any arithmetic: what lies under the mask may be NaN.
-        own, target = (part.detach().double().transpose(1, 2)[mask].cpu() for part in (own, target))
-        self.count += len(target)
+        """Adds the tokens that each head holds, as `KV.held` has them."""
+        # Filled before any arithmetic: what is not held may be NaN.
+        own, target = (
+            part.detach().double().masked_fill(~held[..., None], 0) for part in (own, target)
+        )
         self.residual_squares += float((own - target).square().sum())
         self.target_squares += float(target.square().sum())
-        total = target.sum(dim=0)
+        counts = held.expand(target.shape[:3]).sum(dim=(0, 2)).double().cpu()
+        total = target.sum(dim=(0, 2)).cpu()
+        self.counts = counts if self.counts is None else self.counts + counts
         self.target_sum = total if self.target_sum is None else self.target_sum + total
+
+    @property
+    def count(self) -> float:
+        """Tokens of the head that holds most."""
+        return 0.0 if self.counts is None else float(self.counts.max())
 
     @property
     def r2(self) -> float:
         """At most 1; negative when the student is further from the target than the mean is."""
-        if self.target_sum is None or self.count < 2:
+        if self.target_sum is None or self.counts is None or self.count < 2:
             raise ValueError("R^2 needs at least two tokens.")
-        variance = self.target_squares - float(self.target_sum.square().sum()) / self.count
+        squares = self.target_sum.square().sum(dim=1) / self.counts.clamp(min=1)
+        variance = self.target_squares - float(squares.sum())
         return 1 - self.residual_squares / variance

@@ -81,7 +81,8 @@ class Store(TeacherKV):
                     flat_kv=flat_kv if len(self.groups) == 1 else flat_kv[:, group.columns],
                     row_of_token=row_of_token.to(device),
                     positions=positions[:, number].to(device),
-                    heads=self.heads,
+                    heads=self.heads if group.head is None else 1,
+                    head=group.head,
                 )
             )
         return compressed
@@ -142,11 +143,15 @@ class Store(TeacherKV):
 
 @dataclass(frozen=True)
 class LayerGroup:
-    """Student layers whose kept tokens are the same, and where a row holds their teacher layers."""
+    """Student layers whose kept tokens are the same, and where a row holds their teacher layers.
+
+    Where heads keep tokens of their own, one head of them.
+    """
 
     layer_pairs: list[LayerPair]
     teacher_layers: list[int]
     columns: slice
+    head: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """One of the `groups` of store.json; of the pairs only the student layers."""
@@ -154,13 +159,13 @@ class LayerGroup:
             "students": [pair.student_layer for pair in self.layer_pairs],
             "layers": self.teacher_layers,
             "columns": [self.columns.start, self.columns.stop],
-        }
+        } | ({} if self.head is None else {"head": self.head})
 
     @classmethod
     def from_json(cls, node: Mapping[str, Any], request: TeacherRequest) -> "LayerGroup":
         """The group that `to_json` wrote, with the pairs of the request."""
         pairs = [pair for pair in request.layer_pairs if pair.student_layer in node["students"]]
-        return cls(pairs, list(node["layers"]), slice(*node["columns"]))
+        return cls(pairs, list(node["layers"]), slice(*node["columns"]), node.get("head"))
 
 
 @dataclass

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kvdistill.types import KV
+
 
 @dataclass(frozen=True, kw_only=True)
 class Distance(ABC):
@@ -24,6 +26,28 @@ class Distance(ABC):
         `scale` is the target's calibrated standard deviation in this layer: residuals are
         divided by it. What lies under the mask must not change the result or its gradient.
         """
+
+
+def measure_heads(
+    distance: Distance,
+    own: Float[Tensor, "batch heads seq dim"],
+    target: Float[Tensor, "batch heads seq dim"],
+    kv: KV,
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, " batch"]:
+    """The distance at the tokens that `kv`, whose keys or values `target` are, holds.
+
+    Where heads hold tokens of their own each is compared as a sample of one head, and a sample's
+    heads are averaged by their tokens.
+    """
+    if kv.head_mask is None:
+        return distance(own, target, kv.mask, scale)
+    held = kv.held
+    apart = distance(
+        own.flatten(0, 1)[:, None], target.flatten(0, 1)[:, None], held.flatten(0, 1), scale
+    )
+    tokens = held.sum(dim=2)
+    return (apart.view_as(tokens) * tokens).sum(dim=1) / tokens.sum(dim=1).clamp(min=1)
 
 
 def compute_residual(

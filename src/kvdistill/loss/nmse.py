@@ -36,18 +36,17 @@ class PartSums:
         self,
         own: Float[Tensor, "batch heads seq dim"],
         target: Float[Tensor, "batch heads seq dim"],
-        mask: Bool[Tensor, "batch seq"],
+        held: Bool[Tensor, "batch some_heads seq"],
     ) -> None:
-        """Adds the texts of a batch. What lies under the mask may be NaN."""
+        """Adds the texts of a batch. What no head holds may be NaN."""
         own, target = (
-            part.detach().double().masked_fill(~mask[:, None, :, None], 0) for part in (own, target)
+            part.detach().double().masked_fill(~held[..., None], 0) for part in (own, target)
         )
-        tokens = mask.sum(dim=1).clamp(min=1)
-        means = target.sum(dim=2).flatten(1) / tokens[:, None]
-        width = means.shape[1]
-        self.means.append(means.cpu())
-        self.squares.append((target.square().sum(dim=(1, 2, 3)) / (tokens * width)).cpu())
-        residuals = (own - target).square().sum(dim=(1, 2, 3)) / (tokens * width)
+        tokens = held.expand(target.shape[:3]).sum(dim=2)
+        elements = tokens.sum(dim=1).clamp(min=1) * target.shape[3]
+        self.means.append((target.sum(dim=2) / tokens.clamp(min=1)[..., None]).flatten(1).cpu())
+        self.squares.append((target.square().sum(dim=(1, 2, 3)) / elements).cpu())
+        residuals = (own - target).square().sum(dim=(1, 2, 3)) / elements
         self.residuals.append(residuals.cpu())
 
     def divide(self, covered: Bool[Tensor, " texts"]) -> Float[Tensor, " texts"] | None:
@@ -80,7 +79,8 @@ class TargetNMSE:
             self.covered.append(mask.any(dim=1).cpu())
         for name, part in PARTS.items():
             sums = self.sums.setdefault((layer, name), PartSums())
-            sums.add(getattr(own, part), getattr(target, part), mask)
+            held = own.mask[:, None] & target.held
+            sums.add(getattr(own, part), getattr(target, part), held)
 
     def compute_by_text(self) -> dict[str, list[float | None]]:
         """k_nmse, v_nmse and their weighted mean kv_nmse of each text, averaged over layers.

@@ -118,6 +118,8 @@ class Capture:
             tokens,
             rotate(queries.detach(), positions).to(queries.dtype),
             rotate(keys.detach(), positions).to(keys.dtype),
+            queries.detach(),
+            self._rotaries[layer],
         )
 
 

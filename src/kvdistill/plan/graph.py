@@ -8,6 +8,7 @@ from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.plan.identity import (
     CAPTURE_VERSION,
+    compression_science,
     data_science,
     hash_science,
     identify_by_content,
@@ -73,6 +74,7 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
             "teachers": model_science(teacher),
             "train": config["train"]["calibration_rows"],
             "budget": config["budget"]["seq_len"],
+            "compression": compression_science(config),
         }
         yield f"calibration.{name}", make_artifact("calibration", recipe, needs, science)
         if (spec := find_store_spec(config["source"])) is not None:
@@ -111,7 +113,7 @@ def make_store_node(
             "layers": config["student"]["geometry"]["layers"],
         },
         "teacher": model_science(teacher),
-        "compression": config["compression"],
+        "compression": compression_science(config),
         "layers": config["layers"],
         "seq_len": config["budget"]["seq_len"],
         "stored": spec,

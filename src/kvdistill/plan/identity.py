@@ -30,6 +30,7 @@ Raise it with any change there that gives other texts.
 
 INTRODUCED: dict[str, Any] = {
     "adapter": {"_target_": "kvdistill.models.full_finetune.Whole"},
+    "compression.heads": "mean",
     "train.group_by_length": False,
     "tasks.backend": "hf",
     "tasks.versions": {},
@@ -130,6 +131,11 @@ def data_science(config: Config) -> Any:
     science = leave_out_defaults(node, "data.")
     reads_rows = READS_ROWS & set(config["data"]["source"])
     return {"reader": READER_VERSION, **science} if reads_rows else science
+
+
+def compression_science(config: Config) -> Any:
+    """What of the compression can change which tokens are kept."""
+    return leave_out_defaults(config["compression"], "compression.")
 
 
 def tasks_science(config: Config) -> Any:

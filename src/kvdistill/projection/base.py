@@ -33,6 +33,12 @@ class Projection(nn.Module, ABC):
 
     in_student_space: ClassVar[bool] = True
     """Whether targets are in the student's space, where those of several teachers can be fused."""
+    mixes_heads: ClassVar[bool] = True
+    """Whether a target's head reads several of the teacher's.
+
+    If not, `head_mask` stays, and each head is compared at the tokens that it kept; if so, what a
+    head dropped counts as its mean.
+    """
     trains: bool = False
     """Whether its weights get gradients in training."""
     lr_scale: float = 1.0

@@ -13,6 +13,8 @@ from kvdistill.types import KV
 class Identity(Projection):
     """Leaves K and V alone."""
 
+    mixes_heads = False
+
     def __init__(
         self, *, student: Geometry, teacher: Geometry, layer_pairs: Sequence[LayerPair]
     ) -> None:

@@ -28,6 +28,7 @@ class StudentSide(Projection):
     """One trained map a student layer, starting as the ridge fit of the teacher on the student."""
 
     in_student_space = False
+    mixes_heads = False
 
     def __init__(
         self,

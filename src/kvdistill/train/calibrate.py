@@ -17,13 +17,19 @@ from kvdistill.config.compose import Config
 from kvdistill.data.sampler import select_evenly
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, LayerMoments
+from kvdistill.kv.missing_heads import (
+    append_held,
+    compute_held_means,
+    compute_held_share,
+    fill_with_means,
+)
 from kvdistill.kv.moments import Moments
 from kvdistill.kv.shuffle_pairs import choose_partners
 from kvdistill.models.capture import Capture
 from kvdistill.plan.graph import ONLY
 from kvdistill.train import inputs
 from kvdistill.train.objective import TeacherPipeline
-from kvdistill.train.step import align_teacher_kv, link_teacher_kv, make_positions
+from kvdistill.train.step import align_teacher_layers, link_teacher_kv, make_positions
 from kvdistill.types import KV, Batch, Tokens
 
 BATCH_TEXTS = 16
@@ -59,7 +65,7 @@ def build_calibration(
         collector.add_batch(collate([texts[row] for row in batch]), part)
         progress(done + 1, len(batches))
     if distributed.is_rank_zero():
-        Calibration(**collector.moments).save(folder)
+        collector.make_calibration().save(folder)
     keys, _ = collector.moments["fit"][pipeline.layer_pairs[-1].student_layer]
     return {"texts": len(rows), "fit_tokens": int(keys.count)}
 
@@ -78,6 +84,8 @@ class MomentCollector:
         self.capture = Capture(self.student, layers)
         self.rotaries = pipeline.read_student_rotaries(self.capture, layers)
         self.moments: dict[str, LayerMoments] = {"fit": {}, "held_out": {}, "shuffled": {}}
+        self.heads = 0
+        """KV heads of the teacher, where each holds tokens of its own; see kv/missing_heads.py."""
 
     @torch.no_grad()
     def add_batch(self, batch: Batch, part: str) -> None:
@@ -86,21 +94,43 @@ class MomentCollector:
         student_layers = self.capture_student(batch.student)
         position = self.pipeline.position
         partners, has_partner = choose_partners(batch.ids)
-        for kept, links in link_teacher_kv(self.teacher, batch, ONLY):
-            for pair, teacher_kvs in align_teacher_kv(kept, links, position, self.teacher.rotaries):
-                student = student_layers[pair.student_layer]
-                # Of this layer alone: compression may keep other tokens in the next.
-                mask = teacher_kvs[0].mask & student.mask
-                # In `shuffled` the partner's teacher tokens face these, so both must be covered.
-                both = mask & mask[partners] & has_partner[:, None].to(mask.device)
-                for index, name in enumerate(("keys", "values")):
-                    # The pair's one or two teacher layers side by side.
-                    x = torch.cat([merge_heads(getattr(kv, name)) for kv in teacher_kvs], dim=2)
-                    y = merge_heads(getattr(student, name))
-                    self.add_rows(part, pair.student_layer, index, x[mask], y[mask])
-                    if part == "held_out":
-                        rows = x[partners][both], y[both]
-                        self.add_rows("shuffled", pair.student_layer, index, *rows)
+        linked, rotaries = link_teacher_kv(self.teacher, batch, ONLY), self.teacher.rotaries
+        for pair, teacher_kvs in align_teacher_layers(linked, position, rotaries):
+            student = student_layers[pair.student_layer]
+            # Of this layer alone: compression may keep other tokens in the next.
+            mask = teacher_kvs[0].mask & student.mask
+            # In `shuffled` the partner's teacher tokens face these, so both must be covered.
+            both = mask & mask[partners] & has_partner[:, None].to(mask.device)
+            for index, name in enumerate(("keys", "values")):
+                # The pair's one or two teacher layers side by side.
+                x = torch.cat([merge_heads(getattr(kv, name)) for kv in teacher_kvs], dim=2)
+                if teacher_kvs[0].head_mask is not None:
+                    # A pair's layers hold the same tokens.
+                    x = append_held(x, teacher_kvs[0].head_mask)
+                    self.heads = teacher_kvs[0].keys.shape[1]
+                y = merge_heads(getattr(student, name))
+                self.add_rows(part, pair.student_layer, index, x[mask], y[mask])
+                if part == "held_out":
+                    rows = x[partners][both], y[both]
+                    self.add_rows("shuffled", pair.student_layer, index, *rows)
+
+    def make_calibration(self) -> Calibration:
+        """What was summed up; of `fit` the means that fill what heads dropped."""
+        if not self.heads:
+            return Calibration(**self.moments)
+        filled: dict[str, LayerMoments] = {part: {} for part in self.moments}
+        held = {}
+        for pair in self.pipeline.layer_pairs:
+            layer, width = pair.student_layer, len(pair.teacher_layers)
+            fit = self.moments["fit"][layer]
+            held[layer] = compute_held_share(fit[0], self.heads)
+            keys, values = (compute_held_means(each, self.heads, width) for each in fit)
+            for part, moments in self.moments.items():
+                filled[part][layer] = (
+                    fill_with_means(moments[layer][0], keys, width),
+                    fill_with_means(moments[layer][1], values, width),
+                )
+        return Calibration(**filled, held=held)
 
     def capture_student(self, tokens: Tokens) -> dict[int, KV]:
         """The raw student's K and V by layer, its keys in the frame that position compares in."""

@@ -139,7 +139,7 @@ def fingerprint_store(
         "tokenizer": hash_tokeniser(load_tokeniser(node, role, needs)),
         "texts": hash_science(text_inputs),
         "layers": hash_science([[p.student_layer, p.low, p.high, p.weight] for p in layer_pairs]),
-        "compression": hash_science(config["compression"]),
+        "compression": hash_science(identity.compression_science(config)),
         "dtype": str(spec["dtype"]),
         "code version": str(identity.CAPTURE_VERSION),
     }

@@ -6,7 +6,7 @@ properties and methods named after what they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -100,7 +100,11 @@ class CalibrationStats(nn.Module):
             x - self.read_stat(what, layer, name)[None, :, None, :].to(x.dtype)
             for x, name in ((kv.keys, "keys"), (kv.values, "values"))
         )
-        return KV(keys, values, kv.mask)
+        if kv.head_mask is not None:
+            # A head that dropped the token says no more of it than its mean, which is now 0.
+            dropped = ~kv.head_mask[..., None]
+            keys, values = keys.masked_fill(dropped, 0), values.masked_fill(dropped, 0)
+        return replace(kv, keys=keys, values=values)
 
 
 class TeacherBranch(nn.Module):
@@ -159,9 +163,11 @@ class TeacherBranch(nn.Module):
                 weight = self.read_linear_map(pair, name)
                 moments = calibration.fit[pair.student_layer][index]
                 self.set_means(pair, name, moments.x / moments.count, moments.y / moments.count)
-                self.stats.read_stat("spread", pair.student_layer, name).fill_(
-                    compute_target_std(moments, weight)
-                )
+                std = compute_target_std(moments, weight)
+                if not self.projection.mixes_heads:
+                    # Of what heads hold: the rest is at the mean, and is not compared.
+                    std /= calibration.held.get(pair.student_layer, 1.0) ** 0.5
+                self.stats.read_stat("spread", pair.student_layer, name).fill_(std)
                 held_out = calibration.held_out[pair.student_layer][index]
                 shuffled = calibration.shuffled[pair.student_layer][index]
                 scores["held_out_r2"].append(self.score_r2(held_out, weight, pair, name))

@@ -4,8 +4,9 @@ Per teacher: capture -> compression -> alignment -> centring -> projection -> la
 then fusion over the teachers, then the distance to the student's own K and V.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,11 +16,12 @@ from torch.nn import functional as F
 from kvdistill.fusion.base import compute_entropy
 from kvdistill.kv.base import CompressedKV, TeacherKV
 from kvdistill.layers.base import LayerPair
+from kvdistill.loss.base import measure_heads
 from kvdistill.models.attention.rotary import Rotary
 from kvdistill.position.base import Position, Positions
 from kvdistill.train.covered_tokens import CoveredTokens
 from kvdistill.train.objective import KVObjective, TeacherBranch
-from kvdistill.types import KV, Batch, Layer, Links, Tokens
+from kvdistill.types import KV, Batch, Layer, Links, Tokens, join_heads
 
 Rotaries = Mapping[int, Rotary]
 Observer = Callable[[int, KV, KV], None]
@@ -56,7 +58,7 @@ def compute_kv_terms(
     `rotaries` are the student's; `progress` is the share of the steps that is done. `observe` sees
     what is compared and changes nothing of it.
     """
-    std = objective.average_target_std
+    std, distance = objective.average_target_std, objective.distance
     parts = []
     for layer, own, target, share in iterate_layer_targets(
         captured, teachers, objective, batch, rotaries, progress
@@ -65,8 +67,8 @@ def compute_kv_terms(
             observe(layer, own, target)
         parts.append(
             (
-                objective.distance(own.keys, target.keys, target.mask, std(layer, "keys")),
-                objective.distance(own.values, target.values, target.mask, std(layer, "values")),
+                measure_heads(distance, own.keys, target.keys, target, std(layer, "keys")),
+                measure_heads(distance, own.values, target.values, target, std(layer, "values")),
                 compute_entropy(share, target.mask),
                 objective.fusion.compute_penalty(share, progress),
                 # A sample may have no covered token: its weights then count as 0.
@@ -136,15 +138,26 @@ def compute_teacher_targets(
 ) -> dict[int, KV]:
     """One teacher's target for each distilled student layer, on the covered student tokens."""
     position, at = branch.pipeline.position, covered.positions
+    selected = ((kept, covered.select_links(links)) for kept, links in linked)
     return {
         pair.student_layer: compute_target(
             pair, layers, branch, student_rotaries[pair.student_layer], at
         )
-        for kept, links in linked
-        for pair, layers in align_teacher_kv(
-            kept, covered.select_links(links), position, teacher_rotaries
-        )
+        for pair, layers in align_teacher_layers(selected, position, teacher_rotaries)
     }
+
+
+def align_teacher_layers(
+    linked: Iterable[tuple[CompressedKV, Links]], position: Position, rotaries: Rotaries
+) -> Iterator[tuple[LayerPair, list[KV]]]:
+    """`align_teacher_kv` of each, the heads of a layer joined where they keep their own tokens."""
+    aligned = (
+        each for kept, links in linked for each in align_teacher_kv(kept, links, position, rotaries)
+    )
+    # A layer's heads follow one another.
+    for _, heads in groupby(aligned, key=lambda each: each[0].student_layer):
+        pairs, layers = zip(*heads, strict=True)
+        yield pairs[0], [join_heads(parts) for parts in zip(*layers, strict=True)]
 
 
 def align_teacher_kv(
@@ -189,9 +202,8 @@ def compute_target(
     low, high = projected[0], projected[-1]
     keys = torch.lerp(low.keys, high.keys, pair.weight)
     values = torch.lerp(low.values, high.values, pair.weight)
-    return KV(
-        branch.pipeline.position.rotate_target_keys(keys, rotary, positions), values, low.mask
-    )
+    keys = branch.pipeline.position.rotate_target_keys(keys, rotary, positions)
+    return replace(low, keys=keys, values=values)
 
 
 def project_student_kv(

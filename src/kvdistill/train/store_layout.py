@@ -56,14 +56,17 @@ class StoreLayout:
     def layer_groups(self) -> list[LayerGroup]:
         """Student layers that compression keeps the same tokens for, with their columns.
 
-        One group where compression ignores the layer, else one a student layer.
+        One group where compression ignores the layer, else one a student layer, or one a student
+        layer and KV head.
         """
         groups, start = [], 0
-        for members in group_layer_pairs(self.request.layer_pairs, self.request.compression):
-            layers = sorted({layer for pair in members for layer in pair.teacher_layers})
+        request = self.request
+        for each in group_layer_pairs(request.layer_pairs, request.compression, self.kv_heads):
+            layers = sorted({layer for pair in each.layer_pairs for layer in pair.teacher_layers})
+            width = self.kv_width if each.head is None else self.kv_width // self.kv_heads
             # Keys, then values, of each teacher layer in turn.
-            stop = start + 2 * self.kv_width * len(layers)
-            groups.append(LayerGroup(members, layers, slice(start, stop)))
+            stop = start + 2 * width * len(layers)
+            groups.append(LayerGroup(each.layer_pairs, layers, slice(start, stop), each.head))
             start = stop
         return groups
 

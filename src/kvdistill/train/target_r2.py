@@ -5,6 +5,7 @@ and common structure, not what the teachers know of this text.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -35,7 +36,8 @@ def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, 
             add_tokens(own_text, layer, own, target)
             # A text without a partner stands against itself, so it is masked.
             mask = target.mask[others] & paired[:, None].to(device)
-            add_tokens(other_text, layer, own, KV(target.keys[others], target.values[others], mask))
+            swapped = replace(target.select_texts(others), mask=mask)
+            add_tokens(other_text, layer, own, swapped)
     module.train(training)
     return {
         "held_out_r2": average_r2(own_text),
@@ -49,10 +51,10 @@ def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, 
 
 def add_tokens(sums: dict[tuple[int, str], RunningR2], layer: int, own: KV, target: KV) -> None:
     """Adds the tokens that both have, for keys and for values."""
-    mask = own.mask & target.mask
+    held = own.mask[:, None] & target.held
     for part in PARTS:
         running = sums.setdefault((layer, part), RunningR2())
-        running.add(getattr(own, part), getattr(target, part), mask)
+        running.add(getattr(own, part), getattr(target, part), held)
 
 
 def read_r2(running: RunningR2) -> float | None:

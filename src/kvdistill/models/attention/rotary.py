@@ -37,7 +37,20 @@ class Rotary:
         """The keys as attention sees them at these positions; float32."""
         # In float32 throughout: bfloat16 does not hold every whole number above 256.
         angle = positions[:, None, :, None].float() * self.inv_freq.to(keys.device)
-        cos, sin = angle.cos() * self.attention_scaling, angle.sin() * self.attention_scaling
+        return self._turn(keys, angle.cos(), angle.sin())
+
+    def rotate_by_mean(
+        self,
+        keys: Float[Tensor, "batch heads seq dim"],
+        positions: Int[Tensor, "batch some"],
+    ) -> Float[Tensor, "batch heads seq dim"]:
+        """Every key turned by the mean of the rotations to these positions; float32."""
+        angle = positions[:, None, :, None].float() * self.inv_freq.to(keys.device)
+        cos, sin = (x.mean(dim=2, keepdim=True) for x in (angle.cos(), angle.sin()))
+        return self._turn(keys, cos, sin)
+
+    def _turn(self, keys: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        cos, sin = cos * self.attention_scaling, sin * self.attention_scaling
         first, second, rest = self._split_pairs(keys.float())
         turned = (first * cos - second * sin, second * cos + first * sin)
         return torch.cat((self._join_pairs(*turned), rest), dim=-1)
