@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+# transformers renames a property that PEFT still reads under its old name.
+pytestmark = pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*:FutureWarning")
+
 CASES = [
     (["source=random", "source.seed=abc"], r"source\.seed='abc' must be a whole number"),
     (
@@ -20,6 +23,14 @@ CASES = [
     (["loss.ce_weight=0", "loss.kv_weight=0"], r"are both 0, so nothing is trained"),
     (["data.source.rows=1.5"], r"data\.source\.rows=1\.5 must be a whole number"),
     (["style.chat=maybe"], r"style\.chat='maybe' must be true or false"),
+    (
+        ["adapter=lora", "adapter.targets=[q_proj]"],
+        r"student: no weight of self_attn\.k_proj in student layer 0 is trained.*Add k_proj to",
+    ),
+    (
+        ["arm=sft", "adapter=lora", "adapter.targets=[c_attn]"],
+        r"adapter\.targets names c_attn, which Qwen2ForCausalLM does not have\. Choose of down",
+    ),
     (["arm=raw_student", "tasks.limit=0"], r"tasks\.limit=0 must be at least 1"),
 ]
 

@@ -1,6 +1,6 @@
 """Keys and values of a decoder's layers, taken before the rotary embedding.
 
-Forward hooks sit on the modules that models/attention/sources.py has proven to give them (a projection, or
+Forward hooks sit on the modules that attention/sources.py has proven to give them (a projection, or
 the norm behind it), not on the cache: a cache holds rotated keys, detaches from checkpointed blocks
 and forgets beyond a sliding window. A hook only remembers a tensor, so recomputation cannot disturb
 it, and nothing is remembered outside `with capture`.
@@ -54,6 +54,18 @@ class Capture:
     def read_rotaries(self) -> dict[int, Rotary]:
         """Each layer's rotary. Raises ConfigError for one that a run does not reproduce."""
         return collect_rotaries(self._sources)
+
+    def check_trained(self) -> None:
+        """Raises ConfigError where a layer's K or V has no trained weight of its own."""
+        for layer, sources in self._sources.items():
+            for source in (sources.keys, sources.values):
+                if not any(p.requires_grad for p in source.get_projection().parameters()):
+                    raise ConfigError(
+                        f"no weight of {source.projection_name} in student layer {layer} is "
+                        f"trained, though it makes the compared K or V. Add "
+                        f"{source.projection_name.rpartition('.')[2]} to adapter.targets, or use "
+                        f"adapter=none."
+                    )
 
     def list_kv_parameters(self) -> list[nn.Parameter]:
         """Trained weights of the projections that make K and V, each once."""

@@ -37,7 +37,8 @@ def find_layer_list(model: nn.Module) -> str:
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return ".".join(part for part in (prefix, name) if part)
     raise ConfigError(
-        f"{type(model).__name__} has no list of {count} decoder layers to capture K and V from. "
+        f"{type(model).__name__} has no list of {count} decoder layers, so none can be captured or "
+        f"kept. "
         f"It can be fine-tuned (arm=sft) and scored alone; to distil, use a model that "
         f"docs/architectures.md lists as student and teacher."
     )

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +14,12 @@ from transformers import AutoModelForCausalLM
 
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
+from kvdistill.models.decoder import find_layer_list
 from kvdistill.models.geometry import keep_config_layers
 from kvdistill.models.pretrained import Pretrained
 
-LAYER_PARAMETER = re.compile(r"^(.*\blayers\.)(\d+)(\..*)$")
+BY_NUMBER = ("scale_attn_by_inverse_layer_idx",)
+"""Settings under which a layer computes by its number, so that it cannot be moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,35 +43,92 @@ class Pruned:
         for a layer that the source does not have.
         """
         model = self.source.load_model(torch.float32)
-        count = model.config.num_hidden_layers
-        if not self.keep or not all(0 <= index < count for index in self.keep):
-            raise ConfigError(
-                f"student.build.keep={self.keep} must name layers 0 to {count - 1} of the source. "
-                f"Drop what lies outside."
-            )
-        config = copy.deepcopy(model.config)
-        keep_config_layers(config, self.keep)
+        config = select_config_layers(model.config, self.keep)
         # Weights read from GGUF are plain numbers by now, but their config still says quantised.
         config.__dict__.pop("quantization_config", None)
         student = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         # Attention reads its number to find its place in a cache, so layers are renumbered by name
         # in a new model rather than taken out of the old one.
-        student.load_state_dict(self.renumber_layers(model.state_dict()))
+        state = renumber_layers(model.state_dict(), find_layer_list(model), self.keep)
+        check_kept_state(self.keep, state, student.state_dict())
+        student.load_state_dict(state)
         student.save_pretrained(out)
         self.source.load_tokenizer().save_pretrained(out)
         progress(1, 1)
 
-    def renumber_layers(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The kept layers' weights under their new numbers, and everything outside the layers."""
-        new_numbers = {index: new_number for new_number, index in enumerate(self.keep)}
-        kept = {}
-        for name, value in state.items():
-            match = LAYER_PARAMETER.match(name)
-            if match is None:
-                kept[name] = value
-            elif int(match[2]) in new_numbers:
-                kept[f"{match[1]}{new_numbers[int(match[2])]}{match[3]}"] = value
+    def read_config(self, geometry: Geometry) -> Any | None:
+        """The student's transformers config where its source's lies at hand; else None.
+
+        Raises ConfigError for layers that cannot be kept so.
+        """
+        if (config := self.source.read_config(geometry)) is None:
+            return None
+        kept = select_config_layers(config, self.keep)
+        with torch.device("meta"):
+            source, student = (AutoModelForCausalLM.from_config(each) for each in (config, kept))
+        state = renumber_layers(source.state_dict(), find_layer_list(source), self.keep)
+        check_kept_state(self.keep, state, student.state_dict())
         return kept
+
+
+def check_kept_state(
+    keep: Sequence[int], kept: Mapping[str, Tensor], built: Mapping[str, Tensor]
+) -> None:
+    """Compares the kept layers' weights with those of the model that their config builds.
+
+    Raises ConfigError where layers differ by their number in a way that the config cannot say.
+    """
+    for name in sorted(kept.keys() | built.keys()):
+        shapes = [state[name].shape if name in state else None for state in (kept, built)]
+        if shapes[0] != shapes[1]:
+            raise ConfigError(
+                f"student.build.keep={keep}: {name} is {_format_shape(shapes[0])} in the kept "
+                f"layers and {_format_shape(shapes[1])} where their config puts them, since the "
+                f"source's layers differ by their number. Keep layers of one kind in their places."
+            )
+
+
+def select_config_layers(config: Any, keep: Sequence[int]) -> Any:
+    """The transformers config of these layers, from that of the whole model.
+
+    Raises ConfigError for a layer that the model does not have or that cannot be moved.
+    """
+    count = config.get_text_config().num_hidden_layers
+    if not keep or not all(0 <= index < count for index in keep):
+        raise ConfigError(
+            f"student.build.keep={keep} must name layers 0 to {count - 1} of the source. "
+            f"Drop what lies outside."
+        )
+    for name in BY_NUMBER:
+        if getattr(config, name, False):
+            raise ConfigError(
+                f"student.build.keep={keep}: a layer of the source computes by its number "
+                f"({name}), so it is another one elsewhere. Use another source."
+            )
+    config = copy.deepcopy(config)
+    keep_config_layers(config, keep)
+    return config
+
+
+def renumber_layers(
+    state: Mapping[str, Tensor], layer_list: str, keep: Sequence[int]
+) -> dict[str, Tensor]:
+    """The kept layers' weights under their new numbers, and everything outside the layers.
+
+    `layer_list` is what the model calls its list of layers: model.layers, transformer.h.
+    """
+    pattern = re.compile(rf"{re.escape(layer_list)}\.(\d+)\.(.*)")
+    kept = {}
+    for name, value in state.items():
+        if (match := pattern.fullmatch(name)) is None:
+            kept[name] = value
+        elif int(match[1]) in keep:
+            kept[f"{layer_list}.{keep.index(int(match[1]))}.{match[2]}"] = value
+    return kept
+
+
+def _format_shape(shape: torch.Size | None) -> str:
+    return "absent" if shape is None else "x".join(map(str, shape)) or "a number"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +142,13 @@ class Cut:
     """The teacher's config node, its `build` already an object."""
     keep: list[int]
     """Numbers of the parent's layers, in order."""
+
+    def read_config(self, geometry: Geometry) -> Any | None:
+        """The student's transformers config, as `Pruned.read_config` gives it."""
+        parent = Geometry.from_node(self.parent)
+        if (config := self.parent["build"].read_config(parent)) is None:
+            return None
+        return select_config_layers(config, self.keep)
 
     def build(
         self,

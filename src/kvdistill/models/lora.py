@@ -11,11 +11,12 @@ from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from kvdistill.errors import ConfigError
 from kvdistill.models.adapter import Adapter
 
-KV_PROJECTIONS = {"k_proj", "v_proj"}
+PROJECTIONS = (nn.Linear, Conv1D)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class Lora(Adapter):
     """The update is scaled by alpha / rank."""
     dropout: float | int
     targets: Sequence[str]
-    """Names of the projections; k_proj and v_proj among them, or no KV loss could teach."""
+    """Names of the projections, as the student's family calls them; those that make its K and V
+    among them, or no KV loss could teach."""
 
     frozen = True
 
@@ -40,23 +42,38 @@ class Lora(Adapter):
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"adapter.dropout must be in [0, 1), got {self.dropout}.")
-        if not set(self.targets) >= KV_PROJECTIONS:
-            raise ConfigError(
-                f"adapter.targets={list(self.targets)} must have k_proj and v_proj, which make the "
-                f"compared K and V. Add them."
-            )
 
     def wrap(self, student: PreTrainedModel) -> nn.Module:
+        """Raises ConfigError for a target that the student does not have: PEFT would skip it."""
         from peft import LoraConfig, get_peft_model  # an optional package
 
+        targeted = self._find_targets(student)
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
             target_modules=list(self.targets),
+            # GPT-2 holds its weights the other way round.
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in targeted),
             task_type="CAUSAL_LM",
         )
         return get_peft_model(student, config)
+
+    def _find_targets(self, student: PreTrainedModel) -> list[nn.Module]:
+        names = {name: module for name, module in student.named_modules() if name}
+        targeted = []
+        for target in self.targets:
+            modules = [m for name, m in names.items() if f".{name}".endswith(f".{target}")]
+            if not modules:
+                projections = sorted(
+                    {n.rpartition(".")[2] for n, m in names.items() if isinstance(m, PROJECTIONS)}
+                )
+                raise ConfigError(
+                    f"adapter.targets names {target}, which {type(student).__name__} does not "
+                    f"have. Choose of {', '.join(projections)}."
+                )
+            targeted += modules
+        return targeted
 
     def merge(self, trained: nn.Module) -> PreTrainedModel:
         peft_model: Any = trained

@@ -78,10 +78,8 @@ class Nano:
         texts = (text.text for text in render_split(split, self.style))
         return train_tokenizer(texts, geometry.vocab_size, self.max_digits)
 
-    def initialise_model(
-        self, geometry: Geometry, tokenizer: Tokenizer
-    ) -> Qwen2ForCausalLM | LlamaForCausalLM:
-        """The untrained model, drawn from the global generator.
+    def read_config(self, geometry: Geometry) -> Qwen2Config | LlamaConfig:
+        """Its transformers config but for the tokens that its tokenizer numbers.
 
         Raises ConfigError for a geometry that no model can have.
         """
@@ -95,8 +93,8 @@ class Nano:
                 f"{geometry} cannot be built: heads must divide hidden_size, kv_heads must divide "
                 f"heads, and head_dim must be even. Correct the geometry of the YAML."
             )
-        make_config, make_model = ARCHITECTURES[self.architecture]
-        config = make_config(
+        make_config, _ = ARCHITECTURES[self.architecture]
+        return make_config(
             vocab_size=geometry.vocab_size,
             hidden_size=geometry.hidden_size,
             intermediate_size=geometry.intermediate_size,
@@ -109,7 +107,19 @@ class Nano:
             rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
             initializer_range=self.init_std,
             bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=None,
+            pad_token_id=None,
         )
+
+    def initialise_model(
+        self, geometry: Geometry, tokenizer: Tokenizer
+    ) -> Qwen2ForCausalLM | LlamaForCausalLM:
+        """The untrained model, drawn from the global generator.
+
+        Raises ConfigError for a geometry that no model can have.
+        """
+        _, make_model = ARCHITECTURES[self.architecture]
+        config = self.read_config(geometry)
+        config.eos_token_id = tokenizer.eos_token_id
+        config.pad_token_id = tokenizer.pad_token_id
         return make_model(config)

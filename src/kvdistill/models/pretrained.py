@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +16,12 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import CONFIG_NAME
 
 from kvdistill.errors import ConfigError
+from kvdistill.geometry import Geometry
 from kvdistill.models.geometry import keep_config_layers
+from kvdistill.plan import hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,18 @@ class Pretrained:
     def load_config(self) -> Any:
         """Its transformers config."""
         return AutoConfig.from_pretrained(**self.load_kwargs)
+
+    def read_config(self, geometry: Geometry) -> Any | None:
+        """Its transformers config where it lies at hand; else None, and no network is asked.
+
+        None for a GGUF file as well, whose vocabulary takes longer to parse than a plan may take.
+        """
+        if self.gguf_file is not None:
+            return None
+        if self.path is not None:
+            return self.load_config() if (Path(self.path) / CONFIG_NAME).is_file() else None
+        repo = hub.Repo(str(self.hub), "model", str(self.revision))
+        return self.load_config() if hub.is_cached(repo) else None
 
     def load_body(self, dtype: torch.dtype, layers: int) -> PreTrainedModel:
         """The decoder's first `layers` layers, without a head; the others are never read."""

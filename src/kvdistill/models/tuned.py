@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
@@ -23,6 +24,10 @@ class Tuned:
     """How the records are written out as the texts to train on."""
     seed: int
     training: Training
+
+    def read_config(self, geometry: Geometry) -> Any | None:
+        """The source's transformers config where it lies at hand; else None."""
+        return self.source.read_config(geometry)
 
     def build(
         self,

@@ -17,8 +17,8 @@ class Position:
     """Three places where keys may be rotated; each leaves them as they are unless overridden."""
 
     needs_rotary: ClassVar[bool] = False
-    """Whether keys are rotated, so that both models need a rotary embedding that models/attention/rotary.py can
-    reproduce."""
+    """Whether keys are rotated, so that both models need a rotary embedding that a run can
+    reproduce (models/attention/rotary.py)."""
 
     def rotate_captured_keys(self, keys: Keys, rotary: Rotary, positions: Positions) -> Keys:
         """Either model's keys at its own tokens, before anything else; `rotary` is that model's."""

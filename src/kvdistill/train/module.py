@@ -55,6 +55,7 @@ class Distiller(nn.Module):
         if objective is not None:
             pipeline = objective.first_branch.pipeline
             self._capture = Capture(student, objective.layers)
+            self._capture.check_trained()
             self._rotaries = pipeline.read_student_rotaries(self._capture, objective.layers)
 
     @property

@@ -1,14 +1,20 @@
 """Builds all of a run but its weights, so that a refusal comes before anything is queued."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from transformers.trainer_utils import SchedulerType
 
-from kvdistill.config.build import check_node, resolve_target, try_build
+from kvdistill.config.build import build_node, check_node, resolve_target, try_build
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
+from kvdistill.geometry import Geometry
 from kvdistill.models import load
+from kvdistill.models.adapter import Adapter
+from kvdistill.models.attention.small_copy import build_small_copy
+from kvdistill.models.check_capture import CaptureRequest, check_capture
+from kvdistill.models.geometry import verify_geometry
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.training_arguments import check_tracker
@@ -46,15 +52,49 @@ def check_training(config: Config) -> None:
             f"train.lr_scheduler_type={config['train']['lr_scheduler_type']} is none of "
             f"{', '.join(schedules)}. Choose one of them."
         )
-    try_build("adapter", config["adapter"])
     check_tracker(config["train"]["report_to"])
     LossWeights.from_config(config)
     if (spec := find_store_spec(config["source"])) is not None:
         try_build("source.stored", spec)
+    adapter: Adapter = build_node("adapter", config["adapter"])
     if config["teachers"]:
         # On meta, tensors have shapes alone: projections of large models cost nothing here.
         with torch.device("meta"):
-            KVObjective(config)
+            objective = KVObjective(config)
+        check_teachers(config, objective)
+        check_student(config, objective, adapter)
+    elif (student := read_config(config["student"], "student")) is not None and adapter.frozen:
+        adapter.wrap(build_small_copy(student, 1))
+
+
+def read_config(node: Mapping[str, Any], role: str) -> Any | None:
+    """A model's transformers config where it is at hand, compared with its YAML; else None."""
+    key = "build" if "build" in node else "pretrained"
+    geometry = Geometry.from_node(node)
+    config = build_node(f"{role}.{key}", node[key]).read_config(geometry)
+    if config is not None:
+        verify_geometry(geometry, config, f"{role}.geometry")
+    return config
+
+
+def check_teachers(config: Config, objective: KVObjective) -> None:
+    """Raises ConfigError for a teacher whose K and V a run cannot read."""
+    for name, branch in objective.get_branches().items():
+        role, pipeline = f"teachers.{name}", branch.pipeline
+        layers = sorted({n for pair in pipeline.layer_pairs for n in pair.teacher_layers})
+        if (teacher := read_config(config["teachers"][name], role)) is not None:
+            request = CaptureRequest(
+                role, layers, pipeline.compression.needs_attention, pipeline.position.needs_rotary
+            )
+            check_capture(teacher, request)
+
+
+def check_student(config: Config, objective: KVObjective, adapter: Adapter) -> None:
+    """Raises ConfigError for a student whose K and V a run cannot read or train."""
+    if (student := read_config(config["student"], "student")) is not None:
+        position = objective.first_branch.pipeline.position
+        request = CaptureRequest("student", objective.layers, needs_rotary=position.needs_rotary)
+        check_capture(student, request, adapter)
 
 
 def check_source(config: Config) -> None:

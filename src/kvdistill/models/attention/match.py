@@ -33,6 +33,7 @@ class Source:
     projection: nn.Module | None = None
     """Whose weights make it: the module itself, or the projection that a norm stands behind. None
     where something else than a view lies between the two."""
+    projection_name: str = ""
 
     def read_heads(self, output: Tensor) -> Heads:
         """The part, from what the module gave."""
@@ -70,8 +71,7 @@ def find_source(calls: Sequence[ModuleCall], target: Heads, rotary: Rotary) -> S
                     seq_first=seq_first,
                     heads=to_slice(numbers),
                 )
-                projection = _find_projection(source, calls[: at + 1], target.shape)
-                return replace(source, projection=projection)
+                return _add_projection(source, calls[: at + 1], target.shape)
     return None
 
 
@@ -121,20 +121,20 @@ def to_slice(numbers: Sequence[int]) -> slice | list[int]:
     return list(numbers)
 
 
-def _find_projection(
-    source: Source, calls: Sequence[ModuleCall], shape: torch.Size
-) -> nn.Module | None:
-    """The module whose weights make a source; `calls` end with the source's own."""
+def _add_projection(source: Source, calls: Sequence[ModuleCall], shape: torch.Size) -> Source:
+    """A source with the module whose weights make it; `calls` end with the source's own."""
     norm_input = calls[-1].input
     # Cohere's norm of each head has a weight a head, so a matrix alone makes no projection.
     by_head = norm_input is not None and norm_input.dim() == 4
     if norm_input is None or (has_matrix(source.module) and not by_head):
-        return source.module
+        return replace(source, projection=source.module, projection_name=source.name)
     for seq_first in list_layouts(norm_input, shape):
         heads = view_heads(norm_input, source.dim, seq_first)
         if (before := find_source(calls[:-1], heads, NO_ROTATION)) is not None:
-            return before.projection
-    return None
+            return replace(
+                source, projection=before.projection, projection_name=before.projection_name
+            )
+    return source
 
 
 def has_matrix(module: nn.Module) -> bool:

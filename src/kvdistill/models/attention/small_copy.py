@@ -11,12 +11,16 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from kvdistill.errors import ConfigError
+from kvdistill.models.attention.trace import TraceError
 from kvdistill.models.geometry import MLP_SIZES, keep_config_layers, read_kv_heads
 
 VOCABULARY = 32
 MLP_WIDTH = 16
+EXPERTS = 4
 MLP_WIDTHS = (*MLP_SIZES, "moe_intermediate_size", "shared_expert_intermediate_size")
+EXPERT_COUNTS = ("num_experts", "n_routed_experts", "num_local_experts")
+CHOSEN_COUNTS = ("num_experts_per_tok", "n_group", "topk_group")
+"""Of experts and their groups, a token."""
 HIDDEN_WIDTHS = ("hidden_size", "word_embed_proj_dim")
 """What is as wide as all query heads together, where a config has no width of heads."""
 STD = 0.3
@@ -27,7 +31,7 @@ def build_small_copy(config: Any, layers: int) -> PreTrainedModel:
     """The lower `layers` layers with two KV heads, or one, and a small MLP and vocabulary.
 
     Layers, head width, rotary embedding and the kind of every layer are the config's own. Its
-    weights are the same at every call. Raises ConfigError for an architecture that transformers
+    weights are the same at every call. Raises TraceError for an architecture that transformers
     does not build so.
     """
     config = shrink_config(config, layers)
@@ -36,7 +40,7 @@ def build_small_copy(config: Any, layers: int) -> PreTrainedModel:
         try:
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         except Exception as error:  # whatever a model's own code raises
-            raise ConfigError(
+            raise TraceError(
                 f"{type(config).__name__} builds no small model ({type(error).__name__}: "
                 f"{' '.join(str(error).split())[:200]})."
             ) from error
@@ -53,9 +57,11 @@ def shrink_config(config: Any, layers: int) -> Any:
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(config, name, None)
     _shrink_heads(config)
-    for name in MLP_WIDTHS:
+    widths = dict.fromkeys(MLP_WIDTHS, MLP_WIDTH)
+    counts = dict.fromkeys(EXPERT_COUNTS, EXPERTS) | dict.fromkeys(CHOSEN_COUNTS, 1)
+    for name, value in (widths | counts).items():
         if isinstance(getattr(config, name, None), int):
-            setattr(config, name, MLP_WIDTH)
+            setattr(config, name, value)
     config.vocab_size = VOCABULARY
     return config
 

@@ -57,7 +57,7 @@ def locate_sources(model: nn.Module, layers: Sequence[int]) -> dict[int, LayerSo
     """
     decoder = find_decoder(model)
     check_layers(len(get_layers(decoder)), layers)
-    locators = _trace_model(decoder)
+    locators = trace_sources(decoder)
     return {layer: locators[layer]() for layer in layers}
 
 
@@ -66,7 +66,7 @@ def locate_any_sources(model: nn.Module) -> dict[int, LayerSources]:
     sources = {}
     with suppress(ConfigError):
         decoder = find_decoder(model)
-        for layer, locate in enumerate(_trace_model(decoder)):
+        for layer, locate in enumerate(trace_sources(decoder)):
             with suppress(ConfigError):
                 sources[layer] = locate()
     return sources
@@ -87,7 +87,7 @@ def collect_rotaries(sources: dict[int, LayerSources]) -> dict[int, Rotary]:
     return {layer: each.rotary.rotary for layer, each in sources.items()}
 
 
-def _trace_model(decoder: Any) -> list[Callable[[], LayerSources]]:
+def trace_sources(decoder: Any) -> list[Callable[[], LayerSources]]:
     """For each layer, what locates its sources in the trace of one forward."""
     traces = trace_layers(decoder)
     # Read after the forward: frequencies that depend on the text are now those of this one.

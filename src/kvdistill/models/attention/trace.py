@@ -26,6 +26,10 @@ PRODUCTS = (F.scaled_dot_product_attention, torch.matmul, Tensor.matmul, Tensor.
 """What attention multiplies queries and keys with."""
 
 
+class TraceError(ConfigError):
+    """No forward could be made, so nothing is known of the model's K and V."""
+
+
 @dataclass(frozen=True)
 class ModuleCall:
     """One call of a module of a layer."""
@@ -74,7 +78,7 @@ def trace_layers(decoder: nn.Module) -> list[LayerTrace]:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever a model's own code raises
-        raise ConfigError(
+        raise TraceError(
             f"{type(decoder).__name__} fails on a forward with a cache ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}), so where it has K and V cannot be seen. "
             f"It can be fine-tuned (arm=sft) and scored alone."
