@@ -226,3 +226,30 @@ def test_imbalance_is_zero_for_equal_use_and_teachers_less_one_for_a_monopoly():
         [[[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]]
     )
     assert compute_imbalance(weights, mask).tolist() == [0, 1, 0]
+
+
+@laws
+def test_a_head_is_fused_of_the_teachers_that_hold_it(kind, build):
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=generator)
+
+    fusion = move_routers(build(kind, teachers=2))
+    own = KV(draw(2, 2, 6, 4), draw(2, 2, 6, 4), torch.ones(2, 6, dtype=torch.bool))
+    targets = []
+    for _ in range(2):
+        held = torch.rand(2, 2, 6, generator=generator) < 0.6
+        keys = draw(2, 2, 6, 4).masked_fill(~held[..., None], torch.nan)
+        targets.append(KV(keys, keys, held.any(dim=1), held))
+    fused, weights = fusion(own, targets, 0, 0.0)
+    held = torch.stack([target.head_mask for target in targets])
+    counted = (weights[:, :, None] * held).masked_fill(~held, 0)
+    total = counted.sum(dim=0)
+    expected = sum(
+        (counted[n] / total.clamp(min=1e-30))[..., None] * target.keys.nan_to_num()
+        for n, target in enumerate(targets)
+    )
+    torch.testing.assert_close(fused.keys, expected)
+    assert torch.equal(fused.head_mask, (held & (weights > 0)[:, :, None]).any(dim=0))
+    assert torch.equal(fused.mask, fused.head_mask.any(dim=1))

@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvdistill.loss.base import measure_heads
 from kvdistill.loss.gram import Gram
 from kvdistill.loss.mse import MSE
 from kvdistill.loss.smooth_l1 import SmoothL1
+from kvdistill.types import KV
 
 DISTANCES = [MSE(), SmoothL1(beta=1.0), SmoothL1(beta=0.1), Gram()]
 SCALE = torch.tensor(0.7)
@@ -129,3 +131,35 @@ def test_permuting_tokens_or_heads_together_changes_nothing(seed, shape):
             own[:, heads][:, :, tokens], target[:, heads][:, :, tokens], mask[:, tokens], SCALE
         )
         torch.testing.assert_close(moved, value)
+
+
+@laws
+def test_heads_that_hold_their_own_tokens_are_compared_at_these(distance, layer):
+    own, target, mask = layer()
+    held = torch.rand(own.shape[:3], generator=torch.Generator().manual_seed(0)) < 0.5
+    held &= mask[:, None]
+    held[:, 0, 0] = mask[:, 0]
+    hidden = target.masked_fill(~held[..., None], torch.nan)
+    kv = KV(hidden, hidden, mask & held.any(dim=1), held)
+    measured = measure_heads(distance, own, hidden, kv, SCALE)
+    for text in range(len(own)):
+        heads = [
+            distance(own[text : text + 1, h : h + 1], hidden[text : text + 1, h : h + 1],
+                     held[text : text + 1, h], SCALE)[0]
+            for h in range(own.shape[1])
+        ]  # fmt: skip
+        counts = held[text].sum(dim=1)
+        expected = (torch.stack(heads) * counts).sum() / counts.sum().clamp(min=1)
+        torch.testing.assert_close(measured[text], expected)
+
+
+def test_the_mean_square_of_heads_is_over_all_elements_that_they_hold(layer):
+    own, target, mask = layer()
+    held = torch.rand(own.shape[:3], generator=torch.Generator().manual_seed(0)) < 0.5
+    held &= mask[:, None]
+    kv = KV(target, target, mask, held)
+    measured = measure_heads(MSE(), own, target, kv, SCALE)
+    for text in range(len(own)):
+        rows = (own - target)[text][held[text]] / SCALE
+        expected = rows.square().mean() if rows.numel() else torch.tensor(0.0)
+        torch.testing.assert_close(measured[text], expected)

@@ -7,7 +7,7 @@ operations for every pair of a query and a key: scores, and the mixing of values
 2022, PaLM, arXiv 2204.02311, appendix B); pairs are counted without a discount for the causal
 mask, as the products are computed. Left out: embeddings (a look-up), norms, biases, softmax, the
 optimiser, and the rooms between the models, whose projections cost less than a thousandth of a
-teacher's layer at full scale.
+teacher's layer at full scale; what a press multiplies is counted in matching/score_flops.py.
 """
 
 from dataclasses import dataclass

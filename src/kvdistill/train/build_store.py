@@ -28,6 +28,7 @@ from kvdistill.layers.from_config import pair_layers
 from kvdistill.models import load
 from kvdistill.plan import flops
 from kvdistill.plan.graph import ONLY
+from kvdistill.plan.matching.score_flops import count_score_flops
 from kvdistill.records import SCHEMA_VERSION
 from kvdistill.train import inputs
 from kvdistill.train.store_layout import StoredText, StoreLayout
@@ -80,7 +81,7 @@ def build_kv_store(
         "texts": len(plan.texts),
         "kept_tokens": sum(text.count for text in plan.texts),
         "teacher_tokens": sum(text.length for text in plan.texts),
-        "flops": count_store_flops(plan, Geometry.from_node(recipe["teachers"][ONLY])),
+        "flops": count_store_flops(plan, recipe),
         "stored_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
     }
 
@@ -109,12 +110,14 @@ def plan_store(recipe: Mapping[str, Any], needs: Mapping[str, Path]) -> StorePla
     )
 
 
-def count_store_flops(plan: StorePlan, teacher: Geometry) -> int:
-    """The teacher's forward over every text once, up to the deepest layer that is kept."""
+def count_store_flops(plan: StorePlan, recipe: Mapping[str, Any]) -> int:
+    """The teacher's forward over every text once, up to the deepest layer kept, and its scores."""
+    teacher = Geometry.from_node(recipe["teachers"][ONLY])
     lengths = [text.length for text in plan.texts]
     load = flops.TokenLoad(sum(lengths), sum(length * length for length in lengths))
-    deepest = max(pair.high for pair in plan.layout.request.layer_pairs)
-    return flops.capture_flops(teacher, load, deepest)
+    layers = plan.layout.request.teacher_layers
+    scored = count_score_flops(recipe["compression"], teacher, load)
+    return flops.capture_flops(teacher, load, max(layers)) + len(layers) * scored
 
 
 def find_present_shards(shard_index: ShardIndex | None, count: int) -> list[bool]:

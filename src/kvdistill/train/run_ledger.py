@@ -15,6 +15,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.models.adapter import Adapter
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch, unified_steps
+from kvdistill.plan.matching.run_flops import count_capture_flops
 from kvdistill.train.curves import ReadCounts
 from kvdistill.train.trainer import DistillTrainer
 
@@ -90,15 +91,9 @@ def count_flops(
     student_flops = flops.training_flops(student, loads["student"], frozen=adapter.frozen)
     if config["train"]["gradient_checkpointing"]:
         student_flops += flops.recomputation_flops(student, loads["student"])
-    branches = trainer.module.objective.get_branches() if trainer.module.objective else {}
+    names = trainer.module.objective.get_branches() if trainer.module.objective else {}
     flops_by_teacher = {
-        name: flops.capture_flops(
-            Geometry.from_node(config["teachers"][name]),
-            loads[name],
-            # The deepest layer that is read: the teacher is cut above it.
-            max(pair.high for pair in branch.pipeline.layer_pairs),
-        )
-        for name, branch in branches.items()
+        name: count_capture_flops(config, config["teachers"][name], loads[name]) for name in names
     }
     stored = sum(n for name, n in flops_by_teacher.items() if f"kv.{name}" in needs)
     return {

@@ -172,3 +172,18 @@ def test_a_layer_without_rotary_embedding_is_refused_by_name():
     read_rotaries(model, [0])
     with pytest.raises(ConfigError, match="layer 1 of SmolLM3Model has no rotary embedding"):
         read_rotaries(model, [1])
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_the_mean_rotation_is_the_mean_of_the_rotations(interleaved):
+    rotary = Rotary(torch.tensor([1.0, 0.3, 0.01]), 1.2, interleaved)
+    keys, positions = random(2, 3, 5, 8), torch.tensor([[4, 9, 30], [0, 1, 2]])
+    turned = rotary.rotate_by_mean(keys, positions)
+    every = [
+        rotary.rotate(keys, positions[:, n : n + 1].expand(-1, keys.shape[2])) for n in range(3)
+    ]
+    torch.testing.assert_close(turned, torch.stack(every).mean(dim=0))
+    # Back by the mean rotation is its transpose: (R q) . k = q . (R' k).
+    other = random(2, 3, 5, 8, seed=1)
+    back = rotary.rotate_by_mean(other, -positions)
+    torch.testing.assert_close((turned * other).sum(dim=-1), (keys * back).sum(dim=-1))

@@ -13,6 +13,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.layers.from_config import pair_layers
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
+from kvdistill.plan.matching.score_flops import count_score_flops
 
 
 def count_step_flops(config: Config) -> int:
@@ -33,10 +34,10 @@ def count_student_flops(config: Config, load: flops.TokenLoad) -> int:
 
 
 def count_capture_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:
-    """A teacher's forward over a load, up to the deepest layer that a step needs."""
-    return flops.capture_flops(
-        Geometry.from_node(teacher), load, max(list_layers_read(config, teacher))
-    )
+    """A teacher's forward over a load up to the deepest layer that a step needs, and its scores."""
+    geometry, layers = Geometry.from_node(teacher), list_layers_read(config, teacher)
+    scored = count_score_flops(config["compression"], geometry, load)
+    return flops.capture_flops(geometry, load, max(layers)) + len(layers) * scored
 
 
 def list_layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
