@@ -4,7 +4,7 @@ The results stand in a study of their own, `evaluated-SUITE`, as another suite's
 gaps in the study that the run comes from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from kvdistill import layout
 from kvdistill.cli.common import JobOverrides
 from kvdistill.cli.run import execute_plan
 from kvdistill.config.compose import Config, compose
+from kvdistill.config.trust import brings_code, check_trusted_node
 from kvdistill.errors import ConfigError
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.find_runs import find_finished_run
@@ -48,7 +49,7 @@ def read_request(config: Config) -> tuple[Mapping[str, Any], dict[str, Any], str
             f"{node['run']} and {node['model']}. Name a finished run or a model."
         )
     if node["run"] is not None:
-        return read_finished_run(Path(config["root"]), str(node["run"]))
+        return read_finished_run(Path(config["root"]), str(node["run"]), config["trust"])
     place = str(node["model"])
     if Path(place).exists():
         return (
@@ -64,17 +65,22 @@ def read_request(config: Config) -> tuple[Mapping[str, Any], dict[str, Any], str
     return config, describe_pretrained(node["dtype"], hub=place, revision=node["revision"]), place
 
 
-def read_finished_run(root: Path, name: str) -> tuple[Mapping[str, Any], dict[str, Any], str]:
-    """The same of a finished run."""
+def read_finished_run(
+    root: Path, name: str, trusted: Sequence[str]
+) -> tuple[Mapping[str, Any], dict[str, Any], str]:
+    """The same of a finished run. Raises ConfigError for one with code that no one trusts."""
     folder = find_finished_run(root, name, "evaluate.run")
     recipe = read_recipe(folder).recipe
     student = recipe["student"]
     if recipe["trained"]:
-        student = describe_pretrained(student["dtype"], path=str(folder / layout.MODEL))
+        code = {"trust_remote_code": True} if brings_code(student) else {}
+        student = describe_pretrained(student["dtype"], path=str(folder / layout.MODEL), **code)
+        # The folder may come from elsewhere, with other code in it than its run has trusted.
+        check_trusted_node("evaluate.run", student, trusted)
     return recipe, student, f"{recipe['arm']} {folder.name}"
 
 
-def describe_pretrained(dtype: str, **place: str | None) -> dict[str, Any]:
+def describe_pretrained(dtype: str, **place: str | bool | None) -> dict[str, Any]:
     """A model's node; its geometry is whatever it has, as nothing is matched with it."""
     source = {key: value for key, value in place.items() if value is not None}
     return {

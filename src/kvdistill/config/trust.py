@@ -21,6 +21,13 @@ def check_trust(config: Mapping[str, Any], trusted: Any) -> None:
         check_trusted_node(f"teachers.{name}", node, trusted)
 
 
+def brings_code(node: Any) -> bool:
+    """Whether a model's node, or that of a model that it is made from, runs code of its own."""
+    if not isinstance(node, Mapping):
+        return False
+    return bool(node.get("trust_remote_code")) or any(map(brings_code, node.values()))
+
+
 def check_trusted_node(path: str, node: Any, trusted: Sequence[str]) -> None:
     """Of one model, and of a model that it is made from."""
     if not isinstance(node, Mapping):

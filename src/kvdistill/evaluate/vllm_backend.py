@@ -24,6 +24,7 @@ from kvdistill.errors import UserError
 from kvdistill.evaluate.cached_lm import CachedLM, Progress
 from kvdistill.evaluate.response_cache import ResponseCache, hash_request
 from kvdistill.evaluate.suite import Suite
+from kvdistill.models.model_folder import write_model_folder
 
 
 def make_engine_settings(suite: Suite, dtype: torch.dtype) -> dict[str, Any]:
@@ -117,8 +118,7 @@ def open_vllm(
         # Saving writes into the config, which is hashed for the cache: a copy is saved instead.
         twin = copy(model)
         twin.config = deepcopy(model.config)
-        twin.save_pretrained(name)
-        tokenizer.save_pretrained(name)
+        write_model_folder(twin, tokenizer, name)
         model.to("cpu")  # type: ignore[arg-type]  # wrongly stubbed
         _free_memory()
         try:

@@ -16,6 +16,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.decoder import find_layer_list
 from kvdistill.models.geometry import keep_config_layers
+from kvdistill.models.model_folder import write_model_folder
 from kvdistill.models.pretrained import Pretrained
 
 BY_NUMBER = ("scale_attn_by_inverse_layer_idx",)
@@ -44,16 +45,15 @@ class Pruned:
         """
         model = self.source.load_model(torch.float32)
         config = select_config_layers(model.config, self.keep)
-        # Weights read from GGUF are plain numbers by now, but their config still says quantised.
-        config.__dict__.pop("quantization_config", None)
-        student = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        student = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, trust_remote_code=self.source.trust_remote_code
+        )
         # Attention reads its number to find its place in a cache, so layers are renumbered by name
         # in a new model rather than taken out of the old one.
         state = renumber_layers(model.state_dict(), find_layer_list(model), self.keep)
         check_kept_state(self.keep, state, student.state_dict())
         student.load_state_dict(state)
-        student.save_pretrained(out)
-        self.source.load_tokenizer().save_pretrained(out)
+        write_model_folder(student, self.source.load_tokenizer(), out)
         progress(1, 1)
 
     def read_config(self, geometry: Geometry) -> Any | None:
@@ -65,7 +65,12 @@ class Pruned:
             return None
         kept = select_config_layers(config, self.keep)
         with torch.device("meta"):
-            source, student = (AutoModelForCausalLM.from_config(each) for each in (config, kept))
+            source, student = (
+                AutoModelForCausalLM.from_config(
+                    each, trust_remote_code=self.source.trust_remote_code
+                )
+                for each in (config, kept)
+            )
         state = renumber_layers(source.state_dict(), find_layer_list(source), self.keep)
         check_kept_state(self.keep, state, student.state_dict())
         return kept

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
 from kvdistill.config.check_models import read_placement
+from kvdistill.config.trust import brings_code
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.decoder import truncate_decoder
@@ -32,7 +33,8 @@ def read_dtype(node: Mapping[str, Any], role: str) -> torch.dtype:
 def resolve_weights(node: Mapping[str, Any], role: str, folder: Path | None) -> Pretrained:
     """Where its weights lie: in `folder` for a model that the project built, else by its node."""
     if folder is not None:
-        return Pretrained(path=str(folder / layout.MODEL))
+        # The folder holds a copy of the code that the command trusted when it was built.
+        return Pretrained(path=str(folder / layout.MODEL), trust_remote_code=brings_code(node))
     weights: Pretrained = build_node(f"{role}.pretrained", node["pretrained"])
     return weights
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 from kvdistill.data.prompt_style import Style
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
+from kvdistill.models.model_folder import write_model_folder
 from kvdistill.models.nano_tokenizer import train_tokenizer
 from kvdistill.models.nano_training import Training, encode_text, one_thread, render_split
 
@@ -70,8 +71,7 @@ class Nano:
             if self.training is not None:
                 rows = [encode_text(tokenizer, text.prompt, text.answer) for text in texts]
                 self.training.train_model(model, rows, self.seed, progress)
-        model.save_pretrained(out)
-        tokenizer.save_pretrained(out)
+        write_model_folder(model, tokenizer, out)
 
     def make_tokenizer(self, geometry: Geometry, split: Path) -> Tokenizer:
         """The tokenizer alone, as `build` makes it: a second, where a teacher takes minutes."""

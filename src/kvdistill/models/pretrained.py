@@ -21,6 +21,7 @@ from transformers.utils import CONFIG_NAME
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.geometry import keep_config_layers
+from kvdistill.models.quantisation import check_unquantised, make_unpacking_kwargs
 from kvdistill.plan import hub
 
 
@@ -67,7 +68,8 @@ class Pretrained:
     def weight_kwargs(self) -> dict[str, Any]:
         """The arguments of `from_pretrained` for a model: pickles only where allowed."""
         # A GGUF file is neither of the two forms that use_safetensors chooses between.
-        return self.load_kwargs | ({} if self.gguf_file else {"use_safetensors": not self.pickle})
+        form = make_unpacking_kwargs() if self.gguf_file else {"use_safetensors": not self.pickle}
+        return self.load_kwargs | form
 
     @contextmanager
     def explain_missing_weights(self) -> Iterator[None]:
@@ -86,12 +88,17 @@ class Pretrained:
 
     def load_model(self, dtype: torch.dtype) -> PreTrainedModel:
         """The whole causal LM, with its head, on the CPU."""
+        config = self.load_config()
         with self.explain_missing_weights():
-            return AutoModelForCausalLM.from_pretrained(**self.weight_kwargs, dtype=dtype)
+            return AutoModelForCausalLM.from_pretrained(
+                **self.weight_kwargs, config=config, dtype=dtype
+            )
 
     def load_config(self) -> Any:
-        """Its transformers config."""
-        return AutoConfig.from_pretrained(**self.load_kwargs)
+        """Its transformers config. Raises ConfigError where its weights are packed."""
+        config = AutoConfig.from_pretrained(**self.load_kwargs)
+        check_unquantised(config, str(self.path or self.hub))
+        return config
 
     def read_config(self, geometry: Geometry) -> Any | None:
         """Its transformers config where it lies at hand; else None, and no network is asked.

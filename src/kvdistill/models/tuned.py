@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
 from kvdistill.data.prompt_style import Style
 from kvdistill.geometry import Geometry
-from kvdistill.models.layer_pruning import Pruned
+from kvdistill.models.model_folder import write_model_folder
 from kvdistill.models.nano_training import Training, encode_text, one_thread, render_split
 from kvdistill.models.pretrained import Pretrained
 
@@ -37,17 +36,11 @@ class Tuned:
         progress: Callable[[int, int], None],
     ) -> None:
         """Writes the tuned model and its source's tokenizer as a Hugging Face folder."""
-        with TemporaryDirectory() as copy_folder:
-            # A model read from GGUF cannot be saved as it is; with every layer kept, it can.
-            copy = Pruned(source=self.source, keep=list(range(geometry.layers)))
-            copy.build(geometry, None, Path(copy_folder), lambda *_: None)
-            pretrained = Pretrained(path=copy_folder)
-            model, tokenizer = pretrained.load_model(torch.float32), pretrained.load_tokenizer()
+        model, tokenizer = self.source.load_model(torch.float32), self.source.load_tokenizer()
         rows = [
             encode_text(tokenizer, text.prompt, text.answer)
             for text in render_split(split, self.style)
         ]
         with one_thread():
             self.training.train_model(model, rows, self.seed, progress)
-        model.save_pretrained(out)
-        tokenizer.save_pretrained(out)
+        write_model_folder(model, tokenizer, out)

@@ -18,6 +18,7 @@ from kvdistill.errors import UserError
 from kvdistill.files import write_json
 from kvdistill.kv.calibration import Calibration
 from kvdistill.models.adapter import Adapter
+from kvdistill.models.model_folder import write_model_folder
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 from kvdistill.train import checkpoint, inputs, run_ledger
@@ -186,5 +187,5 @@ def export_student(
     student: PreTrainedModel, config: Config, needs: Mapping[str, Path], folder: Path
 ) -> None:
     """Writes the student alone, with its tokenizer."""
-    student.save_pretrained(folder)
-    inputs.load_tokeniser(config["student"], "student", needs).tokenizer.save_pretrained(folder)
+    tokenizer = inputs.load_tokeniser(config["student"], "student", needs).tokenizer
+    write_model_folder(student, tokenizer, folder)
