@@ -122,3 +122,58 @@ def test_a_layer_outside_its_parent_is_refused(
     nano_config["student"]["build"]["keep"] = [0, 6]
     with pytest.raises(ConfigError, match=r"student\.build\.keep=\[0, 6\] must name layers 0 to 5"):
         build_model(nano_config["student"], split, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Llama", "GPT-2", "OPT"])
+def test_layers_are_renumbered_whatever_the_model_calls_them(name: str) -> None:
+    import torch
+
+    from kvdistill.models.decoder import find_layer_list
+    from kvdistill.models.layer_pruning import renumber_layers
+    from tests.house.families import build_config, build_model
+
+    model = build_model(build_config(name))
+    layers, state = find_layer_list(model), model.state_dict()
+    kept = renumber_layers(state, layers, [1])
+    inside = {name for name in kept if name.startswith(f"{layers}.")}
+    assert inside
+    assert all(name.startswith(f"{layers}.0.") for name in inside)
+    assert all(torch.equal(kept[n], state[n.replace(f"{layers}.0.", f"{layers}.1.")])
+               for n in inside)  # fmt: skip
+    assert {n for n in state if not n.startswith(layers)} == kept.keys() - inside
+
+
+def test_a_layer_that_computes_by_its_number_is_not_moved() -> None:
+    from transformers import GPT2Config
+
+    from kvdistill.errors import ConfigError
+    from kvdistill.models.layer_pruning import select_config_layers
+
+    config = GPT2Config(n_layer=4, scale_attn_by_inverse_layer_idx=True)
+    with pytest.raises(ConfigError, match=r"computes by its number \(scale_attn_by_inverse"):
+        select_config_layers(config, [0, 2])
+
+
+def test_layers_of_unlike_kinds_are_refused_from_the_config_alone(tmp_path: Path) -> None:
+    from transformers import Qwen3MoeConfig
+
+    from kvdistill.errors import ConfigError
+    from kvdistill.geometry import Geometry
+    from kvdistill.models.layer_pruning import Pruned
+    from kvdistill.models.pretrained import Pretrained
+
+    # Every second layer is a mixture of experts, counted by its number.
+    Qwen3MoeConfig(
+        hidden_size=16, intermediate_size=8, num_hidden_layers=4, num_attention_heads=2,
+        num_key_value_heads=2, vocab_size=32, decoder_sparse_step=2, num_experts=2,
+        moe_intermediate_size=8,
+    ).save_pretrained(tmp_path)  # fmt: skip
+
+    def read_config(keep: list[int]) -> Any:
+        return Pruned(source=Pretrained(path=str(tmp_path)), keep=keep).read_config(
+            Geometry(**STUDENT)
+        )
+
+    assert read_config([0, 1]).num_hidden_layers == 2
+    with pytest.raises(ConfigError, match=r"keep=\[1, 2\]: model.layers.0.mlp.*differ by their"):
+        read_config([1, 2])

@@ -86,3 +86,24 @@ def test_balancing_measures_through_checkpointing(distiller: Make) -> None:
         )
         module.enable_gradient_checkpointing()
     assert factors[1] == pytest.approx(factors[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("GPT-2", 2 * 2), ("Phi-3", 2), ("DeepSeek V3", 0), ("Mamba", 0)]
+)
+def test_fine_tuning_alone_reads_no_keys_of_any_family(name: str, count: int) -> None:
+    from dataclasses import replace
+
+    from kvdistill.train.module import Distiller
+    from kvdistill.train.objective import LossWeights
+    from tests.house.families import build_config, build_model
+
+    weights = LossWeights(ce=1.0, kv=0.0, keys=1.0, values=1.0, entropy=0.0)
+    module = Distiller(build_model(build_config(name)), None, {}, weights).train()
+    batch = make_batch(names=())
+    ce, terms = module(replace(batch, teachers={}))
+    ce.backward()
+    assert terms is None
+    assert all(p.grad is not None for p in module.student.parameters())
+    # One fused projection a layer, with its bias in GPT-2.
+    assert len(module.list_kv_parameters()) == count

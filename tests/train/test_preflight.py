@@ -1,6 +1,8 @@
 """What is refused before anything is queued, as the submitting process asks for it."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,3 +59,38 @@ def test_anchors_are_read_alike_from_the_command_line_and_from_json(anchors: str
     for each in (config, json.loads(json.dumps(config))):
         check_run_config(each)
         assert build_node("layers.map", each["layers"]["map"]).anchor_map == {0: 0, 3: 4}
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        ("DeepSeek V3", {"head_dim": 4}, r"teachers\.a: layer 0 of DeepseekV3Model keeps 1 x 16"),
+        ("Phi-3", {}, None),
+        ("Phi-3", {"heads": 8}, r"teachers\.a\.geometry\.heads is 8 but the model has 4"),
+    ],
+)
+def test_a_teacher_on_disk_is_refused_by_its_config(
+    tmp_path: Path, name: str, changes: dict[str, Any], says: str | None
+) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.errors import ConfigError
+    from kvdistill.models.geometry import read_geometry
+    from kvdistill.train.preflight import check_run_config
+    from tests.house.families import build_config
+
+    model = build_config(name)
+    model.save_pretrained(tmp_path)
+    config = compose(["arm=single_teacher"])
+    pretrained = {
+        "_target_": "kvdistill.models.pretrained.Pretrained", "path": str(tmp_path),
+    }  # fmt: skip
+    config["teachers"]["a"] = {
+        "name": "own", "pretrained": pretrained, "geometry": read_geometry(model) | changes,
+        "dtype": "float32", "placement": {"device": "auto", "shard": "none"},
+    }  # fmt: skip
+    if says is None:
+        check_run_config(config)
+        return
+    with pytest.raises(ConfigError, match=says):
+        check_run_config(config)
