@@ -67,7 +67,7 @@ def truncate_decoder(model: nn.Module, deepest: int) -> nn.Module:
     """
     decoder = find_decoder(model)
     if decoder.__dict__.get(TRUNCATED) == deepest:
-        return decoder  # type: ignore[no-any-return]
+        return decoder
     layers = get_layers(decoder)
     check_layers(len(layers), [deepest])
     setattr(decoder, find_layer_list(decoder), layers[: deepest + 1])
@@ -85,7 +85,7 @@ def truncate_decoder(model: nn.Module, deepest: int) -> nn.Module:
     decoder.config = config
     # Past nn.Module.__setattr__: a plain note, no part of the model.
     decoder.__dict__[TRUNCATED] = deepest
-    return decoder  # type: ignore[no-any-return]
+    return decoder
 
 
 def get_compute_device(body: nn.Module) -> torch.device:
