@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,11 @@ from typing import Any
 import pandas as pd
 from hypothesis import strategies as st
 
+from kvdistill.data.rows.cells import read_cell
+from kvdistill.data.rows.markup import UNMISTAKABLE_RULES, clean_fields
+from kvdistill.errors import RowError
 from tests.config.strange import ROOT, WORDS, Outcome, find_line_fault, literal
+from tests.data.factories import make_record
 
 TIME_LIMIT_S = 60
 """After which an example counts as hanging."""
@@ -57,8 +62,6 @@ class UserData:
 
 def make_rows(count: int) -> Rows:
     """Valid rows, none of them a near copy of another."""
-    from tests.data.factories import make_record
-
     records = [make_record(number) for number in range(count)]
     return [{"question": r.question, "rationale": r.rationale, "answer": r.answer} for r in records]
 
@@ -195,12 +198,14 @@ def single_files(draw: st.DrawFn) -> UserData:
 
 
 def read_questions(rows: Rows) -> Iterator[str]:
-    """The questions of rows, as they must be read: texts, lists of texts, and numbers."""
-    for value in (row.get("question") for row in rows):
-        if isinstance(value, list) and all(isinstance(each, str) for each in value):
-            yield "\n".join(value).strip()
-        elif isinstance(value, str | int | float):
-            yield str(value).strip()
+    """The questions of rows, as they must be read: texts and numbers, in one form of Unicode."""
+    # Checked types draw which item of a list they look at; a strategy may not.
+    state = random.getstate()
+    for row in rows:
+        with contextlib.suppress(RowError):
+            text = read_cell(row, "question", "row", "question")
+            yield clean_fields({"question": text}, UNMISTAKABLE_RULES)[0]["question"].strip()
+    random.setstate(state)
 
 
 def encode_table(rows: Rows, kind: str) -> bytes:

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 SCALES = {"百": 10**2, "千": 10**3, "万": 10**4, "亿": 10**8}
 """百, 千, 万, 亿 behind a number; before these units 千 and 百 are part of the unit."""
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+_DIGITS = r"(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\d.])\.\d+)"
 _EXPRESSION = re.compile(
     rf"""(?P<sign>(?<![A-Za-z0-9)\]%.])-\s?|负)?
     (?:(?P<parts>\d+)分之(?P<part>\d+)
@@ -33,6 +33,8 @@ _CONTINUES = re.compile(
 _PRECEDES = re.compile(
     r"(?:[\w.][,.:/]|[-+*/\u00d7\u00f7^~\u221a\u00b1<>\u2264\u2265\\]\s?|[A-Za-z_])$"
 )
+_RATIO_BEFORE = re.compile(r"(?:^|[是为比=:]|\bis|\bratio|\bof)\s*$", re.IGNORECASE)
+"""What stands before `3:5`; behind other words, as in `Week 3: 210`, the colon is no ratio's."""
 _BOX = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 _STATED = re.compile(
     r"####[ \t]*(?P<mark>[^\n#]+)"
@@ -124,6 +126,8 @@ def read_statement(statement: str) -> str:
     (match,) = numbers
     if _PRECEDES.search(last[: match.start()]) or _CONTINUES.match(last[match.end() :]):
         raise NoDefiniteNumberError("a number that is not worked out")
+    if match["ratio"] and not _RATIO_BEFORE.search(last[: match.start()]):
+        raise NoDefiniteNumberError("a colon that is no ratio's")
     return write_number(match)
 
 
