@@ -15,6 +15,7 @@ from kvdistill.evaluate.harness import load_tasks
 from kvdistill.evaluate.isolation import silence_lm_eval
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.task_data import get_subject
+from tests.evaluate.grading.number_formats import write_responses
 
 BESIDE = Path(__file__).parents[3] / "shared" / "benchmarks"
 ROOT = Path(os.environ.get("KVDISTILL_BENCHMARKS", BESIDE))
@@ -73,6 +74,18 @@ def test_the_true_choice_is_right_and_the_others_are_wrong(name):
         for index in range(len(choices)):
             logs = [(-1.0 if n == index else -2.0, False) for n in range(len(choices))]
             assert task.process_results(doc, logs)["acc"] == float(index == doc["gold"])
+
+
+def test_a_gold_number_is_read_in_every_format_and_no_other():
+    task = load_real_task("gsm8k")
+    docs = list(task.eval_docs)
+    # Grouped ones among them, as most spellings differ in how they part thousands.
+    for doc in docs[:1] + [doc for doc in docs if "," in doc["target"]][:1]:
+        number = int(doc["target"].replace(",", ""))
+        for spelling, frame, response in write_responses(number, number + 13):
+            assert grade_output(task, doc, response) == 1.0, (spelling, frame, response)
+            other = {**doc, "target": str(number + 13)}
+            assert grade_output(task, other, response) == 0.0, (spelling, frame, response)
 
 
 def test_a_gold_answer_of_math500_equals_itself_as_mathematics():

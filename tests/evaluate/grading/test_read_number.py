@@ -176,7 +176,25 @@ SENTENCES = [
     ("The answer is 50%.", "50"),
     ("The answer is ~~20~~ 18", "18"),
     ("The answer is <b>18</b>", "18"),
+    ("The answer is a total of 18 dollars.", "18"),
+    ("The answer is A) 18", "18"),
+    ("The answer is 18, and 20 is wrong", "18"),
+    ("The answer is eighteen (18).", "18"),
+    ("Answer:\n1. 18", "18"),
+    ("Answer:\n- 18", "18"),
+    ("Answer: [18]", "18"),
+    ("\u7b54\u6848\uff1a18\u5143\uff0c\u56e0\u4e3a9\u4e58\u4ee52\u7b49\u4e8e18\u3002", "18"),
+    ("The answer is x = 18 because 31 - 3 = 9", "18"),
+    ("The answer is 18 and 2/3", "56/3"),
+    ("We find that the pile is twice as big, so 9 is the answer.\n#### 18", "18"),
     ("The answer is 18 or 20.", None),
+    ("The answer is not 18.", None),
+    ("The answer is twice 9", None),
+    ("The answer is 9 doubled", None),
+    ("The answer is 1/2 of 36", None),
+    ("The answer is 18 (or 20)", None),
+    ("The answer is 18 \u00b1 2", None),
+    ("The answer is 1.5M", None),
     ("The answer is 18 and 20.", None),
     ("The answer is between 18 and 20.", None),
     ("The answer is 18-20.", None),
@@ -202,11 +220,16 @@ PROSE = [
     ("9 * 2 = 18, so she makes $18.", "18"),
     ("She makes $18 every 3 days.", "18"),
     ("The 3 athletes ran 18 yards", "18"),
+    ("The total is $18 for 3 days.", "18"),
+    ("The total cost is 18 dollars because it is 9 x 2.", "18"),
+    ("She makes $18 a day.\n\nLet me know if you need 3 more examples!", "18"),
+    ("It's not 20, it's 18.", "18"),
+    ("\\begin{align*}\n16-7 &= 9 \\\\\n9 \\times 2 &= 18\n\\end{align*}", "18"),
     ("Since 1 egg costs 2 dollars, she makes 18", "18"),
     ("18", "18"),
     ("$18", "18"),
     ("It takes 2.5 hours", "5/2"),
-    ("It would take 18 minutes to groom 5 dogs and 3 cats.", None),
+    ("He has 18 eggs and she has 20", None),
     ("It is 18 or 20", None),
     ("There is an H2O and a B52", None),
     ("...", None),
@@ -239,8 +262,26 @@ def test_a_number_of_any_length_ends_at_once():
     assert parse_number("9^9^9^9^9") is None
 
 
-@pytest.mark.parametrize(
-    "noise", ["####" * 5000, r"\boxed{" * 5000, "answer " * 8000, "1," * 20000]
-)
-def test_a_text_that_never_ends_is_read_at_once(noise):
-    assert extract_number(noise + " I do not know") is None
+LOOPS = [
+    "#### ",
+    "\\boxed{",
+    "answer ",
+    "1,",
+    "9 ",
+    "$",
+    "<a",
+    "\n",
+    "\\frac{1",
+    "1=",
+    "(",
+    "Wait, ",
+    "-",
+]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_model_in_a_loop_is_read_at_once(loop):
+    number = extract_number(loop * (20_000 // len(loop)) + " I do not know")
+    # The same number again and again is that number.
+    assert number == {"9 ": "9", "1=": "1"}.get(loop)

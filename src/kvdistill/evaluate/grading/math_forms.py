@@ -36,8 +36,10 @@ _REWRITES = [
         ("\u2208", r"\\in "),
         ("\u00b1", r"\\pm "),
         (r"\*\*", "^"),
+        (r"(?<=[^.])\.$", ""),
     )
 ]
+_GROUPED = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])")
 
 
 def rewrite_signs(answer: str) -> str:
@@ -45,6 +47,9 @@ def rewrite_signs(answer: str) -> str:
     answer = fold_characters(answer.replace("\u00b0", r"^\circ "))
     for pattern, replacement in _REWRITES:
         answer = pattern.sub(replacement, answer)
+    # Within brackets, 1,234 are two.
+    if not re.search(r"[(\[{]", answer):
+        answer = _GROUPED.sub(lambda match: match[0].replace(",", ""), answer)
     return answer.strip()
 
 

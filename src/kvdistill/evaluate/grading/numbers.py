@@ -57,7 +57,8 @@ _CONTINUES = re.compile(
     rf"""\s?(?:[:/]\s?\d|[-~]\s?{_AMOUNT}|,\d|[!^]\s?\d|\\|\d
     |{_UNIT}\s?(?:,|\u3001|;|\band\b|\bor\b|&|\bto\b|\bthrough\b|\bout\sof\b|或|和|到)\s?
      (?:\bor\s|\band\s)?(?:\s*\(?[a-z]\s=\s)?{_AMOUNT}
-    )|[a-z](?![A-Za-z])(?<![gmhlsckt])
+    )|[a-z](?![A-Za-z])(?<![gmhlsckt])|(?-i:[MB])\b
+    |\s?\u00b1|\sof\s(?:the\s)?\d|\s(?:doubled|tripled|halved|squared|cubed)\b|\s?\(\s?or\b
     """,
     re.VERBOSE | re.IGNORECASE,
 )  # fmt: skip
@@ -68,7 +69,8 @@ _OPERATES = re.compile(
 )
 _EQUALS = re.compile(r"(?<![<>!=])=+|\bequals\b|\bis equal to\b|等于")
 _BOUND = re.compile(
-    r"\b(?:between|from|either|neither|(?:less|more|fewer|greater|smaller) than)\b|[<>]",
+    r"\b(?:between|from|either|neither|twice|half|double|triple"
+    r"|(?:less|more|fewer|greater|smaller) than)\b|[<>]",
     re.IGNORECASE,
 )
 _EXPLAINS = re.compile(
@@ -78,7 +80,8 @@ _EXPLAINS = re.compile(
 )
 _NEGATED = re.compile(
     rf"(?:\bnot|n't|\brather than|\binstead of|不是|而非)\s+"
-    rf"(?:be\s|just\s|only\s|equal to\s|simply\s|the\s)*{_NUMBER.pattern}",
+    rf"(?:be\s|just\s|only\s|equal to\s|simply\s|the\s)*{_NUMBER.pattern}"
+    rf"|(?:,|;)?\s?(?:and\s|but\s)?(?<![\d.,/])[\d.,/]{{1,20}}\s(?:is|was|would\sbe)\s(?:wrong|incorrect|not\b)",
     re.VERBOSE | re.IGNORECASE,
 )
 
@@ -106,7 +109,7 @@ def read_value(statement: str) -> Fraction | None:
 
     Raises AmbiguousAnswerError where one does, and it is not definite.
     """
-    statement = " ".join(re.sub(_NEGATED, " ", statement).split())
+    statement = drop_negated(statement)
     match = next(find_numbers(statement), None)
     if match is None:
         return _read_words(statement)
@@ -120,6 +123,11 @@ def read_value(statement: str) -> Fraction | None:
     if _CONTINUES.match(tail):
         raise AmbiguousAnswerError(statement)
     return compute_value(match)
+
+
+def drop_negated(statement: str) -> str:
+    """`statement` without the numbers that it says are not the answer, its white space single."""
+    return " ".join(_NEGATED.sub(" ", statement).split())
 
 
 def find_numbers(text: str) -> Iterator[re.Match[str]]:
@@ -154,8 +162,8 @@ def _opens_interval(prefix: str, tail: str) -> bool:
 def _read_chain(statement: str) -> Fraction:
     """The last side of the equations that is one number; all equations of a list must agree."""
     values = []
-    clauses = re.split(r"[,;]\s|\s\(|\b(?:because|since|and|so|which|as|where)\b", statement)
-    for clause in clauses:
+    stated = re.split(r"\s\(|\b(?:because|since|which|as|where)\b", statement, maxsplit=1)[0]
+    for clause in re.split(r"[,;]\s|\b(?:and|so)\b", stated):
         sides = _EQUALS.split(clause)
         if len(sides) > 1:
             values += [v for v in map(_read_side, sides) if v is not None][-1:]

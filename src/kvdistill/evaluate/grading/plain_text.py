@@ -58,6 +58,8 @@ def fold_characters(text: str) -> str:
 
     `2½` is `2 1/2` and `5²` is `5^2`, which compatibility folding alone (NFKC) makes 21/2 and 52.
     """
+    if text.isascii():
+        return text
     spread = "".join(
         f" {unicodedata.normalize('NFKC', sign)}" if "VULGAR FRACTION" in unicodedata.name(sign, "")
         else sign

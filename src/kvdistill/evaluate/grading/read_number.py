@@ -13,6 +13,7 @@ from fractions import Fraction
 from kvdistill.evaluate.grading.numbers import (
     AmbiguousAnswerError,
     compute_value,
+    drop_negated,
     find_numbers,
     read_value,
 )
@@ -21,17 +22,31 @@ from kvdistill.evaluate.grading.statements import (
     BOX,
     HEADING,
     MARK,
+    MAX_STATEMENT,
     Statement,
     list_statements,
     split_parts,
 )
 
+AMBIGUOUS = "ambiguous"
+"""The reading of a statement whose number is not definite."""
+
 _ASIDE = re.compile(
     r"^\W*(?:since|if|when|as|after|because)\b[^,]*,|\b(?:because|since|as|where)\b.*$"
-    r"|\((?:[^()]*)\)|\b(?:the|those|these|every|each|per|all|first|last|next|other)\s+\d[\d,.]*",
+    r"|\((?:[^()]*)\)|\b(?:for|in|after|within|over|during|at|than|to \w+) (?:the )?\d[\d,.]*"
+    r"|\b(?:the|those|these|every|each|per|all|first|last|next|other)\s+\d[\d,.]*",
     re.IGNORECASE,
 )
-"""What a sentence of prose says beside its number: reasons, brackets, and whose number it is."""
+"""What a sentence of prose says beside its number: reasons, brackets, times, whose number it is."""
+_SUMS_UP = re.compile(
+    r"\b(?:total|result|solution|sum|amount|cost|price|number)\b[^.=\d]{0,40}?"
+    r"\b(?:is|was|are|comes to)\b",
+    re.IGNORECASE,
+)
+_OFFERS = re.compile(
+    r"\W*(?:let me know|feel free|i hope|hope (?:this|that)|is there anything|would you like)",
+    re.IGNORECASE,
+)
 _CONCLUDES = re.compile(r"\b(?:so|which|thus|therefore|leaving|or)\b.*\d", re.IGNORECASE)
 
 
@@ -60,46 +75,45 @@ def find_answer(text: str) -> Fraction | None:
 
 
 def read_statements(statements: list[Statement]) -> Fraction | None:
-    """The value that statements agree on; None where none of them has a number."""
-    values = []
-    for statement in statements:
-        value = _read_statement(statement)
-        if value is not None:
-            values.append((statement, value))
-    if not values:
+    """The value of the clearest statement that has a number; None where none has.
+
+    `statements` come in order of kind, then of place. Raises AmbiguousAnswerError where it is not
+    definite, where marks differ, and where what is stated after it differs.
+    """
+    readings = [(each, _read_statement(each)) for each in statements]
+    readings = [(each, reading) for each, reading in readings if reading is not None]
+    if not readings:
         return None
-    kind = values[0][0].kind
-    of_kind = [(statement, value) for statement, value in values if statement.kind == kind]
-    if kind == MARK and len({value for _, value in of_kind}) > 1:
-        raise AmbiguousAnswerError("marks that differ")
-    chosen, answer = of_kind[-1]
-    for statement, value in values:
-        if statement.start > chosen.start and value != answer and statement.kind != HEADING:
-            raise AmbiguousAnswerError("a later statement that differs")
+    of_kind = [reading for each, reading in readings if each.kind == readings[0][0].kind]
+    chosen, answer = readings[len(of_kind) - 1]
+    later = [reading for each, reading in readings if each.start > chosen.start]
+    agree = set(of_kind if chosen.kind == MARK else ()) | {
+        reading for reading in later if reading != AMBIGUOUS
+    }
+    if answer == AMBIGUOUS or not agree <= {answer}:
+        raise AmbiguousAnswerError(chosen.text)
+    assert isinstance(answer, Fraction)
     return answer
 
 
-def _read_statement(statement: Statement) -> Fraction | None:
+def _read_statement(statement: Statement) -> Fraction | str | None:
+    """The value of one statement, AMBIGUOUS, or None where it has no number."""
     plain = simplify_markup(statement.text)
     try:
         value = read_value(plain)
     except AmbiguousAnswerError:
-        if statement.kind == HEADING:
-            return None
-        raise
-    if value is None and statement.kind == BOX and plain:
-        # A box is an answer, whatever is in it.
-        raise AmbiguousAnswerError(plain)
-    return value
+        return None if statement.kind == HEADING else AMBIGUOUS
+    # A box is an answer, whatever is in it.
+    return AMBIGUOUS if value is None and statement.kind == BOX and plain else value
 
 
 def _read_prose(part: str) -> Fraction | None:
     """The value of the last sentence that has a number."""
-    plain = simplify_markup(part)
+    plain = simplify_markup(part[-MAX_STATEMENT * 2 :])
     sentences = re.split(r"(?<=[^\s.])[.!?](?:\s|$)|[\n\u3002]", plain)
-    for sentence in reversed(sentences):
+    for sentence in map(drop_negated, reversed(sentences)):
         numbers = list(find_numbers(sentence))
-        if not numbers:
+        if not numbers or _OFFERS.match(sentence):
             continue
         if any(re.match(r"[,:]\d", sentence[match.end() :]) for match in numbers):
             raise AmbiguousAnswerError(sentence)
@@ -115,6 +129,8 @@ def _read_prose_sentence(sentence: str, numbers: list[re.Match[str]]) -> Fractio
         if len(list(find_numbers(after))) == len(conclusion):
             side = before.rpartition("=")[2]
         values = {read_value(side), *map(compute_value, conclusion)}
+    elif match := _SUMS_UP.search(sentence):
+        values = {read_value(sentence[match.end() :])}
     else:
         aside = {compute_value(match) for match in find_numbers(_ASIDE.sub(" ", sentence))}
         values = aside if len(aside) == 1 else {compute_value(match) for match in numbers}

@@ -5,7 +5,7 @@ What follows the model's own next question is not part of its answer, and what i
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from kvdistill.evaluate.grading.plain_text import simplify_markup
@@ -15,9 +15,9 @@ MARK, BOX, SENTENCE, HEADING = 0, 1, 2, 3
 
 ANSWER_PHRASE = re.compile(
     r"(?:\b(?:answer|ans)\b(?:[^.\n:=?]{0,60}?\b(?:is(?=n['\u2019]t)|is|was|will be|would be"
-    r"|should be|must be|equals|comes out to)\b|[^.\n:=?\d]{0,40}?[:=])"
-    r"|答案(?:应该|应当|应|就|选)?\s?(?:是|为|:|=|(?=\d|[A-Z]\b))"
-    r"|(?:^|(?<=[\n\u3002]))\s*答\s?[:,])\s*[:=]?[ \t]*",
+    r"|should be|must be|equals|comes out to)\b|[^.\n:=?\d]{0,40}?[:=\uff1a])"
+    r"|答案(?:应该|应当|应|就|选)?\s?(?:是|为|:|=|\uff1a|(?=\d|[A-Z]\b))"
+    r"|(?:^|(?<=[\n\u3002]))\s*答\s?[:,\uff1a\uff0c])[ \t]*[:=\uff1a]?[ \t]*",
     re.IGNORECASE,
 )
 r"""What introduces an answer: "the answer (to ...) is", "Answer:", and the same in Chinese."""
@@ -55,6 +55,12 @@ _SECTION = re.compile(
     r"|understand|question|breakdown|verif\w+|check|note|步骤|解)",
     re.IGNORECASE,
 )
+MAX_RUN = 70
+"""One character more often than this is a model that fell into a loop; so are longer texts and
+sentences, and each is cut, as patterns take quadratic time."""
+MAX_TEXT, MAX_STATEMENT = 16_000, 600
+
+_RUN = re.compile(r"(.)\1{70,}", re.DOTALL)
 _BLANK = re.compile(r"[\s$*_:=\uff1a]*(?:\\\[|\\\(|\\begin\{\w+\*?\})?[\s$*_]*")
 
 
@@ -71,6 +77,9 @@ def split_parts(text: str) -> list[str]:
     """What the model answered to this question, parted where it takes back what it said."""
     _, closed, after = text.rpartition("</think>")
     text = after if closed and after.strip() else text
+    text = _RUN.sub(lambda match: match[1] * MAX_RUN, text)
+    if len(text) > MAX_TEXT:
+        text = text[: MAX_TEXT // 2] + "\n" + text[-MAX_TEXT // 2 :]
     for question in _QUESTION.finditer(text):
         # A question that is said over again before anything else is no next one.
         if re.search(r"[0-9A-Za-z\u4e00-\u9fff]", text[: question.start()]):
@@ -87,7 +96,8 @@ def list_statements(part: str, *, replaces: bool = False) -> list[Statement]:
     """
     statements = [*_list_marks(part), *_list_boxes(part), *_list_sentences(part)]
     if replaces and (match := _REPLACEMENT.match(part)):
-        statements.append(Statement(SENTENCE, match.end(), cut_sentence(part[match.end() :])))
+        statements.append(Statement(SENTENCE, match.end(), cut_sentence(_take_after(part, match))))
+    statements = [replace(each, text=each.text[:MAX_STATEMENT]) for each in statements]
     return sorted(statements, key=lambda each: (each.kind, each.start))
 
 
@@ -107,8 +117,14 @@ def cut_sentence(text: str) -> str:
     line, _, below = text.partition("\n")
     while below and _BLANK.fullmatch(line):
         line, _, below = below.partition("\n")
+        # An item of a list: its number is none of the answer's.
+        line = re.sub(r"^\s*(?:\d{1,2}[.)]|[-*\u2022])\s+(?=.*\d)", "", line)
     # A sentence ends at a period before a space: that of "3.5" ends none, nor do the last of "...".
     return re.split(r"(?<=[^\s.])(?<!\b[Aa]pprox)(?<!\bRs)\.(?:\s|$)|\u3002", line, maxsplit=1)[0]
+
+
+def _take_after(part: str, match: re.Match[str]) -> str:
+    return part[match.end() : match.end() + 2 * MAX_STATEMENT]
 
 
 def _list_marks(part: str) -> list[Statement]:
@@ -118,7 +134,7 @@ def _list_marks(part: str) -> list[Statement]:
         line = _LABEL.sub("", match[1], count=1)
         if _BLANK.fullmatch(line):
             # Nothing, or the word "Answer" alone: it stands below.
-            line = cut_sentence(part[match.end() :].lstrip("\n"))
+            line = cut_sentence(_take_after(part, match).lstrip("\n"))
             line = "" if line.lstrip().startswith("#") else line
         numbered = re.match(r"[\s*_]*(\d{1,2})[.):]\s+[*_]*[A-Za-z\u4e00-\u9fff]", line)
         if numbered and int(numbered[1]) == number + 1:
@@ -146,15 +162,19 @@ def _list_boxes(part: str) -> list[Statement]:
 def _list_sentences(part: str) -> list[Statement]:
     plain = re.sub(r"\*\*|__|`", lambda match: " " * len(match[0]), part)
     sentences = [
-        Statement(SENTENCE, match.start(), cut_sentence(plain[match.end() :]))
+        Statement(SENTENCE, match.start(), cut_sentence(_take_after(plain, match)))
         for match in ANSWER_PHRASE.finditer(plain)
     ]
     lines = re.finditer(
         r"(?:^|\n)[#\s]*(?:the )?(?:final |correct )?answer[ \t]*\n", plain, re.IGNORECASE
     )
-    sentences += [Statement(SENTENCE, m.start(), cut_sentence(plain[m.end() :])) for m in lines]
+    sentences += [
+        Statement(SENTENCE, m.start(), cut_sentence(_take_after(plain, m))) for m in lines
+    ]
     behind = re.finditer(
-        r"([^\n.:;]{1,60}?) is (?:the|my|our) (?:final |correct |right )*answer", plain,
+        r"(?<!\S)((?:[^\s.:;]{1,30} ){0,2}[^\s:;]{1,30}) is (?:the|my|our) "
+        r"(?:final |correct |right )*answer",
+        plain,
         re.IGNORECASE,
-    )  # fmt: skip
+    )
     return sentences + [Statement(SENTENCE, m.start(), m[1]) for m in behind]
