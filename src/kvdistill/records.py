@@ -82,12 +82,17 @@ class TaskScore:
     """Share of items, as are the next two."""
     truncated: float
     empty: float
+    marked: float | None = None
+    """Share of generated answers with the mark that the task's prompts announce one by, as `####`;
+    None where answers are not written, or no mark is shown."""
     by_subject: float | None = None
     """Unweighted mean over the task's subjects (subtasks), where `score` is one over items."""
     normalised: float | None = None
     """(score - chance) / (1 - chance) of each subject, not below 0, averaged over subjects."""
     alternative: float | None = None
     """`score` under the task's other extractor."""
+    disagree: float | None = None
+    """Share of items on which the two differ."""
     tainted: int | None = None
     """Items found in the training texts; None where that was not checked."""
     clean: float | None = None

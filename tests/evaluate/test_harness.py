@@ -39,6 +39,7 @@ def test_a_model_that_answers_all_of_nano_right_scores_one(nano, oracle, tokeniz
     assert {task: score.score for task, score in result.tasks.items()} == dict.fromkeys(NANO, 1.0)
     assert result.macro == result.macro_normalised == 1.0
     assert all(not (i.unparsed or i.truncated or i.empty) for i in result.items)
+    assert [result.tasks[task].marked for task in NANO] == [1.0] * 3 + [None] * 4
     assert len(result.items) == len({(i.task, i.item) for i in result.items}) == 7 * 12
 
 
@@ -55,6 +56,7 @@ def test_a_model_that_says_nothing_scores_zero_and_is_called_empty(nano, oracle,
     for task in NANO[:3]:
         score = result.tasks[task]
         assert (score.score, score.empty, score.unparsed, score.truncated) == (0, 1, 1, 0)
+        assert score.marked == 0
     for task in NANO[3:]:
         # No letter stands out, so the first is taken, which is right once in four.
         assert result.tasks[task].score == result.tasks[task].chance == 0.25

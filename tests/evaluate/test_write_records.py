@@ -50,14 +50,14 @@ def needs(tmp_path, nano_records):
     return {"split": split, "validation": validation}
 
 
-def write_run(needs: dict[str, Path], tokenizer, folder: Path):
+def write_run(needs: dict[str, Path], tokenizer, folder: Path, **config):
     folder.mkdir()
     model = make_tiny_model(tokenizer)
     write_records.write_run_records(
         model,
         make_tiny_model(tokenizer),
         tokenizer,
-        {"tasks": TASKS},
+        {"tasks": TASKS, **config},
         needs,
         folder,
         LEDGER,
@@ -99,3 +99,25 @@ def test_items_other_than_those_checked_are_refused(needs, tokenizer, tmp_path):
     with pytest.raises(ArtifactError, match="items of nano_choice are not those that were checked"):
         write_run(needs, tokenizer, tmp_path / "run")
     assert not (tmp_path / "run/results.json").exists()
+
+
+def test_only_a_model_that_is_scored_as_it_is_is_asked_lm_evals_own_tasks(
+    needs, tokenizer, tmp_path, monkeypatch
+):
+    theirs = {"nano_choice": {"task": "arc", "shots": 0, "score": 0.5}}
+    monkeypatch.setattr(write_records, "score_counterparts", lambda *_: theirs)
+    tasks = {**TASKS, "counterparts": True}
+    for trained, tasks_node, expected in (
+        (False, tasks, theirs), (True, tasks, {}), (False, TASKS, {}),
+    ):  # fmt: skip
+        folder = tmp_path / f"run-{trained}-{len(tasks_node)}"
+        results = write_run(needs, tokenizer, folder, tasks=tasks_node, trained=trained)
+        assert results["counterparts"] == expected
+
+
+def test_a_task_many_of_whose_answers_were_cut_off_is_warned_of(needs, tokenizer, tmp_path, caplog):
+    results = write_run(needs, tokenizer, tmp_path / "run")
+    assert results["beside"]["test_questions"]["truncated"] > 0.1
+    (line,) = [r.getMessage() for r in caplog.records if "test_questions" in r.getMessage()]
+    assert "were cut off at the length limit" in line
+    assert "tasks.max_gen_toks" in line

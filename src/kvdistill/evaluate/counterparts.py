@@ -28,7 +28,7 @@ def score_counterparts(
     """Task of the suite's average -> what lm-eval's own task of its benchmark gives.
 
     `task`, `shots`, and either `score` (its first metric under its first filter), `alternative`
-    (under its second), `n`, `unparsed` and `truncated`, or why there is none as `missing`.
+    (under its second), `n`, `unparsed`, `truncated` and `marked`, or `missing`: why there is none.
     """
     facts = {}
     for name in suite.tasks:
@@ -68,5 +68,5 @@ def score_counterpart(
         score = evaluate(model, tokenizer, suite, {}, progress, cache).tasks[entry]
     except UserError as error:
         return {"shots": shots, "missing": str(error)}
-    kept = ("metric", "score", "alternative", "n", "unparsed", "truncated")
+    kept = ("metric", "score", "alternative", "n", "unparsed", "truncated", "marked")
     return {"shots": shots} | {key: getattr(score, key) for key in kept}

@@ -45,7 +45,7 @@ def read_math_shots() -> list[Shot]:
                 {
                     "problem": sample["problem"],
                     "solution": sample["solution"],
-                    "answer": find_group(MATH_ANSWER, sample["solution"]),
+                    "answer": extract_group(MATH_ANSWER, sample["solution"]),
                 }
                 for sample in samples
             ]
@@ -74,10 +74,10 @@ def read_bbh_shots(subjects: Collection[str]) -> Mapping[str, tuple[str, list[Sh
 def parse_bbh_shot(sample: Mapping[str, str]) -> Shot:
     """An example with the `answer` that its reasoning ends with."""
     target = sample["target"]
-    return {"input": sample["input"], "target": target, "answer": find_group(BBH_ANSWER, target)}
+    return {"input": sample["input"], "target": target, "answer": extract_group(BBH_ANSWER, target)}
 
 
-def find_group(pattern: re.Pattern[str], text: str) -> str:
+def extract_group(pattern: re.Pattern[str], text: str) -> str:
     """What the pattern's group holds in the text; empty where it is not there."""
     match = pattern.search(text)
     return match.group(1) if match else ""

@@ -1,7 +1,8 @@
 """From lm-eval's samples to the project's records: one item a document, one score a task."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from lm_eval.api.task import Task
@@ -12,6 +13,7 @@ from kvdistill.evaluate.grading.extract import INVALID
 from kvdistill.evaluate.item_texts import collect_texts
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.task_data import hash_rows
+from kvdistill.plan.task_files import BUILTIN, map_counterparts, read_task_metadata
 from kvdistill.records import Item, TaskScore
 
 
@@ -56,7 +58,8 @@ def collect_results(
             for row in _list_items(name, key, tasks[key], metric, samples[key], lm)
         ]
         task_items = [item for item, _ in rows]
-        by_task[name] = aggregate.score_task(metric, task_items, {item.item: c for item, c in rows})
+        score = aggregate.score_task(metric, task_items, {item.item: c for item, c in rows})
+        by_task[name] = replace(score, marked=measure_marks(name, keys, tasks, samples))
         items += task_items
         hashes[name] = hash_task_rows(name, tasks)
     return Evaluation(
@@ -70,6 +73,20 @@ def collect_results(
         missing=missing,
         data=hashes,
     )
+
+
+def measure_marks(
+    name: str, keys: Sequence[str], tasks: Mapping[str, Task],
+    samples: Mapping[str, list[dict[str, Any]]],
+) -> float | None:  # fmt: skip
+    """Share of the outputs with the task's mark; lm-eval's own task has that of ours beside it."""
+    if tasks[keys[0]].OUTPUT_TYPE != "generate_until":
+        return None
+    own = map_counterparts().get(name.removeprefix(BUILTIN), name)
+    mark = (read_task_metadata(own) or {}).get("mark")
+    if mark is None:
+        return None
+    return fmean(mark in sample["resps"][0][0] for key in keys for sample in samples[key])
 
 
 def list_task_keys(name: str, tasks: Mapping[str, Task]) -> list[str]:

@@ -79,11 +79,13 @@ def format_scores_block(results: Mapping[str, Any]) -> str:
     """The scores as a Markdown table, between the marks that a later call looks for."""
     rows = [
         f"| {task} | {100 * s['score']:.1f} | {s['n']} | {100 * (s.get('unparsed') or 0):.1f} |"
+        f" {100 * (s.get('truncated') or 0):.1f} |"
         for task, s in results["tasks"].items()
     ]
     macro = results.get("macro")
     rows.append(
-        f"| macro average | {f'{100 * macro:.1f}' if macro is not None else 'missing'} | | |"
+        f"| macro average | {f'{100 * macro:.1f}' if macro is not None else 'missing'} | | | |"
     )
-    head = "| task | score, % | items | no answer found, % |\n| :--- | ---: | ---: | ---: |"
+    head = "| task | score, % | items | no answer found, % | cut off, % |\n"
+    head += "| :--- | ---: | ---: | ---: | ---: |"
     return f"{BLOCK_START}\n## Evaluation\n\n{head}\n" + "\n".join(rows) + f"\n{BLOCK_END}\n"

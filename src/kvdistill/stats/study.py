@@ -60,8 +60,13 @@ class Scores:
     unparsed: float
     truncated: float
     empty: float
+    marked: float | None = None
+    """Share of written answers with the mark that the task's prompts show; None where it has none.
+    """
     alternative: float | None = None
     """The score under the task's other extractor."""
+    disagree: float | None = None
+    """Share of items on which the two extractors differ."""
     by_subject: float | None = None
     """Each subject counting alike, where `score` has each item count alike."""
     normalised: float | None = None

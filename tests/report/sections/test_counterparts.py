@@ -1,7 +1,7 @@
 """lm-eval's scores beside ours."""
 
 from kvdistill.report.sections.counterparts import tabulate_counterparts
-from kvdistill.report.sections.extraction_audit import list_cut_sentences
+from kvdistill.report.sections.extraction_audit import list_cut_sentences, tabulate_by_task
 from tests.report.small_studies import make_run, make_scores, make_study, read_row
 
 THEIRS = {
@@ -36,3 +36,12 @@ def test_many_answers_that_were_cut_off_are_said_by_arm_and_task():
     assert sentence.startswith("arm: many answers were cut off")
     assert "g (70 %)" in sentence
     assert "tasks.max_gen_toks" in sentence
+
+
+def test_the_share_of_answers_with_the_mark_stands_beside_the_score():
+    records, analysis = make_study(
+        make_run("base", make_scores("g", 0.5, marked=0.25), make_scores("letters", 0.5))
+    )
+    grid = tabulate_by_task(analysis, records.tasks)
+    assert read_row(grid, "base", "g")["mark written"] == "25.0 %"
+    assert read_row(grid, "base", "letters")["mark written"] == "\u2014"

@@ -24,16 +24,18 @@ def tabulate_by_arm(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
         "extraction",
         "Extraction audit: how many answers could not be read",
         [
-            "arm", "no answer found", "cut off", "empty", "non-finite", "worst task",
-            "other extractor, points",
+            "arm", "no answer found", "cut off", "empty", "mark written", "non-finite",
+            "worst task", "readings differ", "other extractor, points",
         ],
         [[TableCell(label), *make_arm_cells(arm, study.tasks)] for label, arm in arms.items()],
         note=(
             "Mean over tasks and runs. Such answers count as wrong. Non-finite: a model that gives "
             "NaN or infinity is refused, so nothing here has any. The last column: how the score "
-            "would move under each task's second extractor."
+            "would move under each task's second extractor, which shares no rule with the first; "
+            "before it, the share of answers that only one of the two takes for right. Mark "
+            "written: answers with the mark that the prompts show (####, a box, \"answer is\")."
         ),
-        numeric=[False, True, True, True, True, False, True],
+        numeric=[False, True, True, True, True, True, False, True, True],
     )  # fmt: skip
 
 
@@ -57,15 +59,17 @@ def make_arm_cells(arm: Arm, tasks: Sequence[str]) -> list[TableCell]:
     """One arm, mean over tasks and distinct runs; what is missing where it has no macro average."""
     if gaps := arm.list_gaps(MACRO, tasks):
         missing = TableCell(f"missing: {', '.join(gaps)}", None, "missing")
-        return [missing, *[TableCell(DASH)] * 5]
+        return [missing, *[TableCell(DASH)] * 7]
     scores = [run.scores[task] for run in arm.distinct_runs() for task in tasks]
     worst = max(scores, key=lambda s: s.unparsed)
     changes = [s.alternative - s.score for s in scores if s.alternative is not None]
     change = float(np.mean(changes)) if changes else None
     return [
         *(make_rate_cell([getattr(s, rate) for s in scores]) for rate in RATES),
+        make_mark_cell([s.marked for s in scores if s.marked is not None]),
         TableCell("0", 0.0),
         TableCell(f"{worst.task} ({100 * worst.unparsed:.1f} %)" if worst.unparsed else DASH),
+        make_mark_cell([s.disagree for s in scores if s.disagree is not None]),
         TableCell(DASH) if change is None else TableCell(format_signed(100 * change), change),
     ]
 
@@ -90,8 +94,10 @@ def tabulate_by_task(analysis: Analysis, tasks: Sequence[str]) -> ReportTable:
                     TableCell(label),
                     TableCell(names[task]),
                     *(make_rate_cell([getattr(s, rate) for s in scores]) for rate in RATES),
+                    make_mark_cell([s.marked for s in scores if s.marked is not None]),
                     make_percent_cell(average_score(arm, task)),
                     TableCell(DASH) if alternative is None else make_percent_cell(alternative),
+                    make_mark_cell([s.disagree for s in scores if s.disagree is not None]),
                     make_differences_cell(differences),
                 ]
             )
@@ -99,15 +105,15 @@ def tabulate_by_task(analysis: Analysis, tasks: Sequence[str]) -> ReportTable:
         f"{analysis.question.name}_extraction",
         f"Extraction by task; {changed_signs} signs depend on the extractor",
         [
-            "arm", "task", "no answer found", "cut off", "empty", "score", "other extractor",
-            "difference under both",
+            "arm", "task", "no answer found", "cut off", "empty", "mark written", "score",
+            "other extractor", "readings differ", "difference under both",
         ],
         rows,
         note=(
             f"Percent; the last column is the difference from {analysis.baseline} in points under "
             "the first and the second extractor. A dash: letters are not extracted."
         ),
-        numeric=[False, False, *[True] * 5, False],
+        numeric=[False, False, *[True] * 7, False],
     )  # fmt: skip
 
 
@@ -158,6 +164,13 @@ def make_rate_cell(shares: Sequence[float]) -> TableCell:
     """A mean share in percent, coloured where it is large."""
     share = float(np.mean(shares))
     return TableCell(f"{100 * share:.1f} %", 100 * share, "bad" if share > HIGH_CUT_SHARE else "")
+
+
+def make_mark_cell(shares: Sequence[float]) -> TableCell:
+    """A mean share in percent that is neither good nor bad; a dash where no task has it."""
+    if not shares:
+        return TableCell(DASH)
+    return TableCell(f"{100 * fmean(shares):.1f} %", 100 * fmean(shares))
 
 
 def make_percent_cell(share: float) -> TableCell:
