@@ -66,6 +66,7 @@ def main(arms: int, root: Path) -> None:
             spent["expand"] -= spent["compose"]
         nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]
         settings = read_group("cluster", plan.config["cluster"])
+        estimate = read_group("estimate", plan.config["estimate"])
         with time_part("check"):
             check_arms([run.config for run in plan.runs.values()])
         with time_part("dry run"):
@@ -77,11 +78,14 @@ def main(arms: int, root: Path) -> None:
                 nodes,
                 map_folders(plan),
                 resources_by_node(plan),
+                estimate,
                 screen,
             )
         with time_part("freeze"):
             folders = freeze_plan(plan)
-        submission = Submission(root, plan.study, settings, folders, resources_by_node(plan))
+        submission = Submission(
+            root, plan.study, settings, folders, resources_by_node(plan), estimate
+        )
         with time_part("submit"):
             submission.submit_missing(nodes, plan.config["stats"])
     summary = {

@@ -16,6 +16,14 @@ def settings(**changes: Any) -> Any:
     return replace(read_group("cluster", compose(["cluster=slurm"])["cluster"]), **changes)
 
 
+def read_estimate(*overrides: str) -> Any:
+    """The estimate group of a config."""
+    from kvdistill.config.compose import compose
+    from kvdistill.config.schema import read_group
+
+    return read_group("estimate", compose(list(overrides))["estimate"])
+
+
 pytestmark = pytest.mark.usefixtures("hydra")
 
 
@@ -23,8 +31,9 @@ def group_jobs(nodes: list[Any], done: tuple[str, ...] = (), special: Any = None
     from kvdistill.cluster.slurm_arrays import group_into_arrays
 
     todo = [node for node in nodes if node.name not in done]
+    names = {node.name for node in todo}
     batches = list(
-        group_into_arrays(todo, settings(**changes), special or {}, {n.name for n in todo})
+        group_into_arrays(todo, settings(**changes), special or {}, names, read_estimate())
     )
     return [([node.name for node in batch.nodes], list(batch.after)) for batch in batches]
 

@@ -12,10 +12,10 @@ from kvdistill.errors import UserError
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.warnings import FEWEST_SEEDS
 from kvdistill.geometry import Geometry
-from kvdistill.plan import memory
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.pin import assume_commits
+from kvdistill.plan.resources.model_memory import count_weights
 
 RUN_BYTES = 4 + 2 * 12
 """A weight's share of a run's folder: the exported model, and two checkpoints of the weight with
@@ -103,7 +103,7 @@ def check_disk(root: Path, plan: Plan) -> Iterator[Finding]:
         return
     runs = [run.config for run in plan.runs.values() if run.config["trained"]]
     needed = sum(
-        memory.count_weights(Geometry.from_node(config["student"])) * RUN_BYTES for config in runs
+        count_weights(Geometry.from_node(config["student"])) * RUN_BYTES for config in runs
     )
     free = run_cost.read_free_bytes(root)
     line = f"root={root}: {free / 2**30:.1f} GiB free, runs and checkpoints need about "

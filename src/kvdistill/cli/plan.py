@@ -1,8 +1,9 @@
 """stage=plan: what a command would do and cost, and what is doubtful about it. Computes nothing."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Column, Table
 
@@ -32,6 +33,7 @@ from kvdistill.estimate.run_cost import Cost
 from kvdistill.estimate.warnings import describe_effects, list_warnings
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
+from kvdistill.plan.resources.run_memory import RunMemory, estimate_run_memory
 from kvdistill.plan.study_plan import walk_arms
 from kvdistill.plan.suite_data import check_suite_data
 from kvdistill.stats.claims.names import check_claim_names, list_unjudged
@@ -139,27 +141,37 @@ def tabulate_totals(plan: Plan, total: Cost, estimate: Estimate) -> Table:
 
 def tabulate_memory(arms: Sequence[PricedArm], estimate: Estimate) -> Table:
     """What each set of models takes of a GPU; arms that take the same share a row."""
-    sets: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    sets: dict[str, tuple[RunMemory, list[str], list[str]]] = {}
     for arm in arms:
         if arm.config["trained"]:
-            sets.setdefault(tuple(run_cost.estimate_memory(arm.config).items()), []).append(
-                arm.label
-            )
+            memory = estimate_run_memory(arm.config)
+            placed = [
+                f"{node['name']} {describe_placement(node)} "
+                f"{memory.teachers.get(node['name'], 0) / 2**30:.1f}"
+                for node in arm.config["teachers"].values()
+            ]
+            sets.setdefault(repr((memory, placed)), (memory, placed, []))[2].append(arm.label)
     table = Table(
-        "arms", "student", "teachers", "together", title="GiB of a rank's GPU, at full length",
-        caption=f"{estimate.kind} has {estimate.gpu.memory_gib:g}",
+        "arms", "student", "teachers", "its pass", "logits", "K and V", "together", "highest at",
+        title="GiB of a rank's GPU, at full length",
+        caption=f"{estimate.kind} has {estimate.gpu.memory_gib:g}, less "
+        f"{estimate.reserve_gib:g} for the libraries (estimate.reserve_gib); logits of "
+        f"{estimate.answer_share:.0%} of the tokens (estimate.answer_share)",
     )  # fmt: skip
-    for parts, labels in sorted(sets.items(), key=lambda item: sum(size for _, size in item[0])):
-        (_, student_bytes), *teacher_parts = parts
-        teachers_gib = (
-            "; ".join(f"{name} {size / 2**30:.1f}" for name, size in teacher_parts) or "none"
-        )
-        total_gib = (student_bytes + sum(size for _, size in teacher_parts)) / 2**30
+    for memory, placed, labels in sorted(sets.values(), key=lambda item: item[0].total):
         more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+        parts = (memory.models_step, memory.logits, memory.rooms, memory.total)
         table.add_row(
-            f"{labels[0]}{more}", f"{student_bytes / 2**30:.1f}", teachers_gib, f"{total_gib:.1f}"
-        )
+            f"{labels[0]}{more}", f"{memory.student / 2**30:.1f}", "; ".join(placed) or "none",
+            *(f"{part / 2**30:.1f}" for part in parts), memory.phase,
+        )  # fmt: skip
     return table
+
+
+def describe_placement(node: Mapping[str, Any]) -> str:
+    """How a teacher lies on the GPUs: whole, or divided as its placement says."""
+    shard = (node.get("placement") or {}).get("shard", "none")
+    return "whole" if shard == "none" else str(shard)
 
 
 def largest_num_gpus(plan: Plan) -> int:

@@ -19,6 +19,8 @@ from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.freeze import freeze_plan, is_missing, map_folders
 from kvdistill.plan.graph import Node
+from kvdistill.plan.resources.division import check_memory
+from kvdistill.plan.resources.placement import describe_placements
 from kvdistill.plan.suite_data import check_suite_data
 from kvdistill.stats import preregistration
 from kvdistill.stats.audit.record_events import record_plan
@@ -46,6 +48,10 @@ def execute_plan(plan: Plan) -> None:
         console.print(line, soft_wrap=True)
     missing = [run for run in plan.runs.values() if is_missing(plan, run.node.name)]
     if missing:
+        trained = [run.config for run in missing if run.config["trained"]]
+        check_memory(trained, read_group("estimate", plan.config["estimate"]))
+        for line in describe_placements(trained):
+            console.print(line, soft_wrap=True)
         check_arms([run.config for run in missing])
         local = plan.config["cluster"]["name"] == "local"
         call = call_in_server_process if local else call_in_new_process
@@ -99,5 +105,6 @@ def print_dry_run(plan: Plan, nodes: Sequence[Node]) -> None:
 
     settings = read_group("cluster", plan.config["cluster"])
     dry_run.print_scripts(
-        plan.root, plan.study, settings, nodes, map_folders(plan), resources_by_node(plan), console
-    )
+        plan.root, plan.study, settings, nodes, map_folders(plan), resources_by_node(plan),
+        read_group("estimate", plan.config["estimate"]), console,
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from kvdistill import layout
 from kvdistill.cluster import code_snapshot, slurm_commands
 from kvdistill.cluster.slurm import REPORT, make_afterany_dependency, make_dependency, make_executor
 from kvdistill.cluster.slurm_arrays import group_into_arrays, request_resources
-from kvdistill.config.schema import Slurm
+from kvdistill.config.schema import Estimate, Slurm
 from kvdistill.errors import UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
@@ -28,7 +28,7 @@ class ScriptExecutor(submitit.SlurmExecutor):
 
 def print_scripts(
     root: Path, study: str, settings: Slurm, nodes: Sequence[Node], folders: Mapping[str, Path],
-    special: Mapping[str, Mapping[str, Any]], console: Console,
+    special: Mapping[str, Mapping[str, Any]], estimate: Estimate, console: Console,
 ) -> None:  # fmt: skip
     """Prints one script an array, with made-up job ids 1, 2, ..., then the report's."""
     unfinished = [node for node in nodes if not is_complete(folders[node.name])]
@@ -39,7 +39,8 @@ def print_scripts(
     code = layout.code_folder(root.resolve()) / code_snapshot.hash_package()
     place = layout.study_folder(root.resolve(), study) / layout.SLURM
     number = 0
-    for batch in group_into_arrays(todo, settings, special, {node.name for node in unfinished}):
+    awaited = {node.name for node in unfinished}
+    for batch in group_into_arrays(todo, settings, special, awaited, estimate):
         number += 1
         kind, size = batch.nodes[0].kind, len(batch.nodes)
         after = make_dependency("afterok", [ids[name] for name in batch.after])

@@ -1,7 +1,53 @@
 """What a job's process finds in its environment, alike on this machine and on a cluster."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+SLURM_PREFIXES = (
+    "SLURM_", "SLURMD_", "SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SACCT_", "SCANCEL_",
+)  # fmt: skip
+"""Variables that a shell inside an allocation has of it, and defaults of SLURM's commands."""
+WHICH_CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT")
+"""Variables without which SLURM's commands would not find their cluster, or not be let in."""
+DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK")
+"""Variables that name the GPUs of an allocation; outside of one they are the user's own."""
+
+
+def leave_allocation(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what it has of an allocation, and without defaults of sbatch's.
+
+    sbatch hands its environment on to the job, where an allocation's memory or tasks contradict the
+    job's own, and a variable SBATCH_X outweighs the script's line of X: what a job asks would not
+    be what the plan says. What a job needs, SLURM sets in it.
+    """
+    inside = "SLURM_JOB_ID" in environment
+    return {
+        name: value
+        for name, value in environment.items()
+        if (name in WHICH_CLUSTER or not name.startswith(SLURM_PREFIXES))
+        and not (inside and name in DEVICES)
+    }
+
+
+def list_sbatch_defaults(environment: Mapping[str, str]) -> list[str]:
+    """Names of a user's own defaults of sbatch, which are not handed on."""
+    return sorted(name for name in environment if name.startswith("SBATCH_"))
+
+
+@contextmanager
+def leave_allocation_for_sbatch() -> Iterator[None]:
+    """While this lasts, processes that are started find no trace of an allocation."""
+    before = dict(os.environ)  # submitit lets no environment be given
+    outside = leave_allocation(before)
+    removed = {name: value for name, value in before.items() if name not in outside}
+    for name in removed:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(removed)
 
 
 def common_environment(threads: int) -> dict[str, str]:
@@ -12,6 +58,10 @@ def common_environment(threads: int) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # Every batch has shapes of its own: blocks that cannot grow would leave holes between them.
+        "PYTORCH_CUDA_ALLOC_CONF": os.environ.get(
+            "PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"
+        ),
     }
 
 

@@ -18,7 +18,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from kvdistill import layout
 from kvdistill.cluster import code_snapshot, slurm_commands
-from kvdistill.cluster.environment import slurm_environment
+from kvdistill.cluster.environment import leave_allocation_for_sbatch, slurm_environment
 from kvdistill.cluster.slurm_arrays import (
     JobArray,
     JobRequest,
@@ -26,7 +26,8 @@ from kvdistill.cluster.slurm_arrays import (
     request_resources,
 )
 from kvdistill.cluster.slurm_job import SlurmJob, SlurmReportJob
-from kvdistill.config.schema import Slurm
+from kvdistill.config.sbatch_options import list_stated_settings, parse_sbatch_option
+from kvdistill.config.schema import Estimate, Slurm
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
@@ -46,6 +47,8 @@ class Submission:
     folders: Mapping[str, Path]
     resources_by_node: Mapping[str, Mapping[str, Any]]
     """Node name -> its arm's own resources."""
+    estimate: Estimate
+    """Where jobs compute, for what they ask by default."""
     ids: dict[str, str] = field(default_factory=dict)
     """Node name -> id of the job that does it, submitted now or found in the queue."""
     submitted: list[str] = field(default_factory=list)
@@ -79,7 +82,9 @@ class Submission:
     def list_arrays(self, unfinished: Sequence[Node], todo: Sequence[Node]) -> list[JobArray]:
         """The arrays to submit, in order."""
         awaited = {node.name for node in unfinished}
-        return list(group_into_arrays(todo, self.settings, self.resources_by_node, awaited))
+        return list(
+            group_into_arrays(todo, self.settings, self.resources_by_node, awaited, self.estimate)
+        )
 
     def submit_array(self, batch: JobArray, code: Path) -> None:
         """Submits one array and records its ids in the jobs' folders."""
@@ -92,7 +97,8 @@ class Submission:
             reset_status(folder).write("queued")
         work = SlurmJob(self.settings.max_retries)
         try:
-            jobs = executor.map_array(work, [str(folder) for folder in folders])
+            with leave_allocation_for_sbatch():
+                jobs = executor.map_array(work, [str(folder) for folder in folders])
         except (FailedJobError, FailedSubmissionError) as error:
             line = f"sbatch refused {batch.nodes[0].name}: {' '.join(str(error).split())}"
             for folder in folders:
@@ -116,9 +122,11 @@ class Submission:
         after = make_afterany_dependency([self.ids[node.name] for node in nodes])
         executor = self.make_executor_for(REPORT, request, after, code)
         names = {node.name: str(self.folders[node.name].resolve()) for node in nodes}
-        job = executor.submit(
-            SlurmReportJob(), str(self.root.resolve()), str(self.study_folder), dict(stats), names
-        )
+        with leave_allocation_for_sbatch():
+            job = executor.submit(
+                SlurmReportJob(), str(self.root.resolve()), str(self.study_folder), dict(stats),
+                names,
+            )  # fmt: skip
         slurm_commands.write_job_record(
             place, job.job_id, log=str(job.paths.stdout), submitted=time.time()
         )
@@ -153,21 +161,28 @@ def make_executor(
         max_num_timeout=settings.max_timeouts,
         python=shlex.join([*settings.container, python]),
     )
-    threads = settings.threads or resources.cpus
+    threads = settings.threads or request.cpus
     exports = slurm_environment(code, threads, settings.offline)
+    defaults: dict[str, Any] = {}
+    # An option of the site's own stands in for what would be asked by default.
+    stated = list_stated_settings(resources.sbatch)
+    if request.node_mem_gb and "mem_gb" not in stated:
+        defaults["mem"] = f"{int(request.node_mem_gb * 1024)}MB"
+    if "gpus" not in stated:
+        defaults["gpus_per_node"] = request.gpus * request.tasks_per_node
     executor.update_parameters(
         job_name=name,
         time=resources.time_min,
         nodes=resources.nodes,
         ntasks_per_node=request.tasks_per_node,
-        cpus_per_task=resources.cpus,
+        cpus_per_task=request.cpus,
         signal_delay_s=min(settings.signal_s, resources.time_min * 60 // 3),
         array_parallelism=settings.array_throttle,
         stderr_to_stdout=True,
         dependency=after,
         wckey=None,
         # Since SLURM 22.05 srun does not take a task's cpus from the batch job.
-        srun_args=[f"--cpus-per-task={resources.cpus}", "--kill-on-bad-exit=1"],
+        srun_args=[f"--cpus-per-task={request.cpus}", "--kill-on-bad-exit=1"],
         setup=[*resources.setup, *(f"export {key}={shlex.quote(exports[key])}" for key in exports)],
         additional_parameters={
             # SLURM itself queues a job again whose node died; max_retries counts what the job sees.
@@ -177,8 +192,7 @@ def make_executor(
             **dict(parse_sbatch_option(given) for given in resources.sbatch),
         },
         **{name: getattr(resources, name) for name in OPTIONS},
-        **({"mem": f"{int(resources.mem_gb * 1024)}MB"} if resources.mem_gb else {}),
-        **({"gpus_per_node": request.gpus * request.tasks_per_node} if request.gpus else {}),
+        **{name: value for name, value in defaults.items() if value},
     )
     return executor
 
@@ -193,12 +207,6 @@ def reset_status(folder: Path) -> StatusWriter:
     status = StatusWriter(folder)
     status.counts.clear()
     return status
-
-
-def parse_sbatch_option(given: str) -> tuple[str, str | bool]:
-    """--NAME=VALUE or --NAME, as submitit takes it."""
-    name, _, value = given.removeprefix("--").partition("=")
-    return name, value or True
 
 
 def make_dependency(kind: str, ids: Sequence[str]) -> str | None:

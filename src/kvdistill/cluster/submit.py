@@ -1,5 +1,6 @@
 """Sends a plan's jobs to where the `cluster` group says: one call for every cluster."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.console import Console
 from kvdistill import status
 from kvdistill.cluster import forkserver, job_failures, local, slurm_commands
 from kvdistill.cluster.code_snapshot import take_snapshot
+from kvdistill.cluster.environment import list_sbatch_defaults
 from kvdistill.config.schema import LocalCluster, Slurm, read_group
 from kvdistill.console import make_progress
 from kvdistill.files import is_complete
@@ -52,7 +54,16 @@ def submit_to_slurm(
     """Submits to SLURM, says so, and waits if it is to."""
     from kvdistill.cluster.slurm import Submission  # submitit is slow to import
 
-    submission = Submission(plan.root, plan.study, settings, folders, resources_by_node(plan))
+    submission = Submission(
+        plan.root, plan.study, settings, folders, resources_by_node(plan),
+        read_group("estimate", plan.config["estimate"]),
+    )  # fmt: skip
+    if defaults := list_sbatch_defaults(os.environ):
+        console.print(
+            f"note: {', '.join(defaults)} of this shell would outweigh what the plan asks, and so "
+            f"are not handed on; cluster.account, cluster.sbatch and the like say it for all jobs",
+            soft_wrap=True,
+        )
     submission.submit_missing(missing, plan.config["stats"] if report else None)
     sent, joined = len(submission.submitted), len(submission.ids) - len(submission.submitted)
     console.print(

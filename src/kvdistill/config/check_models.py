@@ -13,7 +13,9 @@ from kvdistill.geometry import Geometry
 DEEPEST, WIDEST = 1_000, 10_000_000
 """Layers, and any other size, of a decoder."""
 DEVICES = ("auto", "cpu", "cuda")
-SHARDS = ("none", "zero3", "zero3_offload")
+SHARDS = ("auto", "none", "zero3", "zero3_offload")
+WHOLE = ("auto", "none")
+"""Those that may leave a model in one piece."""
 
 
 def check_geometries(config: Mapping[str, Any]) -> None:
@@ -58,7 +60,7 @@ def read_placement(node: Mapping[str, Any], role: str) -> Placement:
                 f"{', '.join(choices)}. "
                 f"Choose one of them."
             )
-    if placement.shard != "none" and placement.device == "cpu":
+    if placement.shard not in WHOLE and placement.device == "cpu":
         raise ConfigError(
             f"{role}.placement.device=cpu with shard={placement.shard}: sharded weights compute "
             f"where "

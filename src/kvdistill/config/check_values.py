@@ -69,7 +69,7 @@ def check_seed(config: Mapping[str, Any]) -> None:
 def check_estimate(config: Mapping[str, Any]) -> None:
     """Raises ConfigError for shares out of (0, 1], peaks of 0 and an unknown kind."""
     node = config["estimate"]
-    for key in ("utilisation", "evaluation_utilisation", "disagreement"):
+    for key in ("utilisation", "evaluation_utilisation", "disagreement", "answer_share"):
         if not 0 < node[key] <= 1:
             raise ConfigError(f"estimate.{key} must be in (0, 1], got {node[key]}.")
     for kind, peak in node["peak_tflops"].items():
@@ -78,6 +78,8 @@ def check_estimate(config: Mapping[str, Any]) -> None:
     for key in ("seed_sd", "effect", "effect_percent", "loss_sd", "text_sd", "time_sd"):
         if not 0 < node[key] < float("inf"):
             raise ConfigError(f"estimate.{key} must be above 0, got {node[key]}.")
+    if node["reserve_gib"] < 0:
+        raise ConfigError(f"estimate.reserve_gib must be 0 or more, got {node['reserve_gib']}.")
     if node["kind"] not in node["peak_tflops"]:
         raise ConfigError(
             f"estimate.kind={node['kind']} is no kind of processor. Choose one of "

@@ -94,10 +94,14 @@ class Estimate:
     peak_tflops: dict[str, float]
     """By kind of processor."""
     memory_gib: dict[str, float | None]
+    reserve_gib: float
+    """Of it: what CUDA, NCCL and cuBLAS take, and what the allocator cannot use."""
     kind: str
     utilisation: float
     evaluation_utilisation: float
     tokens_per_item: int
+    answer_share: float
+    """Of a micro-batch's tokens: those whose logits are computed, where prompts are masked."""
     overhead_s: float
     seed_sd: float
     """Points: the spread of one arm's macro average over seeds."""
@@ -128,6 +132,12 @@ class Estimate:
         """The kind that wall time and memory are told for."""
         return self.gpus[self.kind]
 
+    @property
+    def usable_bytes(self) -> int | None:
+        """Of one such GPU, for weights and tensors; None for a CPU."""
+        memory_gib = self.gpu.memory_gib
+        return None if memory_gib is None else round((memory_gib - self.reserve_gib) * 2**30)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LocalCluster:
@@ -148,12 +158,12 @@ class Resources:
     constraint: str | None
     time_min: int
     nodes: int
-    cpus: int
-    """A task."""
+    cpus: int | None
+    """A task; null: what runs in it, as plan/resources/task_needs.py counts."""
     mem_gb: float | None
-    """A node."""
+    """A node; null: what a job with a GPU loads there, and the cluster's default for others."""
     gpus: int | None
-    """A task; null: 1 where a run has more than one task, else 0."""
+    """A task; null: 1 where a job computes with models that are placed on GPUs, else 0."""
     sbatch: list[str]
     """Further options of sbatch, as its command line takes them: --NAME=VALUE or --NAME."""
     setup: list[str]
@@ -190,7 +200,10 @@ class Placement:
     device: str = "auto"
     """auto (this rank's GPU if there is one), cpu or cuda."""
     shard: str = "none"
-    """none; zero3 divides the weights among the ranks, zero3_offload those in the CPU's memory."""
+    """auto: none where a job then fits its GPUs, else zero3; the plan decides and freezes it.
+
+    none: whole; zero3 divides the weights among the ranks, zero3_offload those in the CPU's memory.
+    """
 
 
 PLAIN: dict[str, type] = {

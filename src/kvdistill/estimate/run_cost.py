@@ -1,4 +1,4 @@
-"""What a plan would cost: operations and memory from geometries, hours from conf/estimate/.
+"""What a plan would cost: operations from geometries, hours from conf/estimate/.
 
 No torch and no network. Texts are reckoned at their full length and a teacher's tokens as many as
 the student's, so the truth is lower; calibration and evaluation during training are left out.
@@ -18,7 +18,7 @@ from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, Gpu, read_group
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
-from kvdistill.plan import flops, memory
+from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.matching.run_flops import (
@@ -27,7 +27,6 @@ from kvdistill.plan.matching.run_flops import (
     list_layers_read,
 )
 
-WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 """Of a stored number, by source.stored.dtype."""
 
@@ -72,26 +71,6 @@ def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     live = [] if find_store_spec(config["source"]) else config["teachers"].values()
     taught = sum(count_capture_flops(config, node, load) for node in live)
     return Cost(tokens, trained, taught, scored)
-
-
-def estimate_memory(config: Config) -> dict[str, int]:
-    """Bytes on a rank's GPU, by model."""
-    budget, train = read_group("budget", config["budget"]), config["train"]
-    batch = memory.RankBatch(budget.batch_size, budget.seq_len)
-    bytes_by_model = {
-        "student": memory.student_bytes(
-            Geometry.from_node(config["student"]), WEIGHT_BYTES[config["student"]["dtype"]], batch,
-            compute_bytes=2 if train["bf16"] else 4, checkpointing=train["gradient_checkpointing"],
-        )
-    }  # fmt: skip
-    for node in () if find_store_spec(config["source"]) else config["teachers"].values():
-        read = list_layers_read(config, node)
-        bytes_by_model[node["name"]] = memory.teacher_bytes(
-            Geometry.from_node(node), WEIGHT_BYTES[node["dtype"]], batch,
-            deepest=max(read), read=len(read),
-            shard=(node.get("placement") or {}).get("shard", "none"), ranks=budget.num_gpus,
-        )  # fmt: skip
-    return bytes_by_model
 
 
 def estimate_store(config: Config, teacher: Mapping[str, Any]) -> Cost:

@@ -7,6 +7,7 @@ from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.resources.division import describe_shortage
 from kvdistill.plan.suite_data import list_absent_tasks, read_suite_metadata
 from kvdistill.records import MANY_EPOCHS
 from kvdistill.stats.claims.power import minimum_detectable_effect_of_seeds
@@ -21,7 +22,7 @@ def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> 
     trained = [arm for arm in arms if arm.config["trained"]]
     if len(plan.list_unified_steps()) > 1:
         yield "arms train for different numbers of steps, so their scores do not compare."
-    yield from dict.fromkeys(one for arm in trained for one in warn_of_arm(arm, estimate))
+    yield from dict.fromkeys(one for arm in trained for one in warn_of_arm(arm))
     if absent := list_absent_tasks(plan.config, read_suite_metadata(plan.config)):
         yield (
             f"tasks.data_root={plan.config['tasks']['data_root']} lacks rows of "
@@ -37,6 +38,8 @@ def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> 
                 f"{name}: {', '.join(few)} with fewer than {FEWEST_SEEDS} seeds; no claim about a "
                 f"recipe will be made. Add seed=42,43,44."
             )
+    if shortage := describe_shortage([arm.config for arm in trained], estimate):
+        yield shortage
     free = run_cost.read_free_bytes(plan.root)
     size = sum(run_cost.estimate_store_bytes(*each) for each in list_stores(plan).values())
     if size > free:
@@ -52,25 +55,14 @@ def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> 
         )
 
 
-def warn_of_arm(arm: PricedArm, estimate: Estimate) -> Iterator[str]:
-    """Of one arm's budget and memory."""
+def warn_of_arm(arm: PricedArm) -> Iterator[str]:
+    """Of one arm's budget."""
     budget, steps = read_group("budget", arm.config["budget"]), arm.runs[0].steps
     tokens = steps * global_batch(budget) * budget.seq_len
     if abs(tokens / budget.total_tokens - 1) > LARGEST_DEVIATION:
         yield (
             f"{steps} steps are {tokens} tokens, {abs(tokens / budget.total_tokens - 1):.1%} off "
             f"budget.total_tokens={budget.total_tokens}; the limit is {LARGEST_DEVIATION:.0%}."
-        )
-    needed = sum(run_cost.estimate_memory(arm.config).values()) / 2**30
-    # None: a CPU, whose memory the machine itself knows.
-    gpu_memory_gib = estimate.gpu.memory_gib
-    if gpu_memory_gib is not None and needed > gpu_memory_gib:
-        names = ", ".join(node["name"] for node in arm.config["teachers"].values()) or "no teacher"
-        yield (
-            f"with {names} a rank needs about {needed:.0f} GiB, and {estimate.kind} has "
-            f"{gpu_memory_gib:g}: "
-            f"use a smaller budget.batch_size with more budget.grad_accum, "
-            f"placement.shard=zero3 or zero3_offload for the teachers, or source=store."
         )
     if (times := run_cost.count_epochs(arm.config, steps)) > MANY_EPOCHS:
         yield (

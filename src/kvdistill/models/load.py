@@ -70,7 +70,7 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
             .requires_grad_(False)
         )
 
-    sharding = read_placement(node, role).shard
+    sharding = check_decided(node, role)
     if sharding == "none":
         return load_decoder().to(device)
     # DeepSpeed's CPU accelerator has float16 on some processors only.
@@ -82,6 +82,16 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
 
     hidden_size = node["geometry"]["hidden_size"]
     return shard_model(load_decoder, dtype, hidden_size, offload=sharding == "zero3_offload")
+
+
+def check_decided(node: Mapping[str, Any], role: str) -> str:
+    """How the model is divided. Raises ConfigError for `auto`, which a plan decides."""
+    shard = read_placement(node, role).shard
+    if shard == "auto":
+        raise ConfigError(
+            f"{role}.placement.shard=auto is decided when a run is planned. Give none or zero3."
+        )
+    return shard
 
 
 def choose_device(node: Mapping[str, Any], role: str) -> torch.device:

@@ -65,11 +65,18 @@ def force_weights_only(checkpoint: Path) -> Iterator[None]:
 
 
 def build_deepspeed_config(
-    dtype: torch.dtype, hidden_size: int, *, offload: bool
+    dtype: torch.dtype, hidden_size: int, *, offload: bool, ranks_per_node: int | None = None
 ) -> dict[str, Any]:
-    """DeepSpeed's config of a frozen model; `offload` keeps its partitions in the CPU's memory."""
+    """DeepSpeed's config of a frozen model; `offload` keeps its partitions in the CPU's memory.
+
+    `ranks_per_node`: where there are several nodes, None else. Each then holds parts of all
+    weights, so that a forward gathers within it and nothing passes between nodes (hpZ: Wang et al.
+    2023, arXiv 2306.10209, section 3.2); frozen weights never change, so these parts stay true.
+    """
     # Vectors stay whole: gathering them costs more than it saves. Matrices are partitioned.
     zero: dict[str, Any] = {"stage": 3, "stage3_param_persistence_threshold": 4 * hidden_size}
+    if ranks_per_node is not None:
+        zero["zero_hpz_partition_size"] = ranks_per_node
     if offload:
         zero["offload_param"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     return {
@@ -89,7 +96,9 @@ def shard_model(
 
     A forward gathers the weights that it needs. The DeepSpeed engine lives as long as the model.
     """
-    config = build_deepspeed_config(dtype, hidden_size, offload=offload)
+    config = build_deepspeed_config(
+        dtype, hidden_size, offload=offload, ranks_per_node=count_ranks_per_node()
+    )
     with ensure_process_group(), partition_while_loading(config):
         model = load_model().eval().requires_grad_(False)
         engine, *_ = deepspeed.initialize(model=model, config=config)
@@ -100,6 +109,14 @@ def shard_model(
     # Past nn.Module.__setattr__, which would register the engine as a submodule of the model.
     model.__dict__["engine"] = engine
     return model
+
+
+def count_ranks_per_node() -> int | None:
+    """Ranks of this node where the job has several, equally many on each; None on one node."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    # A node of one rank has nobody to divide with: DeepSpeed takes 1 for none at all.
+    return here if 1 < here < ranks and ranks % here == 0 else None
 
 
 def init_collectives() -> None:

@@ -13,6 +13,12 @@ from kvdistill.plan.graph import Node, list_artifacts, make_run_node
 from kvdistill.plan.hub import Repo
 from kvdistill.plan.identity import recipe_identity, run_identity
 from kvdistill.plan.labels.arm_labels import REFERENCES, ArmLabels, read_known_plan
+from kvdistill.plan.resources.placement import (
+    AUTO,
+    decide_reading_placements,
+    decide_run_placements,
+    place_model,
+)
 from kvdistill.plan.study_plan import Question
 
 
@@ -73,11 +79,13 @@ class Plan:
     def add(self, config: Config, resources: Mapping[str, Any] | None = None) -> PlannedRun:
         """Takes a resolved, pinned config into the plan; one of the same identity stays."""
         recipe = recipe_identity(config)
+        usable_bytes = read_group("estimate", config["estimate"]).usable_bytes
         artifacts = self.artifacts_by_recipe.setdefault(recipe, [])
         if not artifacts:  # else replicates, which read the same
-            artifacts += list_artifacts(config)
+            artifacts += list_artifacts(decide_reading_placements(config, usable_bytes))
             self.artifacts |= {item.name: item for _, item in artifacts}
         steps = unified_steps(read_group("budget", config["budget"])) if config["trained"] else 0
+        config = decide_run_placements(config, usable_bytes)
         node = make_run_node(config, artifacts)
         run = PlannedRun(node, config, recipe, steps, resources or {})
         return self.runs.setdefault(run.identity, run)
@@ -89,7 +97,9 @@ class Plan:
             run_by_recipe.setdefault(run.recipe, run)  # replicates have the same teachers
         for run in run_by_recipe.values():
             for teacher in run.config["teachers"].values():
-                alone = {"arm": "teacher", "trained": False, "student": teacher, "teachers": {}}
+                # It stands alone here, so where it lies is decided anew.
+                student = place_model(teacher, AUTO)
+                alone = {"arm": "teacher", "trained": False, "student": student, "teachers": {}}
                 config = {**run.config, **alone}
                 known = self.runs.get(run_identity(config)) or self.add(config)
                 name = self.labels.choose_label(

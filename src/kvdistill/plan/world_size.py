@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kvdistill.config.check_models import read_placement
+from kvdistill.config.check_models import WHOLE, read_placement
 
 
 def world_size(kind: str, recipe: Mapping[str, Any]) -> int:
@@ -13,6 +13,6 @@ def world_size(kind: str, recipe: Mapping[str, Any]) -> int:
     else:
         teachers = recipe.get("teachers", {})
         together = any(
-            read_placement(n, f"teachers.{t}").shard != "none" for t, n in teachers.items()
+            read_placement(n, f"teachers.{t}").shard not in WHOLE for t, n in teachers.items()
         )
     return int(recipe["budget"]["num_gpus"]) if together else 1

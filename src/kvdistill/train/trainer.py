@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import DistributedType
+from accelerate import DistributedDataParallelKwargs, DistributedType
 from safetensors.torch import load_model, save_file, save_model
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -106,6 +106,14 @@ class DistillTrainer(Trainer):
         from kvdistill.models.zero3 import force_weights_only  # DeepSpeed is slow to import
 
         return force_weights_only(checkpoint)
+
+    def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
+        """The library's, with gradients in DDP's own buckets: else each would lie there twice."""
+        arguments: dict[str, Any] = super()._build_accelerator_args(**kwargs)
+        for handler in arguments["kwargs_handlers"]:
+            if isinstance(handler, DistributedDataParallelKwargs):
+                handler.gradient_as_bucket_view = True
+        return arguments
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
         """The run's sampler, instead of the library's shuffling."""

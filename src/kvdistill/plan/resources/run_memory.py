@@ -1,0 +1,159 @@
+"""Bytes of one rank's GPU that a run's step needs at its highest, from the run's config alone."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvdistill.config.compose import Config
+from kvdistill.config.schema import read_group
+from kvdistill.geometry import Geometry
+from kvdistill.layers.from_config import pair_layers
+from kvdistill.layers.select import select_layers
+from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.resources import model_memory, rooms_memory
+from kvdistill.plan.resources.model_memory import RankBatch, StudentMemory
+from kvdistill.plan.resources.rooms_memory import RoomsLoad, TeacherLoad
+
+WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+STORED_BYTES = 4
+"""Of a number that a store gives: decoded."""
+
+
+@dataclass(frozen=True)
+class RunMemory:
+    """A step at its highest, in bytes."""
+
+    student: int
+    """Its weights, gradients and moments, the fusion's and projections' too."""
+    teachers: Mapping[str, int]
+    """Weights of each teacher that reads with every batch."""
+    models_step: int
+    """What the student's pass holds at that moment: activations and autocast's copies."""
+    logits: int
+    rooms: int
+    """K and V between the models, and what a reading teacher computes with."""
+    phase: str
+    """Where in the step that is."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        held = self.student + sum(self.teachers.values())
+        return held + self.models_step + self.logits + self.rooms
+
+
+def estimate_run_memory(config: Config, ranks_per_node: int | None = None) -> RunMemory:
+    """Of a run that trains; texts at their full length, `estimate.answer_share` of them scored."""
+    budget, train = read_group("budget", config["budget"]), config["train"]
+    compute_bytes = 2 if train["bf16"] else 4
+    batch = RankBatch(budget.batch_size, budget.seq_len)
+    geometry = Geometry.from_node(config["student"])
+    zero = (train["deepspeed"] or {}).get("zero_optimization") or {}
+    student = model_memory.measure_student(
+        geometry, WEIGHT_BYTES[config["student"]["dtype"]], batch,
+        compute_bytes=compute_bytes, checkpointing=train["gradient_checkpointing"],
+        trained_share=estimate_trained_share(config), zero_stage=int(zero.get("stage", 0)),
+        ranks=budget.num_gpus,
+    )  # fmt: skip
+    scored = round(batch.tokens * read_answer_share(config))
+    logits = model_memory.count_logit_bytes(geometry, scored, compute_bytes)
+    held, rooms = {}, None
+    if config["teachers"]:
+        held, rooms = measure_teachers(config, batch, compute_bytes, ranks_per_node)
+    maps = rooms_memory.count_map_bytes(rooms) if rooms else 0
+    phases = list(iterate_step(student, logits, rooms))
+    phase, models_step, logits_held, between = max(phases, key=lambda each: sum(each[1:]))
+    return RunMemory(student.states + maps, held, models_step, logits_held, between, phase)
+
+
+def iterate_step(
+    student: StudentMemory, logits: tuple[int, int], rooms: RoomsLoad | None
+) -> Iterator[tuple[str, int, int, int]]:
+    """(phase, bytes of the student's pass, of logits, of the rooms) of a step, in its order."""
+    own = graph = 0
+    if rooms is not None:
+        own = rooms.count_student_kv(rooms.tokens, rooms.kv_bytes)
+        graph = rooms_memory.count_graph_bytes(rooms)
+        for phase, between in rooms_memory.iterate_phases(rooms):
+            yield phase, student.kept + student.cast_weights, logits[0], between
+    yield "cross-entropy", student.kept, logits[1], own + graph
+    # By then the rooms' backward is done: what is left of them are K and V and their gradients.
+    yield "backward", student.kept + student.recomputed, 0, 2 * own
+
+
+def measure_teachers(
+    config: Config, batch: RankBatch, compute_bytes: int, ranks_per_node: int | None
+) -> tuple[dict[str, int], RoomsLoad]:
+    """(name -> bytes of weights held, the rooms' load)."""
+    held, loads = {}, []
+    stored = find_store_spec(config["source"]) is not None
+    for node in config["teachers"].values():
+        geometry, name = Geometry.from_node(node), node["name"]
+        pairs = pair_layers(config, geometry)
+        placement = node.get("placement") or {}
+        memory = model_memory.measure_teacher(
+            geometry, WEIGHT_BYTES[node["dtype"]], batch,
+            deepest=max(pair.high for pair in pairs), shard=placement.get("shard", "none"),
+            ranks=config["budget"]["num_gpus"], ranks_per_node=ranks_per_node,
+        )  # fmt: skip
+        on_gpu = not stored and placement.get("device") != "cpu"
+        if on_gpu:
+            held[name] = held.get(name, 0) + memory.weights
+        kv_bytes = STORED_BYTES if stored else min(compute_bytes, WEIGHT_BYTES[node["dtype"]])
+        loads.append(
+            TeacherLoad(
+                name=name, geometry=geometry, kv_bytes=kv_bytes, layer_pairs=pairs,
+                running=memory.running if on_gpu else 0, stored=stored,
+            )
+        )  # fmt: skip
+    student = Geometry.from_node(config["student"])
+    projection = config["projection"]
+    return held, RoomsLoad(
+        student=student,
+        student_layers=len(select_layers(config["layers"]["range"], student.layers)),
+        teachers=loads,
+        tokens=batch.tokens,
+        compression=str(config["compression"]["_target_"]).rpartition(".")[2],
+        keep=read_kept_share(config),
+        router_hidden=rooms_memory.find_router_hidden(config["fusion"]),
+        trained_projection=bool(projection.get("lr_scale")),
+        kv_bytes=compute_bytes,
+    )
+
+
+def read_kept_share(config: Config) -> float:
+    """Share of a full text's tokens that compression keeps: `keep` is a share or a number."""
+    keep = config["compression"].get("keep", 1.0)
+    return float(keep if isinstance(keep, float) else min(1.0, keep / config["budget"]["seq_len"]))
+
+
+def read_answer_share(config: Config) -> float:
+    """Share of a micro-batch's tokens with logits: all where prompts are not masked."""
+    share = float(config["estimate"]["answer_share"])
+    return share if config["style"].get("mask_prompt", True) else 1.0
+
+
+def estimate_trained_share(config: Config) -> float:
+    """Share of the student's weights that is trained: all, or under LoRA two thin matrices each."""
+    rank = config["adapter"].get("rank")
+    if rank is None:
+        return 1.0
+    geometry = Geometry.from_node(config["student"])
+    queries = geometry.heads * geometry.head_dim
+    widths = (
+        2 * (geometry.hidden_size + queries)
+        + 2 * (geometry.hidden_size + geometry.kv_width)
+        + 3 * (geometry.hidden_size + geometry.intermediate_size)
+    )
+    return rank * geometry.layers * widths / model_memory.count_weights(geometry)
+
+
+def summarize_parts(memory: RunMemory) -> dict[str, Any]:
+    """Part -> bytes, as a table shows it: models first, then what a step adds."""
+    return {
+        "student": memory.student,
+        **memory.teachers,
+        "student's pass": memory.models_step,
+        "logits": memory.logits,
+        "rooms": memory.rooms,
+    }

@@ -1,0 +1,106 @@
+"""What one task of a job needs of its node where the user states nothing: GPUs, CPUs, memory."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvdistill.config.compose import Config
+from kvdistill.config.schema import Estimate
+from kvdistill.geometry import Geometry
+from kvdistill.plan.graph import Node, find_store_spec
+from kvdistill.plan.resources.placement import count_model_bytes
+from kvdistill.plan.world_size import world_size
+
+COMPUTING = ("calibration", "kv", "run")
+"""Kinds of job that compute with models; a model that the project trains itself is a small one."""
+GPU_CPUS = 4
+"""Threads of a task with a GPU that are busy at once: the main one, autograd's, NCCL's proxy, and
+one that collates the next batch."""
+STORE_CPUS = 4
+"""More where a store is read or written: rows are decoded beside the step."""
+BASE_BYTES = 6 * 2**30
+"""Of a process with torch, CUDA's context, transformers and the texts."""
+SLACK = 1.25
+"""On what is counted: page cache, pinned buffers, fragments."""
+CPU_JOB_BYTES = 16 * 2**30
+"""Of a job without a GPU at a scale that has one: rows of data sets, and their n-grams."""
+FLOAT64_BYTES = 8
+
+
+@dataclass(frozen=True)
+class TaskNeeds:
+    """Of one task."""
+
+    gpus: int = 0
+    cpus: int = 1
+    memory_bytes: int | None = None
+    """None: what the cluster gives by default."""
+
+
+def derive_task_needs(node: Node, estimate: Estimate) -> TaskNeeds:
+    """Of a node's job, by what it runs and where its models are placed.
+
+    The study is one of GPUs where `estimate.kind` is one or the budget counts several. A model that
+    one task scores gets as many as hold it.
+    """
+    recipe = dict(node.recipe)
+    sized = estimate.usable_bytes is not None
+    on_gpus = sized or recipe.get("budget", {}).get("num_gpus", 1) > 1
+    models = list_models_read(node)
+    placed = [(model.get("placement") or {}).get("device", "auto") for model in models]
+    computes = node.kind in COMPUTING and any(
+        device == "cuda" or (on_gpus and device == "auto") for device in placed
+    )
+    if not computes:
+        return TaskNeeds(memory_bytes=CPU_JOB_BYTES if sized else None)
+    if not sized:
+        return TaskNeeds(gpus=1)
+    tasks = world_size(node.kind, recipe)
+    gpus = 1
+    usable = estimate.usable_bytes
+    if tasks == 1 and usable is not None and node.kind == "run" and not recipe["trained"]:
+        gpus = max(1, math.ceil(count_model_bytes(recipe["student"]) / usable))
+        gpus = 2 ** math.ceil(math.log2(gpus))  # heads divide by powers of two
+    stores = node.kind == "kv" or find_store_spec(recipe.get("source") or {}) is not None
+    return TaskNeeds(
+        gpus=gpus,
+        cpus=GPU_CPUS * gpus + (STORE_CPUS if stores else 0),
+        memory_bytes=round(SLACK * (BASE_BYTES + count_host_bytes(recipe, tasks))),
+    )
+
+
+def list_models_read(node: Node) -> list[Mapping[str, Any]]:
+    """The models that a job loads."""
+    recipe = node.recipe
+    return [recipe.get("student", {}), *recipe.get("teachers", {}).values()]
+
+
+def count_host_bytes(recipe: Config, tasks: int) -> int:
+    """What a task's process loads before the GPU has it, at its highest.
+
+    Models pass through the CPU's memory one by one, the student in float32 twice (the one that is
+    trained, and the exported one that is scored); a calibration's second moments are float64.
+    """
+    student = 2 * count_model_bytes(recipe["student"])
+    passing = [student]
+    offloaded = 0
+    for teacher in recipe.get("teachers", {}).values():
+        shard = (teacher.get("placement") or {}).get("shard", "none")
+        size = count_model_bytes(teacher)
+        # Under ZeRO-3 a shard of the file after the other is read, never the whole.
+        passing.append(size if shard == "none" else size // tasks)
+        offloaded += size // tasks if shard == "zero3_offload" else 0
+        passing.append(count_moments_bytes(recipe, teacher))
+    return student + max(passing) + offloaded
+
+
+def count_moments_bytes(recipe: Config, teacher: Mapping[str, Any]) -> int:
+    """Of one teacher's second moments: of K and of V, fitted, held out and shuffled.
+
+    Each student layer faces two of the teacher's at most, side by side.
+    """
+    student, geometry = Geometry.from_node(recipe["student"]), Geometry.from_node(teacher)
+    width = geometry.kv_width * (1 if geometry.layers == student.layers else 2)
+    numbers = width * width + width * student.kv_width + student.kv_width**2
+    return 6 * student.layers * numbers * FLOAT64_BYTES
