@@ -1,9 +1,10 @@
-"""Hydra's `-m`: its own sweeper, which does not compose every job a second time."""
+"""Hydra's `-m`: its own sweeper, which neither composes every job a second time nor writes notes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.config_store import ConfigStore
 
 
@@ -24,5 +25,14 @@ ConfigStore.instance().store(
 class KVDistillSweeper(BasicSweeper):
     """Expands the command line as Hydra does."""
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Composes nothing: the plan composes each arm, once, before anything is written."""
+    def sweep(self, arguments: list[str]) -> Any:
+        """Hands all jobs over at once.
+
+        Composes nothing: the plan composes each arm, once, before anything is written. Writes
+        nothing: Hydra's own notes would need a folder outside the root, in a home that may be none.
+        """
+        assert self.launcher is not None
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        batches = self.split_arguments(parser.parse_overrides(arguments), None)
+        return [self.launcher.launch(jobs, initial_job_idx=0) for jobs in batches]

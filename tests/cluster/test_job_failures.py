@@ -55,3 +55,22 @@ def test_what_is_finished_lacks_nothing(tmp_path: Path) -> None:
     done = write_job(tmp_path, "done", state="running")
     (done / "manifest.json").write_text("{}")
     assert collect_reasons(done) == {}
+
+
+def test_what_slurm_wrote_of_a_job_that_never_began_is_its_reason(tmp_path: Path) -> None:
+    log = tmp_path / "7_0_log.out"
+    log.write_text("srun: fatal: SLURM_MEM_PER_CPU and SLURM_MEM_PER_NODE exclude each other.\n")
+    run = write_job(tmp_path, "run", state="queued")
+    (run / "job.json").write_text(json.dumps({"job_id": "7", "log": str(log)}))
+    reason = collect_reasons(run)["run"]
+    assert f"{log} says: srun: fatal: SLURM_MEM_PER_CPU and SLURM_MEM_PER_NODE exclude" in reason
+
+
+def test_a_log_is_named_where_it_lies_and_only_then(tmp_path: Path) -> None:
+    silent, begun = (write_job(tmp_path, name, state="queued") for name in ("silent", "begun"))
+    for folder in (silent, begun):
+        (folder / "job.json").write_text('{"job_id": "7", "log": "/nowhere/7_log.out"}')
+    (begun / "log.txt").write_text("step 1")
+    reasons = collect_reasons(silent, begun)
+    assert "it left no log" in reasons["silent"]
+    assert f"its log is {begun / 'log.txt'}." in reasons["begun"]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from kvdistill import status
-from kvdistill.cluster import slurm_commands
+from kvdistill import layout, status
+from kvdistill.cluster import slurm_commands, slurm_log
 from kvdistill.files import is_complete
 from kvdistill.plan.frozen_recipe import read_recipe
 
@@ -49,6 +49,21 @@ def explain_lost_job(folder: Path) -> str:
         return "never submitted. Repeat the command."
     final_state = slurm_commands.read_final_state(identity)
     slurm_state = f" as SLURM's {final_state}" if final_state else ""
+    return f"job {identity} ended without a word{slurm_state}; {describe_logs(folder)}"
+
+
+def describe_logs(folder: Path) -> str:
+    """What the log of a job's script says of its end, and where more stands; a full sentence."""
+    recorded = slurm_commands.read_job_record(folder).get("log")
+    script_log = Path(recorded) if recorded else None
+    quoted = slurm_log.find_error(script_log) if script_log else None
+    if quoted is not None:
+        return f"{script_log} says: {quoted.rstrip('.')}. Mend that, then repeat the command."
+    if (folder / layout.LOG).is_file():
+        return f"its log is {folder / layout.LOG}. Repeat the command."
+    if script_log is not None and script_log.is_file():
+        return f"its log is {script_log}. Repeat the command."
     return (
-        f"job {identity} ended without a word{slurm_state}; its log is log.txt. Repeat the command."
+        "it left no log, so its script never began: ask your cluster's staff about the node. "
+        "Repeat the command."
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill import layout
+from kvdistill.cluster.environment import leave_allocation
 from kvdistill.errors import UserError
 from kvdistill.files import read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
@@ -23,9 +24,15 @@ class QueuedJob:
 
 
 def call_slurm(*command: str) -> str:
-    """What a command prints. Raises UserError with its complaint."""
+    """What a command prints. Raises UserError with its complaint.
+
+    A shell's own defaults (SQUEUE_STATES, ...) would hide jobs, so they are not handed on.
+    """
+    environment = leave_allocation(os.environ)
     try:
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        process = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment
+        )
     except FileNotFoundError as error:
         raise UserError(
             f"cluster=slurm needs SLURM's commands, and {command[0]} is not on the path. "

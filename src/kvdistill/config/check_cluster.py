@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from kvdistill.config.sbatch_options import check_sbatch_options
 from kvdistill.config.schema import Resources
 from kvdistill.config.structured import to_dataclass
 from kvdistill.errors import ConfigError
@@ -46,9 +47,11 @@ def check_cluster_settings(node: Mapping[str, Any], path: str = "cluster") -> No
     for option in node.get("sbatch") or []:
         if not re.fullmatch(r"--[a-z][a-z-]*(=.+)?", option):
             raise ConfigError(f"{path}.sbatch: {option!r} must read --NAME=VALUE or --NAME.")
+    check_sbatch_options(node, path)
     for name, special in (node.get("resources") or {}).items():
         if special is not None:
-            read_resources(special, f"{path}.resources.{name}")
+            kind = read_resources(special, f"{path}.resources.{name}")
+            check_sbatch_options({**node, **kind}, f"{path}, with resources.{name}: {path}")
 
 
 def read_resources(node: Any, path: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ FIXED: Mapping[str, Any] = {
     "env": {},
     "output_subdir": None,
     "run": {"dir": "."},
-    "sweep": {"dir": "${oc.env:HOME,/tmp}/.cache/kvdistill", "subdir": "."},
+    "sweep": {"dir": ".", "subdir": "."},
     "job.chdir": False,
     "job.env_set": {},
     "job.env_copy": [],
