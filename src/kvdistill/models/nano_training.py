@@ -7,7 +7,7 @@ stayed near the student's accuracy in the minute of one core that they may take.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -94,9 +94,22 @@ def compute_lr_factor(step: int, steps: int) -> float:
 
 
 def render_split(split: Path, style: Style) -> list[RenderedText]:
-    """The teachers' half of a split's training records, in a style."""
+    """The teachers' half of a split's training records, in a style.
+
+    A record without a rationale is rendered by the templates that ask for none, if there are any.
+    """
     records = read_split_part(split, "train_teachers")
-    return [text for record in records for text in style.render(record)]
+    unreasoned = {
+        name: template
+        for name, template in style.templates.items()
+        if "{rationale}" not in template["prompt"] + template["answer"]
+    }
+    direct = replace(style, templates=unreasoned or style.templates)
+    return [
+        text
+        for record in records
+        for text in (style if record.rationale else direct).render(record)
+    ]
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> EncodedText:
