@@ -116,21 +116,22 @@ class MomentCollector:
 
     def make_calibration(self) -> Calibration:
         """What was summed up; of `fit` the means that fill what heads dropped."""
-        if not self.heads:
-            return Calibration(**self.moments)
-        filled: dict[str, LayerMoments] = {part: {} for part in self.moments}
-        held = {}
-        for pair in self.pipeline.layer_pairs:
-            layer, width = pair.student_layer, len(pair.teacher_layers)
-            fit = self.moments["fit"][layer]
-            held[layer] = compute_held_share(fit[0], self.heads)
-            keys, values = (compute_held_means(each, self.heads, width) for each in fit)
-            for part, moments in self.moments.items():
-                filled[part][layer] = (
-                    fill_with_means(moments[layer][0], keys, width),
-                    fill_with_means(moments[layer][1], values, width),
-                )
-        return Calibration(**filled, held=held)
+        filled, held = self.moments, {}
+        if self.heads:
+            filled = {part: {} for part in self.moments}
+            for pair in self.pipeline.layer_pairs:
+                layer, width = pair.student_layer, len(pair.teacher_layers)
+                fit = self.moments["fit"][layer]
+                held[layer] = compute_held_share(fit[0], self.heads)
+                keys, values = (compute_held_means(each, self.heads, width) for each in fit)
+                for part, moments in self.moments.items():
+                    filled[part][layer] = (
+                        fill_with_means(moments[layer][0], keys, width),
+                        fill_with_means(moments[layer][1], values, width),
+                    )
+        return Calibration(
+            fit=filled["fit"], held_out=filled["held_out"], shuffled=filled["shuffled"], held=held
+        )
 
     def capture_student(self, tokens: Tokens) -> dict[int, KV]:
         """The raw student's K and V by layer, its keys in the frame that position compares in."""
