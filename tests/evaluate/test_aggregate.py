@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,15 @@ def test_a_task_counts_items_and_beside_it_subjects():
     assert score.normalised == pytest.approx((2 / 3 + 0) / 2)
     assert score.stderr == pytest.approx(math.sqrt(0.24 / 4))
     assert score.chance == 0.25
+
+
+def test_readings_that_differ_are_counted_though_their_scores_are_equal():
+    first, second = make_items(x=[1, 0])
+    items = [replace(first, alternative=0.0), replace(second, alternative=1.0)]
+    score = score_rows(items)
+    assert score.score == score.alternative == 0.5
+    assert score.disagree == 1.0
+    assert score_rows([first]).disagree is None
 
 
 def test_one_item_has_no_standard_error():

@@ -59,12 +59,17 @@ def test_a_record_with_lettered_options_is_a_choice_and_one_without_is_not():
     fields = {"id": "1", "task": "t"}
     choice = rows_of._parse_record({**fields, "question": "Q\nA. x\nB. y", "answer": "B"})
     assert (choice["letters"], choice["chance"]) == (["A", "B"], 0.5)
+    for answer in ("(B)", "B. y", "\u7b54\u6848\u662fB"):
+        record = {**fields, "question": "Q\n(A) x\n(B) y", "answer": answer}
+        assert rows_of._parse_record(record)["target"] == "B"
     free = rows_of._parse_record({**fields, "question": "A. Smith has 3.", "answer": "3"})
     assert (free["letters"], free["chance"]) == ([], 0.0)
 
 
 def test_worked_examples_come_from_the_benchmarks_own_pool(benchmarks):
     where = {"repo": "", "folder": "gsm8k", "config": "main", "split": "test"}
-    docs = rows_of.load_gsm8k(limit=2, shots=2, pool="train", data_root=str(benchmarks), **where)["test"]
+    docs = rows_of.load_gsm8k(limit=2, shots=2, pool="train", data_root=str(benchmarks), **where)[
+        "test"
+    ]
     assert [shot["target"] for shot in docs[0]["shots"]] == ["0", "2"]
     assert docs[0]["target"] not in ("0", "2")

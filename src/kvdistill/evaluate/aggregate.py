@@ -16,6 +16,7 @@ def score_task(metric: str, items: Sequence[Item], chances: Mapping[str, float])
     score, chance = fmean(correct), fmean(chances[item.item] for item in items)
     subjects = group_by_subject(items)
     alternatives = [item.alternative for item in items if item.alternative is not None]
+    disagreed = [i.correct != i.alternative for i in items if i.alternative is not None]
     return TaskScore(
         metric=metric,
         score=score,
@@ -33,6 +34,7 @@ def score_task(metric: str, items: Sequence[Item], chances: Mapping[str, float])
             for part in subjects.values()
         ),
         alternative=fmean(alternatives) if alternatives else None,
+        disagree=fmean(disagreed) if disagreed else None,
     )
 
 

@@ -5,7 +5,6 @@ a `target`. lm-eval passes a task file's `metadata` as keywords, and with it the
 `data_root`, `limit`, `shots`, `records`.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from kvdistill.data.rows.markup import strip_calculator_marks
 from kvdistill.errors import ConfigError
 from kvdistill.evaluate.exemplars import read_bbh_shots, read_math_shots
 from kvdistill.evaluate.grading import bbh
+from kvdistill.evaluate.grading.letters import list_options, parse_letter
 from kvdistill.evaluate.task_data import (
     MissingDataError,
     Row,
@@ -28,8 +28,6 @@ from kvdistill.evaluate.task_data import (
 )
 
 Tests = dict[str, Dataset]
-
-_OPTION_LINE = re.compile(r"^([A-Z])[.)\uff0e\u3001]\s*", re.MULTILINE)
 
 
 def load_records(
@@ -58,16 +56,17 @@ def load_records(
 
 def _parse_record(row: Row) -> Row:
     """A document of a record: with `letters` and the index `gold` where it is a choice."""
-    letters = list(dict.fromkeys(_OPTION_LINE.findall(row["question"])))
-    # A free answer that starts with "A." lines is no choice; its gold answer is then no letter.
-    letters = letters if row["answer"] in letters else []
+    options = list_options(row["question"])
+    # A free answer to a question with "A." lines is no choice; its gold answer is then no letter.
+    letter = parse_letter(row["answer"], options) if len(options) > 1 else None
+    letters = list(options) if letter else []
     return {
         "id": row["id"],
         "family": row["task"],
         "question": row["question"],
-        "target": row["answer"],
+        "target": letter or row["answer"],
         "letters": letters,
-        "gold": letters.index(row["answer"]) if letters else -1,
+        "gold": letters.index(letter) if letter else -1,
         "chance": 1 / len(letters) if letters else 0.0,
     }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvdistill.evaluate.grading.letters import extract_letter, list_options
+from kvdistill.evaluate.grading.letters import extract_letter, list_options, parse_letter
 
 CASES = [
     ("B", "B"),
@@ -81,6 +81,32 @@ CASES = [
 def test_a_response_gives_its_letter_or_none(text, letter):
     options = {"A": "red", "B": "green", "C": "blue", "D": "grey"}
     assert extract_letter(text, "ABCD", options) == letter
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("B", "B"),
+        ("(B)", "B"),
+        ("B.", "B"),
+        ("**B**", "B"),
+        ("\uff22", "B"),
+        ("B. green", "B"),
+        ("(B) green", "B"),
+        ("B\u3001green", "B"),
+        ("\u7b54\u6848\u662fB", "B"),
+        ("\u9009B", "B"),
+        ("The answer is (B).", "B"),
+        ("B. red", None),
+        ("Bob", None),
+        ("A dog", None),
+        ("E", None),
+        ("18", None),
+        ("", None),
+    ],
+)
+def test_a_gold_answer_is_its_letter_however_it_is_written(answer, letter):
+    assert parse_letter(answer, {"A": "red", "B": "green"}) == letter
 
 
 def test_options_are_read_in_the_forms_that_questions_write_them():

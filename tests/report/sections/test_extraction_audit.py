@@ -25,6 +25,17 @@ def test_a_sign_depends_on_the_extractor_when_the_two_disagree(ours, theirs, dep
     assert f"; {int(depends)} signs" in grid.caption
 
 
+def test_the_share_of_answers_that_one_reading_alone_takes_for_right_is_shown():
+    base = make_run("base", make_scores("g", 0.5, 0.5, disagree=0.25))
+    arm = make_run("arm", make_scores("g", 0.5, 0.25, disagree=0.5))
+    records, analysis = make_study(base, arm)
+    grid = extraction_audit.tabulate_by_task(analysis, ["g"])
+    # Equal scores hide that different answers are right.
+    assert read_row(grid, "base", "g")["readings differ"] == "25.0 %"
+    grid = extraction_audit.tabulate_by_arm(records, {"arm": analysis.question.arms["arm"]})
+    assert read_row(grid, "arm")["readings differ"] == "50.0 %"
+
+
 def test_letters_have_no_second_reading_and_the_baseline_no_difference():
     base, arm = (
         make_run("base", make_scores("c", 0.5)),

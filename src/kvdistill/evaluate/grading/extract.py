@@ -14,6 +14,7 @@ from kvdistill.evaluate.grading.numbers import is_bare_number
 from kvdistill.evaluate.grading.plain_text import simplify_markup
 from kvdistill.evaluate.grading.read_number import extract_number
 from kvdistill.evaluate.grading.statements import (
+    BOX,
     HEADING,
     MARK,
     Statement,
@@ -105,13 +106,16 @@ def make_text_filter(extract: Callable[[str], str | None]) -> Any:
 
 
 def _choose_text(statements: list[Statement]) -> str | None:
-    """The last text of the clearest kind; None where marks differ."""
-    marks = {_strip_answer(s.text) for s in statements if s.kind == MARK}
-    if len(marks) > 1:
+    """The last text of the clearest kind; None where marks differ.
+
+    A mark with words may be a heading: a sentence after it counts more, and one before it less.
+    """
+    marks = {_strip_answer(each.text) for each in statements if each.kind == MARK}
+    if len(marks) > 1 or not statements:
         return None
-    kinds = [statement.kind for statement in statements]
-    last = [s for s in statements if s.kind == kinds[0]][-1:]
-    return _strip_answer(last[0].text) if last else None
+    clear = [each for each in statements if each.kind == statements[0].kind and each.kind <= BOX]
+    chosen = clear[-1] if clear else max(statements, key=lambda each: each.start)
+    return _strip_answer(chosen.text)
 
 
 def _pick_formula(sentence: str) -> str:

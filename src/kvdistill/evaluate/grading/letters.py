@@ -93,6 +93,24 @@ def read_letter(
     return None if tokens else _match_option(plain, options or {})
 
 
+def parse_letter(answer: str, options: Mapping[str, str]) -> str | None:
+    """The letter of a gold answer, however it is written: `B`, `(B)`, `B. its text`, `答案是B`.
+
+    None for anything that is more than a letter or is none of `options`: a free answer.
+    """
+    plain = simplify_markup(answer).strip()
+    stated = [statement.text for statement in list_statements(plain)][-1:]
+    match = re.fullmatch(
+        r"(?:option\s|选项?|choice\s)?\(?([A-Z])(?:\)?[.:\u3001,]?$|(?:\)|\)?[.:\u3001])\s*(.+))",
+        (stated[0] if stated else plain).strip(),
+        re.DOTALL,
+    )
+    if match is None or match[1] not in options:
+        return None
+    is_letter = match[2] is None or _fold(match[2]) == _fold(options[match[1]])
+    return match[1] if is_letter else None
+
+
 def list_options(question: str) -> dict[str, str]:
     """The options of a question by letter: its lines that begin with `A.`, `(A)`, `A)` or `A:`."""
     lines = re.finditer(
