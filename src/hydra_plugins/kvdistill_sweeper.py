@@ -1,11 +1,11 @@
-"""Hydra's `-m`: its own sweeper, which neither composes every job a second time nor writes notes."""
+"""Hydra's `-m`: its own sweeper, which composes no job a second time and writes no notes."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 
 @dataclass

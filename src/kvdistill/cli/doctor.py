@@ -34,6 +34,7 @@ def doctor_command(job_overrides: JobOverrides, sweeps: Path) -> None:
         *doctor_access.check_tokenizers(plan),
         *doctor_access.check_cluster_access(plan),
         *doctor_checks.check_disk(plan.root, plan),
+        *doctor_checks.check_caches(),
         *doctor_checks.check_figures(),
     ]
     console.print(tabulate_findings(findings))

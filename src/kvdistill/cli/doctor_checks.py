@@ -1,5 +1,6 @@
 """The doctor's checks of the plan and of this machine: what each found, and how to mend it."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from kvdistill.cache_folders import CACHES, list_unwritable_caches
 from kvdistill.cluster.preflight import check_arms
 from kvdistill.errors import UserError
 from kvdistill.estimate import run_cost
@@ -109,6 +111,18 @@ def check_disk(root: Path, plan: Plan) -> Iterator[Finding]:
     line = f"root={root}: {free / 2**30:.1f} GiB free, runs and checkpoints need about "
     line += f"{needed / 2**30:.1f} GiB"
     yield Finding("paths", line, "" if needed < free else "Give a root with more room.")
+
+
+def check_caches() -> Iterator[Finding]:
+    """Whether libraries can write what they keep below the home."""
+    lost = list(list_unwritable_caches(os.environ))
+    for cache, place in lost:
+        yield Finding(
+            "caches", f"{place}, for {cache.holds}, cannot be written",
+            f"Set {cache.variable} to a folder that can, here and for the jobs.",
+        )  # fmt: skip
+    if not lost:
+        yield Finding("caches", f"{len(CACHES)} folders of libraries can be written")
 
 
 def draw_axes(figure: Figure) -> None:

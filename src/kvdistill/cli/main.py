@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from kvdistill.cache_folders import explain_unwritable_cache
 from kvdistill.cli.common import JobOverrides
 from kvdistill.cli.help import help_text
 from kvdistill.config import compose_cache, hydra_guard, hydra_internals
@@ -86,6 +87,8 @@ def run_command_line(main: Callable[[], None], home: Path) -> int:
                 "no space is left on the disk of root, or of the temporary folder. Make room and "
                 "repeat the command.", 1,
             )  # fmt: skip
+        if (line := explain_unwritable_cache(error)) is not None:
+            return print_error(line, 1)
         name = type(error).__name__
         return print_error(f"{name}: {error} (HYDRA_FULL_ERROR=1 shows the traceback)", 1)
     return 0

@@ -20,6 +20,7 @@ from pathlib import Path
 from filelock import SoftFileLease
 
 from kvdistill import layout, manifest
+from kvdistill.cache_folders import explain_unwritable_cache
 from kvdistill.console import write_stderr
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
@@ -124,6 +125,8 @@ def describe_failure(error: Exception, folder: Path) -> Failure:
         return 1, describe_full_disk(
             folder
         )  # of the system, or of safetensors, which has a type of its own
+    if not isinstance(error, UserError) and (cache_line := explain_unwritable_cache(error)):
+        return 1, cache_line
     line = " ".join(str(error).split()) or type(error).__name__
     typed_line = line if isinstance(error, UserError) else f"{type(error).__name__}: {line}"
     return (2 if isinstance(error, ConfigError) else 1), typed_line
