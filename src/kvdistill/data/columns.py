@@ -65,7 +65,7 @@ class ColumnMapping:
         ):
             raise ConfigError(f"{self.setting}: pattern {self.pattern!r} has no group `answer`.")
         beside = self.setting.rpartition(".")[0]
-        markup.check_rules(self.clean, f"{beside}.clean")
+        markup.check_rule_names(self.clean, f"{beside}.clean")
         check_answer_kind(self.answers, f"{beside}.answers")
 
     def __call__(

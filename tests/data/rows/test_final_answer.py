@@ -4,7 +4,7 @@ import pytest
 
 from kvdistill.data.rows.final_answer import (
     check_answer_kind,
-    list_options,
+    list_option_texts,
     read_final_answer,
 )
 from kvdistill.errors import ConfigError, RowError
@@ -53,9 +53,9 @@ def test_what_cannot_be_read_is_refused_with_a_reason(kind, question, answer, re
 
 
 def test_options_are_listed_from_a_on():
-    assert list(list_options(CHOICE)) == ["A", "B", "C"]
-    assert list_options(INLINE) == {"A": "3", "B": "4", "C": "5", "D": "6"}
-    assert list_options("Plan B. It is late.\nC. none") == {}
+    assert list(list_option_texts(CHOICE)) == ["A", "B", "C"]
+    assert list_option_texts(INLINE) == {"A": "3", "B": "4", "C": "5", "D": "6"}
+    assert list_option_texts("Plan B. It is late.\nC. none") == {}
 
 
 def test_an_unknown_kind_is_named():

@@ -10,7 +10,7 @@ from kvdistill.data.rows.markup import (
     CHARACTERS,
     MARKUP_RULES,
     UNMISTAKABLE_RULES,
-    check_rules,
+    check_rule_names,
     clean_fields,
     has_several_turns,
 )
@@ -112,7 +112,7 @@ def test_a_conversation_in_a_text_is_seen():
 
 def test_an_unknown_rule_is_named():
     with pytest.raises(ConfigError, match=r"^data\.source\.clean: 'marks' is no rule; rules are"):
-        check_rules(["marks"], "data.source.clean")
+        check_rule_names(["marks"], "data.source.clean")
 
 
 BESIDE = Path(__file__).parents[4] / "shared" / "benchmarks"

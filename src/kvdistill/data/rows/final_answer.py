@@ -39,8 +39,8 @@ def read_final_answer(kind: str, question: str, answer: str, place: str) -> tupl
     With lettered options in the question, an answer that is one of them is its letter, whatever
     the kind. Raises RowError, beginning with `place`, where the kind asks for what is not there.
     """
-    options = list_options(question)
-    letter = read_letter(answer, options, is_worked=kind != "text") if options else None
+    options = list_option_texts(question)
+    letter = find_option_letter(answer, options, is_worked=kind != "text") if options else None
     if letter is not None:
         return letter, LETTER_READ if letter != answer.strip() else None
     if kind == "text":
@@ -63,7 +63,7 @@ def read_final_answer(kind: str, question: str, answer: str, place: str) -> tupl
     return number, NUMBER_READ if number != answer.strip() else None
 
 
-def list_options(question: str) -> dict[str, str]:
+def list_option_texts(question: str) -> dict[str, str]:
     """Letter -> text of the options that a question lists from A on; empty where it lists none."""
     for pattern in (_OPTION, _INLINE_OPTION):
         options = {match[1]: match[2] for match in pattern.finditer(question)}
@@ -72,7 +72,7 @@ def list_options(question: str) -> dict[str, str]:
     return {}
 
 
-def read_letter(answer: str, options: dict[str, str], *, is_worked: bool) -> str | None:
+def find_option_letter(answer: str, options: dict[str, str], *, is_worked: bool) -> str | None:
     """The letter that an answer comes to; None where that is not one for sure.
 
     `is_worked` says that it may be a worked answer, which ends with the letter or its option.

@@ -134,7 +134,7 @@ CHARACTERS = "characters"
 """What `fold_unicode` changed, among the rules' counts."""
 
 
-def check_rules(names: Sequence[str], setting: str) -> None:
+def check_rule_names(names: Sequence[str], setting: str) -> None:
     """Raises ConfigError for a name that is no rule."""
     for name in names:
         if name not in MARKUP_RULES:

@@ -114,13 +114,13 @@ def read_statement(statement: str) -> str:
         if len(names) > 1:
             raise NoDefiniteNumberError("several unknowns")
     last = sides[-1]
-    numbers = find_numbers(last)
+    numbers = list_expressions(last)
     if len(numbers) > 1:
         # Reasons may stand before the clause that concludes.
         clause = re.split(r"[,;](?!\d{3})", last)[-1]
         if not _CONCLUDES.search(clause):
             raise NoDefiniteNumberError("several numbers")
-        last, numbers = clause, find_numbers(clause)
+        last, numbers = clause, list_expressions(clause)
     if len(numbers) != 1:
         raise NoDefiniteNumberError("no number" if not numbers else "several numbers")
     (match,) = numbers
@@ -131,7 +131,7 @@ def read_statement(statement: str) -> str:
     return write_number(match)
 
 
-def find_numbers(text: str) -> list[re.Match[str]]:
+def list_expressions(text: str) -> list[re.Match[str]]:
     """Every number of a text; the last alone where it says one number again: `= 3, so it is 3`."""
     numbers = list(_EXPRESSION.finditer(text))
     return numbers[-1:] if len({match[0].strip() for match in numbers}) == 1 else numbers
