@@ -28,7 +28,9 @@ INVALID = "[invalid]"
 Doc = Mapping[str, Any]
 Extractor = Callable[[str, Doc], str | None]
 
-_MATH = re.compile(r"(?<![\\\w])\$\$?([^$]+?)\$\$?(?!\w)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_MATH = re.compile(
+    r"(?<![\\\w])\$\$?((?:[^$\\]|\\.)+?)\$\$?(?!\w)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
+)
 
 
 def extract_after_mark(text: str) -> str | None:
