@@ -191,3 +191,45 @@ def test_what_a_head_dropped_counts_as_its_mean_where_heads_are_mixed(alike: Mak
 def test_a_press_that_scores_no_head_has_no_heads_to_choose(composed: Make) -> None:
     with pytest.raises(ConfigError, match=r"compression\.heads"):
         composed("compression=keep_last", "compression.heads=own")
+
+
+def test_what_is_reported_of_targets_reads_only_what_heads_hold(alike: Make) -> None:
+    from dataclasses import replace
+
+    from kvdistill.loss.nmse import TargetNMSE
+    from kvdistill.train.target_r2 import compute_target_r2
+
+    batch = make_batch(("a",), lengths=(12, 9, 8))
+    module = alike(*choose_press("key_diff", "own"), "projection=identity")
+    nmse, poisoned = (
+        TargetNMSE({"keys": 1.0, "values": 1.0}),
+        TargetNMSE({"keys": 1.0, "values": 1.0}),
+    )
+    for layer, own, target in module.iterate_targets(batch):
+        nmse.add(layer, own, target)
+        dropped = ~target.held[..., None]
+        hidden = (x.masked_fill(dropped, torch.nan) for x in (target.keys, target.values))
+        poisoned.add(
+            layer, own, replace(target, **dict(zip(("keys", "values"), hidden, strict=True)))
+        )
+    texts = nmse.compute_by_text()["k_nmse"]
+    assert texts == poisoned.compute_by_text()["k_nmse"]
+    # One layer written out: squared residuals over the variance of the targets that heads hold.
+    single = TargetNMSE({"keys": 1.0, "values": 1.0})
+    layer, own, target = next(iter(module.iterate_targets(batch)))
+    single.add(layer, own, target)
+    residuals, squares, means = [], [], []
+    for text in range(3):
+        rows = [
+            (own.keys[text, head][held].detach(), target.keys[text, head][held])
+            for head, held in enumerate(target.held[text])
+        ]
+        residuals.append(torch.cat([(a - b).flatten() for a, b in rows]).square().mean())
+        squares.append(torch.cat([b.flatten() for _, b in rows]).square().mean())
+        means.append(torch.cat([b.mean(dim=0) if len(b) else b.new_zeros(4) for _, b in rows]))
+    variance = torch.stack(squares).mean() - torch.stack(means).mean(dim=0).square().mean()
+    expected = [float(each / variance) for each in residuals]
+    assert single.compute_by_text()["k_nmse"] == pytest.approx(expected, rel=1e-4)
+    r2 = compute_target_r2(module, [batch])
+    assert r2["held_out_r2"] < 1
+    assert r2["shuffled_r2"] < 1
