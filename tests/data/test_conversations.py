@@ -36,7 +36,11 @@ def test_the_last_turn_is_the_answer_and_all_before_it_the_question(keys, user, 
     ("turns", "message"),
     [
         ([("user", "2 and 2?")], "does not end with an answer"),
-        ([("assistant", "4")], "does not end with an answer"),
+        ([("assistant", "4")], "do not speak in turns"),
+        ([("system", "Be brief.")], "does not end with an answer"),
+        ([("user", "2?"), ("user", "3?"), ("assistant", "4")], "do not speak in turns"),
+        ([("user", "2?"), ("assistant", "4"), ("assistant", "5")], "do not speak in turns"),
+        ([("user", "2?"), ("system", "No."), ("assistant", "4")], "do not speak in turns"),
         ([("user", "2?"), ("assistant", "4"), ("user", "Thanks")], "does not end with an answer"),
         ([("user", "2?"), ("tool", "4")], "a turn of 'tool'"),
         ([("user", ["an image"]), ("assistant", "4")], "holds list"),
@@ -45,6 +49,16 @@ def test_the_last_turn_is_the_answer_and_all_before_it_the_question(keys, user, 
 def test_a_conversation_without_an_answer_is_refused_by_its_row(turns, message):
     with pytest.raises(ConfigError, match=rf"file row 1, field question: .*{message}"):
         read(write_turns(("role", "content"), *turns))
+
+
+def test_a_content_in_parts_of_text_is_one_text():
+    parts = [{"type": "text", "text": "2 and"}, {"type": "text", "text": "2?"}]
+    assert read(write_turns(("role", "content"), ("user", parts), ("assistant", "4"))) == (
+        "2 and\n2?", "4",
+    )  # fmt: skip
+    picture = [{"type": "image"}, {"type": "text", "text": "2?"}]
+    with pytest.raises(ConfigError, match="a turn of 'user' that holds list"):
+        read(write_turns(("role", "content"), ("user", picture), ("assistant", "4")))
 
 
 def test_a_list_of_other_objects_is_still_no_text():
