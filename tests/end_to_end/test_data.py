@@ -39,12 +39,12 @@ def test_an_evaluation_item_in_the_data_stops_a_run_before_training(tmp_path: Pa
     own.write_bytes(lines(rows(60) + planted))
     done = launch(
         f"root={tmp_path}", "arm=sft", "data=jsonl", f"data.source.path={own}",
-        "data.leakage.near=report", "tasks=gsm8k", f"tasks.data_root={tmp_path / 'bench'}",
+        "data.leakage.near=report", "tasks=gsm8k_zero", f"tasks.data_root={tmp_path / 'bench'}",
     )  # fmt: skip
     assert done.returncode == 1
     assert re.search(r"1 of 1 runs failed\. validation-\w+: data leaks: \d+ hits", done.stderr)
     line = read_error_line(done.stderr)
-    assert re.search(r"(train_teachers|train_student) and gsm8k share \d+ \(ngram\)", line)
+    assert re.search(r"(train_teachers|train_student) and gsm8k_zero share \d+ \(ngram\)", line)
     assert "'own-" in line
     report = json.loads((tmp_path / "runs/nano/validation_report.json").read_text())
     assert report["verdict"] == "leak"

@@ -60,4 +60,8 @@ def test_a_data_root_that_is_no_folder_or_holds_nothing_is_refused(tmp_path):
     assert "has no rows of gsm8k, math500" in fault
     (tmp_path / "gsm8k").mkdir()
     (tmp_path / "gsm8k/test.jsonl").write_text("{}\n")
+    # Its worked examples are rows of another part.
+    assert list_faults("tasks=gsm8k", f"tasks.data_root={tmp_path}")
+    (tmp_path / "gsm8k/train.jsonl").write_text("{}\n")
+    assert not list_faults("tasks=gsm8k", f"tasks.data_root={tmp_path}")
     assert list_faults("tasks=seven", f"tasks.data_root={tmp_path}") == []

@@ -47,13 +47,13 @@ def list_suite_faults(config: Config) -> Iterator[str]:
 
 def list_absent_tasks(config: Config, tasks: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Tasks of the average whose rows are not, or not all, below `tasks.data_root`."""
-    root = config["tasks"]["data_root"]
+    root, shots = config["tasks"]["data_root"], config["tasks"]["shots"]
     return [
         name
         for name in config["tasks"]["tasks"]
         if root is not None
         and "repo" in tasks.get(name, ())
-        and list_absent_parts(tasks[name], Path(root))
+        and list_absent_parts(tasks[name], Path(root), shots.get(name, tasks[name].get("shots", 0)))
     ]
 
 
@@ -104,11 +104,20 @@ def read_column_values(path: Path, column: str) -> set[str] | None:
         return None
 
 
-def list_absent_parts(where: Mapping[str, Any], root: Path) -> list[str]:
-    """Parts of a benchmark (subjects, or its one config) whose rows no file below `root` holds."""
-    folder, split = root / where["folder"], where["split"]
-    # As on the hub, a benchmark with one config has no folder for it.
-    if (folder / f"{split}.jsonl").is_file():
-        return []
+def list_absent_parts(where: Mapping[str, Any], root: Path, shots: int = 0) -> list[str]:
+    """Parts of a benchmark (subjects, or its one config) whose rows no file below `root` holds.
+
+    Those of the worked examples too, where some are shown and have a file.
+    """
+    splits = [where["split"], *([where["pool"]] if shots and "pool" in where else [])]
     parts = list(where.get("subjects") or [where.get("config", "default")])
-    return [part for part in parts if not (folder / part / f"{split}.jsonl").is_file()]
+    folder = root / where["folder"]
+    # As on the hub, a benchmark with one config has no folder for it.
+    return [
+        part
+        for part in parts
+        if not all(
+            (folder / part / f"{split}.jsonl").is_file() or (folder / f"{split}.jsonl").is_file()
+            for split in splits
+        )
+    ]
