@@ -199,7 +199,8 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
             "logging_steps": 1, "eval_steps": evaluate, "save_steps": 2,
         } | changes  # fmt: skip
         budget = {"batch_size": size, "grad_accum": accumulate}
-        config = {"train": train, "budget": budget, "seed": seed}
+        loss = {"ce_weight": module.weights.ce, "kv_weight": module.weights.kv}
+        config = {"train": train, "budget": budget, "seed": seed, "loss": loss}
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         resume_point = find_newest(folder / "checkpoints", {})

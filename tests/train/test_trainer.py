@@ -1,6 +1,7 @@
 """The trainer on texts of different lengths, so that a mean of means would show."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from tests.train.runs import STEPS, assert_same_weights, copy_weights, read_line
 pytestmark = pytest.mark.integration
 
 Make = Callable[..., Any]
+CLIP_NORM = 12.0
+"""Above the norm of some steps and below that of others."""
 
 
 @pytest.mark.parametrize("overrides", [(), ("fusion=learnable", "projection=linear")])
@@ -182,3 +185,50 @@ def test_lora_refuses_what_cannot_teach(composed: Make, overrides: list[str], sa
 
     with pytest.raises(ConfigError, match=says):
         build_node("adapter", composed("adapter=lora", *overrides)["adapter"])
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+def test_fine_tuning_is_clipped_as_a_plain_trainer_clips_it(
+    trained: Make, tmp_path: Path, weight: float
+) -> None:
+    """The same curve and weights as transformers' own Trainer at the same bound."""
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    from tests.train.conftest import STUDENT, make_model
+    from tests.train.runs import Rows, make_collator
+
+    ours = trained(f"loss.ce_weight={weight}", teachers=(), max_grad_norm=CLIP_NORM)
+    collate = make_collator(())
+
+    class Plain(Trainer):
+        def _get_train_sampler(self, *_: Any) -> Any:
+            return list(ours.sampler)
+
+    def make_inputs(rows: list[int]) -> dict[str, Any]:
+        tokens = collate(rows).student
+        labels = tokens.ids.masked_fill(~tokens.answer, -100)
+        return {"input_ids": tokens.ids, "attention_mask": tokens.mask.long(), "labels": labels}
+
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "plain"), max_steps=STEPS, per_device_train_batch_size=4,
+        learning_rate=0.01, weight_decay=0.01, warmup_steps=1, lr_scheduler_type="cosine",
+        max_grad_norm=CLIP_NORM, logging_steps=1, save_strategy="no", report_to="none",
+        disable_tqdm=True, use_cpu=True, remove_unused_columns=False, dataloader_pin_memory=False,
+    )  # fmt: skip
+    plain = Plain(
+        make_model(STUDENT, "qwen2", seed=9), arguments, train_dataset=Rows(),
+        data_collator=make_inputs,
+    )  # fmt: skip
+    plain.train()
+    theirs = [line for line in plain.state.log_history if "grad_norm" in line]
+    norms = [line["grad_norm"] for line in theirs]
+    assert min(norms) < CLIP_NORM < max(norms), norms  # else AdamW would hide the bound
+    lines = [line for line in read_lines(ours) if "lr" in line]
+    assert [line["ce"] for line in lines] == pytest.approx([x["loss"] for x in theirs], abs=1e-4)
+    own = [line["grad_norm"] for line in lines]
+    assert own == pytest.approx([weight * norm for norm in norms], rel=1e-3)
+    for (name, value), other in zip(
+        ours.module.student.named_parameters(), plain.model.parameters(), strict=True
+    ):
+        torch.testing.assert_close(value, other, rtol=1e-3, atol=1e-4, msg=name)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from kvdistill.config.clip_norm import scale_clip_norm
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, lookup_path
 from kvdistill.errors import ConfigError
@@ -88,6 +89,7 @@ def science_of(config: Config) -> dict[str, Any]:
         # science.
         fields["teachers"] = [model_science(node) for node in config["teachers"].values()]
         fields["train"] = without(config["train"], TRAIN_EXECUTION)
+        fields |= clip_science(config)
         fields["budget"] = {
             "total_tokens": budget.total_tokens,
             "seq_len": budget.seq_len,
@@ -110,6 +112,12 @@ def recipe_identity(config: Config) -> str:
 def model_science(node: Mapping[str, Any]) -> Any:
     """What of a student's or teacher's node can change its weights or outputs."""
     return identify_by_content(without(node, MODEL_EXECUTION))
+
+
+def clip_science(config: Config) -> dict[str, float]:
+    """The bound on the gradient's norm where it is not `train.max_grad_norm` itself."""
+    bound = scale_clip_norm(config["train"]["max_grad_norm"], config["loss"])
+    return {"clip_norm": bound} if bound != config["train"]["max_grad_norm"] else {}
 
 
 def tokenizer_science(node: Mapping[str, Any]) -> Any:

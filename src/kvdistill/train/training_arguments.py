@@ -10,6 +10,7 @@ import torch
 from transformers import TrainingArguments
 
 from kvdistill import layout
+from kvdistill.config.clip_norm import scale_clip_norm
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 
@@ -45,7 +46,7 @@ def make_training_arguments(config: Config, steps: int, folder: Path) -> Trainin
         weight_decay=train["weight_decay"],
         warmup_steps=math.ceil(train["warmup_ratio"] * steps),
         lr_scheduler_type=train["lr_scheduler_type"],
-        max_grad_norm=train["max_grad_norm"],
+        max_grad_norm=scale_clip_norm(train["max_grad_norm"], config["loss"]),
         bf16=train["bf16"] and train["deepspeed"] is None,
         deepspeed=make_student_deepspeed_config(train),
         logging_steps=train["logging_steps"],
