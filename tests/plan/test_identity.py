@@ -65,6 +65,18 @@ def test_the_study_name_for_keep_last_is_the_same_run() -> None:
     assert key("compression=right") == key("compression=keep_last")
 
 
+def test_heads_that_agree_are_what_was_before_heads_could_keep_their_own() -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan.identity import compression_science
+
+    assert key("compression=r_kv") == key("compression=r_kv", "compression.heads=mean")
+    assert key("compression=r_kv") != key("compression=r_kv", "compression.heads=own")
+    # What names calibrations and stores, which other arms share.
+    assert "heads" not in compression_science(compose(["compression=r_kv"]))
+    own = compose(["compression=r_kv", "compression.heads=own"])
+    assert compression_science(own)["heads"] == "own"
+
+
 def test_one_teacher_is_the_same_run_whichever_arm_names_it() -> None:
     assert key("arm=single_teacher") == key("teachers=single")
 
