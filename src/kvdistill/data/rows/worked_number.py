@@ -83,9 +83,8 @@ def fold_formulas(text: str) -> str:
     """Widths, signs and the LaTeX of numbers in one form; boxes stay."""
     text = re.sub(r"(?<=[a-zA-Z米])[\u00b2\u00b3]", "", text)
     text = re.sub(r"[\u00b2\u00b3\u00b9\u2070-\u2079]", "^", text)
-    spread = "".join(
-        f" {sign}" if "VULGAR FRACTION" in unicodedata.name(sign, "") else sign for sign in text
-    )
+    # A vulgar fraction stands apart from the whole number before it: 1½ is 1 1/2.
+    spread = re.sub("([\u00bc-\u00be\u2150-\u215e\u2189])", r" \1", text)
     text = unicodedata.normalize("NFKC", spread).replace("\u2044", "/")
     text = re.sub(r"[\u2010-\u2013\u2212]", "-", text)
     for pattern, replacement in _LATEX:
