@@ -41,7 +41,7 @@ def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) ->
     with keep_leak_report(folder):
         report = validate_split(recipe, needs["split"])
     built = read_json(needs["split"] / layout.VALIDATION_REPORT)
-    report |= {key: built[key] for key in ("read", "dropped")}
+    report |= {key: built[key] for key in ("read", "dropped") if key in built}
     write_json(folder / layout.VALIDATION_REPORT, report)
     return {"unchecked": report["missing"]}
 
