@@ -1,7 +1,5 @@
 """The check list: every line says ok or how to mend it, and the exit code says it too."""
 
-import shutil
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -142,29 +140,6 @@ def test_a_tokenizer_that_hides_its_bytes_does_not_pair(tmp_path: Path) -> None:
     PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="[EOS]").save_pretrained(tmp_path)
     node = {"_target_": "kvdistill.models.pretrained.Pretrained", "path": str(tmp_path)}
     assert find_faults({"teachers.a": node})["teachers.a"].startswith("teachers.a")
-
-
-@pytest.mark.parametrize(("partition", "mend"), [("gpu", False), (None, False), ("no", True)])
-def test_slurm_is_asked_for_the_partition(
-    partition: str | None, mend: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from kvdistill.cli.doctor_access import check_partition
-
-    fake = tmp_path / "sinfo"
-    fake.write_text("#!/bin/sh\necho 'gpu|up|4|gpu:a100:8'\necho 'old|down|1|(null)'\n")
-    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    finding = check_partition(partition)
-    assert bool(finding.mend) == mend
-    assert "gpu" in finding.found or "Use one of gpu." in finding.mend
-
-
-def test_no_slurm_here_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from kvdistill.cli.doctor_access import check_partition
-
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert shutil.which("sinfo") is None
-    assert "cluster=local" in check_partition(None).mend
 
 
 def test_a_root_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kvdistill.cli.doctor_checks import Finding
+from kvdistill.cluster.partitions import check_jobs
 from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.errors import UserError
 from kvdistill.plan import hub
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.suite_data import list_unfed_tasks, read_suite_metadata
 from kvdistill.plan.task_files import BUILTIN, read_task_metadata
-
-SINFO = ("sinfo", "--noheader", "--format=%R|%a|%D|%G")
 
 
 def check_tasks(plan: Plan) -> Iterator[Finding]:
@@ -122,7 +121,7 @@ def check_cluster_access(plan: Plan) -> Iterator[Finding]:
     """Whether the place where runs go has what they ask for."""
     num_gpus = max(run.config["budget"]["num_gpus"] for run in plan.runs.values())
     if plan.config["cluster"]["name"] == "slurm":
-        yield check_partition(plan.config["cluster"].get("partition"))
+        yield from (Finding(*line) for line in check_jobs(plan))
         return
     # One GPU or none: a run of one rank computes on the CPU as well.
     gpus_here, cores = count_gpus(), len(os.sched_getaffinity(0))
@@ -150,23 +149,3 @@ def count_gpus() -> int:
         return 0
     process = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
     return sum(line.startswith("GPU ") for line in process.stdout.splitlines())
-
-
-def check_partition(partition: str | None) -> Finding:
-    """What sinfo says."""
-    try:
-        process = subprocess.run(SINFO, capture_output=True, text=True, check=False, timeout=30)
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        return Finding(
-            "cluster", f"sinfo: {error}", "Submit from a login node, or use cluster=local."
-        )
-    if process.returncode != 0:
-        return Finding("cluster", " ".join(process.stderr.split()), "Ask whoever runs the cluster.")
-    rows = [line.split("|") for line in process.stdout.splitlines() if line.count("|") == 3]
-    up = {name: f"{nodes} nodes, {gres}" for name, state, nodes, gres in rows if state == "up"}
-    if partition is not None and partition not in up:
-        return Finding(
-            "cluster", f"cluster.partition={partition} is not up", f"Use one of {', '.join(up)}."
-        )
-    shown = {partition: up[partition]} if partition else up
-    return Finding("cluster", "; ".join(f"{name}: {what}" for name, what in shown.items()))

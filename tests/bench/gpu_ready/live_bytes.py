@@ -9,12 +9,14 @@ live, by a dispatch mode: what PyTorch's allocator of a GPU would hold, without 
 import gc
 import weakref
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -125,9 +127,7 @@ def measure_step(
     `divisor` divides every model's layers; `shape` sets fields of the student's geometry.
     """
     torch.manual_seed(0)
-    size = (f"budget.batch_size={TEXTS}", f"budget.seq_len={LENGTH}", "budget.num_gpus=1")
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(["scale=paper", *size, *overrides])
+    config = compose_case(overrides)
     for node in (config["student"], *config["teachers"].values()):
         geometry = node["geometry"]
         geometry |= {
@@ -153,6 +153,15 @@ def measure_step(
         weights = counter.live
         train_step(module, batch, optimizer)
     return Measured(counter.peak, weights, estimate_run_memory(config))
+
+
+def compose_case(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """The paper's config with the bench's batch, for one rank."""
+    size = (f"budget.batch_size={TEXTS}", f"budget.seq_len={LENGTH}", "budget.num_gpus=1")
+    # A test has Hydra's folder open already.
+    is_open = GlobalHydra.instance().is_initialized()
+    with nullcontext() if is_open else initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(["scale=paper", *size, *overrides])
 
 
 def train_step(module: Distiller, batch: Batch, optimizer: torch.optim.Optimizer) -> None:

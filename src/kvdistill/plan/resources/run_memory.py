@@ -42,7 +42,7 @@ class RunMemory:
         return held + self.models_step + self.logits + self.rooms
 
 
-def estimate_run_memory(config: Config, ranks_per_node: int | None = None) -> RunMemory:
+def estimate_run_memory(config: Config) -> RunMemory:
     """Of a run that trains; texts at their full length, `estimate.answer_share` of them scored."""
     budget, train = read_group("budget", config["budget"]), config["train"]
     compute_bytes = 2 if train["bf16"] else 4
@@ -59,7 +59,7 @@ def estimate_run_memory(config: Config, ranks_per_node: int | None = None) -> Ru
     logits = model_memory.count_logit_bytes(geometry, scored, compute_bytes)
     held, rooms = {}, None
     if config["teachers"]:
-        held, rooms = measure_teachers(config, batch, compute_bytes, ranks_per_node)
+        held, rooms = measure_teachers(config, batch, compute_bytes)
     maps = rooms_memory.count_map_bytes(rooms) if rooms else 0
     phases = list(iterate_step(student, logits, rooms))
     phase, models_step, logits_held, between = max(phases, key=lambda each: sum(each[1:]))
@@ -82,7 +82,7 @@ def iterate_step(
 
 
 def measure_teachers(
-    config: Config, batch: RankBatch, compute_bytes: int, ranks_per_node: int | None
+    config: Config, batch: RankBatch, compute_bytes: int
 ) -> tuple[dict[str, int], RoomsLoad]:
     """(name -> bytes of weights held, the rooms' load)."""
     held, loads = {}, []
@@ -94,7 +94,7 @@ def measure_teachers(
         memory = model_memory.measure_teacher(
             geometry, WEIGHT_BYTES[node["dtype"]], batch,
             deepest=max(pair.high for pair in pairs), shard=placement.get("shard", "none"),
-            ranks=config["budget"]["num_gpus"], ranks_per_node=ranks_per_node,
+            ranks=config["budget"]["num_gpus"], ranks_per_node=count_ranks_per_node(config),
         )  # fmt: skip
         on_gpu = not stored and placement.get("device") != "cpu"
         if on_gpu:
@@ -119,6 +119,14 @@ def measure_teachers(
         trained_projection=bool(projection.get("lr_scale")),
         kv_bytes=compute_bytes,
     )
+
+
+def count_ranks_per_node(config: Config) -> int:
+    """Ranks that share a node, as the cluster's settings divide a run's."""
+    cluster = config.get("cluster") or {}
+    special = (cluster.get("resources") or {}).get("run") or {}
+    nodes = special.get("nodes") or cluster.get("nodes") or 1
+    return max(int(config["budget"]["num_gpus"]) // int(nodes), 1)
 
 
 def read_kept_share(config: Config) -> float:

@@ -79,11 +79,12 @@ def list_models_read(node: Node) -> list[Mapping[str, Any]]:
 def count_host_bytes(recipe: Config, tasks: int) -> int:
     """What a task's process loads before the GPU has it, at its highest.
 
-    Models pass through the CPU's memory one by one, the student in float32 twice (the one that is
-    trained, and the exported one that is scored); a calibration's second moments are float64.
+    Models pass through the CPU's memory one by one, a student that is trained beside another of
+    its own (the raw one, or the exported one that is scored); a calibration's second moments are
+    float64.
     """
-    student = 2 * count_model_bytes(recipe["student"])
-    passing = [student]
+    student = count_model_bytes(recipe["student"])
+    passing = [student if recipe.get("trained") else 0]
     offloaded = 0
     for teacher in recipe.get("teachers", {}).values():
         shard = (teacher.get("placement") or {}).get("shard", "none")
