@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from kvdistill.alignment.base import Spans
 
 
-def spans(*pieces):
+def spans(*pieces, begin=0):
     """Tokens that cover these pieces of a text one after the other; an empty one is special."""
     ends = np.cumsum([len(piece.encode()) for piece in pieces], dtype=int)
-    return Spans(np.append(0, ends)[:-1], ends)
+    return Spans(np.append(0, ends)[:-1], ends, begin)
 
 
 def table(links, rows, columns):

@@ -21,3 +21,11 @@ def test_indices_are_linked_up_to_the_shorter_side(student, teacher):
 
 def test_a_text_without_tokens_has_no_links():
     assert len(truncate(spans(), spans("a")).weight) == 0
+
+
+@pytest.mark.parametrize(("own", "other"), [(0, 1), (1, 0), (1, 1)])
+def test_bos_shifts_nothing_and_is_linked_to_nothing(own, other):
+    text = ("a", "b", "c", "")
+    student, teacher = (spans(*[""] * begin, *text, begin=begin) for begin in (own, other))
+    links = truncate(student, teacher)
+    assert (links.student - own).tolist() == (links.teacher - other).tolist() == [0, 1, 2, 3]

@@ -2,7 +2,15 @@
 
 import json
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 from kvdistill.records import Record
@@ -30,18 +38,45 @@ def make_byte_level_tokenizer(vocabulary=400, specials=("<eos>",)):
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<eos>")
 
 
-def make_byte_fallback_tokenizer():
+FAMILIES = ("qwen", "llama3", "gemma", "llama2", "smollm2", "gpt2", "eos_behind")
+
+
+def make_family_tokenizer(family):
+    """A small tokenizer with a family's post-processor: what it puts around a text by itself.
+
+    Qwen, SmolLM2 (whose bos_token begins a turn) and GPT-2 put nothing, Llama 3, Gemma and Llama 2
+    BOS; `eos_behind` puts EOS behind each text, as tokenizers with add_eos_token do.
+    """
+    if family in ("gemma", "llama2"):
+        tokenizer = make_byte_fallback_tokenizer(prepend=family == "llama2")
+    else:
+        tokenizer = make_byte_level_tokenizer(specials=("<eos>", "<bos>"))
+        tokenizer.bos_token = {"qwen": None, "gpt2": "<eos>"}.get(family, "<bos>")
+    template = {
+        "llama3": f"{tokenizer.bos_token} $A", "gemma": f"{tokenizer.bos_token} $A",
+        "llama2": f"{tokenizer.bos_token} $A", "smollm2": "$A", "eos_behind": "$A <eos>",
+    }.get(family)  # fmt: skip
+    byte_level = processors.ByteLevel(trim_offsets=False)
+    steps = [] if family in ("gemma", "llama2", "smollm2") else [byte_level]
+    if template is not None:
+        added = [name for name in template.split() if name != "$A"]
+        ids = [(name, tokenizer.convert_tokens_to_ids(name)) for name in added]
+        steps.append(processors.TemplateProcessing(single=template, special_tokens=ids))
+    tokenizer.backend_tokenizer.post_processor = processors.Sequence(steps)
+    return tokenizer
+
+
+def make_byte_fallback_tokenizer(prepend=True):
     """Like Llama 2 and Mistral: a space before the text, and bytes for unknown characters."""
     bpe = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    bpe.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
-    )
+    prefix = [normalizers.Prepend("\u2581")] if prepend else []
+    bpe.normalizer = normalizers.Sequence([*prefix, normalizers.Replace(" ", "\u2581")])
     bpe.decoder = decoders.Sequence(
         [
             decoders.Replace("\u2581", " "),
             decoders.ByteFallback(),
             decoders.Fuse(),
-            decoders.Strip(" ", 1, 0),
+            *([decoders.Strip(" ", 1, 0)] if prepend else []),
         ]
     )
     specials = ["<unk>", "<s>", "</s>"]

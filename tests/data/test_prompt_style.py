@@ -5,6 +5,7 @@ from hydra import compose
 from hydra.utils import instantiate
 
 from kvdistill.data.prompt_style import Style
+from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ConfigError
 from tests.data.factories import make_byte_level_tokenizer, make_record
 
@@ -62,8 +63,34 @@ def test_chat_puts_prompt_and_answer_in_turns():
     assert text.answer == "2</assistant>"
 
 
+def test_an_end_of_turn_that_is_eos_is_trained_once():
+    tokenizer = make_byte_level_tokenizer()
+    tokenizer.chat_template = CHAT.replace("</{{ m.role }}>", "{{ eos_token }}\n")
+    chat = Style(templates={"direct": DIRECT}, chat=True)
+    texts = chat.render(make_record(question="1?", answer="2"), tokenizer)
+    assert texts[0].turns == ("Question: 1?\nAnswer:", "2")
+    assert texts[0].answer == "2"
+    read = Tokeniser(tokenizer, "student")(texts)[0]
+    assert read.ids[read.answer].tolist().count(tokenizer.eos_token_id) == 1
+
+
+def test_a_chat_template_that_prints_the_date_needs_one():
+    tokenizer = make_byte_level_tokenizer()
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}" + CHAT
+    with pytest.raises(ConfigError, match=r"^style\.date=null, but .* prints today's date"):
+        Style(templates={"direct": DIRECT}, chat=True).render(make_record(), tokenizer)
+    fixed = Style(templates={"direct": DIRECT}, chat=True, date="2024-07-26")
+    assert fixed.render(make_record(), tokenizer)[0].prompt.startswith("26 Jul 2024<user>")
+
+
+def test_a_date_that_is_no_day_is_refused():
+    with pytest.raises(ConfigError, match=r"^style\.date='today' is no day"):
+        Style(templates={"direct": DIRECT}, date="today")
+
+
 def test_chat_without_a_chat_template_is_refused():
-    with pytest.raises(ConfigError, match=r"style\.chat=true needs a student"):
+    match = r"^style\.chat=true needs a tokenizer with a chat template.*Set style\.chat=false"
+    with pytest.raises(ConfigError, match=match):
         Style(templates={"direct": DIRECT}, chat=True).render(
             make_record(), make_byte_level_tokenizer()
         )

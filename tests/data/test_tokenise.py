@@ -1,5 +1,7 @@
 """Ids, answer masks and byte spans, for both families of tokenizers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -81,8 +83,51 @@ def test_a_token_that_crosses_the_end_of_the_prompt_is_answer():
     assert whole.answer.tolist()[-3:] == [False, True, True]
 
 
-def test_a_special_token_written_in_the_text_covers_its_bytes():
-    assert list_token_bytes("byte_level", make_text("a<eos>b", "")) == [b"a", b"<eos>", b"b", b""]
+def test_a_special_token_that_a_user_wrote_is_text():
+    text = make_text("a<eos>b", "")
+    assert b"<eos>" not in list_token_bytes("byte_level", text)
+    assert (
+        READERS["byte_level"]([text])[0].ids.tolist().count(MODELS["byte_level"].eos_token_id) == 1
+    )
+
+
+def test_a_special_token_of_a_chat_template_covers_its_bytes():
+    text = dataclasses.replace(make_text("a<eos>b", ""), turns=("a", "b"))
+    assert list_token_bytes("byte_level", text) == [b"a", b"<eos>", b"b", b""]
+
+
+def test_a_special_token_that_a_user_wrote_into_a_chat_is_refused_by_the_text():
+    text = dataclasses.replace(make_text("a<eos>b", ""), turns=("a<eos>", "b"))
+    with pytest.raises(ConfigError, match=r"style\.chat: text 'x:s' holds '<eos>'.*Remove the row"):
+        READERS["byte_level"]([text])
+
+
+def test_bos_covers_nothing_and_stands_before_the_text_alone():
+    for family in ("llama3", "gemma", "llama2"):
+        reader = Tokeniser(factories.make_family_tokenizer(family), "student")
+        begin = reader.begin_ids
+        assert len(begin) == 1
+        read = reader([make_text("how many", " apples")])[0]
+        assert (read.ids[0], read.spans.begin, read.ids.tolist().count(begin[0])) == (
+            begin[0],
+            1,
+            1,
+        )
+        assert read.spans.starts[0] == read.spans.ends[0] == 0
+        assert not read.answer[0]
+        assert not reader([make_text("", " apples")])[0].answer[0]
+        assert read.truncate(1).spans.begin == 1
+
+
+def test_a_chat_template_of_the_student_gives_no_teacher_a_second_bos():
+    reader = Tokeniser(factories.make_family_tokenizer("llama3"), "teacher.a")
+    text = dataclasses.replace(make_text("<bos>user: a", "b"), turns=("a", "b"))
+    with pytest.raises(
+        ConfigError, match=r"^teacher\.a: its tokenizer puts <bos> before every text"
+    ):
+        reader([text])
+    # Written by a user, it is text.
+    assert reader([make_text("<bos>user: a", "b")])[0].ids.tolist().count(reader.begin_ids[0]) == 1
 
 
 def test_many_texts_are_read_as_one_by_one():

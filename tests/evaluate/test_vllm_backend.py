@@ -13,7 +13,9 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.evaluate.harness import evaluate
 from kvdistill.evaluate.response_cache import ResponseCache
 from kvdistill.evaluate.suite import Suite
+from tests.data.factories import FAMILIES, make_family_tokenizer
 from tests.evaluate import vllm_stand_in
+from tests.evaluate.test_token_parity import check_same_tokens
 from tests.evaluate.tiny_models import NANO, make_tiny_model
 
 pytestmark = pytest.mark.integration
@@ -193,3 +195,13 @@ def test_task_metrics_in_training_stay_with_the_model_in_memory(suite, nano_reco
     folder = nano_records.parent
     (folder / "val.jsonl").write_text(nano_records.read_text("utf-8"), "utf-8")
     assert shrink_suite(dataclasses.replace(suite, backend="vllm"), folder, 4).backend == "hf"
+
+
+@pytest.mark.usefixtures("_stand_in")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prompts_and_training_texts_are_the_same_tokens(family):
+    from kvdistill.evaluate.vllm_backend import CachedVLLM
+
+    lm = object.__new__(CachedVLLM)  # an engine would need a model for each
+    lm.tokenizer = make_family_tokenizer(family)
+    check_same_tokens(lm, lm.tokenizer)

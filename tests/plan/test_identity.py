@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -208,3 +209,42 @@ def test_what_reads_rows_is_part_of_the_identity_of_data_that_is_read_and_of_no_
     generated, read = (identity.run_identity(config) for config in configs)
     assert generated == before[0]
     assert read != before[1]
+
+
+def test_a_model_whose_tokenizer_came_with_it_is_told_by_how_texts_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan import identity
+    from kvdistill.plan.graph import list_artifacts
+
+    def name_all(*overrides: str) -> set[str]:
+        config = compose(list(overrides))
+        nodes = dict(list_artifacts(config))
+        kinds = ("kv.", "calibration.")
+        names = {node.name for role, node in nodes.items() if role.startswith(kinds)}
+        return names | {identity.run_identity(config)}
+
+    made, loaded = ("source=store",), ("source=store", "scale=paper", "tasks=quick")
+    before = name_all(*made), name_all(*loaded)
+    monkeypatch.setattr(identity, "TOKENS_VERSION", 99)
+    assert name_all(*made) == before[0]
+    assert not name_all(*loaded) & before[1]
+
+
+def test_a_date_in_a_chat_is_science_wherever_a_style_stands_and_none_forks_nothing() -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.plan.graph import list_artifacts
+
+    def strip(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: strip(value) for key, value in node.items() if key != "date"}
+        return [strip(each) for each in node] if isinstance(node, list) else node
+
+    config = compose(["source=store"])
+    older = strip(config)
+    assert older != config
+    names = [[node.name for _, node in list_artifacts(each)] for each in (config, older)]
+    assert names[0] == names[1]
+    assert key("source=store") != key("source=store", "style.date=2024-07-26")
+    assert key() != key("tasks.date=2024-07-26")

@@ -18,10 +18,14 @@ class Spans:
     """Half-open byte intervals of one text's tokens, in order and disjoint.
 
     An added special token is empty (start = end): it covers no text, so no overlap reaches it.
+    BOS is linked to nothing, not to the other model's: it stands in one model or in both, says
+    nothing of the text, and its K and V, an attention sink's, are the same before every text.
     """
 
     starts: Int[np.ndarray, " seq"]
     ends: Int[np.ndarray, " seq"]
+    begin: int = 0
+    """Special tokens before the text (BOS), where the tokenizer adds any."""
 
     def __post_init__(self) -> None:
         wrong = (self.ends < self.starts) | (self.starts < np.append(0, self.ends)[:-1])

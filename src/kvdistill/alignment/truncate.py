@@ -1,4 +1,6 @@
-"""Token i to token i, up to the shorter of the two: the naive control.
+"""Token i of the text to token i of the text, up to the shorter of the two: the naive control.
+
+BOS is no token of the text: where one tokenizer adds it, nothing is shifted.
 
 The study's alignment before soft alignment; right only for equal tokenizers.
 """
@@ -16,5 +18,8 @@ class Truncate(Alignment):
 
     def __call__(self, student: Spans, teacher: Spans) -> TextLinks:
         """One link a row, of weight 1."""
-        index = np.arange(min(len(student.starts), len(teacher.starts)))
-        return TextLinks(index, index, np.ones(len(index), dtype=np.float32))
+        tokens = (len(student.starts) - student.begin, len(teacher.starts) - teacher.begin)
+        index = np.arange(min(tokens))
+        return TextLinks(
+            index + student.begin, index + teacher.begin, np.ones(len(index), dtype=np.float32)
+        )

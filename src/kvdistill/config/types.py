@@ -9,6 +9,7 @@ import inspect
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from kvdistill.errors import ConfigError
@@ -43,6 +44,16 @@ def walk_leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
             yield from walk_leaves(f"{path}[{place}]", value)
     else:
         yield path, node
+
+
+def parse_day(path: str, value: str | None) -> date | None:
+    """A setting as a day; null is None. Raises ConfigError for what is no day."""
+    try:
+        return None if value is None else date.fromisoformat(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}={format_value(value)} is no day. Give one as YYYY-MM-DD, or null."
+        ) from error
 
 
 def format_value(value: Any) -> str:

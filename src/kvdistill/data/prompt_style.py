@@ -12,6 +12,8 @@ from string import Formatter
 
 from transformers import PreTrainedTokenizerBase
 
+from kvdistill.config.types import parse_day
+from kvdistill.data.chat_template import fix_clock, render_turns
 from kvdistill.errors import ConfigError
 from kvdistill.records import Record
 
@@ -30,6 +32,8 @@ class RenderedText:
     prompt: str
     """Masked from the loss."""
     answer: str
+    turns: tuple[str, ...] = ()
+    """What was put into a chat template, which wrote the rest; empty without one."""
 
     @property
     def text(self) -> str:
@@ -45,6 +49,8 @@ class Style:
     """By name: `prompt` and `answer`, in which {question}, {rationale}, {answer} are filled in."""
     chat: bool = False
     """Whether prompt and answer become a turn each of the student's own chat template."""
+    date: str | None = None
+    """The day, as YYYY-MM-DD, that a chat template prints as today's; null where it prints none."""
     mask_prompt: bool = True
     """False: the loss counts the prompt too."""
 
@@ -53,6 +59,7 @@ class Style:
             raise ConfigError("style.templates is empty. Choose style=cot, direct or mixed.")
         for name, template in self.templates.items():
             _check_template(name, template)
+        parse_day("style.date", self.date)
 
     def render(
         self, record: Record, tokenizer: PreTrainedTokenizerBase | None = None
@@ -78,13 +85,16 @@ class Style:
         # format_map fills in once: braces in a question are text, not fields.
         prompt = unicodedata.normalize("NFC", template["prompt"].format_map(values))
         answer = unicodedata.normalize("NFC", template["answer"].format_map(values))
+        turns: tuple[str, ...] = ()
         if self.chat:
-            prompt, answer = _render_turns(prompt, answer, tokenizer)
+            turns = (prompt.strip(), answer.strip())
+            prompt, answer = _render_chat(turns, tokenizer, self.date)
         if not self.mask_prompt:
             prompt, answer = "", prompt + answer
         return RenderedText(
-            id=f"{record.id}:{name}", task=record.task, style=name, prompt=prompt, answer=answer
-        )
+            id=f"{record.id}:{name}", task=record.task, style=name, prompt=prompt, answer=answer,
+            turns=turns,
+        )  # fmt: skip
 
 
 def _list_fields(template: str) -> set[str]:
@@ -117,27 +127,27 @@ def _check_template(name: str, template: Mapping[str, str]) -> None:
         raise ConfigError(f"style.templates.{name}.answer must hold {{answer}}.")
 
 
-def _render_turns(
-    prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase | None
+def _render_chat(
+    turns: tuple[str, ...], tokenizer: PreTrainedTokenizerBase | None, day: str | None
 ) -> tuple[str, str]:
-    """A chat of one user turn and its answer, divided where the assistant begins to write."""
-    if tokenizer is None or not tokenizer.chat_template:
-        raise ConfigError(
-            "style.chat=true needs a student whose tokenizer has a chat template, and this one "
-            "has none. Use style.chat=false or an instruction-tuned student."
-        )
-    user = {"role": "user", "content": prompt.strip()}
-    both = [user, {"role": "assistant", "content": answer.strip()}]
-    prompt_text = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
-    conversation = tokenizer.apply_chat_template(both, tokenize=False)
+    """A chat of one user turn and its answer, divided where the assistant begins to write.
+
+    The end of the turn is left out where it is EOS, which tokenising appends: it is trained once.
+    """
+    if tokenizer is None:
+        raise ConfigError("style.chat=true is for a student that has a tokenizer of its own.")
+    user, assistant = turns
+    both = [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
+    with fix_clock(day, "style.date"):
+        prompt = render_turns(tokenizer, both[:1], "style.chat", add_generation_prompt=True)
+        conversation = render_turns(tokenizer, both, "style.chat")
     # A template may render the same turn otherwise once an answer follows it.
-    if (
-        not isinstance(prompt_text, str)
-        or not isinstance(conversation, str)
-        or not conversation.startswith(prompt_text)
-    ):
+    if not conversation.startswith(prompt):
         raise ConfigError(
             "style.chat=true: the student's chat template does not write a conversation as its "
             "prompt followed by the answer, so the prompt cannot be masked. Use style.chat=false."
         )
-    return prompt_text, conversation.removeprefix(prompt_text)
+    written = conversation.removeprefix(prompt)
+    if tokenizer.eos_token and tokenizer.eos_token in written:
+        written = written[: written.rindex(tokenizer.eos_token)]
+    return prompt, written

@@ -14,13 +14,18 @@ from transformers import PreTrainedTokenizerBase
 
 from kvdistill.alignment.base import Spans
 from kvdistill.data.prompt_style import RenderedText
+from kvdistill.data.special_tokens import (
+    check_no_control_tokens,
+    encode_texts,
+    find_begin_ids,
+)
 from kvdistill.data.token_bytes import list_token_bytes
 from kvdistill.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class TokenisedText:
-    """One text; the end-of-text token, if it fits, is last and covers no byte."""
+    """One text; BOS, where the tokenizer adds it, and the end-of-text token cover no byte."""
 
     ids: Int[np.ndarray, " seq"]
     answer: Bool[np.ndarray, " seq"]
@@ -35,13 +40,15 @@ class TokenisedText:
         return TokenisedText(
             ids=self.ids[:length],
             answer=self.answer[:length],
-            spans=Spans(self.spans.starts[:length], self.spans.ends[:length]),
+            spans=Spans(
+                self.spans.starts[:length], self.spans.ends[:length], min(self.spans.begin, length)
+            ),
             truncated=True,
         )
 
 
 class Tokeniser:
-    """Tokenises texts with one fast tokenizer. BOS is not added, EOS is."""
+    """Tokenises texts with one fast tokenizer: what it puts before a text by itself, and EOS."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, setting: str) -> None:
         """`setting` is the config path that chose the tokenizer, named in errors.
@@ -66,6 +73,8 @@ class Tokeniser:
             self.eos_token_id if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
         )
         """Fills up the rows of a batch; masked, so that any id would do."""
+        self.begin_ids = find_begin_ids(tokenizer)
+        """Stand before every text and cover none of it: mostly BOS, or nothing."""
         self.token_bytes = list_token_bytes(tokenizer, setting)
         self.token_lengths = np.array(
             [0 if piece is None else len(piece) for piece in self.token_bytes], dtype=np.int64
@@ -73,39 +82,47 @@ class Tokeniser:
 
     def __call__(self, texts: Sequence[RenderedText]) -> list[TokenisedText]:
         """Every text, untruncated. Raises ConfigError where its tokens' bytes are not its own."""
-        if not texts:
-            return []
-        # One call for all, as fast tokenizers work on a batch in parallel. No special tokens: BOS
-        # would be a token without bytes before the text; EOS is added below.
-        ids_by_text = self.tokenizer(
-            [text.text for text in texts],
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )["input_ids"]
-        return [
-            self._tokenise_text(text, ids) for text, ids in zip(texts, ids_by_text, strict=True)
-        ]
+        ids_by_text: dict[int, list[int]] = {}
+        for markup in (False, True):
+            rows = [row for row, text in enumerate(texts) if bool(text.turns) == markup]
+            encoded = encode_texts(self.tokenizer, [texts[row].text for row in rows], markup=markup)
+            ids_by_text |= dict(zip(rows, encoded, strict=True))
+        return [self._tokenise_text(text, ids_by_text[row]) for row, text in enumerate(texts)]
 
     def _tokenise_text(self, text: RenderedText, ids: list[int]) -> TokenisedText:
         text_bytes = text.text.encode()
+        self._check_markup(text, ids)
         prefix_bytes = self._count_prefix_bytes(text, text_bytes, ids)
-        token_ids = np.array([*ids, self.eos_token_id], dtype=np.int64)
+        begin = len(self.begin_ids)
+        token_ids = np.array([*self.begin_ids, *ids, self.eos_token_id], dtype=np.int64)
         # The end-of-text token covers nothing and ends where the text does.
         ends = np.full(len(token_ids), len(text_bytes))
+        # BOS covers nothing either, and lies where the text begins.
+        ends[:begin] = 0
         # The tokens' bytes are known to be the text's, so that their lengths add up to positions.
-        np.cumsum(self.token_lengths[token_ids[:-1]], out=ends[:-1])
+        np.cumsum(self.token_lengths[token_ids[begin:-1]], out=ends[begin:-1])
         if prefix_bytes:
             # Only the first tokens can lie in a space that the tokenizer put before the text.
-            ends[:-1] = (ends[:-1] - prefix_bytes).clip(min=0)
+            ends[begin:-1] = (ends[begin:-1] - prefix_bytes).clip(min=0)
         starts = np.zeros_like(ends)
         starts[1:] = ends[:-1]
         answer = ends > len(text.prompt.encode())
         answer[-1] = True
         return TokenisedText(
-            ids=token_ids, answer=answer, spans=Spans(starts, ends), truncated=False
+            ids=token_ids, answer=answer, spans=Spans(starts, ends, begin), truncated=False
         )
+
+    def _check_markup(self, text: RenderedText, ids: list[int]) -> None:
+        """Raises ConfigError for control tokens that a user wrote into a chat, and a BOS twice."""
+        if not text.turns:
+            return
+        check_no_control_tokens(self.tokenizer, text.turns, "style.chat", f"text {text.id!r}")
+        if self.begin_ids and ids[:1] == self.begin_ids[-1:]:
+            raise ConfigError(
+                f"{self.setting}: its tokenizer puts {self.tokenizer.decode(self.begin_ids)} "
+                "before every text, and the student's chat template writes it once more; no model "
+                "was trained on that. Use style.chat=false."
+            )
 
     def _count_prefix_bytes(self, text: RenderedText, text_bytes: bytes, ids: list[int]) -> int:
         """Bytes that the tokenizer put before the text: 1 for SentencePiece's dummy prefix, or 0.

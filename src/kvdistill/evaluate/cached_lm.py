@@ -2,16 +2,21 @@
 
 lm-eval's loop hands its model all requests of one kind at a time. Here those whose response is in
 the cache are left out, and each new response is stored as it comes, so that a killed evaluation
-continues at the item. A prompt that lm-eval would cut is refused.
+continues at the item. A prompt that lm-eval would cut is refused. Prompts are read as
+texts are in training: the tokenizer's own special tokens stand before them, none behind, and none
+come of their words.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 
+from kvdistill.data.chat_template import fix_clock, strip_begin
+from kvdistill.data.special_tokens import check_no_control_tokens, encode_texts, find_begin_ids
 from kvdistill.errors import UserError
 from kvdistill.evaluate.response_cache import CachedResponse, ResponseCache, hash_request
 
@@ -28,6 +33,8 @@ class CachedLM(TemplateLM):
 
     reserved_tokens = 0
     """Tokens of the context window that the engine needs for itself."""
+    _reads_markup = False
+    _day: str | None = None
 
     def attach_cache(self, responses: ResponseCache, progress: Progress | None) -> None:
         """Set the cache and the callback of progress, once lm-eval's own model is initialised."""
@@ -36,6 +43,40 @@ class CachedLM(TemplateLM):
         self.set_cache_hook(_CacheHook(self))
         self.truncated: deque[bool] = deque()
         self._pending: Sequence[Instance] = []
+
+    def use_chat_template(self, day: str | None) -> None:
+        """Read prompts as what a chat template writes; `day` is the date that it prints."""
+        self._reads_markup = True
+        self._day = day
+
+    @cached_property
+    def begin_ids(self) -> list[int]:
+        """Ids before every prompt."""
+        return find_begin_ids(self.tokenizer)
+
+    def tok_encode(
+        self, string: Any, add_special_tokens: bool | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """Ids of a text, or of each in a list, with what the tokenizer puts before it by itself.
+
+        In the place of lm-eval's, whose rules of BOS follow the model's name and the text's words.
+        """
+        texts = [string] if isinstance(string, str) else list(string)
+        rows = encode_texts(self.tokenizer, texts, markup=self._reads_markup)
+        begin = self.begin_ids if add_special_tokens is not False else []
+        rows = [[*begin, *row] for row in rows]
+        return rows[0] if isinstance(string, str) else rows
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], *args: Any, **kwargs: Any
+    ) -> str:
+        """A conversation as text, less the BOS that reading it adds."""
+        turns = [str(turn["content"]) for turn in chat_history]
+        where = f"the prompt that begins {turns[0][:60]!r}"
+        check_no_control_tokens(self.tokenizer, turns, "tasks.chat_template", where)
+        with fix_clock(self._day, "tasks.date"):
+            text = super().apply_chat_template(chat_history, *args, **kwargs)
+        return strip_begin(self.tokenizer, text, "tasks.chat_template")
 
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = True

@@ -11,6 +11,7 @@ from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kvdistill.data.chat_template import check_chat_template
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.evaluate import builtin
 from kvdistill.evaluate.cached_lm import CachedLM, Progress
@@ -51,15 +52,15 @@ def evaluate(
             too long for the model.
     """
     with preserve_state(model, tokenizer), silence_lm_eval():
-        if suite.chat_template and tokenizer.chat_template is None:
-            raise UserError(
-                "tasks.chat_template=true, but the tokenizer has none. Set it to false."
-            )
+        if suite.chat_template:
+            check_chat_template(tokenizer, suite.date, "tasks.chat_template", "tasks.date")
         tasks, missing = load_tasks(suite, data)
         if not tasks:
             raise make_no_data_error(suite, missing)
         responses = _open_cache(model, tokenizer, suite, cache)
         with _open_engine(model, tokenizer, suite, responses, progress) as lm:
+            if suite.chat_template:
+                lm.use_chat_template(suite.date)
             results = evaluator.evaluate(
                 lm, {"tasks": tasks}, samples=_limit_builtin_tasks(suite, tasks), bootstrap_iters=0,
                 apply_chat_template=suite.chat_template,

@@ -5,6 +5,7 @@ one), a generation that ran out of tokens is told from one that ended, and each 
 on its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -21,6 +22,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from kvdistill.data.special_tokens import encode_texts
 from kvdistill.errors import UserError
 from kvdistill.evaluate.cached_lm import CachedLM, Progress
 from kvdistill.evaluate.response_cache import ResponseCache
@@ -56,6 +58,14 @@ class CachedHFLM(CachedLM, HFLM):
                 f"task {self._find_task(error.row)}: the model gives non-finite logits (NaN or "
                 f"infinity), so nothing can be scored. Check its training and its dtype."
             ) from error
+
+    def tok_batch_encode(
+        self, strings: Sequence[str], padding_side: str = "left", **_: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Ids and attention mask of a batch; a prompt that would be cut has been refused before."""
+        rows = {"input_ids": self.tok_encode(strings)}
+        padded = self.tokenizer.pad(rows, padding_side=padding_side, return_tensors="pt")
+        return padded["input_ids"], padded["attention_mask"]
 
     def _model_call(self, inps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self._batch = inps
@@ -117,7 +127,7 @@ class _StopStrings(StoppingCriteria):
         self.strings = [text for text in self.strings if text]
         # Two tokens more than a stop string takes, as it may be cut into others when generated.
         self.lookback = 2 + max(
-            (len(self.tokenizer.encode(text, add_special_tokens=False)) for text in self.strings),
+            map(len, encode_texts(self.tokenizer, self.strings, markup=False)),
             default=0,
         )
         self.done = torch.zeros(self.rows, dtype=torch.bool)

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kvdistill.plan.identity import TOKENS_VERSION
+
 
 @dataclass(frozen=True)
 class CachedResponse:
@@ -106,6 +108,7 @@ def hash_model(
         "tokenizer": tokenizer.backend_tokenizer.to_str(),
         "special": sorted(map(str, tokenizer.special_tokens_map.items())),
         "chat_template": tokenizer.chat_template,
+        "reads": TOKENS_VERSION,
         "settings": settings,
     }
     state.update(json.dumps(facts, sort_keys=True, default=str).encode())

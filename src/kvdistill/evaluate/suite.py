@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from kvdistill.config.types import parse_day
 from kvdistill.errors import ConfigError
 from kvdistill.plan.task_files import explain_bad_shots, read_task_metadata
 
@@ -44,6 +45,9 @@ class Suite:
     max_gen_toks: int | None = None
     """Tokens of a generated answer; null: what each task's file says."""
     chat_template: bool = False
+    """Whether each prompt becomes a user's turn of the model's own chat template."""
+    date: str | None = None
+    """The day, as YYYY-MM-DD, that a chat template prints as today's; null where it prints none."""
     data_root: str | None = None
     """Folder with local copies of the benchmarks, one subfolder each; null: the Hub."""
     backend: Literal["hf", "vllm"] = "hf"
@@ -64,6 +68,7 @@ class Suite:
                 "tasks.backend=vllm needs the package vllm: pip install kvdistill[vllm], without "
                 "constraints.txt. Or use tasks.backend=hf."
             )
+        parse_day("tasks.date", self.date)
         names = [*self.tasks, *self.beside]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"tasks names {', '.join(twice)} twice. Name each task once.")

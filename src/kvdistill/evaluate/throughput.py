@@ -7,6 +7,7 @@ from time import perf_counter
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kvdistill.data.special_tokens import encode_texts, find_begin_ids
 from kvdistill.evaluate.isolation import preserve_state
 
 
@@ -44,7 +45,9 @@ def measure_throughput(
         # Left, or new tokens would follow the padding of the shorter prompts.
         tokenizer.padding_side = "left"
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        batch = tokenizer(list(prompts), return_tensors="pt", padding=True)
+        begin = find_begin_ids(tokenizer)
+        rows = [[*begin, *row] for row in encode_texts(tokenizer, prompts, markup=False)]
+        batch = tokenizer.pad({"input_ids": rows}, return_tensors="pt")
         ids, mask = batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device)
         began = perf_counter()
         out = model.generate(  # type: ignore[operator]

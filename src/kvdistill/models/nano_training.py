@@ -19,6 +19,7 @@ from torch.optim import AdamW, Muon, Optimizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvdistill.data.prompt_style import RenderedText, Style
+from kvdistill.data.special_tokens import find_begin_ids
 from kvdistill.data.split import read_split_part
 from kvdistill.errors import ConfigError
 
@@ -113,14 +114,20 @@ def render_split(split: Path, style: Style) -> list[RenderedText]:
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> EncodedText:
-    """A text as token ids with EOS, and where its answer begins.
+    """A text as token ids, as `Tokeniser` reads it, with EOS, and where its answer begins.
 
     Prompt and answer are tokenised as one text, as the models will read it; a token that holds
     bytes of both counts as the prompt's.
     """
-    encoding = tokenizer(prompt + answer, return_offsets_mapping=True)
-    start = sum(begin < len(prompt) for begin, _ in encoding["offset_mapping"])
-    return EncodedText([*encoding["input_ids"], tokenizer.eos_token_id], start)
+    encoding = tokenizer(
+        prompt + answer,
+        return_offsets_mapping=True,
+        add_special_tokens=False,
+        split_special_tokens=True,
+    )
+    begin_ids = find_begin_ids(tokenizer)
+    start = len(begin_ids) + sum(begin < len(prompt) for begin, _ in encoding["offset_mapping"])
+    return EncodedText([*begin_ids, *encoding["input_ids"], tokenizer.eos_token_id], start)
 
 
 def iterate_batches(

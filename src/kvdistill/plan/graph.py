@@ -17,6 +17,7 @@ from kvdistill.plan.identity import (
     run_identity,
     tasks_science,
     tokenizer_science,
+    tokens_science,
     without,
 )
 
@@ -75,7 +76,9 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
             "train": config["train"]["calibration_rows"],
             "budget": config["budget"]["seq_len"],
             "compression": compression_science(config),
+            **tokens_science([config["student"], teacher]),
         }
+        science = leave_out_defaults(science)
         yield f"calibration.{name}", make_artifact("calibration", recipe, needs, science)
         if (spec := find_store_spec(config["source"])) is not None:
             yield f"kv.{name}", make_store_node(config, teacher, spec, needs)
@@ -116,7 +119,8 @@ def make_store_node(
         "compression": compression_science(config),
         "layers": config["layers"],
         "seq_len": config["budget"]["seq_len"],
-        "stored": spec,
+        "stored": leave_out_defaults(spec, "stored."),
+        **tokens_science([config["student"], teacher]),
     }
     return replace(make_artifact("kv", recipe, needs_but_student, science), needs=needs)
 
@@ -136,10 +140,12 @@ def check_style(style: Mapping[str, Any], stored_style: Any) -> None:
                 f"{', '.join(stored_style['templates'])}. Choose it there too, as "
                 f"style@source.stored.style=..., or use source=online."
             )
-    for key in ("chat", "mask_prompt"):
-        if style[key] != stored_style[key]:
+    for key in ("chat", "date", "mask_prompt"):
+        # A plan that was frozen before there was a date has none.
+        if style.get(key) != stored_style.get(key):
             raise ConfigError(
-                f"style.{key}={style[key]} but source.stored.style.{key}={stored_style[key]}, so "
+                f"style.{key}={style.get(key)} but source.stored.style.{key}="
+                f"{stored_style.get(key)}, so "
                 f"other "
                 f"texts would be stored than are read. Make them equal."
             )

@@ -7,7 +7,7 @@ Execution (where and how it runs, names, labels, paths, logging) never enters.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kvdistill.config.clip_norm import scale_clip_norm
@@ -15,6 +15,7 @@ from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, lookup_path
 from kvdistill.errors import ConfigError
 from kvdistill.plan.budget import global_batch
+from kvdistill.plan.hub_models import PRETRAINED, walk_mappings
 
 IDENTITY_VERSION = 2  # 2: shuffled and random act on what compression kept
 CAPTURE_VERSION = 1
@@ -29,6 +30,12 @@ READER_VERSION = 2  # 2: markup is stripped, answers are one value, conflicting 
 Raise it with any change there that gives other texts.
 """
 
+TOKENS_VERSION = 2  # 2: BOS where a tokenizer adds it; special tokens in users' texts are text
+"""Of how the tokenizers of pretrained models read texts; those made here have no special tokens.
+
+Raise it with any change there that gives other tokens.
+"""
+
 INTRODUCED: dict[str, Any] = {
     "adapter": {"_target_": "kvdistill.models.full_finetune.Whole"},
     "compression.heads": "mean",
@@ -38,11 +45,18 @@ INTRODUCED: dict[str, Any] = {
     "tasks.counterparts": False,
     "data.leakage.template": "report",
     "data.split.conflicts": "drop",
+    "style.date": None,
+    "tasks.date": None,
 }
 """Options added since version 1, by science path, with the value that means "as before".
 
+A path counts from the last of `NESTED` in it: a style is one wherever it stands.
+
 A field equal to it is left out, so that a new option forks no finished run.
 """
+
+NESTED = ("build.", "stored.")
+"""What groups stand below that also stand at the top: a model's or a store's own style."""
 
 MOVED = {
     "kvdistill.models.full_finetune.Whole": "kvdistill.models.whole.Whole",
@@ -80,6 +94,7 @@ def science_of(config: Config) -> dict[str, Any]:
         "student": model_science(config["student"]),
         "data": data_science(config),
         "tasks": tasks_science(config),
+        **tokens_science([config["student"], *(config["teachers"] or {}).values()]),
     }
     if config["trained"]:
         budget = Budget(**config["budget"])
@@ -111,13 +126,21 @@ def recipe_identity(config: Config) -> str:
 
 def model_science(node: Mapping[str, Any]) -> Any:
     """What of a student's or teacher's node can change its weights or outputs."""
-    return identify_by_content(without(node, MODEL_EXECUTION))
+    return leave_out_defaults(identify_by_content(without(node, MODEL_EXECUTION)))
 
 
 def clip_science(config: Config) -> dict[str, float]:
     """The bound on the gradient's norm where it is not `train.max_grad_norm` itself."""
     bound = scale_clip_norm(config["train"]["max_grad_norm"], config["loss"])
     return {"clip_norm": bound} if bound != config["train"]["max_grad_norm"] else {}
+
+
+def tokens_science(nodes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """The version of how texts are read, where any of these models has a tokenizer of its own."""
+    pretrained = any(
+        inner.get("_target_") == PRETRAINED for node in nodes for inner in walk_mappings(node)
+    )
+    return {"tokens": TOKENS_VERSION} if pretrained else {}
 
 
 def tokenizer_science(node: Mapping[str, Any]) -> Any:
@@ -127,10 +150,11 @@ def tokenizer_science(node: Mapping[str, Any]) -> Any:
     """
     paths = node.get("reads_as")
     if paths is None:
-        return identify_by_content(
-            {key: node[key] for key in ("build", "pretrained") if key in node}
-        )
-    return identify_by_content({path: lookup_path(node, path) for path in paths})
+        made_by = {key: node[key] for key in ("build", "pretrained") if key in node}
+        return leave_out_defaults(identify_by_content(made_by))
+    return leave_out_defaults(
+        identify_by_content({path: lookup_path(node, path) for path in paths})
+    )
 
 
 def data_science(config: Config) -> Any:
@@ -170,6 +194,8 @@ def leave_out_defaults(node: Any, prefix: str = "") -> Any:
     """Leaves out every field that equals its introduction default."""
     if not isinstance(node, dict):
         return node
+    for group in NESTED:
+        prefix = prefix.rpartition(group)[2]
     return {
         key: leave_out_defaults(value, f"{prefix}{key}.")
         for key, value in node.items()

@@ -130,7 +130,7 @@ def fingerprint_store(
     text_inputs = {
         # Of the split the stored parts alone: the others may change under the same store.
         "split": {part: split_files[f"{part}.jsonl"] for part in STORED_PARTS},
-        "style": spec["style"],
+        "style": identity.leave_out_defaults(spec["style"], "style."),
         "seq_len": config["budget"]["seq_len"],
         "student": hash_tokeniser(load_tokeniser(config["student"], "student", needs)),
     }
@@ -146,7 +146,11 @@ def fingerprint_store(
 
 
 def hash_tokeniser(tokeniser: Tokeniser) -> str:
-    """Content hash of a tokenizer and its end-of-text token."""
-    return hash_science(
-        {"tokenizer": tokeniser.tokenizer.backend_tokenizer.to_str(), "eos": tokeniser.eos_token_id}
-    )
+    """Content hash of a tokenizer, its end-of-text token and what it puts before a text."""
+    science = {
+        "tokenizer": tokeniser.tokenizer.backend_tokenizer.to_str(),
+        "eos": tokeniser.eos_token_id,
+    }
+    # Left out where there is nothing: those read texts as they always did.
+    begin = {"begin": tokeniser.begin_ids} if tokeniser.begin_ids else {}
+    return hash_science(science | begin)

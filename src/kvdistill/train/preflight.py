@@ -16,6 +16,7 @@ from kvdistill.models.attention.small_copy import build_small_copy
 from kvdistill.models.check_capture import CaptureRequest, check_capture
 from kvdistill.models.geometry import verify_geometry
 from kvdistill.plan.graph import find_store_spec
+from kvdistill.train.check_chat import check_chat
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.training_arguments import check_tracker
 
@@ -37,6 +38,7 @@ def check_run_config(config: Config) -> None:
         for part in ("build", "pretrained"):
             if part in node:
                 try_build(f"{path}.{part}", node[part])
+    check_chat(config)
     if config["trained"]:
         check_training(config)
 
