@@ -123,6 +123,7 @@ def _read_prose(part: str) -> Fraction | None:
 
 def _read_prose_sentence(sentence: str, numbers: list[re.Match[str]]) -> Fraction:
     """The one number of a sentence; of an equation, what stands after the last equals sign."""
+    values: set[Fraction | None]
     if "=" in sentence:
         before, _, after = sentence.rpartition("=")
         side, conclusion = after, _find_conclusion(after)
@@ -132,8 +133,8 @@ def _read_prose_sentence(sentence: str, numbers: list[re.Match[str]]) -> Fractio
     elif match := _SUMS_UP.search(sentence):
         values = {read_value(sentence[match.end() :])}
     else:
-        aside = {compute_value(match) for match in find_numbers(_ASIDE.sub(" ", sentence))}
-        values = aside if len(aside) == 1 else {compute_value(match) for match in numbers}
+        values = set(map(compute_value, find_numbers(_ASIDE.sub(" ", sentence))))
+        values = values if len(values) == 1 else set(map(compute_value, numbers))
     (value, *others) = values
     if others or value is None:
         raise AmbiguousAnswerError(sentence)
