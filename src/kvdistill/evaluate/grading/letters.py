@@ -21,8 +21,8 @@ _JOINS = (
 )
 # Before lower-case words a capital is an article or a pronoun: "A red one", "I think".
 _TOKEN = re.compile(
-    r"\(([A-Za-z])\)|(?<![A-Za-z0-9'\u2019.-])([A-Z])"
-    rf"(?![A-Za-z0-9'\u2019-]|\.[A-Za-z]|[ ](?!{_JOINS})[a-z])"
+    r"\(([A-Za-z])\)|(?<![A-Za-z0-9.-])(?<![A-Za-z]['\u2019])([A-Z])"
+    rf"(?![A-Za-z0-9-]|['\u2019][A-Za-z]|\.[A-Za-z]|[ ](?!{_JOINS})[a-z])"
 )
 _STARTS = re.compile(
     r"[\s\"'(\[]*(?:(?:option|choice|letter|answer|选项|选择|选)\s*)?"
@@ -34,7 +34,7 @@ _LETTER = r"(?:option |choice |answer |选项)?\(?[A-Z]\)?"
 _LETTERS = rf"{_LETTER}(?:\s?(?:,|\u3001|,?\s?and|,?\s?or|和|与|及|或)\s?{_LETTER})*"
 _RULED_OUT = re.compile(
     r"(?i:\bnot|n't|\brather than|\binstead of|\brul(?:e|es|ing) out|\beliminat\w+|\bexclud\w+"
-    r"|\bneither|不是|不选|而非|排除|除了)(?:\s+(?:be|option|the))*\s*"
+    r"|\bneither|不是|并非|不选|而非|排除|除了)(?:\s+(?:be|option|the))*\s*"
     rf"{_LETTERS}(?:\s+nor\s+{_LETTER})?"
     rf"|(?<![A-Za-z0-9]){_LETTERS}\s?"
     r"(?:(?:is|are|was|seems?|looks?|can(?=not|'t))\s?(?:\w+ly |all |both |out because )?"
