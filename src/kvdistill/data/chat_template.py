@@ -4,7 +4,7 @@ The template is that of the tokenizer. What it reads of the clock would give two
 run, other texts under one identity: the date is a setting, or such a template is refused.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -54,7 +54,7 @@ class _FixedClock:
 
 def render_turns(
     tokenizer: PreTrainedTokenizerBase,
-    turns: Sequence[Mapping[str, str]],
+    turns: Sequence[dict[str, str]],
     setting: str,
     *,
     add_generation_prompt: bool = False,

@@ -31,9 +31,9 @@ def check_chat(config: Config) -> None:
         return
     chosen = {"style.chat": "style.date"} if trains else {}
     chosen |= {"tasks.chat_template": "tasks.date"} if scores else {}
-    tokenizer = load_at_hand(config["student"], next(iter(chosen)))
-    for chat, day in chosen.items() if tokenizer is not None else ():
-        check_chat_template(tokenizer, days[day], chat, day)
+    if (tokenizer := load_at_hand(config["student"], next(iter(chosen)))) is not None:
+        for chat, day in chosen.items():
+            check_chat_template(tokenizer, days[day], chat, day)
 
 
 def load_at_hand(node: Mapping[str, Any], setting: str) -> PreTrainedTokenizerBase | None:
