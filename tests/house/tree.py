@@ -55,6 +55,7 @@ ROLES = {
     "records": "rows on disk",
     "errors": "what a user can cause",
     "preemption": "making room",
+    "cache_folders": "caches below the home",
 }
 
 
