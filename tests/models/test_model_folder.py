@@ -20,7 +20,7 @@ from kvdistill.models.pretrained import Pretrained
 from tests.models.gguf_files import write_gguf
 from tests.train.conftest import STUDENT, make_model
 
-TEXTS = ("one two  three", " 12 é\n\n你好", "<|endoftext|>x", "")
+TEXTS = ("one two  three", " 12 é\n\n你好", "<|endoftext|>x", "", "e\u0301 two")
 CODE = """\
 from transformers import LlamaConfig, LlamaForCausalLM
 class OwnConfig(LlamaConfig):

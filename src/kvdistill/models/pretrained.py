@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -121,5 +122,15 @@ class Pretrained:
             return AutoModel.from_pretrained(**self.weight_kwargs, config=config, dtype=dtype)
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase:
-        """Its tokenizer."""
-        return AutoTokenizer.from_pretrained(**self.load_kwargs)
+        """Its tokenizer; of a GGUF file the one that any folder written from it has.
+
+        A class of one family puts what its published tokenizers have (Qwen's NFC) over what a
+        folder says, but not over a GGUF file: without a folder between, evaluation of what was
+        written would read texts otherwise than training did.
+        """
+        tokenizer = AutoTokenizer.from_pretrained(**self.load_kwargs)
+        if self.gguf_file is None:
+            return tokenizer
+        with TemporaryDirectory() as folder:
+            tokenizer.save_pretrained(folder)
+            return AutoTokenizer.from_pretrained(folder)
