@@ -52,3 +52,18 @@ def test_slurms_commands_see_no_defaults_that_would_hide_jobs(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SQUEUE_STATES", "PD")
     assert slurm_commands.read_queue()["7"].state == "ALL"
+
+
+def test_jobs_let_segments_of_the_allocator_grow_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from kvdistill.cluster.environment import ALLOCATOR, common_environment, slurm_environment
+
+    for name in ALLOCATOR:
+        monkeypatch.delenv(name, raising=False)
+    for variables in (common_environment(1), slurm_environment(tmp_path, 1, True)):
+        assert variables["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
+    for name in ALLOCATOR:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "max_split_size_mb:64")
+            assert not set(ALLOCATOR) & common_environment(1).keys()

@@ -92,3 +92,42 @@ def test_the_first_steps_loss_is_the_single_process_ones(sharded: Path) -> None:
     assert first[0]["step"] == first[1]["step"] == 1
     assert first[0]["kv"] > 0
     assert first[0]["loss"] == pytest.approx(first[1]["loss"], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_over_nodes_weights_are_gathered_within_each(tmp_path: Path) -> None:
+    import torch
+
+    from kvdistill.cluster.forkserver import find_free_port
+    from tests.models import hpz_ranks, zero3_ranks
+
+    zero3_ranks.save_teachers(tmp_path)
+    torch.multiprocessing.spawn(
+        hpz_ranks.run_rank, args=(str(tmp_path), find_free_port()), nprocs=4
+    )
+    for rank in range(4):
+        differences, gathers, (whole, part, second) = torch.load(tmp_path / f"hpz{rank}.pt")
+        assert differences == [0.0, 0.0, 0.0]
+        assert set(gathers) == {2}
+        assert (part, second) == (whole // 4, whole // 2)
+
+
+@pytest.mark.parametrize(
+    ("here", "ranks", "expected"),
+    [("8", "8", None), ("8", "16", 8), ("1", "4", None), ("3", "8", None), ("", "", None)],
+)
+def test_only_several_even_nodes_hold_second_parts(
+    here: str, ranks: str, expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+    from torch import bfloat16
+
+    from kvdistill.models.zero3 import build_deepspeed_config, count_ranks_per_node
+
+    for name, value in (("LOCAL_WORLD_SIZE", here), ("WORLD_SIZE", ranks)):
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    assert count_ranks_per_node() == expected
+    config = build_deepspeed_config(bfloat16, 8, offload=False, ranks_per_node=expected)
+    read = DeepSpeedZeroConfig(**config["zero_optimization"])
+    assert read.zero_hpz_partition_size == (expected or 1)

@@ -232,3 +232,7 @@ def test_fine_tuning_is_clipped_as_a_plain_trainer_clips_it(
         ours.module.student.named_parameters(), plain.model.parameters(), strict=True
     ):
         torch.testing.assert_close(value, other, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_gradients_lie_once_in_ddps_buckets(trained: Make) -> None:
+    assert trained().accelerator.ddp_handler.gradient_as_bucket_view

@@ -9,6 +9,8 @@ SLURM_PREFIXES = (
     "SLURM_", "SLURMD_", "SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SACCT_", "SCANCEL_",
 )  # fmt: skip
 """Variables that a shell inside an allocation has of it, and defaults of SLURM's commands."""
+ALLOCATOR = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+"""Variables that set PyTorch's allocator; the second is newer and wins."""
 WHICH_CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT")
 """Variables without which SLURM's commands would not find their cluster, or not be let in."""
 DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK")
@@ -50,6 +52,15 @@ def leave_allocation_for_sbatch() -> Iterator[None]:
         os.environ.update(removed)
 
 
+def allocator_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """How PyTorch's allocator of a GPU takes memory; a user's own setting stays.
+
+    Every batch has shapes of its own, so segments of a fixed size would leave holes between blocks.
+    """
+    own = [name for name in ALLOCATOR if name in environment]
+    return {ALLOCATOR[0]: "expandable_segments:True"} if not own else {}
+
+
 def common_environment(threads: int) -> dict[str, str]:
     """Threads, and silence of the libraries."""
     return {
@@ -58,10 +69,7 @@ def common_environment(threads: int) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        # Every batch has shapes of its own: blocks that cannot grow would leave holes between them.
-        "PYTORCH_CUDA_ALLOC_CONF": os.environ.get(
-            "PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"
-        ),
+        **allocator_environment(os.environ),
     }
 
 

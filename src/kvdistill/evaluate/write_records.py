@@ -101,7 +101,9 @@ def measure_efficiency(
     ledger: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Parameters and speed of writing of both; and, with a ledger, what training cost."""
-    raw.to(model.device)  # type: ignore[arg-type]  # wrongly stubbed
+    # A model over several GPUs is where it is, and must not be moved.
+    if raw is not model:
+        raw.to(model.device)  # type: ignore[arg-type]  # wrongly stubbed
     writes, raw_writes = compare_throughput([model, raw], tokenizer, read_prompts(split))
     costs: dict[str, Any] = {
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -79,10 +79,10 @@ def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) ->
         return {}
     trained = folder if config["trained"] else needs.get("student")
     model = load.load_model(config["student"], "student", trained)
+    model = load.place_for_scoring(model, config["student"], "student")
     raw = model
     if config["trained"]:
         raw = load.load_model(config["student"], "student", needs.get("student"))
-    model.to(load.choose_device(config["student"], "student"))  # type: ignore[arg-type]  # wrongly stubbed
     tokenizer = load.load_tokenizer(config["student"], "student", trained)
     write_records.write_run_records(model, raw, tokenizer, config, needs, folder, facts, progress)
     write_model_card(folder)

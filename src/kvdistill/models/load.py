@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from accelerate import dispatch_model, infer_auto_device_map
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
-from kvdistill.config.check_models import read_placement
+from kvdistill.config.check_models import WHOLE, read_placement
 from kvdistill.config.trust import brings_code
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
@@ -82,6 +83,28 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
 
     hidden_size = node["geometry"]["hidden_size"]
     return shard_model(load_decoder, dtype, hidden_size, offload=sharding == "zero3_offload")
+
+
+def place_for_scoring(
+    model: PreTrainedModel, node: Mapping[str, Any], role: str
+) -> PreTrainedModel:
+    """The model where this process computes; one that is divided over all GPUs that it sees.
+
+    Whole layers go to one GPU after the other, and a forward passes through them in turn
+    (accelerate's device map). Raises ConfigError where they do not hold it.
+    """
+    device = choose_device(node, role)
+    divided = read_placement(node, role).shard not in WHOLE
+    if device.type != "cuda" or not divided or torch.cuda.device_count() == 1:
+        model.to(device)  # type: ignore[arg-type]  # wrongly stubbed
+        return model
+    device_map = infer_auto_device_map(model, no_split_module_classes=model._no_split_modules)
+    if left := sorted({str(place) for place in device_map.values()} & {"cpu", "disk"}):
+        raise ConfigError(
+            f"{role}: {node['name']} does not fit the {torch.cuda.device_count()} GPUs of this "
+            f"job, and parts of it would lie on {left[0]}. Raise cluster.gpus."
+        )
+    return cast("PreTrainedModel", dispatch_model(model, device_map))
 
 
 def check_decided(node: Mapping[str, Any], role: str) -> str:
