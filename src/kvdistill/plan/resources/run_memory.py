@@ -57,7 +57,8 @@ def estimate_run_memory(config: Config) -> RunMemory:
     )  # fmt: skip
     scored = round(batch.tokens * read_answer_share(config))
     logits = model_memory.count_logit_bytes(geometry, scored, compute_bytes)
-    held, rooms = {}, None
+    held: dict[str, int] = {}
+    rooms: RoomsLoad | None = None
     if config["teachers"]:
         held, rooms = measure_teachers(config, batch, compute_bytes)
     maps = rooms_memory.count_map_bytes(rooms) if rooms else 0
@@ -85,7 +86,8 @@ def measure_teachers(
     config: Config, batch: RankBatch, compute_bytes: int
 ) -> tuple[dict[str, int], RoomsLoad]:
     """(name -> bytes of weights held, the rooms' load)."""
-    held, loads = {}, []
+    held: dict[str, int] = {}
+    loads = []
     stored = find_store_spec(config["source"]) is not None
     for node in config["teachers"].values():
         geometry, name = Geometry.from_node(node), node["name"]
