@@ -50,8 +50,8 @@ def execute_plan(plan: Plan) -> None:
     if missing:
         trained = [run.config for run in missing if run.config["trained"]]
         check_memory(trained, read_group("estimate", plan.config["estimate"]))
-        for line in describe_placements(trained):
-            console.print(line, soft_wrap=True)
+        for placement in describe_placements(trained):
+            console.print(placement, soft_wrap=True)
         check_arms([run.config for run in missing])
         local = plan.config["cluster"]["name"] == "local"
         call = call_in_server_process if local else call_in_new_process

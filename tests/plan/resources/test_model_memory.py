@@ -50,7 +50,8 @@ def test_an_adapter_has_gradients_and_moments_alone() -> None:
 
 def test_the_residual_stream_is_float32_under_autocast() -> None:
     assert student().kept == 10 * (3 + 2) * 8 * 4
-    assert student(checkpointing=False).kept == 10 * (2 * 8 * 4 + 3 * (KEPT * 2 + 5 * 8 * 4))
+    layers = 3 * (KEPT * 2 + 5 * 8 * 4)
+    assert student(checkpointing=False).kept == 10 * (2 * 8 * 4 + layers) + 2 * WEIGHTS
 
 
 def test_autocast_holds_a_copy_of_all_weights_and_float32_none() -> None:

@@ -59,12 +59,13 @@ class StudentMemory:
     states: int
     """Weights, gradients and moments."""
     cast_weights: int
-    """Copies of all weights in autocast's precision, which live until the forward ends."""
+    """Copies of all weights in autocast's precision, which live until the forward ends; where
+    autograd keeps them, they are in `kept`."""
     kept: int
     """What autograd keeps from the forward for the backward, logits apart."""
     recomputed: int
-    """The backward of one layer at its highest: its inner numbers, their gradients, its weights'
-    copies and gradients."""
+    """The backward of one layer at its highest: gradients and, under checkpointing, its inner
+    numbers and copies of its weights."""
 
 
 def measure_student(
@@ -83,20 +84,22 @@ def measure_student(
     ends, inputs = 2 * stream, geometry.layers * stream
     casts = compute_bytes if compute_bytes < weight_bytes else 0
     largest = geometry.hidden_size * geometry.intermediate_size
-    # The MLP's is the highest: gradients of its product and of one factor, the stream's, and the
-    # gradient of one of its matrices, in autocast's precision and in the weight's own.
+    # The MLP's is the highest: its product's gradient and the stream's, and the gradient of one of
+    # its matrices, in autocast's precision and in the weight's own.
     backward = (
-        batch.tokens * 2 * geometry.intermediate_size * compute_bytes + stream
+        batch.tokens * geometry.intermediate_size * compute_bytes
+        + stream
         + largest * (casts + weight_bytes)
-    )  # fmt: skip
-    return StudentMemory(
-        states=count_states(weights, weight_bytes, trained_share, zero_stage, ranks),
-        cast_weights=casts * weights,
-        kept=ends + (inputs if checkpointing else geometry.layers * per_layer),
-        recomputed=(per_layer if checkpointing else 0)
-        + backward
-        + casts * count_layer_weights(geometry),
     )
+    if checkpointing:
+        # Only the layer at hand has its numbers, and copies of its weights.
+        kept, copies = ends + inputs, casts * weights
+        backward += per_layer + casts * count_layer_weights(geometry)
+    else:
+        # Autograd keeps the copies that the products were made with, too.
+        kept, copies = ends + geometry.layers * per_layer + casts * weights, 0
+    states = count_states(weights, weight_bytes, trained_share, zero_stage, ranks)
+    return StudentMemory(states=states, cast_weights=copies, kept=kept, recomputed=backward)
 
 
 def count_states(
