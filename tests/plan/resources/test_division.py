@@ -72,3 +72,16 @@ def test_of_a_cpu_nothing_is_said() -> None:
     from kvdistill.plan.resources.division import describe_shortage
 
     assert describe_shortage(*plan_configs("references=false")) is None
+
+
+def test_the_students_states_are_divided_before_teachers_leave_the_gpus() -> None:
+    from kvdistill.plan.resources.division import check_memory, propose_division
+
+    arm = (*SMALL, "arm=multi_teacher", "teachers=three")
+    configs, estimate = plan_configs(*arm)
+    assert estimate.usable_bytes is not None
+    division = propose_division(configs, estimate.usable_bytes)
+    assert division is not None
+    assert "train.norm_steps=0" in division
+    assert not any("offload" in each for each in division)
+    check_memory(*plan_configs(*arm, *(each.strip("'") for each in division)))

@@ -13,6 +13,8 @@ from kvdistill.plan.resources.placement import DIVIDED, place_model
 from kvdistill.plan.resources.run_memory import estimate_run_memory, summarize_parts
 
 OFFLOADED = "zero3_offload"
+ZERO2 = ("'train.deepspeed={zero_optimization:{stage:2}}'", "train.norm_steps=0")
+"""As one writes it for a shell."""
 FEWEST_TEXTS = 2
 """Of a micro-batch: shuffled sources need two."""
 
@@ -61,17 +63,34 @@ def propose_division(configs: Sequence[Config], usable_bytes: int) -> list[str] 
     """The overrides with which all of these trained runs fit; None where no division does.
 
     They must hold for every run, so a teacher's placement is named only where all have that role.
-    Smaller micro-batches come first, which cost least; then teachers divided among the ranks, then
-    kept in the CPU's memory.
+    Smaller micro-batches come first, which cost least; then teachers divided among the ranks, the
+    student's states too, and last teachers in the CPU's memory.
     """
     roles = sorted(set.intersection(*(set(config["teachers"]) for config in configs)))
-    for shard in (None, DIVIDED, OFFLOADED):
+    for shard, zero2 in list_ways(configs):
         for pieces in list_splits(configs):
-            tried = [divide_config(config, pieces, roles, shard) for config in configs]
+            tried = [divide_config(config, pieces, roles, shard, zero2) for config in configs]
             if all(estimate_run_memory(each).total <= usable_bytes for each in tried):
                 placed = [f"teachers.{role}.placement.shard={shard}" for role in roles if shard]
-                return format_pieces(tried[0], pieces) + placed
+                return format_pieces(tried[0], pieces) + placed + list(ZERO2 if zero2 else ())
     return None
+
+
+def list_ways(configs: Sequence[Config]) -> Iterator[tuple[str | None, bool]]:
+    """(placement of the teachers, whether ZeRO-2 divides the student's states), cheapest first."""
+    several = all(config["budget"]["num_gpus"] > 1 for config in configs)
+    # As check_training.py has it: DeepSpeed measures no term's gradient beside its own step.
+    zero2 = several and not any(
+        config["train"]["deepspeed"] or "every" in config["loss"]["balance"] for config in configs
+    )
+    yield None, False
+    if several:
+        yield DIVIDED, False
+    if zero2:
+        yield DIVIDED, True
+    yield OFFLOADED, False
+    if zero2:
+        yield OFFLOADED, True
 
 
 def list_splits(configs: Sequence[Config]) -> Iterator[int]:
@@ -86,8 +105,10 @@ def list_splits(configs: Sequence[Config]) -> Iterator[int]:
         pieces *= 2
 
 
-def divide_config(config: Config, pieces: int, roles: Sequence[str], shard: str | None) -> Config:
-    """The config with its micro-batch in pieces, and the teachers of these roles placed anew."""
+def divide_config(
+    config: Config, pieces: int, roles: Sequence[str], shard: str | None, zero2: bool
+) -> Config:
+    """The config with its micro-batch in pieces, and models divided as `list_ways` says."""
     budget = config["budget"]
     divided = config | {
         "budget": budget
@@ -96,6 +117,8 @@ def divide_config(config: Config, pieces: int, roles: Sequence[str], shard: str 
             "grad_accum": budget["grad_accum"] * pieces,
         }
     }
+    if zero2:
+        divided["train"] = config["train"] | {"deepspeed": {"zero_optimization": {"stage": 2}}}
     if shard is not None:
         divided["teachers"] = {
             role: place_model(node, shard) if role in roles else node
