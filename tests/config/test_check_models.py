@@ -8,7 +8,7 @@ pytestmark = pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("teachers.a.placement.shard=zero2", "teachers.a.placement.shard=zero2 is none of none,"),
+        ("teachers.a.placement.shard=zero2", "teachers.a.placement.shard=zero2 is none of auto,"),
         ("teachers.a.placement.device=tpu", "teachers.a.placement.device=tpu is none of auto,"),
         ("teachers.b.placement={device: cpu, shard: zero3}", "teachers.b.placement.device=cpu"),
         ("+teachers.a.placement.ofload=true", "teachers.a.placement.ofload"),
