@@ -101,3 +101,14 @@ def test_what_is_stated_wins_over_what_is_counted() -> None:
     for node, request in list_requests("scale=paper", "arm=single_teacher", *given):
         assert (request.cpus, request.node_mem_gb) == (3, 7.0)
         assert node.kind != "calibration" or request.gpus == 2
+
+
+def test_of_a_model_without_a_shape_no_memory_is_claimed() -> None:
+    from kvdistill.plan.graph import Node
+    from kvdistill.plan.resources.task_needs import derive_task_needs
+    from tests.cluster.test_slurm_arrays import read_estimate
+
+    student = {"name": "m", "geometry": None, "dtype": "bfloat16"}
+    recipe = {"trained": False, "student": student, "teachers": {}, "budget": {"num_gpus": 8}}
+    needs = derive_task_needs(Node("run", "r", recipe, {}), read_estimate("scale=paper"))
+    assert (needs.gpus, needs.cpus, needs.memory_bytes) == (1, 4, None)

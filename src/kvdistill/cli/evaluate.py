@@ -29,7 +29,10 @@ def evaluate_command(job_overrides: JobOverrides, _: Path) -> None:
     base, student, label = read_request(config)
     as_is = pin_config(
         {**base, "arm": ARM, "trained": False, "student": student, "teachers": {}}
-        | {key: config[key] for key in ("tasks", "stats", "cluster", "root", "report", "code")}
+        | {
+            key: config[key]
+            for key in ("tasks", "stats", "cluster", "estimate", "root", "report", "code")
+        }
     )
     suite, backend = config["tasks"]["name"], config["tasks"].get("backend", "hf")
     label += f" ({backend})" if backend != "hf" else ""

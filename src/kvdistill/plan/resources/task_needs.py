@@ -63,10 +63,14 @@ def derive_task_needs(node: Node, estimate: Estimate) -> TaskNeeds:
         gpus = max(1, math.ceil(count_model_bytes(recipe["student"]) / usable))
         gpus = 2 ** math.ceil(math.log2(gpus))  # heads divide by powers of two
     stores = node.kind == "kv" or find_store_spec(recipe.get("source") or {}) is not None
+    # A model that is only evaluated states no shape, so nothing is known of its size.
+    known = all(model.get("geometry") is not None for model in models)
     return TaskNeeds(
         gpus=gpus,
         cpus=GPU_CPUS * gpus + (STORE_CPUS if stores else 0),
-        memory_bytes=round(SLACK * (BASE_BYTES + count_host_bytes(recipe, tasks))),
+        memory_bytes=round(SLACK * (BASE_BYTES + count_host_bytes(recipe, tasks)))
+        if known
+        else None,
     )
 
 
