@@ -54,7 +54,8 @@ def test_every_job_that_computes_has_its_gpu_cpus_and_memory(sweep: str) -> None
             assert request.node_mem_gb is not None, node.name
             least = count_model_bytes(node.recipe["student"]) / 2**30
             assert request.node_mem_gb > least * request.tasks_per_node, node.name
-            assert request.node_mem_gb <= 110 * request.tasks_per_node, node.name
+            most = 110 * request.tasks_per_node * request.gpus
+            assert request.node_mem_gb <= most, node.name
         else:
             assert (request.gpus, request.cpus) == (0, 1), node.name
 

@@ -27,7 +27,7 @@ from kvdistill.cluster.slurm_arrays import (
 )
 from kvdistill.cluster.slurm_job import SlurmJob, SlurmReportJob
 from kvdistill.config.sbatch_options import list_stated_settings, parse_sbatch_option
-from kvdistill.config.schema import Slurm
+from kvdistill.config.schema import Estimate, Slurm
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
@@ -47,6 +47,8 @@ class Submission:
     folders: Mapping[str, Path]
     resources_by_node: Mapping[str, Mapping[str, Any]]
     """Node name -> its arm's own resources."""
+    estimate: Estimate
+    """Where jobs compute, for what they ask by default."""
     ids: dict[str, str] = field(default_factory=dict)
     """Node name -> id of the job that does it, submitted now or found in the queue."""
     submitted: list[str] = field(default_factory=list)
@@ -80,7 +82,9 @@ class Submission:
     def list_arrays(self, unfinished: Sequence[Node], todo: Sequence[Node]) -> list[JobArray]:
         """The arrays to submit, in order."""
         awaited = {node.name for node in unfinished}
-        return list(group_into_arrays(todo, self.settings, self.resources_by_node, awaited))
+        return list(
+            group_into_arrays(todo, self.settings, self.resources_by_node, awaited, self.estimate)
+        )
 
     def submit_array(self, batch: JobArray, code: Path) -> None:
         """Submits one array and records its ids in the jobs' folders."""
@@ -157,13 +161,13 @@ def make_executor(
         max_num_timeout=settings.max_timeouts,
         python=shlex.join([*settings.container, python]),
     )
-    threads = settings.threads or resources.cpus
+    threads = settings.threads or request.cpus
     exports = slurm_environment(code, threads, settings.offline)
     defaults: dict[str, Any] = {}
     # An option of the site's own stands in for what would be asked by default.
     stated = list_stated_settings(resources.sbatch)
-    if resources.mem_gb and "mem_gb" not in stated:
-        defaults["mem"] = f"{int(resources.mem_gb * 1024)}MB"
+    if request.node_mem_gb and "mem_gb" not in stated:
+        defaults["mem"] = f"{int(request.node_mem_gb * 1024)}MB"
     if "gpus" not in stated:
         defaults["gpus_per_node"] = request.gpus * request.tasks_per_node
     executor.update_parameters(
@@ -171,14 +175,14 @@ def make_executor(
         time=resources.time_min,
         nodes=resources.nodes,
         ntasks_per_node=request.tasks_per_node,
-        cpus_per_task=resources.cpus,
+        cpus_per_task=request.cpus,
         signal_delay_s=min(settings.signal_s, resources.time_min * 60 // 3),
         array_parallelism=settings.array_throttle,
         stderr_to_stdout=True,
         dependency=after,
         wckey=None,
         # Since SLURM 22.05 srun does not take a task's cpus from the batch job.
-        srun_args=[f"--cpus-per-task={resources.cpus}", "--kill-on-bad-exit=1"],
+        srun_args=[f"--cpus-per-task={request.cpus}", "--kill-on-bad-exit=1"],
         setup=[*resources.setup, *(f"export {key}={shlex.quote(exports[key])}" for key in exports)],
         additional_parameters={
             # SLURM itself queues a job again whose node died; max_retries counts what the job sees.

@@ -6,11 +6,13 @@ from types import MappingProxyType
 from typing import Any
 
 from kvdistill.config.sbatch_options import check_sbatch_options
-from kvdistill.config.schema import Resources, Slurm
+from kvdistill.config.schema import Estimate, Resources, Slurm
 from kvdistill.errors import ConfigError
 from kvdistill.plan.graph import Node
+from kvdistill.plan.resources.task_needs import TaskNeeds, derive_task_needs
 from kvdistill.plan.world_size import world_size
 
+NO_NEEDS = TaskNeeds()
 NO_GPU = ("split", "validation", "report")
 """Kinds of job that compute nothing on a GPU."""
 
@@ -21,7 +23,9 @@ class JobRequest:
 
     resources: Resources
     tasks: int
-    """Ranks; each has `resources.gpus` GPUs of its own."""
+    """Ranks; each has `gpus` GPUs of its own."""
+    needs: TaskNeeds = NO_NEEDS
+    """Of a task, where `resources` states nothing."""
 
     @property
     def tasks_per_node(self) -> int:
@@ -37,7 +41,21 @@ class JobRequest:
     @property
     def gpus(self) -> int:
         """GPUs a task."""
-        return self.resources.gpus if self.resources.gpus is not None else int(self.tasks > 1)
+        if self.resources.gpus is not None:
+            return self.resources.gpus
+        return max(self.needs.gpus, int(self.tasks > 1))
+
+    @property
+    def cpus(self) -> int:
+        """CPUs a task."""
+        return self.needs.cpus if self.resources.cpus is None else self.resources.cpus
+
+    @property
+    def node_mem_gb(self) -> float | None:
+        """Memory of a node; None for the cluster's own default."""
+        if self.resources.mem_gb is not None or self.needs.memory_bytes is None:
+            return self.resources.mem_gb
+        return float(-(-self.needs.memory_bytes * self.tasks_per_node // 2**30))
 
 
 @dataclass(frozen=True)
@@ -51,9 +69,13 @@ class JobArray:
 
 
 def request_resources(
-    settings: Slurm, kind: str, tasks: int = 1, special: Mapping[str, Any] = MappingProxyType({})
+    settings: Slurm,
+    kind: str,
+    tasks: int = 1,
+    special: Mapping[str, Any] = MappingProxyType({}),
+    needs: TaskNeeds = NO_NEEDS,
 ) -> JobRequest:
-    """What a job asks: the cluster's settings, those of its kind, those of its arm; later wins.
+    """What a job asks: its needs, the cluster's settings, those of its kind and arm; later wins.
 
     `cluster.nodes` and `cluster.gpus` speak of those that have a use for them.
     """
@@ -66,7 +88,7 @@ def request_resources(
     merged = {**plain, **(settings.resources.get(kind) or {}), **special}
     # An arm's resources meet the cluster's only here.
     check_sbatch_options(merged, f"cluster, for a {kind}: cluster")
-    return JobRequest(Resources(**merged), tasks)
+    return JobRequest(Resources(**merged), tasks, needs)
 
 
 def group_into_arrays(
@@ -74,17 +96,25 @@ def group_into_arrays(
     settings: Slurm,
     special: Mapping[str, Mapping[str, Any]],
     awaited: set[str],
+    estimate: Estimate,
 ) -> Iterator[JobArray]:
     """The arrays, each after those it waits for.
 
     Nodes come after what they need. `special` maps a node's name to its arm's resources; `awaited`
-    are the artefacts that do not stand yet.
+    are the artefacts that do not stand yet. `estimate` says whether jobs compute on GPUs, and how
+    large those are.
     """
     groups: dict[tuple[Any, ...], list[Node]] = {}
     requests: dict[tuple[Any, ...], tuple[JobRequest, list[str]]] = {}
     for node in nodes:
         tasks = world_size(node.kind, node.recipe)
-        request = request_resources(settings, node.kind, tasks, special.get(node.name, {}))
+        request = request_resources(
+            settings,
+            node.kind,
+            tasks,
+            special.get(node.name, {}),
+            derive_task_needs(node, estimate),
+        )
         after = sorted(set(node.needs.values()) & awaited)
         # All tasks of an array share one script, so they must ask and wait alike.
         key = (node.kind, repr(asdict(request)), *after)

@@ -54,7 +54,10 @@ def submit_to_slurm(
     """Submits to SLURM, says so, and waits if it is to."""
     from kvdistill.cluster.slurm import Submission  # submitit is slow to import
 
-    submission = Submission(plan.root, plan.study, settings, folders, resources_by_node(plan))
+    submission = Submission(
+        plan.root, plan.study, settings, folders, resources_by_node(plan),
+        read_group("estimate", plan.config["estimate"]),
+    )  # fmt: skip
     if defaults := list_sbatch_defaults(os.environ):
         console.print(
             f"note: {', '.join(defaults)} of this shell would outweigh what the plan asks, and so "
