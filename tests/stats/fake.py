@@ -85,7 +85,10 @@ def make_config(label: str, *, seed: int = 42, trained: bool = True) -> dict[str
         "budget": {
             "total_tokens": 40960, "batch_size": 16, "seq_len": 64, "num_gpus": 1, "grad_accum": 1,
         },
-        "train": {"lr": 0.001, "weight_decay": 0.0, "lr_scheduler_type": "cosine"},
+        "loss": {"_target_": "fake.loss", "ce_weight": 1.0, "kv_weight": 1.0},
+        "train": {
+            "lr": 0.001, "weight_decay": 0.0, "lr_scheduler_type": "cosine", "max_grad_norm": 1.0,
+        },
         "choices": {"arm": label.split()[0], "fusion": label, "student": "small", "train": "debug"},
     }  # fmt: skip
 

@@ -193,7 +193,16 @@ def test_an_arm_with_the_flops_of_another_is_no_outlier_of_steps() -> None:
 
 
 def test_an_undeclared_rate_is_red_on_the_page_and_in_every_file(tmp_path: Path) -> None:
-    rate = {"multi": {"train": {"lr": 0.01, "weight_decay": 0.0, "lr_scheduler_type": "cosine"}}}
+    rate = {
+        "multi": {
+            "train": {
+                "lr": 0.01,
+                "weight_decay": 0.0,
+                "lr_scheduler_type": "cosine",
+                "max_grad_norm": 1.0,
+            }
+        }
+    }
     primary = {"primary": {"arm": "multi", "baseline": "sft"}}
     folder = write_unequal_study(
         tmp_path, settings=rate, judged=primary, tasks={"nano_logic": 30, "nano_truth": 30}

@@ -97,7 +97,10 @@ def make_plan(root, *, rates=(0.001,), text="It wins"):
     runs, arms = {}, {}
     for rate in rates:
         identity = f"run{rate}"
-        config = fake.make_config("sft") | {"train": {"lr": rate}, "loss": {"kv_weight": 1.0}}
+        config = fake.make_config("sft") | {
+            "train": {"lr": rate, "max_grad_norm": 1.0},
+            "loss": {"ce_weight": 1.0, "kv_weight": 1.0},
+        }
         runs[identity] = PlannedRun(Node("run", f"seed42-{identity}", {}, {}), config, identity, 4)
         arms[f"sft train.lr={rate}"] = {"42": identity}
     judging = {"hypotheses": [CLAIM | {"text": text}], "primary": PRIMARY}
