@@ -82,7 +82,12 @@ def test_the_teacher_is_read_pinned_and_fits(outside: Path) -> None:
     with pytest.raises(ConfigError, match="my-teacher does not exist"):
         expand_command([["teachers=with_own"]], outside)
     (outside / "my-teacher").mkdir()
-    (outside / "my-teacher/config.json").write_text("{}")
+    config = {
+        "model_type": "llama", "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": 300,
+        "tie_word_embeddings": True,
+    }  # fmt: skip
+    (outside / "my-teacher/config.json").write_text(json.dumps(config))
     plan = expand_command([["teachers=with_own"]], outside)
     assert list(plan.references) == ["nano-small", "my-teacher"]
     (run,) = [run for run in plan.runs.values() if run.config["trained"]]

@@ -88,8 +88,8 @@ def assert_claims_are_sound(question: Any, labels: list[str]) -> None:
     assert question.judging.get("figure") in {None, *PAINTERS}
 
 
-APART = {"planted", *ONE_SCALE}
-"""Asked of the platform itself, or of one scale: no part of the study."""
+APART = {"planted", "presses", *ONE_SCALE}
+"""Asked of the platform itself, of one scale, or beside the study: no part of it."""
 
 
 def test_everything_is_every_question_of_the_study() -> None:
@@ -128,6 +128,8 @@ def test_every_plain_choice_composes_and_plans(group: str, tmp_path: Path) -> No
             "custom": ["budget.total_tokens=819200"],
             "zero2": ["budget.num_gpus=2"],
             "jsonl": [f"data.source.path={rows}"],
+            "messages": [f"data.source.path={rows}", "style=direct"],
+            "sharegpt": [f"data.source.path={rows}", "style=direct"],
             "gsm8k": ["scale=smollm", *small] if group == "data" else [],
             "smollm2_half": ["scale=smollm", *small],
             "smollm": small if group == "scale" else [],

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def texts(path: Path) -> list[str]:
-    """The string literals of a module; what an f-string fills in is left out of it."""
+    """The string literals of a module, without what f-strings fill in; its errors' names."""
     literals = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):
@@ -18,6 +18,8 @@ def texts(path: Path) -> list[str]:
             literals.append("\0".join(map(str, parts)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             literals.append(node.value)
+        elif isinstance(node, ast.Attribute) and node.attr.endswith("Error"):
+            literals.append(node.attr)
     return literals
 
 
