@@ -4,6 +4,7 @@ Hu et al. 2021, arXiv 2106.09685, by PEFT. The updates are merged before export,
 keeps its parameter count and its speed.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -57,7 +58,10 @@ class Lora(Adapter):
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in targeted),
             task_type="CAUSAL_LM",
         )
-        return get_peft_model(student, config)
+        with warnings.catch_warnings():
+            # PEFT 0.21 asks transformers for an attribute by its old name, a line a model.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            return get_peft_model(student, config)
 
     def _find_targets(self, student: PreTrainedModel) -> list[nn.Module]:
         names = {name: module for name, module in student.named_modules() if name}
