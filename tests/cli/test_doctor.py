@@ -55,7 +55,7 @@ def test_a_nano_study_is_ready(tmp_path: Path) -> None:
     names = {item.check.split()[0] for item in findings}
     assert names == {
         "baselines", "arms", "seeds", "task", "data", "weights", "tokenizer", "cluster", "paths",
-        "figures",
+        "caches", "figures",
     }  # fmt: skip
     assert not list(tmp_path.iterdir()) or [p.name for p in tmp_path.iterdir()] == ["cache"]
 
