@@ -22,7 +22,7 @@ import yaml
 from kvdistill.files import sha256
 from tests.launch_server import ROOT
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 ASKED = [
     "-m", "fusion=fixed,learnable", "seed=0", "references=false",

@@ -16,7 +16,14 @@ from tests.launch_server import ROOT
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_its_jobs_end_with_it_and_it_says_how_to_go_on(tmp_path: Path, how: signal.Signals) -> None:
     command = subprocess.Popen(
         # A shell's background job ignores Ctrl-C, and would hand that on.

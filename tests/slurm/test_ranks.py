@@ -8,7 +8,7 @@ import pytest
 from tests.slurm.mini import wait_for
 from tests.slurm.study import TINY, Launcher, copy_artifacts, read, runs
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 def losses(folder: Path) -> list[float]:
