@@ -101,5 +101,7 @@ def test_what_was_fetched_is_found_without_a_network(
     (run,) = plan.runs.values()
     commit = make_commit(hub.folder / "openai/gsm8k")
     assert run.config["tasks"]["revisions"] == {"openai/gsm8k": commit}
-    finding = examine(plan)["task gsm8k"]
+    findings = examine(plan)
+    assert "task gsm8k" in findings, findings
+    finding = findings["task gsm8k"]
     assert (finding.mend, commit[:8] in finding.found) == ("", True)

@@ -96,7 +96,7 @@ class World:
 
     def held_out(self):
         agreement = RunningR2()
-        agreement.add(*self.pair(99), FULL)
+        agreement.add(*self.pair(99), FULL[:, None])
         return agreement.r2
 
 
@@ -135,6 +135,6 @@ def test_the_earlier_objective_looks_perfect_on_unrelated_inputs_but_for_r2():
         optimiser.step()
     own, target = pair(99)
     agreement = RunningR2()
-    agreement.add(own, target, FULL)
+    agreement.add(own, target, FULL[:, None])
     assert cosine(own, target) > 0.99
     assert agreement.r2 <= 0.05

@@ -11,6 +11,8 @@ from kvdistill.plan.sweep import format_literal
 
 UNSET = "unset"
 """Stands for the value of a setting that one of the two does not have."""
+FOLLOWS = ("seed", "version", "clip_norm", "tokens")
+"""Of the science, what no setting of its own is: what it follows from is named."""
 LONGEST_VALUE = 40
 """Characters of a value; a longer one (a hash, a template) is cut."""
 MOST_SETTINGS = 8
@@ -33,7 +35,8 @@ def compare_recipes(old: Config, new: Config) -> list[SettingDifference]:
     A group of which they took two choices is one difference, whatever it holds; where two arms
     (`arm=`) differ, what either fixes is the arm's.
     """
-    sides = [flatten_config({**science_of(c), "seed": None, "version": None}) for c in (old, new)]
+    left_out = dict.fromkeys(FOLLOWS)
+    sides = [flatten_config({**science_of(c), **left_out}) for c in (old, new)]
     paths = list_differing_paths(*sides)
     if old["trained"] != new["trained"]:  # an untrained one has no rooms at all
         paths = [path for path in paths if all(path in side for side in sides)]
