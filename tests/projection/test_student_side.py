@@ -42,7 +42,7 @@ def test_the_fit_predicts_the_interpolated_teacher_from_the_student(build):
     own = projection.project_student(as_kv(y, 2), (1, 2))
     target = as_kv(0.75 * low + 0.25 * high, 3)
     agreement = RunningR2()
-    agreement.add(own.keys, target.keys, own.mask)
+    agreement.add(own.keys, target.keys, own.mask[:, None])
     assert agreement.r2 > 0.999
 
 
