@@ -48,7 +48,13 @@ def make_contrast_line(
 def make_rich_table(table: Table) -> RichTable:
     """Arms x tasks in percent, mean and SD over seeds; the best of a column bold."""
     names = title_tasks(table.endpoints)
-    view = RichTable(title=table.text, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    view = RichTable(
+        title=table.text,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     # A label that says what differs may be long: it folds, so that scores keep their columns.
     is_long = max(map(len, table.rows), default=0) > MAX_LABEL_WIDTH
     view.add_column("arm", no_wrap=not is_long, overflow="fold")
