@@ -61,7 +61,7 @@ def skip_what_is_shown() -> Iterator[None]:
         del stratum, seed
         return np.linspace(-0.01, 0.01, draws)
 
-    def detect_nothing(*_: object) -> None:
+    def detect_nothing(*_: object, **__: object) -> None:
         return None
 
     def plan_nothing(*_: object) -> tuple[None, None]:
