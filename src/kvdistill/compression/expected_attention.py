@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kvdistill.compression.base import HeadCompression
-from kvdistill.compression.heads import fill_padding, get_rotated, iterate_blocks
+from kvdistill.compression.heads import fill_padding, get_rotated, iterate_groups
 from kvdistill.errors import ConfigError
 from kvdistill.types import Layer
 
@@ -47,13 +47,12 @@ class ExpectedAttention(HeadCompression):
         index = torch.arange(mask.shape[1], device=mask.device)
         counted = mask & (index >= self.sinks)
         ahead = mask.sum(dim=1, keepdim=True) + torch.arange(self.future, device=mask.device)
-        group = queries.shape[1] // keys.shape[1]
         scores = torch.zeros(keys.shape[:3], device=mask.device)
-        for b, h in iterate_blocks(*keys.shape[:3]):
+        for b, h, q, k in iterate_groups(queries, keys, mask):
             # R turns queries ahead; its transpose turns keys back: k.R mu = R^T k.mu.
-            k = layer.rotary.rotate_by_mean(fill_padding(keys[b, h], mask[b]), -ahead[b])
-            q = fill_padding(queries[b, h.start * group : h.stop * group], counted[b])
-            weights = compute_expected_weights(q, k, counted[b]).mean(dim=2)
+            turned = layer.rotary.rotate_by_mean(k, -ahead[b])
+            q_counted = fill_padding(q, counted[b])
+            weights = compute_expected_weights(q_counted, turned, counted[b]).mean(dim=2)
             norm = fill_padding(values[b, h], mask[b]).norm(dim=-1)
             scores[b, h] = (weights * norm).masked_fill(~counted[b, None], 0)
         above = scores.amax(dim=2, keepdim=True) + 1 + (self.sinks - index) / len(index)

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from kvdistill.compression.base import HeadCompression
 from kvdistill.compression.heads import (
-    fill_padding,
     get_rotated,
-    iterate_blocks,
+    iterate_groups,
     keep_window,
     sum_attention,
 )
@@ -42,11 +41,8 @@ class H2O(HeadCompression):
         mask = layer.tokens.mask
         real = mask.sum(dim=1)
         rows = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
-        group = queries.shape[1] // keys.shape[1]
         scores = torch.zeros(keys.shape[:3], device=mask.device)
-        for b, h in iterate_blocks(*keys.shape[:3]):
-            k = fill_padding(keys[b, h], mask[b])
-            q = queries[b, h.start * group : h.stop * group]
+        for b, h, q, k in iterate_groups(queries, keys, mask):
             attended = sum_attention(q, k, rows[b], real[b], mask[b]).mean(dim=2)
             scores[b, h] = attended / real[b].clamp(min=1)[:, None, None]
         recent = (self.compute_budget(mask) * self.recent).round().long()

@@ -63,6 +63,20 @@ def fill_padding(
     return x.float().masked_fill(~mask[:, None, :, None], 0)
 
 
+def iterate_groups(
+    queries: Float[Tensor, "batch query_heads rows dim"],
+    keys: Float[Tensor, "batch heads seq dim"],
+    mask: Bool[Tensor, "batch seq"],
+) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
+    """(samples, KV heads, the queries that share these heads, their keys) of each block.
+
+    Keys are in float32, zero under the mask; queries as they are.
+    """
+    group = queries.shape[1] // keys.shape[1]
+    for b, h in iterate_blocks(*keys.shape[:3]):
+        yield b, h, queries[b, h.start * group : h.stop * group], fill_padding(keys[b, h], mask[b])
+
+
 def sum_attention(
     queries: Float[Tensor, "batch query_heads seq dim"],
     keys: Float[Tensor, "batch heads seq dim"],

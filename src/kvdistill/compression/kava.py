@@ -14,9 +14,8 @@ from torch import Tensor
 
 from kvdistill.compression.base import HeadCompression
 from kvdistill.compression.heads import (
-    fill_padding,
     get_rotated,
-    iterate_blocks,
+    iterate_groups,
     normalise_keys,
     sum_attention,
 )
@@ -47,11 +46,8 @@ class Kava(HeadCompression):
         # keeps them in order and brings them to the front.
         count = answer.sum(dim=1)
         rows = answer.int().argsort(dim=1, descending=True, stable=True)[:, : int(count.max())]
-        group = queries.shape[1] // keys.shape[1]
         scores = torch.zeros(keys.shape[:3], device=mask.device)
-        for b, h in iterate_blocks(*keys.shape[:3]):
-            k = fill_padding(keys[b, h], mask[b])
-            q = queries[b, h.start * group : h.stop * group]
+        for b, h, q, k in iterate_groups(queries, keys, mask):
             attended = sum_attention(q, k, rows[b], count[b], mask[b]).amax(dim=2)
             mean = attended / count[b].clamp(min=1)[:, None, None]
             distinct = score_distinctness(k, mask[b])

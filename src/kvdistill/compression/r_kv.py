@@ -19,9 +19,8 @@ from kvdistill.compression.heads import (
     check_window,
     compute_gqa_logits,
     count_rows_that_fit,
-    fill_padding,
     get_rotated,
-    iterate_blocks,
+    iterate_groups,
     keep_window,
     list_last_rows,
     normalise_keys,
@@ -60,11 +59,8 @@ class RKV(HeadCompression):
         last = queries.gather(2, rows.expand(-1, queries.shape[1], -1, queries.shape[3]))
         index = torch.arange(mask.shape[1], device=mask.device)
         before_window = index < mask.sum(dim=1, keepdim=True) - self.window
-        group = queries.shape[1] // keys.shape[1]
         scores = torch.zeros(keys.shape[:3], device=mask.device)
-        for b, h in iterate_blocks(*keys.shape[:3]):
-            k = fill_padding(keys[b, h], mask[b])
-            q = last[b, h.start * group : h.stop * group].float()
+        for b, h, q, k in iterate_groups(last.float(), keys, mask):
             attended = self.balance * score_window_attention(q, k, before_window[b], self.kernel)
             repeated = (1 - self.balance) * score_redundancy(k, mask[b], self.threshold)
             scores[b, h] = attended - repeated

@@ -17,9 +17,8 @@ from kvdistill.compression.base import HeadCompression
 from kvdistill.compression.heads import (
     check_kernel,
     check_window,
-    fill_padding,
     get_rotated,
-    iterate_blocks,
+    iterate_groups,
     keep_window,
     list_last_rows,
     sum_attention,
@@ -49,11 +48,8 @@ class SnapKV(HeadCompression):
         voters = torch.full_like(rows[:, 0], self.window)
         real = mask.sum(dim=1, keepdim=True)
         before = torch.arange(mask.shape[1], device=mask.device) < real - self.window
-        group = queries.shape[1] // keys.shape[1]
         scores = torch.zeros(keys.shape[:3], device=mask.device)
-        for b, h in iterate_blocks(*keys.shape[:3]):
-            k = fill_padding(keys[b, h], mask[b])
-            q = queries[b, h.start * group : h.stop * group]
+        for b, h, q, k in iterate_groups(queries, keys, mask):
             votes = sum_attention(q, k, rows[b], voters[b], mask[b]).mean(dim=2) / self.window
             # Outside the text and in its window there is nothing, as beyond the ends of a row.
             votes = votes.masked_fill(~before[b, None], 0)
