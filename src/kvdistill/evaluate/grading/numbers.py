@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
+from kvdistill.data.rows.worked_number import SCALES
 from kvdistill.evaluate.grading.plain_text import simplify_markup
 
 MAX_DIGITS = 60
@@ -19,7 +20,7 @@ MAX_PREFIX = 6
 
 _SCALES = {
     "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
-    "k": 10**3, "百": 10**2, "千": 10**3, "万": 10**4, "亿": 10**8,
+    "k": 10**3, **SCALES,
 }  # fmt: skip
 _WORDS = {
     word: value
