@@ -9,6 +9,7 @@ K and V always mean keys before the rotary embedding, and values. Anything after
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -26,6 +27,16 @@ class Tokens:
     """True on real tokens."""
     answer: Bool[Tensor, "batch seq"]
     """True on the tokens of the answer, over which cross-entropy is computed."""
+
+    @cached_property
+    def answer_rows(self) -> tuple[Int[Tensor, "batch longest"], Int[Tensor, " batch"]]:
+        """(positions of each text's answer tokens, padded to the longest answer; how many)."""
+        answer = self.answer & self.mask
+        count = answer.sum(dim=1)
+        # A stable sort keeps them in order and brings them to the front. Kept, since the length of
+        # the longest answer has to be read from the device: once a batch, not once a layer.
+        rows = answer.int().argsort(dim=1, descending=True, stable=True)[:, : int(count.max())]
+        return rows, count
 
     @property
     def label_mask(self) -> Bool[Tensor, "batch seq"]:

@@ -104,7 +104,7 @@ def test_blocks_of_any_size_give_the_same_score(limit, n):
     one, whole = layer([n, 20, 11], pad=0.0), Kava().score(layer([n, 20, 11], pad=0.0))
     mask = one.tokens.mask
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heads, "MAX_ELEMENTS", limit)
+        patch.setattr(heads, "CACHE_ELEMENTS", limit)
         torch.testing.assert_close(Kava().score(one)[mask], whole[mask])
 
 

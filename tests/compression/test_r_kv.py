@@ -133,7 +133,7 @@ def test_padding_never_wins_a_slot(pad):
 def test_blocks_of_any_size_give_the_same_score(limit, n):
     one, whole = layer([n, 20, 11]), RKV().score(layer([n, 20, 11]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heads, "MAX_ELEMENTS", limit)
+        patch.setattr(heads, "CACHE_ELEMENTS", limit)
         torch.testing.assert_close(RKV().score(one), whole)
 
 

@@ -48,7 +48,9 @@ class ExpectedAttention(HeadCompression):
         counted = mask & (index >= self.sinks)
         ahead = mask.sum(dim=1, keepdim=True) + torch.arange(self.future, device=mask.device)
         scores = torch.zeros(keys.shape[:3], device=mask.device)
-        for b, h, q, k in iterate_groups(queries, keys, mask):
+        # A head's queries, or its keys once for each of them, are the largest temporary.
+        width = queries.shape[1] // keys.shape[1] * keys.shape[3]
+        for b, h, q, k in iterate_groups(queries, keys, mask, width):
             # R turns queries ahead; its transpose turns keys back: k.R mu = R^T k.mu.
             turned = layer.rotary.rotate_by_mean(k, -ahead[b])
             q_counted = fill_padding(q, counted[b])

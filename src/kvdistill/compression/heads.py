@@ -9,15 +9,24 @@ from torch import Tensor
 from kvdistill.errors import ConfigError
 from kvdistill.types import Layer
 
-MAX_ELEMENTS = 2**19
-"""Elements of the largest temporary: 2 MiB in float32."""
+CACHE_ELEMENTS = 2**19
+"""Elements of the largest temporary on a CPU: 2 MiB in float32, which its cache holds."""
+DEVICE_ELEMENTS = 2**27
+"""Elsewhere: 512 MiB. A GPU has no use for less: every block costs it a dozen launches."""
 
 EPS = 1e-8
 
 
-def iterate_blocks(batch: int, heads: int, seq: int) -> Iterator[tuple[slice, slice]]:
-    """Slices of samples and KV heads whose seq x seq scores fit, or single heads if none do."""
-    fit = max(1, MAX_ELEMENTS // seq**2)
+def get_max_elements(device: torch.device) -> int:
+    """Elements of the largest temporary on that device."""
+    return CACHE_ELEMENTS if device.type == "cpu" else DEVICE_ELEMENTS
+
+
+def iterate_blocks(
+    batch: int, heads: int, head_elements: int, max_elements: int
+) -> Iterator[tuple[slice, slice]]:
+    """Slices of samples and KV heads that fit, or single heads if none do."""
+    fit = max(1, max_elements // head_elements)
     samples, some = max(1, fit // heads), min(heads, fit)
     # All heads of several samples, or some heads of one: never parts of both.
     for b in range(0, batch, samples):
@@ -25,9 +34,9 @@ def iterate_blocks(batch: int, heads: int, seq: int) -> Iterator[tuple[slice, sl
             yield slice(b, b + samples), slice(h, h + some)
 
 
-def count_rows_that_fit(heads: int, seq: int) -> int:
+def count_rows_that_fit(heads: int, seq: int, max_elements: int) -> int:
     """How many rows of `seq` scores, each for so many heads, fit; at least one."""
-    return max(1, MAX_ELEMENTS // (heads * seq))
+    return max(1, max_elements // (heads * seq))
 
 
 def normalise_keys(
@@ -45,8 +54,10 @@ def compute_gqa_logits(
 
     Query heads g * group ... share KV head g, as in transformers' `repeat_kv`.
     """
-    grouped = queries.unflatten(1, (keys.shape[1], -1))
-    return grouped @ keys[:, :, None].transpose(-1, -2) / keys.shape[-1] ** 0.5
+    heads, rows = keys.shape[1], queries.shape[2]
+    # A group's rows one below another: keys are multiplied as they lie, not once for each of them.
+    stacked = (queries / keys.shape[-1] ** 0.5).unflatten(1, (heads, -1)).flatten(2, 3)
+    return (stacked @ keys.mT).unflatten(2, (-1, rows))
 
 
 def get_rotated(layer: Layer) -> tuple[Tensor, Tensor]:
@@ -67,13 +78,17 @@ def iterate_groups(
     queries: Float[Tensor, "batch query_heads rows dim"],
     keys: Float[Tensor, "batch heads seq dim"],
     mask: Bool[Tensor, "batch seq"],
+    width: int | None = None,
 ) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
     """(samples, KV heads, the queries that share these heads, their keys) of each block.
 
-    Keys are in float32, zero under the mask; queries as they are.
+    Keys are in float32, zero under the mask; queries as they are. `width`: elements that a KV head
+    needs for each of its tokens; one for each other token where not given.
     """
     group = queries.shape[1] // keys.shape[1]
-    for b, h in iterate_blocks(*keys.shape[:3]):
+    batch, heads, seq, _ = keys.shape
+    head_elements = seq * (width or seq)
+    for b, h in iterate_blocks(batch, heads, head_elements, get_max_elements(keys.device)):
         yield b, h, queries[b, h.start * group : h.stop * group], fill_padding(keys[b, h], mask[b])
 
 
@@ -86,27 +101,28 @@ def sum_attention(
 ) -> Float[Tensor, "batch heads group seq"]:
     """Attention weights summed over the queries at the first `count` of `rows`.
 
-    A query attends to the real keys up to itself. Some rows at a time: see MAX_ELEMENTS.
+    A query attends to the real keys up to itself. Some rows at a time: see `get_max_elements`.
     """
     batch, heads, seq, dim = keys.shape
     query_heads = queries.shape[1]
     total = keys.new_zeros(batch, heads, query_heads // heads, seq)
     index = torch.arange(seq, device=keys.device)
-    step = count_rows_that_fit(batch * query_heads, seq)
+    counted = torch.arange(rows.shape[1], device=rows.device) < count[:, None]
+    # A row that does not count reads the text's first token: its own may be padding, and NaN.
+    rows = rows.masked_fill(~counted, 0)
+    share, padding = counted.float()[:, None, None, None], ~mask[:, None]
+    step = count_rows_that_fit(batch * query_heads, seq, get_max_elements(keys.device))
     for start in range(0, rows.shape[1], step):
         row = rows[:, start : start + step]
         q = queries.gather(2, row[:, None, :, None].expand(-1, query_heads, -1, dim)).float()
-        hidden = (index > row[..., None]) | ~mask[:, None]
-        # One expression: a name for the logits would hold them beside the weights.
+        hidden = (index > row[..., None]) | padding
+        # One expression, filled in place: a name for the logits would hold them beside the weights.
         weights = (
             compute_gqa_logits(q, keys)
-            .masked_fill(hidden[:, None, None], -torch.inf)
+            .masked_fill_(hidden[:, None, None], -torch.inf)
             .softmax(dim=-1)
         )
-        # Rows beyond a text's count count for nothing; that also clears the NaN of a row whose
-        # every key is hidden.
-        beyond = torch.arange(start, start + row.shape[1], device=row.device) >= count[:, None]
-        total += weights.masked_fill(beyond[:, None, None, :, None], 0).sum(dim=-2)
+        total += (share[..., start : start + step] @ weights).squeeze(-2)
     return total
 
 

@@ -41,11 +41,7 @@ class Kava(HeadCompression):
         """In [0, 1]."""
         queries, keys = get_rotated(layer)
         mask = layer.tokens.mask
-        answer = layer.tokens.answer & mask
-        # The positions of each text's answer tokens, padded to the longest answer: a stable sort
-        # keeps them in order and brings them to the front.
-        count = answer.sum(dim=1)
-        rows = answer.int().argsort(dim=1, descending=True, stable=True)[:, : int(count.max())]
+        rows, count = layer.tokens.answer_rows
         scores = torch.zeros(keys.shape[:3], device=mask.device)
         for b, h, q, k in iterate_groups(queries, keys, mask):
             attended = sum_attention(q, k, rows[b], count[b], mask[b]).amax(dim=2)

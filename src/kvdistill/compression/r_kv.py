@@ -19,6 +19,7 @@ from kvdistill.compression.heads import (
     check_window,
     compute_gqa_logits,
     count_rows_that_fit,
+    get_max_elements,
     get_rotated,
     iterate_groups,
     keep_window,
@@ -100,7 +101,7 @@ def score_redundancy(
     k = normalise_keys(keys)
     total = keys.new_zeros(batch, heads, seq)
     index = torch.arange(seq, dtype=torch.int32, device=keys.device)
-    step = count_rows_that_fit(batch * heads, seq)
+    step = count_rows_that_fit(batch * heads, seq, get_max_elements(keys.device))
     for start in range(0, seq, step):
         cosine = k[:, :, start : start + step] @ k.transpose(-1, -2)
         # A key's cosine with itself is no redundancy.
