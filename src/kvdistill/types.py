@@ -7,7 +7,7 @@ Axes, here and in every annotation:
 K and V always mean keys before the rotary embedding, and values. Anything after it says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +19,29 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
+class PackedRows:
+    """The texts of a batch as a model computes them: several in a row, one behind another.
+
+    Attention is block-diagonal: transformers tells texts apart by where positions begin anew.
+    """
+
+    ids: Int[Tensor, "rows width"]
+    positions: Int[Tensor, "rows width"]
+    """0, 1, ... within each text; what is left of a row counts as one more text."""
+    places: Int[Tensor, "batch seq"]
+    """Where each token of the batch lies in the flattened rows; padding repeats its own text's."""
+
+    def unpack(
+        self, x: Float[Tensor, "rows heads width dim"]
+    ) -> Float[Tensor, "batch heads seq dim"]:
+        """What was computed in rows, laid out as the batch; undefined in its padding."""
+        _, heads, _, dim = x.shape
+        # Heads side by side: one index_select moves whole tokens, and its backward adds whole rows.
+        tokens = x.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, self.places.flatten())
+        return tokens.view(*self.places.shape, heads, dim).transpose(1, 2)
+
+
+@dataclass(frozen=True)
 class Tokens:
     """A batch of texts as one model reads them, padded on the right."""
 
@@ -27,6 +50,21 @@ class Tokens:
     """True on real tokens."""
     answer: Bool[Tensor, "batch seq"]
     """True on the tokens of the answer, over which cross-entropy is computed."""
+    packed: PackedRows | None = None
+    """The same tokens as the model computes them; None: as they stand here, padding included."""
+
+    @property
+    def model_inputs(self) -> dict[str, Tensor]:
+        """What the forward of a transformers model takes of them."""
+        if self.packed is None:
+            return {"input_ids": self.ids, "attention_mask": self.mask.long()}
+        # Without an attention mask: only then does transformers look for texts in the positions.
+        return {"input_ids": self.packed.ids, "position_ids": self.packed.positions}
+
+    @property
+    def computed_ids(self) -> Int[Tensor, "rows width"]:
+        """The ids that a model computes, padding included."""
+        return self.ids if self.packed is None else self.packed.ids
 
     @cached_property
     def answer_rows(self) -> tuple[Int[Tensor, "batch longest"], Int[Tensor, " batch"]]:
@@ -53,6 +91,18 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class KVBias:
+    """What each head's keys and values have in common, where they are kept without it.
+
+    As large as hundreds of times what is left, it would cost them their lower bits if they were
+    rounded together.
+    """
+
+    keys: Float[Tensor, "heads dim"]
+    values: Float[Tensor, "heads dim"]
+
+
+@dataclass(frozen=True)
 class KV:
     """One layer's cache, keys before the rotary embedding; undefined under the mask."""
 
@@ -62,6 +112,8 @@ class KV:
     head_mask: Bool[Tensor, "batch heads seq"] | None = None
     """Where heads hold tokens of their own: which heads hold each; `mask` is where any does. None:
     all heads hold what `mask` says."""
+    bias: KVBias | None = None
+    """To be added to `keys` and `values`, which were rounded without it; None for nothing."""
 
     @property
     def held(self) -> Bool[Tensor, "batch some_heads seq"]:
@@ -73,7 +125,29 @@ class KV:
         """K and V of these texts of the batch, in this order."""
         index = list(texts)
         head_mask = None if self.head_mask is None else self.head_mask[index]
-        return KV(self.keys[index], self.values[index], self.mask[index], head_mask)
+        return KV(self.keys[index], self.values[index], self.mask[index], head_mask, self.bias)
+
+    def add_bias(self) -> "KV":
+        """The same with its bias in `keys` and `values`, then in float32; zero where none is held.
+
+        Itself where it has no bias.
+        """
+        if self.bias is None:
+            return self
+        keys = self.keys.float() + self.bias.keys.float()[:, None]
+        values = self.values.float() + self.bias.values.float()[:, None]
+        if self.head_mask is not None:
+            dropped = ~self.head_mask[..., None]
+            keys, values = keys.masked_fill(dropped, 0), values.masked_fill(dropped, 0)
+        return replace(self, keys=keys, values=values, bias=None)
+
+    def rotate_keys(self, rotate: Callable[[Tensor], Tensor]) -> "KV":
+        """The same with `rotate(keys)` for keys, their bias turned with them."""
+        rotated = rotate(self.keys)
+        if rotated is self.keys:
+            return self
+        whole = self.add_bias()
+        return replace(whole, keys=rotated if whole is self else rotate(whole.keys))
 
 
 def join_heads(parts: Sequence[KV]) -> KV:
@@ -84,7 +158,11 @@ def join_heads(parts: Sequence[KV]) -> KV:
     keys, values = (
         torch.cat([getattr(part, name) for part in parts], dim=1) for name in ("keys", "values")
     )
-    return KV(keys, values, head_mask.any(dim=1), head_mask)
+    biases = [part.bias for part in parts if part.bias is not None]
+    bias = KVBias(
+        torch.cat([each.keys for each in biases]), torch.cat([each.values for each in biases])
+    ) if biases else None  # fmt: skip
+    return KV(keys, values, head_mask.any(dim=1), head_mask, bias)
 
 
 @runtime_checkable
@@ -102,10 +180,16 @@ class Layer:
     kv: KV
     tokens: Tokens
     rotated_queries: Float[Tensor, "batch query_heads seq dim"] | None = None
+    """Scaled, as `queries`: their product with rotated keys over sqrt(dim) is what attention puts
+    into its softmax, also in a model with a scale of its own (Gemma, Granite)."""
     rotated_keys: Float[Tensor, "batch heads seq dim"] | None = None
     queries: Float[Tensor, "batch query_heads seq dim"] | None = None
     """Before the rotary embedding."""
     rotary: SupportsMeanRotation | None = None
+
+    def add_bias(self) -> "Layer":
+        """The same with its bias in K and V, as compression scores them."""
+        return self if self.kv.bias is None else replace(self, kv=self.kv.add_bias())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from transformers import (
     Gemma2Config,
     Gemma3TextConfig,
     GemmaConfig,
+    GPTNeoXConfig,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
     Qwen2Config,
@@ -54,6 +56,7 @@ CONFIGS = {
     "gemma": GemmaConfig(**SIZES, head_dim=16),
     "gemma2": Gemma2Config(**SIZES, head_dim=16, sliding_window=8),
     "gemma3": Gemma3TextConfig(**SIZES, head_dim=16, sliding_window=64),
+    "granite": GraniteConfig(**SIZES, attention_multiplier=0.3),
 }
 BOTH = ("keys", "values")
 
@@ -113,16 +116,26 @@ def test_captured_keys_are_k_proj_of_the_blocks_input():
     torch.testing.assert_close(layer.kv.keys, by_hand.transpose(1, 2))
 
 
-@pytest.mark.parametrize("name", ["qwen2", "qwen3", "gemma3"])
-def test_rotated_queries_and_keys_give_the_models_own_attention(name):
+# Their own factor of the logits is 16^-0.5 for all but three: 256^-0.5 of Gemma, 0.3 of Granite.
+@pytest.mark.parametrize(
+    ("name", "attention"),
+    [
+        *((name, "sdpa") for name in ("qwen2", "qwen3", "gemma3", "granite")),
+        *((name, "eager") for name in ("qwen2", "gemma2", "gemma3", "granite")),
+    ],
+)
+def test_rotated_queries_and_keys_give_the_models_own_attention(name, attention):
     model, tokens = build_model(name).eval(), make_tokens()
+    model.set_attn_implementation(attention)
+    capture = Capture(model, [1], with_attention=True)
     model.set_attn_implementation("eager")
-    with torch.no_grad():
+    with torch.no_grad(), capture:
         weights = run_forward(model, tokens, output_attentions=True).attentions[1]
-        layer = capture_layers(model, [1], tokens, with_attention=True)[1]
-    scaling = model.model.layers[1].self_attn.scaling
+    layer = capture.pop_layers(tokens)[1]
     keys = layer.rotated_keys.repeat_interleave(2, dim=1)
-    scores = layer.rotated_queries @ keys.transpose(-1, -2) * scaling
+    scores = layer.rotated_queries @ keys.transpose(-1, -2) / keys.shape[-1] ** 0.5
+    if cap := getattr(model.config, "attn_logit_softcapping", None):
+        scores = cap * torch.tanh(scores / cap)
     future = torch.ones(7, 7, dtype=torch.bool).triu(1)
     expected = scores.masked_fill(future | ~tokens.mask[:, None, None], -torch.inf).softmax(-1)
     torch.testing.assert_close(expected, weights, atol=1e-5, rtol=1e-4)
@@ -281,6 +294,95 @@ def test_bf16_autocast_gives_finite_keys_with_gradient():
     assert layer.kv.keys.isfinite().all()
     layer.kv.keys.float().sum().backward()
     assert model.model.layers[1].self_attn.k_proj.weight.grad.abs().max() > 0
+
+
+def build_biased_model(kind):
+    """Keys and values with a bias 300 times their spread, in layers of one or of three matrices."""
+    sizes = {key: value for key, value in SIZES.items() if key != "num_key_value_heads"}
+    fused = kind == "fused"
+    config = GPTNeoXConfig(**sizes, attention_bias=True) if fused else Qwen2Config(**SIZES)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config).eval()
+        for name, parameter in model.named_parameters():
+            if name.endswith(("k_proj.bias", "v_proj.bias", "query_key_value.bias")):
+                torch.nn.init.normal_(parameter, std=300.0)
+        if kind == "lora":
+            peft = pytest.importorskip("peft")
+            targets = ["k_proj", "v_proj"]
+            lora = peft.LoraConfig(r=2, target_modules=targets, init_lora_weights=False)
+            model = peft.get_peft_model(model, lora).eval()
+    return model
+
+
+def measure_noise(half, exact):
+    """Squared error over the variance that tells tokens apart."""
+    variance = exact.var(dim=(0, 2)).mean()
+    return float((half - exact).detach().square().mean() / variance)
+
+
+@pytest.mark.parametrize("kind", ["apart", "fused", "lora"])
+def test_a_bias_hundreds_of_times_the_spread_costs_keys_and_values_no_bits(kind):
+    model, tokens = build_biased_model(kind), make_tokens(8, 13)
+    tokens = Tokens(tokens.ids, torch.ones_like(tokens.mask), tokens.answer)
+    with torch.no_grad():
+        exact = capture_layers(model, [0], tokens, with_attention=True)[0]
+    assert exact.kv.bias is None  # float32 computes as it always did
+    capture = Capture(model, [0], with_attention=True)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), capture:
+        run_forward(model, tokens)
+    layer = capture.pop_layers(tokens)[0]
+    assert layer.kv.keys.dtype == torch.bfloat16
+    for part in BOTH:
+        expected, half = getattr(exact.kv, part), getattr(layer.kv.add_bias(), part)
+        spread = expected.var(dim=(0, 2)).mean().sqrt()
+        assert expected.mean(dim=(0, 2)).abs().max() > 100 * spread
+        assert measure_noise(expected.bfloat16().float(), expected) > 1e-2  # rounded with it
+        assert measure_noise(half, expected) < 1e-4
+    torch.testing.assert_close(layer.rotated_keys.float(), exact.rotated_keys, atol=4.0, rtol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["apart", "fused", "lora"])
+def test_a_captured_model_computes_as_one_that_is_not(kind):
+    model, tokens = build_biased_model(kind), make_tokens()
+    copied = copy.deepcopy(model)
+    for _ in range(2):  # a second one finds what the first has changed
+        Capture(model, [0, 1])
+    for dtype in (torch.float32, torch.bfloat16):
+        with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            ours, plain = (run_forward(each, tokens).logits.float() for each in (model, copied))
+        # In half precision one rounding more.
+        tolerance = 0.0 if dtype == torch.float32 else 0.02 * float(plain.abs().max())
+        torch.testing.assert_close(ours, plain, atol=tolerance, rtol=0)
+
+
+def test_a_copy_of_a_captured_model_computes_with_its_own_weights():
+    model = build_biased_model("apart").bfloat16()
+    Capture(model, [0])
+    copied = copy.deepcopy(model)
+    before = run_forward(model, make_tokens()).logits
+    for parameter in copied.model.layers[0].self_attn.k_proj.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert torch.equal(run_forward(model, make_tokens()).logits, before)
+    assert not torch.equal(run_forward(copied, make_tokens()).logits, before)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_in_bf16_a_loss_on_keys_reaches_their_bias(checkpointing):
+    model, tokens = build_biased_model("apart").train(), make_tokens()
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    capture = Capture(model, [0, 1, 2])
+    with torch.autocast("cpu", torch.bfloat16), capture:
+        run_forward(model, tokens)
+    layers = capture.pop_layers(tokens)
+    # Gradient of a sum: every token counts once.
+    sum(layer.kv.add_bias().keys.sum() for layer in layers.values()).backward()
+    for layer in model.model.layers:
+        assert layer.self_attn.k_proj.weight.grad.abs().max() > 0
+    # Of the last layer every token counts once, and nothing behind it is read.
+    expected = torch.full((16,), float(tokens.mask.numel()))
+    torch.testing.assert_close(model.model.layers[2].self_attn.k_proj.bias.grad, expected)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

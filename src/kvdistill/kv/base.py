@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from kvdistill.layers.base import LayerPair
 from kvdistill.models.attention.rotary import Rotary
-from kvdistill.types import Layer, Tokens
+from kvdistill.types import KV, KVBias, Layer, Tokens
 
 
 @runtime_checkable
@@ -52,6 +53,8 @@ class TeacherRequest:
     """Folder of the stored K and V, where the source reads one."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Name -> content hash of everything that the store must have been built from."""
+    time_reading: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What is open while the teacher's model computes, or its store is read: it takes the time."""
 
     @property
     def teacher_layers(self) -> list[int]:
@@ -80,6 +83,20 @@ class CompressedKV:
     """KV heads in a row."""
     head: int | None = None
     """Which KV head the rows are of; None: all."""
+    bias: Float[Tensor, " width"] | None = None
+    """To be added to every row, which was rounded without it (types.py: KVBias); None: nothing."""
+
+    def get_bias(self, layer: int) -> KVBias | None:
+        """The bias of a teacher layer's keys and values."""
+        if self.bias is None:
+            return None
+        return KVBias(*(self.bias[at].view(self.heads, -1) for at in self.find_columns(layer)))
+
+    def add_bias(self) -> "CompressedKV":
+        """The same with its bias in the rows, then in float32; itself where it has none."""
+        if self.bias is None:
+            return self
+        return replace(self, flat_kv=self.flat_kv.float() + self.bias, bias=None)
 
     def find_columns(self, layer: int) -> tuple[slice, slice]:
         """Where a row holds the keys and the values of a teacher layer."""
@@ -102,16 +119,23 @@ class CompressedKV:
 
     def rotate_keys(self, rotate: Callable[[Tensor, int, Tensor], Tensor]) -> "CompressedKV":
         """The same with `rotate(keys, layer, positions)` for keys; both tensors are of batch 1."""
-        flat_kv = self.flat_kv
+        first = self.view_keys(self.teacher_layers[0])
+        if rotate(first, self.teacher_layers[0], self.positions[None]) is first:
+            return self
+        # A bias turns with the keys; and keys that hold it would be rounded with it.
+        whole = self.add_bias()
+        # Copied before the first write: this value stays as it is.
+        flat_kv = whole.flat_kv.clone()
         for layer in self.teacher_layers:
+            rotated = rotate(whole.view_keys(layer), layer, self.positions[None])
             columns, _ = self.find_columns(layer)
-            keys = self.flat_kv[:, columns].unflatten(1, (self.heads, -1)).transpose(0, 1)[None]
-            rotated = rotate(keys, layer, self.positions[None])
-            if rotated is not keys:
-                # Copied once, before the first write: this value stays as it is.
-                flat_kv = flat_kv.clone() if flat_kv is self.flat_kv else flat_kv
-                flat_kv[:, columns] = rotated[0].transpose(0, 1).flatten(1).to(flat_kv.dtype)
-        return self if flat_kv is self.flat_kv else replace(self, flat_kv=flat_kv)
+            flat_kv[:, columns] = rotated[0].transpose(0, 1).flatten(1).to(flat_kv.dtype)
+        return replace(whole, flat_kv=flat_kv)
+
+    def view_keys(self, layer: int) -> Float[Tensor, "1 heads rows dim"]:
+        """A teacher layer's keys as one text of all rows."""
+        columns, _ = self.find_columns(layer)
+        return self.flat_kv[:, columns].unflatten(1, (self.heads, -1)).transpose(0, 1)[None]
 
 
 class TeacherKV(ABC):
@@ -134,6 +158,12 @@ class TeacherKV(ABC):
 
         `ids` are the texts' ids, in the order of `tokens`.
         """
+
+    def prefetch(self, tokens: Tokens, ids: Sequence[str]) -> None:  # noqa: B027 - most need none
+        """Announces a batch of the CPU that `read_kv_cache` will be asked for, in that order."""
+
+    def close(self) -> None:  # noqa: B027
+        """Ends what reads ahead, if anything does; nothing is read afterwards."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +197,7 @@ def select_kept_tokens(
         # Two student layers may read one teacher layer, and a score may cost seq^2: each once.
         for layer in pair.teacher_layers:
             if layer not in scores:
-                scores[layer] = compression.score_in_float32(layers[layer])
+                scores[layer] = compression.score_in_float32(layers[layer].add_bias())
         return compression.keep_best(
             [scores[layer] for layer in pair.teacher_layers], first.tokens.mask
         )
@@ -212,6 +242,21 @@ def compress_layers(
                 positions=row.flatten() % seq,
                 heads=heads,
                 head=group.head,
+                bias=join_biases([layers[layer].kv for layer in teacher_layers], some),
             )
         )
     return compressed
+
+
+def join_biases(kvs: Sequence[KV], heads: slice) -> Float[Tensor, " width"] | None:
+    """What these heads of teacher layers leave out, as `CompressedKV.bias`; None for nothing."""
+    biases = [kv.bias for kv in kvs]
+    if all(bias is None for bias in biases):
+        return None
+    parts = []
+    for kv, bias in zip(kvs, biases, strict=True):
+        # A layer without one, beside one that has one.
+        zeros = kv.keys.new_zeros(kv.keys.shape[1::2], dtype=torch.float32)
+        both = KVBias(zeros, zeros) if bias is None else bias
+        parts += [both.keys[heads].float().flatten(), both.values[heads].float().flatten()]
+    return torch.cat(parts)

@@ -6,19 +6,25 @@ and forgets beyond a sliding window. A hook only remembers a tensor, so recomput
 it, and nothing is remembered outside `with capture`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
+from kvdistill.models.attention.bias import leaves_bias_out, split_bias
+from kvdistill.models.attention.match import Heads, Source
 from kvdistill.models.attention.rotary import Rotary
 from kvdistill.models.attention.sources import LayerSources, collect_rotaries, locate_sources
 from kvdistill.models.decoder import find_decoder, get_layers
-from kvdistill.types import KV, Layer, Tokens
+from kvdistill.types import KV, KVBias, Layer, Tokens
+
+HeadBias = Float[Tensor, "heads dim"]
 
 
 class Capture:
@@ -27,8 +33,8 @@ class Capture:
     Build it once, after PEFT has wrapped the model, and keep it as long as the model:
 
         with capture:
-            model(input_ids=..., attention_mask=..., use_cache=False)
-        layers = capture.take(tokens)
+            model(**tokens.model_inputs, use_cache=False)
+        layers = capture.pop_layers(tokens)
     """
 
     def __init__(
@@ -42,14 +48,17 @@ class Capture:
         self._decoder = find_decoder(model)
         self._sources = locate_sources(model, layers)
         self._rotaries = self.read_rotaries() if with_attention else None
-        self._outputs: dict[tuple[int, str], Tensor] = {}
+        self._outputs: dict[tuple[int, str], CapturedPart] = {}
         self._recording = self._needs_grad = False
         for layer, sources in self._sources.items():
             hooked = {"keys": sources.keys, "values": sources.values}
             if with_attention:
                 hooked["queries"] = sources.get_queries()
             for part, source in hooked.items():
-                source.module.register_forward_hook(partial(self._record, layer, part))
+                bias = split_bias(source.module)
+                hook = partial(self._record, layer, part, bias)
+                # Before the hook that adds the bias.
+                source.module.register_forward_hook(hook, prepend=True)
 
     def read_rotaries(self) -> dict[int, Rotary]:
         """Each layer's rotary. Raises ConfigError for one that a run does not reproduce."""
@@ -101,38 +110,88 @@ class Capture:
             raise RuntimeError(f"layers {missing} did not run inside `with capture`.")
         return {layer: self._build_layer(layer, outputs, tokens) for layer in self._sources}
 
-    def _record(self, layer: int, part: str, module: nn.Module, args: Any, output: Tensor) -> None:
+    def _record(
+        self,
+        layer: int,
+        part: str,
+        bias: Tensor | None,
+        module: nn.Module,
+        args: Any,
+        output: Tensor,
+    ) -> None:
         if self._recording:
+            is_apart = bias is not None and leaves_bias_out(module)
             # A dict entry, not a list item: a hook may fire more than once a step.
-            self._outputs[layer, part] = output
+            self._outputs[layer, part] = CapturedPart(output, bias if is_apart else None)
 
     def _build_layer(
-        self, layer: int, outputs: Mapping[tuple[int, str], Tensor], tokens: Tokens
+        self, layer: int, outputs: dict[tuple[int, str], "CapturedPart"], tokens: Tokens
     ) -> Layer:
         sources = self._sources[layer]
-        keys = sources.keys.read_heads(outputs[layer, "keys"])
-        values = sources.values.read_heads(outputs[layer, "values"])
+
+        def read_part(part: str, source: Source) -> tuple[Heads, HeadBias | None]:
+            # Taken out: unpacking copies, and of all layers at once that would be twice as much.
+            heads, bias = outputs.pop((layer, part)).read(source)
+            return heads if tokens.packed is None else tokens.packed.unpack(heads), bias
+
+        keys, key_bias = read_part("keys", sources.keys)
+        values, value_bias = read_part("values", sources.values)
         if self._needs_grad and not (keys.requires_grad and values.requires_grad):
             raise ConfigError(
                 f"layers includes student layer {layer}, whose K or V depends on no trainable "
                 f"weight, so the KV loss could not teach it. Leave it out of layers.range or "
                 f"train its {sources.keys.name} and {sources.values.name}."
             )
-        kv = KV(keys, values, tokens.mask)
+        kv = KV(keys, values, tokens.mask, bias=pair_biases(key_bias, value_bias))
         if self._rotaries is None:
             return Layer(kv, tokens)
         # Texts are padded on the right, so a token's position is its index.
         positions = torch.arange(keys.shape[2], device=keys.device).expand(len(keys), -1)
         rotate = self._rotaries[layer].rotate
-        queries = sources.get_queries().read_heads(outputs[layer, "queries"])
+        queries, query_bias = read_part("queries", sources.get_queries())
+        dtype = queries.dtype
+        queries = add_to_heads(queries.detach(), query_bias)
+        if sources.query_scale != 1:
+            queries = queries * sources.query_scale
         return Layer(
             kv,
             tokens,
-            rotate(queries.detach(), positions).to(queries.dtype),
-            rotate(keys.detach(), positions).to(keys.dtype),
-            queries.detach(),
+            # As attention has them: rounded with their bias, once it is added.
+            rotate(queries, positions).to(dtype),
+            rotate(add_to_heads(keys.detach(), key_bias), positions).to(dtype),
+            queries,
             self._rotaries[layer],
         )
+
+
+@dataclass(frozen=True)
+class CapturedPart:
+    """What a hook remembers of a module."""
+
+    output: Tensor
+    bias: Tensor | None
+    """What the output leaves out; see models/attention/bias.py."""
+
+    def read(self, source: Source) -> tuple[Heads, HeadBias | None]:
+        """The heads of the source, and what they leave out."""
+        heads = source.read_heads(self.output)
+        if self.bias is None:
+            return heads, None
+        return heads, source.read_heads(self.bias[None, None])[0, :, 0]
+
+
+def pair_biases(keys: HeadBias | None, values: HeadBias | None) -> KVBias | None:
+    """Both as one; zeros for one that is missing beside the other."""
+    if keys is None and values is None:
+        return None
+    # A layer has as many heads of either, and as wide ones.
+    zeros = torch.zeros_like(values if keys is None else keys)  # type: ignore[arg-type]
+    return KVBias(zeros if keys is None else keys, zeros if values is None else values)
+
+
+def add_to_heads(x: Heads, bias: HeadBias | None) -> Heads:
+    """The heads with their bias, then in float32; no gradient reaches it."""
+    return x if bias is None else x.float() + bias.detach().float()[:, None]
 
 
 def list_trained_parameters(sources: Iterable[LayerSources]) -> list[nn.Parameter]:

@@ -10,6 +10,7 @@ from kvdistill.plan.identity import (
     CAPTURE_VERSION,
     compression_science,
     data_science,
+    half_science,
     hash_science,
     identify_by_content,
     leave_out_defaults,
@@ -77,6 +78,7 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
             "budget": config["budget"]["seq_len"],
             "compression": compression_science(config),
             **tokens_science([config["student"], teacher]),
+            **half_science([config["student"], teacher]),
         }
         science = leave_out_defaults(science)
         yield f"calibration.{name}", make_artifact("calibration", recipe, needs, science)
@@ -121,6 +123,7 @@ def make_store_node(
         "seq_len": config["budget"]["seq_len"],
         "stored": leave_out_defaults(spec, "stored."),
         **tokens_science([config["student"], teacher]),
+        **half_science([teacher]),
     }
     return replace(make_artifact("kv", recipe, needs_but_student, science), needs=needs)
 

@@ -24,6 +24,21 @@ CAPTURE_VERSION = 1
 Raise it with any change of theirs that gives other tensors.
 """
 
+HALF_VERSION = 2  # 2: K and V leave their projection without its bias
+"""Of K and V that are computed in half precision; in float32 they are what they always were."""
+
+SCALE_VERSION = 2  # 2: as the model's own attention scales them
+"""Of the logits that SCALED presses score by."""
+
+SCALED = tuple(
+    f"kvdistill.compression.{press}"
+    for press in (
+        "expected_attention.ExpectedAttention", "h2o.H2O", "kava.Kava", "r_kv.RKV",
+        "snap_kv.SnapKV",
+    )
+)  # fmt: skip
+"""Presses that were there before SCALE_VERSION 2; a later one never scored otherwise."""
+
 READER_VERSION = 2  # 2: markup is stripped, answers are one value, conflicting duplicates go
 """Of what makes records of the rows of files; generated records have none.
 
@@ -76,11 +91,13 @@ ROOMS = (
 
 TRAIN_EXECUTION = {
     "logging_steps", "eval_steps", "save_steps", "norm_steps", "eval_texts", "eval_tasks",
-    "eval_items", "report_to", "deepspeed",
+    "eval_items", "report_to", "deepspeed", "packing", "peak_tflops",
 }  # fmt: skip
 MODEL_EXECUTION = {"name", "placement", "reads_as"}
 TASKS_EXECUTION = {"data_root", "revisions"}
 """Rows are told by their hash in the results, wherever they come from."""
+STATED_BATCH = 16
+"""What suites stated before `auto`, and so what `auto` is in an identity: the size is execution."""
 READS_ROWS = {"path", "parts"}
 """Fields of the sources that read rows of files."""
 DATA_EXECUTION = {"validate_only", "root"}
@@ -104,7 +121,10 @@ def science_of(config: Config) -> dict[str, Any]:
         # science.
         fields["teachers"] = [model_science(node) for node in config["teachers"].values()]
         fields["train"] = without(config["train"], TRAIN_EXECUTION)
-        fields |= clip_science(config)
+        fields |= clip_science(config) | scale_science(config["compression"])
+        if config["teachers"]:
+            nodes = [config["student"], *config["teachers"].values()]
+            fields |= half_science(nodes, autocast=config["train"]["bf16"])
         fields["budget"] = {
             "total_tokens": budget.total_tokens,
             "seq_len": budget.seq_len,
@@ -133,6 +153,17 @@ def clip_science(config: Config) -> dict[str, float]:
     """The bound on the gradient's norm where it is not `train.max_grad_norm` itself."""
     bound = scale_clip_norm(config["train"]["max_grad_norm"], config["loss"])
     return {"clip_norm": bound} if bound != config["train"]["max_grad_norm"] else {}
+
+
+def half_science(nodes: Iterable[Mapping[str, Any]], *, autocast: bool = False) -> dict[str, int]:
+    """The version of K and V in half precision, where any of these models computes in it."""
+    half = autocast or any(node.get("dtype", "float32") != "float32" for node in nodes)
+    return {"half": HALF_VERSION} if half else {}
+
+
+def scale_science(compression: Mapping[str, Any]) -> dict[str, int]:
+    """The version of the logits that a press scores by, where it has scored by others."""
+    return {"scale": SCALE_VERSION} if compression.get("_target_") in SCALED else {}
 
 
 def tokens_science(nodes: Iterable[Mapping[str, Any]]) -> dict[str, int]:
@@ -167,12 +198,16 @@ def data_science(config: Config) -> Any:
 
 def compression_science(config: Config) -> Any:
     """What of the compression can change which tokens are kept."""
-    return leave_out_defaults(config["compression"], "compression.")
+    science = leave_out_defaults(config["compression"], "compression.")
+    return {**science, **scale_science(config["compression"])}
 
 
 def tasks_science(config: Config) -> Any:
     """What of the suite can change a score."""
-    return identify_by_content(without(config["tasks"], TASKS_EXECUTION))
+    tasks = without(config["tasks"], TASKS_EXECUTION)
+    if tasks.get("batch_size") == "auto":
+        tasks["batch_size"] = STATED_BATCH
+    return identify_by_content(tasks)
 
 
 def without(node: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:

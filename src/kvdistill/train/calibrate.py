@@ -6,6 +6,7 @@ the teacher's K and V of another. A map that also explains `shuffled` explains n
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ class MomentCollector:
         partners, has_partner = choose_partners(batch.ids)
         linked, rotaries = link_teacher_kv(self.teacher, batch, ONLY), self.teacher.rotaries
         for pair, teacher_kvs in align_teacher_layers(linked, position, rotaries):
-            student = student_layers[pair.student_layer]
+            student = student_layers[pair.student_layer].add_bias()
+            teacher_kvs = [kv.add_bias() for kv in teacher_kvs]
             # Of this layer alone: compression may keep other tokens in the next.
             mask = teacher_kvs[0].mask & student.mask
             # In `shuffled` the partner's teacher tokens face these, so both must be covered.
@@ -136,14 +138,15 @@ class MomentCollector:
     def capture_student(self, tokens: Tokens) -> dict[int, KV]:
         """The raw student's K and V by layer, its keys in the frame that position compares in."""
         with self.capture:
-            self.student(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False)
-        rotate = self.pipeline.position.rotate_captured_keys
-        return {
-            number: KV(
-                rotate(layer.kv.keys, self.rotaries[number], make_positions(layer.kv.keys)),
-                layer.kv.values,
-                layer.kv.mask,
+            self.student(**tokens.model_inputs, use_cache=False)
+
+        def rotate(keys: Tensor, layer: int) -> Tensor:
+            return self.pipeline.position.rotate_captured_keys(
+                keys, self.rotaries[layer], make_positions(keys)
             )
+
+        return {
+            number: layer.kv.rotate_keys(partial(rotate, layer=number))
             for number, layer in self.capture.pop_layers(tokens).items()
         }
 

@@ -5,7 +5,7 @@ are moved together before they are projected, fused and compared.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -46,7 +46,8 @@ class CoveredTokens:
         rows = (self.positions + texts * kv.mask.shape[1]).flatten()
         keys, values = (self.gather_tokens(x, rows) for x in (kv.keys, kv.values))
         # Padding reads token 0 of its text, so its mask must be cleared here.
-        return KV(keys, values, kv.mask.flatten()[rows].view_as(self.mask) & self.mask)
+        mask = kv.mask.flatten()[rows].view_as(self.mask) & self.mask
+        return replace(kv, keys=keys, values=values, mask=mask)
 
     def gather_tokens(
         self, x: Float[Tensor, "batch heads seq dim"], rows: Int[Tensor, " tokens"]

@@ -94,17 +94,25 @@ class CalibrationStats(nn.Module):
         return value
 
     def subtract_mean(self, kv: KV, what: str, layer: int) -> KV:
-        """The K and V less their calibrated mean, `what` being own or teacherN."""
-        # In the precision of K and V, which autocast may lower; the statistics stay float32.
-        keys, values = (
-            x - self.read_stat(what, layer, name)[None, :, None, :].to(x.dtype)
-            for x, name in ((kv.keys, "keys"), (kv.values, "values"))
-        )
+        """The K and V less their calibrated mean, `what` being own or teacherN; in float32.
+
+        K and V that are kept without their bias never get it: it is taken off the mean.
+        """
+
+        def centre(name: str) -> Tensor:
+            mean, x = self.read_stat(what, layer, name), getattr(kv, name)
+            if kv.bias is not None:
+                mean = mean - getattr(kv.bias, name)
+            # Promoted to the mean's float32: rounded to bfloat16 a mean, or what is left of K and V
+            # once it is gone, would be as wrong as 1 / 256 of it.
+            return x - mean[:, None]
+
+        keys, values = centre("keys"), centre("values")
         if kv.head_mask is not None:
             # A head that dropped the token says no more of it than its mean, which is now 0.
             dropped = ~kv.head_mask[..., None]
             keys, values = keys.masked_fill(dropped, 0), values.masked_fill(dropped, 0)
-        return replace(kv, keys=keys, values=values)
+        return replace(kv, keys=keys, values=values, bias=None)
 
 
 class TeacherBranch(nn.Module):

@@ -179,7 +179,7 @@ def align_teacher_kv(
                 flat[:, :, where].unflatten(2, (kept.heads, -1)).transpose(1, 2)
                 for where in kept.find_columns(layer)
             )
-            layers.append(KV(keys, values, mask))
+            layers.append(KV(keys, values, mask, bias=rotated.get_bias(layer)))
         yield pair, layers
 
 
@@ -213,7 +213,7 @@ def project_student_kv(
     first, rotary = objective.first_branch, rotaries[layer]
     position = first.pipeline.position
     pair = next(item for item in first.pipeline.layer_pairs if item.student_layer == layer)
-    framed = KV(position.rotate_captured_keys(kv.keys, rotary, positions), kv.values, kv.mask)
+    framed = kv.rotate_keys(lambda keys: position.rotate_captured_keys(keys, rotary, positions))
     mapped = first.projection.project_student(
         first.stats.subtract_mean(framed, "own", layer), (layer, pair.low)
     )

@@ -6,6 +6,7 @@ its cache. Where queries, keys and values leave one projection, the proof says w
 are which. What cannot be proven is refused, with the reason.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ class LayerSources:
     queries: Source | None
     """None where no module was seen to give what attention multiplies with the keys."""
     rotary: LayerRotary
+    query_scale: float
+    """What makes products of queries and keys over sqrt(dim) the attention's own logits: 1 unless
+    the model scales them otherwise."""
 
     def get_queries(self) -> Source:
         """Where queries are read. Raises ConfigError where that could not be proven."""
@@ -95,13 +99,13 @@ def trace_sources(decoder: Any) -> list[Callable[[], LayerSources]]:
     config = decoder.config.get_text_config()
     name = type(decoder).__name__
     return [
-        partial(_locate_layer, trace, rotaries, config, f"layer {layer} of {name}")
-        for layer, trace in enumerate(traces)
+        partial(_locate_layer, layer, trace, rotaries, config, f"layer {number} of {name}")
+        for number, (layer, trace) in enumerate(zip(get_layers(decoder), traces, strict=True))
     ]
 
 
 def _locate_layer(
-    trace: LayerTrace, rotaries: Sequence[LayerRotary], config: Any, name: str
+    layer: nn.Module, trace: LayerTrace, rotaries: Sequence[LayerRotary], config: Any, name: str
 ) -> LayerSources:
     cached_keys, cached_values = trace.keys, trace.values
     if cached_keys is None or cached_values is None:
@@ -124,7 +128,21 @@ def _locate_layer(
         for operand in trace.operands
         if operand.dim() == 4 and operand.shape[1::2] == (query_heads, cached_keys.shape[3])
     )
-    return LayerSources(name, keys, values, next(filter(None, queries), None), rotary)
+    query_scale = _read_query_scale(layer, keys.name, trace, cached_keys.shape[3])
+    return LayerSources(name, keys, values, next(filter(None, queries), None), rotary, query_scale)
+
+
+def _read_query_scale(layer: nn.Module, keys: str, trace: LayerTrace, dim: int) -> float:
+    """`LayerSources.query_scale`, from what the traced attention multiplied its products with.
+
+    Gemma 2 and 3 have query_pre_attn_scalar^-0.5, Granite attention_multiplier. Where no fused
+    attention was seen it is `scaling` of the module around the one of the keys, named `keys`.
+    """
+    attention = layer.get_submodule(keys.rpartition(".")[0])
+    scale = trace.scale if trace.scale is not None else getattr(attention, "scaling", None)
+    if scale is None or math.isclose(scale * dim**0.5, 1):
+        return 1.0
+    return float(scale) * dim**0.5
 
 
 def _find_keys(

@@ -51,6 +51,8 @@ class LayerTrace:
     values: Tensor | None = None
     operands: list[Tensor] = field(default_factory=list)
     """First factors of its products; the rotated queries are among them."""
+    scale: float | None = None
+    """What a fused attention was told to multiply its products with; None where none was."""
 
 
 @torch.no_grad()
@@ -122,6 +124,8 @@ class _Tracer(TorchFunctionMode):
     ) -> Any:
         if func in PRODUCTS and self._running is not None and args:
             self._running.operands.append(args[0])
+            if func is F.scaled_dot_product_attention and kwargs:
+                self._running.scale = kwargs.get("scale")
         return func(*args, **(kwargs or {}))
 
     def _enter(self, number: int, *_: Any) -> None:
