@@ -69,16 +69,30 @@ def format_cells(line: RunState) -> list[str]:
     heartbeat = (
         f"{line.heartbeat_s:.0f} s" if line.heartbeat_s is not None and line.state in ALIVE else ""
     )
+    speed = f"{line.tokens_per_s:,.0f}" if line.tokens_per_s else ""
+    mfu = f"{100 * line.mfu:.1f} %" if line.mfu is not None else ""
     repeats = f"{line.requeues}+{line.retries}" if line.requeues or line.retries else ""
     return [
         line.run, line.label, str(line.seed), line.state, progress, rate, eta, heartbeat, repeats,
-        line.job or "", line.why,
+        line.job or "", line.why, speed, mfu, format_memory(line),
     ]  # fmt: skip
+
+
+def format_memory(line: RunState) -> str:
+    """`2.1 of 2.3`: GiB of a process at most, and what the plan reckoned its tensors to be."""
+    if line.peak_bytes is None:
+        return ""
+    measured = f"{line.peak_bytes / 2**30:.1f}"
+    return (
+        measured
+        if line.foretold_bytes is None
+        else (f"{measured} of {line.foretold_bytes / 2**30:.1f}")
+    )
 
 
 COLUMNS = (
     "run", "arm", "seed", "state", "steps", "rate", "left", "heartbeat", "requeued+retried",
-    "job", "why",
+    "job", "why", "tokens/s", "MFU", "GiB, foretold",
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Where every run of a study is, from its folder first and from SLURM second."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,9 @@ from kvdistill.plan.study_plan import StudyPlan, Withdrawal
 SILENT_S = 120.0
 """A running job without a heartbeat for so long is called silent."""
 
-ALIVE = ("queued", "starting", "running", "silent")
+LAST_BYTES = 2**16
+"""Of a curves.jsonl, in which its last training line is looked for."""
+ALIVE = ("queued", "starting", "running", "silent", "trained")
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class RunState:
     label: str
     seed: int
     state: str
-    """planned, queued, starting, running, silent (no heartbeat), lost, failed, done; gone where
-    there is no folder, unreadable where what lies in it is cut or altered; withdrawn."""
+    """planned, queued, starting, running, silent (no heartbeat), trained (its evaluation is still
+    to come), lost, failed, done; gone where there is no folder, unreadable where what lies in it is
+    cut or altered; withdrawn."""
     step: int | None = None
     steps: int | None = None
     steps_per_s: float | None = None
@@ -39,6 +43,14 @@ class RunState:
     retries: int = 0
     job: str | None = None
     why: str = ""
+    tokens_per_s: float | None = None
+    """Real tokens of a process, as its last training line has them."""
+    mfu: float | None = None
+    """A share; None also where the device's peak is not known."""
+    peak_bytes: int | None = None
+    """Most memory of a process so far."""
+    foretold_bytes: int | None = None
+    """What the plan reckoned it to be."""
 
 
 def read_run_states(root: Path, study: Path) -> Iterator[RunState]:
@@ -56,6 +68,7 @@ def read_run_states(root: Path, study: Path) -> Iterator[RunState]:
             line = read_run_state(identity, label, entry.seed, folder, root, queued)
         except ArtifactError as error:  # one folder that was cut or edited hides no other
             line = RunState(identity, label, entry.seed, "unreadable", why=str(error))
+        line = replace(line, foretold_bytes=entry.foretold.get("peak_bytes"))
         yield line if withdrawal is None else mark_withdrawn(line, withdrawal)
 
 
@@ -104,7 +117,27 @@ def read_run_state(
         retries=job_status.get("retries", 0),
         job=job,
         why=why,
+        **read_last_speed(folder),
     )
+
+
+def read_last_speed(folder: Path) -> dict[str, Any]:
+    """tokens_per_s, mfu and peak_bytes of the last training line; empty where there is none."""
+    path = folder / layout.CURVES
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        # A study has hundreds of runs, and each thousands of lines.
+        file.seek(max(0, path.stat().st_size - LAST_BYTES))
+        lines = file.read().splitlines()
+    for line in reversed(lines):
+        try:
+            speed = json.loads(line).get("speed")
+        except ValueError:  # the first may be cut by us, the last is being written
+            continue
+        if speed:
+            return {name: speed.get(name) for name in ("tokens_per_s", "mfu", "peak_bytes")}
+    return {}
 
 
 def decide_state(

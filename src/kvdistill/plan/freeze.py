@@ -10,6 +10,7 @@ from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.find_runs import find_run_folder
 from kvdistill.plan.frozen_recipe import write_recipe
 from kvdistill.plan.labels.arm_labels import ArmLabels, read_known_plan
+from kvdistill.plan.resources.foretold import foretell_training
 from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
 
 
@@ -76,6 +77,11 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
                 run = plan.runs[identity]
                 labels.hold_label(name, label, run.recipe, identity, run.config)
                 arms.setdefault(label, {})[seed] = identity
+    # Replicates are alike, and hundreds of them would be reckoned one by one.
+    trained = {run.recipe: run.config for run in plan.runs.values() if run.config["trained"]}
+    foretold_by_recipe = {
+        recipe: foretell_training(config).to_json() for recipe, config in trained.items()
+    }
     merged.runs |= {
         run.identity: RunEntry(
             folder=str(folders[run.node.name].relative_to(plan.root)),
@@ -85,6 +91,7 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
             trained=run.config["trained"],
             steps=run.steps,
             code=plan.code[run.node.name].fingerprint if run.node.name in plan.code else "",
+            foretold=foretold_by_recipe.get(run.recipe, {}),
         )
         for run in plan.runs.values()
     }

@@ -64,6 +64,9 @@ class RunEntry:
     code: str = ""
     """Fingerprint of the code it was last planned with, which may not be what made it; empty where
     that was before code was recorded."""
+    foretold: dict[str, Any] = field(default_factory=dict)
+    """What its training was to take, as plan/resources/foretold.py has it; empty where nothing is
+    trained."""
 
 
 @dataclass(frozen=True)

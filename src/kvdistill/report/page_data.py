@@ -136,6 +136,10 @@ class PageContent:
     training: Sequence[RenderedFigure]
     training_table: ReportTable
     efficiency: ReportTable
+    speed: ReportTable
+    """Without rows where no run's training was measured."""
+    speed_sentence: str
+    """The same in a sentence; empty without rows."""
     budget: ReportTable
     parity: BudgetParity
     undeclared: Sequence[str]
@@ -172,6 +176,8 @@ class PageContent:
             yield from (table for _, table in question.figures.routing)
         yield self.withdrawn
         yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_table)
+        if self.speed.rows:
+            yield self.speed
         if self.counterparts.rows:
             yield self.counterparts
         yield self.provenance.runs

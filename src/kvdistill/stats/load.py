@@ -176,6 +176,7 @@ def read_run(
         seed=int(node["seed"]),
         trained=bool(node["trained"]),
         recipe=str(node.get("recipe", "")),
+        foretold=node.get("foretold") or {},
     )
     name = f"{planned.arm}, seed {planned.seed}"
     if not planned.folder.is_dir():

@@ -106,6 +106,8 @@ class Run:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     """As it was frozen before the run began; empty of a run that is not finished."""
+    foretold: Mapping[str, Any] = field(default_factory=dict)
+    """What its plan foretold of its training: peak_bytes, step_flops, step_s and kind."""
 
     @cached_property
     def code(self) -> CodeFingerprint | None:

@@ -13,6 +13,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.layers.from_config import pair_layers
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
+from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.matching.score_flops import count_score_flops
 
 
@@ -31,6 +32,26 @@ def count_student_flops(config: Config, load: flops.TokenLoad) -> int:
     if config["train"]["gradient_checkpointing"]:
         trained += flops.recomputation_flops(student, load)
     return trained
+
+
+def count_token_flops(config: Config) -> dict[str, int]:
+    """Operations that one token asks of the student and of each teacher that reads, as MFU has it.
+
+    6 a weight of the student, its head among them (4 where its weights are frozen), and 2 a weight
+    of a teacher up to its deepest layer that a step needs (Kaplan et al. 2020, arXiv 2001.08361).
+    Attention's own products are left out, and so is what checkpointing computes again. A teacher
+    that a store speaks for does not read.
+    """
+    one = flops.TokenLoad(1, 0)
+    student = Geometry.from_node(config["student"])
+    # Every adapter with a rank leaves the model's own weights frozen.
+    frozen = config["adapter"].get("rank") is not None
+    counts = {"student": flops.training_flops(student, one, frozen=frozen)}
+    if find_store_spec(config["source"]) is None:
+        for name, teacher in config["teachers"].items():
+            deepest = max(list_layers_read(config, teacher))
+            counts[name] = flops.capture_flops(Geometry.from_node(teacher), one, deepest)
+    return counts
 
 
 def count_capture_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:

@@ -13,6 +13,7 @@ from kvdistill.report.sections import (
     question,
     robustness,
     score_tables,
+    speed,
     withdrawn,
 )
 from kvdistill.report.sections.choose_arms import choose_curve_arms, get_run_ids
@@ -73,6 +74,8 @@ def gather_content(
         training=curve_figures,
         training_table=curve_table,
         efficiency=budget.tabulate_efficiency(arms),
+        speed=speed.tabulate_speed(arms),
+        speed_sentence=speed.summarize_speed(arms),
         budget=budget.tabulate_budgets(study),
         parity=budget.check_budget_parity(study),
         undeclared=list(list_undeclared_sentences(analyses)),
