@@ -138,7 +138,7 @@ def test_every_case_runs_tiny_on_a_cpu_within_a_minute(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
     assert [line["case"] for line in lines] == ["machine", "texts", *CASES]
     unmeasured = {line["status"] for line in lines} - {"measured"}
-    assert unmeasured <= {"not installed", "not available"}
+    assert unmeasured <= {"not installed", "not available", "left out"}
     # Processor time: others may use this machine.
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert used < 60

@@ -11,7 +11,7 @@ case goes to FOLDER/gpu.jsonl as it comes ($OUT where --out is not given), so th
 stopped keeps what it has. The last line that is printed is one JSON object.
 
 Parts: correctness, steps, peers, store, rooms, options. A case that this version's settings or this
-machine's packages do not have is left out by name.
+machine's packages do not have is left out by name; so is, of tiny models, what would be compiled.
 """
 
 # ruff: noqa: T201 - a bench speaks on the terminal

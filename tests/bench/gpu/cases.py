@@ -9,10 +9,14 @@ BIG = ("arm=single_teacher", "teacher@teachers.a=paper/medium")
 TWO = ("arm=multi_teacher", "teachers=cross_family")
 STORE = ("source=store", "style@source.stored.style=cot")
 PACKED = ("train.packing=true",)
-COMPILED = ("train.compile=true",)
+COMPILED = ("train.torch_compile=true",)
 FLASH = ("train.attn_implementation=flash_attention_2",)
 FLASH_3 = ("train.attn_implementation=flash_attention_3",)
-FUSED = ("train.fused_cross_entropy=true",)
+CHUNKED = ("train.linear_ce=chunked",)
+LIGER = ("train.linear_ce=liger",)
+TF32 = ("train.tf32=true",)
+PADDED = ("train.packing=false",)
+UNGROUPED = (*PADDED, "train.group_by_length=false")
 KEPT = ("train.gradient_checkpointing=false",)
 ALL_ON = (*PACKED, *COMPILED, *KEPT)
 
@@ -58,7 +62,11 @@ CASES: dict[str, Case] = {
     "kv_7b_compiled": Case(part="options", overrides=ONE, settings=COMPILED, beside="sft_compiled"),
     "sft_flash_2": Case(part="options", settings=FLASH, packages=("flash_attn",)),
     "sft_flash_3": Case(part="options", settings=FLASH_3, packages=("flash_attn_interface",)),
-    "sft_fused": Case(part="options", settings=FUSED, packages=("liger_kernel",)),
+    "sft_chunked": Case(part="options", settings=CHUNKED),
+    "sft_liger": Case(part="options", settings=LIGER, packages=("liger_kernel",)),
+    "kv_7b_tf32": Case(part="options", overrides=ONE, settings=TF32, beside="sft"),
+    "sft_padded": Case(part="options", texts="mixed", settings=PADDED),
+    "sft_ungrouped": Case(part="options", texts="mixed", settings=UNGROUPED),
     "sft_kept": Case(part="options", settings=KEPT),
     "kv_7b_kept": Case(part="options", overrides=ONE, settings=KEPT, beside="sft_kept"),
     "sft_all_on": Case(part="options", texts="mixed", settings=ALL_ON),

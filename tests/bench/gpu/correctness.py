@@ -14,7 +14,9 @@ from torch import Tensor
 
 from kvdistill import distributed
 from kvdistill.config.build import build_node
+from kvdistill.plan.graph import list_artifacts
 from kvdistill.train import inputs
+from kvdistill.train.calibrate import build_calibration
 from kvdistill.train.module import Distiller
 from kvdistill.train.run import build_distiller
 from kvdistill.train.step import sum_cross_entropy
@@ -27,6 +29,7 @@ STUDENT_LAYERS, TEACHER_LAYERS = 2, 3
 VOCABULARY = 4096
 """Of teachers, whose head is never read."""
 TEXTS, LENGTH = 2, 96
+CALIBRATION_TEXTS = 16
 
 Outcome = dict[str, Tensor]
 """What a step came to, by name, in float32 on the CPU."""
@@ -36,8 +39,8 @@ def measure_correctness(root: Path, size: Size, case: Case) -> dict[str, float]:
     """The noise of each quantity in float32, and in bfloat16 as it is trained."""
     config = compose_case(root, size, case.texts, case.overrides)
     config["budget"]["seq_len"] = min(LENGTH, size.seq_len)
+    config["train"]["calibration_rows"] = CALIBRATION_TEXTS
     needs = {"split": build_split(root, config)}
-    needs |= {f"calibration.{name}": root for name in config["teachers"]}
     config["student"]["geometry"]["layers"] = STUDENT_LAYERS
     for node in config["teachers"].values():
         node["geometry"] |= {"layers": TEACHER_LAYERS, "vocab_size": VOCABULARY}
@@ -49,6 +52,7 @@ def measure_correctness(root: Path, size: Size, case: Case) -> dict[str, float]:
         texts, collate = inputs.read_texts(config, needs, "train_student", alignment)
         batch = collate([texts[row] for row in range(TEXTS)])
         whole = set_precision(config, "float32", "cpu")
+        needs |= calibrate(root, whole, needs)
         reference = take_step(whole, needs, batch, torch.device("cpu"), bf16=False)
         figures: dict[str, float] = {}
         for name, dtype in (("fp32", "float32"), ("bf16", "bfloat16")):
@@ -56,6 +60,17 @@ def measure_correctness(root: Path, size: Size, case: Case) -> dict[str, float]:
             step = take_step(here, needs, batch, device, bf16=dtype == "bfloat16")
             figures |= compare_steps(step, reference, name)
     return figures
+
+
+def calibrate(root: Path, config: dict[str, Any], needs: Mapping[str, Path]) -> dict[str, Path]:
+    """Means and maps as the platform measures them: the biases of keys are centred away."""
+    folders = {}
+    for role, node in list_artifacts(config):
+        if node.kind == "calibration":
+            folder = folders[role] = root / "artifacts" / node.name
+            folder.mkdir(parents=True, exist_ok=True)
+            build_calibration(node.recipe, {"split": needs["split"]}, folder, lambda *_: None)
+    return folders
 
 
 def set_precision(config: Mapping[str, Any], dtype: str, device: str) -> dict[str, Any]:

@@ -65,7 +65,11 @@ class DrawnWeights:
         """The first `layers` layers, without a head."""
         config = self.load_config()
         keep_config_layers(config, range(layers))
-        return self.draw_weights(AutoModel, config, dtype, **more)
+        body = self.draw_weights(AutoModel, config, dtype, **more)
+        # As published: in bfloat16, whatever precision computes with them.
+        for parameter in body.parameters():
+            parameter.data = parameter.data.bfloat16().to(dtype)
+        return body
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase:
         """Its family's, of few tokens: how wide a head is, its geometry says."""
@@ -84,22 +88,28 @@ class DrawnWeights:
             for name, bias in model.named_parameters():
                 if name.endswith("layers.0.self_attn.k_proj.bias"):
                     torch.nn.init.normal_(bias, std=KEY_BIAS)
-        return model.to(dtype)  # type: ignore[arg-type]  # wrongly stubbed
+        # Weights alone: `model.to` would round the rotary's frequencies, which loading does not.
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(dtype)
+        return model
 
 
 @contextmanager
 def use_drawn_weights(tokenizers: Path, *, on_cpu: bool = False) -> Iterator[None]:
-    """While this is open every model is drawn, and every map between teacher and student too.
-
-    Of a platform's run all else is as it is.
-    """
+    """While this is open every model is drawn; of a run all else is as it is."""
 
     def resolve_weights(node: Mapping[str, Any], *_: Any) -> DrawnWeights:
         family = "llama" if "llama" in node["name"] else "qwen2"
         return DrawnWeights(Geometry.from_node(node), family, tokenizers, on_cpu)
 
+    with mock.patch.object(load, "resolve_weights", resolve_weights):
+        yield
+
+
+@contextmanager
+def use_drawn_maps() -> Iterator[None]:
+    """While this is open no calibration is read: maps and means are drawn too."""
     with (
-        mock.patch.object(load, "resolve_weights", resolve_weights),
         mock.patch("kvdistill.train.run.Calibration.load", return_value=None),
         mock.patch.object(TeacherBranch, "calibrate", draw_calibration),
     ):

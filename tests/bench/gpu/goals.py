@@ -17,9 +17,7 @@ Records = Mapping[str, Record]
 def compute_mfu(records: Records, name: str) -> float | None:
     """Share of the device's peak that a case's model FLOPs reach; None where that is not known.
 
-    Model FLOPs are 6 for each of the student's weights and real tokens and 2 for each of a
-    teacher's, with attention's; nothing that is computed again, and no padding (PaLM, arXiv
-    2204.02311, appendix B).
+    As the platform's own MFU counts them, of peers too: real tokens, and nothing twice.
     """
     peak = records["machine"].get("peak_flops")
     record = find_measured(records, name)

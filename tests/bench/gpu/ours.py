@@ -14,18 +14,14 @@ from typing import Any
 import torch
 
 from kvdistill import layout
-from kvdistill.geometry import Geometry
-from kvdistill.kv.store import STORE_FILE
-from kvdistill.layers.from_config import pair_layers
-from kvdistill.plan import flops
-from kvdistill.plan.flops import TokenLoad
 from kvdistill.plan.graph import list_artifacts
+from kvdistill.plan.matching.run_flops import count_token_flops
 from kvdistill.plan.resources.run_memory import estimate_run_memory
 from kvdistill.train import inputs
 from kvdistill.train.build_store import build_kv_store
 from kvdistill.train.run import make_sampler, train_student
 from tests.bench.gpu.cases import Case
-from tests.bench.gpu.drawn_weights import use_drawn_weights
+from tests.bench.gpu.drawn_weights import use_drawn_maps, use_drawn_weights
 from tests.bench.gpu.workload import Size, build_split, compose_case
 
 
@@ -72,7 +68,7 @@ def measure_training(root: Path, size: Size, case: Case) -> dict[str, Any]:
     needs = {"split": build_split(root, config)}
     # Never read: maps are drawn. The store is, where the case has one.
     needs |= {f"calibration.{name}": root for name in config["teachers"]}
-    with use_drawn_weights(root):
+    with use_drawn_weights(root), use_drawn_maps():
         stored = build_stores(root, config, needs)
         work = count_work(config, needs, size)
         folder = root / "runs" / "bench" / f"{case.part}-{time.time_ns()}"
@@ -90,7 +86,7 @@ def measure_training(root: Path, size: Size, case: Case) -> dict[str, Any]:
         "plan_bytes": memory.total,
         "plan_parts": asdict(memory),
         **stored,
-        "curves": read_counted_lines(folder, size),
+        **summarize_speed(read_counted_lines(folder, size)),
     }
 
 
@@ -102,7 +98,7 @@ class Work:
     """Real ones: padding is no work."""
     teacher_tokens: float
     model_flops: float
-    """Forward and backward of the student, nothing recomputed, and its teachers' forward."""
+    """As the platform's MFU counts them: 6 a weight of the student, 2 a weight of its teachers."""
     answer_share: float
     """Of the tokens that a batch holds, padding too: those with logits."""
 
@@ -113,29 +109,19 @@ def count_work(config: dict[str, Any], needs: Mapping[str, Path], size: Size) ->
     rows = list(make_sampler(config, texts, size.last_step))
     width = config["budget"]["batch_size"]
     rows = rows[size.warm * width : (size.warm + size.steps) * width]
-    own = texts._student
-    student = Geometry.from_node(config["student"])
-    total = flops.training_flops(student, sum_load([len(own[row].ids) for row in rows]))
-    read = 0
-    stored = "stored" in config["source"]
-    for name, node in {} if stored else config["teachers"].items():
-        load = sum_load([len(texts.get_teacher_tokens(name)[row].ids) for row in rows])
-        geometry = Geometry.from_node(node)
-        deepest = max(pair.high for pair in pair_layers(config, geometry))
-        total += flops.capture_flops(geometry, load, deepest)
-        read += load.tokens
+    student = [texts._student[row] for row in rows]
+    per_token = count_token_flops(config)
+    tokens = {"student": sum(len(text.ids) for text in student)} | {
+        name: sum(len(texts.get_teacher_tokens(name)[row].ids) for row in rows)
+        for name in per_token.keys() - {"student"}
+    }
+    scored = sum(int(text.answer.sum()) for text in student)
     return Work(
-        student_tokens=sum(len(own[row].ids) for row in rows) / size.steps,
-        teacher_tokens=read / size.steps,
-        model_flops=total / size.steps,
-        answer_share=sum(own[row].answer.sum() for row in rows).item()
-        / (len(rows) * config["budget"]["seq_len"]),
+        student_tokens=tokens["student"] / size.steps,
+        teacher_tokens=sum(n for name, n in tokens.items() if name != "student") / size.steps,
+        model_flops=sum(per_token[name] * n for name, n in tokens.items()) / size.steps,
+        answer_share=scored / (len(rows) * config["budget"]["seq_len"]),
     )
-
-
-def sum_load(lengths: list[int]) -> TokenLoad:
-    """Texts of these lengths."""
-    return TokenLoad(sum(lengths), sum(length * length for length in lengths))
 
 
 def build_stores(root: Path, config: dict[str, Any], needs: dict[str, Path]) -> dict[str, Any]:
@@ -145,14 +131,30 @@ def build_stores(root: Path, config: dict[str, Any], needs: dict[str, Path]) -> 
         if node.kind != "kv":
             continue
         folder = needs[role] = root / "artifacts" / node.name
-        if (folder / STORE_FILE).is_file():
+        if (marker := root / f"{node.name}.filled").exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         made = build_kv_store(node.recipe, {"split": needs["split"]}, folder, lambda *_: None)
         facts |= {f"{role}_fill_s": time.perf_counter() - began, f"{role}_texts": made["texts"]}
         facts[f"{role}_bytes"] = made["stored_bytes"]
+        marker.touch()
     return facts
+
+
+def summarize_speed(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the platform measured of itself over these lines, which are of equally many steps."""
+    speeds = [line["speed"] for line in lines if line.get("speed")]
+    if not speeds:
+        return {}
+    step_s = sum(speed["step_s"] for speed in speeds)
+    parts_s = {part: sum(s["seconds"][part] for s in speeds) for part in speeds[0]["seconds"]}
+    means = {f"curves_{name}": speeds[-1][name] for name in ("mfu", "real_share", "tokens_per_s")}
+    return {
+        "rooms_share": parts_s["rooms"] / step_s,
+        "parts_s": {part: seconds / len(speeds) for part, seconds in parts_s.items()},
+        **means,
+    }
 
 
 def read_counted_lines(folder: Path, size: Size) -> list[dict[str, Any]]:

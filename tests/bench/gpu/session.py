@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from kvdistill import distributed
+from kvdistill.plan.resources.device_peaks import find_peak_tflops
 from tests.bench.gpu import correctness, ours, peers, workload
-from tests.bench.gpu.cases import CASES, Case
+from tests.bench.gpu.cases import CASES, COMPILED, Case
 from tests.bench.gpu.goals import GOALS, judge_goals, summarize_goals
 from tests.bench.gpu.isolate import Measure, run_forked
 
@@ -68,6 +69,8 @@ class Session:
             result = {"status": "not installed", "why": ", ".join(missing)}
         elif unknown := workload.list_unknown(case.settings):
             result = {"status": "not available", "why": ", ".join(unknown)}
+        elif self.size.tiny and set(COMPILED) <= set(case.settings):
+            result = {"status": "left out", "why": "compiling takes longer than all of a tiny run"}
         elif self.seconds_left < LEAST_S:
             result = {"status": "out of time", "why": "no time was left of --minutes"}
         else:
@@ -114,8 +117,8 @@ def choose_measure(name: str, root: Path, size: workload.Size) -> Measure:
 
 
 def describe_machine(size: workload.Size) -> dict[str, Any]:
-    """Card, driver, versions, and the peak that the platform's plan has for such a card."""
-    cuda = torch.cuda.is_available()
+    """Card, driver, versions, and the peak that the platform knows of such a card."""
+    cuda, peak = torch.cuda.is_available(), find_peak_tflops(distributed.describe_device())
     installed = {each.name: each.version for each in distributions()}
     versions = {"python": platform.python_version()}
     versions |= {name: installed[name] for name in PACKAGES if name in installed}
@@ -127,7 +130,7 @@ def describe_machine(size: workload.Size) -> dict[str, Any]:
         "driver": read_driver() if cuda else "none",
         "cuda": torch.version.cuda,
         "versions": versions,
-        "peak_flops": find_peak_flops(distributed.describe_device()) if cuda else None,
+        "peak_flops": peak * 1e12 if peak else None,
     }
 
 
@@ -136,13 +139,6 @@ def read_driver() -> str:
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.splitlines()[0] if done.stdout else "unknown"
-
-
-def find_peak_flops(card: str) -> float | None:
-    """Dense 16-bit operations a second by `estimate.peak_tflops`; None for a card not in it."""
-    peaks: Mapping[str, float] = workload.compose_overrides(())["estimate"]["peak_tflops"]
-    names = (name for name in peaks if name.partition("-")[0] in card.lower())
-    return next((peaks[name] * 1e12 for name in names), None)
 
 
 def summarize_record(record: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from kvdistill import layout
 from kvdistill.config.compose import compose
 from kvdistill.config.schema import lookup_path
 from kvdistill.data.sources.nano import Nano
@@ -103,15 +104,14 @@ def build_split(root: Path, config: Mapping[str, Any]) -> Path:
     """The split of a config, built below `root` by the platform's own job if it is missing."""
     from kvdistill.files import is_complete
     from kvdistill.jobs import __main__ as job
-    from kvdistill.jobs.rendezvous import Ranks
-    from kvdistill.status import StatusWriter
 
     _, node = next(each for each in list_artifacts(config) if each[0] == "split")
     folder = root / "artifacts" / node.name
     folder.mkdir(parents=True, exist_ok=True)
     if not is_complete(folder):
         write_recipe(node, folder)
-        job.build_folder(folder, Ranks(), StatusWriter(folder))
+        if job.main(folder):
+            raise RuntimeError((folder / layout.STATUS).read_text(encoding="utf-8"))
     return folder
 
 
