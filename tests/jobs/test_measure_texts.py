@@ -15,6 +15,7 @@ from kvdistill.jobs.measure_texts import measure_all
 from kvdistill.train.inputs import read_texts
 from tests.data.factories import make_record
 
+BATCHES = {"batch_size": 4, "global_batch": 8, "group_by_length": False, "packing": False}
 LONG = "a question with so many words that no token of any answer to it is left " * 4
 
 
@@ -36,15 +37,29 @@ def split(tmp_path):
 
 def test_both_parts_are_measured_by_a_tokenizer_made_of_the_split(config, split):
     request = {key: config[key] for key in ("student", "style")}
-    request |= {"seq_len": 64, "split": str(split), "model": None}
-    [numbers] = measure_all(json.loads(json.dumps([request])))
+    request |= {"seq_len": 64, "split": str(split), "model": None, "batches": BATCHES}
+    [answer] = measure_all(json.loads(json.dumps([request])))
     # Both styles of each record are texts.
     counts = {"texts": 16, "truncated": 6, "unanswered": 6}
-    assert numbers == {"train_student": counts, "val": counts}
+    assert answer["parts"] == {"train_student": counts, "val": counts}
     with (split / "val.jsonl").open("a", encoding="utf-8") as file:
         file.write("\n")
     with pytest.raises(ArtifactError, match=r"val\.jsonl is altered since it was built"):
         measure_all([request])
+
+
+def test_the_real_share_is_that_of_the_batches_that_are_read(config, split):
+    request = {key: config[key] for key in ("student", "style")}
+    request |= {"seq_len": 64, "split": str(split), "model": None}
+    shares = {}
+    for settings in ({}, {"group_by_length": True}, {"packing": True}, {"batch_size": 1}):
+        [answer] = measure_all([request | {"batches": BATCHES | settings}])
+        shares[tuple(settings)] = answer["real_share"]
+    plain, grouped, packed, alone = shares.values()
+    assert plain["share"] < grouped["share"] < 1
+    # A packed batch has next to no padding, whatever it holds; a text alone has none.
+    assert packed["share"] == packed["packed"] == plain["packed"] >= 0.98
+    assert alone["share"] == 1
 
 
 @pytest.mark.parametrize("part", ["train_student", "train_teachers", "val"])

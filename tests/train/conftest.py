@@ -191,6 +191,7 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
         size, accumulate = changes.pop("size", 4), changes.pop("accumulate", 1)
         evaluate, norms = changes.pop("evaluate", 100), changes.pop("norms", 2)
         score = changes.pop("score", None)
+        collate = make_collator(teachers, changes.pop("packing", None))
         seed, stop = changes.pop("seed", 5), changes.pop("stop", None)
         module = distiller(f"seed={seed}", *overrides, teachers=teachers)
         train = {
@@ -211,8 +212,8 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
             make_training_arguments(config, STEPS, folder),
             texts=Rows(),
             sampler=ResumableSampler(64, STEPS * size * accumulate, seed),
-            collate=make_collator(teachers),
-            validation=Validation([make_collator(teachers)([60, 61, 62])], score, 1),
+            collate=collate,
+            validation=Validation([collate([60, 61, 62])], score, 1),
             curves=curves,
             progress=(
                 lambda step, _: (_ for _ in ()).throw(KeyboardInterrupt) if step == stop else None

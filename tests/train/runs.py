@@ -20,10 +20,11 @@ class Rows(Dataset):  # type: ignore[type-arg]
         return index
 
 
-def make_collator(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
+def make_collator(names: tuple[str, ...], packing: Any = None) -> Callable[[list[int]], Any]:
     """A batch of rows, whatever the rows it comes with."""
     import torch
 
+    from kvdistill.data.collate import Collator
     from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 
     def join_tokens(parts: list[Any]) -> Any:
@@ -55,12 +56,15 @@ def make_collator(names: tuple[str, ...]) -> Callable[[list[int]], Any]:
             )
             for name in names
         }
-        return Batch(
+        batch = Batch(
             join_tokens([one.student for one in each]),
             teachers,
             [str(r) for r in rows],
             ["t"] * len(rows),
         )
+        if packing is None:
+            return batch
+        return Collator(0, dict.fromkeys(names, 0)).pack_batch(batch, packing)
 
     return collate_rows
 

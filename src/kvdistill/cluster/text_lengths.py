@@ -1,16 +1,22 @@
-"""The share of a plan's texts that is cut, as far as split and tokenizer are there to tell."""
+"""What of a plan's texts is cut, and what of their computation is padding.
 
-from collections.abc import Callable, Iterable
+As far as split and tokenizer are there to tell.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kvdistill import layout
 from kvdistill.config.compose import Config
-from kvdistill.config.schema import Budget
+from kvdistill.config.schema import Budget, read_group
 from kvdistill.data.truncation import Truncation
 from kvdistill.files import is_complete
 from kvdistill.plan import hub
+from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan, PlannedRun
 
+ENOUGH_REAL = 0.95
+"""Share of computed tokens from which on packing is not proposed."""
 MAKES_TOKENIZER = "kvdistill.models.nano."
 """Students of these modules have a tokenizer that the split alone makes."""
 NOT_YET = (
@@ -39,12 +45,24 @@ def describe_text_lengths(
         "kvdistill.jobs.measure_texts", "measure_all", [each for each, _ in requests.values()]
     )
     sentences: dict[str, None] = {}
-    for (request, share), numbers in zip(requests.values(), answers, strict=True):
-        for part, counts in numbers.items():
+    for (request, share), answer in zip(requests.values(), answers, strict=True):
+        for part, counts in answer["parts"].items():
             truncation = Truncation(**counts)
             truncation.check_unanswered(part, request["seq_len"], share)
             sentences[truncation.describe(part, request["seq_len"]) + "."] = None
+        sentences[describe_real_share(request["batches"], **answer["real_share"])] = None
     return list(sentences)
+
+
+def describe_real_share(batches: Mapping[str, Any], share: float, packed: float) -> str:
+    """One sentence: what of the computed tokens is no padding, and the way out where much is."""
+    settings = ", ".join(
+        f"train.{name}={str(batches[name]).lower()}" for name in ("group_by_length", "packing")
+    )
+    sentence = f"{share:.1%} of the tokens that a student computes are texts' own ({settings})"
+    if share >= ENOUGH_REAL or batches["packing"]:
+        return f"{sentence}."
+    return f"{sentence}; with train.packing=true {packed:.1%} would be."
 
 
 def make_request(plan: Plan, run: PlannedRun) -> dict[str, Any] | None:
@@ -61,8 +79,20 @@ def make_request(plan: Plan, run: PlannedRun) -> dict[str, Any] | None:
         "student": dict(student),
         "style": run.config["style"],
         "seq_len": run.config["budget"]["seq_len"],
+        "batches": make_batches(run.config),
         "split": str(split),
         "model": None if model is None else str(model),
+    }
+
+
+def make_batches(config: Config) -> dict[str, Any]:
+    """How a run's texts are batched."""
+    budget, train = read_group("budget", config["budget"]), config["train"]
+    return {
+        "batch_size": budget.batch_size,
+        "global_batch": global_batch(budget),
+        "group_by_length": train["group_by_length"],
+        "packing": train["packing"],
     }
 
 

@@ -45,6 +45,8 @@ class Train:
     gradient_checkpointing: bool
     group_by_length: bool
     """Texts of like length share a batch: less padding, the same order for all arms."""
+    packing: bool
+    """Texts of a micro-batch share rows, each seeing itself alone; execution, never identity."""
     calibration_rows: int
     logging_steps: int
     eval_steps: int

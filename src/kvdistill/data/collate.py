@@ -7,7 +7,7 @@ built once a text.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from kvdistill.alignment.base import Alignment, TextLinks
 from kvdistill.alignment.report import AlignmentReport, measure_alignment
+from kvdistill.data.packing import Packing
 from kvdistill.data.prompt_style import RenderedText
 from kvdistill.data.tokenise import TokenisedText, Tokeniser
 from kvdistill.data.truncation import Truncation
@@ -92,6 +93,11 @@ class TextDataset(Dataset[Example]):
         """Bytes of each text: the one length that is the same for every arm and tokenizer."""
         return [len(text.text.encode()) for text in self.texts]
 
+    @property
+    def token_lengths(self) -> list[int]:
+        """Student tokens of each text, as far as it is read."""
+        return [len(text.ids) for text in self._student]
+
     def get_teacher_tokens(self, teacher: str) -> list[TokenisedText]:
         """Every text as that teacher's tokenizer gives it, in order."""
         return self._teachers[teacher]
@@ -153,21 +159,39 @@ class Collator:
 
     student_pad_id: int
     teacher_pad_ids: Mapping[str, int]
+    packing: Packing | None = None
+    """How each model's tokens share rows where it computes them; None: a row a text."""
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """The batch, its rows in the order of `examples`."""
         # The student's side first: its padded length lays out the teachers' links.
         student = pad_tokens([example.student for example in examples], self.student_pad_id)
-        return Batch(
+        teachers = {
+            name: _collate_teacher(
+                [example.teachers[name] for example in examples], student, pad_id
+            )
+            for name, pad_id in self.teacher_pad_ids.items()
+        }
+        batch = Batch(
             student=student,
-            teachers={
-                name: _collate_teacher(
-                    [example.teachers[name] for example in examples], student, pad_id
-                )
-                for name, pad_id in self.teacher_pad_ids.items()
-            },
+            teachers=teachers,
             ids=[example.id for example in examples],
             tasks=[example.task for example in examples],
+        )
+        return batch if self.packing is None else self.pack_batch(batch, self.packing)
+
+    def pack_batch(self, batch: Batch, packing: Packing) -> Batch:
+        """The same batch, each model's tokens in rows of their own: lengths differ by tokenizer."""
+        return replace(
+            batch,
+            student=packing.pack_tokens(batch.student, self.student_pad_id),
+            teachers={
+                name: replace(
+                    reading,
+                    tokens=packing.pack_tokens(reading.tokens, self.teacher_pad_ids[name]),
+                )
+                for name, reading in batch.teachers.items()
+            },
         )
 
 

@@ -1,4 +1,7 @@
-"""How much of a plan's texts is cut, told before anything trains of a split that is there."""
+"""What can be told of a plan's texts before anything trains, where a split is there.
+
+How many of them are cut, and how much of what a student computes of them is padding.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -8,6 +11,8 @@ from typing import Any
 from kvdistill import manifest
 from kvdistill.config.build import build_node
 from kvdistill.data.collate import TextDataset
+from kvdistill.data.packing import Packing, compute_real_share
+from kvdistill.data.sampler import ResumableSampler
 from kvdistill.data.split import read_split_part
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.geometry import Geometry
@@ -17,27 +22,61 @@ PARTS = ("train_student", "val")
 """What a student is trained on, and what it is validated on."""
 
 
-def measure_all(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, int]]]:
-    """For each request, by part of the split, the numbers of `Truncation`; JSON both ways.
+STEPS_MEASURED = 64
+"""Steps of the order, at most, over which the share of real tokens is taken."""
+
+
+def measure_all(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each request {"parts", "real_share"}; JSON both ways.
+
+    "parts" are, by part of the split, the numbers of `Truncation`; "real_share" is what
+    `measure_real_share` gives.
 
     A request is {"student": its config node, "style", "seq_len", "split": the folder, "model": the
-    folder of a student that the project has built, or null}.
+    folder of a student that the project has built, or null, "batches": {"batch_size",
+    "global_batch", "group_by_length", "packing"}}.
     """
     return [measure_request(request) for request in requests]
 
 
-def measure_request(request: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """The numbers of one request. Raises ArtifactError for a split that is not as it was built."""
+def measure_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to one request. Raises ArtifactError for a split that is not as it was built."""
     manifest.verify_artifact(Path(request["split"]))
     tokeniser = open_tokeniser(request)
     style, split = build_node("style", request["style"]), Path(request["split"])
-    numbers = {}
+    datasets = {}
     for part in PARTS:
         records = read_split_part(split, part)
         texts = [text for record in records for text in style.render(record, tokeniser.tokenizer)]
-        dataset = TextDataset(texts, tokeniser, {}, None, request["seq_len"])
-        numbers[part] = asdict(dataset.measure_truncation())
-    return numbers
+        datasets[part] = TextDataset(texts, tokeniser, {}, None, request["seq_len"])
+    return {
+        "parts": {part: asdict(texts.measure_truncation()) for part, texts in datasets.items()},
+        "real_share": measure_real_share(datasets[PARTS[0]], **request["batches"]),
+    }
+
+
+def measure_real_share(
+    texts: TextDataset, batch_size: int, global_batch: int, group_by_length: bool, packing: bool
+) -> dict[str, float]:
+    """Share of the tokens that a student computes in training which are a text's own.
+
+    "share" as the settings have it, "packed" as `train.packing=true` would. Over the first steps of
+    one order: other seeds differ in the third digit.
+    """
+    order = ResumableSampler(
+        len(texts),
+        min(STEPS_MEASURED * global_batch, max(len(texts), global_batch)),
+        seed=0,
+        lengths=texts.byte_lengths if group_by_length else None,
+        batch_size=global_batch,
+    )
+    lengths = texts.token_lengths
+    read = [lengths[text] for text in order]
+    batches = [read[start : start + batch_size] for start in range(0, len(read), batch_size)]
+    return {
+        "share": compute_real_share(batches, Packing() if packing else None),
+        "packed": compute_real_share(batches, Packing()),
+    }
 
 
 def open_tokeniser(request: Mapping[str, Any]) -> Tokeniser:

@@ -42,6 +42,6 @@ class Online(TeacherKV):
         moved: Tokens = move_to_device(tokens, self.device)
         # No cache and no head: the hooks hold all that is needed.
         with self.capture:
-            self.body(input_ids=moved.ids, attention_mask=moved.mask.long(), use_cache=False)
+            self.body(**moved.model_inputs, use_cache=False)
         layers: dict[int, Layer] = move_to_device(self.capture.pop_layers(moved), tokens.ids.device)
         return layers

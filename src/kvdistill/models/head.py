@@ -37,11 +37,12 @@ class LMHead:
 
         Raises RuntimeError for a model whose logits do not come from its output layer.
         """
-        self._positions = chosen.flatten().nonzero().flatten()
+        packed = tokens.packed
+        self._positions = (
+            chosen.flatten().nonzero().flatten() if packed is None else packed.places[chosen]
+        )
         try:
-            outputs = self._model(
-                input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False
-            )
+            outputs = self._model(**tokens.model_inputs, use_cache=False)
         finally:
             positions, self._positions = self._positions, None
         logits: Tensor = outputs.logits

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel
 
 from kvdistill import layout
@@ -13,6 +14,7 @@ from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget
 from kvdistill.data import split
 from kvdistill.data.collate import Collator, TextDataset
+from kvdistill.data.packing import Packing
 from kvdistill.data.sampler import select_evenly
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.files import read_json
@@ -20,6 +22,7 @@ from kvdistill.kv.base import TeacherKV, TeacherRequest
 from kvdistill.kv.online import Online
 from kvdistill.layers.base import LayerPair
 from kvdistill.models import load
+from kvdistill.models.check_packing import check_packed_forward
 from kvdistill.plan import identity
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.identity import hash_science
@@ -66,9 +69,17 @@ def read_texts(
     # A plan that was frozen before there was such a bound has the default one.
     largest_share = config["budget"].get("max_unanswered", Budget.max_unanswered)
     dataset.measure_truncation().check_unanswered(part, seq_len, largest_share)
-    return dataset, Collator(
-        own.pad_token_id, {name: each.pad_token_id for name, each in teachers.items()}
-    )
+    pad_ids = {name: each.pad_token_id for name, each in teachers.items()}
+    return dataset, Collator(own.pad_token_id, pad_ids)
+
+
+def make_packing(config: Config) -> Packing | None:
+    """How texts of a micro-batch share rows, by `train.packing`; None where each has its own."""
+    train = config["train"]
+    # A plan that was frozen before there was packing has none.
+    if not train.get("packing", False):
+        return None
+    return Packing(one_row=str(train.get("attn_implementation")).startswith("flash"))
 
 
 def load_student(config: Config, needs: Needs) -> PreTrainedModel:
@@ -80,9 +91,8 @@ def build_teacher_kv(
     config: Config, name: str, needs: Needs, pipeline: TeacherPipeline
 ) -> TeacherKV:
     """The source of that teacher's K and V, as the group `source` chooses it."""
-    teacher_kv: TeacherKV = build_node(
-        "source", config["source"], request=make_teacher_request(config, name, needs, pipeline)
-    )
+    request = make_teacher_request(config, name, needs, pipeline, make_packing(config))
+    teacher_kv: TeacherKV = build_node("source", config["source"], request=request)
     return teacher_kv
 
 
@@ -94,9 +104,16 @@ def build_online_teacher(
 
 
 def make_teacher_request(
-    config: Config, name: str, needs: Needs, pipeline: TeacherPipeline
+    config: Config,
+    name: str,
+    needs: Needs,
+    pipeline: TeacherPipeline,
+    packing: Packing | None = None,
 ) -> TeacherRequest:
-    """What every source is built from; loads no weights yet."""
+    """What every source is built from; loads no weights yet.
+
+    With `packing` a body that mixes texts up which share a row is refused once it is loaded.
+    """
     node, role = config["teachers"][name], f"teacher.{name}"
     store_folder = needs.get(f"kv.{name}")
     # Teacher layers above the deepest one that is read are never loaded.
@@ -104,8 +121,15 @@ def make_teacher_request(
     fingerprints = {}
     if store_folder is not None:
         fingerprints = fingerprint_store(config, name, needs, pipeline.layer_pairs)
+
+    def load_body() -> nn.Module:
+        body = load.load_body(node, role, needs.get(role), deepest)
+        if packing is not None:
+            check_packed_forward(body, f"teachers.{name}", packing)
+        return body
+
     return TeacherRequest(
-        load_body=lambda: load.load_body(node, role, needs.get(role), deepest),
+        load_body=load_body,
         layer_pairs=pipeline.layer_pairs,
         compression=pipeline.compression,
         needs_rotary=pipeline.position.needs_rotary,

@@ -14,9 +14,11 @@ from kvdistill.models import load
 from kvdistill.models.adapter import Adapter
 from kvdistill.models.attention.small_copy import build_small_copy
 from kvdistill.models.check_capture import CaptureRequest, check_capture
+from kvdistill.models.check_packing import check_packing
 from kvdistill.models.geometry import verify_geometry
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.train.check_chat import check_chat
+from kvdistill.train.inputs import make_packing
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.training_arguments import check_tracker
 
@@ -59,6 +61,7 @@ def check_training(config: Config) -> None:
     if (spec := find_store_spec(config["source"])) is not None:
         try_build("source.stored", spec)
     adapter: Adapter = build_node("adapter", config["adapter"])
+    check_packed_models(config)
     if config["teachers"]:
         # On meta, tensors have shapes alone: projections of large models cost nothing here.
         with torch.device("meta"):
@@ -89,6 +92,20 @@ def check_teachers(config: Config, objective: KVObjective) -> None:
                 role, layers, pipeline.compression.needs_attention, pipeline.position.needs_rotary
             )
             check_capture(teacher, request)
+
+
+def check_packed_models(config: Config) -> None:
+    """Raises ConfigError for a model that mixes up texts which share a row, where any do."""
+    packing = make_packing(config)
+    if packing is None:
+        return
+    models = {"student": config["student"]}
+    # What is stored was read before, a row a text.
+    if find_store_spec(config["source"]) is None:
+        models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
+    for role, node in models.items():
+        if (model := read_config(node, role)) is not None:
+            check_packing(model, role, packing)
 
 
 def check_student(config: Config, objective: KVObjective, adapter: Adapter) -> None:

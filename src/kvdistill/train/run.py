@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from kvdistill.errors import UserError
 from kvdistill.files import write_json
 from kvdistill.kv.calibration import Calibration
 from kvdistill.models.adapter import Adapter
+from kvdistill.models.check_packing import check_packed_forward
 from kvdistill.models.model_folder import write_model_folder
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
@@ -97,6 +99,8 @@ def build_trainer(
     alignment = module.objective.first_branch.pipeline.alignment if module.objective else None
     texts, collate = inputs.read_texts(config, needs, "train_student", alignment)
     warn_of_epochs(steps * global_batch(budget) / len(texts))
+    packing = inputs.make_packing(config)
+    collate = replace(collate, packing=packing)
     val_texts, _ = inputs.read_texts(config, needs, "val", alignment, config["train"]["eval_texts"])
     count = -(-len(val_texts) // budget.batch_size)
     # Strided, so that batches differ by one text at most: shuffled sources need two in each.
@@ -114,6 +118,10 @@ def build_trainer(
         needs=needs,
         norms_every=config["train"]["norm_steps"],
     )
+    if packing is not None:
+        # Only now does the student lie where it will train, as attention kernels need it to.
+        with trainer.autocast_smart_context_manager():
+            check_packed_forward(module.student, "student", packing)
     return trainer, texts, val_texts
 
 
