@@ -26,6 +26,11 @@ def get_rank() -> int:
     return dist.get_rank() if is_distributed() else 0
 
 
+def count_ranks() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
 def is_rank_zero() -> bool:
     """Whether this process is the one that writes."""
     return get_rank() == 0
@@ -43,7 +48,15 @@ def all_reduce_sum(x: Tensor) -> Tensor:
 
 def all_reduce_mean(x: Tensor) -> Tensor:
     """Averaged over ranks, all of which must call this."""
-    return all_reduce_sum(x) / dist.get_world_size() if is_distributed() else x
+    return all_reduce_sum(x) / count_ranks()
+
+
+def gather_count(count: int) -> list[int]:
+    """A number of each rank, in their order; every rank must call this, and none goes on before."""
+    counts = torch.zeros(count_ranks(), dtype=torch.long)
+    counts[get_rank()] = count
+    gathered: list[int] = all_reduce_sum(counts).tolist()
+    return gathered
 
 
 def describe_device() -> str:

@@ -81,10 +81,21 @@ def list_changed_files(folder: Path, files: Mapping[str, str]) -> Iterator[Path]
 def check_hashes(folder: Path, files: Mapping[str, str]) -> None:
     """Raises ArtifactError naming the first file below that is not as `files` has it."""
     for path in list_changed_files(folder, files):
-        state = "altered" if path.is_file() else "missing"
-        raise ArtifactError(
-            f"{path} is {state} since it was built. Delete {folder} and repeat the command."
-        )
+        raise ArtifactError(describe_change(folder, path))
+
+
+def check_sizes(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Raises ArtifactError naming the first file below that has not so many bytes."""
+    for name, size in sizes.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            raise ArtifactError(describe_change(folder, path))
+
+
+def describe_change(folder: Path, path: Path) -> str:
+    """What is said of an artefact's file that is not as it was built."""
+    state = "altered" if path.is_file() else "missing"
+    return f"{path} is {state} since it was built. Delete {folder} and repeat the command."
 
 
 def is_complete(folder: Path) -> bool:

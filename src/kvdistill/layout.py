@@ -16,6 +16,10 @@ STATUS = "status.json"
 LOG = "log.txt"
 JOB = "job.json"
 """Which SLURM job does a folder's work."""
+TRAINING_JOB = "training_job.json"
+"""Which one trains a run that another, that of JOB, scores."""
+TRAINED = "trained.json"
+"""What training left in a run's folder, sealed; until its manifest takes that over."""
 HYPOTHESES = "hypotheses.json"
 """What a run's questions claim, recorded before it trains."""
 MANIFEST = "manifest.json"
@@ -29,8 +33,12 @@ RESULTS = "results.json"
 ITEMS = "items.parquet"
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
-SHARD_INDEX = "shards.json"
-"""While a teacher's store is built: its finished shards, and what they are made of."""
+STORE = "store.json"
+"""Of a teacher's store: what it was made of, its layer groups, and the ids of its texts."""
+STORE_INDEX = "index.safetensors"
+"""Where each text of a store lies, and the digests of its bytes."""
+SHARDS = "shard-*.safetensors"
+"""A store's K and V; whoever reads a text of them proves its bytes."""
 
 HISTORY = "history.jsonl"
 """What was asked of a root: planned, claimed, looked at, failed, withdrawn; only ever added to."""
@@ -54,6 +62,11 @@ def artifacts_folder(root: Path) -> Path:
 def artifact_folder(root: Path, name: str) -> Path:
     """One shared artefact."""
     return artifacts_folder(root) / name
+
+
+def shard_path(store: Path, number: int) -> Path:
+    """A shard of a teacher's store."""
+    return store / SHARDS.replace("*", f"{number:05d}")
 
 
 def history_file(root: Path) -> Path:

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill import layout
-from kvdistill.files import check_hashes, hashes, read_json, read_sealed, write_sealed
+from kvdistill.files import check_hashes, check_sizes, hashes, read_json, read_sealed, write_sealed
 from kvdistill.records import SCHEMA_VERSION
 
 UNHASHED_FILES = {
     layout.CODE, layout.CONFIG, layout.HYPOTHESES, layout.STATUS, layout.LOG, layout.JOB,
-    layout.MANIFEST,
+    layout.TRAINING_JOB, layout.TRAINED, layout.MANIFEST,
 }  # fmt: skip
 """Files about the job that made an artefact, which may change while the artefact does not."""
+PROVEN_BY_READERS = {"kv": layout.SHARDS}
+"""Kind of artefact -> its files that are proven where they are read, text by text.
+
+A store is terabytes, and a job begins with a look at their names and sizes alone.
+"""
 RECORDED_PACKAGES = (
     "torch", "transformers", "tokenizers", "datasets", "hydra-core", "omegaconf", "lm-eval",
     "accelerate", "numpy", "scipy",
@@ -28,8 +33,13 @@ def write_manifest(
 ) -> None:
     """Completes a folder: what it is, what it read, what made it, and a hash of every file.
 
-    `needs` is name -> identity of each artefact that was read; `facts` are fields of its kind.
+    `needs` is name -> identity of each artefact that was read; `facts` are fields of its kind. Of
+    files that are `PROVEN_BY_READERS` the sizes stand there instead.
     """
+    pattern = PROVEN_BY_READERS.get(kind)
+    sizes = (
+        {path.name: path.stat().st_size for path in sorted(folder.glob(pattern))} if pattern else {}
+    )
     write_sealed(
         folder / layout.MANIFEST,
         {
@@ -39,7 +49,8 @@ def write_manifest(
             "needs": dict(needs),
             **facts,
             "provenance": collect_provenance(),
-            "files": hashes(folder, but=UNHASHED_FILES),
+            "files": hashes(folder, but=UNHASHED_FILES | sizes.keys()),
+            **({"sizes": sizes} if sizes else {}),
         },
     )
 
@@ -48,6 +59,7 @@ def verify_artifact(folder: Path) -> dict[str, Any]:
     """The manifest of a complete artefact. Raises ArtifactError naming a file that has changed."""
     manifest = read_sealed(folder / layout.MANIFEST)
     check_hashes(folder, manifest["files"])
+    check_sizes(folder, manifest.get("sizes", {}))
     return manifest
 
 

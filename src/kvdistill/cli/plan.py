@@ -30,6 +30,7 @@ from kvdistill.estimate.power_table import (
     tabulate_powers,
 )
 from kvdistill.estimate.run_cost import Cost
+from kvdistill.estimate.store_feed import describe_feed, find_highest_feed
 from kvdistill.estimate.warnings import describe_effects, list_warnings
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
@@ -207,6 +208,8 @@ def describe_costs(
             f"{verdict} that."
         )
     yield from describe_stores(plan, arms)
+    if feed := find_highest_feed(arms, estimate):
+        yield describe_feed(feed, estimate)
     yield from describe_effects(plan, estimate)
 
 

@@ -75,7 +75,10 @@ def check_estimate(config: Mapping[str, Any]) -> None:
     for kind, peak in node["peak_tflops"].items():
         if not peak > 0:
             raise ConfigError(f"estimate.peak_tflops.{kind} must be positive, got {peak}.")
-    for key in ("seed_sd", "effect", "effect_percent", "loss_sd", "text_sd", "time_sd"):
+    positive = (
+        "seed_sd", "effect", "effect_percent", "loss_sd", "text_sd", "time_sd", "disk_gb_s",
+    )  # fmt: skip
+    for key in positive:
         if not 0 < node[key] < float("inf"):
             raise ConfigError(f"estimate.{key} must be above 0, got {node[key]}.")
     if node["reserve_gib"] < 0:

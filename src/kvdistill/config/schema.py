@@ -105,6 +105,8 @@ class Estimate:
     answer_share: float
     """Of a micro-batch's tokens: those whose logits are computed, where prompts are masked."""
     overhead_s: float
+    disk_gb_s: float
+    """1e9 bytes a second that a node reads where the root lies."""
     seed_sd: float
     """Points: the spread of one arm's macro average over seeds."""
     disagreement: float

@@ -26,9 +26,7 @@ from kvdistill.plan.matching.run_flops import (
     count_student_flops,
     list_layers_read,
 )
-
-BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
-"""Of a stored number, by source.stored.dtype."""
+from kvdistill.plan.resources.run_memory import STORED_BYTES
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def estimate_store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
     # keep: a share as a float, tokens as a whole number (compression/base.py).
     share = keep if isinstance(keep, float) else min(1.0, keep / config["budget"]["seq_len"])
     spec = find_store_spec(config["source"])
-    each = BYTES[spec["dtype"] if spec else "bfloat16"]
+    each = STORED_BYTES[spec["dtype"] if spec else "bfloat16"]
     layers = len(list_layers_read(config, teacher))
     return round(2 * tokens * share * layers * Geometry.from_node(teacher).kv_width * each)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from kvdistill.config.schema import Estimate, read_group
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
+from kvdistill.estimate.store_feed import warn_of_feed
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.resources.division import describe_shortage
@@ -47,6 +48,8 @@ def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> 
             f"{format_bytes(size)} of KV stores do not fit into the {format_bytes(free)} free at "
             f"root={plan.root}: use source=online, a smaller compression.keep, or another root."
         )
+    if feed := warn_of_feed(arms, estimate):
+        yield feed
     if plan.unresolved:
         why = next(iter(plan.unresolved.values()))
         yield (

@@ -39,7 +39,7 @@ def read_code_record(folder: Path) -> CodeFingerprint | None:
     None where there is none, or where it was left before code was recorded.
     """
     checkpoints = folder / layout.CHECKPOINTS
-    kept = (folder / layout.SHARD_INDEX).is_file() or any(checkpoints.glob("*"))
+    kept = any(folder.glob(layout.SHARDS)) or any(checkpoints.glob("*"))
     path = folder / layout.CODE
     return CodeFingerprint.from_json(read_json(path)) if kept and path.is_file() else None
 

@@ -14,18 +14,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest
+from kvdistill.kv.control import Control
 from kvdistill.types import Tokens
 
 Mixture = Float[Tensor, "batch most most"]
 
 
-class Random(TeacherKV):
+class Random(Control):
     """The same noise for a text in any batch, on any rank, in any epoch and after a resume."""
 
     def __init__(self, request: TeacherRequest, *, of: Callable[..., TeacherKV], seed: int) -> None:
         """`of` builds the source whose K and V are replaced by noise."""
-        self.inner, self.seed = of(request=request), seed
-        self.rotaries = self.inner.rotaries
+        super().__init__(request, of)
+        self.seed = seed
 
     def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """As the inner source gives them, with noise for K and V."""

@@ -1,30 +1,38 @@
-"""Stored K and V on disk: quantised rows of kept tokens, in shards that are whole or absent.
+"""A shard of a store as it lies on disk, every byte of it covered by a digest.
 
-A shard holds `rows` (kept token x columns) and `tokens` (kept token x group: its position in its
-text). In float32 rows are what the teacher gave. In bfloat16 and int8 the mean of each column is
-taken away first, since keys carry a constant hundreds of times their standard deviation. Means and
-int8's scales are those of the shard's own rows: no second pass over the teacher, and no value lies
-beyond the scale, so that an error is never more than half of one.
+A shard is a safetensors file with `rows` (kept token x columns), `tokens` (kept token x group: its
+position in its text) and what dequantises the rows (`mean`, `scale`). A text's rows lie together,
+and have a digest of their own, so that who reads a text proves its bytes and no others. All else of
+the file, that is its header and the columns' constants, has one digest a shard.
+
+The header states what the shard was made of and the digests of its texts: a build that was killed
+knows by a shard alone whether it is one of its own, and whether it is whole.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from safetensors.torch import save_file
-from torch import Tensor
 
-from kvdistill import layout
 from kvdistill.data.prompt_style import Style
-from kvdistill.errors import ConfigError
-from kvdistill.files import read_json, remove_parts, sha256, write_json
+from kvdistill.errors import ArtifactError, ConfigError
+from kvdistill.files import describe_change
+from kvdistill.kv.quantise import DTYPES
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
-INT8_LEVELS = 127
-SHARD_BYTES = 64 * 2**20
+CONSTANTS = ("mean", "scale")
+"""Tensors of a shard that belong to its columns."""
+LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its header, little-endian."""
+TENSOR_DTYPES = {
+    "F32": torch.float32, "BF16": torch.bfloat16, "I8": torch.int8, "I32": torch.int32,
+}  # fmt: skip
+"""Names of the safetensors format for what a shard holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,114 +50,101 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class QuantisedRows:
-    """Rows as they are stored, with what dequantises them; rows of float32 have neither."""
+class StoredTensor:
+    """Where a tensor lies in a shard."""
 
-    rows: Tensor
-    mean: Float[Tensor, " columns"] | None = None
-    scale: Float[Tensor, " columns"] | None = None
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    start: int
+    """Its first byte in the file."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row; of a vector, of one number."""
+        numbers = 1
+        for length in self.shape[1:]:
+            numbers *= length
+        return numbers * self.dtype.itemsize
+
+    @property
+    def stop(self) -> int:
+        """The byte behind its last."""
+        return self.start + self.shape[0] * self.row_bytes
+
+
+@dataclass(frozen=True)
+class ShardHeader:
+    """The beginning of a shard: where its tensors lie, and what its maker states of it."""
+
+    tensors: Mapping[str, StoredTensor]
+    contents: Mapping[str, Any]
+    raw: bytes
+    """The header as it lies on disk, its length before it."""
 
     @classmethod
-    def quantise(cls, rows: Float[Tensor, "kept columns"], dtype: str) -> "QuantisedRows":
-        """The rows in this dtype, one of `DTYPES`. See `bound_error` for what is lost."""
-        rows = rows.float()
-        if dtype == "float32":
-            return cls(rows)
-        mean = rows.double().mean(dim=0).float()
-        centred = rows - mean
-        if dtype == "bfloat16":
-            return cls(centred.bfloat16(), mean)
-        scale = centred.abs().amax(dim=0) / INT8_LEVELS
-        # A column that does not vary would be divided by 0; its rows are 0 at any scale.
-        scale = scale.clamp(min=torch.finfo(torch.float32).tiny)
-        levels = (centred / scale).round().clamp(-INT8_LEVELS, INT8_LEVELS)
-        return cls(levels.to(torch.int8), mean, scale)
-
-    def dequantise(self, at: Int[Tensor, " some"]) -> Float[Tensor, "some columns"]:
-        """These rows in float32."""
-        rows = self.rows.index_select(0, at).float()
-        if self.scale is not None:
-            rows.mul_(self.scale)
-        return rows if self.mean is None else rows.add_(self.mean)
-
-    def bound_error(self, at: Int[Tensor, " some"]) -> Float[Tensor, "some columns"]:
-        """How far each number may be from the teacher's, by rounding.
-
-        Half a scale for int8; for bfloat16 half a unit in the last of its 8 bits, of the centred
-        value; and for both what float32 rounds where the mean is taken away and put back.
-        """
-        rows = self.rows.index_select(0, at).float()
-        if self.mean is None:
-            return torch.zeros_like(rows)
-        centred = rows.abs() if self.scale is None else rows.abs() * self.scale
-        step = 2.0**-7 * centred if self.scale is None else self.scale
-        return step / 2 + 2.0**-22 * (centred + self.mean.abs())
-
-    def save(self, path: Path, tokens: Int[Tensor, "kept groups"]) -> None:
-        """Writes a shard in one step: to a temporary file that is renamed into its place."""
-        tensors = {"rows": self.rows.contiguous(), "tokens": tokens.int().contiguous()}
-        tensors |= {} if self.mean is None else {"mean": self.mean}
-        tensors |= {} if self.scale is None else {"scale": self.scale}
-        temporary = path.with_name(f".{path.name}.part")
-        save_file(tensors, temporary)
-        # Synced before it is renamed: else a power cut may leave the name without the bytes.
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+    def read(cls, file: FileIO, path: Path) -> "ShardHeader":
+        """Raises ArtifactError where the file does not begin as a shard does."""
+        try:
+            length = read_bytes(file, path, 0, LENGTH_BYTES)
+            # A spoilt length must not be room that is asked for.
+            size = min(int.from_bytes(length, "little"), os.fstat(file.fileno()).st_size)
+            header = read_bytes(file, path, LENGTH_BYTES, LENGTH_BYTES + size)
+            node = json.loads(header)
+            contents = json.loads(node.pop("__metadata__")["contents"])
+            first = LENGTH_BYTES + size
+            tensors = {
+                name: StoredTensor(
+                    TENSOR_DTYPES[each["dtype"]], tuple(each["shape"]),
+                    first + each["data_offsets"][0],
+                )
+                for name, each in node.items()
+            }  # fmt: skip
+            return cls(tensors, contents, length + header)
+        # Whatever a spoilt byte makes of it: no JSON, a field that is not there, an absurd length.
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ArtifactError(describe_change(path.parent, path)) from error
 
 
-@dataclass
-class ShardIndex:
-    """The finished shards of a store that is being built, so that a killed build continues."""
-
-    folder: Path
-    fingerprints: Mapping[str, str]
-
-    def __post_init__(self) -> None:
-        """Removes temporary files, and shards of other fingerprints or without an entry."""
-        remove_parts(self.folder)
-        path = self.folder / layout.SHARD_INDEX
-        saved = read_json(path) if path.is_file() else {"prints": {}, "shards": {}}
-        # Nothing that was made of other weights, texts or settings is taken over.
-        self.shards: dict[str, str] = (
-            saved["shards"] if saved["prints"] == self.fingerprints else {}
-        )
-        for shard in self.folder.glob("shard-*.safetensors"):
-            if shard.name not in self.shards:
-                shard.unlink()
-
-    def has_shard(self, number: int) -> bool:
-        """Whether the shard is there with the content hash that it was written with."""
-        path = shard_path(self.folder, number)
-        return path.is_file() and self.shards.get(path.name) == sha256(path)
-
-    def add_shard(
-        self, number: int, rows: QuantisedRows, tokens: Int[Tensor, "kept groups"]
-    ) -> None:
-        """Writes a shard, then names it in the index."""
-        path = shard_path(self.folder, number)
-        # In this order: a kill between the two leaves a shard unnamed, which is written again.
-        rows.save(path, tokens)
-        self.shards[path.name] = sha256(path)
-        write_json(
-            self.folder / layout.SHARD_INDEX,
-            {"prints": dict(self.fingerprints), "shards": self.shards},
-        )
-
-    def delete(self) -> None:
-        """Removes the index: from here on the manifest holds the hashes."""
-        (self.folder / layout.SHARD_INDEX).unlink()
+def read_constants(file: FileIO, path: Path, header: ShardHeader) -> bytes:
+    """The bytes of a shard's `mean` and `scale`, where it has them."""
+    tensors = [header.tensors[name] for name in CONSTANTS if name in header.tensors]
+    return b"".join(read_bytes(file, path, each.start, each.stop) for each in tensors)
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    """The file of a shard."""
-    return folder / f"shard-{number:05d}.safetensors"
+def read_rows(file: FileIO, path: Path, tensor: StoredTensor, first: int, count: int) -> bytes:
+    """The bytes of `count` rows of a tensor from the row `first` on."""
+    start = tensor.start + first * tensor.row_bytes
+    return read_bytes(file, path, start, start + count * tensor.row_bytes)
 
 
-def hash_token_ids(ids: Int[Tensor, "batch seq"], mask: Tensor) -> Int[Tensor, " batch"]:
-    """A 64-bit hash of each text's token ids and their positions, whatever the padding."""
-    # Mixed in the manner of SplitMix64; products wrap around in int64.
-    ids, mask = ids.cpu(), mask.cpu()
-    x = (ids * 65_537 + torch.arange(ids.shape[1]) + 1) * -7046029254386353131
-    x = (x ^ (x >> 29)) * -4658895280553007687
-    return (x ^ (x >> 32)).masked_fill(~mask, 0).sum(dim=1)
+def read_bytes(file: FileIO, path: Path, start: int, stop: int) -> bytes:
+    """These bytes of the file. Raises ArtifactError where it has fewer, or cannot be read."""
+    buffer = bytearray(stop - start)
+    read_into(file, path, start, memoryview(buffer))
+    return bytes(buffer)
+
+
+def read_into(file: FileIO, path: Path, start: int, buffer: memoryview) -> None:
+    """Fills the buffer with the file's bytes from `start` on. Raises as `read_bytes` does."""
+    at = 0
+    try:
+        file.seek(start)
+        # One call gives 2 GiB at most, and less where a signal came.
+        while at < len(buffer) and (count := file.readinto(buffer[at:])):
+            at += count
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error}. Repeat the command.") from error
+    if at < len(buffer):
+        raise ArtifactError(describe_change(path.parent, path))
+
+
+def digest_text(rows: Any, tokens: Any) -> bytes:
+    """sha256 of the bytes of a text's rows, then of its tokens' positions."""
+    digest = hashlib.sha256(rows)
+    digest.update(tokens)
+    return digest.digest()
+
+
+def digest_constants(header: ShardHeader, constants: bytes) -> bytes:
+    """sha256 of all of a shard but its texts: its header, then what dequantises its rows."""
+    return hashlib.sha256(header.raw + constants).digest()

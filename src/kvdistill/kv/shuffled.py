@@ -15,11 +15,12 @@ from torch import Tensor
 
 from kvdistill.errors import UserError
 from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest
+from kvdistill.kv.control import Control
 from kvdistill.kv.shuffle_pairs import choose_partners
 from kvdistill.types import Tokens
 
 
-class Shuffled(TeacherKV):
+class Shuffled(Control):
     """In the place of a text's i-th kept token, the i-th of the next other text of the micro-batch.
 
     So the student is compared at the tokens of the true arm, as far as the other text reaches.
@@ -29,8 +30,7 @@ class Shuffled(TeacherKV):
 
     def __init__(self, request: TeacherRequest, *, of: Callable[..., TeacherKV]) -> None:
         """`of` builds the source whose K and V are exchanged between texts."""
-        self.inner = of(request=request)
-        self.rotaries = self.inner.rotaries
+        super().__init__(request, of)
 
     def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
         """K and V of each text's partner; all masked for a text that has no partner.

@@ -18,7 +18,7 @@ from kvdistill.plan.budget import global_batch
 from kvdistill.plan.hub_models import PRETRAINED, walk_mappings
 
 IDENTITY_VERSION = 2  # 2: shuffled and random act on what compression kept
-CAPTURE_VERSION = 1
+CAPTURE_VERSION = 2  # 2: shards state the digests of their texts
 """Of what fills a teacher-KV store: capture, compression and the store's own layout.
 
 Raise it with any change of theirs that gives other tensors.

@@ -7,9 +7,11 @@ from kvdistill.config.check_models import WHOLE, read_placement
 
 
 def world_size(kind: str, recipe: Mapping[str, Any]) -> int:
-    """budget.num_gpus where something is trained or a sharded teacher is read; else one process."""
+    """budget.num_gpus to train, to fill a store or to read a teacher in parts; else one process."""
     if kind == "run":
         together = bool(recipe["trained"])
+    elif kind == "kv":
+        together = True
     else:
         teachers = recipe.get("teachers", {})
         together = any(

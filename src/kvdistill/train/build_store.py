@@ -1,7 +1,8 @@
 """Builds a teacher's store: its compressed K and V of the texts that a run trains and validates on.
 
 In three steps: plan which text goes into which shard, write the shards that are missing, write the
-index. A build that is killed continues with the first shard that is missing, to the same bytes.
+index. Ranks share the missing shards between them. A build that is killed continues with the shards
+that are missing, on any number of ranks, to the same bytes.
 """
 
 import shutil
@@ -11,27 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
-from safetensors.torch import save_file
-from torch import Tensor
 
-from kvdistill import distributed
+from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
+from kvdistill.config.check_models import WHOLE, read_placement
+from kvdistill.data.collate import pad_tokens
 from kvdistill.errors import ConfigError, UserError
-from kvdistill.files import write_json
+from kvdistill.files import remove_parts
 from kvdistill.geometry import Geometry
 from kvdistill.kv.base import TeacherRequest
 from kvdistill.kv.online import Online
-from kvdistill.kv.shards import QuantisedRows, ShardIndex, Stored, hash_token_ids
-from kvdistill.kv.store import INDEX_FILE, STORE_FILE
+from kvdistill.kv.quantise import QuantisedRows
+from kvdistill.kv.shard_writer import is_whole_shard, read_shard_digests, write_shard
+from kvdistill.kv.shards import Stored
+from kvdistill.kv.store_index import StoreFacts, StoreIndex, hash_token_ids, stack_digests
 from kvdistill.layers.from_config import pair_layers
 from kvdistill.models import load
 from kvdistill.plan import flops
 from kvdistill.plan.graph import ONLY
+from kvdistill.plan.identity import hash_science
 from kvdistill.plan.matching.score_flops import count_score_flops
-from kvdistill.records import SCHEMA_VERSION
 from kvdistill.train import inputs
-from kvdistill.train.store_layout import StoredText, StoreLayout
+from kvdistill.train.store_layout import StoredText, StoreLayout, batch_texts
+from kvdistill.types import move_to_device
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,13 @@ class StorePlan:
     """What the store is made of, each identified by content."""
     pad: int
     """The teacher's padding token."""
+    in_step: bool
+    """Whether every rank must read whenever one does: the teacher lies on all of them in parts."""
+
+    @property
+    def made_of(self) -> str:
+        """One hash of all fingerprints."""
+        return hash_science(dict(self.fingerprints))
 
     @property
     def texts(self) -> list[StoredText]:
@@ -60,23 +70,19 @@ def build_kv_store(
 ) -> dict[str, Any]:
     """Writes shards, then the index; returns how much the store holds, on rank 0.
 
-    Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
-    Raises UserError, before anything is written, where the disk has no room for it.
+    Every rank calls this. Raises UserError, before anything is written, where the disk has no room.
     """
     plan = plan_store(recipe, needs)
-    shard_index = ShardIndex(folder, plan.fingerprints) if distributed.is_rank_zero() else None
-    present = find_present_shards(shard_index, len(plan.shards))
-    if shard_index is not None:
-        missing = [plan.shards[number] for number, is_there in enumerate(present) if not is_there]
-        check_disk_space(folder, plan.layout, missing)
+    if distributed.is_rank_zero():
+        remove_strangers(folder, len(plan.shards))
+    missing = list_missing_shards(folder, plan)
+    check_disk_space(folder, plan.layout, [plan.shards[number] for number in missing])
     # Loaded only now, once it is known that there is room.
     teacher = Online(plan.layout.request)
-    write_missing_shards(plan, present, teacher, shard_index, progress)
-    if shard_index is None:
+    write_missing_shards(folder, plan, missing, teacher, progress)
+    if not distributed.is_rank_zero():
         return {}
     write_index(folder, plan, teacher)
-    # Last: until then a killed build starts from the shards that the index names.
-    shard_index.delete()
     return {
         "texts": len(plan.texts),
         "kept_tokens": sum(text.count for text in plan.texts),
@@ -107,6 +113,7 @@ def plan_store(recipe: Mapping[str, Any], needs: Mapping[str, Path]) -> StorePla
         shards=layout.divide_into_shards(list(layout.read_texts(config, needs))),
         fingerprints=inputs.fingerprint_store(config, ONLY, needs, layer_pairs),
         pad=inputs.load_tokeniser(node, role, needs).pad_token_id,
+        in_step=read_placement(node, f"teachers.{ONLY}").shard not in WHOLE,
     )
 
 
@@ -120,30 +127,69 @@ def count_store_flops(plan: StorePlan, recipe: Mapping[str, Any]) -> int:
     return flops.capture_flops(teacher, load, max(layers)) + len(layers) * scored
 
 
-def find_present_shards(shard_index: ShardIndex | None, count: int) -> list[bool]:
-    """Whether each shard is written; `shard_index` is rank 0's, and every rank must call this."""
-    present = [shard_index is not None and shard_index.has_shard(n) for n in range(count)]
-    # Ranks must skip the same shards, or one would wait for a forward pass that no other makes.
-    return distributed.all_reduce_sum(torch.tensor(present, dtype=torch.long)).bool().tolist()
+def remove_strangers(folder: Path, count: int) -> None:
+    """Removes temporary files, and shards beyond the `count` that the store will have."""
+    remove_parts(folder)
+    own = {layout.shard_path(folder, number) for number in range(count)}
+    for shard in set(folder.glob(layout.SHARDS)) - own:
+        shard.unlink()
+
+
+def list_missing_shards(folder: Path, plan: StorePlan) -> list[int]:
+    """The shards that are absent, spoilt or of another store; every rank must call this.
+
+    Each rank reads its share of those that are there.
+    """
+    present = torch.zeros(len(plan.shards), dtype=torch.long)
+    for number in range(len(plan.shards))[distributed.get_rank() :: distributed.count_ranks()]:
+        texts = [text.shard_text for text in plan.shards[number]]
+        present[number] = is_whole_shard(folder, number, texts, plan.made_of)
+    is_present = distributed.all_reduce_sum(present).tolist()
+    return [number for number, there in enumerate(is_present) if not there]
 
 
 def write_missing_shards(
+    folder: Path,
     plan: StorePlan,
-    present: Sequence[bool],
+    missing: Sequence[int],
     teacher: Online,
-    shard_index: ShardIndex | None,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Reads the texts of the missing shards, and writes them where there is a `shard_index`."""
-    done, total = 0, len(plan.texts)
-    for number, texts in enumerate(plan.shards):
-        if not present[number]:
-            rows, positions = plan.layout.read_shard(teacher, texts, plan.pad)
-            if shard_index is not None:
-                quantised = QuantisedRows.quantise(rows, plan.layout.spec.dtype)
-                shard_index.add_shard(number, quantised, positions)
+    """Reads and writes this rank's share of the missing shards; returns once all ranks have.
+
+    `progress` is told of this rank's texts.
+    """
+    # Every so-manieth: shards are ordered by length, so that shares are alike.
+    own = missing[distributed.get_rank() :: distributed.count_ranks()]
+    total = sum(len(plan.shards[number]) for number in own)
+    done = 0
+    for number in own:
+        texts = plan.shards[number]
+        rows, positions = plan.layout.read_shard(teacher, texts, plan.pad)
+        quantised = QuantisedRows.quantise(rows, plan.layout.spec.dtype)
+        write_shard(
+            folder,
+            number,
+            move_to_device(quantised, "cpu"),
+            positions.cpu(),
+            [text.shard_text for text in texts],
+            plan.made_of,
+        )
         done += len(texts)
         progress(done, total)
+    reads = sum(len(list(batch_texts(plan.shards[number]))) for number in own)
+    # Also where no rank waits for another's reads: nobody goes on before all have written.
+    most = max(distributed.gather_count(reads))
+    if plan.in_step:
+        accompany_reads(plan, teacher, most - reads)
+
+
+def accompany_reads(plan: StorePlan, teacher: Online, count: int) -> None:
+    """Reads the shortest text so often: a teacher in parts is whole only while all ranks read."""
+    text = plan.shards[0][0]
+    tokens = pad_tokens([text.tokens], plan.pad)
+    for _ in range(count):
+        teacher.capture_layers(tokens)
 
 
 def check_disk_space(
@@ -170,33 +216,30 @@ def format_decimal_bytes(count: int) -> str:
 def write_index(folder: Path, plan: StorePlan, teacher: Online) -> None:
     """Writes where each text lies, and what the store is made of."""
     counts = [torch.tensor([text.count for text in shard]) for shard in plan.shards]
-    index = {
-        "shard": torch.repeat_interleave(torch.tensor([len(shard) for shard in plan.shards])),
-        "start": torch.cat([count.cumsum(0) - count for count in counts]),
-        "count": torch.cat(counts),
-        "signature": torch.cat([hash_text(text) for text in plan.texts]),
-    }
+    digests = [read_shard_digests(folder, number) for number in range(len(plan.shards))]
+    rotaries: dict[str, torch.Tensor] = {}
     refusal = None
     try:
-        rotaries = teacher.capture.read_rotaries().values()
-        index["inv_freq"] = torch.stack([rotary.inv_freq for rotary in rotaries])
-        index["attention_scaling"] = torch.tensor([rotary.attention_scaling for rotary in rotaries])
+        read = teacher.capture.read_rotaries().values()
+        rotaries["inv_freq"] = torch.stack([rotary.inv_freq for rotary in read])
+        scalings = [rotary.attention_scaling for rotary in read]
+        rotaries["attention_scaling"] = torch.tensor(scalings)
     except ConfigError as error:
         # Kept for the first run whose position turns keys: the others need no rotary.
         refusal = str(error)
-    save_file(index, folder / INDEX_FILE)
-    facts = {
-        "schema_version": SCHEMA_VERSION,
-        "prints": dict(plan.fingerprints),
-        "heads": plan.layout.kv_heads,
-        "groups": [group.to_json() for group in plan.layout.layer_groups],
-        "unturned": refusal,
-        "texts": [text.id for text in plan.texts],
-    }
-    write_json(folder / STORE_FILE, facts)
-
-
-def hash_text(text: StoredText) -> Int[Tensor, " 1"]:
-    """Hash of a text's token ids, by which a run notices that it reads the text otherwise."""
-    ids = torch.from_numpy(text.tokens.ids)[None]
-    return hash_token_ids(ids, torch.ones_like(ids, dtype=torch.bool))
+    StoreIndex(
+        shard=torch.repeat_interleave(torch.tensor([len(shard) for shard in plan.shards])),
+        start=torch.cat([count.cumsum(0) - count for count in counts]),
+        count=torch.cat(counts),
+        signature=torch.cat([hash_token_ids(*text.token_row) for text in plan.texts]),
+        text_digest=stack_digests([each for _, texts in digests for each in texts]),
+        shard_digest=stack_digests([own for own, _ in digests]),
+        **rotaries,
+    ).write(folder)
+    StoreFacts(
+        fingerprints=dict(plan.fingerprints),
+        heads=plan.layout.kv_heads,
+        groups=plan.layout.layer_groups,
+        rotary_refusal=refusal,
+        texts=[text.id for text in plan.texts],
+    ).write(folder)

@@ -4,7 +4,7 @@ Its forward runs the step, so that DDP and checkpoints see projections and route
 not registered in it; what is exported is the student alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -85,6 +85,26 @@ class Distiller(nn.Module):
             captured, self._teachers, self.objective, batch, self._rotaries, self.progress, observe
         )
         return logits, terms
+
+    def prefetch_teachers(self, batch: Batch) -> Batch:
+        """Announces a batch of the CPU that will be computed, and returns it."""
+        for name, teacher in self._teachers.items():
+            teacher.prefetch(batch.teachers[name].tokens, batch.ids)
+        return batch
+
+    def prefetch_each(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches in order, each announced while the one before it is computed."""
+        announced = map(self.prefetch_teachers, batches)
+        current = next(announced, None)
+        while current is not None:
+            following = next(announced, None)
+            yield current
+            current = following
+
+    def close_teachers(self) -> None:
+        """Ends what reads ahead; no batch is computed afterwards."""
+        for teacher in self._teachers.values():
+            teacher.close()
 
     def iterate_targets(self, batch: Batch) -> Iterator[tuple[int, KV, KV]]:
         """(layer, the student's K and V, their fused target), for measuring: without logits."""

@@ -67,6 +67,7 @@ def train_student(
     check_counts(trainer.state.global_step, counts.sequences, budget)
     # Before adapters are merged, which uses the module's student up.
     target_r2 = compute_target_r2(module, trainer.validation.batches) if module.objective else None
+    module.close_teachers()
     student = adapter.merge(module.student)
     if distributed.is_rank_zero():
         export_student(student, config, needs, folder / layout.MODEL)

@@ -1,15 +1,16 @@
 """What a store keeps of which layers and texts, and in which order it reads them.
 
 Texts of similar length are read together and lie together. The batches do not depend on what was
-written before, so that a build that was killed continues to the same bytes.
+written before or by which rank, so that a build that was killed continues to the same bytes, and
+several ranks write what one would.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kvdistill.config.compose import Config
@@ -18,10 +19,13 @@ from kvdistill.data.tokenise import TokenisedText
 from kvdistill.errors import UserError
 from kvdistill.kv.base import CompressedKV, TeacherRequest, group_layer_pairs
 from kvdistill.kv.online import Online
-from kvdistill.kv.shards import DTYPES, SHARD_BYTES, Stored
-from kvdistill.kv.store import LayerGroup
+from kvdistill.kv.quantise import DTYPES
+from kvdistill.kv.shard_writer import SHARD_BYTES, ShardText
+from kvdistill.kv.shards import Stored
+from kvdistill.kv.store_index import LayerGroup
 from kvdistill.plan.graph import ONLY
 from kvdistill.train import inputs
+from kvdistill.types import move_to_device
 
 BATCH_TOKENS = 2048
 """Most tokens that are read at once, padding counted in; a longer text is read alone."""
@@ -40,6 +44,17 @@ class StoredText:
     def length(self) -> int:
         """Tokens that the teacher reads."""
         return len(self.tokens.ids)
+
+    @property
+    def token_row(self) -> tuple[Int[Tensor, "1 seq"], Bool[Tensor, "1 seq"]]:
+        """(its token ids, their mask) as a batch of its own."""
+        ids = torch.from_numpy(self.tokens.ids)[None]
+        return ids, torch.ones_like(ids, dtype=torch.bool)
+
+    @property
+    def shard_text(self) -> ShardText:
+        """What a shard states of it before its bytes are known."""
+        return ShardText(self.id, self.count)
 
 
 @dataclass(frozen=True)
@@ -66,7 +81,8 @@ class StoreLayout:
             width = self.kv_width if each.head is None else self.kv_width // self.kv_heads
             # Keys, then values, of each teacher layer in turn.
             stop = start + 2 * width * len(layers)
-            groups.append(LayerGroup(each.layer_pairs, layers, slice(start, stop), each.head))
+            students = [pair.student_layer for pair in each.layer_pairs]
+            groups.append(LayerGroup(students, layers, start, stop, each.head))
             start = stop
         return groups
 
@@ -111,7 +127,10 @@ class StoreLayout:
         """
         parts = []
         for batch in batch_texts(texts):
-            tokens = pad_tokens([text.tokens for text in batch], pad)
+            # Compressed, and its rows picked out, where the teacher computes.
+            tokens = move_to_device(
+                pad_tokens([text.tokens for text in batch], pad), teacher.device
+            )
             groups = map(
                 select_kept_rows, teacher.read_kv_cache(tokens, [text.id for text in batch])
             )
@@ -132,7 +151,8 @@ def select_kept_rows(
 ) -> tuple[Float[Tensor, "kept columns"], Int[Tensor, "kept 1"]]:
     """The rows that compression left, text after text, and the positions of their tokens."""
     is_kept = kept.row_of_token >= 0
-    return kept.flat_kv[kept.row_of_token[is_kept]], is_kept.nonzero()[:, 1:]
+    rows = replace(kept, flat_kv=kept.flat_kv[kept.row_of_token[is_kept]]).add_bias().flat_kv
+    return rows, is_kept.nonzero()[:, 1:]
 
 
 def batch_texts(texts: Sequence[StoredText]) -> Iterator[list[StoredText]]:

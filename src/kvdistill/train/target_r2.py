@@ -30,7 +30,7 @@ def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, 
     module.eval()
     own_text: dict[tuple[int, str], RunningR2] = {}
     other_text: dict[tuple[int, str], RunningR2] = {}
-    for batch in batches:
+    for batch in module.prefetch_each(batches):
         others, paired = choose_partners(batch.ids)
         for layer, own, target in module.iterate_targets(batch.to(device)):
             add_tokens(own_text, layer, own, target)

@@ -67,7 +67,9 @@ class DistillTrainer(Trainer):
             args=args,
             train_dataset=texts,
             eval_dataset=texts,  # Trainer asks for one; `evaluate` reads the validation batches
-            data_collator=lambda examples: {"batch": collate(examples)},
+            # The loader collates a micro-batch before the one ahead of it is computed, so that what
+            # is stored of it is read meanwhile.
+            data_collator=lambda rows: {"batch": module.prefetch_teachers(collate(rows))},
             callbacks=[_ProgressCallback(module, progress), PreemptionCallback()],
         )
         self.module = module

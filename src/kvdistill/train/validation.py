@@ -90,7 +90,7 @@ class Validation:
         routing = module.objective.make_routing() if module.objective else None
         kv_weights = {"keys": module.weights.keys, "values": module.weights.values}
         texts, nmse = TextLosses(), TargetNMSE(kv_weights)
-        for cpu_batch in self.batches:
+        for cpu_batch in module.prefetch_each(self.batches):
             batch = cpu_batch.to(device)
             logits, terms = module.compute_logits(batch, nmse.add)
             texts.add_batch(batch, sum_cross_entropy_by_text(logits, batch.student))

@@ -40,8 +40,13 @@ class TeacherLoad:
     layer_pairs: Sequence[LayerPair]
     running: int
     """Bytes beside its K and V while it reads."""
-    stored: bool = False
-    """Its K and V come from a store, kept tokens alone."""
+    stored_bytes: int | None = None
+    """Of a number in the store that its K and V come from, kept tokens alone; None: it reads."""
+
+    @property
+    def stored(self) -> bool:
+        """Whether its K and V come from a store."""
+        return self.stored_bytes is not None
 
     @property
     def layers_read(self) -> int:
@@ -112,9 +117,13 @@ def count_flat_bytes(load: RoomsLoad, teacher: TeacherLoad) -> int:
 
 
 def count_reading_bytes(load: RoomsLoad, teacher: TeacherLoad, flat: int) -> int:
-    """While one teacher reads, or right after, when what it gave is put side by side."""
-    if teacher.stored:
-        return flat
+    """While one teacher reads, or right after, when what it gave is put side by side.
+
+    Of a stored one: its rows as they are stored, and where they are decoded those beside them.
+    """
+    if teacher.stored_bytes is not None:
+        decoded = teacher.stored_bytes != teacher.kv_bytes
+        return flat + (round(flat * teacher.stored_bytes / teacher.kv_bytes) if decoded else 0)
     layers = teacher.layers_read
     captured = 2 * teacher.geometry.kv_width * layers * load.tokens * teacher.kv_bytes
     if load.compression not in SCORELESS | KV_ONLY:

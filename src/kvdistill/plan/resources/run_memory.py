@@ -15,8 +15,10 @@ from kvdistill.plan.resources.model_memory import RankBatch, StudentMemory
 from kvdistill.plan.resources.rooms_memory import RoomsLoad, TeacherLoad
 
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-STORED_BYTES = 4
-"""Of a number that a store gives: decoded."""
+DECODED_BYTES = 4
+"""Of a number that a store gives."""
+STORED_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+"""Of one that it holds, by source.stored.dtype."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def measure_teachers(
     """(name -> bytes of weights held, the rooms' load)."""
     held: dict[str, int] = {}
     loads = []
-    stored = find_store_spec(config["source"]) is not None
+    spec = find_store_spec(config["source"])
     for node in config["teachers"].values():
         geometry, name = Geometry.from_node(node), node["name"]
         pairs = pair_layers(config, geometry)
@@ -98,14 +100,15 @@ def measure_teachers(
             deepest=max(pair.high for pair in pairs), shard=placement.get("shard", "none"),
             ranks=config["budget"]["num_gpus"], ranks_per_node=count_ranks_per_node(config),
         )  # fmt: skip
-        on_gpu = not stored and placement.get("device") != "cpu"
+        on_gpu = spec is None and placement.get("device") != "cpu"
         if on_gpu:
             held[name] = held.get(name, 0) + memory.weights
-        kv_bytes = STORED_BYTES if stored else min(compute_bytes, WEIGHT_BYTES[node["dtype"]])
+        kv_bytes = DECODED_BYTES if spec else min(compute_bytes, WEIGHT_BYTES[node["dtype"]])
         loads.append(
             TeacherLoad(
                 name=name, geometry=geometry, kv_bytes=kv_bytes, layer_pairs=pairs,
-                running=memory.running if on_gpu else 0, stored=stored,
+                running=memory.running if on_gpu else 0,
+                stored_bytes=STORED_BYTES[spec["dtype"]] if spec else None,
             )
         )  # fmt: skip
     student = Geometry.from_node(config["student"])
