@@ -18,6 +18,9 @@ pytestmark = pytest.mark.usefixtures("hydra")
         ("loss.entropy_weight=abc", r"loss\.entropy_weight must be a finite number, got 'abc'"),
         ("loss.entropy_weight=inf", r"loss\.entropy_weight must be a finite number, got inf"),
         ("train.warmup_ratio=2", r"train\.warmup_ratio must be from 0 to 1, got 2"),
+        ("train.attn_implementation=flash", r"attn_implementation='flash' is none of null, eager"),
+        ("train.attn_implementation=flash_attention_2", r"half precision alone.*train\.bf16=true"),
+        ("train.linear_ce=fused", r"train\.linear_ce='fused' is none of none, chunked, liger"),
         ("cluster.max_parallel=0", r"cluster\.max_parallel must be at least 1, got 0"),
         ("cluster.threads=-2", r"cluster\.threads must be at least 1, got -2"),
         ("study=a/b", r"study='a/b' must be a folder's name"),
@@ -36,6 +39,19 @@ pytestmark = pytest.mark.usefixtures("hydra")
 )
 def test_it_is_refused_by_name(override: str, says: str) -> None:
     expect_refusal([override], says)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("teachers.a.dtype=float32", r"teachers\.a\.dtype=float32\. Use bfloat16 there, or sdpa"),
+        ("student.placement.device=cpu", r"on GPUs alone, but student\.placement\.device=cpu"),
+    ],
+)
+def test_flash_kernels_are_refused_where_they_cannot_compute(override: str, says: str) -> None:
+    flash = ["train.attn_implementation=flash_attention_2", "train.bf16=true"]
+    half = [f"teachers.{name}.dtype=bfloat16" for name in ("a", "b")]
+    expect_refusal([*flash, *half, override], says)
 
 
 @pytest.mark.parametrize("override", ["study=a.b-c_1+2", "cluster.threads=2", "seed=4294967295"])

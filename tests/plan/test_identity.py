@@ -33,6 +33,7 @@ def key(*overrides: str) -> str:
         "style=cot",
         "source=store",
         "tasks.limit=5",
+        "train.tf32=true",
     ],
 )
 def test_science_makes_another_run(override: str) -> None:
@@ -52,6 +53,10 @@ def test_science_makes_another_run(override: str) -> None:
         "references=false",
         "data.validate_only=true",
         "budget.batch_size=32 budget.grad_accum=2",
+        "train.attn_implementation=eager",
+        "train.torch_compile=true",
+        "train.linear_ce=chunked",
+        "train.deterministic=true",
     ],
 )
 def test_execution_does_not(override: str) -> None:
@@ -248,3 +253,31 @@ def test_a_date_in_a_chat_is_science_wherever_a_style_stands_and_none_forks_noth
     assert names[0] == names[1]
     assert key("source=store") != key("source=store", "style.date=2024-07-26")
     assert key() != key("tasks.date=2024-07-26")
+
+
+def test_only_what_computes_in_half_precision_is_told_by_how_its_keys_are_rounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from kvdistill.plan import identity
+
+    commands = (
+        ("train.bf16=true",), ("teachers.a.dtype=bfloat16",), (), ("arm=sft", "train.bf16=true"),
+    )  # fmt: skip
+    before = [key(*command) for command in commands]
+    monkeypatch.setattr(identity, "HALF_VERSION", 99)
+    half = [key(*command) != old for command, old in zip(commands, before, strict=True)]
+    assert half == [True, True, False, False]
+
+
+def test_only_presses_that_scored_by_another_scale_are_told_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from kvdistill.plan import identity
+
+    presses = ("r_kv", "kava", "h2o", "snap_kv", "tova", "expected_attention", "keep_last", "knorm")
+    before = [key(f"compression={press}") for press in presses]
+    monkeypatch.setattr(identity, "SCALE_VERSION", 99)
+    changed = [
+        key(f"compression={press}") != old for press, old in zip(presses, before, strict=True)
+    ]
+    assert changed == [True] * 6 + [False] * 2

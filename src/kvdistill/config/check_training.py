@@ -7,6 +7,9 @@ from typing import Any
 from kvdistill.config import types
 from kvdistill.errors import ConfigError
 
+ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3")
+LINEAR_CES = ("none", "chunked", "liger")
+
 
 def check_loss(config: Mapping[str, Any]) -> None:
     """Refuses a router weight that is no number, and a KV loss without teachers."""
@@ -34,6 +37,37 @@ def check_schedule(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"budget.max_unanswered must be a share of the texts from 0 to 1, got {share:g}."
         )
+
+
+def check_kernel_settings(config: Mapping[str, Any]) -> None:
+    """Refuses kernels that are none, and those that cannot compute what the other settings say."""
+    train, models = config["train"], {"student": config["student"]}
+    for key, choices in (("attn_implementation", ATTENTIONS), ("linear_ce", LINEAR_CES)):
+        if train[key] not in choices:
+            names = ", ".join("null" if choice is None else choice for choice in choices)
+            raise ConfigError(
+                f"train.{key}={types.format_value(train[key])} is none of {names}. Choose one."
+            )
+    implementation = train["attn_implementation"]
+    if not config["trained"] or not str(implementation).startswith("flash"):
+        return
+    if not train["bf16"]:
+        raise ConfigError(
+            f"train.attn_implementation={implementation} computes in half precision alone, but "
+            f"train.bf16=false. Use train.bf16=true, or sdpa."
+        )
+    models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
+    for role, node in models.items():
+        if role != "student" and node["dtype"] == "float32":
+            raise ConfigError(
+                f"train.attn_implementation={implementation} computes in half precision alone, but "
+                f"{role}.dtype=float32. Use bfloat16 there, or sdpa."
+            )
+        if (node.get("placement") or {}).get("device") == "cpu":
+            raise ConfigError(
+                f"train.attn_implementation={implementation} runs on GPUs alone, but "
+                f"{role}.placement.device=cpu. Use device=auto, or sdpa."
+            )
 
 
 def check_deepspeed(config: Mapping[str, Any]) -> None:

@@ -16,7 +16,12 @@ from typing import Any
 from kvdistill.config import types
 from kvdistill.config.check_cluster import check_cluster_settings
 from kvdistill.config.check_models import check_geometries, check_placements
-from kvdistill.config.check_training import check_deepspeed, check_loss, check_schedule
+from kvdistill.config.check_training import (
+    check_deepspeed,
+    check_kernel_settings,
+    check_loss,
+    check_schedule,
+)
 from kvdistill.config.schema import lookup_path
 from kvdistill.errors import ConfigError
 
@@ -26,6 +31,8 @@ FORMATS = ("table", "plain", "json")
 """Of stage=status; a table becomes plain where it is piped."""
 CODE_CHOICES = ("refuse", "rerun", "accept")
 """What becomes of what other code has made."""
+SMOKE_WEIGHTS = ("random", "real")
+FEWEST_SMOKE_STEPS = 8
 POSITIVE = (
     "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
     "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
@@ -69,7 +76,7 @@ def check_seed(config: Mapping[str, Any]) -> None:
 def check_estimate(config: Mapping[str, Any]) -> None:
     """Raises ConfigError for shares out of (0, 1], peaks of 0 and an unknown kind."""
     node = config["estimate"]
-    for key in ("utilisation", "evaluation_utilisation", "disagreement", "answer_share"):
+    for key in ("utilisation", "disagreement", "answer_share"):
         if not 0 < node[key] <= 1:
             raise ConfigError(f"estimate.{key} must be in (0, 1], got {node[key]}.")
     for kind, peak in node["peak_tflops"].items():
@@ -138,6 +145,31 @@ def check_cluster(config: Mapping[str, Any]) -> None:
     check_cluster_settings(config["cluster"])
 
 
+def check_smoke(config: Mapping[str, Any]) -> None:
+    """Refuses a smoke job that could not say anything, and a peak that is none."""
+    node = config["smoke"]
+    if node["steps"] < FEWEST_SMOKE_STEPS:
+        raise ConfigError(
+            f"smoke.steps={node['steps']} must be {FEWEST_SMOKE_STEPS} or more: a run is saved at "
+            f"the half of them and killed at three quarters."
+        )
+    if node["weights"] not in SMOKE_WEIGHTS:
+        raise ConfigError(
+            f"smoke.weights={types.format_value(node['weights'])} must be one of "
+            f"{', '.join(SMOKE_WEIGHTS)}."
+        )
+    if node["items"] < 1:
+        raise ConfigError(f"smoke.items must be 1 or more, got {node['items']}.")
+    for key in ("memory_slack", "resume_slack"):
+        if node[key] is not None and not 0 <= node[key] < float("inf"):
+            raise ConfigError(f"smoke.{key} must be 0 or more, got {node[key]}.")
+    peak = config["train"]["peak_tflops"]
+    if peak is not None and not 0 < peak < float("inf"):
+        raise ConfigError(
+            f"train.peak_tflops must be positive, got {peak}. null takes the device's own."
+        )
+
+
 def check_arm(config: Mapping[str, Any]) -> None:
     """Refuses an override that contradicts what the arm fixes."""
     for path, fixed in config["fixes"].items():
@@ -182,8 +214,8 @@ def check_finite(config: Mapping[str, Any]) -> None:
 
 RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
     check_bounds, check_seed, check_estimate, check_cluster, check_code_choice, check_status,
-    check_withdrawal,
-    check_placements, check_deepspeed, check_arm, check_names, check_loss, check_schedule,
-    check_geometries, check_finite,
+    check_withdrawal, check_smoke,
+    check_placements, check_deepspeed, check_kernel_settings, check_arm, check_names, check_loss,
+    check_schedule, check_geometries, check_finite,
 )  # fmt: skip
 """In the order in which they are asked; the first that is broken is what the user reads."""

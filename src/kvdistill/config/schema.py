@@ -5,7 +5,7 @@ before anything is computed. What a value must hold beyond its type stands in ch
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kvdistill.config import types
@@ -47,6 +47,16 @@ class Train:
     """Texts of like length share a batch: less padding, the same order for all arms."""
     packing: bool
     """Texts of a micro-batch share rows, each seeing itself alone; execution, never identity."""
+    attn_implementation: str | None
+    """Of student and teachers, as transformers names it; None: what each model has by itself."""
+    torch_compile: bool
+    """Compiles the student's layers."""
+    linear_ce: str
+    """none, chunked or liger: how cross-entropy is computed without all logits at once."""
+    tf32: bool
+    """Rounds the factors of float32 products on a GPU to 10 bits."""
+    deterministic: bool
+    """Kernels whose bits repeat, at the price of speed; execution, never identity."""
     calibration_rows: int
     logging_steps: int
     eval_steps: int
@@ -61,6 +71,8 @@ class Train:
     """One of transformers' trackers, or none."""
     deepspeed: dict[str, Any] | None
     """How the student is divided among the ranks; execution, never identity."""
+    peak_tflops: float | None
+    """Of one device, which MFU divides by; None: the published one of its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +99,8 @@ class Gpu:
     peak_tflops: float
     memory_gib: float | None
     """None: the machine's own."""
+    memory_gb_s: float
+    """1e9 bytes a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +110,18 @@ class Estimate:
     peak_tflops: dict[str, float]
     """By kind of processor."""
     memory_gib: dict[str, float | None]
+    memory_gb_s: dict[str, float]
+    """1e9 bytes a second that a kind of processor reads of its memory."""
     reserve_gib: float
     """Of it: what CUDA, NCCL and cuBLAS take, and what the allocator cannot use."""
     kind: str
     utilisation: float
-    evaluation_utilisation: float
     tokens_per_item: int
+    """Of a prompt, with its worked examples."""
+    answer_tokens: int
+    """That an answer has in the mean."""
+    decode_layer_ms: dict[str, float]
+    """By backend of evaluation: what a layer takes at least, in a step that writes a token."""
     answer_share: float
     """Of a micro-batch's tokens: those whose logits are computed, where prompts are masked."""
     overhead_s: float
@@ -127,7 +147,11 @@ class Estimate:
     def gpus(self) -> dict[str, Gpu]:
         """Every kind."""
         return {
-            kind: Gpu(peak_tflops=peak, memory_gib=self.memory_gib.get(kind))
+            kind: Gpu(
+                peak_tflops=peak,
+                memory_gib=self.memory_gib.get(kind),
+                memory_gb_s=self.memory_gb_s[kind],
+            )
             for kind, peak in self.peak_tflops.items()
         }
 
@@ -143,6 +167,18 @@ class Estimate:
         return None if memory_gib is None else round((memory_gib - self.reserve_gib) * 2**30)
 
 
+# Not frozen: OmegaConf makes a frozen dataclass within another read-only before it is filled.
+@dataclass(kw_only=True)
+class EvaluationJob:
+    """What scores a run once it is trained; execution, never identity."""
+
+    job: str = "auto"
+    """own: a job after the training; inline: the one that trained; auto: own on SLURM and wherever
+    several processes train or score, else inline."""
+    ranks: int = 1
+    """Processes among which the items are divided, each with a GPU of its own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LocalCluster:
     """Processes on this machine."""
@@ -150,6 +186,7 @@ class LocalCluster:
     name: str
     max_parallel: int | None
     threads: int | None
+    evaluation: EvaluationJob = field(default_factory=EvaluationJob)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +219,8 @@ class Slurm(Resources):
     threads: int | None
     """Of a task; null: its cpus."""
     resources: dict[str, Any]
-    """Kind of job (split, validation, model, calibration, kv, run, report) -> what differs."""
+    """Kind of job (split, validation, model, calibration, kv, run, evaluation, report) -> what
+    differs; `run` is the one that trains."""
     container: list[str]
     """A command that runs the job's Python inside a container, word by word."""
     python: str | None
@@ -195,6 +233,7 @@ class Slurm(Resources):
     max_timeouts: int
     max_retries: int
     offline: bool
+    evaluation: EvaluationJob = field(default_factory=EvaluationJob)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,12 +249,30 @@ class Placement:
     """
 
 
+@dataclass(frozen=True, kw_only=True)
+class SmokeSettings:
+    """What stage=smoke does of each arm, and what it lets pass."""
+
+    steps: int
+    weights: str
+    """random: drawn, and texts made up, so that nothing is downloaded; real: as the command says.
+    """
+    items: int
+    """Of a task, to be scored."""
+    memory_slack: float
+    """Share by which a GPU's peak may exceed what the plan foretold."""
+    resume_slack: float | None
+    """Share by which losses after a resume may differ from those of the run that was not killed;
+    None: not at all on a CPU, one hundredth on a GPU, whose sums have no fixed order."""
+
+
 PLAIN: dict[str, type] = {
     "budget": Budget,
     "train": Train,
     "kv": KVWeights,
     "estimate": Estimate,
     "status": StatusSettings,
+    "smoke": SmokeSettings,
 }
 CLUSTERS: dict[str, type] = {"local": LocalCluster, "slurm": Slurm}
 """By `cluster.name`: a site's own YAML builds on one of them."""

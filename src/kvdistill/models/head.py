@@ -12,6 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
+from kvdistill.models.attention.implementation import use_plain_attention
+from kvdistill.models.attention.trace import choose_ids
+from kvdistill.models.decoder import find_decoder, get_compute_device
 from kvdistill.types import Tokens
 
 
@@ -22,12 +25,16 @@ class LMHead:
         """Raises ConfigError for a model without an output layer of its own."""
         self._model = model
         self._positions: Tensor | None = None
+        self._hidden: list[Tensor] | None = None
+        """Where hidden states are kept instead of scored; None: they are scored."""
         head = model.get_output_embeddings()
         if not isinstance(head, nn.Module):
             raise ConfigError(
                 f"student is a {type(model).__name__} without an output layer, so nothing scores "
                 f"its next token. Use a causal language model."
             )
+        self.layer = head
+        """The output layer: the model's, not one's own."""
         head.register_forward_pre_hook(self._select_positions)
 
     def __call__(
@@ -37,6 +44,44 @@ class LMHead:
 
         Raises RuntimeError for a model whose logits do not come from its output layer.
         """
+        return self._run_model(tokens, chosen, scored=True)
+
+    def compute_hidden(
+        self, tokens: Tokens, chosen: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "chosen width"]:
+        """Runs the model's forward; what its output layer would be given of the chosen tokens."""
+        self._hidden = kept = []
+        try:
+            self._run_model(tokens, chosen, scored=False)
+        finally:
+            self._hidden = None
+        return kept[0]
+
+    def check_bare(self) -> None:
+        """Raises ConfigError for a model that scales, caps or adds to what its output layer gives.
+
+        Seen on a few tokens, in evaluation and without autocast.
+        """
+        decoder = find_decoder(self._model)
+        ids = choose_ids(decoder.config.get_text_config()).to(get_compute_device(decoder))
+        mask = torch.ones_like(ids, dtype=torch.bool)
+        tokens, device = Tokens(ids, mask, mask), ids.device.type
+        training, plain = self._model.training, use_plain_attention(self._model)
+        self._model.eval()
+        with torch.no_grad(), torch.autocast(device, enabled=False), plain:
+            logits = self(tokens, mask)
+            bare = self.layer(self.compute_hidden(tokens, mask)[None])[0]
+        self._model.train(training)
+        if not torch.allclose(logits, bare, rtol=1e-3, atol=1e-5):
+            raise ConfigError(
+                f"train.linear_ce: {type(self._model).__name__} changes what its output layer "
+                f"gives (it scales or caps its logits), and would be trained on other logits than "
+                f"it has. Use train.linear_ce=none."
+            )
+
+    def _run_model(
+        self, tokens: Tokens, chosen: Bool[Tensor, "batch seq"], *, scored: bool
+    ) -> Tensor:
         packed = tokens.packed
         self._positions = (
             chosen.flatten().nonzero().flatten() if packed is None else packed.places[chosen]
@@ -47,7 +92,7 @@ class LMHead:
             positions, self._positions = self._positions, None
         logits: Tensor = outputs.logits
         # A head that was replaced, or is bypassed, has not been given the chosen tokens alone.
-        if logits.shape[:2] != (1, len(positions)):
+        if logits.shape[:2] != (1, len(positions) if scored else 0):
             raise RuntimeError(f"{type(self._model).__name__} does not score through its head.")
         return logits[0]
 
@@ -58,4 +103,8 @@ class LMHead:
         # As one text of all chosen tokens: a head works on each token alone, and a model's own
         # code after it expects (batch, seq, vocab).
         flat = hidden.reshape(-1, hidden.shape[-1])
-        return torch.index_select(flat, 0, self._positions)[None]
+        chosen = torch.index_select(flat, 0, self._positions)
+        if self._hidden is None:
+            return chosen[None]
+        self._hidden.append(chosen)
+        return chosen[None, :0]

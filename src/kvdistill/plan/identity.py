@@ -55,6 +55,7 @@ INTRODUCED: dict[str, Any] = {
     "adapter": {"_target_": "kvdistill.models.full_finetune.Whole"},
     "compression.heads": "mean",
     "train.group_by_length": False,
+    "train.tf32": False,
     "tasks.backend": "hf",
     "tasks.versions": {},
     "tasks.counterparts": False,
@@ -92,6 +93,7 @@ ROOMS = (
 TRAIN_EXECUTION = {
     "logging_steps", "eval_steps", "save_steps", "norm_steps", "eval_texts", "eval_tasks",
     "eval_items", "report_to", "deepspeed", "packing", "peak_tflops",
+    "attn_implementation", "torch_compile", "linear_ce", "deterministic",
 }  # fmt: skip
 MODEL_EXECUTION = {"name", "placement", "reads_as"}
 TASKS_EXECUTION = {"data_root", "revisions"}

@@ -1,6 +1,7 @@
 """Models and texts of a run, opened from its config and the artefacts it needs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from kvdistill.kv.base import TeacherKV, TeacherRequest
 from kvdistill.kv.online import Online
 from kvdistill.layers.base import LayerPair
 from kvdistill.models import load
+from kvdistill.models.attention.implementation import set_attention
 from kvdistill.models.check_packing import check_packed_forward
 from kvdistill.plan import identity
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.identity import hash_science
 from kvdistill.train.objective import TeacherPipeline
+from kvdistill.train.speed.step_clock import StepClock
 
 STORED_PARTS = ("train_student", "val")
 """Parts of the split that a store holds: what is trained on, and what is validated on."""
@@ -88,10 +91,16 @@ def load_student(config: Config, needs: Needs) -> PreTrainedModel:
 
 
 def build_teacher_kv(
-    config: Config, name: str, needs: Needs, pipeline: TeacherPipeline
+    config: Config, name: str, needs: Needs, pipeline: TeacherPipeline, clock: StepClock
 ) -> TeacherKV:
-    """The source of that teacher's K and V, as the group `source` chooses it."""
-    request = make_teacher_request(config, name, needs, pipeline, make_packing(config))
+    """The source of that teacher's K and V, as the group `source` chooses it.
+
+    `clock` counts what it reads as `teachers`.
+    """
+    request = replace(
+        make_teacher_request(config, name, needs, pipeline, make_packing(config)),
+        time_reading=lambda: clock.time_part("teachers"),
+    )
     teacher_kv: TeacherKV = build_node("source", config["source"], request=request)
     return teacher_kv
 
@@ -124,6 +133,8 @@ def make_teacher_request(
 
     def load_body() -> nn.Module:
         body = load.load_body(node, role, needs.get(role), deepest)
+        # A plan that was frozen before there was a choice has none.
+        set_attention(body, config["train"].get("attn_implementation"), f"teachers.{name}")
         if packing is not None:
             check_packed_forward(body, f"teachers.{name}", packing)
         return body
@@ -165,7 +176,9 @@ def fingerprint_store(
         "layers": hash_science([[p.student_layer, p.low, p.high, p.weight] for p in layer_pairs]),
         "compression": hash_science(identity.compression_science(config)),
         "dtype": str(spec["dtype"]),
-        "code version": str(identity.CAPTURE_VERSION),
+        "code version": " ".join(
+            [str(identity.CAPTURE_VERSION), *map(str, identity.half_science([node]).values())]
+        ),
     }
 
 

@@ -4,7 +4,7 @@ Its forward runs the step, so that DDP and checkpoints see projections and route
 not registered in it; what is exported is the student alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,9 @@ from kvdistill.kv.base import TeacherKV
 from kvdistill.models.attention.sources import locate_any_sources
 from kvdistill.models.capture import Capture, list_trained_parameters
 from kvdistill.models.head import LMHead
+from kvdistill.train.kernels.linear_ce import LinearCE
 from kvdistill.train.objective import KVObjective, LossWeights
+from kvdistill.train.speed.step_clock import StepClock
 from kvdistill.train.step import (
     Observer,
     Terms,
@@ -25,7 +27,7 @@ from kvdistill.train.step import (
     iterate_layer_targets,
     sum_cross_entropy,
 )
-from kvdistill.types import KV, Batch
+from kvdistill.types import KV, Batch, Tokens
 
 
 class Distiller(nn.Module):
@@ -37,14 +39,22 @@ class Distiller(nn.Module):
         objective: KVObjective | None,
         teachers: Mapping[str, TeacherKV],
         weights: LossWeights,
+        clock: StepClock | None = None,
+        linear_ce: LinearCE | None = None,
     ) -> None:
         """`student` is a causal LM of transformers, or PEFT's wrapper of one.
 
-        `objective` is None where no teacher is read.
+        `objective` is None where no teacher is read. `clock` is the one that the teachers' requests
+        have. `linear_ce` computes the cross-entropy in training; None: from the logits. Raises
+        ConfigError where it cannot: the model does more to its logits than its output layer.
         """
         super().__init__()
+        self.clock = clock or StepClock()
         self.student: Any = student
         self._head = LMHead(student)
+        self._linear_ce = linear_ce
+        if linear_ce is not None:
+            self._head.check_bare()
         # Checkpoints hold its tensors under this name.
         self.rooms = objective
         self.weights = weights
@@ -65,8 +75,12 @@ class Distiller(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Terms | None]:
         """Cross-entropy summed over answer tokens (nats), and the KV terms."""
-        logits, terms = self.compute_logits(batch)
-        return sum_cross_entropy(logits, batch.student), terms
+        if self._linear_ce is None:
+            logits, terms = self.compute_logits(batch)
+            return sum_cross_entropy(logits, batch.student), terms
+        hidden, terms = self._run_student(batch, self._head.compute_hidden)
+        labels = batch.student.ids[batch.student.label_mask]
+        return self._linear_ce(self._head.layer, hidden, labels), terms
 
     def compute_logits(
         self, batch: Batch, observe: Observer | None = None
@@ -75,16 +89,28 @@ class Distiller(nn.Module):
 
         `observe` is shown what the KV terms compare, layer by layer.
         """
+        return self._run_student(batch, self._head, observe)
+
+    def _run_student(
+        self,
+        batch: Batch,
+        read: Callable[[Tokens, Tensor], Tensor],
+        observe: Observer | None = None,
+    ) -> tuple[Tensor, Terms | None]:
+        """What `read` gives of the predicted tokens, and the KV terms, in one forward."""
         tokens = batch.student
         if self.objective is None:
-            return self._head(tokens, tokens.logit_mask), None
+            return read(tokens, tokens.logit_mask), None
         with self._capture:
-            logits = self._head(tokens, tokens.logit_mask)
-        captured = self._capture.pop_layers(tokens)
-        terms = compute_kv_terms(
-            captured, self._teachers, self.objective, batch, self._rotaries, self.progress, observe
-        )
-        return logits, terms
+            predicted = read(tokens, tokens.logit_mask)
+        captured = self.clock.time_rooms_backward(self._capture.pop_layers(tokens))
+        with self.clock.time_part("rooms"):
+            terms = compute_kv_terms(
+                captured, self._teachers, self.objective, batch, self._rotaries, self.progress,
+                observe,
+            )  # fmt: skip
+        self.clock.begin_rooms_at(terms.kv)
+        return predicted, terms
 
     def prefetch_teachers(self, batch: Batch) -> Batch:
         """Announces a batch of the CPU that will be computed, and returns it."""

@@ -19,6 +19,7 @@ from kvdistill.models.geometry import verify_geometry
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.train.check_chat import check_chat
 from kvdistill.train.inputs import make_packing
+from kvdistill.train.kernels.check_kernels import check_kernels
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.training_arguments import check_tracker
 
@@ -26,12 +27,7 @@ from kvdistill.train.training_arguments import check_tracker
 def check_run_config(config: Config) -> None:
     """Raises ConfigError for what any part of a run refuses of its config; allocates no weights."""
     try_build("tasks", config["tasks"])
-    ranks = config["budget"]["num_gpus"] if config["trained"] else 1
-    if config["tasks"]["backend"] == "vllm" and ranks > 1:
-        raise ConfigError(
-            f"tasks.backend=vllm scores in a process of its own, but budget.num_gpus={ranks} makes "
-            "a run several. Train with tasks.backend=hf, then score it with stage=evaluate."
-        )
+    check_scoring_processes(config)
     try_build("data.source", config["data"]["source"])
     models = {"student": config["student"]}
     models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
@@ -43,6 +39,18 @@ def check_run_config(config: Config) -> None:
     check_chat(config)
     if config["trained"]:
         check_training(config)
+
+
+def check_scoring_processes(config: Config) -> None:
+    """Raises ConfigError where vLLM, which scores in one process, would be asked by several."""
+    inline = config["cluster"]["evaluation"]["job"] == "inline" and config["trained"]
+    ranks = config["budget"]["num_gpus"]
+    if config["tasks"]["backend"] == "vllm" and inline and ranks > 1:
+        raise ConfigError(
+            f"tasks.backend=vllm scores in one process, but cluster.evaluation.job=inline has the "
+            f"{ranks} of budget.num_gpus score what they trained. Use cluster.evaluation.job=auto, "
+            "which scores in a job of its own, or tasks.backend=hf."
+        )
 
 
 def check_training(config: Config) -> None:
@@ -57,6 +65,7 @@ def check_training(config: Config) -> None:
             f"{', '.join(schedules)}. Choose one of them."
         )
     check_tracker(config["train"]["report_to"])
+    check_kernels(config["train"])
     LossWeights.from_config(config)
     if (spec := find_store_spec(config["source"])) is not None:
         try_build("source.stored", spec)

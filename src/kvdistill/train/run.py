@@ -19,14 +19,22 @@ from kvdistill.errors import UserError
 from kvdistill.files import write_json
 from kvdistill.kv.calibration import Calibration
 from kvdistill.models.adapter import Adapter
+from kvdistill.models.attention.implementation import set_attention
 from kvdistill.models.check_packing import check_packed_forward
+from kvdistill.models.compile_layers import compile_layers
 from kvdistill.models.model_folder import write_model_folder
 from kvdistill.plan.budget import global_batch, unified_steps
+from kvdistill.plan.matching.run_flops import count_token_flops
+from kvdistill.plan.resources.device_peaks import find_peak_tflops
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 from kvdistill.train import checkpoint, inputs, run_ledger
 from kvdistill.train.curves import CurveWriter
+from kvdistill.train.kernels.determinism import use_kernel_settings
+from kvdistill.train.kernels.linear_ce import get_linear_ce
 from kvdistill.train.module import Distiller, count_parameters, count_trained_parameters
 from kvdistill.train.objective import KVObjective, LossWeights
+from kvdistill.train.speed.speed_meter import SpeedMeter
+from kvdistill.train.speed.step_clock import StepClock
 from kvdistill.train.target_r2 import compute_target_r2
 from kvdistill.train.trainer import DistillTrainer
 from kvdistill.train.training_arguments import make_training_arguments
@@ -47,6 +55,17 @@ def train_student(
     Every rank calls this and reads the same batches outside training, since a sharded teacher needs
     all ranks in each forward pass; rank 0 writes. `score` gives task metrics during training.
     """
+    with use_kernel_settings(config["train"]):
+        return _train_student(config, needs, folder, progress, score)
+
+
+def _train_student(
+    config: Config,
+    needs: Mapping[str, Path],
+    folder: Path,
+    progress: Callable[[int, int], None],
+    score: ScoreTasks | None,
+) -> dict[str, Any]:
     # Before anything is built: routers and adapters draw their first weights.
     torch.manual_seed(config["seed"])
     budget: Budget = read_group("budget", config["budget"])
@@ -56,6 +75,8 @@ def train_student(
     if config["train"]["gradient_checkpointing"]:
         module.enable_gradient_checkpointing()
     trainer, texts, val_texts = build_trainer(module, config, needs, folder, progress, score)
+    if config["train"].get("torch_compile", False):
+        compile_layers(module.student)
     resume_point = checkpoint.find_newest(folder / layout.CHECKPOINTS, needs)
     for fault in resume_point.faults:
         log.warning(fault)
@@ -81,6 +102,7 @@ def train_student(
         "parameters_before": parameters_before,
         "parameters_after": count_parameters(student),
         "trained_parameters": trained_parameters,
+        "resumed_from": checkpoint.parse_step(resume_point.folder) if resume_point.folder else 0,
         **calibration_facts,
         **({"agreement": target_r2} if target_r2 is not None else {}),
     }
@@ -114,7 +136,7 @@ def build_trainer(
         sampler=make_sampler(config, texts, steps),
         collate=collate,
         validation=Validation(batches, score, config["train"]["eval_tasks"]),
-        curves=CurveWriter(folder),
+        curves=CurveWriter(folder, make_speed_meter(config, module.clock)),
         progress=progress,
         needs=needs,
         norms_every=config["train"]["norm_steps"],
@@ -124,6 +146,17 @@ def build_trainer(
         with trainer.autocast_smart_context_manager():
             check_packed_forward(module.student, "student", packing)
     return trainer, texts, val_texts
+
+
+def make_speed_meter(config: Config, clock: StepClock) -> SpeedMeter:
+    """What measures how fast a run trains, by the peak of this rank's device.
+
+    The peak is `train.peak_tflops`, else the published one of its name; a CPU has none of its own.
+    """
+    # A plan that was frozen before there was such a setting has none.
+    tflops = config["train"].get("peak_tflops") or find_peak_tflops(distributed.describe_device())
+    peak = None if tflops is None else tflops * 1e12
+    return SpeedMeter(clock, count_token_flops(config), peak)
 
 
 def write_text_losses(losses: TextLosses, digest: str, folder: Path) -> None:
@@ -163,21 +196,26 @@ def build_distiller(
 ) -> tuple[Distiller, dict[str, Any], int]:
     """(the calibrated module, its projections' R^2 for the ledger, the raw student's size)."""
     raw = inputs.load_student(config, needs)
+    # A plan that was frozen before there were such settings has none.
+    set_attention(raw, config["train"].get("attn_implementation"), "student")
+    linear_ce = get_linear_ce(config["train"].get("linear_ce", "none"))
     # Counted before the adapter adds its own.
     parameters_before, student = count_parameters(raw), adapter.wrap(raw)
     weights = LossWeights.from_config(config)
     if not config["teachers"]:
-        return Distiller(student, None, {}, weights), {}, parameters_before
+        module = Distiller(student, None, {}, weights, linear_ce=linear_ce)
+        return module, {}, parameters_before
     objective = KVObjective(config)
     r2_by_teacher = {
         name: branch.calibrate(Calibration.load(needs[f"calibration.{name}"]))
         for name, branch in objective.get_branches().items()
     }
+    clock = StepClock()
     teachers = {
-        name: inputs.build_teacher_kv(config, name, needs, branch.pipeline)
+        name: inputs.build_teacher_kv(config, name, needs, branch.pipeline, clock)
         for name, branch in objective.get_branches().items()
     }
-    module = Distiller(student, objective, teachers, weights)
+    module = Distiller(student, objective, teachers, weights, clock, linear_ce=linear_ce)
     return module, {"projection": r2_by_teacher}, parameters_before
 
 

@@ -12,6 +12,7 @@ import torch
 
 from kvdistill.kv.moments import RunningR2
 from kvdistill.kv.shuffle_pairs import choose_partners
+from kvdistill.models.attention.implementation import use_plain_attention
 from kvdistill.train.module import Distiller
 from kvdistill.types import KV, Batch
 
@@ -24,6 +25,12 @@ def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, 
 
     None where fewer than two tokens are covered.
     """
+    # In float32, which flash kernels do not take.
+    with use_plain_attention(module.student):
+        return _compute_target_r2(module, batches)
+
+
+def _compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, Any]:
     device = next(module.parameters()).device
     training = module.training
     # Dropout in the fusion would draw another target each time.

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import DynamicCache
 
 from kvdistill.errors import ConfigError
+from kvdistill.models.attention.implementation import use_plain_attention
 from kvdistill.models.decoder import get_compute_device, get_layers
 
 LENGTHS = (5, 7, 11)
@@ -70,7 +71,8 @@ def trace_layers(decoder: nn.Module) -> list[LayerTrace]:
     device = get_compute_device(decoder)
     ids = choose_ids(config.get_text_config()).to(device)
     try:
-        with _evaluation_mode(decoder), torch.autocast(device.type, enabled=False), tracer:
+        plain = torch.autocast(device.type, enabled=False)
+        with _evaluation_mode(decoder), use_plain_attention(decoder), plain, tracer:
             decoder(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
