@@ -109,11 +109,8 @@ def count_lengths() -> list[tuple[int, int]]:
 PART = Part(
     measure=measure,
     at_least={
-        "real_share_grouped": 0.95,
         "real_share_packed": 0.95,
         "real_share_grouped_packed": 0.95,
         "real_share_one_row": 1.0,
-        "step_share_grouped": 0.90,
-        "step_share_grouped_packed": 0.90,
     },
 )
