@@ -10,11 +10,8 @@ from kvdistill.models.capture import Capture
 from kvdistill.models.compile_layers import compile_layers
 from kvdistill.types import Tokens
 
-pytestmark = [
-    # Dynamo itself asks what it traces for such attributes.
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
-]
+# What dynamo does to find out what it traces warns of itself.
+pytestmark = pytest.mark.filterwarnings("ignore")
 CONFIG = Qwen2Config(
     vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=2,
     num_attention_heads=2, num_key_value_heads=2, pad_token_id=0,
