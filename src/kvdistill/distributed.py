@@ -59,6 +59,24 @@ def gather_count(count: int) -> list[int]:
     return gathered
 
 
+def broadcast_from_zero(value: Any) -> Any:
+    """What rank 0 passes, on every rank, all of which must call this; anything that pickles."""
+    if not is_distributed():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box)
+    return box[0]
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """What each rank passes, in their order, on every rank; all must call this."""
+    if not is_distributed():
+        return [value]
+    values: list[Any] = [None] * count_ranks()
+    dist.all_gather_object(values, value)
+    return values
+
+
 def describe_device() -> str:
     """The kind of processor that this rank computes on: measured times compare within one alone.
 

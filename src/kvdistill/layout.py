@@ -3,6 +3,7 @@
 ROOT/artifacts/KIND-HASH/        what runs share: MANIFEST last, so its presence means complete
 ROOT/code/HASH/kvdistill/        the package as it was when jobs were started
 ROOT/history.jsonl               what was asked of this root, and when
+ROOT/smoke/STUDY/                a root of its own, for stage=smoke alone
 ROOT/runs/STUDY/                 PLAN, BUDGET.*, VALIDATION_REPORT, report/, slurm/
 ROOT/runs/STUDY/runs/NAME/       one run: CONFIG, STATUS, CURVES, RESULTS, ITEMS, model/, MANIFEST
 """
@@ -33,6 +34,8 @@ RESULTS = "results.json"
 ITEMS = "items.parquet"
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
+KILLED = "killed.json"
+"""Of a smoke job's run that killed itself: after which step."""
 STORE = "store.json"
 """Of a teacher's store: what it was made of, its layer groups, and the ids of its texts."""
 STORE_INDEX = "index.safetensors"
@@ -82,6 +85,11 @@ def code_folder(root: Path) -> Path:
 def study_folder(root: Path, study: str) -> Path:
     """A study with its plan, runs and report."""
     return root / "runs" / study
+
+
+def smoke_folder(root: Path, study: str) -> Path:
+    """A root of its own for what stage=smoke does of a study: no result, no record lies there."""
+    return root / "smoke" / study
 
 
 def set_aside_folder(root: Path, study: str) -> Path:

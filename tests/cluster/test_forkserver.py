@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from kvdistill.cluster.code_snapshot import PACKAGE
-from kvdistill.plan.frozen_recipe import seal_recipe
 
 
 class Process(BaseProcess):
@@ -66,19 +65,16 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
 
     started = {}
 
-    def start(folder: Path, size: int) -> forkserver.RankProcesses:
+    def start(folder: Path, size: int, _: str) -> forkserver.RankProcesses:
         started[folder.name] = size
         return forkserver.RankProcesses([Process() for _ in range(size)])
 
     monkeypatch.setattr(forkserver, "start_job", start)
-    folders = {}
-    for name, ranks in (("one", 1), ("wide", 4), ("two", 2)):
-        folders[name] = tmp_path / name
-        folders[name].mkdir()
-        recipe = {"trained": True, "budget": {"num_gpus": ranks}}
-        frozen = {"kind": "run", "needs": {}, "recipe": recipe}
-        (folders[name] / "config.yaml").write_text(seal_recipe(frozen))
-    jobs = JobQueue([Node("run", name, {}, {}) for name in folders], folders)
+    nodes = [
+        Node("run", name, {"trained": True, "budget": {"num_gpus": ranks}}, {})
+        for name, ranks in (("one", 1), ("wide", 4), ("two", 2))
+    ]
+    jobs = JobQueue(nodes, {node.name: tmp_path / node.name for node in nodes})
     jobs.start(slots=3)
     assert started == {"one": 1, "two": 2}
     jobs.running.clear()

@@ -28,12 +28,14 @@ def list_requests(*overrides: str) -> list[tuple[Any, Any]]:
     from kvdistill.cluster.submit import resources_by_node
     from kvdistill.config.schema import read_group
     from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.run_jobs import list_jobs
 
     plan = expand_command([["stage=plan", "cluster=slurm", *overrides]], SWEEPS)
     nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]
+    cluster = read_group("cluster", plan.config["cluster"])
     arrays = group_into_arrays(
-        nodes,
-        read_group("cluster", plan.config["cluster"]),
+        list(list_jobs(nodes, cluster)),
+        cluster,
         resources_by_node(plan),
         set(),
         read_group("estimate", plan.config["estimate"]),
@@ -48,10 +50,12 @@ def test_every_job_that_computes_has_its_gpu_cpus_and_memory(sweep: str) -> None
     from kvdistill.plan.resources.placement import count_model_bytes
 
     for node, request in list_requests("scale=paper", f"sweep={sweep}"):
-        if node.kind in ("calibration", "kv", "run"):
+        if node.kind in ("calibration", "kv", "training", "evaluation"):
             assert request.gpus >= 1, node.name
             assert request.cpus >= 4, node.name
             assert request.node_mem_gb is not None, node.name
+            # What scores has a GPU, whatever its training has.
+            assert (request.tasks == 1) or node.kind != "evaluation", node.name
             least = count_model_bytes(node.recipe["student"]) / 2**30
             assert request.node_mem_gb > least * request.tasks_per_node, node.name
             most = 110 * request.tasks_per_node * request.gpus
@@ -65,10 +69,10 @@ def test_a_teacher_that_one_gpu_cannot_hold_is_scored_by_several() -> None:
     gpus = {
         node.recipe["student"]["name"]: request.gpus * request.tasks
         for node, request in requests
-        if node.kind == "run"
+        if node.kind == "evaluation"
     }
     assert gpus == {
-        "qwen2.5-1.5b": 8, "qwen2.5-7b": 1, "llama-3.1-8b": 1, "qwen2.5-14b": 1,
+        "qwen2.5-1.5b": 1, "qwen2.5-7b": 1, "llama-3.1-8b": 1, "qwen2.5-14b": 1,
         "llama-3.1-70b": 2,
     }  # fmt: skip
 
@@ -81,7 +85,8 @@ def test_a_store_has_threads_more_for_its_rows() -> None:
             ("scale=paper", "arm=single_teacher", "references=false", "source=store"),
         )
     )
-    assert stored["run"] > plain["run"]
+    assert stored["training"] > plain["training"]
+    assert stored["evaluation"] == plain["evaluation"]
     assert stored["kv"] > stored["calibration"]
 
 
@@ -111,5 +116,5 @@ def test_of_a_model_without_a_shape_no_memory_is_claimed() -> None:
 
     student = {"name": "m", "geometry": None, "dtype": "bfloat16"}
     recipe = {"trained": False, "student": student, "teachers": {}, "budget": {"num_gpus": 8}}
-    needs = derive_task_needs(Node("run", "r", recipe, {}), read_estimate("scale=paper"))
+    needs = derive_task_needs(Node("evaluation", "r", recipe, {}), read_estimate("scale=paper"), 1)
     assert (needs.gpus, needs.cpus, needs.memory_bytes) == (1, 4, None)

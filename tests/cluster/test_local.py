@@ -69,3 +69,24 @@ def test_where_no_bars_are_drawn_each_job_that_ends_is_a_line(tmp_path: Path) ->
     ends = [describe_end(queue, name).split(" ", 1)[1] for name in ("teacher", "fit", "run")]
     assert ends == ["teacher: done, 2 left", "fit: given up, 2 left",
                     "run: failed: the loss is NaN, 2 left"]  # fmt: skip
+
+
+def test_a_training_that_failed_is_the_reason_of_its_run(tmp_path: Path) -> None:
+    from kvdistill.cli.common import describe_failures
+    from kvdistill.cluster.local import JobQueue
+    from kvdistill.plan.graph import Node
+    from kvdistill.status import StatusWriter, read_status
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    training = Node("training", "run.training", {}, {})
+    run = Node("evaluation", "run", {}, {"training": "run.training"})
+    queue = JobQueue([training, run], {"run.training": folder, "run": folder})
+    StatusWriter(folder).write("failed", error="the loss is NaN")
+    queue.waiting.remove(training)
+    queue.failed = {"run.training": "the loss is NaN"}
+    queue.start(slots=1)
+    assert queue.waiting == []
+    assert describe_failures(queue.failed) == ["run.training: the loss is NaN"]
+    assert "run" in queue.failed
+    assert read_status(folder)["error"] == "the loss is NaN"

@@ -24,7 +24,7 @@ def check(monkeypatch: pytest.MonkeyPatch, nodes: str, *overrides: str) -> dict[
     return lines
 
 
-def list_ways_out(lines: dict[str, Any], name: str = "jobs: run") -> list[str]:
+def list_ways_out(lines: dict[str, Any], name: str = "jobs: training") -> list[str]:
     return [mend for _, mend in lines[name] if mend]
 
 
@@ -40,11 +40,11 @@ def test_a_nodes_gpus_are_read_of_its_gres(gres: str, gpus: int) -> None:
 
 def test_a_roomy_partition_has_nothing_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = check(monkeypatch, ROOMY, *PAPER)
-    kinds = ("split", "validation", "calibration", "kv", "run", "report")
+    kinds = ("split", "validation", "calibration", "kv", "training", "evaluation", "report")
     assert set(lines) == {f"jobs: {kind}" for kind in kinds}
     assert not any(mend for each in lines.values() for _, mend in each)
     assert any(
-        found.startswith("8 tasks of 1 GPUs and 8 CPUs, ") for found, _ in lines["jobs: run"]
+        found.startswith("8 tasks of 1 GPUs and 8 CPUs, ") for found, _ in lines["jobs: training"]
     )
 
 
@@ -65,9 +65,9 @@ def test_cpus_and_memory_name_their_lines(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_another_kind_of_job_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = "gpu*|up|4|gpu:8|4|2000000"
+    tiny = "gpu*|up|4|gpu:8|16|2000000"
     (way_out,) = list_ways_out(check(monkeypatch, tiny, *PAPER), "jobs: kv")
-    assert way_out == 'Set cluster.resources.kv="{cpus: 4}".'
+    assert way_out == 'Set cluster.resources.kv="{cpus: 2}".'
 
 
 def test_a_partition_without_gpus_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

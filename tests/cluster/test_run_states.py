@@ -124,3 +124,56 @@ def test_json_is_one_object_a_look(
     report = json.loads(capsys.readouterr().out)
     assert report["study"] == "s"
     assert [run["state"] for run in report["runs"]] == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("there", "trained", "queue", "expected"),
+    [
+        ({"state": "running", "heartbeat": 9e9}, False, {"j4": ("RUNNING", "None"),
+         "j5": ("PENDING", "Dependency")}, ("running", "4")),
+        ({"state": "trained", "heartbeat": 0}, True, {"j5": ("PENDING", "Dependency")},
+         ("queued", "5")),
+        ({"state": "trained", "heartbeat": 0}, True, {"j5": ("RUNNING", "None")},
+         ("starting", "5")),
+        ({"state": "failed", "error": "the loss is NaN"}, False,
+         {"j5": ("PENDING", "DependencyNeverSatisfied")}, ("failed", "4")),
+        ({"state": "running", "heartbeat": 0}, False, {}, ("lost", "4")),
+        ({"state": "running", "heartbeat": 0}, True, {}, ("lost", "5")),
+    ],
+)  # fmt: skip
+def test_of_two_jobs_the_one_at_work_is_shown(
+    there: dict[str, Any], trained: bool, queue: dict[str, Any], expected: tuple[str, str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    place = study(tmp_path, job="5", **there)
+    run = tmp_path / "runs/s/runs/seed1-abc"
+    (run / "training_job.json").write_text(json.dumps({"job_id": "4"}))
+    if trained:
+        (run / "trained.json").write_text("{}")
+    state = read_run_state(tmp_path, place, monkeypatch, **queue)
+    assert (state.state, state.job) == expected
+
+
+def test_a_training_that_ended_before_its_evaluation_is_no_loss_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = study(tmp_path, state="trained", heartbeat=0)
+    assert read_run_state(tmp_path, place, monkeypatch).state == "trained"
+
+
+def test_both_jobs_of_a_run_are_found_in_the_queue(tmp_path: Path) -> None:
+    from kvdistill.cluster.slurm import find_jobs_at_work
+    from kvdistill.cluster.slurm_commands import QueuedJob, find_queued_jobs
+    from kvdistill.plan.graph import Node
+
+    study(tmp_path, job="5", state="queued")
+    run = tmp_path / "runs/s/runs/seed1-abc"
+    queued = {"4": QueuedJob("RUNNING", "None"), "5": QueuedJob("PENDING", "Dependency")}
+    jobs = [Node("training", "seed1-abc.training", {}, {}), Node("evaluation", "seed1-abc", {}, {})]
+    folders = {job.name: run for job in jobs}
+    # One job that does all of the run: there is nothing to train beside it.
+    assert find_jobs_at_work(jobs, folders, queued) == {"seed1-abc": "5", "seed1-abc.training": "5"}
+    (run / "training_job.json").write_text(json.dumps({"job_id": "4"}))
+    both = {"seed1-abc": "5", "seed1-abc.training": "4"}
+    assert find_queued_jobs([run], queued) == both
+    assert find_jobs_at_work(jobs, folders, queued) == both

@@ -94,3 +94,45 @@ def test_a_report_waits_for_whole_arrays() -> None:
     assert make_afterany_dependency(["7_0", "7_1", "8"]) == "afterany:7:8"
     assert make_dependency("afterok", ["7_0", "8", "7_0"]) == "afterok:7_0:8"
     assert make_dependency("afterok", []) is None
+
+
+def list_run_jobs(**changes: Any) -> list[Any]:
+    """Both jobs of two runs."""
+    from dataclasses import replace
+
+    from kvdistill.plan.run_jobs import list_jobs
+
+    models = {"student": {}, "tasks": {"backend": "hf"}}
+    nodes = [
+        replace(node, recipe={**node.recipe, **models})
+        for node in graph({"split": [], "run-1": ["split"], "run-2": ["split"]})
+    ]
+    return list(list_jobs(nodes, settings(**changes)))
+
+
+def test_what_scores_runs_is_an_array_after_those_that_train_them() -> None:
+    assert group_jobs(list_run_jobs(), done=("split",)) == [
+        (["run-1.training", "run-2.training"], []),
+        (["run-1"], ["run-1.training"]),
+        (["run-2"], ["run-2.training"]),
+    ]
+
+
+def test_an_arms_partition_is_its_evaluations_too_but_its_memory_is_the_trainings() -> None:
+    from kvdistill.cluster.slurm_arrays import group_into_arrays
+
+    special = {"run-1": {"partition": "big", "mem_gb": 400.0, "nodes": 1}}
+    ours = settings(resources={"run": {"cpus": 9}, "evaluation": {"cpus": 5}})
+    arrays = group_into_arrays(list_run_jobs(), ours, special, set(), read_estimate())
+    asked = {
+        node.name: (
+            array.request.resources.partition,
+            array.request.node_mem_gb,
+            array.request.cpus,
+        )
+        for array in arrays
+        for node in array.nodes
+    }
+    assert asked["run-1.training"] == ("big", 400.0, 9)
+    assert asked["run-1"] == ("big", None, 5)
+    assert asked["run-2"] == (None, None, 5)

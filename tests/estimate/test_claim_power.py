@@ -17,7 +17,8 @@ from kvdistill.plan.study_plan import Question
 
 ESTIMATE = Estimate(
     peak_tflops={"cpu": 1.0}, memory_gib={"cpu": None}, kind="cpu", utilisation=0.5,
-    evaluation_utilisation=0.5, tokens_per_item=1, answer_share=0.6,
+    memory_gb_s={"cpu": 1.0}, tokens_per_item=1, answer_tokens=1, decode_layer_ms={},
+    answer_share=0.6,
     reserve_gib=4.0, disk_gb_s=4.0, overhead_s=0.0, seed_sd=1.5, disagreement=0.25,
     items={"gsm8k": 1319, "math500": 500, "bbh": 6511, "gpqa": 448, "truthfulqa": 817,
            "cmmlu": 11582, "ceval": 1346},

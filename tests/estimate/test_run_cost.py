@@ -87,9 +87,12 @@ def test_hours_are_operations_over_rate() -> None:
     stated = estimate(plan_command())
     gpu = stated.gpus["a100-80gb"]
     cost = Cost(student=312 * 10**12 * 3600, evaluation=312 * 10**12 * 3600)
-    assert cost.hours(gpu, stated) == pytest.approx(
-        1 / stated.utilisation + 1 / stated.evaluation_utilisation
-    )
+    assert cost.hours(gpu, stated) == pytest.approx(2 / stated.utilisation)
+    # Writing takes the bytes over the bandwidth, or the launches where those take longer.
+    written = Cost(decoded_bytes=2039 * 10**9 * 3600, launch_s=1.0)
+    assert written.hours(gpu, stated) == pytest.approx(1.0)
+    launched = Cost(decoded_bytes=1, launch_s=7200.0)
+    assert launched.evaluation_hours(gpu, stated) == pytest.approx(2.0)
 
 
 def test_a_store_holds_both_kinds_of_every_layer_read() -> None:

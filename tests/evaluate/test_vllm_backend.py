@@ -54,13 +54,15 @@ def test_it_is_refused_before_anything_is_computed():
 
 
 @pytest.mark.usefixtures("hydra", "_stand_in")
-def test_a_run_of_several_ranks_is_refused():
+def test_what_several_ranks_train_is_scored_in_a_job_of_its_own_or_refused():
     from kvdistill.config.compose import compose
     from kvdistill.train.preflight import check_run_config
 
+    two = ["tasks.backend=vllm", "budget.num_gpus=2"]
     check_run_config(compose(["tasks.backend=vllm"]))
-    with pytest.raises(ConfigError, match=r"budget.num_gpus=2 .*stage=evaluate"):
-        check_run_config(compose(["tasks.backend=vllm", "budget.num_gpus=2"]))
+    check_run_config(compose(two))
+    with pytest.raises(ConfigError, match=r"2 of budget.num_gpus .*evaluation.job=auto"):
+        check_run_config(compose([*two, "cluster.evaluation.job=inline"]))
 
 
 @pytest.mark.usefixtures("hydra")

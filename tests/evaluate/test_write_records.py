@@ -53,15 +53,10 @@ def needs(tmp_path, nano_records):
 def write_run(needs: dict[str, Path], tokenizer, folder: Path, **config):
     folder.mkdir()
     model = make_tiny_model(tokenizer)
+    full = {"tasks": TASKS, **config}
+    scored = write_records.score_model(model, tokenizer, full, needs, lambda *_: None)
     write_records.write_run_records(
-        model,
-        make_tiny_model(tokenizer),
-        tokenizer,
-        {"tasks": TASKS, **config},
-        needs,
-        folder,
-        LEDGER,
-        lambda *_: None,
+        model, make_tiny_model(tokenizer), tokenizer, scored, full, needs, folder, LEDGER
     )
     return json.loads((folder / "results.json").read_text())
 

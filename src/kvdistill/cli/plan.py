@@ -104,7 +104,7 @@ def tabulate_costs(arms: Sequence[PricedArm], estimate: Estimate) -> Table:
     table = Table(
         Column("arm", overflow="fold"),  # arms of one axis differ in their last letters
         "seeds", "steps", "tokens", "student FLOPs", "teacher FLOPs", "evaluation FLOPs",
-        f"hours of {estimate.kind}",
+        f"hours of {estimate.kind}", "of them evaluation",
         title="Each run costs",
     )  # fmt: skip
     for arm in arms:
@@ -116,6 +116,7 @@ def tabulate_costs(arms: Sequence[PricedArm], estimate: Estimate) -> Table:
             str(steps or "none"),
             *(f"{number:.3g}" if number else "none" for number in numbers),
             f"{each.hours(estimate.gpu, estimate):.3g}",
+            f"{each.evaluation_hours(estimate.gpu, estimate):.3g}",
         )
     return table
 
@@ -123,12 +124,14 @@ def tabulate_costs(arms: Sequence[PricedArm], estimate: Estimate) -> Table:
 def tabulate_totals(plan: Plan, total: Cost, estimate: Estimate) -> Table:
     """Hours of every kind, and what they mean in weeks."""
     gpus = largest_num_gpus(plan)
+    least = estimate.decode_layer_ms[plan.config["tasks"].get("backend", "hf")]
     table = Table(
         "kind", "peak TFLOP/s", "hours", f"weeks on {gpus}", f"needed for {STUDY_WEEKS[1]} weeks",
         title=f"All of it: {total.student:.3g} student, {total.teachers:.3g} teacher and "
         f"{total.evaluation:.3g} evaluation FLOPs",
-        caption=f"at {estimate.utilisation:.0%} of the peak, {estimate.evaluation_utilisation:.0%} "
-        "when answers are generated",
+        caption=f"at {estimate.utilisation:.0%} of the peak; answers are written at the memory's "
+        f"bandwidth (estimate.memory_gb_s), a layer and step at no less than {least} ms "
+        "(estimate.decode_layer_ms)",
     )  # fmt: skip
     for name, gpu in estimate.gpus.items():
         if gpu.memory_gib is None and name != estimate.kind:
@@ -184,12 +187,7 @@ def describe_costs(
     plan: Plan, arms: Sequence[PricedArm], total: Cost, estimate: Estimate
 ) -> Iterator[str]:
     """Wall time, the study's own reckoning, the store, what could be detected."""
-    runs = [
-        arm.run_cost.hours(estimate.gpu, estimate) / arm.config["budget"]["num_gpus"]
-        + estimate.overhead_s / 3600
-        for arm in arms
-        for _ in arm.runs
-    ]
+    runs = [estimate_run_wall(arm, estimate) for arm in arms for _ in arm.runs]
     at_once = count_parallel_jobs(plan.config)
     artifact_hours = artifact_cost(plan).hours(estimate.gpu, estimate) / at_once
     wall = run_cost.estimate_wall_hours(runs, at_once) + artifact_hours
@@ -198,6 +196,12 @@ def describe_costs(
         f"{format_hours(wall)}, with {estimate.overhead_s:g} s a job beside computing; no queueing."
     )
     hours = total.hours(estimate.gpu, estimate)
+    scoring = total.evaluation_hours(estimate.gpu, estimate)
+    yield (
+        f"Evaluation: {format_hours(scoring)} of {estimate.kind} beside "
+        f"{format_hours(hours - scoring)} of training and reading, with prompts of "
+        f"{estimate.tokens_per_item} tokens (estimate.tokens_per_item)."
+    )
     if hours > 1 and estimate.gpu.memory_gib is not None:
         weeks = hours / largest_num_gpus(plan) / WEEK_H
         low, high = STUDY_WEEKS
@@ -211,6 +215,16 @@ def describe_costs(
     if feed := find_highest_feed(arms, estimate):
         yield describe_feed(feed, estimate)
     yield from describe_effects(plan, estimate)
+
+
+def estimate_run_wall(arm: PricedArm, estimate: Estimate) -> float:
+    """Hours of one of its runs: training on all GPUs, then scoring on those of its evaluation."""
+    scoring = arm.run_cost.evaluation_hours(estimate.gpu, estimate)
+    training = arm.run_cost.hours(estimate.gpu, estimate) - scoring
+    ranks = arm.config["cluster"]["evaluation"]["ranks"]
+    return (
+        training / arm.config["budget"]["num_gpus"] + scoring / ranks + estimate.overhead_s / 3600
+    )
 
 
 def describe_stores(plan: Plan, arms: Sequence[PricedArm]) -> Iterator[str]:

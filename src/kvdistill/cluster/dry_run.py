@@ -9,12 +9,18 @@ from rich.console import Console
 
 from kvdistill import layout
 from kvdistill.cluster import code_snapshot, slurm_commands
-from kvdistill.cluster.slurm import REPORT, make_afterany_dependency, make_dependency, make_executor
+from kvdistill.cluster.slurm import (
+    REPORT,
+    find_jobs_at_work,
+    make_afterany_dependency,
+    make_dependency,
+    make_executor,
+)
 from kvdistill.cluster.slurm_arrays import group_into_arrays, request_resources
 from kvdistill.config.schema import Estimate, Slurm
 from kvdistill.errors import UserError
-from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
+from kvdistill.plan.run_jobs import is_job_done, list_jobs, locate_jobs
 
 
 class ScriptExecutor(submitit.SlurmExecutor):
@@ -31,10 +37,10 @@ def print_scripts(
     special: Mapping[str, Mapping[str, Any]], estimate: Estimate, console: Console,
 ) -> None:  # fmt: skip
     """Prints one script an array, with made-up job ids 1, 2, ..., then the report's."""
-    unfinished = [node for node in nodes if not is_complete(folders[node.name])]
-    ids = slurm_commands.find_queued_jobs(
-        (folders[node.name] for node in unfinished), read_queue_if_any(console)
-    )
+    jobs = list(list_jobs(nodes, settings))
+    folders = locate_jobs(jobs, folders)
+    unfinished = [job for job in jobs if not is_job_done(job.name, folders[job.name])]
+    ids = find_jobs_at_work(unfinished, folders, read_queue_if_any(console))
     todo = [node for node in unfinished if node.name not in ids]
     code = layout.code_folder(root.resolve()) / code_snapshot.hash_package()
     place = layout.study_folder(root.resolve(), study) / layout.SLURM

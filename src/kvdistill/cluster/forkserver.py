@@ -71,8 +71,8 @@ class RankProcesses:
             process.join()
 
 
-def start_job(folder: Path, size: int) -> RankProcesses:
-    """Starts the ranks of the job whose frozen config lies in a folder."""
+def start_job(folder: Path, size: int, kind: str) -> RankProcesses:
+    """Starts the ranks of a job of this kind, whose frozen config lies in a folder."""
     port = find_free_port() if size > 1 else 0
     processes = []
     for rank in range(size):
@@ -81,7 +81,7 @@ def start_job(folder: Path, size: int) -> RankProcesses:
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
         }  # fmt: skip
         environment = {key: str(value) for key, value in variables.items()} if size > 1 else {}
-        processes.append(start_process(run_job, folder, environment, name=folder.name))
+        processes.append(start_process(run_job, folder, environment, kind, name=folder.name))
     return RankProcesses(processes)
 
 
@@ -132,13 +132,13 @@ def prefer_code(code: Path | None) -> Iterator[None]:
             os.environ["PYTHONPATH"] = variable
 
 
-def run_job(folder: Path, environment: dict[str, str]) -> None:
+def run_job(folder: Path, environment: dict[str, str], kind: str) -> None:
     """Runs in the new process: what it prints goes to log.txt in the job's folder."""
     os.environ.update(environment)
     # Ctrl-C reaches the whole process group; the launching process then ends the jobs itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     redirect_output(folder)
-    sys.exit(do_job(folder))
+    sys.exit(do_job(folder, kind))
 
 
 def find_free_port() -> int:

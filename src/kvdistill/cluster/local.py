@@ -13,13 +13,11 @@ from kvdistill import status
 from kvdistill.cluster import forkserver
 from kvdistill.cluster.environment import common_environment
 from kvdistill.cluster.job_failures import blame_artifact
-from kvdistill.config.schema import LocalCluster
+from kvdistill.config.schema import EvaluationJob, LocalCluster
 from kvdistill.console import make_progress as bars_on_stderr
-from kvdistill.files import is_complete
 from kvdistill.jobs.__main__ import NO_SPACE, describe_full_disk
-from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.graph import Node
-from kvdistill.plan.world_size import world_size
+from kvdistill.plan.run_jobs import count_tasks, is_job_done
 
 POLL_S = 0.2
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -31,6 +29,7 @@ class JobQueue:
 
     waiting: list[Node]
     folders: Mapping[str, Path]
+    evaluation: EvaluationJob = field(default_factory=EvaluationJob)
     running: dict[str, forkserver.RankProcesses] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     """Name -> the one line that says why."""
@@ -46,8 +45,8 @@ class JobQueue:
         self.waiting = [node for node in self.waiting if not self.is_done(node.name)]
 
     def is_done(self, name: str) -> bool:
-        """Whether the artefact or run stands on disk."""
-        return is_complete(self.folders[name])
+        """Whether what the job makes stands on disk."""
+        return is_job_done(name, self.folders[name])
 
     def start(self, slots: int) -> None:
         """Starts what can start; what reads a failed artefact fails with its reason."""
@@ -56,26 +55,24 @@ class JobQueue:
             if broken:
                 self.waiting.remove(node)
                 self.failed[node.name] = blame_artifact(broken[0], self.failed[broken[0]])
-                status.StatusWriter(self.folders[node.name]).write(
-                    "failed", error=self.failed[node.name]
-                )
+                # What failed to train has said why in the status that the run's jobs share.
+                if self.folders[node.name] != self.folders[broken[0]]:
+                    status.StatusWriter(self.folders[node.name]).write(
+                        "failed", error=self.failed[node.name]
+                    )
             elif self.processes_running < slots and all(map(self.is_done, node.needs.values())):
-                ranks = self.count_ranks(node.name)
+                ranks = count_tasks(node, self.evaluation)
                 if (
                     not self.running or self.processes_running + ranks <= slots
                 ):  # a wide job runs alone
                     self.waiting.remove(node)
-                    self.running[node.name] = forkserver.start_job(self.folders[node.name], ranks)
+                    folder = self.folders[node.name]
+                    self.running[node.name] = forkserver.start_job(folder, ranks, node.kind)
 
     @property
     def processes_running(self) -> int:
         """Processes at work."""
         return sum(job.size for job in self.running.values())
-
-    def count_ranks(self, name: str) -> int:
-        """Processes that a job asks for, as its frozen config says."""
-        frozen = read_recipe(self.folders[name])
-        return world_size(frozen.kind, frozen.recipe)
 
     def reap(self) -> list[str]:
         """Names of the jobs that ended since the last call."""
@@ -137,9 +134,9 @@ def run_jobs(
 
     Ctrl-C, SIGTERM or a closed terminal stop them cleanly.
     """
-    jobs = JobQueue(list(nodes), folders)
+    jobs = JobQueue(list(nodes), folders, settings.evaluation)
     slots = prepare_environment(
-        max((jobs.count_ranks(node.name) for node in jobs.waiting), default=1), settings
+        max((count_tasks(node, settings.evaluation) for node in jobs.waiting), default=1), settings
     )
     handled_signals = [
         number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN

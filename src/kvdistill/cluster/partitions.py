@@ -4,12 +4,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kvdistill.cluster.slurm_arrays import JobRequest, group_into_arrays, request_resources
+from kvdistill.cluster.slurm_arrays import (
+    JobRequest,
+    group_into_arrays,
+    name_resources,
+    request_resources,
+)
 from kvdistill.cluster.slurm_commands import call_slurm
 from kvdistill.cluster.submit import resources_by_node
 from kvdistill.config.schema import read_group
 from kvdistill.errors import UserError
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.run_jobs import list_jobs
 
 SINFO = ("sinfo", "--noheader", "--exact", "--format=%P|%a|%D|%G|%c|%m")
 FIELDS = 6
@@ -92,7 +98,7 @@ def iterate_misfits(kind: str, request: JobRequest, shape: NodeShape) -> Iterato
     def name_setting(name: str, value: int) -> str:
         return (
             f"cluster.{name}={value}"
-            if kind == "run"
+            if name_resources(kind) == "run"
             else f'cluster.resources.{kind}="{{{name}: {value}}}"'
         )
 
@@ -153,7 +159,8 @@ def list_kinds_of_jobs(plan: Plan) -> list[tuple[str, JobRequest]]:
     settings = read_group("cluster", plan.config["cluster"])
     nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]
     estimate = read_group("estimate", plan.config["estimate"])
-    arrays = group_into_arrays(nodes, settings, resources_by_node(plan), set(), estimate)
+    jobs = list(list_jobs(nodes, settings))
+    arrays = group_into_arrays(jobs, settings, resources_by_node(plan), set(), estimate)
     requests = [(array.nodes[0].kind, array.request) for array in arrays]
     requests.append((REPORT, request_resources(settings, REPORT)))
     return list({repr(each): each for each in requests}.values())

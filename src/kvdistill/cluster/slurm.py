@@ -29,8 +29,8 @@ from kvdistill.cluster.slurm_job import SlurmJob, SlurmReportJob
 from kvdistill.config.sbatch_options import list_stated_settings, parse_sbatch_option
 from kvdistill.config.schema import Estimate, Slurm
 from kvdistill.errors import ConfigError, UserError
-from kvdistill.files import is_complete
 from kvdistill.plan.graph import Node
+from kvdistill.plan.run_jobs import TRAINING, is_job_done
 from kvdistill.status import StatusWriter
 
 OPTIONS = ("partition", "account", "qos", "constraint")
@@ -45,6 +45,7 @@ class Submission:
     study: str
     settings: Slurm
     folders: Mapping[str, Path]
+    """By name of job: both jobs of a run have the run's."""
     resources_by_node: Mapping[str, Mapping[str, Any]]
     """Node name -> its arm's own resources."""
     estimate: Estimate
@@ -67,10 +68,10 @@ class Submission:
         with FileLock(self.root / ".submit.lock"):
             # Asked once: every squeue costs the controller, and a sweep has hundreds of jobs.
             queued = slurm_commands.read_queue()
-            unfinished = [node for node in nodes if not is_complete(self.folders[node.name])]
-            self.ids |= slurm_commands.find_queued_jobs(
-                (self.folders[n.name] for n in unfinished), queued
-            )
+            unfinished = [
+                node for node in nodes if not is_job_done(node.name, self.folders[node.name])
+            ]
+            self.ids |= find_jobs_at_work(unfinished, self.folders, queued)
             todo = [node for node in unfinished if node.name not in self.ids]
             code = code_snapshot.take_snapshot(self.root) if todo else None
             for batch in self.list_arrays(unfinished, todo):
@@ -91,11 +92,16 @@ class Submission:
         after = make_dependency("afterok", [self.ids[name] for name in batch.after])
         executor = self.make_executor_for(batch.nodes[0].kind, batch.request, after, code)
         folders = [self.folders[node.name].resolve() for node in batch.nodes]
-        for folder in folders:
+        is_training = batch.nodes[0].kind == TRAINING
+        for node, folder in zip(batch.nodes, folders, strict=True):
+            # The training of these was submitted before them, and may be writing its status.
+            if node.needs.get(TRAINING) in batch.after:
+                continue
             # Before sbatch: a job may start, and write its own status, before map_array has
             # returned.
             reset_status(folder).write("queued")
-        work = SlurmJob(self.settings.max_retries)
+            (folder / layout.TRAINING_JOB).unlink(missing_ok=True)
+        work = SlurmJob(self.settings.max_retries, batch.nodes[0].kind)
         try:
             with leave_allocation_for_sbatch():
                 jobs = executor.map_array(work, [str(folder) for folder in folders])
@@ -108,7 +114,9 @@ class Submission:
             self.ids[node.name] = job.job_id
             self.submitted.append(node.name)
             facts = {"study": self.study, "log": str(job.paths.stdout), "code": code.name}
-            slurm_commands.write_job_record(folder, job.job_id, submitted=time.time(), **facts)
+            slurm_commands.write_job_record(
+                folder, job.job_id, training=is_training, submitted=time.time(), **facts
+            )
 
     def submit_report(
         self, nodes: Sequence[Node], stats: Mapping[str, Any], queued: Mapping[str, Any]
@@ -121,7 +129,9 @@ class Submission:
         code = code_snapshot.take_snapshot(self.root)
         after = make_afterany_dependency([self.ids[node.name] for node in nodes])
         executor = self.make_executor_for(REPORT, request, after, code)
-        names = {node.name: str(self.folders[node.name].resolve()) for node in nodes}
+        # What both jobs of a run leave is told of the run.
+        last = [node for node in nodes if node.kind != TRAINING]
+        names = {node.name: str(self.folders[node.name].resolve()) for node in last}
         with leave_allocation_for_sbatch():
             job = executor.submit(
                 SlurmReportJob(), str(self.root.resolve()), str(self.study_folder), dict(stats),
@@ -139,6 +149,21 @@ class Submission:
         return make_executor(
             folder, f"kvdistill-{self.study}-{kind}", self.settings, request, after, code
         )
+
+
+def find_jobs_at_work(
+    jobs: Sequence[Node], folders: Mapping[str, Path],
+    queued: Mapping[str, slurm_commands.QueuedJob],
+) -> dict[str, str]:  # fmt: skip
+    """Name -> id of each of these jobs that is queued already, or whose work one that is will do.
+
+    A run's own job that nothing trains for does all of the run.
+    """
+    ids = slurm_commands.find_queued_jobs((folders[job.name] for job in jobs), queued)
+    for job in jobs:
+        if job.kind == TRAINING and job.name not in ids and folders[job.name].name in ids:
+            ids[job.name] = ids[folders[job.name].name]
+    return {job.name: ids[job.name] for job in jobs if job.name in ids}
 
 
 def make_executor(

@@ -10,11 +10,14 @@ from kvdistill.config.schema import Estimate, Resources, Slurm
 from kvdistill.errors import ConfigError
 from kvdistill.plan.graph import Node
 from kvdistill.plan.resources.task_needs import TaskNeeds, derive_task_needs
-from kvdistill.plan.world_size import world_size
+from kvdistill.plan.run_jobs import TRAINING, count_tasks
 
 NO_NEEDS = TaskNeeds()
 NO_GPU = ("split", "validation", "report")
 """Kinds of job that compute nothing on a GPU."""
+PLACES = ("partition", "account", "qos", "constraint", "sbatch", "setup")
+"""Of an arm's own resources, those that hold for all jobs of its runs: where they go, not how much
+they are. The rest is meant for the training."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,23 @@ def request_resources(
         plain["nodes"] = 1
     if kind in NO_GPU:
         plain["gpus"] = 0
-    merged = {**plain, **(settings.resources.get(kind) or {}), **special}
+    merged = {**plain, **(settings.resources.get(name_resources(kind)) or {}), **special}
     # An arm's resources meet the cluster's only here.
     check_sbatch_options(merged, f"cluster, for a {kind}: cluster")
     return JobRequest(Resources(**merged), tasks, needs)
+
+
+def name_resources(kind: str) -> str:
+    """Under which name `cluster.resources` has those of a kind of job: `run` is what trains."""
+    return "run" if kind == TRAINING else kind
+
+
+def select_arm_resources(node: Node, special: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What an arm's own resources say of one of its jobs; `special` is by name of run."""
+    own = special.get(node.name.removesuffix(f".{TRAINING}"), {})
+    if TRAINING in node.needs:
+        return {name: value for name, value in own.items() if name in PLACES}
+    return own
 
 
 def group_into_arrays(
@@ -107,13 +123,13 @@ def group_into_arrays(
     groups: dict[tuple[Any, ...], list[Node]] = {}
     requests: dict[tuple[Any, ...], tuple[JobRequest, list[str]]] = {}
     for node in nodes:
-        tasks = world_size(node.kind, node.recipe)
+        tasks = count_tasks(node, settings.evaluation)
         request = request_resources(
             settings,
             node.kind,
             tasks,
-            special.get(node.name, {}),
-            derive_task_needs(node, estimate),
+            select_arm_resources(node, special),
+            derive_task_needs(node, estimate, tasks),
         )
         after = sorted(set(node.needs.values()) & awaited)
         # All tasks of an array share one script, so they must ask and wait alike.

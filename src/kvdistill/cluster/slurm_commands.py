@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from kvdistill import layout
 from kvdistill.cluster.environment import leave_allocation
 from kvdistill.errors import UserError
 from kvdistill.files import read_json, write_json
+from kvdistill.plan.run_jobs import is_job_done, name_training
 from kvdistill.records import SCHEMA_VERSION
 
 
@@ -78,19 +79,33 @@ def cancel_slurm_jobs(identities: Sequence[str]) -> None:
         call_slurm("scancel", *identities)
 
 
-def write_job_record(folder: Path, identity: str, **facts: Any) -> None:
-    """Writes beside a job's config which SLURM job does it."""
-    write_json(folder / layout.JOB, {"schema_version": SCHEMA_VERSION, "job_id": identity, **facts})
+def write_job_record(folder: Path, identity: str, *, training: bool = False, **facts: Any) -> None:
+    """Writes beside a job's config which SLURM job does it; or which one trains what it scores."""
+    record = {"schema_version": SCHEMA_VERSION, "job_id": identity, **facts}
+    write_json(folder / (layout.TRAINING_JOB if training else layout.JOB), record)
 
 
 def read_job_record(folder: Path) -> dict[str, Any]:
-    """What was recorded; nothing for a folder never submitted."""
-    path = folder / layout.JOB
+    """What was recorded of the job that works, or worked last; nothing if none was submitted.
+
+    Of a run with two jobs that is the one that trains, until it has.
+    """
+    is_training = (folder / layout.TRAINING_JOB).is_file() and not is_job_done(
+        name_training(folder.name), folder
+    )
+    path = folder / (layout.TRAINING_JOB if is_training else layout.JOB)
     facts: dict[str, Any] = read_json(path) if path.is_file() else {}
     return facts
 
 
-def find_queued_jobs(folders: Iterable[Path], queued: dict[str, QueuedJob]) -> dict[str, str]:
-    """Folder name -> id of the job that is queued or running for it."""
-    ids = {folder.name: read_job_record(folder).get("job_id") for folder in folders}
-    return {name: identity for name, identity in ids.items() if identity in queued}
+def find_queued_jobs(folders: Iterable[Path], queued: Mapping[str, QueuedJob]) -> dict[str, str]:
+    """Name of each job that is queued or running for one of the folders -> its id."""
+    ids: dict[str, str] = {}
+    for folder in folders:
+        names = {layout.JOB: folder.name, layout.TRAINING_JOB: name_training(folder.name)}
+        for file, name in names.items():
+            path = folder / file
+            identity = read_json(path).get("job_id") if path.is_file() else None
+            if identity in queued:
+                ids[name] = identity
+    return ids

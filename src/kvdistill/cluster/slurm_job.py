@@ -23,8 +23,10 @@ class SlurmJob(Checkpointable):
     Told to make room, it saves and queues itself again through submitit's own handler.
     """
 
-    def __init__(self, max_retries: int) -> None:
+    def __init__(self, max_retries: int, kind: str) -> None:
         self.max_retries = max_retries
+        self.kind = kind
+        """Of plan/run_jobs.py: a run's job may do a part of it."""
 
     def __call__(self, folder: str) -> None:
         """Exits with 0 done, 2 a bad setting, 1 anything else."""
@@ -52,8 +54,11 @@ class SlurmJob(Checkpointable):
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
         if place.global_rank == 0:
             redirect_output(folder)
-            record_counts(folder, requeues=int(os.environ.get("SLURM_RESTART_COUNT", 0)))
-        return do_job(folder)
+            # The job that trained the same run has counted its own.
+            before = status.read_status(folder).get("requeues", 0)
+            restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
+            record_counts(folder, requeues=max(before, restarts))
+        return do_job(folder, self.kind)
 
     def may_retry(self, folder: Path, code: int) -> bool:
         """Whether a failure may be the node's, and was not tried too often; counts the try."""

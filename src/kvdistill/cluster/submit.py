@@ -14,10 +14,10 @@ from kvdistill.cluster.code_snapshot import take_snapshot
 from kvdistill.cluster.environment import list_sbatch_defaults
 from kvdistill.config.schema import LocalCluster, Slurm, read_group
 from kvdistill.console import make_progress
-from kvdistill.files import is_complete
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.graph import Node
 from kvdistill.plan.hub_models import check_hub_cache
+from kvdistill.plan.run_jobs import TRAINING, is_job_done, list_jobs, locate_jobs
 
 WAIT_S = 5.0
 """Seconds between two looks at jobs that are waited for."""
@@ -26,16 +26,18 @@ WAIT_S = 5.0
 def submit(
     plan: Plan, nodes: Sequence[Node], folders: Mapping[str, Path], console: Console, report: bool
 ) -> dict[str, str] | None:
-    """Does the jobs that are missing; the failed ones with their reason, None if still to come.
+    """Does what is missing; the failed jobs with their reason, None if they are still to come.
 
-    `nodes` come after what they need. With `report`, a cluster also writes the study's report
-    once all have ended.
+    `nodes` are artefacts and runs, each after what it needs; a run may be two jobs. With `report`,
+    a cluster also writes the study's report once all have ended.
     """
     settings = read_group("cluster", plan.config["cluster"])
+    jobs = list(list_jobs(nodes, settings))
+    folders = locate_jobs(jobs, folders)
     if isinstance(settings, LocalCluster):
         forkserver.serve_code(take_snapshot(plan.root, forkserver.find_served_package()))
-        return local.run_jobs(nodes, folders, settings)
-    missing = [node for node in nodes if not is_complete(folders[node.name])]
+        return local.run_jobs(jobs, folders, settings)
+    missing = [job for job in jobs if not is_job_done(job.name, folders[job.name])]
     if not missing:
         return {}
     if settings.offline:
@@ -87,10 +89,13 @@ def wait_for_jobs(
         bar = progress.add_task("all jobs", total=len(nodes))
         # Until none is queued, not until all are complete: a failed job never completes.
         while not slurm_commands.read_queue().keys().isdisjoint(ids[node.name] for node in nodes):
-            done = sum(is_complete(folders[node.name]) for node in nodes)
-            running = [
-                n.name for n in nodes if status.read_status(folders[n.name])["state"] == "running"
-            ]
+            done = sum(is_job_done(node.name, folders[node.name]) for node in nodes)
+            running = {
+                folder
+                for folder in folders.values()
+                if status.read_status(folder)["state"] == "running"
+            }
             progress.update(bar, completed=done, description=f"{len(running)} running")
             time.sleep(WAIT_S)
-    return job_failures.collect_failures({node.name: folders[node.name] for node in nodes})
+    last = [node for node in nodes if node.kind != TRAINING]
+    return job_failures.collect_failures({node.name: folders[node.name] for node in last})

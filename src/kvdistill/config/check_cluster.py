@@ -19,6 +19,7 @@ POSITIVE = (
 """Whole numbers of at least 1 where they are given."""
 ONE_LINE = ("partition", "account", "qos", "constraint", "sbatch", "container", "python")
 NOT_NEGATIVE = ("gpus", "max_retries")
+EVALUATION_JOBS = ("auto", "own", "inline")
 
 
 def list_texts(value: Any) -> list[str]:
@@ -47,11 +48,28 @@ def check_cluster_settings(node: Mapping[str, Any], path: str = "cluster") -> No
     for option in node.get("sbatch") or []:
         if not re.fullmatch(r"--[a-z][a-z-]*(=.+)?", option):
             raise ConfigError(f"{path}.sbatch: {option!r} must read --NAME=VALUE or --NAME.")
+    check_evaluation(node.get("evaluation") or {}, f"{path}.evaluation")
     check_sbatch_options(node, path)
     for name, special in (node.get("resources") or {}).items():
         if special is not None:
             kind = read_resources(special, f"{path}.resources.{name}")
             check_sbatch_options({**node, **kind}, f"{path}, with resources.{name}: {path}")
+
+
+def check_evaluation(node: Mapping[str, Any], path: str) -> None:
+    """Refuses a way of scoring runs that is none, and fewer than one process."""
+    if node and node["job"] not in EVALUATION_JOBS:
+        raise ConfigError(
+            f"{path}.job={node['job']} must be one of {', '.join(EVALUATION_JOBS)}: which job "
+            f"scores a run once it is trained."
+        )
+    if node and node["ranks"] < 1:
+        raise ConfigError(f"{path}.ranks must be at least 1, got {node['ranks']}.")
+    if node and node["job"] == "inline" and node["ranks"] > 1:
+        raise ConfigError(
+            f"{path}.ranks={node['ranks']} with {path}.job=inline: the processes that train would "
+            f"score, however many are asked for. Use {path}.job=own."
+        )
 
 
 def read_resources(node: Any, path: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ the student's, so the truth is lower; calibration and evaluation during training
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, Gpu, read_group
 from kvdistill.errors import ConfigError
+from kvdistill.estimate.evaluation_cost import estimate_scoring
 from kvdistill.geometry import Geometry
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
@@ -38,29 +39,40 @@ class Cost:
     student: int = 0
     teachers: int = 0
     evaluation: int = 0
+    decoded_bytes: int = 0
+    """That writing answers reads of the memory."""
+    launch_s: float = 0.0
+    """Seconds that it takes at least, to launch what its steps compute."""
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
-            self.tokens + other.tokens,
-            self.student + other.student,
-            self.teachers + other.teachers,
-            self.evaluation + other.evaluation,
-        )
+        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def hours(self, gpu: Gpu, estimate: Estimate) -> float:
         """GPU-hours at the stated utilisation."""
         rate = gpu.peak_tflops * 1e12 * 3600
         trained = (self.student + self.teachers) / (rate * estimate.utilisation)
-        return trained + self.evaluation / (rate * estimate.evaluation_utilisation)
+        return trained + self.evaluation_hours(gpu, estimate)
+
+    def evaluation_hours(self, gpu: Gpu, estimate: Estimate) -> float:
+        """Those of scoring: reading at the stated utilisation, writing by its bytes.
+
+        Writing takes the bytes over the bandwidth, or the launches where those take longer.
+        """
+        read = self.evaluation / (gpu.peak_tflops * 1e12 * estimate.utilisation)
+        streamed = self.decoded_bytes / (gpu.memory_gb_s * 1e9)
+        return (read + max(streamed, self.launch_s)) / 3600
 
 
 def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     """One run: training, if it trains, and scoring. What it reads from a store is paid there."""
-    student = Geometry.from_node(config["student"])
-    items = sum(count_items(config, estimate).values())
-    scored = flops.forward_flops(student, flops.TokenLoad(items * estimate.tokens_per_item, 0))
+    scoring = estimate_scoring(config, estimate)
+    scored = Cost(
+        evaluation=scoring.flops,
+        decoded_bytes=scoring.decoded_bytes,
+        launch_s=scoring.launch_s,
+    )
     if not config["trained"]:
-        return Cost(evaluation=scored)
+        return scored
     budget = read_group("budget", config["budget"])
     tokens = steps * global_batch(budget) * budget.seq_len
     load = flops.TokenLoad.nominal(tokens, budget.seq_len)
@@ -68,7 +80,7 @@ def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     # What is stored was read once, and is paid for by the store.
     live = [] if find_store_spec(config["source"]) else config["teachers"].values()
     taught = sum(count_capture_flops(config, node, load) for node in live)
-    return Cost(tokens, trained, taught, scored)
+    return Cost(tokens, trained, taught) + scored
 
 
 def estimate_store(config: Config, teacher: Mapping[str, Any]) -> Cost:

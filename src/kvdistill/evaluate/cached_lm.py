@@ -8,13 +8,14 @@ come of their words.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 
+from kvdistill import distributed
 from kvdistill.data.chat_template import fix_clock, strip_begin
 from kvdistill.data.special_tokens import check_no_control_tokens, encode_texts, find_begin_ids
 from kvdistill.errors import UserError
@@ -36,13 +37,22 @@ class CachedLM(TemplateLM):
     _reads_markup = False
     _day: str | None = None
 
-    def attach_cache(self, responses: ResponseCache, progress: Progress | None) -> None:
-        """Set the cache and the callback of progress, once lm-eval's own model is initialised."""
+    def attach_cache(
+        self, responses: ResponseCache, progress: Progress | None, *, divide: bool = False
+    ) -> None:
+        """Set the cache and the callback of progress, once lm-eval's own model is initialised.
+
+        `divide`: each rank computes a share of the responses and takes the others'; then all ranks
+        must ask the same requests in the same order.
+        """
         self.responses = responses
+        self.divides = divide and distributed.count_ranks() > 1
+        self.batches: dict[str, list[int]] = {}
         self.progress = progress
         self.set_cache_hook(_CacheHook(self))
         self.truncated: deque[bool] = deque()
         self._pending: Sequence[Instance] = []
+        self._lengths: dict[str, int] = {}
 
     def use_chat_template(self, day: str | None) -> None:
         """Read prompts as what a chat template writes; `day` is the date that it prints."""
@@ -101,15 +111,46 @@ class CachedLM(TemplateLM):
 
     def _respond(self, kind: str, requests: Sequence[Instance]) -> list[Any]:
         keys = [hash_request(kind, request.args) for request in requests]
+        if self.divides:
+            self._take_known(keys)
         # The same prompt twice is answered once.
         fresh = {key: r for key, r in zip(keys, requests, strict=True) if key not in self.responses}
-        self._pending = list(fresh.values())
         self._total, self._done = len(set(keys)), len(set(keys)) - len(fresh)
         self._report_progress(0)
         if fresh:
-            self._refuse_long_prompts(kind)
-            self._compute(kind)
+            self._lengths = self._measure_requests(kind, fresh)
+            if self.divides:
+                self._compute_share(kind, fresh)
+            else:
+                self._pending = list(fresh.values())
+                self._compute(kind)
         return [self.responses[key].response for key in keys]
+
+    def _take_known(self, keys: Sequence[str]) -> None:
+        """Every rank begins with what rank 0 has of these: a file may reach one before another."""
+        known = {key: self.responses[key] for key in keys if key in self.responses}
+        known = distributed.broadcast_from_zero(known)
+        self.responses.replace(known, keys)
+
+    def _compute_share(self, kind: str, fresh: Mapping[str, Instance]) -> None:
+        """This rank's share of the requests, then the others'; each has long and short ones.
+
+        Raises UserError on every rank where one does, since the others wait for its share.
+        """
+        by_length = sorted(fresh, key=lambda key: (-self._lengths[key], key))
+        own = by_length[distributed.get_rank() :: distributed.count_ranks()]
+        self._pending, failure = [fresh[key] for key in own], ""
+        try:
+            if own:
+                self._compute(kind)
+        except UserError as error:
+            failure = str(error)
+        answers = {key: self.responses[key] for key in own if key in self.responses}
+        parts = distributed.gather_objects((failure, answers))
+        for _, others in parts:
+            self.responses.add(others)
+        if failures := [line for line, _ in parts if line]:
+            raise UserError(failures[0])
 
     def _cache_key(self, kind: str, request: Sequence[Any]) -> str:
         return hash_request(kind, request)
@@ -118,27 +159,36 @@ class CachedLM(TemplateLM):
         """Have lm-eval's own method answer what is pending; the hook stores each response."""
         getattr(super(), kind)(self._pending, disable_tqdm=True)
 
-    def _refuse_long_prompts(self, kind: str) -> None:
-        """UserError for a prompt too long, whose head lm-eval would cut off without a word."""
-        for request in self._pending:
+    def _measure_requests(self, kind: str, requests: Mapping[str, Instance]) -> dict[str, int]:
+        """Tokens of each request, with its key: the prompt, and the answer that may follow it.
+
+        UserError for a prompt too long, whose head lm-eval would cut off without a word.
+        """
+        lengths = {}
+        for key, request in requests.items():
             prompt, rest = request.args
-            room = self.max_length - self.reserved_tokens
+            answer = 0
             if kind == "generate_until":
                 # Of a task of lm-eval's own that leaves the length to its model class.
-                room -= rest.get("max_gen_toks", self.max_gen_toks)
+                answer = rest.get("max_gen_toks", self.max_gen_toks)
                 length = len(self.tok_encode(prompt))
             else:
                 # The last token of a continuation is predicted, never read.
                 length = sum(map(len, self._encode_pair(prompt, rest))) - 1
+            room = self.max_length - self.reserved_tokens - answer
             if length > room:
                 raise UserError(
                     f"task {request.task_name}: a prompt of {length} tokens does not fit into "
                     f"tasks.max_length={self.max_length}, which leaves {max(room, 0)} for it. "
                     f"Raise tasks.max_length, lower tasks.max_gen_toks, or use fewer tasks.shots."
                 )
+            lengths[key] = length + answer
+        return lengths
 
     def _report_progress(self, more: int) -> None:
-        self._done += more
+        # A rank counts its own share; the others are as far, or nearly.
+        each = distributed.count_ranks() if self.divides else 1
+        self._done = min(self._done + more * each, self._total)
         if self.progress is not None:
             self.progress(self._done, self._total)
 

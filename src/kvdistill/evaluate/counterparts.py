@@ -65,7 +65,8 @@ def score_counterpart(
     (entry,) = suite.tasks
     shots = suite.shots.get(entry, builtin.read_own_shots(entry) or 0)
     try:
-        score = evaluate(model, tokenizer, suite, {}, progress, cache).tasks[entry]
+        scored = evaluate(model, tokenizer, suite, {}, progress, cache, divide=True)
+        score = scored.tasks[entry]
     except UserError as error:
         return {"shots": shots, "missing": str(error)}
     kept = ("metric", "score", "alternative", "n", "unparsed", "truncated", "marked")

@@ -11,6 +11,7 @@ from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from kvdistill import distributed
 from kvdistill.data.chat_template import check_chat_template
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.evaluate import builtin
@@ -35,6 +36,8 @@ def evaluate(
     data: Mapping[str, Path],
     progress: Progress | None = None,
     cache: Path | None = None,
+    *,
+    divide: bool = False,
 ) -> Evaluation:
     """Score `model` on every task of `suite`.
 
@@ -46,6 +49,8 @@ def evaluate(
         progress: called with the answers had and needed, once a kind of request.
         cache: a folder for answers, one below it a model; what it holds of this very model is not
             computed again.
+        divide: whether every rank of the job calls this with its own copy of the model, so that
+            each answers a share of the items; all of them return the same.
 
     Raises:
         UserError: no task has data, a task is unknown, the logits are not finite, or a prompt is
@@ -58,7 +63,7 @@ def evaluate(
         if not tasks:
             raise make_no_data_error(suite, missing)
         responses = _open_cache(model, tokenizer, suite, cache)
-        with _open_engine(model, tokenizer, suite, responses, progress) as lm:
+        with _open_engine(model, tokenizer, suite, responses, progress, divide=divide) as lm:
             if suite.chat_template:
                 lm.use_chat_template(suite.date)
             results = evaluator.evaluate(
@@ -159,16 +164,21 @@ def _limit_builtin_tasks(suite: Suite, tasks: Mapping[str, Task]) -> dict[str, l
 
 def _open_engine(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, suite: Suite,
-    responses: ResponseCache, progress: Progress | None,
+    responses: ResponseCache, progress: Progress | None, *, divide: bool,
 ) -> AbstractContextManager[CachedLM]:  # fmt: skip
     if suite.backend == "vllm":
+        if divide and distributed.count_ranks() > 1:
+            raise UserError(
+                f"tasks.backend=vllm scores in one process, and this job has "
+                f"{distributed.count_ranks()}. Use cluster.evaluation.job=own."
+            )
         from kvdistill.evaluate.vllm_backend import open_vllm  # an optional package
 
         return open_vllm(model, tokenizer, suite, responses, progress)
     return nullcontext(
         CachedHFLM(
             model, tokenizer, batch_size=suite.batch_size, max_length=suite.max_length,
-            responses=responses, progress=progress,
+            responses=responses, progress=progress, divide=divide,
         )
     )  # fmt: skip
 
@@ -184,6 +194,7 @@ def _open_cache(
         settings = make_cache_settings(suite)
     else:
         settings = {"batch_size": suite.batch_size, "max_length": suite.max_length}
-    return ResponseCache(
-        cache / f"eval-{hash_model(model, tokenizer, settings)[:16]}" / "answers.jsonl"
-    )
+    # Appending to one file from several nodes is not safe on every network's disk.
+    rank = distributed.get_rank()
+    name = f"answers.{rank}.jsonl" if rank else "answers.jsonl"
+    return ResponseCache(cache / f"eval-{hash_model(model, tokenizer, settings)[:16]}" / name)

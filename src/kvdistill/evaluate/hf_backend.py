@@ -8,7 +8,7 @@ on its own.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lm_eval.models.huggingface import HFLM
@@ -24,8 +24,10 @@ from transformers import (
 
 from kvdistill.data.special_tokens import encode_texts
 from kvdistill.errors import UserError
+from kvdistill.evaluate.batch_sizes import BatchSizes
 from kvdistill.evaluate.cached_lm import CachedLM, Progress
 from kvdistill.evaluate.response_cache import ResponseCache
+from kvdistill.plan.resources.evaluation_memory import DEFAULT_BATCH
 
 
 class NonFiniteLogitsError(ArithmeticError):
@@ -41,18 +43,24 @@ class CachedHFLM(CachedLM, HFLM):
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *,
-        batch_size: int, max_length: int | None, responses: ResponseCache,
-        progress: Progress | None,
+        batch_size: int | Literal["auto"], max_length: int | None, responses: ResponseCache,
+        progress: Progress | None, divide: bool = False,
     ) -> None:  # fmt: skip
+        fixed = DEFAULT_BATCH if batch_size == "auto" else batch_size
         super().__init__(
-            pretrained=model, tokenizer=tokenizer, batch_size=batch_size, max_length=max_length
+            pretrained=model, tokenizer=tokenizer, batch_size=fixed, max_length=max_length
         )
-        self.attach_cache(responses, progress)
+        self.attach_cache(responses, progress, divide=divide)
         self._batch = torch.empty(0)
+        # Asked once: afterwards the engine's own cache is part of what is taken.
+        self._sizes = BatchSizes.of_model(model, fixed, automatic=batch_size == "auto")
 
     def _compute(self, kind: str) -> None:
         try:
-            super()._compute(kind)
+            for size, requests in self._sizes.divide_requests(kind, self._pending, self._lengths):
+                self._pending, self.batch_size_per_gpu = requests, size
+                self.batches[kind] = sorted({*self.batches.get(kind, []), size})
+                super()._compute(kind)
         except NonFiniteLogitsError as error:
             raise UserError(
                 f"task {self._find_task(error.row)}: the model gives non-finite logits (NaN or "

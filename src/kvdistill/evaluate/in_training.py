@@ -17,6 +17,7 @@ from kvdistill.evaluate.isolation import silence_lm_eval
 from kvdistill.evaluate.leak_check import find_split_part
 from kvdistill.evaluate.suite import Suite
 from kvdistill.models import load
+from kvdistill.plan.resources.evaluation_memory import DEFAULT_BATCH
 from kvdistill.train.validation import ScoreTasks
 
 PART_FILES = {"val": "val.jsonl", "train": "train_student.jsonl"}
@@ -58,10 +59,13 @@ def shrink_suite(suite: Suite, split: Path, items: int) -> Suite:
         bare = replace(suite, beside=(), limit=1, shots=dict.fromkeys(suite.tasks, 0))
         tasks, _ = load_tasks(bare, locate_val_rows(split))
     own_tasks = [name for name in suite.tasks if find_split_part(name, tasks) == "test"]
-    # Another engine would load a copy of the weights, while these change at every step.
+    # Another engine would load a copy of the weights, while these change at every step; and what
+    # the device has free now, training takes again.
+    batch_size = DEFAULT_BATCH if suite.batch_size == "auto" else suite.batch_size
     return replace(
-        suite, tasks=own_tasks or [ALL_QUESTIONS], beside=(), limit=items, shots={}, backend="hf"
-    )
+        suite, tasks=own_tasks or [ALL_QUESTIONS], beside=(), limit=items, shots={}, backend="hf",
+        batch_size=batch_size,
+    )  # fmt: skip
 
 
 def locate_val_rows(split: Path) -> dict[str, Path]:

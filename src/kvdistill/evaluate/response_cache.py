@@ -11,7 +11,7 @@ and study.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,10 @@ class ResponseCache:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.responses: dict[str, CachedResponse] = {}
-        if path is not None and path.exists():
-            self.responses = _read_responses(path)
+        if path is not None:
+            # Ranks append to files of their own, and all of them are of this model.
+            for each in sorted(path.parent.glob(f"*{path.suffix}")):
+                self.responses |= _read_responses(each)
 
     def __contains__(self, key: str) -> bool:
         return key in self.responses
@@ -55,6 +57,16 @@ class ResponseCache:
             line = [key, answer.response, answer.truncated]
             payload = json.dumps(line, ensure_ascii=False).encode()
             _append_line(self.path, f"{_hash_line(payload)} ".encode() + payload + b"\n")
+
+    def add(self, responses: Mapping[str, CachedResponse]) -> None:
+        """Take what another process computed, and keeps in a file of its own."""
+        self.responses |= responses
+
+    def replace(self, known: Mapping[str, CachedResponse], keys: Iterable[str]) -> None:
+        """Of these keys have exactly what is known."""
+        for key in keys:
+            self.responses.pop(key, None)
+        self.add(known)
 
 
 def _hash_line(payload: bytes) -> str:

@@ -1,7 +1,7 @@
 """From lm-eval's samples to the project's records: one item a document, one score a task."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -37,6 +37,8 @@ class Evaluation:
     """Tasks without data, and why."""
     data: dict[str, str]
     """Sha256 of each task's rows."""
+    batches: dict[str, list[int]] = field(compare=False)
+    """Kind of request -> the sizes of batch that were computed; none where all was cached."""
 
 
 def collect_results(
@@ -72,6 +74,7 @@ def collect_results(
         gap=aggregate.compute_generalisation_gap(by_task),
         missing=missing,
         data=hashes,
+        batches=lm.batches,
     )
 
 

@@ -39,7 +39,9 @@ class Suite:
 
     Of a task that is not named: what its published protocol has, as its file says.
     """
-    batch_size: int = 16
+    batch_size: int | Literal["auto"] = "auto"
+    """Requests that are computed at once; auto: as many as the GPU holds at their length, and a
+    fixed number on a CPU. Scores do not depend on it beyond float noise."""
     max_length: int | None = None
     """Tokens of prompt and answer together; null: what the model was built for."""
     max_gen_toks: int | None = None
@@ -79,7 +81,7 @@ class Suite:
                 raise ConfigError(f"{where}={number} must be at least 1. Use null for all items.")
         for key in ("batch_size", "max_length", "max_gen_toks"):
             value = getattr(self, key)
-            if value is not None and value < 1:
+            if value not in (None, "auto") and value < 1:
                 raise ConfigError(f"tasks.{key}={value} must be at least 1.")
         if unknown := sorted({*self.shots, *(limits.keys() - {""})} - set(names)):
             raise ConfigError(

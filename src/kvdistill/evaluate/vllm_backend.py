@@ -16,6 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from accelerate import dispatch_model
+from accelerate.hooks import remove_hook_from_submodules
 from lm_eval.api.instance import Instance
 from lm_eval.models.vllm_causallms import VLLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,9 +29,13 @@ from kvdistill.evaluate.suite import Suite
 from kvdistill.models.model_folder import write_model_folder
 
 
-def make_engine_settings(suite: Suite, dtype: torch.dtype) -> dict[str, Any]:
-    """Arguments of lm-eval's VLLM other than the folder of weights; the rest is its default."""
+def make_engine_settings(suite: Suite, dtype: torch.dtype, gpus: int = 1) -> dict[str, Any]:
+    """Arguments of lm-eval's VLLM other than the folder of weights; the rest is its default.
+
+    `gpus`: over how many the weights are divided (tensor parallel).
+    """
     return {
+        "tensor_parallel_size": gpus,
         "dtype": str(dtype).removeprefix("torch."),
         "max_length": suite.max_length,
         # All at once: vLLM makes batches of its own, and is slow where it is handed small ones.
@@ -113,23 +119,28 @@ def open_vllm(
 
     The weights travel through a temporary folder, which vLLM loads them from.
     """
-    device = model.device
+    device, device_map = model.device, getattr(model, "hf_device_map", None)
     with TemporaryDirectory() as name:
         # Saving writes into the config, which is hashed for the cache: a copy is saved instead.
         twin = copy(model)
         twin.config = deepcopy(model.config)
         write_model_folder(twin, tokenizer, name)
+        if device_map is not None:
+            remove_hook_from_submodules(model)  # a model that accelerate has spread does not move
         model.to("cpu")  # type: ignore[arg-type]  # wrongly stubbed
         _free_memory()
         try:
-            lm = CachedVLLM(
-                Path(name), make_engine_settings(suite, model.dtype), responses, progress
-            )
+            gpus = len(set(device_map.values())) if device_map is not None else 1
+            settings = make_engine_settings(suite, model.dtype, gpus)
+            lm = CachedVLLM(Path(name), settings, responses, progress)
             yield lm
             del lm.model  # the engine ends with its last reference
         finally:
             _free_memory()
-            model.to(device)  # type: ignore[arg-type]
+            if device_map is not None:
+                dispatch_model(model, device_map)
+            else:
+                model.to(device)  # type: ignore[arg-type]
 
 
 def _free_memory() -> None:

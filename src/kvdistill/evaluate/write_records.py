@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,34 +30,57 @@ PROMPTS = 8
 """Questions of the test part that the speed of writing is measured on."""
 
 
-def write_run_records(
+@dataclass(frozen=True)
+class ScoredModel:
+    """What a model answered, and what that took."""
+
+    evaluation: Evaluation
+    counterparts: Mapping[str, Any]
+    """Scores of lm-eval's own tasks, where the suite asks for them."""
+    seconds: float
+
+
+def score_model(
     model: PreTrainedModel,
-    raw: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     config: Mapping[str, Any],
     needs: Mapping[str, Path],
-    folder: Path,
-    ledger: Mapping[str, Any],
     progress: Callable[[int, int], None],
-) -> None:
-    """Score the model on the config's suite; write results.json and items.parquet into `folder`.
-
-    `raw` is the student before training (the model itself where nothing is trained).
-
-    Raises ArtifactError where the items are not those that were checked for leaks.
-    """
+) -> ScoredModel:
+    """Scores the model on the config's suite; every rank must call this, and answers its share."""
     suite = build_node("tasks", config["tasks"])
     began = time.monotonic()
     # The response cache lies among the artefacts, so that all runs below one root share it.
     artifacts = needs["split"].parent
     evaluation = evaluate(
-        model, tokenizer, suite, locate_scored_rows(needs["split"]), progress, artifacts
-    )
+        model, tokenizer, suite, locate_scored_rows(needs["split"]), progress, artifacts,
+        divide=True,
+    )  # fmt: skip
     seconds = time.monotonic() - began
-    warn_of_cut_answers(evaluation)
-    facts = {}
+    facts: Mapping[str, Any] = {}
     if suite.counterparts and not config["trained"]:
         facts = score_counterparts(model, tokenizer, suite, progress, artifacts)
+    return ScoredModel(evaluation, facts, seconds)
+
+
+def write_run_records(
+    model: PreTrainedModel,
+    raw: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    scored: ScoredModel,
+    config: Mapping[str, Any],
+    needs: Mapping[str, Path],
+    folder: Path,
+    ledger: Mapping[str, Any],
+) -> None:
+    """Writes results.json and items.parquet of a scored model into `folder`.
+
+    `raw` is the student before training (the model itself where nothing is trained).
+
+    Raises ArtifactError where the items are not those that were checked for leaks.
+    """
+    suite, evaluation = build_node("tasks", config["tasks"]), scored.evaluation
+    warn_of_cut_answers(evaluation)
     tasks = add_clean_scores(evaluation, needs["validation"])
     pd.DataFrame([asdict(item) for item in evaluation.items]).to_parquet(folder / layout.ITEMS)
     write_json(
@@ -72,11 +95,18 @@ def write_run_records(
             "macro_by_subject": evaluation.macro_by_subject,
             "macro_normalised": evaluation.macro_normalised,
             "missing": evaluation.missing,
-            "counterparts": facts,
+            "counterparts": scored.counterparts,
             "data_sha256": evaluation.data,
             "generalisation": {"spread": evaluation.spread, "gap": evaluation.gap},
             "efficiency": measure_efficiency(model, raw, tokenizer, needs["split"], ledger)
-            | {"evaluate_s": seconds},
+            | {
+                "evaluate_s": scored.seconds,
+                "evaluation": {
+                    "ranks": distributed.count_ranks(),
+                    "batch_size": suite.batch_size,
+                    "batches": evaluation.batches,
+                },
+            },
         },
     )
 
@@ -120,6 +150,7 @@ def measure_efficiency(
         "train_s": ledger["train_s"],
         "train_tokens_per_second": ledger["real_tokens"] / ledger["train_s"],
         "peak_bytes": ledger["peak_bytes"],
+        "speed": ledger.get("speed", {}),
         "converged_score": converged.get("score"),
         "converged_step": converged.get("step"),
         "converged_s": converged.get("train_s"),

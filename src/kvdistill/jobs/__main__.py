@@ -1,11 +1,12 @@
 """One job: builds the artefact, or does the run, whose frozen config.yaml lies in a folder.
 
-    python -m kvdistill.jobs.__main__ FOLDER
-    torchrun --nproc-per-node N -m kvdistill.jobs.__main__ FOLDER
+    python -m kvdistill.jobs.__main__ FOLDER [training]
+    torchrun --nproc-per-node N -m kvdistill.jobs.__main__ FOLDER [training]
 
 Reads nothing but that folder and the artefacts it names, so a YAML edited meanwhile changes
 nothing. Two jobs for one folder build it once: the second waits for the first's lease. Of several
-ranks, rank 0 holds the lease and writes; the others compute, and exit with the same code.
+ranks, rank 0 holds the lease and writes; the others compute, and exit with the same code. With
+`training` a run is trained and no more: the scores are left to another job, which finds it so.
 """
 
 import errno
@@ -26,8 +27,11 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
 from kvdistill.jobs.code_record import record_code
 from kvdistill.jobs.failure_cause import classify_failure
+from kvdistill.jobs.kill_once import kill_at_step
 from kvdistill.jobs.rendezvous import Failure, Ranks
 from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.graph import Node
+from kvdistill.plan.run_jobs import EVALUATION, TRAINING, is_trained
 from kvdistill.plan.world_size import world_size
 from kvdistill.preemption import Preempted
 from kvdistill.stats import preregistration
@@ -39,8 +43,10 @@ LEASE_S = 20.0
 """Seconds without a heartbeat after which a holder counts as dead."""
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, kind: str | None = None) -> int:
     """The job's exit code: 0 done, 2 a bad setting, 1 anything else; status.json says why.
+
+    `kind`: of plan/run_jobs.py, for a job that does a part of a run.
 
     Where not even that can be written the code is NO_SPACE.
     """
@@ -50,7 +56,7 @@ def main(folder: Path) -> int:
     try:
         ranks = Ranks.from_environment(os.environ)
         if ranks.rank > 0:
-            return run_other_rank(folder, ranks)
+            return run_other_rank(folder, ranks, kind)
         ranks.meet(lambda failure: status.write("failed", error=failure[1]))
     except UserError as error:
         status.write("failed", error=str(error))
@@ -58,14 +64,14 @@ def main(folder: Path) -> int:
     try:
         # A lease, not a lock: on network file systems flock may not reach other nodes.
         with SoftFileLease(f"{folder}.lease", lease_duration=LEASE_S):
-            return run_rank_zero(folder, ranks, status)
+            return run_rank_zero(folder, ranks, status, kind)
     finally:
         ranks.leave()
 
 
-def run_rank_zero(folder: Path, ranks: Ranks, status: StatusWriter) -> int:
+def run_rank_zero(folder: Path, ranks: Ranks, status: StatusWriter, kind: str | None) -> int:
     """What a process alone does, and rank 0 of several."""
-    if is_complete(folder):
+    if is_complete(folder) or (kind == TRAINING and is_trained(folder)):
         ranks.send("turn", "done")
         return 0
     ranks.send("turn", "begin")
@@ -75,7 +81,7 @@ def run_rank_zero(folder: Path, ranks: Ranks, status: StatusWriter) -> int:
     logging.getLogger("kvdistill").addHandler(warning_handler)
     try:
         status.write("running", step=0, steps=0)
-        build_folder(folder, ranks, status)
+        build_folder(folder, ranks, status, kind)
     except Preempted:
         status.write("queued")
         raise
@@ -93,18 +99,18 @@ def run_rank_zero(folder: Path, ranks: Ranks, status: StatusWriter) -> int:
         return code
     finally:
         logging.getLogger("kvdistill").removeHandler(warning_handler)
-    status.write("done")
+    status.write("trained" if kind == TRAINING else "done")
     ranks.send("finished", "")
     return 0
 
 
-def run_other_rank(folder: Path, ranks: Ranks) -> int:
+def run_other_rank(folder: Path, ranks: Ranks, kind: str | None) -> int:
     """What every other rank does: its part of the work, then waits for rank 0 to finish."""
     ranks.meet(lambda _: None)
     try:
         if ranks.receive("turn") == "done":
             return 0
-        build_folder(folder, ranks, None)
+        build_folder(folder, ranks, None, kind)
         ranks.receive("finished")
     except Exception as error:  # noqa: BLE001 - the last frame
         write_stderr(traceback.format_exc())
@@ -132,11 +138,11 @@ def describe_failure(error: Exception, folder: Path) -> Failure:
     return (2 if isinstance(error, ConfigError) else 1), typed_line
 
 
-def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None) -> None:
+def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None, kind: str | None) -> None:
     """Does what the frozen config asks for; rank 0 then completes the folder with its manifest."""
     began = time.monotonic()
     node = read_recipe(folder)
-    ranks.check_world_size(world_size(node.kind, node.recipe))
+    check_job_kind(node, folder, ranks, kind)
     from kvdistill.jobs.builders import BUILDERS  # imports torch
 
     ranks.connect()
@@ -145,13 +151,35 @@ def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None) -> Non
     manifests = {role: manifest.verify_artifact(need) for role, need in needs.items()}
     code = record_code(folder, node, manifests) if status is not None else None
     progress = status.write_progress if status is not None else lambda *_: None
-    facts = BUILDERS[node.kind](node.recipe, needs, folder, progress)
-    if status is not None and code is not None:
-        facts |= {"code": code.to_json(), "wall_s": time.monotonic() - began, "ranks": ranks.size}
-        manifest.write_manifest(
-            folder, node.kind, node.needs, facts | preregistration.read_registration(folder)
+    if status is not None and "kill_at_step" in node.recipe:  # of a smoke job
+        progress = kill_at_step(node.recipe["kill_at_step"], folder, progress)
+    build = BUILDERS[kind if kind == TRAINING else node.kind]
+    facts = build(node.recipe, needs, folder, progress)
+    if status is None or code is None or kind == TRAINING:
+        return
+    facts = {"wall_s": time.monotonic() - began, "ranks": ranks.size} | facts
+    facts |= {"code": code.to_json()} | preregistration.read_registration(folder)
+    manifest.write_manifest(folder, node.kind, node.needs, facts)
+    # The manifest has all of it; a process that is killed here leaves a file that nobody reads.
+    (folder / layout.TRAINED).unlink(missing_ok=True)
+
+
+def check_job_kind(node: Node, folder: Path, ranks: Ranks, kind: str | None) -> None:
+    """Raises ConfigError for a part of what is no trained run, or another number of processes.
+
+    Items are divided among however many there are; what trains divides its batch as it was planned.
+    """
+    is_run = node.kind == "run" and node.recipe["trained"]
+    if kind == TRAINING and not is_run:
+        raise ConfigError(f"{folder} is no run that trains, so it has no {TRAINING} to do.")
+    if kind == EVALUATION and is_run and not is_trained(folder):
+        raise ConfigError(
+            f"{folder} is not trained, so there is nothing to score. Repeat the command: it trains "
+            f"the run first."
         )
+    if kind != EVALUATION and not (is_run and is_trained(folder)):
+        ranks.check_world_size(world_size(node.kind, node.recipe))
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3]))

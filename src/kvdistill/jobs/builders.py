@@ -4,6 +4,7 @@ Each returns facts for the manifest, which the job writes last.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from kvdistill.config.compose import Config
 from kvdistill.data.build import DataSettings, LeakError, build_data
 from kvdistill.files import read_json, write_json
 from kvdistill.geometry import Geometry
+from kvdistill.jobs.trained import TrainedRun, read_trained, write_trained
 from kvdistill.models import load
+from kvdistill.plan.run_jobs import is_trained
 from kvdistill.train import build_store, calibrate
 from kvdistill.train.run import train_student
 
@@ -68,27 +71,58 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
 
 
 def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Trains if the arm trains, on every rank; then rank 0 evaluates and writes the records."""
+    """Trains, if the arm trains and no job has done so, on every rank; then all ranks evaluate."""
+    # Of what rank 0 sees: on a network's disk another node may see a file later.
+    if recipe["trained"] and not distributed.broadcast_from_zero(is_trained(folder)):
+        build_training(recipe, needs, folder, progress)
+    return evaluate_run(dict(recipe), needs, folder, progress)
+
+
+def build_training(
+    recipe: Recipe, needs: Needs, folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """Trains on every rank and seals what is left of it; the scores are another job's."""
+    began = time.monotonic()
+    facts = train_run(dict(recipe), needs, folder, progress)
+    if distributed.is_rank_zero():
+        ranks, seconds = distributed.count_ranks(), time.monotonic() - began
+        write_trained(folder, needs, TrainedRun(facts, ranks, seconds))
+        shutil.rmtree(folder / layout.CHECKPOINTS, ignore_errors=True)
+    return {}
+
+
+def evaluate_run(config: Config, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Scores the trained student, or the model as it is, on all ranks; rank 0 writes the records.
+
+    Of several ranks each has the model, and answers its share of the items.
+    """
     from kvdistill.evaluate import write_records  # lm-eval is slow to import
     from kvdistill.report.model_card import write_model_card
     from kvdistill.report.run_figures import write_run_figures
 
-    config = dict(recipe)
-    facts = train_run(config, needs, folder, progress) if config["trained"] else {}
-    if not distributed.is_rank_zero():
-        return {}
-    trained = folder if config["trained"] else needs.get("student")
-    model = load.load_model(config["student"], "student", trained)
+    began = time.monotonic()
+    is_writer = distributed.is_rank_zero()
+    trained = read_trained(folder, needs) if config["trained"] and is_writer else None
+    place = folder if config["trained"] else needs.get("student")
+    model = load.load_model(config["student"], "student", place)
     model = load.place_for_scoring(model, config["student"], "student")
+    tokenizer = load.load_tokenizer(config["student"], "student", place)
+    scored = write_records.score_model(model, tokenizer, config, needs, progress)
+    if not is_writer:
+        return {}
     raw = model
     if config["trained"]:
         raw = load.load_model(config["student"], "student", needs.get("student"))
-    tokenizer = load.load_tokenizer(config["student"], "student", trained)
-    write_records.write_run_records(model, raw, tokenizer, config, needs, folder, facts, progress)
+    ledger = trained.ledger if trained is not None else {}
+    write_records.write_run_records(model, raw, tokenizer, scored, config, needs, folder, ledger)
     write_model_card(folder)
     write_run_figures(folder)
-    shutil.rmtree(folder / layout.CHECKPOINTS, ignore_errors=True)
-    return {"arm": config["arm"], "seed": config["seed"], "ledger": facts}
+    facts = {"arm": config["arm"], "seed": config["seed"], "ledger": ledger}
+    if trained is None:
+        return facts
+    # Speed and cost are told for the processes that trained.
+    wall_s = trained.wall_s + time.monotonic() - began
+    return facts | {"ranks": trained.ranks, "wall_s": wall_s}
 
 
 def train_run(config: Config, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -106,4 +140,5 @@ BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] =
     "calibration": calibrate.build_calibration,
     "kv": build_store.build_kv_store,
     "run": build_run,
+    "training": build_training,
 }

@@ -40,6 +40,7 @@ def read_code_record(folder: Path) -> CodeFingerprint | None:
     """
     checkpoints = folder / layout.CHECKPOINTS
     kept = any(folder.glob(layout.SHARDS)) or any(checkpoints.glob("*"))
+    kept = kept or (folder / layout.TRAINED).is_file()
     path = folder / layout.CODE
     return CodeFingerprint.from_json(read_json(path)) if kept and path.is_file() else None
 

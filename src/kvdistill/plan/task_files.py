@@ -16,6 +16,8 @@ import yaml
 TASKS = Path(__file__).parents[1] / "evaluate" / "tasks"
 BUILTIN = "builtin:"
 """How a suite names a task of lm-eval's own."""
+BUILTIN_ANSWER_TOKENS = 256
+"""Of lm-eval's `HFLM.max_gen_toks`."""
 FIRST_VERSION = "1.0"
 NO_POOL = "its rows have no pool of worked examples beside them"
 
@@ -42,6 +44,33 @@ def read_task_metadata(task: str) -> Mapping[str, Any] | None:
         metadata = {**node.get("metadata", {}), **metadata}
         path = TASKS / node["include"] if "include" in node else None
     return metadata
+
+
+@lru_cache(maxsize=256)
+def read_answer_limit(task: str) -> int:
+    """Tokens that a task's file lets an answer have; 0 where choices are compared instead.
+
+    A task without a file is one of lm-eval's own, which writes as many as its model class says.
+    """
+    merged: dict[str, Any] = {}
+    path: Path | None = TASKS / f"{task}.yaml"
+    if not (path and path.is_file()):
+        return BUILTIN_ANSWER_TOKENS
+    while path is not None and path.is_file():
+        node = yaml.load(path.read_text("utf-8"), Loader=TaskLoader)
+        merged = {**node, **merged}
+        path = TASKS / node["include"] if "include" in node else None
+    if merged["output_type"] != "generate_until":
+        return 0
+    return int(merged["generation_kwargs"]["max_gen_toks"])
+
+
+def read_included_task(task: str) -> str | None:
+    """The task whose file a task's own includes, as one does that asks it in another form."""
+    path = TASKS / f"{task}.yaml"
+    node = yaml.load(path.read_text("utf-8"), Loader=TaskLoader) if path.is_file() else {}
+    included = str(node.get("include", "_"))
+    return None if included.startswith("_") else included.removesuffix(".yaml")
 
 
 @lru_cache(maxsize=1)

@@ -10,9 +10,9 @@ from kvdistill.config.schema import Estimate
 from kvdistill.geometry import Geometry
 from kvdistill.plan.graph import Node, find_store_spec
 from kvdistill.plan.resources.placement import count_model_bytes
-from kvdistill.plan.world_size import world_size
+from kvdistill.plan.run_jobs import EVALUATION, TRAINING
 
-COMPUTING = ("calibration", "kv", "run")
+COMPUTING = ("calibration", "kv", "run", TRAINING, EVALUATION)
 """Kinds of job that compute with models; a model that the project trains itself is a small one."""
 GPU_CPUS = 4
 """Threads of a task with a GPU that are busy at once: the main one, autograd's, NCCL's proxy, and
@@ -38,16 +38,19 @@ class TaskNeeds:
     """None: what the cluster gives by default."""
 
 
-def derive_task_needs(node: Node, estimate: Estimate) -> TaskNeeds:
-    """Of a node's job, by what it runs and where its models are placed.
+def derive_task_needs(node: Node, estimate: Estimate, tasks: int) -> TaskNeeds:
+    """Of one of a job's `tasks`, by what it runs and where its models are placed.
 
     The study is one of GPUs where `estimate.kind` is one or the budget counts several. A model that
     one task scores gets as many as hold it.
     """
     recipe = dict(node.recipe)
+    if node.kind == EVALUATION:
+        # It scores the student, or a model in that role, and reads no teacher and no store.
+        recipe |= {"teachers": {}, "source": {}}
     sized = estimate.usable_bytes is not None
     on_gpus = sized or recipe.get("budget", {}).get("num_gpus", 1) > 1
-    models = list_models_read(node)
+    models = list_models_read(recipe)
     placed = [(model.get("placement") or {}).get("device", "auto") for model in models]
     computes = node.kind in COMPUTING and any(
         device == "cuda" or (on_gpus and device == "auto") for device in placed
@@ -56,10 +59,9 @@ def derive_task_needs(node: Node, estimate: Estimate) -> TaskNeeds:
         return TaskNeeds(memory_bytes=CPU_JOB_BYTES if sized else None)
     if not sized:
         return TaskNeeds(gpus=1)
-    tasks = world_size(node.kind, recipe)
     gpus = 1
     usable = estimate.usable_bytes
-    if tasks == 1 and usable is not None and node.kind == "run" and not recipe["trained"]:
+    if tasks == 1 and usable is not None and node.kind == EVALUATION:
         gpus = max(1, math.ceil(count_model_bytes(recipe["student"]) / usable))
         gpus = 2 ** math.ceil(math.log2(gpus))  # heads divide by powers of two
     stores = node.kind == "kv" or find_store_spec(recipe.get("source") or {}) is not None
@@ -74,9 +76,8 @@ def derive_task_needs(node: Node, estimate: Estimate) -> TaskNeeds:
     )
 
 
-def list_models_read(node: Node) -> list[Mapping[str, Any]]:
+def list_models_read(recipe: Config) -> list[Mapping[str, Any]]:
     """The models that a job loads."""
-    recipe = node.recipe
     return [recipe.get("student", {}), *recipe.get("teachers", {}).values()]
 
 
