@@ -17,6 +17,7 @@ COMMANDS = {
     "python launch.py sweep=ablation_layers cluster=slurm scale=paper": "on a cluster, full size",
     "python launch.py stage=plan sweep=matrix scale=paper": "what it would cost; computes nothing",
     "python launch.py stage=doctor sweep=matrix": "is everything ready to start?",
+    "python launch.py stage=smoke sweep=matrix scale=paper": "20 steps of each arm: go or no go",
     "python launch.py stage=status study=NAME": "where a study stands",
     "python launch.py stage=why study=NAME run=ID": "which settings make this run new",
     "python launch.py stage=retry study=NAME": "only what failed",

@@ -32,7 +32,7 @@ READ: Mapping[str, Any] = {  # Any: config/check_values.py says more of it
     "stage": str, "arm": str, "scale": str, "trained": bool, "fixes": NODE,
     "run": str | int | None, "label": str | int | None, "reason": str | int | None,
     "study": Any, "root": Any, "seed": Any, "references": Any, "code": str,
-    "trust": Sequence[str], "status": NODE,
+    "trust": Sequence[str], "status": NODE, "smoke": NODE,
     "evaluate.run": str | int | None, "evaluate.model": str | None,
     "evaluate.revision": str | None, "evaluate.gguf_file": str | None, "evaluate.dtype": str,
     "report.output": str | None, "report.runs": Sequence[str | int],

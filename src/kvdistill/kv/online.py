@@ -41,7 +41,7 @@ class Online(TeacherKV):
         # The body may compute elsewhere than the student: tokens go there, layers come back.
         moved: Tokens = move_to_device(tokens, self.device)
         # No cache and no head: the hooks hold all that is needed.
-        with self.capture:
+        with self.request.time_reading(), self.capture:
             self.body(**moved.model_inputs, use_cache=False)
         layers: dict[int, Layer] = move_to_device(self.capture.pop_layers(moved), tokens.ids.device)
         return layers

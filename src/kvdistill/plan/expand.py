@@ -21,10 +21,13 @@ from kvdistill.plan.pin import Pins
 from kvdistill.plan.study_plan import Question
 from kvdistill.plan.sweep import Sweep, read_sweep, unfold_sweeps
 
-UNVARIED = {"seed", "study", "stage", "root", "sweep", "run", "status", "label", "reason", "code"}
+UNVARIED = {
+    "seed", "study", "stage", "root", "sweep", "run", "status", "label", "reason", "code", "smoke",
+}  # fmt: skip
 """Keys that do not make a label."""
-COMPUTE_NOTHING = {"plan", "doctor"}
-"""Stages that ask no network and only name what they could not resolve."""
+ASK_NO_NETWORK = {"plan", "doctor", "smoke"}
+"""Stages that only name what they could not resolve; of these smoke alone computes, and it refuses
+what has no commit where it would read it."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +173,7 @@ class Composer:
         key = tuple(overrides)
         if key not in self.done:
             composed = compose(overrides)
-            # A stage that computes nothing must work where there is no network.
-            self.pins.strict = composed["stage"] not in COMPUTE_NOTHING
+            self.pins.strict = composed["stage"] not in ASK_NO_NETWORK
             self.done[key] = self.pins(composed)
         # Each run keeps its config; a seed set in a shared one would change all.
         config = copy.deepcopy(self.done[key])

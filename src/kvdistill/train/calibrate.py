@@ -5,7 +5,7 @@ On texts of the teachers' half of train, in three sets of moments: `fit`, to fit
 the teacher's K and V of another. A map that also explains `shuffled` explains nothing of a text.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kvdistill import distributed
 from kvdistill.config.compose import Config
-from kvdistill.data.sampler import select_evenly
+from kvdistill.data.sampler import deal_to_rank, select_evenly
 from kvdistill.geometry import Geometry
 from kvdistill.kv.calibration import Calibration, LayerMoments
 from kvdistill.kv.missing_heads import (
@@ -48,7 +48,8 @@ def build_calibration(
     `fit_tokens` are the student tokens of the last layer that were fitted on. Other layers may have
     others where compression keeps tokens by layer.
 
-    Where the teacher is sharded every rank calls this and reads the same batches; rank 0 writes.
+    Every rank calls this and reads its share of the batches; their sums are added up once, at the
+    end, and rank 0 writes.
     """
     config = dict(recipe)
     pipeline = TeacherPipeline.from_config(config, Geometry.from_node(config["teachers"][ONLY]))
@@ -58,13 +59,16 @@ def build_calibration(
     held_out_count = max(fit_count // 4, 2)
     rows = select_evenly(len(texts), fit_count + held_out_count)
     collector = MomentCollector(config, needs, pipeline)
-    batches = [
-        *split_into_batches("fit", rows[:-held_out_count]),
-        *split_into_batches("held_out", rows[-held_out_count:]),
+    parts = {"fit": rows[:-held_out_count], "held_out": rows[-held_out_count:]}
+    rounds = [
+        (part, batch, counts)
+        for part, of_part in parts.items()
+        for batch, counts in deal_to_rank(split_into_batches(of_part))
     ]
-    for done, (part, batch) in enumerate(batches):
-        collector.add_batch(collate([texts[row] for row in batch]), part)
-        progress(done + 1, len(batches))
+    for done, (part, batch, counts) in enumerate(rounds):
+        collector.add_batch(collate([texts[row] for row in batch]), part, counts)
+        progress(done + 1, len(rounds))
+    collector.sum_over_ranks()
     if distributed.is_rank_zero():
         collector.make_calibration().save(folder)
     keys, _ = collector.moments["fit"][pipeline.layer_pairs[-1].student_layer]
@@ -89,8 +93,11 @@ class MomentCollector:
         """KV heads of the teacher, where each holds tokens of its own; see kv/missing_heads.py."""
 
     @torch.no_grad()
-    def add_batch(self, batch: Batch, part: str) -> None:
-        """Counts a batch into `part`, and a held-out batch into `shuffled` as well."""
+    def add_batch(self, batch: Batch, part: str, counts: bool = True) -> None:
+        """Counts a batch into `part`, and a held-out batch into `shuffled` as well.
+
+        One that does not count is read all the same, and adds no row.
+        """
         batch = batch.to(self.device)
         student_layers = self.capture_student(batch.student)
         position = self.pipeline.position
@@ -100,7 +107,7 @@ class MomentCollector:
             student = student_layers[pair.student_layer].add_bias()
             teacher_kvs = [kv.add_bias() for kv in teacher_kvs]
             # Of this layer alone: compression may keep other tokens in the next.
-            mask = teacher_kvs[0].mask & student.mask
+            mask = teacher_kvs[0].mask & student.mask & counts
             # In `shuffled` the partner's teacher tokens face these, so both must be covered.
             both = mask & mask[partners] & has_partner[:, None].to(mask.device)
             for index, name in enumerate(("keys", "values")):
@@ -116,8 +123,15 @@ class MomentCollector:
                     rows = x[partners][both], y[both]
                     self.add_rows("shuffled", pair.student_layer, index, *rows)
 
+    def sum_over_ranks(self) -> None:
+        """Adds up what all ranks have summed, and takes it from their devices."""
+        for layers in self.moments.values():
+            for layer, both in layers.items():
+                keys, values = (each.sum_over_ranks().to("cpu") for each in both)
+                layers[layer] = keys, values
+
     def make_calibration(self) -> Calibration:
-        """What was summed up; of `fit` the means that fill what heads dropped."""
+        """What was summed up, once on the CPU; of `fit` the means that fill what heads dropped."""
         filled, held = self.moments, {}
         if self.heads:
             filled = {part: {} for part in self.moments}
@@ -154,7 +168,8 @@ class MomentCollector:
         """Adds teacher rows x and student rows y to a layer's moments of keys (0) or values (1)."""
         if layer not in self.moments[part]:
             widths = x.shape[1], y.shape[1]
-            self.moments[part][layer] = (Moments.empty(*widths), Moments.empty(*widths))
+            keys, values = (Moments.empty(*widths, device=self.device) for _ in range(2))
+            self.moments[part][layer] = keys, values
         self.moments[part][layer][index].add(x, y)
 
 
@@ -163,7 +178,6 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def split_into_batches(part: str, rows: Sequence[int]) -> Iterator[tuple[str, Sequence[int]]]:
-    """(part, rows of a batch), BATCH_TEXTS rows at a time."""
-    for start in range(0, len(rows), BATCH_TEXTS):
-        yield part, rows[start : start + BATCH_TEXTS]
+def split_into_batches(rows: Sequence[int]) -> list[Sequence[int]]:
+    """The rows of each batch, BATCH_TEXTS at a time."""
+    return [rows[start : start + BATCH_TEXTS] for start in range(0, len(rows), BATCH_TEXTS)]

@@ -1,6 +1,8 @@
 """curves.jsonl: losses, fusion weights and gradient norms of a run, a line a logging step.
 
 Training lines hold means since the last one, validation lines means over the validation texts.
+What is measured, and so differs from machine to machine, is `train_s` and, in training lines,
+`speed` (train/speed/speed_meter.py, and docs/running.md with its units).
 """
 
 import json
@@ -19,6 +21,7 @@ from kvdistill import distributed, layout
 from kvdistill.files import read_json, write_json, write_text
 from kvdistill.plan.flops import TokenLoad
 from kvdistill.train.objective import KVObjective
+from kvdistill.train.speed.speed_meter import SpeedMeter
 from kvdistill.train.step import Terms
 from kvdistill.types import Batch, Tokens
 
@@ -42,9 +45,10 @@ class CurveWriter:
     one writes; only measured seconds differ.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, speed: SpeedMeter | None = None) -> None:
         """Writes to folder/curves.jsonl, which is begun anew; `load_state` continues one."""
         self.path = folder / layout.CURVES
+        self.speed = speed or SpeedMeter()
         self.sums: dict[str, Tensor] = {}
         self.steps = 0.0
         self.extra_numbers: dict[str, float] = {}
@@ -85,6 +89,7 @@ class CurveWriter:
             number = value.detach().float()
             self.sums[name] = self.sums[name].to(number) + number if name in self.sums else number
         self.steps += 1 / micro_batches
+        self.speed.count_batch(batch, micro_batches)
         self.sequences += len(batch.ids)
         self.count_tokens("student", batch.student)
         for teacher, reading in batch.teachers.items():
@@ -113,13 +118,27 @@ class CurveWriter:
         self.extra_numbers |= numbers
 
     def write_training_line(self, step: int, extra: dict[str, float]) -> dict[str, float]:
-        """Writes and returns the means since the last line; every rank must call this."""
-        sums = distributed.all_reduce_mean(torch.stack(list(self.sums.values())))
-        means = {name: float(x) / self.steps for name, x in zip(self.sums, sums, strict=True)}
+        """Writes the means since the last line, and returns them; every rank must call this."""
+        sums = torch.stack(list(self.sums.values())).double()
+        amounts = self.speed.begin_line(self.speed.list_amounts(self.loads))
+        # One reduction for all.
+        reduced = distributed.all_reduce_mean(torch.cat([sums, sums.new_tensor(amounts)])).tolist()
+        means = {name: x / self.steps for name, x in zip(self.sums, reduced, strict=False)}
         means |= self.extra_numbers
-        self.write_line({"step": step, "split": "train", **means, **extra})
+        speed = self.speed.describe_speed(reduced[len(sums) :])
+        if speed:
+            speed["peak_bytes"] = self.peak_bytes
+        self.write_line({"step": step, "split": "train", **means, **extra, "speed": speed})
         self.sums, self.steps, self.extra_numbers = {}, 0.0, {}
-        return means
+        numbers = {k: v for k, v in speed.items() if isinstance(v, int | float)}
+        return means | {f"speed/{name}": value for name, value in numbers.items()}
+
+    def summarize_speed(self) -> dict[str, Any]:
+        """Rates of the whole run, a mean over ranks, each of which must call this."""
+        amounts = torch.tensor(self.speed.list_amounts(self.loads), dtype=torch.float64)
+        means = distributed.all_reduce_mean(amounts).tolist()
+        facts = {"peak_flops": self.speed.peak_flops, "on_gpu": self.speed.clock.on_gpu}
+        return self.speed.describe_speed(means) | facts
 
     def write_line(self, line: dict[str, Any]) -> None:
         """Appends a line with the seconds trained so far; rank 0 alone writes.
@@ -149,7 +168,11 @@ class CurveWriter:
         )
 
     def set_clock(self, running: bool) -> None:
-        """Starts or stops the training clock."""
+        """Starts or stops the training clock, and that of the parts of a step."""
+        if running:
+            self.speed.clock.start()
+        else:
+            self.speed.clock.stop()
         self.seconds_before = self.train_seconds  # before the clock is set anew: it is read here
         self.running_since = time.monotonic() if running else None
 
@@ -169,6 +192,7 @@ class CurveWriter:
                 "sequences": self.sequences,
                 "loads": loads,
                 "seconds": self.train_seconds,
+                "speed": self.speed.save_state(),
                 "peak_bytes": self.peak_bytes,
                 "devices": self.devices,
             },
@@ -185,6 +209,7 @@ class CurveWriter:
         self.extra_numbers, self.sequences = dict(state.get("noted", {})), state.get("sequences", 0)
         self.loads = {name: TokenLoad(**load) for name, load in state.get("loads", {}).items()}
         self.peak_bytes_before = state.get("peak_bytes", 0)
+        self.speed.load_state(state.get("speed", {}))
         self.devices = list(
             dict.fromkeys([*state.get("devices", []), distributed.describe_device()])
         )

@@ -60,6 +60,7 @@ def compute_run_ledger(
         **summarise_stores(config, needs),
         "train_s": curves.train_seconds,
         "peak_bytes": curves.peak_bytes,
+        "speed": curves.summarize_speed(),
         "device": " and then ".join(curves.devices),
         "convergence": find_convergence(curves.path),
     }

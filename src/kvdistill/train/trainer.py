@@ -74,6 +74,7 @@ class DistillTrainer(Trainer):
         )
         self.module = module
         """The distiller itself, under DDP's or DeepSpeed's wrapper."""
+        self.clock = module.clock
         self.sampler, self.validation, self.curves = sampler, validation, curves
         self.needs, self.norms_every = needs, norms_every
         self.last_norm_step = self.last_validation_step = -1
@@ -94,9 +95,7 @@ class DistillTrainer(Trainer):
         self.curves.set_clock(running=False)
         if self.text_losses is None:
             # Resumed after the last validation, so none was made here.
-            _, self.routing, self.text_losses = self.validation(
-                self.module.eval(), self.args.device
-            )
+            _, self.routing, self.text_losses = self.validate()
 
     def restrict_unpickling(self, checkpoint: Path | None) -> AbstractContextManager[None]:
         """While this is open DeepSpeed reads tensors alone; otherwise it would unpickle anything.
@@ -137,7 +136,21 @@ class DistillTrainer(Trainer):
             self.optimizer = torch.optim.AdamW(
                 groups, lr=self.args.learning_rate, betas=betas, fused=True
             )
+            # DeepSpeed steps within `training_step`.
+            self.optimizer.register_step_pre_hook(lambda *_: self.clock.switch_to("optimizer"))
         return self.optimizer
+
+    def get_batch_samples(self, *arguments: Any, **named: Any) -> Any:
+        """The micro-batches of the next step, as the library collects them."""
+        with self.clock.time_part("data"):
+            return super().get_batch_samples(*arguments, **named)
+
+    def training_step(self, *arguments: Any, **named: Any) -> Tensor:
+        """Forward and backward of a micro-batch; what follows is clipping and the step."""
+        self.clock.switch_to("student")
+        loss: Tensor = super().training_step(*arguments, **named)
+        self.clock.switch_to("optimizer")
+        return loss
 
     def compute_loss(
         self,
@@ -252,6 +265,11 @@ class DistillTrainer(Trainer):
             logs |= self.curves.write_training_line(self.state.global_step, extra)
         super().log(logs, start_time)
 
+    def validate(self) -> tuple[dict[str, Any], Routing | None, TextLosses]:
+        """What `Validation` returns, in the training's arithmetic; every rank must call this."""
+        autocast = self.autocast_smart_context_manager
+        return self.validation(self.module.eval(), self.args.device, autocast)
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Writes the curves' validation line, with the tasks' scores where they are due.
 
@@ -262,8 +280,7 @@ class DistillTrainer(Trainer):
             return {}  # the library evaluates once more after the last step
         self.last_validation_step, training = step, module.training
         self.curves.set_clock(running=False)
-        module.eval()
-        numbers, self.routing, self.text_losses = self.validation(module, self.args.device)
+        numbers, self.routing, self.text_losses = self.validate()
         if not math.isfinite(numbers["loss"]):
             raise UserError(f"the validation loss is {numbers['loss']} after step {step}.")
         last = step == self.state.max_steps
@@ -331,4 +348,5 @@ class _ProgressCallback(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Reports (step, steps)."""
+        self.module.clock.switch_to("other")
         self.progress(state.global_step, state.max_steps)

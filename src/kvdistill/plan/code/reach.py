@@ -20,12 +20,14 @@ BUILDERS = f"{ROOT_NAME}.jobs.builders"
 TASK_FILES = "evaluate/tasks"
 NO_SCIENCE = (
     # Before a job: what it plans and composes is frozen in config.yaml, which the job reads.
-    "cli", "cluster", "estimate", "plan.graph", "plan.identity", "plan.frozen_recipe",
+    "cli", "smoke", "cluster", "estimate", "plan.graph", "plan.identity", "plan.frozen_recipe",
     "config.check_cluster", "config.check_shape", "config.check_training", "config.check_values",
     "config.compose", "config.compose_cache", "config.explain", "config.hydra_guard",
     "config.hydra_internals", "config.trust",
     # After it: what it shows and judges is made again from the records by each report.
     "report", "stats",
+    # During it: how fast it was.
+    "train.speed", "plan.resources.device_peaks",
     # Around it: how processes start, meet, stop and say how far they are; names on disk; errors.
     "jobs", "preemption", "status", "console", "manifest", "history", "layout", "errors",
     "redact", "sanitise",

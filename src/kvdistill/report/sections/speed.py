@@ -16,10 +16,10 @@ COLUMNS = (
     "peak GiB", "foretold GiB", "foretold step, s",
 )  # fmt: skip
 NOTE = (
-    "Means over seeds and processes. MFU: 6 operations a weight and real token of the student, 2 "
-    "of each teacher that reads, over the published 16-bit peak of the device; a CPU has none unless "
-    "train.peak_tflops states one. Foretold by plan.json at full length, for the kind of processor "
-    "that it names; a CPU's peak is that of the whole process."
+    "Means over seeds and processes. MFU: 6 operations a weight and real token of the student, "
+    "2 of each teacher that reads, over the published 16-bit peak of the device; a CPU has none "
+    "unless train.peak_tflops states one. Foretold by plan.json at full length, for the kind of "
+    "processor that it names; a CPU's peak is that of the whole process."
 )
 
 
