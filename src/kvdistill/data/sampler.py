@@ -5,11 +5,15 @@ a run continues from any position without replaying what came before.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from torch.utils.data import Sampler
 
+from kvdistill import distributed
 from kvdistill.errors import ConfigError
+
+T = TypeVar("T")
 
 LENGTH_WINDOW = 32
 """Batches sorted by length at once: enough of them to save padding, few enough to stay random."""
@@ -49,6 +53,17 @@ def draw_epoch_order(
 def select_evenly(count: int, most: int) -> list[int]:
     """At most `most` indices below `count`, evenly spaced; all of them where there are no more."""
     return [i * count // most for i in range(most)] if most < count else list(range(count))
+
+
+def deal_to_rank(items: Sequence[T]) -> list[tuple[T, bool]]:
+    """(item, whether it counts) of this rank's share of the items: every n-th of n ranks.
+
+    All ranks get equally many, since models that are divided among them read together; where items
+    are too few a rank is given the last one once more, which then does not count.
+    """
+    ranks = distributed.count_ranks()
+    indices = range(distributed.get_rank(), -(-len(items) // ranks) * ranks, ranks)
+    return [(items[min(index, len(items) - 1)], index < len(items)) for index in indices]
 
 
 def _mix_seed(seed: int, epoch: int) -> int:

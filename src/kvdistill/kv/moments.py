@@ -4,12 +4,13 @@ Sums are kept in float64: keys of Qwen2 carry a constant hundreds of times their
 and a covariance is the small difference that is left when it is subtracted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kvdistill.distributed import all_reduce_sum
 from kvdistill.errors import UserError
 
 
@@ -47,6 +48,14 @@ class Moments:
         self.xx += x.T @ x
         self.xy += x.T @ y
         self.yy += y.T @ y
+
+    def to(self, device: torch.device | str) -> "Moments":
+        """The same sums on a device."""
+        return Moments(*(getattr(self, each.name).to(device) for each in fields(self)))
+
+    def sum_over_ranks(self) -> "Moments":
+        """What all ranks have summed, each of which must call this."""
+        return Moments(*(all_reduce_sum(getattr(self, each.name)) for each in fields(self)))
 
     @property
     def cov_xx(self) -> Float[Tensor, "teacher_width teacher_width"]:

@@ -82,6 +82,15 @@ class TargetNMSE:
             held = own.mask[:, None] & target.held
             sums.add(getattr(own, part), getattr(target, part), held)
 
+    def extend(self, other: "TargetNMSE") -> None:
+        """Adds the texts of another, in its order, behind those that are here."""
+        self.covered += other.covered
+        for key, sums in other.sums.items():
+            own = self.sums.setdefault(key, PartSums())
+            own.residuals += sums.residuals
+            own.means += sums.means
+            own.squares += sums.squares
+
     def compute_by_text(self) -> dict[str, list[float | None]]:
         """k_nmse, v_nmse and their weighted mean kv_nmse of each text, averaged over layers.
 
