@@ -107,9 +107,9 @@ def check_packed_forward(model: Any, role: str, packing: Packing) -> None:
         )
 
 
-def make_texts(model: nn.Module) -> Tokens:
+def make_texts(model: Any) -> Tokens:
     """Texts of `LENGTHS`, unlike in every token."""
-    size = getattr(model.config.get_text_config(), "vocab_size", VOCABULARY)  # type: ignore[union-attr]
+    size = getattr(model.config.get_text_config(), "vocab_size", VOCABULARY)
     count, longest = len(LENGTHS), max(LENGTHS)
     mask = torch.arange(longest) < torch.tensor(LENGTHS)[:, None]
     # From the middle of the vocabulary: its ends are padding and control tokens.
