@@ -128,4 +128,4 @@ def read_shard_digests(folder: Path, number: int) -> tuple[bytes, list[bytes]]:
 
 def as_bytes(tensor: Tensor) -> memoryview:
     """The bytes of a tensor of the CPU, not copied."""
-    return memoryview(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return tensor.contiguous().flatten().view(torch.uint8).numpy().data

@@ -178,4 +178,4 @@ def allocate_host(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 def view_bytes(tensor: Tensor) -> memoryview:
     """The bytes of a contiguous tensor of the CPU, to be read into."""
-    return memoryview(tensor.view(-1).view(torch.uint8).numpy())
+    return tensor.view(-1).view(torch.uint8).numpy().data
