@@ -35,6 +35,7 @@ ASKED = [
 MEASURED = {
     "wall_s", "train_s", "elapsed_s", "converged_s", "evaluate_s", "peak_bytes",
     "tokens_per_second", "raw_tokens_per_second", "train_tokens_per_second", "seconds",
+    "speed",
 }  # fmt: skip
 """Times and memory, by their names in every record and every table."""
 PROVENANCE = {"git_commit", "git_dirty", "event", "untracked"}

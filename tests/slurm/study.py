@@ -105,6 +105,7 @@ def evidence(folder: Path) -> dict[str, bytes]:
     curves = [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
     for line in curves:
         line.pop("train_s", None)  # measured
+        line.pop("speed", None)
     routing = folder / "routing.json"  # fine-tuning alone has no teachers to choose among
     return files | {
         "results": json.dumps(results).encode(),

@@ -37,7 +37,10 @@ def assert_killed(work: Callable[[], object]) -> None:
 
 def drop_seconds(trainer: Any) -> list[dict[str, Any]]:
     """The curves without measured seconds."""
-    return [{k: v for k, v in line.items() if k != "train_s"} for line in read_lines(trainer)]
+    return [
+        {k: v for k, v in line.items() if k not in ("train_s", "speed")}
+        for line in read_lines(trainer)
+    ]
 
 
 def assert_equal_runs(one: Any, other: Any) -> None:

@@ -2,7 +2,7 @@
 
 Training lines hold means since the last one, validation lines means over the validation texts.
 What is measured, and so differs from machine to machine, is `train_s` and, in training lines,
-`speed` (train/speed/speed_meter.py, and docs/running.md with its units).
+`speed` (train/speed/speed_meter.py, and docs/training.md with its units).
 """
 
 import json
@@ -99,7 +99,8 @@ class CurveWriter:
         """Adds what one model reads of a batch to its load, padding left out."""
         lengths = tokens.mask.sum(dim=1)
         load = self.loads.get(model, TokenLoad(0, 0))
-        tokens_read, pairs = int(lengths.sum()), int((lengths * lengths).sum())
+        # Both in one: each reading waits for a GPU.
+        tokens_read, pairs = torch.stack((lengths.sum(), (lengths * lengths).sum())).tolist()
         self.loads[model] = TokenLoad(load.tokens + tokens_read, load.pairs + pairs)
 
     def sum_over_ranks(self) -> ReadCounts:
