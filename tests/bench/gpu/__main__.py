@@ -61,6 +61,8 @@ def set_environment(device: str) -> None:
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
     }
+    if device == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it guesses so
     from kvdistill.cluster.environment import ALLOCATOR
 
     os.environ.setdefault(ALLOCATOR[0], "expandable_segments:True")
