@@ -52,7 +52,7 @@ def test_a_window_is_met_by_the_texts_that_ask_for_it(monkeypatch):
         widths.append(model.config.sliding_window)
         return 0.0
 
-    monkeypatch.setattr(check_packing, "measure_difference", note_window)
+    monkeypatch.setattr(check_packing, "measure_row_difference", note_window)
     check_packing.check_packing(config, "student", Packing())
     assert widths == [check_packing.SMALL_WINDOW]
     assert config.sliding_window > max(check_packing.LENGTHS)

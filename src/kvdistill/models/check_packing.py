@@ -86,7 +86,7 @@ def check_packed_forward(model: Any, role: str, packing: Packing) -> None:
     try:
         # Compiled layers would be compiled for these few tokens.
         with torch.compiler.set_stance("force_eager"):
-            difference = measure_difference(model, apart, together)
+            difference = measure_row_difference(model, apart, together)
             influence = measure_influence(model, together)
     except torch.OutOfMemoryError:
         raise
@@ -117,7 +117,7 @@ def make_texts(model: Any) -> Tokens:
     return Tokens(ids.masked_fill(~mask, 0), mask, mask)
 
 
-def measure_difference(model: Any, apart: Tokens, together: Tokens) -> float:
+def measure_row_difference(model: Any, apart: Tokens, together: Tokens) -> float:
     """How far the outputs of texts in shared rows are from those of a row a text.
 
     A mean over tokens of |difference| / |output|: the first token of a text may have an output
