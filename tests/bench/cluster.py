@@ -162,7 +162,7 @@ def disturb_runs(mini: MiniSlurm, place: Path, quick: bool) -> FiguresAndBounds:
         limit = 2 if name == "time limit" else 60
         launcher(*command, f"cluster.resources.run={{time_min: {limit}}}")
         (folder,) = runs(place / name).values()
-        job = read(folder / "job.json")["job_id"]
+        job = read(folder / "training_job.json")["job_id"]
         wait_for(lambda folder=folder: read_step(folder) >= 10, 600)
         event(mini, job)
         finish(mini, folder, job)

@@ -33,6 +33,7 @@ def main(arms: int, root: Path) -> None:
     from kvdistill.config.schema import read_group
     from kvdistill.plan import expand
     from kvdistill.plan.freeze import freeze_plan, map_folders
+    from kvdistill.plan.run_jobs import list_jobs, locate_jobs
 
     weights = [round(0.01 * number, 2) for number in range(1, arms + 1)]
     (root / "large.yaml").write_text(SWEEP.format(weights=weights))
@@ -83,11 +84,17 @@ def main(arms: int, root: Path) -> None:
             )
         with time_part("freeze"):
             folders = freeze_plan(plan)
+        jobs = list(list_jobs(nodes, settings))
         submission = Submission(
-            root, plan.study, settings, folders, resources_by_node(plan), estimate
+            root,
+            plan.study,
+            settings,
+            locate_jobs(jobs, folders),
+            resources_by_node(plan),
+            estimate,
         )
         with time_part("submit"):
-            submission.submit_missing(nodes, plan.config["stats"])
+            submission.submit_missing(jobs, plan.config["stats"])
     summary = {
         "seconds": seconds,
         "processor_s": processor,

@@ -48,8 +48,8 @@ def sweep_root(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> 
     outputs = [shell.communicate() for shell in shells]
     assert [shell.returncode for shell in shells] == [0, 0], outputs
     kinds = launcher.names(launcher.jobs() - before)
-    assert [kinds.count(kind) for kind in ("split", "validation", "model", "calibration", "run")] \
-        == [1, 1, 2, 1, 2]  # fmt: skip
+    counted = ("split", "validation", "model", "calibration", "training", "evaluation")
+    assert [kinds.count(kind) for kind in counted] == [1, 1, 2, 1, 2, 2]
     sources = launcher.project / "src/kvdistill"
     broken = [sources / "jobs/__main__.py", sources / "train/step.py", sources / "fusion/fixed.py"]
     kept = {

@@ -75,7 +75,7 @@ def test_preempted_requeued_and_killed_it_ends_in_the_same_bits(
     command = (*RUN, "cluster=slurm", "cluster.time_min=9", f"root={there}")
     launcher(*command)
     (folder,) = runs(there).values()
-    job = read(folder / "job.json")["job_id"]
+    job = read(folder / "training_job.json")["job_id"]
 
     before = wait_for_step(folder, 10)
     push_out_job(slurm, job)
@@ -108,14 +108,14 @@ def test_a_job_that_reached_its_limit_too_often_says_so(
         *RUN, "cluster=slurm", "cluster.max_timeouts=1", "cluster.time_min=9", f"root={tmp_path}"
     )
     (folder,) = runs(tmp_path).values()
-    job = read(folder / "job.json")["job_id"]
+    job = read(folder / "training_job.json")["job_id"]
     for number in (5, 25):
         wait_for_step(folder, number)
         slurm.call("scancel", "--signal=USR2", job)
         if number == 5:
             restart_job(slurm, job)
     launcher.drain()
-    assert launcher.state(folder) == "FAILED"
+    assert slurm.job(job)["JobState"] == "FAILED"
     status = read(folder / "status.json")
     assert (status["state"], status["cause"]) == ("failed", "time")
     assert "timed-out too many times" in status["error"]

@@ -48,7 +48,7 @@ def test_status_shows_it_and_retry_tries_that_one_again(
     assert [states[identity] for identity in identities] == ["done", "failed"]
     assert launcher.jobs() == before
     launcher("stage=retry", "cluster=slurm", "cluster.sbatch=[--hold]", f"root={half_failed}")
-    assert launcher.names(launcher.jobs() - before) == ["report", "run"]
+    assert launcher.names(launcher.jobs() - before) == ["evaluation", "report", "training"]
     launcher("stage=cancel", f"root={half_failed}")
     launcher.drain(60)
     bad = list(runs(half_failed).values())[1]

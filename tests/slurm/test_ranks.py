@@ -25,7 +25,7 @@ def test_two_ranks_train_as_one(launcher: Launcher, sweep_root: Path, tmp_path: 
     (alone,) = runs(tmp_path / "one").values()
     launcher(*arm, *two, "cluster=slurm", f"root={tmp_path}/two")
     (folder,) = runs(tmp_path / "two").values()
-    job = read(folder / "job.json")["job_id"]
+    job = read(folder / "training_job.json")["job_id"]
     wait_for(lambda: launcher.slurm.job(job)["JobState"] != "PENDING", 300)
     fields = launcher.slurm.job(job)
     assert fields["NumTasks"] == "2"

@@ -54,5 +54,5 @@ def test_a_deleted_result_is_the_only_run_submitted(sweep_root: Path, launcher: 
     before = launcher.jobs()
     launcher(*SWEEP, "cluster=slurm", f"root={sweep_root}", "cluster.wait=true")
     launcher.drain()
-    assert launcher.names(launcher.jobs() - before) == ["report", "run"]
+    assert launcher.names(launcher.jobs() - before) == ["evaluation", "report", "training"]
     assert evidence(lost) == bits
