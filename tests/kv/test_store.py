@@ -299,9 +299,9 @@ def test_what_is_read_ahead_is_what_is_read_in_place_and_hashes_a_text_once(arti
     from kvdistill.kv import store_reader
 
     digested = []
-    original = store_reader.digest_text
+    original = store_reader.digest_stored_text
     monkeypatch.setattr(
-        store_reader, "digest_text", lambda *parts: digested.append(1) or original(*parts)
+        store_reader, "digest_stored_text", lambda *parts: digested.append(1) or original(*parts)
     )
     ahead, _, config = open_store(artifacts)
     direct, _, _ = open_store(artifacts)

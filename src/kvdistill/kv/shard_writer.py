@@ -20,9 +20,9 @@ from kvdistill.kv.shards import (
     CONSTANTS,
     ShardHeader,
     digest_constants,
-    digest_text,
+    digest_stored_text,
     read_constants,
-    read_rows,
+    read_stored_rows,
 )
 
 SHARD_BYTES = 64 * 2**20
@@ -58,7 +58,9 @@ def write_shard(
     stated, first = [], 0
     for text in texts:
         span = slice(first, first + text.rows)
-        digest = digest_text(as_bytes(tensors["rows"][span]), as_bytes(tensors["tokens"][span]))
+        digest = digest_stored_text(
+            as_bytes(tensors["rows"][span]), as_bytes(tensors["tokens"][span])
+        )
         stated.append(asdict(ShardText(text.id, text.rows, digest.hex())))
         first += text.rows
     contents = {
@@ -104,10 +106,10 @@ def digest_texts(
     digests, first = [], 0
     for text in texts:
         rows, tokens = (
-            read_rows(file, path, header.tensors[name], first, text.rows)
+            read_stored_rows(file, path, header.tensors[name], first, text.rows)
             for name in ("rows", "tokens")
         )
-        digests.append(digest_text(rows, tokens).hex())
+        digests.append(digest_stored_text(rows, tokens).hex())
         first += text.rows
     return digests
 

@@ -111,7 +111,9 @@ def read_constants(file: FileIO, path: Path, header: ShardHeader) -> bytes:
     return b"".join(read_bytes(file, path, each.start, each.stop) for each in tensors)
 
 
-def read_rows(file: FileIO, path: Path, tensor: StoredTensor, first: int, count: int) -> bytes:
+def read_stored_rows(
+    file: FileIO, path: Path, tensor: StoredTensor, first: int, count: int
+) -> bytes:
     """The bytes of `count` rows of a tensor from the row `first` on."""
     start = tensor.start + first * tensor.row_bytes
     return read_bytes(file, path, start, start + count * tensor.row_bytes)
@@ -138,7 +140,7 @@ def read_into(file: FileIO, path: Path, start: int, buffer: memoryview) -> None:
         raise ArtifactError(describe_change(path.parent, path))
 
 
-def digest_text(rows: Any, tokens: Any) -> bytes:
+def digest_stored_text(rows: Any, tokens: Any) -> bytes:
     """sha256 of the bytes of a text's rows, then of its tokens' positions."""
     digest = hashlib.sha256(rows)
     digest.update(tokens)

@@ -22,7 +22,7 @@ from kvdistill.kv.shards import (
     ShardHeader,
     StoredTensor,
     digest_constants,
-    digest_text,
+    digest_stored_text,
     read_constants,
     read_into,
 )
@@ -118,7 +118,7 @@ class StoreReader:
             read_into(file, path, tensors[name].start + start * tensors[name].row_bytes, view)
             views.append(view)
         if not self._proven[number]:
-            if digest_text(*views) != bytes(self.index.text_digest[number].tolist()):
+            if digest_stored_text(*views) != bytes(self.index.text_digest[number].tolist()):
                 raise ArtifactError(describe_change(path.parent, path))
             self._proven[number] = True
 
