@@ -50,7 +50,7 @@ def run_job(folder: Path) -> None:
     from kvdistill.jobs.rendezvous import Ranks
     from kvdistill.status import StatusWriter
 
-    job.build_folder(folder, Ranks(), StatusWriter(folder))
+    job.build_folder(folder, Ranks(), StatusWriter(folder), None)
 
 
 class Artifacts:
