@@ -74,7 +74,7 @@ def smoke_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     killed_at = read_killed_step(folders[killed.name])
     if killed_at is not None:
         failed.pop(killed.name, None)
-        failed |= submit_and_wait(smoke.plan, [killed], folders)
+        failed |= submit_and_wait(smoke.plan, [*smoke.plan.artifacts.values(), killed], folders)
     arms = {
         name: SmokeArm(
             read_run(name, folders[run.node.name], failed.get(run.node.name, "")),

@@ -19,7 +19,7 @@ LINES = 4
 CALIBRATION_ROWS = 64
 RECORDS = 60
 """A family, of which there are seven: enough for every part of the split."""
-RANDOM_WEIGHTS = "kvdistill.models.random_weights.RandomWeights"
+RANDOM_WEIGHTS = "kvdistill.smoke.random_weights.RandomWeights"
 FULL_LENGTH = "kvdistill.data.sources.full_length.FullLength"
 LLAMA = "llama"
 

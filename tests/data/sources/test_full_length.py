@@ -9,7 +9,7 @@ def test_a_worked_text_fills_the_length_and_its_answer_begins_where_it_should(
 ) -> None:
     from kvdistill.data.sources.full_length import FullLength
     from kvdistill.data.sources.nano import Nano
-    from kvdistill.models.random_weights import make_tokenizer
+    from kvdistill.smoke.random_weights import make_tokenizer
 
     source = FullLength(of=Nano(rows=4, seed=0), seq_len=seq_len, answer_share=answer_share)
     records = source.records()

@@ -31,8 +31,8 @@ def tabulate_speed(arms: Mapping[str, Arm]) -> ReportTable:
         if not runs:
             continue
         numbers = [
-            average_rate(runs, "tokens_per_s"), average_rate(runs, "mfu", 100),
-            average_rate(runs, "real_share", 100), average_rate(runs, "step_s"),
+            average_rate(runs, "tokens_per_s"), average_rate(runs, "mfu", 100.0),
+            average_rate(runs, "real_share", 100.0), average_rate(runs, "step_s"),
             *(average_part(runs, part) for part in PARTS),
             mean_or_none([to_gib(run.budget.get("peak_bytes")) for run in runs]),
             mean_or_none([to_gib(run.foretold.get("peak_bytes")) for run in runs]),

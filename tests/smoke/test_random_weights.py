@@ -11,7 +11,7 @@ SIZES = {
 
 
 def make_weights(**changes: Any) -> Any:
-    from kvdistill.models.random_weights import RandomWeights
+    from kvdistill.smoke.random_weights import RandomWeights
 
     given = {"architecture": "qwen2", "geometry": SIZES, "max_digits": 1, "seed": 1}
     return RandomWeights(**(given | changes))
