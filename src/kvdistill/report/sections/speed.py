@@ -75,7 +75,7 @@ def average_part(runs: list[Run], part: str) -> float | None:
     return mean_or_none([read_speed(run)["seconds"].get(part) for run in runs])
 
 
-def to_gib(size: float | None) -> float | None:
+def to_gib(size: int | float | None) -> float | None:
     """Bytes in GiB."""
     return None if size is None else size / 2**30
 
