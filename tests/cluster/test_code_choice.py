@@ -10,7 +10,7 @@ from kvdistill.cluster.code_choice import check_node_code, check_plan_code, sett
 from kvdistill.errors import ConfigError
 from kvdistill.files import read_json, write_json, write_sealed
 from kvdistill.history import read_history
-from kvdistill.plan.code_fingerprint import fingerprint_node
+from kvdistill.plan.code.fingerprint import fingerprint_node
 from kvdistill.plan.command_plan import Plan, PlannedRun
 from kvdistill.plan.freeze import find_planned_folder
 from kvdistill.plan.graph import Node

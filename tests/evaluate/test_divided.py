@@ -13,8 +13,8 @@ from torch import distributed as dist
 
 from kvdistill.errors import UserError
 from kvdistill.evaluate import harness
-from kvdistill.evaluate.batch_sizes import BatchSizes
-from kvdistill.evaluate.hf_backend import CachedHFLM
+from kvdistill.evaluate.backends.batch_sizes import BatchSizes
+from kvdistill.evaluate.backends.hf import CachedHFLM
 from kvdistill.evaluate.suite import Suite
 from tests.evaluate.tiny_models import NANO, byte_tokenizer, make_tiny_model
 

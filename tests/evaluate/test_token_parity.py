@@ -5,7 +5,7 @@ import pytest
 from kvdistill.data.prompt_style import RenderedText
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ConfigError
-from kvdistill.evaluate.hf_backend import CachedHFLM
+from kvdistill.evaluate.backends.hf import CachedHFLM
 from kvdistill.evaluate.response_cache import ResponseCache
 from tests.data.factories import FAMILIES, make_family_tokenizer
 from tests.evaluate.tiny_models import make_tiny_model

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 VERSION = "0.33.0"
-PATCHED_MODULES = ("lm_eval.models.vllm_causallms", "kvdistill.evaluate.vllm_backend")
+PATCHED_MODULES = ("lm_eval.models.vllm_causallms", "kvdistill.evaluate.backends.vllm")
 """Modules that hold the stand-in once they are imported."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kvdistill.files import read_json, read_sealed, write_json, write_sealed
-from kvdistill.plan.code_fingerprint import UNKNOWN_CODE
+from kvdistill.plan.code.fingerprint import UNKNOWN_CODE
 from kvdistill.stats.analysis import analyse_study
 from kvdistill.stats.load import load_study
 from kvdistill.stats.settings import Settings

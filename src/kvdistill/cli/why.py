@@ -8,7 +8,7 @@ from rich.table import Table
 from kvdistill.cli.common import JobOverrides, compose_study_config, console
 from kvdistill.cluster.code_changes import read_made_code
 from kvdistill.config.compose import Config
-from kvdistill.plan.code_fingerprint import UNKNOWN_CODE, fingerprint_node, name_changes
+from kvdistill.plan.code.fingerprint import UNKNOWN_CODE, fingerprint_node, name_changes
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.find_runs import read_finished_configs, read_planned_config
 from kvdistill.plan.frozen_recipe import read_recipe

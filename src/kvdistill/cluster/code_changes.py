@@ -8,14 +8,14 @@ from kvdistill import layout
 from kvdistill.errors import ArtifactError
 from kvdistill.files import is_complete, read_sealed
 from kvdistill.jobs.code_record import read_code_record
-from kvdistill.plan.code.reach import PackageCode
-from kvdistill.plan.code_fingerprint import (
+from kvdistill.plan.code.fingerprint import (
     CodeFingerprint,
     Versions,
     compare_codes,
     fingerprint_node,
     name_changes,
 )
+from kvdistill.plan.code.reach import PackageCode
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.freeze import find_planned_folder, is_missing
 from kvdistill.plan.graph import Node

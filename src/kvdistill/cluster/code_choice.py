@@ -24,7 +24,7 @@ from kvdistill.console import label_message
 from kvdistill.errors import ConfigError
 from kvdistill.history import append_event, format_now
 from kvdistill.plan.code.accepted import AcceptedCode
-from kvdistill.plan.code_fingerprint import Versions
+from kvdistill.plan.code.fingerprint import Versions
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.graph import Node
 from kvdistill.plan.labels.arm_labels import read_known_plan

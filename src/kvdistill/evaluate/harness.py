@@ -15,8 +15,8 @@ from kvdistill import distributed
 from kvdistill.data.chat_template import check_chat_template
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.evaluate import builtin
+from kvdistill.evaluate.backends.hf import CachedHFLM
 from kvdistill.evaluate.cached_lm import CachedLM, Progress
-from kvdistill.evaluate.hf_backend import CachedHFLM
 from kvdistill.evaluate.isolation import preserve_state, silence_lm_eval
 from kvdistill.evaluate.response_cache import ResponseCache, hash_model
 from kvdistill.evaluate.results import Evaluation, collect_results
@@ -172,7 +172,7 @@ def _open_engine(
                 f"tasks.backend=vllm scores in one process, and this job has "
                 f"{distributed.count_ranks()}. Use cluster.evaluation.job=own."
             )
-        from kvdistill.evaluate.vllm_backend import open_vllm  # an optional package
+        from kvdistill.evaluate.backends.vllm import open_vllm  # an optional package
 
         return open_vllm(model, tokenizer, suite, responses, progress)
     return nullcontext(
@@ -189,7 +189,7 @@ def _open_cache(
     if cache is None:
         return ResponseCache()
     if suite.backend == "vllm":
-        from kvdistill.evaluate.vllm_backend import make_cache_settings  # an optional package
+        from kvdistill.evaluate.backends.vllm import make_cache_settings  # an optional package
 
         settings = make_cache_settings(suite)
     else:

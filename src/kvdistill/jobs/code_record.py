@@ -7,7 +7,7 @@ from typing import Any
 
 from kvdistill import layout
 from kvdistill.files import read_json, write_json
-from kvdistill.plan.code_fingerprint import CodeFingerprint, fingerprint_node
+from kvdistill.plan.code.fingerprint import CodeFingerprint, fingerprint_node
 from kvdistill.plan.graph import Node
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import read_group
 from kvdistill.plan.budget import unified_steps
-from kvdistill.plan.code_fingerprint import CodeFingerprint
+from kvdistill.plan.code.fingerprint import CodeFingerprint
 from kvdistill.plan.graph import Node, list_artifacts, make_run_node
 from kvdistill.plan.hub import Repo
 from kvdistill.plan.identity import recipe_identity, run_identity

@@ -15,7 +15,7 @@ import numpy as np
 
 from kvdistill.history import History
 from kvdistill.plan.code.accepted import AcceptedCode
-from kvdistill.plan.code_fingerprint import (
+from kvdistill.plan.code.fingerprint import (
     CodeFingerprint,
     Versions,
     compare_codes,

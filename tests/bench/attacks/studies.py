@@ -19,7 +19,7 @@ from kvdistill import layout, manifest
 from kvdistill.cli import common
 from kvdistill.cli.main import execute_stage
 from kvdistill.errors import UserError
-from kvdistill.plan.code_fingerprint import fingerprint_node
+from kvdistill.plan.code.fingerprint import fingerprint_node
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.graph import Node
 from kvdistill.report.build import build_report

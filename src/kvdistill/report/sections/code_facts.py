@@ -1,6 +1,6 @@
 """Lines of the provenance about code: whose is known, what was accepted, what was set aside."""
 
-from kvdistill.plan.code_fingerprint import UNKNOWN_CODE, name_changes
+from kvdistill.plan.code.fingerprint import UNKNOWN_CODE, name_changes
 from kvdistill.stats.study import Study
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvdistill.plan.code.accepted import AcceptedCode
-from kvdistill.plan.code_fingerprint import (
+from kvdistill.plan.code.fingerprint import (
     UNKNOWN_CODE,
     Versions,
     compare_codes,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kvdistill.errors import ConfigError
+from kvdistill.plan.code.fingerprint import CodeFingerprint, fingerprint_node
 from kvdistill.plan.code.reach import NO_SCIENCE, PACKAGE, PackageCode, is_without_science
-from kvdistill.plan.code_fingerprint import CodeFingerprint, fingerprint_node
 from kvdistill.plan.graph import Node
 
 TARGET = "kvdistill.fusion.mine.Mine"

@@ -83,7 +83,7 @@ def test_it_is_science_and_its_absence_forks_no_run_nor_the_check_of_the_data():
 def test_every_setting_is_one_of_lm_evals_own_class(suite):
     from lm_eval.models.vllm_causallms import VLLM
 
-    from kvdistill.evaluate import vllm_backend
+    from kvdistill.evaluate.backends import vllm as vllm_backend
 
     assert issubclass(vllm_backend.CachedVLLM, VLLM)
     settings = vllm_backend.make_engine_settings(suite, torch.bfloat16)
@@ -119,7 +119,7 @@ def test_an_answer_that_ends_is_not_truncated(suite, tokenizer, nano_records):
 
 @pytest.mark.usefixtures("_stand_in")
 def test_one_prompt_with_two_settings_has_two_answers(tokenizer, tmp_path):
-    from kvdistill.evaluate import vllm_backend
+    from kvdistill.evaluate.backends import vllm as vllm_backend
 
     model = make_tiny_model(tokenizer)
     suite = Suite(name="n", tasks=NANO, backend="vllm")
@@ -157,7 +157,7 @@ def test_the_engine_and_its_version_are_part_of_what_is_kept(
     for choice in (small, served, served, small):
         evaluate(model, tokenizer, choice, data, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr("kvdistill.evaluate.vllm_backend.version", lambda _: "0.34.0")
+    monkeypatch.setattr("kvdistill.evaluate.backends.vllm.version", lambda _: "0.34.0")
     evaluate(model, tokenizer, served, data, cache=tmp_path)
     files = list(tmp_path.glob("eval-*/answers.jsonl"))
     assert len(files) == 3
@@ -202,7 +202,7 @@ def test_task_metrics_in_training_stay_with_the_model_in_memory(suite, nano_reco
 @pytest.mark.usefixtures("_stand_in")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_prompts_and_training_texts_are_the_same_tokens(family):
-    from kvdistill.evaluate.vllm_backend import CachedVLLM
+    from kvdistill.evaluate.backends.vllm import CachedVLLM
 
     lm = object.__new__(CachedVLLM)  # an engine would need a model for each
     lm.tokenizer = make_family_tokenizer(family)

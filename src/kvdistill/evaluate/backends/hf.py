@@ -24,7 +24,7 @@ from transformers import (
 
 from kvdistill.data.special_tokens import encode_texts
 from kvdistill.errors import UserError
-from kvdistill.evaluate.batch_sizes import BatchSizes
+from kvdistill.evaluate.backends.batch_sizes import BatchSizes
 from kvdistill.evaluate.cached_lm import CachedLM, Progress
 from kvdistill.evaluate.response_cache import ResponseCache
 from kvdistill.plan.resources.evaluation_memory import DEFAULT_BATCH
