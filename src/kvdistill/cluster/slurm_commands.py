@@ -105,7 +105,7 @@ def find_queued_jobs(folders: Iterable[Path], queued: Mapping[str, QueuedJob]) -
         names = {layout.JOB: folder.name, layout.TRAINING_JOB: name_training(folder.name)}
         for file, name in names.items():
             path = folder / file
-            identity = read_json(path).get("job_id") if path.is_file() else None
+            identity = read_json(path).get("job_id") if path.is_file() else ""
             if identity in queued:
                 ids[name] = identity
     return ids

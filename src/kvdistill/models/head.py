@@ -50,7 +50,8 @@ class LMHead:
         self, tokens: Tokens, chosen: Bool[Tensor, "batch seq"]
     ) -> Float[Tensor, "chosen width"]:
         """Runs the model's forward; what its output layer would be given of the chosen tokens."""
-        self._hidden = kept = []
+        kept: list[Tensor] = []
+        self._hidden = kept
         try:
             self._run_model(tokens, chosen, scored=False)
         finally:

@@ -25,18 +25,23 @@ def encode_parquet(rows=ROWS):
     return file.getvalue()
 
 
+def zip_bytes(content):
+    # Without the time: what is a test's parameter must be the same in every worker.
+    return gzip.compress(content, mtime=0)
+
+
 CONTENTS = {
     "own.jsonl": encode_lines(),
-    "own.jsonl.gz": gzip.compress(encode_lines()),
+    "own.jsonl.gz": zip_bytes(encode_lines()),
     "own.json": json.dumps(ROWS, indent=1).encode(),
-    "own.json.gz": gzip.compress(json.dumps(ROWS).encode()),
+    "own.json.gz": zip_bytes(json.dumps(ROWS).encode()),
     "own.parquet": encode_parquet(),
     "own.csv": pd.DataFrame(ROWS).to_csv(index=False).encode(),
-    "own.csv.gz": gzip.compress(b"\xef\xbb\xbf" + pd.DataFrame(ROWS).to_csv(index=False).encode()),
+    "own.csv.gz": zip_bytes(b"\xef\xbb\xbf" + pd.DataFrame(ROWS).to_csv(index=False).encode()),
     "own.tsv": pd.DataFrame(ROWS).to_csv(index=False, sep="\t").encode(),
     # Named otherwise than they are: the content decides.
     "own.txt": encode_lines(),
-    "own": gzip.compress(encode_lines()),
+    "own": zip_bytes(encode_lines()),
     "own.data": encode_parquet(),
 }
 
@@ -63,7 +68,7 @@ GB = "\u5c0f\u660e\u6709\u591a\u5c11\u4e2a\u82f9\u679c?"
         ("own.jsonl.bz2", b"BZh91AY rest", "is compressed by bzip2.*bzip2 -d"),
         ("own.xlsx", b"PK\x03\x04 rest", "is a zip archive or a spreadsheet.*unzip"),
         ("own.arrow", b"ARROW1 rest", "is an Arrow file.*parquet"),
-        ("own.jsonl.gz", gzip.compress(encode_lines())[:-9], "begins as gzip and is not whole"),
+        ("own.jsonl.gz", zip_bytes(encode_lines())[:-9], "begins as gzip and is not whole"),
         ("own.parquet", encode_parquet()[:-9], "is no whole parquet file"),
         ("own.parquet", encode_lines(), "is no whole parquet file"),
         ("own.csv", b'q,a\n"open,1\n', r"line \d: .*head line"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lm_eval.api.instance import Instance
@@ -29,7 +30,7 @@ class BatchSizes:
         devices = {each.device for each in model.parameters() if each.device.type == "cuda"}
         if not automatic or not devices:
             return cls(fixed)
-        facts = read_geometry(model.config)
+        facts: dict[str, Any] = read_geometry(model.config)
         if "kv_heads" not in facts:
             return cls(fixed)  # a model without attention, of whose state nothing is known here
         free_bytes = min(count_free_bytes(device) for device in devices)

@@ -65,11 +65,11 @@ def _forward_without_bias(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Te
     """An adapter's own forward, but in half precision without the bias of what it wraps."""
     linear = find_biased_linear(self)
     if linear is None or not leaves_bias_out(self):
-        return type(self).forward(self, x, *args, **kwargs)  # type: ignore[no-any-return]
+        return type(self).forward(self, x, *args, **kwargs)
     bias = linear.bias
     linear._parameters["bias"] = torch.zeros_like(bias) if isinstance(linear, Conv1D) else None  # type: ignore[assignment, arg-type]
     try:
-        return type(self).forward(self, x, *args, **kwargs)  # type: ignore[no-any-return]
+        return type(self).forward(self, x, *args, **kwargs)
     finally:
         linear._parameters["bias"] = bias  # type: ignore[assignment]
 

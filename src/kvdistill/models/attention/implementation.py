@@ -44,10 +44,10 @@ def use_plain_attention(model: nn.Module) -> Iterator[None]:
 
     What its attention multiplies can then be seen as well (models/attention/trace.py).
     """
-    configs = {
+    configs: dict[int, Any] = {
         id(config): config
         for module in model.modules()
-        if isinstance(config := getattr(module, "config", None), object)
+        if (config := getattr(module, "config", None)) is not None
         and str(getattr(config, "_attn_implementation", "")).startswith(FLASH)
     }
     before = {key: config._attn_implementation_internal for key, config in configs.items()}

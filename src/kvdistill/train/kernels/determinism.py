@@ -22,8 +22,10 @@ def use_kernel_settings(train: Mapping[str, Any]) -> Iterator[None]:
     environment has already stays.
     """
     matmul = torch.backends.cuda.matmul
+    # Typed as a plain module, which does not know its own property.
+    fill_settings: Any = torch.utils.deterministic
     before = torch.are_deterministic_algorithms_enabled(), matmul.allow_tf32
-    fills = torch.utils.deterministic.fill_uninitialized_memory
+    fills = fill_settings.fill_uninitialized_memory
     # A plan that was frozen before there were such settings has none.
     deterministic = train.get("deterministic", False)
     added = {}
@@ -35,12 +37,12 @@ def use_kernel_settings(train: Mapping[str, Any]) -> Iterator[None]:
         if deterministic:
             torch.use_deterministic_algorithms(True)
             # Would fill every empty tensor for nothing: none is read before it is written.
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            fill_settings.fill_uninitialized_memory = False
         matmul.allow_tf32 = train.get("tf32", False)
         yield
     finally:
         torch.use_deterministic_algorithms(before[0])
         matmul.allow_tf32 = before[1]
-        torch.utils.deterministic.fill_uninitialized_memory = fills
+        fill_settings.fill_uninitialized_memory = fills
         for name in added:
             os.environ.pop(name, None)

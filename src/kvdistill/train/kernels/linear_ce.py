@@ -64,9 +64,7 @@ def sum_liger_ce(
     head: Any, hidden: Float[Tensor, "predicted width"], labels: Int[Tensor, " predicted"]
 ) -> Tensor:
     """By Liger's kernel, whose sums over tokens are in float32."""
-    from liger_kernel.transformers import (  # type: ignore[import-not-found]
-        LigerFusedLinearCrossEntropyLoss,
-    )
+    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype

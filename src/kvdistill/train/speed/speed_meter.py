@@ -35,7 +35,9 @@ class SpeedMeter:
         self.clock = clock or StepClock()
         self.flops_per_token = dict(flops_per_token or {})
         self.peak_flops = peak_flops
-        self.load_state({})
+        self.steps = 0.0
+        self.computed_tokens = self.computed_flops = 0
+        self.at_line = [0.0] * len(AMOUNTS)
 
     def count_batch(self, batch: Batch, micro_batches: int) -> None:
         """Counts what the models compute of a micro-batch, padding included."""
@@ -97,10 +99,10 @@ class SpeedMeter:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Goes back to what `save_state` gave; to the beginning with an empty one."""
         self.clock.load_seconds(state.get("seconds", {}))
-        self.steps: float = state.get("steps", 0.0)
-        self.computed_tokens: int = state.get("computed_tokens", 0)
-        self.computed_flops: int = state.get("computed_flops", 0)
-        self.at_line: list[float] = state.get("at_line", [0.0] * len(AMOUNTS))
+        self.steps = state.get("steps", 0.0)
+        self.computed_tokens = state.get("computed_tokens", 0)
+        self.computed_flops = state.get("computed_flops", 0)
+        self.at_line = state.get("at_line", [0.0] * len(AMOUNTS))
 
     def _count_flops(self, tokens: Mapping[str, int]) -> int:
         return sum(each * tokens.get(name, 0) for name, each in self.flops_per_token.items())
