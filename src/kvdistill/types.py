@@ -213,7 +213,9 @@ class Links:
     @property
     def link_counts(self) -> Int[Tensor, " rows"]:
         """Number of links of each student token."""
-        return torch.diff(self.offsets, append=self.offsets.new_tensor([len(self.teacher_rows)]))
+        # Filled on the device: a number handed over would have the host wait.
+        end = self.offsets.new_full((1,), len(self.teacher_rows))
+        return torch.diff(self.offsets, append=end)
 
     @property
     def mask(self) -> Bool[Tensor, "batch student_seq"]:
@@ -226,13 +228,15 @@ class Links:
         The weights that a student token has left are renormalised to sum to 1.
         """
         teacher_rows = rows.reshape(-1)[self.teacher_rows]
-        kept = teacher_rows >= 0
-        if bool(kept.all()):
+        # How many are kept the host has to know: it waits for a GPU here, and only here.
+        kept = (teacher_rows >= 0).nonzero().flatten()
+        if len(kept) == len(teacher_rows):
             return replace(self, teacher_rows=teacher_rows)
-        student_row = torch.repeat_interleave(self.link_counts)[kept]
+        student_row = torch.repeat_interleave(self.link_counts, output_size=len(teacher_rows))[kept]
         weight = self.weight[kept]
         total = weight.new_zeros(len(self.offsets)).index_add_(0, student_row, weight)
-        counts = torch.bincount(student_row, minlength=len(self.offsets))
+        counts = torch.zeros_like(self.offsets)
+        counts.index_add_(0, student_row, torch.ones_like(student_row))
         return replace(
             self,
             teacher_rows=teacher_rows[kept],

@@ -31,9 +31,9 @@ class CoveredTokens:
         # At least one column, so that a batch without covered tokens has its shapes too.
         longest = max(int(counts.max()), 1)
         is_token = torch.arange(longest, device=mask.device) < counts[:, None]
-        positions = torch.zeros_like(is_token, dtype=torch.long)
-        # Both sides list tokens text by text, so the n-th True of one is the n-th of the other.
-        positions[is_token] = mask.nonzero()[:, 1]
+        # A stable sort brings the covered tokens to the front, in order.
+        order = mask.int().argsort(dim=1, descending=True, stable=True)
+        positions = order[:, :longest].masked_fill(~is_token, 0)
         return cls(positions, is_token)
 
     def select_links(self, links: Links) -> Links:

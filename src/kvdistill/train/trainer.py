@@ -226,7 +226,8 @@ class DistillTrainer(Trainer):
         """The gradient's norm before clipping; asked for where nothing is clipped, too."""
         if grad_norm is None:
             grads = [p.grad for p in model.parameters() if p.grad is not None]
-            grad_norm = get_total_norm(grads)
+            # Read once: it is compared, checked and logged, and each would wait for a GPU.
+            grad_norm = get_total_norm(grads).cpu()
             self.check_gradient(model, grad_norm)
         return grad_norm
 

@@ -1,0 +1,36 @@
+"""The instruments of tests.bench.gpu_ready find what is planted."""
+
+import pytest
+
+
+def test_a_second_device_notices_a_buffer_of_the_cpu_and_each_time_the_host_waits() -> None:
+    import torch
+
+    from tests.bench.gpu_ready.fake_device import DEVICE, FakeDevice
+
+    linear, stays = torch.nn.Linear(4, 4), torch.ones(4)
+    with FakeDevice() as device:
+        x = torch.randn(3, 4).to(DEVICE)
+        loss = linear.to(DEVICE)(x).square().sum()
+        loss.backward()
+        assert x.device == loss.device == linear.weight.grad.device == DEVICE
+        assert not device.mixed
+        assert not device.waits
+        device.forget()
+        x + stays
+        assert [*device.mixed.values()] == [1]
+        float(loss.detach()), bool((x > 0).all()), x[x > 0], x.tolist(), x.cpu(), x.nonzero()
+    assert sum(device.waits.values()) == 6
+    assert not device.copies
+
+
+def test_a_press_that_cuts_its_work_for_a_cache_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from kvdistill.compression import heads
+    from kvdistill.compression.r_kv import RKV
+    from tests.bench.gpu_ready.launches import count_press_launches, measure
+
+    assert max(measure(quick=True).values()) <= 100
+    monkeypatch.setattr(heads, "DEVICE_ELEMENTS", heads.CACHE_ELEMENTS)
+    assert count_press_launches(RKV(keep=0.5), 4, 28) > 2000
