@@ -4,8 +4,8 @@
 
 Each part lies in a module of its own (part.py says how) and gives the same figures alone as among
 others. Figures are bytes, launches, copies and shares that are counted; none is a time of this
-machine (`store_feed` waits for a disk that it rations). A line a figure with its bounds comes first,
-and last one JSON object; a figure that is bounded and was not measured (of what --quick leaves out)
+machine (`store_feed` waits for a disk that it rations). A line a figure, with its bounds, comes
+first, and last one JSON object; a figure that is bounded and was not measured (left out by --quick)
 is null there, and judged by nothing.
 """
 
