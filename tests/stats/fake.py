@@ -88,6 +88,7 @@ def make_config(label: str, *, seed: int = 42, trained: bool = True) -> dict[str
         "loss": {"_target_": "fake.loss", "ce_weight": 1.0, "kv_weight": 1.0},
         "train": {
             "lr": 0.001, "weight_decay": 0.0, "lr_scheduler_type": "cosine", "max_grad_norm": 1.0,
+            "bf16": False,
         },
         "choices": {"arm": label.split()[0], "fusion": label, "student": "small", "train": "debug"},
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """What differs between two arms is named, and refuses the comparison unless a sweep declares it."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ def describe(arm: Arm, baseline: Arm, question: QuestionRecords | None = None) -
 
 def test_arms_of_one_recipe_differ_in_nothing() -> None:
     assert describe(make_arm("b"), make_arm("a")) == "nothing but label and seeds"
+
+
+def test_settings_of_arms_that_have_no_finished_run_are_read_as_they_were_frozen() -> None:
+    arm, baseline = make_arm("b", config={"train/lr": 0.01}), make_arm("a")
+    for each in (arm, baseline):
+        each.runs = {s: replace(r, state="failed", manifest={}) for s, r in each.runs.items()}
+    assert describe(arm, baseline) == "train.lr: 0.001 vs 0.01"
+    arm.runs = {s: replace(r, config={}) for s, r in arm.runs.items()}
+    assert describe(arm, baseline) == "settings: not known (until each has a finished run)"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,10 @@ from kvdistill.stats.study import Arm, QuestionRecords, Run
 
 UNDECLARED = "undeclared differences"
 NOTHING = "nothing but label and seeds"
+UNKNOWN = ArmDifference(
+    field="settings", values=("", ""), note="until each has a finished run", declared=True
+)
+"""Of two arms of which one has no run that is finished or whose frozen config can be read."""
 SHOWN = 8
 """Differences that one line names; the rest are counted."""
 
@@ -29,19 +33,25 @@ def list_differences(
 ) -> list[ArmDifference]:
     """Everything in which two arms differ beside their seeds, undeclared things first.
 
-    `question` adds what it says may differ beyond its arms and axes (`differs:`). Runs that are
-    not finished are left out.
+    `question` adds what it says may differ beyond its arms and axes (`differs:`). Settings are read
+    as they were frozen, of unfinished runs too; what runs record, of finished ones. Where an arm
+    has neither, UNKNOWN is all that is returned.
     """
-    sides = [[run for run in each.runs.values() if run.done] for each in (baseline, arm)]
-    if not all(sides):
-        return []
     declared = [*arm.declared, *baseline.declared, *(question.differs if question else ())]
-    settings = [*list_setting_differences(sides[0], sides[1], declared)]
+    frozen = [
+        [run for run in each.runs.values() if run.config or run.done] for each in (baseline, arm)
+    ]
+    if not all(frozen):
+        return [UNKNOWN]
+    settings = [*list_setting_differences(frozen[0], frozen[1], declared)]
     changed = [each.field.split(".")[0] for each in settings if each.declared]
-    recorded = compare_records(sides[0], sides[1], declared, changed)
-    accepted = question.accepted_code if question else arm.accepted_code
-    code = compare_code(sides[0], sides[1], declared, accepted)
     tuning = list_tuning(arm, baseline, declared)
+    recorded, code = list[ArmDifference](), list[ArmDifference]()
+    done = [[run for run in runs if run.done] for runs in frozen]
+    if all(done):
+        recorded = [*compare_records(done[0], done[1], declared, changed)]
+        accepted = question.accepted_code if question else arm.accepted_code
+        code = [*compare_code(done[0], done[1], declared, accepted)]
     return sorted([*settings, *recorded, *code, *tuning], key=lambda each: each.declared)
 
 

@@ -201,7 +201,8 @@ def read_records(planned: Run, reader: ItemReader, problems: list[str]) -> Run:
         status = folder / layout.STATUS
         state = str(read_json(status).get("state", "missing")) if status.exists() else "missing"
         # A job that says done before its manifest stands has not finished writing.
-        return replace(planned, state="unfinished" if state == "done" else state)
+        state = "unfinished" if state == "done" else state
+        return replace(planned, state=state, config=read_unfinished_config(folder))
     manifest = read_sealed(folder / layout.MANIFEST)
     kept = manifest["files"]
     check_hashes(folder, {name: kept[name] for name in RECORDS if name in kept})
@@ -222,6 +223,14 @@ def read_records(planned: Run, reader: ItemReader, problems: list[str]) -> Run:
         unscored_tasks=tuple(results.get("missing") or ()),
         outside_macro=tuple(results.get("beside") or ()),
     )
+
+
+def read_unfinished_config(folder: Path) -> Mapping[str, Any]:
+    """As read_frozen_config; empty where nothing can be read: its command freezes it again."""
+    try:
+        return read_frozen_config(folder)
+    except UNREADABLE:
+        return {}
 
 
 def read_frozen_config(folder: Path) -> Mapping[str, Any]:

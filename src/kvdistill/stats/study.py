@@ -105,7 +105,7 @@ class Run:
     """Task -> what lm-eval's own task of its benchmark gave, of a model that is scored as it is."""
     manifest: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
-    """As it was frozen before the run began; empty of a run that is not finished."""
+    """As it was frozen before the run began; empty of an unfinished run without a readable one."""
     foretold: Mapping[str, Any] = field(default_factory=dict)
     """What its plan foretold of its training: peak_bytes, step_flops, step_s and kind."""
 

@@ -16,14 +16,15 @@ class ArmDifference:
     field: str
     """A setting's path or group (`train.lr`, `fusion`), or a fact (`texts`, `code`)."""
     values: tuple[str, str]
-    """The baseline's and the arm's, as one reads them."""
+    """The baseline's and the arm's, as one reads them; both empty where nothing can be read."""
     declared: bool
     """Whether the sweep's arms or axes say so, or it follows from what they say."""
     note: str = ""
 
     def __str__(self) -> str:
         note = f" ({self.note})" if self.note else ""
-        return f"{self.field}: {self.values[0]} vs {self.values[1]}{note}"
+        values = " vs ".join(self.values) if any(self.values) else "not known"
+        return f"{self.field}: {values}{note}"
 
 
 def covers_field(declared: Iterable[str], field: str) -> bool:
