@@ -81,9 +81,7 @@ def test_the_budget_is_a_ratio_or_a_number_of_tokens(press, keep, length, count)
 @pytest.mark.parametrize("keep", [0.0, -0.5, 1.5, 0, -3])
 @presses
 def test_a_budget_that_cannot_be_is_refused(press, keep):
-    with pytest.raises(
-        ConfigError, match=r"compression\.keep is .* but must be a ratio in \(0, 1\]"
-    ):
+    with pytest.raises(ConfigError, match=r"compression\.keep=.* must be a ratio in \(0, 1\]"):
         press(keep=keep)
 
 

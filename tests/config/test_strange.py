@@ -29,7 +29,7 @@ FOUND = {
     "+source.stored.dtype.new=null": "source.stored.style must be a choice of style",
     "+student.pretrained.new=null": "student.build or student.pretrained: give exactly one",
     "estimate.disagreement=_}*": "estimate.disagreement cannot be read: mismatched input",
-    "compression.keep=x": "compression.keep='x' must be a number",
+    "compression.keep=x": "compression.keep='x' must be a ratio in (0, 1]",
     "student.geometry.head_dim={_target_:os.getcwd}": "student.geometry.head_dim",
     "~teachers.a.reads_split": "teachers.a.reads_split must be given",
     "teachers.a=null": "teachers.a must be a model's node",

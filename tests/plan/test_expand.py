@@ -92,3 +92,20 @@ def test_sweep_values_are_written_in_hydras_grammar(value: object, text: str) ->
     from kvdistill.plan.sweep import format_literal
 
     assert format_literal(value) == text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["layers.range=0-9"], r"layers\.range=0-9 must be .* student's \d+ layers"),
+        (["arm=sft", "layers.range=0-9"], r"layers\.range=0-9 must be"),
+        (["layers/map=anchors", "layers.map.anchors={0:0,1:9}"], "sends student layer 1 to"),
+    ],
+)
+def test_layers_that_no_model_has_are_refused_before_there_is_a_plan(
+    overrides: list[str], says: str
+) -> None:
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=says):
+        expand_jobs(overrides)

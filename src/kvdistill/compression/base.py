@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from kvdistill.config.check_rooms import check_kept_tokens
 from kvdistill.errors import ConfigError
 from kvdistill.types import Layer
 
@@ -31,15 +32,11 @@ class Compression(ABC):
     """Whether `score` is the same for every layer of a teacher: then one mask serves all."""
 
     keep: float | int = 1.0
-    """A ratio in (0, 1] of a text's real tokens (float), or a number of tokens (int)."""
+    """A ratio in (0, 1] of a text's real tokens (float), or a number of tokens (int): 1.0 is all
+    of them, 1 is one."""
 
     def __post_init__(self) -> None:
-        ratio = isinstance(self.keep, float)
-        if self.keep <= 0 or (ratio and self.keep > 1):
-            raise ConfigError(
-                f"compression.keep is {self.keep} but must be a ratio in (0, 1] or a positive "
-                f"number of tokens. Use compression=full to keep everything."
-            )
+        check_kept_tokens(self.keep)
 
     @property
     def by_head(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from kvdistill.config import types
 from kvdistill.config.check_cluster import check_cluster_settings
 from kvdistill.config.check_models import check_geometries, check_placements
+from kvdistill.config.check_rooms import check_compression
 from kvdistill.config.check_training import (
     check_deepspeed,
     check_kernel_settings,
@@ -216,6 +217,6 @@ RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
     check_bounds, check_seed, check_estimate, check_cluster, check_code_choice, check_status,
     check_withdrawal, check_smoke,
     check_placements, check_deepspeed, check_kernel_settings, check_arm, check_names, check_loss,
-    check_schedule, check_geometries, check_finite,
+    check_schedule, check_geometries, check_finite, check_compression,
 )  # fmt: skip
 """In the order in which they are asked; the first that is broken is what the user reads."""

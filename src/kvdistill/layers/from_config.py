@@ -1,4 +1,4 @@
-"""The layer pairs of a config."""
+"""The layer pairs of a config, and whether its models have such layers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,3 +18,16 @@ def pair_layers(config: Mapping[str, Any], teacher: Geometry) -> list[LayerPair]
         teacher_layers=teacher.layers,
     )
     return pairs
+
+
+def check_layers(config: Mapping[str, Any]) -> None:
+    """Refuses a range beyond the student, and a map beyond a teacher, of an arm that trains.
+
+    Raises:
+        ConfigError: naming layers.range or layers.map.
+    """
+    if not config["trained"]:
+        return
+    select_layers(config["layers"]["range"], Geometry.from_node(config["student"]).layers)
+    for teacher in config["teachers"].values():
+        pair_layers(config, Geometry.from_node(teacher))

@@ -12,6 +12,7 @@ from kvdistill.config.check_cluster import read_resources
 from kvdistill.config.check_values import check_seed
 from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
+from kvdistill.layers.from_config import check_layers
 from kvdistill.plan.claims import resolve_claims
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.labels.contradictions import check_overrides
@@ -173,6 +174,7 @@ class Composer:
         key = tuple(overrides)
         if key not in self.done:
             composed = compose(overrides)
+            check_layers(composed)
             self.pins.strict = composed["stage"] not in ASK_NO_NETWORK
             self.done[key] = self.pins(composed)
         # Each run keeps its config; a seed set in a shared one would change all.

@@ -1,0 +1,29 @@
+"""Rules of what is read of the teachers' K and V; called from check_values.py."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kvdistill.config import types
+from kvdistill.errors import ConfigError
+
+
+def check_compression(config: Mapping[str, Any]) -> None:
+    """Refuses a number of kept tokens that cannot be, whichever press it is given to."""
+    if "keep" in config["compression"]:
+        check_kept_tokens(config["compression"]["keep"])
+
+
+def check_kept_tokens(keep: Any) -> None:
+    """Refuses what is neither a ratio in (0, 1], as a float, nor a number of tokens from 1 on.
+
+    How it is written decides: 1.0 is all tokens, 1 is one token.
+    """
+    # Python counts True as a whole number.
+    whole = isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1
+    if whole or (isinstance(keep, float) and 0 < keep <= 1):
+        return
+    raise ConfigError(
+        f"compression.keep={types.format_value(keep)} must be a ratio in (0, 1] with a decimal "
+        f"point (1.0: all tokens), or a whole number of tokens (1: one token). Use "
+        f"compression=full to keep everything."
+    )
