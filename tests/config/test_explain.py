@@ -23,6 +23,7 @@ COMMANDS = {
         "fusion=mean",
         r"fusion=mean is no choice of fusion. Choose one of best_single",
     ),
+    "explain_several": ("seed=42,43", r"seed=42,43 gives several values: add -m, as in `-m seed="),
     "explain_key": (
         "fusion.wieghts=1",
         r"fusion.wieghts is no setting. Did you mean fusion.weights",
@@ -53,3 +54,28 @@ def test_what_fits_no_complaint_keeps_its_words() -> None:
     error = ValueError("one\n  two")
     error.__cause__ = ValueError("three")
     assert explain_error(error) == "one two three"
+
+
+@pytest.mark.parametrize(
+    ("override", "setting"),
+    [
+        ("train.learning_rate=1", "train.lr"), ("+lr=1", "train.lr"), ("lr=1", "train.lr"),
+        ("batch_size=4", "budget.batch_size"), ("train.max_steps=4", "budget.total_tokens"),
+        ("+train.epochs=4", "budget.total_tokens"), ("model=qwen", "student"),
+    ],
+)  # fmt: skip
+def test_what_others_call_a_setting_leads_to_it(override: str, setting: str) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=rf"is no setting.* Did you mean {setting}\?$"):
+        compose([override])
+
+
+def test_every_synonym_leads_to_a_setting_that_is_there() -> None:
+    from kvdistill.config.explain import known_keys
+    from kvdistill.config.types import SYNONYMS
+
+    known = set(known_keys())
+    assert {key: name for key, name in SYNONYMS.items() if name not in known} == {}
+    assert not set(SYNONYMS) & known

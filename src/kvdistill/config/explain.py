@@ -83,8 +83,17 @@ def explain_key(_: Exception, match: re.Match[str]) -> str:
     return f"{key} is no setting.{hint}"
 
 
+def explain_several(_: Exception, match: re.Match[str]) -> str:
+    """Of several values of one setting without `-m`."""
+    return (
+        f"{match[1]} gives several values: add -m, as in `-m {match[1]}`, for a run of each; a "
+        f"list stands in brackets, as in key=[a,b]."
+    )
+
+
 COMPLAINTS: Sequence[Complaint] = (
     Complaint(OverrideParseException, "", explain_unread),
+    Complaint(Exception, r"^Ambiguous value for argument '(.*)'\n", explain_several),
     Complaint(
         Exception, r"^ConfigError raised while resolving interpolation: (.*)", explain_interpolation
     ),

@@ -2,10 +2,11 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from kvdistill.config import types
 from kvdistill.errors import ConfigError
@@ -41,6 +42,12 @@ def merge_into_dataclass(
         merged = convert(OmegaConf.merge(OmegaConf.structured(kind), dict(node)))
     except (OmegaConfBaseException, OverflowError) as error:
         key = f"{path}.{full_key}" if (full_key := getattr(error, "full_key", None)) else path
+        if isinstance(error, ConfigKeyError) and is_dataclass(error.object_type):
+            group, _, name = key.rpartition(".")
+            known = [field.name for field in fields(error.object_type)]
+            raise ConfigError(
+                f"{key} is no setting.{types.suggest_key(group, name, known)}"
+            ) from error
         raise ConfigError(f"{key}: {types.shorten(str(error).splitlines()[0])}.") from error
     if isinstance(merged, kind):  # OmegaConf looks at no item of a mapping that it merges
         for name, hint in get_type_hints(kind).items():

@@ -15,6 +15,19 @@ from typing import Any
 from kvdistill.errors import ConfigError
 
 LONGEST = 120
+SYNONYMS = {
+    "learning_rate": "train.lr", "lr": "train.lr", "wd": "train.weight_decay",
+    "warmup": "train.warmup_ratio", "warmup_steps": "train.warmup_ratio",
+    "scheduler": "train.lr_scheduler_type", "max_steps": "budget.total_tokens",
+    "num_train_epochs": "budget.total_tokens", "epochs": "budget.total_tokens",
+    "tokens": "budget.total_tokens", "batch_size": "budget.batch_size",
+    "per_device_train_batch_size": "budget.batch_size", "max_length": "budget.seq_len",
+    "gradient_accumulation_steps": "budget.grad_accum", "max_seq_length": "budget.seq_len",
+    "gpus": "budget.num_gpus", "model": "student", "student_model": "student",
+    "teacher_model": "teachers", "dataset": "data",
+    "output_dir": "root", "limit": "tasks.limit", "seeds": "seed",
+}  # fmt: skip
+"""What others call a setting of ours, whatever group it is looked for in."""
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -68,6 +81,10 @@ def shorten(text: str) -> str:
 
 def suggest_key(path: str, key: str, known: Sequence[str], otherwise: str = " Drop it.") -> str:
     """The way out of a misspelt key, as the end of an error; `otherwise` where none is near."""
+    synonym = SYNONYMS.get(key.rpartition(".")[2])
+    # Deep inside a model's node a word is that model's own.
+    if synonym is not None and "." not in path:
+        return f" Did you mean {synonym}?"
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f" Did you mean {f'{path}.{close[0]}'.lstrip('.')}?" if close else otherwise
 
