@@ -51,3 +51,8 @@ def make_progress() -> Progress:
         TimeElapsedColumn(),
     )  # fmt: skip
     return Progress(*columns, console=SafeConsole(stderr=True))
+
+
+def format_count(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

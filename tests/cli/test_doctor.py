@@ -78,6 +78,17 @@ def test_what_a_room_refuses_is_a_line_of_the_list(tmp_path: Path) -> None:
     assert error.startswith("3 of "), bad  # and one seed alone
 
 
+def test_steps_that_follow_from_equal_flops_are_no_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from kvdistill.cli import doctor_checks
+
+    monkeypatch.setattr(doctor_checks, "build_rooms", lambda _: None)
+    (finding,) = doctor_checks.check_arm_builds(plan_command("sweep=equal_flops"))
+    assert finding.mend == ""
+    assert "300 steps each; equal_flops: " in finding.found
+
+
 def test_one_seed_is_a_problem() -> None:
     from kvdistill.cli.doctor_checks import check_seeds
 

@@ -198,9 +198,26 @@ def test_runs_are_counted_before_and_after_sharing() -> None:
     from kvdistill.cli.plan import count_runs
 
     summary = count_runs(plan_command("sweep=treatments"))
-    assert summary.startswith(
-        "Questions: 1. Runs: 12, 12 after sharing. Teachers evaluated as they are: 2."
-    )
+    assert summary.startswith("Questions: 1. Runs: 12. Teachers evaluated as they are: 2.")
+
+
+def test_a_plan_counts_runs_and_teachers_as_they_are_apart() -> None:
+    from kvdistill.cli.plan_table import tabulate_plan
+
+    title = str(tabulate_plan(plan_command("sweep=treatments")).title)
+    assert ": 12 runs and 2 teachers evaluated as is, " in title
+
+
+def test_one_is_said_as_one() -> None:
+    from kvdistill.cli.plan import format_hours
+    from kvdistill.estimate.warnings import describe_effects
+
+    plan = plan_command("seed=42")
+    (line,) = describe_effects(plan, estimate(plan))
+    assert line.startswith("Detectable with 1 seed: ")
+    assert any("Add -m seed=42,43,44." in line for line in lines("seed=42"))
+    shown = [format_hours(minutes / 60) for minutes in (0.2, 1, 1.2, 2)]
+    assert shown == ["less than a minute", "1 minute", "1 minute", "2 minutes"]
 
 
 def test_an_unknown_kind_is_refused() -> None:

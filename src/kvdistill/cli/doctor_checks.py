@@ -9,7 +9,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from kvdistill.cache_folders import CACHES, list_unwritable_caches
+from kvdistill.cli.plan_table import count_plan, describe_matched_arms
 from kvdistill.cluster.preflight import check_arms
+from kvdistill.console import format_count
 from kvdistill.errors import UserError
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.warnings import FEWEST_SEEDS
@@ -52,16 +54,17 @@ def check_arm_builds(plan: Plan) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("arms", str(error), "Correct the setting that it names.")
         return
-    steps = {run.steps for run in plan.runs.values() if run.config["trained"]}
+    steps = plan.list_unified_steps()
     if len(steps) > 1:
         yield Finding(
-            "arms", f"arms train for {' or '.join(map(str, sorted(steps)))} steps",
+            "arms", f"arms train for {' or '.join(map(str, steps))} steps",
             "Give all arms one budget.",
         )  # fmt: skip
         return
-    count = len({run.recipe for run in plan.runs.values()})
-    steps_each = f", {steps.pop()} steps each" if steps else ""
-    yield Finding("arms", f"{count} recipes build, as {len(plan.runs)} runs{steps_each}")
+    recipes = format_count(len({run.recipe for run in plan.runs.values()}), "recipe")
+    steps_each = f", {steps[0]} steps each" if steps else ""
+    matched = "".join(f"; {line}" for line in describe_matched_arms(plan))
+    yield Finding("arms", f"{recipes} can be built, for {count_plan(plan)}{steps_each}{matched}")
 
 
 def build_rooms(plan: Plan) -> None:
@@ -87,7 +90,7 @@ def check_seeds(plan: Plan) -> Iterator[Finding]:
         elif len(min(trained.values(), key=len)) < FEWEST_SEEDS:
             seed_list = ", ".join(sorted(next(iter(trained.values()))))
             yield Finding(
-                "seeds", f"{name}: {seed_list} alone", "Add seed=42,43,44 with -m, or name a sweep."
+                "seeds", f"{name}: {seed_list} alone", "Add -m seed=42,43,44, or name a sweep."
             )
         else:
             yield Finding("seeds", f"{name}: {', '.join(sorted(next(iter(trained.values()))))}")

@@ -14,7 +14,7 @@ from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.cluster.text_lengths import describe_text_lengths
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, read_group
-from kvdistill.console import label_message
+from kvdistill.console import format_count, label_message
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.claim_power import describe_assumptions, list_claim_powers
 from kvdistill.estimate.plan_cost import (
@@ -88,13 +88,15 @@ def show_powers(plan: Plan, estimate: Estimate) -> None:
 
 
 def count_runs(plan: Plan) -> str:
-    """Runs before and after sharing, and the shared artefacts."""
+    """Distinct runs, how often questions ask for them where some share, and shared artefacts."""
     identities = [identity for _, _, identity in walk_arms(plan.questions)]
+    distinct = len(set(identities))
+    shared = "" if len(identities) == distinct else f", asked for {len(identities)} times"
     kinds = [node.kind for node in plan.artifacts.values()]
     artifacts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     return (
-        f"Questions: {len(plan.questions)}. Runs: {len(identities)}, {len(set(identities))} after "
-        f"sharing. Teachers evaluated as they are: {len(plan.runs) - len(set(identities))}. "
+        f"Questions: {len(plan.questions)}. Runs: {distinct}{shared}. Teachers evaluated as they "
+        f"are: {len(plan.runs) - distinct}. "
         f"Shared artefacts: {artifacts}."
     )
 
@@ -259,5 +261,6 @@ def count_parallel_jobs(config: Config) -> int:
 def format_hours(hours: float) -> str:
     """A time in the unit one would use."""
     if hours < 1:
-        return f"{hours * 60:.0f} minutes"
+        minutes = round(hours * 60)
+        return format_count(minutes, "minute") if minutes else "less than a minute"
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"

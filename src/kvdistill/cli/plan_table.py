@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from kvdistill import layout
+from kvdistill.console import format_count
 from kvdistill.files import is_complete
 from kvdistill.plan.command_plan import Plan, PlannedRun
 from kvdistill.plan.freeze import is_missing
@@ -14,9 +15,9 @@ from kvdistill.plan.study_plan import walk_arms
 def tabulate_plan(plan: Plan) -> Table:
     """A row an artefact, a run of a question, and a reference, with its state."""
     steps = plan.list_unified_steps()
-    title = f"study {plan.study}: {len(plan.runs)} runs"
+    title = f"study {plan.study}: {count_plan(plan)}"
     if steps:
-        title += f", {' or '.join(map(str, steps))} unified steps each"
+        title += f", {' or '.join(map(str, steps))} unified steps a trained run"
     caption = "; ".join(describe_matched_arms(plan)) or None
     table = Table("what", "name", "state", title=title, caption=caption)
     for name, node in plan.artifacts.items():
@@ -33,6 +34,16 @@ def tabulate_plan(plan: Plan) -> Table:
         run = plan.runs[identity]
         table.add_row(f"reference: {teacher}", run.node.name, run_state(plan, run))
     return table
+
+
+def count_plan(plan: Plan) -> str:
+    """`9 runs and 2 teachers as they are`: what questions read, each once, and references beside.
+
+    A teacher that a question reads as an arm is one of its runs.
+    """
+    asked = {identity for _, _, identity in walk_arms(plan.questions)}
+    runs, alone = format_count(len(asked), "run"), len(plan.runs) - len(asked)
+    return f"{runs} and {format_count(alone, 'teacher')} evaluated as is" if alone else runs
 
 
 def describe_matched_arms(plan: Plan) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from kvdistill.config.schema import Estimate, read_group
+from kvdistill.console import format_count
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.estimate.store_feed import warn_of_feed
@@ -37,7 +38,7 @@ def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> 
         if few:
             yield (
                 f"{name}: {', '.join(few)} with fewer than {FEWEST_SEEDS} seeds; no claim about a "
-                f"recipe will be made. Add seed=42,43,44."
+                f"recipe will be made. Add -m seed=42,43,44."
             )
     if shortage := describe_shortage([arm.config for arm in trained], estimate):
         yield shortage
@@ -93,7 +94,7 @@ def describe_effects(plan: Plan, estimate: Estimate) -> Iterator[str]:
             else f"{effect:.1f} points of macro average"
         )
         yield (
-            f"Detectable with {number} seeds: {smallest_effect} (80 % power, 95 % intervals; one "
-            f"arm's spread "
-            f"over seeds {estimate.seed_sd:g} points, {estimate.disagreement:.0%} of items differ)."
+            f"Detectable with {format_count(number, 'seed')}: {smallest_effect} (80 % power, 95 % "
+            f"intervals; one arm's spread over seeds {estimate.seed_sd:g} points, "
+            f"{estimate.disagreement:.0%} of items differ)."
         )

@@ -40,7 +40,7 @@ def test_an_honest_study_has_one_sentence_and_no_warning(study):
     [
         ([], "; never looked at."),
         ([(42, 43, 44)], "; looked at once, after all runs had finished."),
-        ([(42,)], "; looked at once, 1 of them before all runs had finished."),
+        ([(42,)], "; looked at once, before all runs had finished."),
     ],
 )
 def test_the_sentence_says_how_often_and_when_it_was_looked_at(study, looks, text):

@@ -101,7 +101,8 @@ def describe_look_count(study: Study, names: Sequence[str]) -> str:
     times = "once" if len(looks) == 1 else f"{len(looks)} times"
     if not looks:
         return "never looked at"
-    when = f"{early} of them before" if early else "after"
+    alone = "before" if len(looks) == 1 else f"{early} of them before"
+    when = alone if early else "after"
     return f"looked at {times}, {when} all runs had finished"
 
 
