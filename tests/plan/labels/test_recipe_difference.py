@@ -33,6 +33,12 @@ def test_each_difference_is_named_once(
     assert list_settings(old, new) == settings
 
 
+def test_a_list_is_one_setting_shown_whole() -> None:
+    tasks = ["nano_arithmetic", "nano_algebra", "nano_logic", "nano_truth"]
+    ((path, _, new),) = list_settings([], [f"tasks.tasks=[{','.join(tasks)}]"])
+    assert (path, new) == ("tasks.tasks", f"[{','.join(tasks)}]")
+
+
 def test_many_differences_are_counted() -> None:
     from kvdistill.plan.labels.recipe_difference import SettingDifference, describe_differences
 

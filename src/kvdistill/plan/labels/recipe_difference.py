@@ -11,10 +11,10 @@ from kvdistill.plan.sweep import format_literal
 
 UNSET = "unset"
 """Stands for the value of a setting that one of the two does not have."""
-FOLLOWS = ("seed", "version", "clip_norm", "tokens")
+FOLLOWS = ("seed", "version", "clip_norm", "tokens", "half", "scale")
 """Of the science, what no setting of its own is: what it follows from is named."""
 LONGEST_VALUE = 40
-"""Characters of a value; a longer one (a hash, a template) is cut."""
+"""Characters of a value that is no list; a longer one (a hash, a template) is cut."""
 MOST_SETTINGS = 8
 """Settings that a sentence names; the rest are counted."""
 
@@ -72,7 +72,12 @@ def describe_value(path: str, fields: Mapping[str, Any], config: Config) -> str:
     except (KeyError, TypeError):
         return UNSET
     text = format_literal(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+    # A list that is cut would name some of its items as if they were all.
+    return (
+        text
+        if isinstance(value, list) or len(text) <= LONGEST_VALUE
+        else f"{text[:LONGEST_VALUE]}..."
+    )
 
 
 def name_role(path: str, config: Config) -> str:
@@ -100,8 +105,11 @@ def describe_differences(differences: Sequence[SettingDifference]) -> str:
 
 
 def flatten_config(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted path -> value of every leaf; a list's elements by their number."""
-    if isinstance(node, list):
+    """Dotted path -> value of every leaf.
+
+    A list of values is one leaf, as it is one setting; a list of nodes has each by its number.
+    """
+    if isinstance(node, list) and any(isinstance(each, Mapping) for each in node):
         node = dict(enumerate(node))
     if not isinstance(node, Mapping) or not node:
         return {prefix.rstrip("."): node}
