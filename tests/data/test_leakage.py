@@ -1,7 +1,7 @@
 """Which pairs of sets refuse and which only report, and the report itself."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations_with_replacement
 
 import pytest
@@ -125,9 +125,26 @@ def test_a_set_within_another_is_compared_as_a_part_of_it():
     ]
     report = Leakage()([train, test, *parts])
     assert {pair.hits for pair in report.pairs} == {0}
-    # The same rows under other ids are no part of anything, and compared as they stand.
-    alone = [make_set("c", "calibration", *texts[:4]), make_set("d", "drawn", *texts[12:16])]
+    # Texts that no part holds are compared as they stand.
+    others = [ask.format(word * 2) for word in "abcdefgh"]
+    alone = [make_set("c", "calibration", *others[:4]), make_set("d", "drawn", *others[4:])]
     assert find_pair(Leakage()([train, test, *alone]), "c", "d", "ngram").hits > 0
+
+
+def test_a_few_of_the_test_rows_asked_under_other_ids_are_compared_as_part_of_it():
+    """What `near=drop` leaves of train must not become a leak where few items are asked."""
+    ask = "Which of the following statements about {} is the most correct one of all of them?"
+    train = make_set("a", "train", ask.format("z"))
+    test = make_set("t", "test", *map(ask.format, "abcdefghijkl"))
+    assert not any(Leakage().find_near_copies([train, test]).values())
+    asked = [replace(each, id=f"family/{each.id}") for each in test.documents[:4]]
+    report = Leakage()([train, test, DocumentSet("few", "drawn", asked)])
+    assert find_pair(report, "a", "few", "ngram").hits == 0
+    assert report.verdict == "clean"
+    planted = Leakage()(
+        [make_set("a", "train", test.documents[2].text), test, DocumentSet("few", "drawn", asked)]
+    )
+    assert planted.tainted == {"t": ["t-2"], "few": ["family/t-2"]}
 
 
 def test_the_matches_of_a_part_are_those_of_its_documents():

@@ -301,11 +301,14 @@ def _compare_sets(sets: Sequence[DocumentSet]) -> Iterator[SetComparison]:
 
 def _find_whole(each: DocumentSet, sets: Sequence[DocumentSet]) -> DocumentSet:
     """The part of the split that holds every document of a set of its rows, else the set itself."""
-    documents = set(each.documents)
+    # By their texts: a task of several families asks a row under another id than the part has.
+    texts = {document.text for document in each.documents}
     parts = (other for other in sets if other.role in ("train", "val", "test"))
     if each.role not in ("calibration", "drawn"):
         return each
-    return next((part for part in parts if documents <= set(part.documents)), each)
+    return next(
+        (part for part in parts if texts <= {document.text for document in part.documents}), each
+    )
 
 
 def _find_copies(
@@ -330,20 +333,18 @@ def _restrict_matches(
     parts: tuple[DocumentSet, DocumentSet],
 ) -> list[Match]:
     """Of the matches of two wholes, those of their parts, by index in the parts."""
-    places = [{document: at for at, document in enumerate(part.documents)} for part in parts]
-    ends = [
-        (
-            places[0].get(wholes[0].documents[match.first]),
-            places[1].get(wholes[1].documents[match.second]),
-            match,
-        )
-        for match in matches
-    ]
-    return [
+    places: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
+    for part, indices in zip(parts, places, strict=True):
+        for at, document in enumerate(part.documents):
+            indices.setdefault(document.text, []).append(at)
+    restricted = (
         replace(match, first=first, second=second)
-        for first, second, match in ends
-        if first is not None and second is not None
-    ]
+        for match in matches
+        for first in places[0].get(wholes[0].documents[match.first].text, ())
+        for second in places[1].get(wholes[1].documents[match.second].text, ())
+    )
+    # Once each, where a whole holds a text twice.
+    return list(dict.fromkeys(restricted))
 
 
 def _is_held_out(each: DocumentSet) -> bool:
