@@ -67,3 +67,10 @@ def test_the_shell_completes_groups_and_choices(typed: str, offered: str) -> Non
     line = f"python launch.py {typed}"
     shown = launch_help("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
     assert offered in shown.split()
+
+
+def test_the_key_stage_names_every_command() -> None:
+    from kvdistill.cli import help
+    from kvdistill.cli.main import STAGES
+
+    assert dict(help.read_keys(ROOT / "conf"))["stage"].split(", ") == list(STAGES)

@@ -1,7 +1,7 @@
 """One job: builds the artefact, or does the run, whose frozen config.yaml lies in a folder.
 
-    python -m kvdistill.jobs.__main__ FOLDER [training]
-    torchrun --nproc-per-node N -m kvdistill.jobs.__main__ FOLDER [training]
+    python -m kvdistill.jobs FOLDER [training]
+    torchrun --nproc-per-node N -m kvdistill.jobs FOLDER [training]
 
 Reads nothing but that folder and the artefacts it names, so a YAML edited meanwhile changes
 nothing. Two jobs for one folder build it once: the second waits for the first's lease. Of several
