@@ -93,3 +93,13 @@ def test_a_config_of_which_no_science_can_be_read_leaves_its_run_out_by_name(
     assert study.questions["q"].arms["a"].runs[1].state == "unreadable"
     (problem,) = study.problems
     assert "config.yaml lacks 'student'" in problem
+
+
+def test_an_unfinished_run_has_the_settings_that_it_was_frozen_with(tmp_path: Path) -> None:
+    study, run = write_finished_study(tmp_path)
+    (run / "manifest.json").unlink()
+    (loaded,) = load_study([study]).runs.values()
+    assert (loaded.done, loaded.config["train"]["lr"]) == (False, 0.001)
+    (run / "config.yaml").unlink()
+    (loaded,) = load_study([study]).runs.values()
+    assert (loaded.done, loaded.config) == (False, {})
