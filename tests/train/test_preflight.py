@@ -33,6 +33,10 @@ CASES = [
         ["arm=sft", "adapter=lora", "adapter.targets=[c_attn]"],
         r"adapter\.targets names c_attn, which Qwen2ForCausalLM does not have\. Choose of down",
     ),
+    (
+        ["arm=sft", "data=messages", "data.source.path=README.md", "tasks=own"],
+        r"asks for a rationale, and data\.source\.fields\.rationale=null.*Use style=direct",
+    ),
     (["arm=raw_student", "tasks.limit=0"], r"tasks\.limit=0 must be at least 1"),
 ]
 

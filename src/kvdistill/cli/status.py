@@ -46,15 +46,15 @@ def show_study(root: Path, study: Path, settings: StatusSettings) -> None:
 
 
 def print_lines(root: Path, study: Path, output_format: str) -> list[RunState]:
-    """One line a run, tab-separated; or one JSON object a look."""
+    """A header and one line a run, tab-separated; or one JSON object a look."""
     lines = list(read_run_states(root, study))
     if output_format == "json":
         header = {"schema_version": SCHEMA_VERSION, "study": study.name, "at": time.time()}
         text = json.dumps(header | {"runs": [asdict(line) for line in lines]}, allow_nan=False)
     else:
+        rows = [list(COLUMNS), *map(format_cells, lines)]
         text = "\n".join(
-            "\t".join(" ".join(escape_hidden(cell).split()) for cell in format_cells(line))
-            for line in lines
+            "\t".join(" ".join(escape_hidden(cell).split()) for cell in row) for row in rows
         )
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

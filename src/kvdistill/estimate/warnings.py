@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from kvdistill.config.check_texts import describe_missing_rationale
+from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, read_group
 from kvdistill.console import format_count
 from kvdistill.estimate import run_cost
@@ -17,6 +19,9 @@ from kvdistill.stats.claims.power import minimum_detectable_effect_of_seeds
 FEWEST_SEEDS = 3
 LARGEST_DEVIATION = 0.01
 """Of the steps' tokens from budget.total_tokens."""
+HIGHEST_TUNING_RATE = 6e-4
+"""The highest peak rate of Brown et al. 2020, table 2.1 (arXiv 2005.14165): 125M weights, trained
+from nothing. Larger models had less, down to 6e-5, and tuning what has learned takes less again."""
 
 
 def list_warnings(plan: Plan, arms: Sequence[PricedArm], estimate: Estimate) -> Iterator[str]:
@@ -68,12 +73,27 @@ def warn_of_arm(arm: PricedArm) -> Iterator[str]:
             f"{steps} steps are {tokens} tokens, {abs(tokens / budget.total_tokens - 1):.1%} off "
             f"budget.total_tokens={budget.total_tokens}; the limit is {LARGEST_DEVIATION:.0%}."
         )
+    yield from warn_of_training(arm.config)
     if (times := run_cost.count_epochs(arm.config, steps)) > MANY_EPOCHS:
         yield (
             f"training reads each of the {run_cost.count_texts(arm.config)} texts {times:.0f} "
             f"times (style "
             f"{arm.config['choices']['style']}), above {MANY_EPOCHS}: expect "
             f"overfitting, or lower budget.total_tokens."
+        )
+
+
+def warn_of_training(config: Config) -> Iterator[str]:
+    """Of texts that no row can give, and of a rate that undoes what weights have learned."""
+    if (fault := describe_missing_rationale(config)) is not None:
+        yield f"{fault} A run is refused."
+    rate, whole = config["train"]["lr"], config["choices"]["adapter"] == "none"
+    if "pretrained" in config["student"] and whole and rate > HIGHEST_TUNING_RATE:
+        yield (
+            f"train.lr={rate:g} is above {HIGHEST_TUNING_RATE:g}, the highest with which models of "
+            f"125M weights and more were trained from nothing (arXiv 2005.14165, table 2.1), and "
+            f"student.pretrained has learned already: expect it to unlearn. Try train.lr=2e-5, as "
+            f"scale=paper has it."
         )
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kvdistill.config import types
+from kvdistill.config.check_files import check_local_path, check_model_folder
 from kvdistill.errors import ConfigError
 from kvdistill.files import sha256
 from kvdistill.plan.hub import Repo, Resolution, resolve_commit
+from kvdistill.plan.hub_models import PRETRAINED
 from kvdistill.plan.task_files import list_repositories, list_versions
 
 SUITE = "kvdistill.evaluate.suite.Suite"
@@ -31,7 +32,8 @@ class Pins:
     def __call__(self, node: Any, path: str = "") -> Any:
         """The node with `sha256` beside every local `path` or `root`, and commits for branches.
 
-        Raises ConfigError for a missing file and, if strict, for a branch without a commit.
+        Raises ConfigError for a missing file, for a folder that is no model where a model's is
+        named and, if strict, for a branch without a commit.
         """
         if isinstance(node, list):
             return [self(value, f"{path}[{i}]") for i, value in enumerate(node)]
@@ -46,7 +48,10 @@ class Pins:
             return self.pin_children(node, path)
         # Below a root of local copies nothing is read from the hub.
         pinned = dict(node) if key == "root" else self.pin_children(node, path)
-        return pinned | {"sha256": self.hash_path(node[key], f"{path}{key}")}
+        digest = self.hash_path(node[key], f"{path}{key}")
+        if node["_target_"] == PRETRAINED:
+            check_model_folder(node[key], node.get("gguf_file"), f"{path}{key}")
+        return pinned | {"sha256": digest}
 
     def pin_children(self, node: Mapping[Any, Any], path: str) -> dict[Any, Any]:
         """The node with its own nodes pinned. Keys may be numbers, as those of `layers.map`."""
@@ -98,22 +103,6 @@ class Pins:
         if resolution.commit is None:
             self.unresolved[f"{repo.name}@{repo.revision}"] = resolution.why
         return resolution.commit
-
-
-def check_local_path(local: str, path: str) -> None:
-    """Refuses what is neither a file nor a folder: a pipe would be waited for."""
-    place = Path(local)
-    try:
-        # is_file follows links and may raise on a name that the system cannot have.
-        exists, readable = place.exists(), place.is_file() or place.is_dir()
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path}={types.format_value(local)} is no name that a file can have."
-        ) from error
-    if not exists:
-        raise ConfigError(f"{path}={local} does not exist. Give an existing file or folder.")
-    if not readable:
-        raise ConfigError(f"{path}={local} is a device or a pipe. Give a file or folder.")
 
 
 def pin_config(node: Any) -> Any:

@@ -7,6 +7,7 @@ import torch
 from transformers.trainer_utils import SchedulerType
 
 from kvdistill.config.build import build_node, check_node, resolve_target, try_build
+from kvdistill.config.check_texts import describe_missing_rationale
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
@@ -56,6 +57,8 @@ def check_scoring_processes(config: Config) -> None:
 def check_training(config: Config) -> None:
     """Raises ConfigError for what a strategy, tracker or the schedule refuses."""
     try_build("style", config["style"])
+    if (fault := describe_missing_rationale(config)) is not None:
+        raise ConfigError(fault)
     check_source(config)
     # TrainingArguments would refuse it too, but only once a job has started.
     schedules = [each.value for each in SchedulerType]

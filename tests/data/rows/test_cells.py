@@ -51,3 +51,9 @@ def test_a_file_of_conversations_that_are_not_mapped_says_how():
     talk = [{"role": "user", "content": "1?"}, {"role": "assistant", "content": "2"}]
     with pytest.raises(RowError, match=r"no column 'question'.*'messages' holds conversations"):
         read_cell({"messages": talk}, "question", "own.jsonl row 1", "question")
+
+
+def test_rows_without_rationales_say_how():
+    way_out = r"no column 'rationale'.*data\.source\.fields\.rationale=null.*style=direct"
+    with pytest.raises(RowError, match=way_out):
+        read_cell({"question": "1?", "answer": "2"}, "rationale", "own.jsonl row 1", "rationale")

@@ -61,7 +61,7 @@ def read_cell(row: Mapping[str, Any], name: str, place: str, field: str) -> str:
     """
     where = f"{place}, field {field}"
     if name not in row:
-        raise RowError("no column", f"{where}: {_describe_missing_column(row, name)}")
+        raise RowError("no column", f"{where}: {_describe_missing_column(row, name, field)}")
     value = row[name]
     if is_conversation(value):
         value = read_turns(value, field, place)
@@ -138,12 +138,17 @@ def _write_scalar(value: Any, where: str) -> str:
     return str(value)
 
 
-def _describe_missing_column(row: Mapping[str, Any], name: str) -> str:
+def _describe_missing_column(row: Mapping[str, Any], name: str, field: str) -> str:
     talks = [key for key, value in row.items() if is_conversation(value)]
-    remedy = (
-        f"Column {types.format_value(talks[0])} holds conversations: map question and answer to "
-        "it and rationale to null, as data=messages and data=sharegpt do."
-        if talks
-        else "Change the mapping or the row."
-    )
+    remedy = "Change the mapping or the row."
+    if talks:
+        remedy = (
+            f"Column {types.format_value(talks[0])} holds conversations: map question and answer "
+            "to it and rationale to null, as data=messages and data=sharegpt do."
+        )
+    elif field == "rationale":
+        remedy = (
+            "Map another column, or none where there are no rationales: rationale=null (of own "
+            "rows: data.source.fields.rationale=null), with style=direct."
+        )
     return f"no column {types.format_value(name)} among {types.format_value(sorted(row))}. {remedy}"
