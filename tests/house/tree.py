@@ -23,6 +23,7 @@ WIDTH = 29
 ROLES = {
     "cli": "one module a stage of launch.py",
     "estimate": "what a plan would cost",
+    "smoke": "twenty steps before a study",
     "cluster": "where jobs run",
     "jobs": "what a job does",
     "report": "claims -> figures, tables, one page",

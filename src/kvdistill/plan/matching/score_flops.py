@@ -21,13 +21,22 @@ def count_score_flops(compression: Press, teacher: Geometry, load: TokenLoad) ->
 
 
 def count_all_rows(_: Press, teacher: Geometry, load: TokenLoad) -> int:
-    """Every token's query meets every key; of KaVa the answer's alone, taken as the whole text."""
-    return 2 * load.pairs * teacher.heads * teacher.head_dim
+    """Every token's query meets every key; of KaVa the answer's alone, taken as the whole text.
+
+    The mean over queries is a product too: one more operation pair for each query and key.
+    """
+    return 2 * load.pairs * teacher.heads * (teacher.head_dim + 1)
 
 
 def count_window_rows(press: Press, teacher: Geometry, load: TokenLoad) -> int:
     """The last `window` queries meet every key."""
     return 2 * press["window"] * load.tokens * teacher.heads * teacher.head_dim
+
+
+def count_mean_over_window(press: Press, teacher: Geometry, load: TokenLoad) -> int:
+    """The window's rows, and their mean as a product."""
+    mean = 2 * press["window"] * load.tokens * teacher.heads
+    return count_window_rows(press, teacher, load) + mean
 
 
 def count_r_kv(press: Press, teacher: Geometry, load: TokenLoad) -> int:
@@ -46,5 +55,5 @@ COUNTS: Mapping[str, Callable[[Press, Geometry, TokenLoad], int]] = {
     "kvdistill.compression.h2o.H2O": count_all_rows,
     "kvdistill.compression.kava.Kava": count_all_rows,
     "kvdistill.compression.r_kv.RKV": count_r_kv,
-    "kvdistill.compression.snap_kv.SnapKV": count_window_rows,
+    "kvdistill.compression.snap_kv.SnapKV": count_mean_over_window,
 }
