@@ -103,3 +103,11 @@ def test_an_unfinished_run_has_the_settings_that_it_was_frozen_with(tmp_path: Pa
     (run / "config.yaml").unlink()
     (loaded,) = load_study([study]).runs.values()
     assert (loaded.done, loaded.config) == (False, {})
+
+
+def test_a_failed_run_has_the_reason_that_it_gave(tmp_path: Path) -> None:
+    study, run = write_finished_study(tmp_path)
+    (run / "manifest.json").unlink()
+    fake.write_json(run / "status.json", {"state": "failed", "error": "out of memory"})
+    (record,) = load_study(study).runs.values()
+    assert (record.state, record.error) == ("failed", "out of memory")

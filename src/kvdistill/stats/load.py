@@ -198,11 +198,13 @@ def read_records(planned: Run, reader: ItemReader, problems: list[str]) -> Run:
     """The run with what its folder holds; an unfinished one has its state and no scores."""
     folder = planned.folder
     if not (folder / layout.MANIFEST).is_file():
-        status = folder / layout.STATUS
-        state = str(read_json(status).get("state", "missing")) if status.exists() else "missing"
+        path = folder / layout.STATUS
+        status = read_json(path) if path.exists() else {}
+        state = str(status.get("state", "missing"))
+        error = str(status.get("error", "")) if state == "failed" else ""
         # A job that says done before its manifest stands has not finished writing.
         state = "unfinished" if state == "done" else state
-        return replace(planned, state=state, config=read_unfinished_config(folder))
+        return replace(planned, state=state, error=error, config=read_unfinished_config(folder))
     manifest = read_sealed(folder / layout.MANIFEST)
     kept = manifest["files"]
     check_hashes(folder, {name: kept[name] for name in RECORDS if name in kept})

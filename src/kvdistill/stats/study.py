@@ -93,6 +93,8 @@ class Run:
     recipe: str = ""
     state: str = "done"
     """done, or what status.json says: queued, running, failed, missing."""
+    error: str = ""
+    """Why it failed, as status.json says; empty of every other run."""
     scores: Mapping[str, Scores] = field(default_factory=dict)
     unscored_tasks: Sequence[str] = ()
     """Tasks that could not be scored."""

@@ -20,6 +20,14 @@ def test_weightings_stand_side_by_side():
     assert (above["BBH"], above["GSM8K"], above["average"]) == ("20.0", "10.0", "15.0")
 
 
+def test_where_nothing_is_finished_there_is_no_table() -> None:
+    lost = make_run("base", make_scores("bbh", 0.5), state="failed", error="out of memory")
+    records, _ = make_study(lost)
+    arms = records.distinct_arms()
+    assert robustness.tabulate_weightings(records, arms).rows == []
+    assert robustness.tabulate_above_chance(records, arms).rows == []
+
+
 def test_gap_and_spread_are_in_points():
     arms = make_study(
         make_run("a", make_scores("g", 1.0), generalisation={"gap": 0.125, "spread": 0.2})

@@ -59,7 +59,7 @@ def gather_content(
         settings=settings,
         done=done,
         planned=planned,
-        missing=list(matrix_table.missing),
+        missing=[*list_failures(arms), *matrix_table.missing],
         withdrawn=withdrawn.tabulate_withdrawn(study),
         verdicts=verdicts,
         levels=judge_levels(verdicts),
@@ -101,6 +101,17 @@ def list_undeclared_sentences(analyses: Mapping[str, Analysis]) -> Iterator[str]
         for label, comparison in analysis.comparisons.items():
             if why := explain_undeclared(comparison.contrast):
                 yield f"{name}: {label} against {analysis.baseline}: {why}"
+
+
+def list_failures(arms: Mapping[str, Arm]) -> Iterator[str]:
+    """Each reason for which runs failed, with the runs that it stopped."""
+    failed: dict[str, dict[str, None]] = {}
+    for arm in arms.values():
+        for run in arm.runs.values():
+            if run.error:
+                failed.setdefault(run.error, {})[f"{arm.label}, seed {run.seed}"] = None
+    for error, names in failed.items():
+        yield f"{'; '.join(names)}: {error}"
 
 
 def shorten_label(arm: Arm) -> str:

@@ -29,7 +29,12 @@ def tabulate_weightings(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
         "weightings",
         "The average under other weightings",
         ["arm", *(list(readers)[i] for i in known_columns)],
-        [[TableCell(label), *(row[i] for i in known_columns)] for label, row in rows.items()],
+        # Without a single value there is nothing to draw but labels.
+        [
+            [TableCell(label), *(row[i] for i in known_columns)]
+            for label, row in rows.items()
+            if known_columns
+        ],
         note=(
             "Percent, mean over seeds. Average: unweighted mean of the tasks, each the mean over "
             "its items: the headline. By subject: each task the mean over its subjects. Above "
@@ -53,11 +58,13 @@ def tabulate_above_chance(study: Study, arms: Mapping[str, Arm]) -> ReportTable:
     names = title_tasks((*study.tasks, MACRO))
     readers = {names[task]: make_task_reader(task, lambda s: s.normalised) for task in study.tasks}
     readers[names[MACRO]] = lambda run: average_tasks(run, study.tasks, lambda s: s.normalised)
+    rows = {label: make_mean_cells(arm, readers) for label, arm in arms.items()}
+    is_known = any(cell.sort is not None for cells in rows.values() for cell in cells)
     return ReportTable(
         "above_chance",
         "Scores above chance",
         ["arm", *readers],
-        [[TableCell(label), *make_mean_cells(arm, readers)] for label, arm in arms.items()],
+        [[TableCell(label), *cells] for label, cells in rows.items() if is_known],
         note=(
             "Percent, mean over seeds: 0 at guessing, 100 at all right, not below 0, each subject "
             "by its own chance. A dash: missing."
