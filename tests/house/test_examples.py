@@ -95,6 +95,21 @@ def test_the_teacher_is_read_pinned_and_fits(outside: Path) -> None:
     check_run_config(run.config)
 
 
+def test_the_student_is_read_from_its_gguf_file(outside: Path) -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.plan.expand import expand_command
+
+    folder = outside / "my-student"
+    folder.mkdir()
+    (folder / "other.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ConfigError, match=r"student\.pretrained\.gguf_file=tiny\.Q4_1\.gguf is no"):
+        expand_command([["student=own", "arm=sft"]], outside)
+    (folder / "other.gguf").rename(folder / "tiny.Q4_1.gguf")
+    plan = expand_command([["student=own", "arm=sft"]], outside)
+    (run,) = [run for run in plan.runs.values() if run.config["trained"]]
+    assert run.config["student"]["pretrained"]["gguf_file"] == "tiny.Q4_1.gguf"
+
+
 def test_the_dataset_becomes_a_split_and_the_task_scores_its_test_part(
     outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,5 +109,5 @@ def test_a_failed_run_has_the_reason_that_it_gave(tmp_path: Path) -> None:
     study, run = write_finished_study(tmp_path)
     (run / "manifest.json").unlink()
     fake.write_json(run / "status.json", {"state": "failed", "error": "out of memory"})
-    (record,) = load_study(study).runs.values()
+    (record,) = load_study([study]).runs.values()
     assert (record.state, record.error) == ("failed", "out of memory")
