@@ -1,9 +1,12 @@
 """status.json: how far a job is, written by the job and read by commands."""
 
 import logging
+import os
+import platform
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,7 @@ class StatusWriter:
         """Writes a state: queued, running, done or failed (with its one line as `error`)."""
         entry: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "state": state}
         entry["heartbeat"] = time.time()
+        entry["process"] = {"host": platform.node(), "pid": os.getpid()}
         if self.warnings:
             entry["warnings"] = self.warnings
         details = {
@@ -86,3 +90,20 @@ def read_status(folder: Path) -> dict[str, Any]:
         return {"state": "done"}
     path = folder / layout.STATUS
     return read_json(path) if path.is_file() else {"state": "missing"}
+
+
+def is_process_gone(entry: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote a status ran on this machine and has ended.
+
+    False where it cannot be told: of another machine, or of a number that is in use again.
+    """
+    process = entry.get("process") or {}
+    if process.get("host") != platform.node() or not isinstance(process.get("pid"), int):
+        return False
+    try:
+        os.kill(process["pid"], 0)  # signal 0 asks, and sends nothing
+    except ProcessLookupError:
+        return True
+    except OSError:  # another user's
+        return False
+    return False

@@ -177,3 +177,26 @@ def test_both_jobs_of_a_run_are_found_in_the_queue(tmp_path: Path) -> None:
     both = {"seed1-abc": "5", "seed1-abc.training": "4"}
     assert find_queued_jobs([run], queued) == both
     assert find_jobs_at_work(jobs, folders, queued) == both
+
+
+def test_a_run_whose_process_has_ended_on_this_machine_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+    import platform
+    import subprocess
+    import sys
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    entry = {"state": "running", "heartbeat": time.time(), "step": 60, "steps": 300}
+    for number, (host, pid, state) in enumerate(
+        [
+            (platform.node(), ended.pid, "stopped"),
+            (platform.node(), os.getpid(), "running"),
+            ("elsewhere", ended.pid, "running"),
+        ]
+    ):
+        root = tmp_path / str(number)
+        place = study(root, **entry, process={"host": host, "pid": pid})
+        assert read_run_state(root, place, monkeypatch).state == state

@@ -14,7 +14,7 @@ from kvdistill.plan.find_runs import read_needs
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.study_plan import StudyPlan
 
-BROKEN = ("failed", "lost", "silent")
+BROKEN = ("failed", "lost", "silent", "stopped")
 """States of a run that is to be done again."""
 
 

@@ -31,8 +31,8 @@ class RunState:
     seed: int
     state: str
     """planned, queued, starting, running, silent (no heartbeat), trained (its evaluation is still
-    to come), lost, failed, done; gone where there is no folder, unreadable where what lies in it is
-    cut or altered; withdrawn."""
+    to come), stopped (its process on this machine has ended), lost, failed, done; gone where there
+    is no folder, unreadable where what lies in it is cut or altered; withdrawn."""
     step: int | None = None
     steps: int | None = None
     steps_per_s: float | None = None
@@ -157,6 +157,8 @@ def decide_state(
         return "planned", ""
     if queued is not None and job is not None:
         return "lost", explain_lost_run(folder, root, queued)
+    if state == "running" and job is None and status.is_process_gone(job_status):
+        return "stopped", "its process has ended. Repeat the command."
     silent = state == "running" and age is not None and age > SILENT_S
     return ("silent", f"no heartbeat for {age:.0f} s") if silent else (state, "")
 
