@@ -59,7 +59,7 @@ def gather_content(
         settings=settings,
         done=done,
         planned=planned,
-        missing=[*list_failures(arms), *matrix_table.missing],
+        missing=[*list_failure_reasons(arms), *matrix_table.missing],
         withdrawn=withdrawn.tabulate_withdrawn(study),
         verdicts=verdicts,
         levels=judge_levels(verdicts),
@@ -103,7 +103,7 @@ def list_undeclared_sentences(analyses: Mapping[str, Analysis]) -> Iterator[str]
                 yield f"{name}: {label} against {analysis.baseline}: {why}"
 
 
-def list_failures(arms: Mapping[str, Arm]) -> Iterator[str]:
+def list_failure_reasons(arms: Mapping[str, Arm]) -> Iterator[str]:
     """Each reason for which runs failed, with the runs that it stopped."""
     failed: dict[str, dict[str, None]] = {}
     for arm in arms.values():
