@@ -82,9 +82,9 @@ class Launcher:
         """Waits until the queue is empty."""
         wait_for(lambda: not self.slurm.call("squeue", "-h").strip(), seconds)
 
-    def state(self, folder: Path) -> str:
-        """SLURM's last word on the job of a folder."""
-        return self.slurm.job(read(folder / "job.json")["job_id"])["JobState"]
+    def state(self, folder: Path, job: str = "job.json") -> str:
+        """SLURM's last word on a folder's job; the last of a run's, unless another is named."""
+        return self.slurm.job(read(folder / job)["job_id"])["JobState"]
 
 
 def read(path: Path) -> Any:
