@@ -37,7 +37,7 @@ from kvdistill.train.speed.speed_meter import SpeedMeter
 from kvdistill.train.speed.step_clock import StepClock
 from kvdistill.train.target_r2 import compute_target_r2
 from kvdistill.train.trainer import DistillTrainer
-from kvdistill.train.training_arguments import make_training_arguments
+from kvdistill.train.training_arguments import make_autocast, make_training_arguments
 from kvdistill.train.validation import ScoreTasks, TextLosses, Validation
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ def train_student(
 ) -> dict[str, Any]:
     """Trains, writes model/, curves.jsonl and its parts by text and by task; returns the ledger.
 
-    Every rank calls this and reads the same batches outside training, since a sharded teacher needs
-    all ranks in each forward pass; rank 0 writes. `score` gives task metrics during training.
+    Every rank calls this and reads equally many batches outside training, since a sharded teacher
+    needs all ranks in each forward pass; rank 0 writes. `score` gives task metrics during training.
     """
     with use_kernel_settings(config["train"]):
         return _train_student(config, needs, folder, progress, score)
@@ -143,7 +143,7 @@ def build_trainer(
     )
     if packing is not None:
         # Only now does the student lie where it will train, as attention kernels need it to.
-        with trainer.autocast_smart_context_manager():
+        with make_autocast(trainer.args):
             check_packed_forward(module.student, "student", packing)
     return trainer, texts, val_texts
 

@@ -23,9 +23,12 @@ PARTS = ("keys", "values")
 def compute_target_r2(module: Distiller, batches: Iterable[Batch]) -> dict[str, Any]:
     """R^2 of keys and values in each layer, and their means with the own and another text's target.
 
-    None where fewer than two tokens are covered.
+    None where fewer than two tokens are covered. In float32 whatever the training's autocast, for
+    this is about the weights that are kept, and 1 - R^2 may be smaller than bfloat16's rounding;
+    `kv_nmse` of the validation is in the training's arithmetic. Once a run, so not divided: every
+    rank must call this on all batches, and gets the same.
     """
-    # In float32, which flash kernels do not take.
+    # Which flash kernels do not take.
     with use_plain_attention(module.student):
         return _compute_target_r2(module, batches)
 

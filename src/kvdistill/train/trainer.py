@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from kvdistill.train.curves import CurveWriter
 from kvdistill.train.module import Distiller
 from kvdistill.train.preemption_callback import PreemptionCallback
 from kvdistill.train.step import Terms
+from kvdistill.train.training_arguments import make_autocast
 from kvdistill.train.validation import TextLosses, Validation
 from kvdistill.types import Batch
 
@@ -268,7 +270,7 @@ class DistillTrainer(Trainer):
 
     def validate(self) -> tuple[dict[str, Any], Routing | None, TextLosses]:
         """What `Validation` returns, in the training's arithmetic; every rank must call this."""
-        autocast = self.autocast_smart_context_manager
+        autocast = partial(make_autocast, self.args)
         return self.validation(self.module.eval(), self.args.device, autocast)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

@@ -69,6 +69,17 @@ def make_training_arguments(config: Config, steps: int, folder: Path) -> Trainin
     )
 
 
+def make_autocast(args: TrainingArguments) -> torch.autocast:
+    """The arithmetic of the training's forward pass, for one that Trainer does not call.
+
+    accelerate and DeepSpeed wrap the forward of what they train, and nothing else; the trainer's
+    own `autocast_smart_context_manager` is empty.
+    """
+    deepspeed: Any = args.deepspeed  # as `make_student_deepspeed_config` gave it
+    half = args.bf16 or (deepspeed is not None and deepspeed["torch_autocast"]["enabled"])
+    return torch.autocast(args.device.type, dtype=torch.bfloat16, enabled=half)
+
+
 def set_tracker_environment(study: str, folder: Path) -> None:
     """Sets where trackers write that read it from the environment; a user's value stays."""
     named: dict[str, Any] = {
