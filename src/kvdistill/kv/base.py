@@ -96,7 +96,11 @@ class CompressedKV:
         """The same with its bias in the rows, then in float32; itself where it has none."""
         if self.bias is None:
             return self
-        return replace(self, flat_kv=self.flat_kv.float() + self.bias, bias=None)
+        return replace(self, flat_kv=self.add_bias_to(self.flat_kv), bias=None)
+
+    def add_bias_to(self, rows: Float[Tensor, "some width"]) -> Float[Tensor, "some width"]:
+        """Some of its rows with their bias, then in float32; as they are where there is none."""
+        return rows if self.bias is None else rows.float() + self.bias
 
     def find_columns(self, layer: int) -> tuple[slice, slice]:
         """Where a row holds the keys and the values of a teacher layer."""

@@ -6,7 +6,7 @@ several ranks write what one would.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -151,7 +151,7 @@ def select_kept_rows(
 ) -> tuple[Float[Tensor, "kept columns"], Int[Tensor, "kept 1"]]:
     """The rows that compression left, text after text, and the positions of their tokens."""
     is_kept = kept.row_of_token >= 0
-    rows = replace(kept, flat_kv=kept.flat_kv[kept.row_of_token[is_kept]]).add_bias().flat_kv
+    rows = kept.add_bias_to(kept.flat_kv[kept.row_of_token[is_kept]])
     return rows, is_kept.nonzero()[:, 1:]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.plan.identity import ROOMS, science_of
 from kvdistill.plan.labels.recipe_difference import (
+    FOLLOWS,
     describe_value,
     flatten_config,
     is_within,
@@ -20,7 +21,7 @@ TEACHER_ROOMS = (
 """What acts on teachers' K and V alone: without a teacher its settings say nothing."""
 UNTRAINED = ("student", "tasks")
 """What of a config matters where nothing is trained."""
-UNCOMPARED = ("seed", "version", "trained")
+UNCOMPARED = (*FOLLOWS, "trained")
 SAME_BATCH = {
     f"budget.{key}": "budget.global_batch" for key in ("batch_size", "num_gpus", "grad_accum")
 }
