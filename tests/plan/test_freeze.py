@@ -108,3 +108,18 @@ def read_num_gpus(folder: Path) -> int:
         "num_gpus"
     ]
     return num_gpus
+
+
+def test_what_a_run_was_to_take_stands_when_it_is_tried_again(tmp_path: Path) -> None:
+    from kvdistill.cli.retry import plan_failed_runs
+    from kvdistill.config.compose import compose
+    from kvdistill.plan.freeze import freeze_plan
+
+    folder = run_folder(freeze_command(tmp_path))
+    (folder / "status.json").write_text(json.dumps({"state": "failed", "error": "broke"}))
+    study = folder.parents[1]
+    before = json.loads((study / "plan.json").read_text())["runs"]
+    freeze_plan(plan_failed_runs(tmp_path, study, compose([f"root={tmp_path}"])))
+    after = json.loads((study / "plan.json").read_text())["runs"]
+    assert after == before
+    assert all(entry["foretold"]["step_flops"] > 0 for entry in after.values())

@@ -200,6 +200,7 @@ def test_an_undeclared_rate_is_red_on_the_page_and_in_every_file(tmp_path: Path)
                 "weight_decay": 0.0,
                 "lr_scheduler_type": "cosine",
                 "max_grad_norm": 1.0,
+                "bf16": False,
             }
         }
     }

@@ -77,11 +77,17 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
                 run = plan.runs[identity]
                 labels.hold_label(name, label, run.recipe, identity, run.config)
                 arms.setdefault(label, {})[seed] = identity
-    # Replicates are alike, and hundreds of them would be reckoned one by one.
-    trained = {run.recipe: run.config for run in plan.runs.values() if run.config["trained"]}
+    # Replicates are alike, and hundreds of them would be reckoned one by one. What a frozen run was
+    # to take stands in its entry: its recipe has no settings of the estimate.
+    trained = {
+        run.recipe: run.config
+        for run in plan.runs.values()
+        if run.config["trained"] and "estimate" in run.config
+    }
     foretold_by_recipe = {
         recipe: foretell_training(config).to_json() for recipe, config in trained.items()
     }
+    known = {identity: entry.foretold for identity, entry in merged.runs.items()}
     merged.runs |= {
         run.identity: RunEntry(
             folder=str(folders[run.node.name].relative_to(plan.root)),
@@ -91,7 +97,7 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
             trained=run.config["trained"],
             steps=run.steps,
             code=plan.code[run.node.name].fingerprint if run.node.name in plan.code else "",
-            foretold=foretold_by_recipe.get(run.recipe, {}),
+            foretold=foretold_by_recipe.get(run.recipe) or known.get(run.identity, {}),
         )
         for run in plan.runs.values()
     }
