@@ -48,6 +48,7 @@ def calibrate_texts(
 
 # 8 rows are three batches to fit on and one held out; 12 are four and one.
 @pytest.mark.parametrize(("rows", "overrides"), [(8, ()), (12, HEADS)], ids=["plain", "heads"])
+@pytest.mark.integration
 def test_two_ranks_sum_up_the_moments_of_one(
     calibrate_texts: Make, tmp_path: Path, rows: int, overrides: tuple[str, ...]
 ) -> None:

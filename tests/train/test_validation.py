@@ -87,6 +87,7 @@ def flatten(value: Any, path: str = "") -> dict[str, Any]:
     ],
     ids=["plain", "fine_tuning", "random", "shuffled"],
 )
+@pytest.mark.integration
 def test_two_ranks_give_the_figures_of_one(
     distiller: Make,
     tmp_path: Path,
