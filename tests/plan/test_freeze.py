@@ -123,4 +123,5 @@ def test_what_a_run_was_to_take_stands_when_it_is_tried_again(tmp_path: Path) ->
     after = json.loads((study / "plan.json").read_text())["runs"]
     assert after == before
     trained = [entry["foretold"] for entry in after.values() if entry["trained"]]
-    assert trained and all(foretold["step_flops"] > 0 for foretold in trained)
+    assert trained
+    assert all(foretold["step_flops"] > 0 for foretold in trained)
