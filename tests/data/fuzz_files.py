@@ -32,6 +32,7 @@ FOLDER_OVERRIDES = (
     *GSM8K_ONLY,
     "data.source.parts.gsm8k.pattern=null",
     "data.source.parts.gsm8k.config=null",
+    "style=direct",  # without the pattern no row has a worked answer
 )
 FILE_OVERRIDES = ("data=jsonl", "tasks=quick")
 WHOLE_DATA_REFUSALS = (
