@@ -138,7 +138,7 @@ class CachedLM(TemplateLM):
         Raises UserError on every rank where one does, since the others wait for its share.
         """
         by_length = sorted(fresh, key=lambda key: (-self._lengths[key], key))
-        own = by_length[distributed.get_rank() :: distributed.count_ranks()]
+        own = distributed.select_own_share(by_length)
         self._pending, failure = [fresh[key] for key in own], ""
         try:
             if own:

@@ -20,8 +20,6 @@ from kvdistill.models import load
 
 PARTS = ("train_student", "val")
 """What a student is trained on, and what it is validated on."""
-
-
 STEPS_MEASURED = 64
 """Steps of the order, at most, over which the share of real tokens is taken."""
 

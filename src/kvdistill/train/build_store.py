@@ -141,7 +141,7 @@ def list_missing_shards(folder: Path, plan: StorePlan) -> list[int]:
     Each rank reads its share of those that are there.
     """
     present = torch.zeros(len(plan.shards), dtype=torch.long)
-    for number in range(len(plan.shards))[distributed.get_rank() :: distributed.count_ranks()]:
+    for number in distributed.select_own_share(range(len(plan.shards))):
         texts = [text.shard_text for text in plan.shards[number]]
         present[number] = is_whole_shard(folder, number, texts, plan.made_of)
     is_present = distributed.all_reduce_sum(present).tolist()
@@ -159,8 +159,8 @@ def write_missing_shards(
 
     `progress` is told of this rank's texts.
     """
-    # Every so-manieth: shards are ordered by length, so that shares are alike.
-    own = missing[distributed.get_rank() :: distributed.count_ranks()]
+    # Shards are ordered by length.
+    own = distributed.select_own_share(missing)
     total = sum(len(plan.shards[number]) for number in own)
     done = 0
     for number in own:
