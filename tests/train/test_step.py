@@ -23,7 +23,8 @@ def measure_gradients(module: Any, loss: Any) -> dict[str, float]:
 CHOICES = [
     "fusion=fixed", "fusion=similarity", "fusion=learnable", "fusion=staged",
     "compression=full", "compression=r_kv", "compression=kava", "compression=random",
-    "projection=linear", "projection=procrustes", "projection=low_rank", "position=rephase", "position=post_rope",
+    "projection=linear", "projection=procrustes", "projection=low_rank", "position=rephase",
+    "position=post_rope",
     "layers/map=nearest", "layers/map=last", "loss=smooth_l1", "loss=gram",
 ]  # fmt: skip
 
