@@ -35,6 +35,7 @@ ROLES = {
     "position": "rotary frame",
     "fusion": "teachers' weights",
     "loss": "distance to the target",
+    "logits": "next-token distributions",
     "kv": "teachers online or stored",
     "models": "load, build, capture",
     "data": "split, tokens, batches",

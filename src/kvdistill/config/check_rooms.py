@@ -1,4 +1,4 @@
-"""Rules of what is read of the teachers' K and V; called from check_values.py."""
+"""Rules of what is read of the teachers, K and V or logits; called from check_values.py."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,16 @@ def check_compression(config: Mapping[str, Any]) -> None:
     """Refuses a number of kept tokens that cannot be, whichever press it is given to."""
     if "keep" in config["compression"]:
         check_kept_tokens(config["compression"]["keep"])
+
+
+def check_logits(config: Mapping[str, Any]) -> None:
+    """Refuses a distance to distributions of teachers that are not there."""
+    logits = config["logits"]
+    if config["trained"] and not config["teachers"] and logits["weight"] > 0:
+        raise ConfigError(
+            f"teachers=none leaves logits.weight={logits['weight']} nothing to match. Use "
+            f"logits=none, or choose teachers."
+        )
 
 
 def check_kept_tokens(keep: Any) -> None:

@@ -18,12 +18,13 @@ DEEPEST = 20
 """Nodes inside each other."""
 GROUPS = (
     "student", "teachers", "data", "style", "source", "compression", "alignment", "projection",
-    "layers", "position", "kv", "fusion", "loss", "adapter", "budget", "train", "tasks", "stats",
-    "estimate", "cluster",
+    "layers", "position", "kv", "fusion", "loss", "logits", "adapter", "budget", "train", "tasks",
+    "stats", "estimate", "cluster",
 )  # fmt: skip
 CLOSED = {
     "layers": ("range", "map"),
     "loss": ("distance", "balance", "ce_weight", "kv_weight", "entropy_weight"),
+    "logits": ("distance", "teachers", "vocabulary", "weight", "temperature"),
 }
 """Groups of several parts that no one strategy checks, with all that they may hold."""
 DTYPES = ("float32", "bfloat16", "float16")
@@ -42,8 +43,8 @@ READ: Mapping[str, Any] = {  # Any: config/check_values.py says more of it
 }  # fmt: skip
 ROOMS = (
     "style", "source", "compression", "alignment", "projection", "position", "fusion", "adapter",
-    "layers.map", "loss.distance", "loss.balance", "data.source", "data.split", "data.leakage",
-    "tasks",
+    "layers.map", "loss.distance", "loss.balance", "logits.distance", "logits.teachers",
+    "logits.vocabulary", "data.source", "data.split", "data.leakage", "tasks",
 )  # fmt: skip
 """Each a node that says what it is built by."""
 BUILT = ("tasks", "data.split", "data.leakage")

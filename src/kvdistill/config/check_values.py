@@ -16,7 +16,7 @@ from typing import Any
 from kvdistill.config import types
 from kvdistill.config.check_cluster import check_cluster_settings
 from kvdistill.config.check_models import check_geometries, check_placements
-from kvdistill.config.check_rooms import check_compression
+from kvdistill.config.check_rooms import check_compression, check_logits
 from kvdistill.config.check_training import (
     check_deepspeed,
     check_kernel_settings,
@@ -38,12 +38,12 @@ POSITIVE = (
     "budget.total_tokens", "budget.batch_size", "budget.seq_len", "budget.num_gpus",
     "budget.grad_accum", "train.lr", "train.calibration_rows", "train.logging_steps",
     "train.eval_steps", "train.save_steps", "train.eval_texts", "train.eval_items",
-    "status.every_s",
+    "status.every_s", "logits.temperature",
 )  # fmt: skip
 NOT_NEGATIVE = (
     "train.weight_decay", "train.warmup_ratio", "train.max_grad_norm", "train.norm_steps",
     "train.eval_tasks", "kv.keys", "kv.values",
-    "loss.ce_weight", "loss.kv_weight",
+    "loss.ce_weight", "loss.kv_weight", "logits.weight",
 )  # fmt: skip
 
 
@@ -218,5 +218,6 @@ RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
     check_withdrawal, check_smoke,
     check_placements, check_deepspeed, check_kernel_settings, check_arm, check_names, check_loss,
     check_schedule, check_geometries, check_finite, check_compression,
+    check_logits,
 )  # fmt: skip
 """In the order in which they are asked; the first that is broken is what the user reads."""

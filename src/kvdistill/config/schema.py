@@ -276,8 +276,10 @@ PLAIN: dict[str, type] = {
 }
 CLUSTERS: dict[str, type] = {"local": LocalCluster, "slurm": Slurm}
 """By `cluster.name`: a site's own YAML builds on one of them."""
-LOSS_WEIGHTS = ("ce_weight", "kv_weight", "entropy_weight")
-"""Plain numbers of the loss group, whose distance is a strategy."""
+NUMBERS = {
+    "loss": ("ce_weight", "kv_weight", "entropy_weight"), "logits": ("weight", "temperature"),
+}  # fmt: skip
+"""Plain numbers of groups whose distance is a strategy."""
 
 
 def read_group(group: str, node: Mapping[str, Any]) -> Any:
@@ -304,10 +306,11 @@ def normalise_groups(config: dict[str, Any]) -> None:
     """
     for group in (*PLAIN, "cluster"):
         config[group] = asdict(read_group(group, config[group]))
-    loss = config["loss"]
-    for key in LOSS_WEIGHTS:
-        if isinstance(loss[key], int) and not isinstance(loss[key], bool):
-            loss[key] = float(loss[key])
+    for group, keys in NUMBERS.items():
+        node = config[group]
+        for key in keys:
+            if isinstance(node[key], int) and not isinstance(node[key], bool):
+                node[key] = float(node[key])
 
 
 def lookup_path(config: Mapping[str, Any], path: str) -> Any:

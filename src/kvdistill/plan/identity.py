@@ -124,6 +124,7 @@ def science_of(config: Config) -> dict[str, Any]:
         fields["teachers"] = [model_science(node) for node in config["teachers"].values()]
         fields["train"] = without(config["train"], TRAIN_EXECUTION)
         fields |= clip_science(config) | scale_science(config["compression"])
+        fields |= logits_science(config)
         if config["teachers"]:
             nodes = [config["student"], *config["teachers"].values()]
             fields |= half_science(nodes, autocast=config["train"]["bf16"])
@@ -155,6 +156,11 @@ def clip_science(config: Config) -> dict[str, float]:
     """The bound on the gradient's norm where it is not `train.max_grad_norm` itself."""
     bound = scale_clip_norm(config["train"]["max_grad_norm"], config["loss"])
     return {"clip_norm": bound} if bound != config["train"]["max_grad_norm"] else {}
+
+
+def logits_science(config: Config) -> dict[str, Any]:
+    """The logits group where it acts: a weight of 0 is the training that there was before it."""
+    return {"logits": config["logits"]} if config["logits"]["weight"] else {}
 
 
 def half_science(nodes: Iterable[Mapping[str, Any]], *, autocast: bool = False) -> dict[str, int]:

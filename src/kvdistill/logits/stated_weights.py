@@ -1,0 +1,46 @@
+"""Weights that do not ask what the teachers know: stated, or those of the KV fusion, or uniform."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from kvdistill.errors import ConfigError
+from kvdistill.logits.teacher_mix import TeacherMix, Weights, renormalise
+
+
+class StatedWeights(TeacherMix):
+    """One weight a teacher, in the teachers' order; null: the fusion's, uniform without one."""
+
+    def __init__(self, *, teachers: Sequence[str], weights: Sequence[float] | None) -> None:
+        """Raises ConfigError for weights that are not one a teacher, negative or not of sum 1."""
+        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        if weights is None:
+            return
+        if len(weights) != len(teachers):
+            raise ConfigError(
+                f"logits.teachers.weights={list(weights)} has {len(weights)} weights for "
+                f"{len(teachers)} teachers ({', '.join(teachers)}). Give one each, or null."
+            )
+        if min(weights) < 0 or not math.isclose(sum(weights), 1, abs_tol=1e-6):
+            raise ConfigError(
+                f"logits.teachers.weights={list(weights)} must not be negative and must sum to 1, "
+                f"not {sum(weights):g}. Rescale them, or give null."
+            )
+
+    def weigh_teachers(
+        self,
+        covered: Bool[Tensor, "teachers predicted"],
+        ce: Float[Tensor, "teachers predicted"] | None,
+        fused: Float[Tensor, "teachers predicted"] | None,
+    ) -> Weights:
+        if self.weights is not None:
+            shares = self.weights.to(covered.device)[:, None].expand(covered.shape)
+        elif fused is not None:
+            # A token of the answer that compression left no teacher's K and V has no fusion.
+            shares = torch.where(fused.sum(dim=0) > 0, fused, 1.0)
+        else:
+            shares = torch.ones(covered.shape, device=covered.device)
+        return renormalise(shares, covered)
