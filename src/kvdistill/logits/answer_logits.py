@@ -45,7 +45,7 @@ class AnswerLogits:
 
     def score_rows(self, hidden: Float[Tensor, "some width"]) -> Float[Tensor, "some vocab"]:
         """The logits of these hidden states."""
-        return hidden if self.head is None else self.head(hidden[None])[0]
+        return hidden if self.head is None else self.head(hidden)
 
     @torch.no_grad()
     def measure_ce(self) -> Float[Tensor, " predicted"]:
