@@ -1,6 +1,6 @@
 """A student or teacher from its config node: built by the project, or pretrained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from kvdistill.config.check_models import WHOLE, read_placement
 from kvdistill.config.trust import brings_code
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
+from kvdistill.models.answer_head import AnswerHead, split_causal_lm
 from kvdistill.models.decoder import truncate_decoder
 from kvdistill.models.geometry import verify_geometry
 from kvdistill.models.pretrained import Pretrained
@@ -57,21 +58,60 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
     Layers above are never loaded. Where the placement shards, every rank must call this. Raises
     ConfigError for a geometry that the weights do not have, or a placement that cannot be.
     """
-    source, dtype, device = (
-        resolve_weights(node, role, folder),
-        read_dtype(node, role),
-        choose_device(node, role),
-    )
-    verify_geometry(Geometry.from_node(node), source.load_config(), f"{role}.geometry")
+    source = check_weights(node, role, folder)
 
     def load_decoder() -> nn.Module:
-        return (
-            truncate_decoder(source.load_body(dtype, deepest + 1), deepest)
-            .eval()
-            .requires_grad_(False)
-        )
+        body = source.load_body(read_dtype(node, role), deepest + 1)
+        return truncate_decoder(body, deepest).eval().requires_grad_(False)
 
-    sharding = check_decided(node, role)
+    return place_body(load_decoder, node, role)
+
+
+def load_body_and_head(
+    node: Mapping[str, Any], role: str, folder: Path | None
+) -> tuple[nn.Module, AnswerHead]:
+    """A teacher's whole frozen decoder, where its placement puts it, and its head.
+
+    The head lies whole where this process computes. Raises ConfigError as `load_body` does, and
+    for a model that cannot be divided so.
+    """
+    source = check_weights(node, role, folder)
+    local_device = distributed.get_local_device()
+    whole = check_decided(node, role) == "none" and choose_device(node, role) == local_device
+    if whole:
+        body, head = split_causal_lm(source.load_model(read_dtype(node, role)), role)
+        return body.to(local_device), head.to(local_device)
+
+    def load_decoder() -> nn.Module:
+        body = source.load_body(read_dtype(node, role), Geometry.from_node(node).layers)
+        return body.eval().requires_grad_(False)
+
+    # A table that both have in common cannot lie in two places: the head is loaded on its own.
+    return place_body(load_decoder, node, role), load_head(node, role, folder)
+
+
+def load_head(node: Mapping[str, Any], role: str, folder: Path | None) -> AnswerHead:
+    """A teacher's head alone, where this process computes; raises as `load_body_and_head`."""
+    source = check_weights(node, role, folder)
+    # One layer: the head is proven on its states, then the decoder is dropped.
+    _, head = split_causal_lm(source.load_model(read_dtype(node, role), 1), role)
+    return head.to(distributed.get_local_device())
+
+
+def check_weights(node: Mapping[str, Any], role: str, folder: Path | None) -> Pretrained:
+    """Where its weights lie. Raises ConfigError for a geometry that they do not have."""
+    source = resolve_weights(node, role, folder)
+    verify_geometry(Geometry.from_node(node), source.load_config(), f"{role}.geometry")
+    return source
+
+
+def place_body(
+    load_decoder: Callable[[], nn.Module], node: Mapping[str, Any], role: str
+) -> nn.Module:
+    """The decoder where its placement puts it. Raises ConfigError for one that cannot be."""
+    dtype, device, sharding = (
+        read_dtype(node, role), choose_device(node, role), check_decided(node, role)
+    )  # fmt: skip
     if sharding == "none":
         return load_decoder().to(device)
     # DeepSpeed's CPU accelerator has float16 on some processors only.

@@ -87,9 +87,11 @@ class Pretrained:
                 f"name it in trust."
             ) from error
 
-    def load_model(self, dtype: torch.dtype) -> PreTrainedModel:
-        """The whole causal LM, with its head, on the CPU."""
+    def load_model(self, dtype: torch.dtype, layers: int | None = None) -> PreTrainedModel:
+        """The whole causal LM, with its head, on the CPU; of its decoder the first `layers`."""
         config = self.load_config()
+        if layers is not None:
+            keep_config_layers(config, range(layers))
         with self.explain_missing_weights():
             return AutoModelForCausalLM.from_pretrained(
                 **self.weight_kwargs, config=config, dtype=dtype

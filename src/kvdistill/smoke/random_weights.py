@@ -75,9 +75,15 @@ class RandomWeights:
         """The same: there is nothing to fetch."""
         return self.load_config()
 
-    def load_model(self, dtype: torch.dtype) -> PreTrainedModel:
-        """The whole causal LM, with its head, on the CPU; the global random state stays."""
-        return self._draw_model(AutoModelForCausalLM, self.load_config(), dtype)
+    def load_model(self, dtype: torch.dtype, layers: int | None = None) -> PreTrainedModel:
+        """The whole causal LM, with its head, on the CPU; the global random state stays.
+
+        Of its decoder the first `layers`, where a number is given.
+        """
+        config = self.load_config()
+        if layers is not None:
+            keep_config_layers(config, range(layers))
+        return self._draw_model(AutoModelForCausalLM, config, dtype)
 
     def load_body(self, dtype: torch.dtype, layers: int) -> PreTrainedModel:
         """The decoder's first `layers` layers, without a head."""
