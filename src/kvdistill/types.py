@@ -274,11 +274,24 @@ class Links:
 
 
 @dataclass(frozen=True)
+class Chunks:
+    """Which tokens of student and teacher spell the same piece of an answer, over a batch.
+
+    Tokens of one number are one piece; numbers ascend, from text to text too, and -1 is none.
+    """
+
+    student: Int[Tensor, "batch student_seq"]
+    teacher: Int[Tensor, "batch teacher_seq"]
+
+
+@dataclass(frozen=True)
 class TeacherInputs:
     """A batch as one teacher reads it, and the links from the student's tokens to its tokens."""
 
     tokens: Tokens
     links: Links
+    chunks: Chunks | None = None
+    """Where distributions over two vocabularies are compared."""
 
 
 @dataclass(frozen=True)

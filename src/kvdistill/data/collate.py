@@ -7,7 +7,7 @@ built once a text.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from kvdistill.alignment.base import Alignment, TextLinks
 from kvdistill.alignment.report import AlignmentReport, measure_alignment
 from kvdistill.data.packing import Packing
 from kvdistill.data.prompt_style import RenderedText
+from kvdistill.data.text_chunks import TextChunks, collate_chunks, find_chunks
 from kvdistill.data.tokenise import TokenisedText, Tokeniser
 from kvdistill.data.truncation import Truncation
 from kvdistill.errors import ConfigError
@@ -31,6 +32,8 @@ class Example:
     task: str
     student: TokenisedText
     teachers: dict[str, tuple[TokenisedText, TextLinks]]
+    chunks: dict[str, TextChunks] = field(default_factory=dict)
+    """By teacher, where distributions over its vocabulary and the student's are compared."""
 
 
 class TextDataset(Dataset[Example]):
@@ -43,12 +46,14 @@ class TextDataset(Dataset[Example]):
         teachers: Mapping[str, Tokeniser],
         alignment: Alignment | None,
         seq_len: int,
+        reads_chunks: bool = False,
     ) -> None:
         """Tokenises all `texts`. Raises ConfigError for none, and for a `seq_len` below 2.
 
         `alignment` may be None where no example is read: without teachers, or where only
         `get_teacher_tokens` is used. A text longer than `seq_len` student tokens is truncated
         there, and the teachers stop at the token that holds the student's last byte.
+        `reads_chunks` has examples say which tokens of student and teachers spell the same bytes.
         """
         if not texts:
             raise ConfigError("data gives no texts to read. Check data.source and style.")
@@ -67,6 +72,7 @@ class TextDataset(Dataset[Example]):
             for name, teacher in teachers.items()
         }
         self._links: dict[tuple[str, int], TextLinks] = {}
+        self._reads_chunks = reads_chunks
 
     def count_truncated(self) -> int:
         """Number of texts truncated at `seq_len`."""
@@ -133,6 +139,11 @@ class TextDataset(Dataset[Example]):
                 name: (teacher_texts[index], self._get_links(name, index))
                 for name, teacher_texts in self._teachers.items()
             },
+            chunks={
+                name: find_chunks(self._student[index], teacher_texts[index])
+                for name, teacher_texts in self._teachers.items()
+                if self._reads_chunks
+            },
         )
 
     def _get_links(self, name: str, index: int) -> TextLinks:
@@ -168,7 +179,10 @@ class Collator:
         student = pad_tokens([example.student for example in examples], self.student_pad_id)
         teachers = {
             name: _collate_teacher(
-                [example.teachers[name] for example in examples], student, pad_id
+                [example.teachers[name] for example in examples],
+                [example.chunks[name] for example in examples if name in example.chunks],
+                student,
+                pad_id,
             )
             for name, pad_id in self.teacher_pad_ids.items()
         }
@@ -207,15 +221,21 @@ def pad_tokens(texts: Sequence[TokenisedText], pad_id: int) -> Tokens:
 
 
 def _collate_teacher(
-    texts_and_links: Sequence[tuple[TokenisedText, TextLinks]], student: Tokens, pad_id: int
+    texts_and_links: Sequence[tuple[TokenisedText, TextLinks]],
+    chunks: Sequence[TextChunks],
+    student: Tokens,
+    pad_id: int,
 ) -> TeacherInputs:
-    """A teacher's side of the batch; `student` is its student's side, already padded."""
+    """A teacher's side of the batch; `student` is its student's side, already padded.
+
+    `chunks` are those of all texts, or none.
+    """
     tokens = pad_tokens([text for text, _ in texts_and_links], pad_id)
+    widths = student.ids.shape[1], tokens.ids.shape[1]
     return TeacherInputs(
         tokens,
-        flatten_links(
-            [links for _, links in texts_and_links], student.ids.shape[1], tokens.ids.shape[1]
-        ),
+        flatten_links([links for _, links in texts_and_links], *widths),
+        collate_chunks(chunks, *widths) if chunks else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -35,3 +36,17 @@ class LogitDistance(ABC):
         `student_logits` are as the model gives them, in any dtype; `teacher_log_probs` are already
         softened, float32, and get no gradient.
         """
+
+    def soften(self, logits: Float[Tensor, "predicted vocab"]) -> Float[Tensor, "predicted vocab"]:
+        """Log-probabilities at the temperature; float32."""
+        x = logits.float()
+        return torch.log_softmax(x if self.temperature == 1 else x / self.temperature, dim=-1)
+
+
+def compute_kl(
+    p: Float[Tensor, "predicted vocab"], q: Float[Tensor, "predicted vocab"]
+) -> Float[Tensor, " predicted"]:
+    """KL(p || q) in nats of log-probabilities; an outcome that p excludes adds nothing."""
+    # Filled first: 0 times minus infinity is NaN, also in the gradient.
+    apart = (p - q).masked_fill(p.isneginf(), 0)
+    return (p.exp() * apart).sum(dim=-1)

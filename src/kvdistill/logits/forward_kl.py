@@ -1,10 +1,9 @@
 """KL(teacher || student): the student must cover all that the teacher holds likely."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kvdistill.logits.base import LogitDistance
+from kvdistill.logits.base import LogitDistance, compute_kl
 
 
 class ForwardKL(LogitDistance):
@@ -15,8 +14,5 @@ class ForwardKL(LogitDistance):
         student_logits: Float[Tensor, "predicted vocab"],
         teacher_log_probs: Float[Tensor, "predicted vocab"],
     ) -> Float[Tensor, " predicted"]:
-        own = torch.log_softmax(student_logits.float() / self.temperature, dim=-1)
-        apart = torch.nn.functional.kl_div(
-            own, teacher_log_probs, reduction="none", log_target=True
-        )
-        return apart.sum(dim=-1) * self.temperature**2
+        own = self.soften(student_logits)
+        return compute_kl(teacher_log_probs, own) * self.temperature**2

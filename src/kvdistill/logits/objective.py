@@ -14,7 +14,7 @@ from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.base import LogitDistance
 from kvdistill.logits.sum_parts import sum_parts
 from kvdistill.logits.teacher_mix import TeacherMix, Weights
-from kvdistill.logits.vocabulary import TokenBytes, Vocabulary
+from kvdistill.logits.vocabulary import TokenTable, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class LogitObjective:
 
     @classmethod
     def from_config(
-        cls, config: Mapping[str, Any], student: TokenBytes, teachers: Mapping[str, TokenBytes]
+        cls, config: Mapping[str, Any], student: TokenTable, teachers: Mapping[str, TokenTable]
     ) -> "LogitObjective":
-        """From the logits group and the tokens' bytes of student and teachers.
+        """From the logits group and the vocabularies of student and teachers.
 
         Raises ConfigError for what a strategy refuses, and for a mixture of distributions over
         several vocabularies.

@@ -15,7 +15,7 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.base import LogitDistance
 from kvdistill.logits.teacher_mix import Weights
-from kvdistill.logits.vocabulary import Part, TokenBytes, Vocabulary
+from kvdistill.logits.vocabulary import Part, TokenTable, Vocabulary
 
 CHUNK_LOGITS = 2**25
 """Logits of one model that are there at once: 128 MiB in float32."""
@@ -26,14 +26,15 @@ class Same(Vocabulary):
 
     shared: ClassVar[bool] = True
 
-    def __init__(self, *, student: TokenBytes, teachers: Mapping[str, TokenBytes]) -> None:
+    def __init__(self, *, student: TokenTable, teachers: Mapping[str, TokenTable]) -> None:
         own = _strip_padding(student)
         for name, other in teachers.items():
             if own != _strip_padding(other):
+                sizes = " and ".join(str(len(each.token_bytes)) for each in (other, student))
                 raise ConfigError(
                     f"logits/vocabulary=same, but teachers.{name} has another tokenizer than the "
-                    f"student ({len(other)} and {len(student)} tokens). Use "
-                    f"logits/vocabulary=chunks, or teachers of the student's family."
+                    f"student ({sizes} tokens). Use logits/vocabulary=chunks, or teachers of the "
+                    f"student's family."
                 )
         self.size = len(own)
 
@@ -89,7 +90,8 @@ class Same(Vocabulary):
         return parts[0] if len(parts) == 1 else torch.stack(parts).logsumexp(dim=0)
 
 
-def _strip_padding(tokens: TokenBytes) -> list[bytes | None]:
-    """Less the ids at the end that stand for nothing."""
+def _strip_padding(table: TokenTable) -> list[bytes | None]:
+    """The tokens' bytes less the ids at the end that stand for nothing."""
+    tokens = table.token_bytes
     last = next((i for i in range(len(tokens) - 1, -1, -1) if tokens[i] is not None), -1)
     return list(tokens[: last + 1])

@@ -8,12 +8,24 @@ from typing import ClassVar
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from kvdistill.data.tokenise import Tokeniser
 from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.base import LogitDistance
 from kvdistill.logits.teacher_mix import Weights
 
-TokenBytes = Sequence[bytes | None]
-"""By token id the bytes that it stands for (data/tokenise.py: Tokeniser.token_bytes)."""
+
+@dataclass(frozen=True)
+class TokenTable:
+    """A model's vocabulary, as its tokenizer has it."""
+
+    token_bytes: Sequence[bytes | None]
+    """By id the bytes that a token stands for; None where that is unknown."""
+    eos_token_id: int
+
+    @classmethod
+    def from_tokeniser(cls, tokeniser: Tokeniser) -> "TokenTable":
+        """Of one model's tokenizer."""
+        return cls(tokeniser.token_bytes, tokeniser.eos_token_id)
 
 
 @dataclass(frozen=True)
@@ -26,13 +38,13 @@ class Part:
 
 
 class Vocabulary(ABC):
-    """Compares a student with teachers, given the bytes of all their tokens."""
+    """Compares a student with teachers, given all their vocabularies."""
 
     shared: ClassVar[bool]
     """Whether teachers have the student's vocabulary, so that their distributions can be mixed."""
 
     @abstractmethod
-    def __init__(self, *, student: TokenBytes, teachers: Mapping[str, TokenBytes]) -> None:
+    def __init__(self, *, student: TokenTable, teachers: Mapping[str, TokenTable]) -> None:
         """Raises ConfigError, naming the teacher, for a vocabulary that it cannot compare."""
 
     @abstractmethod
