@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kvdistill.types import Tokens
+from kvdistill.types import TeacherInputs, Tokens
 
 Model = TypeVar("Model", bound="AnswerLogits")
 CE_ROWS = 256
@@ -68,16 +68,21 @@ class TeacherLogits(AnswerLogits):
     """A teacher's, at its own answer tokens, and which of the student's they lie under."""
 
     chunk: Int[Tensor, " predicted"] | None = None
-    """Number of the chunk of text that each predicted token lies in, ascending; -1 for none.
-    None: the tokens are the student's, one by one."""
+    """Number of the chunk (types.py: Chunks) that each predicted token lies in; None where chunks
+    were not collated."""
     student_chunk: Int[Tensor, " student_predicted"] | None = None
     """The same of the student's predicted tokens, by the same numbers."""
 
-    def place_chunks(
-        self,
-        own: Int[Tensor, "batch teacher_seq"],
-        student: Int[Tensor, "batch seq"],
-        masks: tuple[Bool[Tensor, "batch teacher_seq"], Bool[Tensor, "batch seq"]],
+    @classmethod
+    def from_reading(
+        cls, reading: TeacherInputs, student: Tokens, hidden: Tensor, head: nn.Module | None
     ) -> "TeacherLogits":
-        """With the chunks of a batch's tokens, read at the label masks of teacher and student."""
-        return replace(self, chunk=own[masks[0]], student_chunk=student[masks[1]])
+        """Of a batch as the teacher reads it, with the chunks that were collated, if any were."""
+        own = cls.from_tokens(reading.tokens, hidden, head)
+        if reading.chunks is None:
+            return own
+        return replace(
+            own,
+            chunk=reading.chunks.teacher[reading.tokens.label_mask],
+            student_chunk=reading.chunks.student[student.label_mask],
+        )
