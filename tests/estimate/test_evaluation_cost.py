@@ -58,7 +58,29 @@ def test_small_batches_of_one_launch_after_another_take_hours_and_large_ones_do_
 def test_a_model_that_is_scored_as_it_is_answers_lm_evals_tasks_too() -> None:
     from kvdistill.estimate.evaluation_cost import list_scoring_loads
 
-    trained, stated = price("scale=paper", "arm=sft", "tasks=seven")
-    as_it_is, _ = price("scale=paper", "arm=raw_student", "tasks=seven")
-    counts = [len(list(list_scoring_loads(each, stated))) for each in (trained, as_it_is)]
-    assert counts[1] > counts[0]
+    loads = []
+    for arm in ("arm=sft", "arm=raw_student"):
+        config, stated = price("scale=paper", arm, "tasks=seven")
+        loads.append([(each.items, each.answer) for each in list_scoring_loads(config, stated)])
+    trained, as_it_is = loads
+    for load in trained:
+        as_it_is.remove(load)
+    # gsm8k and math500 in 256 tokens as lm-eval's model class has it, bbh as its file says; of the
+    # others choices are compared, as in ours.
+    written = [(1319, 256), (500, 256), (6511, 1024)]
+    assert sorted(as_it_is) == sorted([*written, (448, 0), (817, 0), (11582, 0), (1346, 0)])
+
+
+def test_lm_evals_own_task_in_a_suite_has_the_items_of_ours() -> None:
+    from kvdistill.estimate.evaluation_cost import list_scoring_loads, list_unsized_tasks
+
+    entries = "tasks.tasks=['builtin:gsm8k','builtin:cmmlu','builtin:piqa']"
+    suite = ("tasks=own", entries, "tasks.beside=[]", "arm=sft", "tasks.max_gen_toks=null")
+    config, stated = price(*suite)
+    loads = [(each.items, each.answer) for each in list_scoring_loads(config, stated)]
+    assert loads == [(1319, 256), (11582, 0)]
+    assert list_unsized_tasks(config, stated) == ["builtin:piqa"]
+    config, stated = price(*suite, "tasks.limit=10", "+estimate.items.piqa=1838")
+    loads = [(each.items, each.answer) for each in list_scoring_loads(config, stated)]
+    assert loads == [(10, 256), (10, 0), (10, 256)]
+    assert list_unsized_tasks(config, stated) == []

@@ -14,6 +14,12 @@ from kvdistill.evaluate.counterparts import score_counterparts
 from kvdistill.evaluate.harness import evaluate
 from kvdistill.evaluate.suite import Suite
 from kvdistill.evaluate.task_data import read_jsonl
+from kvdistill.plan.task_files import (
+    BUILTIN,
+    BUILTIN_ANSWER_TOKENS,
+    map_counterparts,
+    read_answer_limit,
+)
 from tests.evaluate.tiny_models import make_tiny_model
 from tests.hub_server import open_hub, write_parquet
 
@@ -104,6 +110,19 @@ def test_a_group_is_one_task_whose_subjects_are_its_members():
     leaves = builtin._list_leaf_tasks("cmmlu", builtin._load_manager())
     assert len(leaves) == 67
     assert builtin.find_own_task("builtin:cmmlu") == "cmmlu"
+
+
+def test_a_plan_knows_how_lm_evals_counterparts_are_answered(monkeypatch):
+    folder = Path(lm_eval.tasks.__file__).parent
+    names = ("truthfulqa", "cmmlu", "gsm8k", "hendrycks_math", "bbh/cot_fewshot", "gpqa", "ceval")
+    manager = TaskManager(include_path=[folder / each for each in names], include_defaults=False)
+    monkeypatch.setattr(builtin, "_load_manager", lambda: manager)
+    assert len(map_counterparts()) == 8
+    for theirs in map_counterparts():
+        task = builtin._read_first_leaf(theirs)
+        tokens = (task.get("generation_kwargs") or {}).get("max_gen_toks", BUILTIN_ANSWER_TOKENS)
+        expected = tokens if task["output_type"] == "generate_until" else 0
+        assert read_answer_limit(BUILTIN + theirs) == expected, theirs
 
 
 def test_an_unknown_name_is_refused():

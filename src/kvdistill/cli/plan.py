@@ -17,6 +17,7 @@ from kvdistill.config.schema import Estimate, read_group
 from kvdistill.console import format_count, label_message
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.claim_power import describe_assumptions, list_claim_powers
+from kvdistill.estimate.evaluation_cost import list_unsized_tasks
 from kvdistill.estimate.plan_cost import (
     PricedArm,
     artifact_cost,
@@ -131,8 +132,9 @@ def tabulate_totals(plan: Plan, total: Cost, estimate: Estimate) -> Table:
         "kind", "peak TFLOP/s", "hours", f"weeks on {gpus}", f"needed for {STUDY_WEEKS[1]} weeks",
         title=f"All of it: {total.student:.3g} student, {total.teachers:.3g} teacher and "
         f"{total.evaluation:.3g} evaluation FLOPs",
-        caption=f"at {estimate.utilisation:.0%} of the peak; answers are written at the memory's "
-        f"bandwidth (estimate.memory_gb_s), a layer and step at no less than {least} ms "
+        caption=f"assumed, not measured: {estimate.utilisation:.0%} of the peak "
+        "(estimate.utilisation); answers are written at the memory's bandwidth "
+        f"(estimate.memory_gb_s), a layer and step at no less than {least} ms "
         "(estimate.decode_layer_ms)",
     )  # fmt: skip
     for name, gpu in estimate.gpus.items():
@@ -201,9 +203,17 @@ def describe_costs(
     scoring = total.evaluation_hours(estimate.gpu, estimate)
     yield (
         f"Evaluation: {format_hours(scoring)} of {estimate.kind} beside "
-        f"{format_hours(hours - scoring)} of training and reading, with prompts of "
-        f"{estimate.tokens_per_item} tokens (estimate.tokens_per_item)."
+        f"{format_hours(hours - scoring)} of training and reading; "
+        f"{describe_lengths(plan, estimate)}."
     )
+    configs = [arm.config for arm in arms]
+    unsized = [task for config in configs for task in list_unsized_tasks(config, estimate)]
+    if unsized:
+        names = ", ".join(dict.fromkeys(unsized))
+        yield (
+            f"Without what scoring {names} costs: nothing says how many items there are "
+            "(estimate.items, tasks.limit)."
+        )
     if hours > 1 and estimate.gpu.memory_gib is not None:
         weeks = hours / largest_num_gpus(plan) / WEEK_H
         low, high = STUDY_WEEKS
@@ -217,6 +227,14 @@ def describe_costs(
     if feed := find_highest_feed(arms, estimate):
         yield describe_feed(feed, estimate)
     yield from describe_effects(plan, estimate)
+
+
+def describe_lengths(plan: Plan, estimate: Estimate) -> str:
+    """The lengths that scoring is reckoned with, and that they are stated by hand."""
+    prompts = f"assumed: prompts of {estimate.tokens_per_item} tokens (estimate.tokens_per_item)"
+    if plan.config["tasks"].get("backend", "hf") == "hf":
+        return f"{prompts}, and in every batch an answer as long as its task allows"
+    return f"{prompts}, answers of {estimate.answer_tokens} (estimate.answer_tokens)"
 
 
 def estimate_run_wall(arm: PricedArm, estimate: Estimate) -> float:

@@ -21,7 +21,13 @@ from kvdistill.plan import flops
 from kvdistill.plan.resources.evaluation_memory import DEFAULT_BATCH, choose_batch_size
 from kvdistill.plan.resources.placement import count_model_bytes
 from kvdistill.plan.resources.run_memory import WEIGHT_BYTES
-from kvdistill.plan.task_files import read_answer_limit, read_included_task, read_task_metadata
+from kvdistill.plan.task_files import (
+    BUILTIN,
+    map_counterparts,
+    read_answer_limit,
+    read_included_task,
+    read_task_metadata,
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ def list_scoring_loads(config: Config, estimate: Estimate) -> Iterator[ScoringLo
     """Every task of a suite whose size is known, those beside the average too.
 
     A model that is scored as it is answers lm-eval's own task of each beside it, where the suite
-    asks for those.
+    asks for those: the same items, with answers as long as lm-eval lets them be.
     """
     tasks = config["tasks"]
     for name in (*tasks["tasks"], *tasks["beside"]):
@@ -105,27 +111,39 @@ def list_scoring_loads(config: Config, estimate: Estimate) -> Iterator[ScoringLo
         limit = read_answer_limit(name)
         if limit and tasks["max_gen_toks"] is not None:
             limit = tasks["max_gen_toks"]
-        load = ScoringLoad(items, estimate.tokens_per_item, limit)
         if items:
-            yield load
+            yield ScoringLoad(items, estimate.tokens_per_item, limit)
         counterpart = (read_task_metadata(name) or {}).get("counterpart")
         asked_twice = tasks.get("counterparts") and not config["trained"] and counterpart
         if items and asked_twice and name in tasks["tasks"]:
-            yield load
+            limit = read_answer_limit(f"{BUILTIN}{counterpart}")
+            yield ScoringLoad(items, estimate.tokens_per_item, limit)
 
 
 def count_task_items(name: str, limit: object, estimate: Estimate) -> int:
     """Items of a task, or of the one it asks in another form, within the suite's limit; 0: unknown.
 
-    A task of which only the limit is known has that many.
+    One of lm-eval's own has those of ours of the same benchmark, else what `estimate.items` says
+    of it (without `builtin:`). A task of which only the limit is known has that many.
     """
     most = limit if isinstance(limit, int) else None
     if isinstance(limit, dict):
         most = limit.get(name)
-    base: str | None = name
+    own = name.removeprefix(BUILTIN)
+    base: str | None = map_counterparts().get(own, own) if name.startswith(BUILTIN) else name
     while base is not None and base not in estimate.items:
         base = read_included_task(base)
     if base is None:
         return most or 0
     count = estimate.items[base]
     return count if most is None else min(most, count)
+
+
+def list_unsized_tasks(config: Config, estimate: Estimate) -> list[str]:
+    """The tasks of a suite whose scoring is not reckoned, since nothing says how many items.
+
+    What is drawn of the own data has no name in `estimate.items`: a split says how many, later.
+    """
+    tasks = config["tasks"]
+    names = (*tasks["tasks"], *tasks["beside"])
+    return [name for name in names if not count_task_items(name, tasks["limit"], estimate)]

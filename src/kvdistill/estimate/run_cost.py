@@ -15,7 +15,7 @@ from typing import Any
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, Gpu, read_group
-from kvdistill.estimate.evaluation_cost import estimate_scoring
+from kvdistill.estimate.evaluation_cost import count_task_items, estimate_scoring
 from kvdistill.geometry import Geometry
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
@@ -26,6 +26,7 @@ from kvdistill.plan.matching.run_flops import (
     list_layers_read,
 )
 from kvdistill.plan.resources.run_memory import STORED_BYTES
+from kvdistill.plan.teaching.unread import reads_teachers
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     tokens = steps * global_batch(budget) * budget.seq_len
     load = flops.TokenLoad.nominal(tokens, budget.seq_len)
     trained = count_student_flops(config, load)
-    # What is stored was read once, and is paid for by the store.
-    live = [] if find_store_spec(config["source"]) else config["teachers"].values()
+    # What is stored was read once, and is paid for by the store; answers are likewise.
+    reads = reads_teachers(config) and not find_store_spec(config["source"])
+    live = config["teachers"].values() if reads else []
     taught = sum(count_capture_flops(config, node, load) for node in live)
     return Cost(tokens, trained, taught) + scored
 
@@ -90,13 +92,9 @@ def estimate_store(config: Config, teacher: Mapping[str, Any]) -> Cost:
 
 def count_items(config: Config, estimate: Estimate) -> dict[str, int]:
     """Items of the tasks in the macro average; a task of unknown size is left out."""
-    limit = config["tasks"]["limit"]
-    known = {
-        task: estimate.items[task] for task in config["tasks"]["tasks"] if task in estimate.items
-    }
-    if isinstance(limit, int):
-        return {task: min(limit, count) for task, count in known.items()}
-    return {task: min((limit or {}).get(task, count), count) for task, count in known.items()}
+    tasks = config["tasks"]
+    counts = {task: count_task_items(task, tasks["limit"], estimate) for task in tasks["tasks"]}
+    return {task: count for task, count in counts.items() if count}
 
 
 def count_texts(config: Config) -> int:

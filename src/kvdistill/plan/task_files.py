@@ -18,6 +18,9 @@ BUILTIN = "builtin:"
 """How a suite names a task of lm-eval's own."""
 BUILTIN_ANSWER_TOKENS = 256
 """Of lm-eval's `HFLM.max_gen_toks`."""
+STATED_ANSWER_TOKENS = {"bbh_cot_fewshot": 1024}
+"""Of the task files of lm-eval's own counterparts that say another number; a plan does not open
+them, since lm-eval takes ten seconds to list its tasks."""
 FIRST_VERSION = "1.0"
 NO_POOL = "its rows have no pool of worked examples beside them"
 
@@ -50,12 +53,17 @@ def read_task_metadata(task: str) -> Mapping[str, Any] | None:
 def read_answer_limit(task: str) -> int:
     """Tokens that a task's file lets an answer have; 0 where choices are compared instead.
 
-    A task without a file is one of lm-eval's own, which writes as many as its model class says.
+    A task without a file is one of lm-eval's own. It compares choices where ours of the same
+    benchmark does; otherwise it writes as many as its file or its model class says.
     """
     merged: dict[str, Any] = {}
     path: Path | None = TASKS / f"{task}.yaml"
     if not (path and path.is_file()):
-        return BUILTIN_ANSWER_TOKENS
+        name = task.removeprefix(BUILTIN)
+        ours = map_counterparts().get(name)
+        if ours is not None and read_answer_limit(ours) == 0:
+            return 0
+        return STATED_ANSWER_TOKENS.get(name, BUILTIN_ANSWER_TOKENS)
     while path is not None and path.is_file():
         node = yaml.load(path.read_text("utf-8"), Loader=TaskLoader)
         merged = {**node, **merged}
