@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -72,6 +72,8 @@ class TeacherLogits(AnswerLogits):
     were not collated."""
     student_chunk: Int[Tensor, " student_predicted"] | None = None
     """The same of the student's predicted tokens, by the same numbers."""
+    given: Bool[Tensor, " predicted"] | None = None
+    """Where a control gives a state at all, whose chunks are then left out already; None: all."""
 
     @classmethod
     def from_reading(

@@ -15,10 +15,7 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.base import LogitDistance
 from kvdistill.logits.teacher_mix import Weights
-from kvdistill.logits.vocabulary import Part, TokenTable, Vocabulary
-
-CHUNK_LOGITS = 2**25
-"""Logits of one model that are there at once: 128 MiB in float32."""
+from kvdistill.logits.vocabulary import CHUNK_LOGITS, Part, TokenTable, Vocabulary
 
 
 class Same(Vocabulary):
@@ -48,7 +45,8 @@ class Same(Vocabulary):
                 f"{len(teacher.labels)} tokens and the student into {len(student.labels)}: they "
                 f"have the same tokens and split texts otherwise. Use logits/vocabulary=chunks."
             )
-        return student.labels == teacher.labels
+        covered = student.labels == teacher.labels
+        return covered if teacher.given is None else covered & teacher.given
 
     def iterate_parts(
         self,

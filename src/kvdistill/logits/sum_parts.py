@@ -33,7 +33,7 @@ def sum_parts(
     tokens = student.hidden.new_zeros(student.labels.shape, dtype=torch.float32)
     for part in parts:
         tokens[part.rows] = part.compare(student.score_rows(student.hidden[part.rows]))
-    tokens = tokens * weights
+    tokens *= weights
     return tokens.sum(), tokens
 
 

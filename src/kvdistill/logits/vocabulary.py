@@ -13,6 +13,9 @@ from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.base import LogitDistance
 from kvdistill.logits.teacher_mix import Weights
 
+CHUNK_LOGITS = 2**25
+"""Logits of one model that are there at once: 128 MiB in float32."""
+
 
 @dataclass(frozen=True)
 class TokenTable:

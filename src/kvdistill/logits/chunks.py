@@ -1,0 +1,147 @@
+"""Distributions over two vocabularies, compared over chunks of text that both spell out.
+
+A chunk lies between neighbouring byte boundaries that both tokenizations have
+(data/text_chunks.py). Of its outcomes (logits/chunk_outcomes.py) those with a name in both
+vocabularies are matched, as in TRL's GOLDTrainer; the rest are compared by their sorted masses
+(ULD, arXiv 2402.12030).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from kvdistill.errors import ConfigError
+from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
+from kvdistill.logits.base import LogitDistance
+from kvdistill.logits.chunk_outcomes import (
+    ChunkOutcomes,
+    ChunkTokens,
+    measure_sorted_masses,
+    read_outcomes,
+)
+from kvdistill.logits.shared_tokens import match_tokens
+from kvdistill.logits.teacher_mix import Weights
+from kvdistill.logits.vocabulary import CHUNK_LOGITS, Part, TokenTable, Vocabulary
+from kvdistill.types import move_to_device
+
+Columns = tuple[Int[Tensor, " chunks"], Int[Tensor, " chunks"]]
+
+
+class ByChunks(Vocabulary):
+    """For each chunk the distance of its matched outcomes, and that of its sorted rest.
+
+    A chunk's distance is divided evenly among its student tokens: a sum over tokens is one over
+    chunks, by the chain rule that of the whole answer.
+    """
+
+    shared: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        student: TokenTable,
+        teachers: Mapping[str, TokenTable],
+        rest_weight: float,
+        rest_top: int,
+    ) -> None:
+        """Raises ConfigError for a weight below 0, and for no largest masses."""
+        if not 0 <= rest_weight < float("inf"):
+            raise ConfigError(f"logits.vocabulary.rest_weight={rest_weight} must be 0 or more.")
+        if rest_top < 1:
+            raise ConfigError(f"logits.vocabulary.rest_top={rest_top} must be at least 1.")
+        self.rest_weight, self.rest_top = rest_weight, rest_top
+        self.tables = {name: match_tokens(student, table) for name, table in teachers.items()}
+
+    def find_covered(
+        self, student: AnswerLogits, teacher: TeacherLogits
+    ) -> Bool[Tensor, " predicted"]:
+        """Those that lie in a chunk."""
+        assert teacher.student_chunk is not None
+        return teacher.student_chunk >= 0
+
+    def iterate_parts(
+        self,
+        distance: LogitDistance,
+        student: AnswerLogits,
+        teachers: Mapping[str, TeacherLogits],
+        weights: Weights,
+    ) -> Iterator[Part]:
+        [(name, teacher)] = teachers.items()
+        assert teacher.student_chunk is not None
+        assert teacher.chunk is not None
+        tables = move_to_device(self.tables[name], student.labels.device)
+        self.tables[name] = tables
+        vocabulary = max(len(tables.student.column), len(tables.teacher.column))
+        numbers = teacher.student_chunk.cpu().numpy(), teacher.chunk.cpu().numpy()
+        for rows, other_rows in split_at_chunks(*numbers, max(1, CHUNK_LOGITS // vocabulary)):
+            own = ChunkTokens.from_numbers(student.labels[rows], teacher.student_chunk[rows])
+            other = ChunkTokens.from_numbers(teacher.labels[other_rows], teacher.chunk[other_rows])
+            columns = (
+                tables.student.column[own.first_labels],
+                tables.teacher.column[other.first_labels],
+            )
+            with torch.no_grad():
+                logits = teacher.score_rows(teacher.hidden[other_rows])
+                log_probs = distance.soften(fit_width(logits, len(tables.teacher.column)))
+                target = read_outcomes(log_probs, other, tables.teacher, columns[::-1])
+            taught = weights[0, rows] > 0
+
+            def compare(
+                logits: Float[Tensor, "some vocab"],
+                own: ChunkTokens = own,
+                target: ChunkOutcomes = target,
+                columns: Columns = columns,
+                taught: Tensor = taught,
+            ) -> Float[Tensor, " some"]:
+                log_probs = distance.soften(fit_width(logits, len(tables.student.column)))
+                outcomes = read_outcomes(log_probs, own, tables.student, columns)
+                tokens = own.sum_over_chunks(torch.ones_like(taught, dtype=torch.float32))
+                apart = self.measure_chunks(distance, outcomes, target) / tokens
+                return apart[own.chunk].masked_fill(~(own.inside & taught), 0)
+
+            yield Part(rows, compare)
+
+    def measure_chunks(
+        self, distance: LogitDistance, own: ChunkOutcomes, target: ChunkOutcomes
+    ) -> Float[Tensor, " chunks"]:
+        """The distance of each chunk, in nats, and the rest's, weighted."""
+        # As logits: log-probabilities are their own softmax once the temperature is undone. The
+        # rest's gradient falls by one temperature only, not by two.
+        matched = distance.measure_tokens(own.log_probs * distance.temperature, target.log_probs)
+        rest = measure_sorted_masses(own.rest, target.rest, self.rest_top)
+        return matched + self.rest_weight * distance.temperature * rest
+
+
+def fit_width(logits: Float[Tensor, "some width"], vocabulary: int) -> Float[Tensor, "some vocab"]:
+    """Logits of the tokenizer's tokens alone; one that the model cannot write is excluded."""
+    # Where the layer is wider this is a negative pad, which crops.
+    return F.pad(logits, (0, vocabulary - logits.shape[1]), value=-torch.inf)
+
+
+def split_at_chunks(
+    student: Int[np.ndarray, " predicted"],
+    teacher: Int[np.ndarray, " teacher_predicted"],
+    size: int,
+) -> Iterator[tuple[slice, slice]]:
+    """(rows of the student, rows of the teacher) of whole chunks, at most `size` rows of each.
+
+    A longer chunk stands alone. `student` and `teacher` number the chunk of each token, ascending,
+    with -1 between them for none; a chunk's tokens are neighbours.
+    """
+    sides = []
+    for side in (student, teacher):
+        numbers, begin, count = np.unique(side, return_index=True, return_counts=True)
+        sides.append((begin[numbers >= 0], (begin + count)[numbers >= 0]))
+    first, chunks = 0, len(sides[0][0])
+    while first < chunks:
+        # Chunks whose end lies within reach of the first one's beginning.
+        fitting = [int(np.searchsorted(end, begin[first] + size, "right")) for begin, end in sides]
+        behind = max(first + 1, min(fitting))
+        rows, other_rows = (slice(int(begin[first]), int(end[behind - 1])) for begin, end in sides)
+        yield rows, other_rows
+        first = behind
