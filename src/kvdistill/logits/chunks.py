@@ -7,6 +7,7 @@ vocabularies are matched, as in TRL's GOLDTrainer; the rest are compared by thei
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -24,12 +25,11 @@ from kvdistill.logits.chunk_outcomes import (
     measure_sorted_masses,
     read_outcomes,
 )
-from kvdistill.logits.shared_tokens import match_tokens
+from kvdistill.logits.same import Same, has_same_tokens
+from kvdistill.logits.shared_tokens import SideTokens, match_tokens
 from kvdistill.logits.teacher_mix import Weights
 from kvdistill.logits.vocabulary import CHUNK_LOGITS, Part, TokenTable, Vocabulary
 from kvdistill.types import move_to_device
-
-Columns = tuple[Int[Tensor, " chunks"], Int[Tensor, " chunks"]]
 
 
 class ByChunks(Vocabulary):
@@ -56,6 +56,11 @@ class ByChunks(Vocabulary):
             raise ConfigError(f"logits.vocabulary.rest_top={rest_top} must be at least 1.")
         self.rest_weight, self.rest_top = rest_weight, rest_top
         self.tables = {name: match_tokens(student, table) for name, table in teachers.items()}
+        self.same = {
+            name: Same(student=student, teachers={name: table})
+            for name, table in teachers.items()
+            if has_same_tokens(student, table)
+        }
 
     def find_covered(
         self, student: AnswerLogits, teacher: TeacherLogits
@@ -72,6 +77,10 @@ class ByChunks(Vocabulary):
         weights: Weights,
     ) -> Iterator[Part]:
         [(name, teacher)] = teachers.items()
+        if name in self.same and torch.equal(student.labels, teacher.labels):
+            # Every chunk is one token, and all its outcomes are shared.
+            yield from self.same[name].iterate_parts(distance, student, teachers, weights)
+            return
         assert teacher.student_chunk is not None
         assert teacher.chunk is not None
         tables = move_to_device(self.tables[name], student.labels.device)
@@ -90,21 +99,10 @@ class ByChunks(Vocabulary):
                 log_probs = distance.soften(fit_width(logits, len(tables.teacher.column)))
                 target = read_outcomes(log_probs, other, tables.teacher, columns[::-1])
             taught = weights[0, rows] > 0
-
-            def compare(
-                logits: Float[Tensor, "some vocab"],
-                own: ChunkTokens = own,
-                target: ChunkOutcomes = target,
-                columns: Columns = columns,
-                taught: Tensor = taught,
-            ) -> Float[Tensor, " some"]:
-                log_probs = distance.soften(fit_width(logits, len(tables.student.column)))
-                outcomes = read_outcomes(log_probs, own, tables.student, columns)
-                tokens = own.sum_over_chunks(torch.ones_like(taught, dtype=torch.float32))
-                apart = self.measure_chunks(distance, outcomes, target) / tokens
-                return apart[own.chunk].masked_fill(~(own.inside & taught), 0)
-
-            yield Part(rows, compare)
+            yield Part(
+                rows,
+                ChunkComparison(self, distance, own, tables.student, columns, target, taught),
+            )
 
     def measure_chunks(
         self, distance: LogitDistance, own: ChunkOutcomes, target: ChunkOutcomes
@@ -115,6 +113,28 @@ class ByChunks(Vocabulary):
         matched = distance.measure_tokens(own.log_probs * distance.temperature, target.log_probs)
         rest = measure_sorted_masses(own.rest, target.rest, self.rest_top)
         return matched + self.rest_weight * distance.temperature * rest
+
+
+@dataclass(frozen=True)
+class ChunkComparison:
+    """Compares the student with a target at the tokens of some chunks."""
+
+    vocabulary: ByChunks
+    distance: LogitDistance
+    tokens: ChunkTokens
+    side: SideTokens
+    columns: tuple[Int[Tensor, " chunks"], Int[Tensor, " chunks"]]
+    target: ChunkOutcomes
+    taught: Bool[Tensor, " some"]
+    """Where the teacher has a weight."""
+
+    def __call__(self, logits: Float[Tensor, "some vocab"]) -> Float[Tensor, " some"]:
+        """Each token's share of its chunk's distance; 0 outside chunks."""
+        log_probs = self.distance.soften(fit_width(logits, len(self.side.column)))
+        outcomes = read_outcomes(log_probs, self.tokens, self.side, self.columns)
+        sizes = self.tokens.sum_over_chunks(torch.ones_like(self.taught, dtype=torch.float32))
+        apart = self.vocabulary.measure_chunks(self.distance, outcomes, self.target) / sizes
+        return apart[self.tokens.chunk].masked_fill(~(self.tokens.inside & self.taught), 0)
 
 
 def fit_width(logits: Float[Tensor, "some width"], vocabulary: int) -> Float[Tensor, "some vocab"]:

@@ -24,16 +24,15 @@ class Same(Vocabulary):
     shared: ClassVar[bool] = True
 
     def __init__(self, *, student: TokenTable, teachers: Mapping[str, TokenTable]) -> None:
-        own = _strip_padding(student)
         for name, other in teachers.items():
-            if own != _strip_padding(other):
+            if not has_same_tokens(student, other):
                 sizes = " and ".join(str(len(each.token_bytes)) for each in (other, student))
                 raise ConfigError(
                     f"logits/vocabulary=same, but teachers.{name} has another tokenizer than the "
                     f"student ({sizes} tokens). Use logits/vocabulary=chunks, or teachers of the "
                     f"student's family."
                 )
-        self.size = len(own)
+        self.size = len(_strip_padding(student))
 
     def find_covered(
         self, student: AnswerLogits, teacher: TeacherLogits
@@ -86,6 +85,11 @@ class Same(Vocabulary):
             log_probs = torch.log_softmax(logits / temperature, dim=-1)
             parts.append(log_probs if len(teachers) == 1 else log_probs + weight.log()[:, None])
         return parts[0] if len(parts) == 1 else torch.stack(parts).logsumexp(dim=0)
+
+
+def has_same_tokens(student: TokenTable, teacher: TokenTable) -> bool:
+    """Whether every id stands for the same bytes in both, padding at the end aside."""
+    return _strip_padding(student) == _strip_padding(teacher)
 
 
 def _strip_padding(table: TokenTable) -> list[bytes | None]:
