@@ -114,6 +114,8 @@ class KV:
     all heads hold what `mask` says."""
     bias: KVBias | None = None
     """To be added to `keys` and `values`, which were rounded without it; None for nothing."""
+    token_weights: Float[Tensor, "batch seq"] | None = None
+    """How much each token counts in a text's distance, in float32; None: all alike."""
 
     @property
     def held(self) -> Bool[Tensor, "batch some_heads seq"]:
@@ -125,7 +127,10 @@ class KV:
         """K and V of these texts of the batch, in this order."""
         index = list(texts)
         head_mask = None if self.head_mask is None else self.head_mask[index]
-        return KV(self.keys[index], self.values[index], self.mask[index], head_mask, self.bias)
+        weights = None if self.token_weights is None else self.token_weights[index]
+        return KV(
+            self.keys[index], self.values[index], self.mask[index], head_mask, self.bias, weights
+        )
 
     def add_bias(self) -> "KV":
         """The same with its bias in `keys` and `values`, then in float32; zero where none is held.
@@ -243,6 +248,20 @@ class Links:
             # Divided link by link: a student token that lost all its links has a total of 0, but
             # no link that reads it.
             weight=weight / total[student_row],
+            offsets=counts.cumsum(0) - counts,
+        )
+
+    def keep_tokens(self, kept: Bool[Tensor, "batch student_seq"]) -> "Links":
+        """The links of the student tokens that are True; the others are left without any."""
+        counts = self.link_counts
+        of_kept = torch.repeat_interleave(
+            kept.flatten(), counts, output_size=len(self.teacher_rows)
+        )
+        counts = counts * kept.flatten()
+        return replace(
+            self,
+            teacher_rows=self.teacher_rows[of_kept],
+            weight=self.weight[of_kept],
             offsets=counts.cumsum(0) - counts,
         )
 

@@ -163,3 +163,85 @@ def test_the_mean_square_of_heads_is_over_all_elements_that_they_hold(layer):
         rows = (own - target)[text][held[text]] / SCALE
         expected = rows.square().mean() if rows.numel() else torch.tensor(0.0)
         torch.testing.assert_close(measured[text], expected)
+
+
+def weigh(mask, seed=3):
+    return torch.rand(mask.shape, generator=torch.Generator().manual_seed(seed)) + 0.1
+
+
+def compare_token_by_token(distance, own, target, mask, weights):
+    """The weighted mean of each text, by the obvious loops over tokens, or over pairs of them."""
+    means = []
+    for text in range(len(own)):
+        x, y = (part[text].transpose(0, 1).flatten(1) / SCALE for part in (own, target))
+        valid, w = mask[text].nonzero().flatten().tolist(), weights[text]
+        total = lost = 0.0
+        if isinstance(distance, Gram):
+            for i in valid:
+                for j in valid:
+                    gap = (x[i] @ x[j] - y[i] @ y[j]) / x.shape[1]
+                    total, lost = total + w[i] * w[j], lost + w[i] * w[j] * gap**2
+        else:
+            for i in valid:
+                token = torch.ones(1, 1, dtype=torch.bool)
+                alone = distance(
+                    x[i][None, None, None], y[i][None, None, None], token, torch.tensor(1.0)
+                )
+                total, lost = total + w[i], lost + w[i] * alone[0]
+        means.append(lost / total)
+    return torch.stack(means)
+
+
+@laws
+def test_a_token_counts_by_its_weight(distance, layer):
+    own, target, mask = layer()
+    weights = weigh(mask)
+    # What stands under the mask is no weight of anything.
+    given = weights.masked_fill(~mask, torch.nan)
+    value = distance(own, target, mask, SCALE, given)
+    torch.testing.assert_close(value, compare_token_by_token(distance, own, target, mask, weights))
+
+
+@laws
+def test_only_the_ratios_of_weights_matter_and_equal_ones_are_none(distance, layer):
+    own, target, mask = layer()
+    weights = weigh(mask)
+    one = distance(own, target, mask, SCALE, weights)
+    torch.testing.assert_close(distance(own, target, mask, SCALE, 7 * weights), one)
+    equal = distance(own, target, mask, SCALE, torch.full_like(weights, 0.3))
+    torch.testing.assert_close(equal, distance(own, target, mask, SCALE))
+
+
+@laws
+def test_a_token_of_no_weight_is_as_one_under_the_mask(distance, layer):
+    own, target, mask = layer()
+    mask[:, :2] = True
+    weights = weigh(mask)
+    weights[:, 1] = 0
+    hidden = mask.clone()
+    hidden[:, 1] = False
+    one = distance(own, target, mask, SCALE, weights)
+    torch.testing.assert_close(one, distance(own, target, hidden, SCALE, weights))
+    nothing = distance(own, target, torch.zeros_like(mask), SCALE, weights)
+    assert torch.equal(nothing, torch.zeros(3))
+
+
+@laws
+def test_heads_that_hold_their_own_tokens_weigh_them_alike(distance, layer):
+    own, target, mask = layer()
+    held = torch.rand(own.shape[:3], generator=torch.Generator().manual_seed(0)) < 0.5
+    held &= mask[:, None]
+    held[:, 0, 0] = mask[:, 0]
+    weights = weigh(mask)
+    kv = KV(target, target, mask & held.any(dim=1), held, token_weights=weights)
+    measured = measure_heads(distance, own, target, kv, SCALE)
+    for text in range(len(own)):
+        parts = (own, target, held, weights)
+        one, other, of_head, w = (part[text : text + 1] for part in parts)
+        heads = [
+            distance(one[:, h, None], other[:, h, None], of_head[:, h], SCALE, w)[0]
+            for h in range(own.shape[1])
+        ]
+        counts = (held[text] * weights[text]).sum(dim=1)
+        expected = (torch.stack(heads) * counts).sum() / counts.sum()
+        torch.testing.assert_close(measured[text], expected)

@@ -23,7 +23,9 @@ GROUPS = (
 )  # fmt: skip
 CLOSED = {
     "layers": ("range", "map"),
-    "loss": ("distance", "balance", "ce_weight", "kv_weight", "entropy_weight"),
+    "loss": (
+        "distance", "balance", "tokens", "schedule", "ce_weight", "kv_weight", "entropy_weight",
+    ),
     "logits": ("distance", "teachers", "vocabulary", "weight", "temperature"),
 }
 """Groups of several parts that no one strategy checks, with all that they may hold."""
@@ -43,7 +45,8 @@ READ: Mapping[str, Any] = {  # Any: config/check_values.py says more of it
 }  # fmt: skip
 ROOMS = (
     "style", "source", "compression", "alignment", "projection", "position", "fusion", "adapter",
-    "layers.map", "loss.distance", "loss.balance", "logits.distance", "logits.teachers",
+    "layers.map", "loss.distance", "loss.balance", "loss.tokens", "loss.schedule",
+    "logits.distance", "logits.teachers",
     "logits.vocabulary", "data.source", "data.split", "data.leakage", "tasks",
 )  # fmt: skip
 """Each a node that says what it is built by."""

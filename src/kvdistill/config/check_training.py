@@ -9,6 +9,8 @@ from kvdistill.errors import ConfigError
 
 ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3")
 LINEAR_CES = ("none", "chunked", "liger")
+STEADY = "kvdistill.loss.schedule.steady.Steady"
+DECAY = "kvdistill.loss.decay.Decay"
 
 
 def check_loss(config: Mapping[str, Any]) -> None:
@@ -22,6 +24,23 @@ def check_loss(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"teachers=none leaves loss.kv_weight={config['loss']['kv_weight']} nothing to match. "
             f"Use arm=sft, or choose teachers."
+        )
+
+
+def check_loss_schedule(config: Mapping[str, Any]) -> None:
+    """Refuses a schedule of the loss's terms where there is one term, or another schedule."""
+    loss = config["loss"]
+    if not config["trained"] or loss["schedule"]["_target_"] == STEADY:
+        return
+    if not config["teachers"]:
+        raise ConfigError(
+            "loss.schedule weighs cross-entropy against the teachers' K and V, but teachers=none. "
+            "Use loss/schedule=constant, or choose teachers."
+        )
+    if loss["balance"]["_target_"] == DECAY:
+        raise ConfigError(
+            "loss.schedule and loss/balance=decay would both change the weight of K and V by the "
+            "steps that are done. Use loss/balance=constant."
         )
 
 

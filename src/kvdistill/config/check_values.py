@@ -21,6 +21,7 @@ from kvdistill.config.check_training import (
     check_deepspeed,
     check_kernel_settings,
     check_loss,
+    check_loss_schedule,
     check_schedule,
 )
 from kvdistill.config.schema import lookup_path
@@ -217,7 +218,7 @@ RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
     check_bounds, check_seed, check_estimate, check_cluster, check_code_choice, check_status,
     check_withdrawal, check_smoke,
     check_placements, check_deepspeed, check_kernel_settings, check_arm, check_names, check_loss,
-    check_schedule, check_geometries, check_finite, check_compression,
+    check_loss_schedule, check_schedule, check_geometries, check_finite, check_compression,
     check_logits,
 )  # fmt: skip
 """In the order in which they are asked; the first that is broken is what the user reads."""

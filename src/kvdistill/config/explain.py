@@ -115,7 +115,7 @@ def known_keys() -> Iterator[str]:
     """Every group and every dotted key of the default config."""
     loader = GlobalHydra.instance().config_loader()
     yield from (group for group in loader.list_groups("") if group != "hydra")
-    yield from ("layers/map", "loss/balance")
+    yield from ("layers/map", "loss/balance", "loss/tokens", "loss/schedule")
     plain = OmegaConf.to_container(hydra_compose("config"), resolve=False)
     assert isinstance(plain, dict)
     yield from walk_keys(plain)

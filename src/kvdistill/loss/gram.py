@@ -5,6 +5,7 @@ prefers Gram and Procrustes measures, because MSE can vanish without matching st
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,8 +18,11 @@ from kvdistill.loss.base import Distance
 class Gram(Distance):
     """Mean over pairs of valid tokens of ((<x_i, x_j> - <y_i, y_j>) / (width scale^2))^2.
 
-    x are the student's tokens over all heads, y the target's, width is heads * dim.
+    x are the student's tokens over all heads, y the target's, width is heads * dim. With weights a
+    pair counts by the product of its tokens'.
     """
+
+    weighs_tokens: ClassVar[bool] = True
 
     def __call__(
         self,
@@ -26,18 +30,25 @@ class Gram(Distance):
         target: Float[Tensor, "batch heads seq dim"],
         mask: Bool[Tensor, "batch seq"],
         scale: Float[Tensor, ""],
+        weights: Float[Tensor, "batch seq"] | None = None,
     ) -> Float[Tensor, " batch"]:
         # Autocast would multiply in half precision, and float16 ends at 65504.
         with torch.autocast(own.device.type, enabled=False):
             x, y = (_scale_rows(part, mask, scale) for part in (own, target))
+            if weights is not None:
+                # sqrt(w_i) sqrt(w_j) before the square is w_i w_j after it.
+                roots = weights.masked_fill(~mask, 0).sqrt()[..., None]
+                x, y = x * roots, y * roots
             # X X^T - Y Y^T = (D P^T + P D^T) / 2 for D = X - Y, P = X + Y. Its squared norm needs
             # only width x width products, never tokens x tokens, and is exactly 0 where D is.
             d, p = x - y, x + y
             dd, pp = _multiply_across_tokens(d, d), _multiply_across_tokens(p, p)
             pd = _multiply_across_tokens(p, d)
             squared_norm = ((dd * pp).sum(dim=(1, 2)) + (pd * pd.mT).sum(dim=(1, 2))) / 2
-        pairs = mask.sum(dim=1).clamp(min=1).square()
-        return squared_norm / pairs
+        if weights is None:
+            return squared_norm / mask.sum(dim=1).clamp(min=1).square()
+        pairs = weights.masked_fill(~mask, 0).sum(dim=1).square()
+        return squared_norm / pairs.clamp(min=torch.finfo(pairs.dtype).tiny)
 
 
 def _scale_rows(

@@ -4,6 +4,7 @@ KaVa's choice for its Llama students (arXiv 2510.02312).
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from kvdistill.loss.base import Distance, average_elements, compute_residual
 @dataclass(frozen=True, kw_only=True)
 class SmoothL1(Distance):
     """Mean of r^2 / (2 beta) for |r| < beta, else |r| - beta / 2, of the scaled residual r."""
+
+    weighs_tokens: ClassVar[bool] = True
 
     beta: float
     """Where the linear part begins, in standard deviations of the target."""
@@ -29,9 +32,10 @@ class SmoothL1(Distance):
         target: Float[Tensor, "batch heads seq dim"],
         mask: Bool[Tensor, "batch seq"],
         scale: Float[Tensor, ""],
+        weights: Float[Tensor, "batch seq"] | None = None,
     ) -> Float[Tensor, " batch"]:
         residual = compute_residual(own, target, mask, scale)
         # Expanded, not allocated; without expand_as torch would warn of a broadcast.
         zero = residual.new_zeros(()).expand_as(residual)
         losses = nn.functional.smooth_l1_loss(residual, zero, reduction="none", beta=self.beta)
-        return average_elements(losses, mask)
+        return average_elements(losses, mask, weights)

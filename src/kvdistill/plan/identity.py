@@ -54,6 +54,8 @@ Raise it with any change there that gives other tokens.
 INTRODUCED: dict[str, Any] = {
     "adapter": {"_target_": "kvdistill.models.full_finetune.Whole"},
     "compression.heads": "mean",
+    "loss.tokens": {"_target_": "kvdistill.loss.tokens.every_token.EveryToken"},
+    "loss.schedule": {"_target_": "kvdistill.loss.schedule.steady.Steady"},
     "train.group_by_length": False,
     "train.tf32": False,
     "tasks.backend": "hf",

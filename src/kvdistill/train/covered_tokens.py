@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kvdistill.types import KV, Links
+from kvdistill.types import KV, Batch, Links
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,12 @@ class CoveredTokens:
         """The links of these tokens."""
         return links.select_tokens(self.positions, self.mask)
 
+    def gather_weights(
+        self, weights: Float[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch some"]:
+        """The weights of these tokens; 0 in the padding."""
+        return weights.gather(1, self.positions).masked_fill(~self.mask, 0)
+
     def gather_kv(self, kv: KV) -> KV:
         """The student's K and V of these tokens; the gradient goes back to where they were."""
         texts = torch.arange(len(self.positions), device=self.positions.device)[:, None]
@@ -57,3 +63,14 @@ class CoveredTokens:
         # Heads side by side: one index_select moves whole tokens, and its backward adds whole rows.
         tokens = x.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, rows)
         return tokens.view(*self.positions.shape, heads, dim).transpose(1, 2)
+
+
+def leave_out_tokens(batch: Batch, weights: Float[Tensor, "batch seq"] | None) -> Batch:
+    """The batch in which no teacher covers a student token of weight 0; None leaves all."""
+    if weights is None:
+        return batch
+    teachers = {
+        name: replace(reading, links=reading.links.keep_tokens(weights > 0))
+        for name, reading in batch.teachers.items()
+    }
+    return replace(batch, teachers=teachers)

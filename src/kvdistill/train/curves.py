@@ -231,16 +231,17 @@ def average_weights(weights: Float[Tensor, "layers teachers batch"]) -> Float[Te
 
 
 def compute_layer_terms(
-    objective: KVObjective, parts: Float[Tensor, "layers 2"]
+    objective: KVObjective, parts: Float[Tensor, "layers 2"], kv_weight: float
 ) -> dict[str, dict[str, float]]:
     """Layer -> its distances of keys and of values, and what they add to the loss.
 
-    `parts` are a layer's distances of keys and of values, in the objective's order of layers.
+    `parts` are a layer's distances of keys and of values, in the objective's order of layers;
+    `kv_weight` is the present one of the KV term.
     """
     weights = objective.weights
     share = torch.tensor([weights.keys, weights.values]) / (weights.keys + weights.values)
     factor = objective.balance.factor.cpu()
-    weighted = (parts * share).sum(dim=1) * weights.kv * factor / len(objective.layers)
+    weighted = (parts * share).sum(dim=1) * kv_weight * factor / len(objective.layers)
     return {
         str(layer): {"k": float(k), "v": float(v), "kv_weighted": float(kv)}
         for layer, (k, v), kv in zip(objective.layers, parts, weighted, strict=True)

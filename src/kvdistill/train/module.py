@@ -69,6 +69,11 @@ class Distiller(nn.Module):
             self._rotaries = pipeline.read_student_rotaries(self._capture, objective.layers)
 
     @property
+    def current_weights(self) -> LossWeights:
+        """The terms' weights at the present share of the steps."""
+        return self.weights.scale_terms(self.progress)
+
+    @property
     def objective(self) -> KVObjective | None:
         """The strategies between the models and the KV loss."""
         return self.rooms

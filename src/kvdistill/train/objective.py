@@ -6,8 +6,9 @@ properties and methods named after what they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,9 @@ from kvdistill.layers.from_config import pair_layers
 from kvdistill.layers.select import select_layers
 from kvdistill.loss.balance import Balance
 from kvdistill.loss.base import Distance
+from kvdistill.loss.schedule.base import Schedule
+from kvdistill.loss.schedule.steady import Steady
+from kvdistill.loss.tokens.base import TokenChoice, check_token_weights
 from kvdistill.models.attention.rotary import NO_ROTATION, Rotary
 from kvdistill.models.capture import Capture
 from kvdistill.position.base import Position
@@ -242,6 +246,12 @@ class LossWeights:
     entropy: float
     keys: float
     values: float
+    schedule: Schedule = field(default_factory=Steady)
+
+    def scale_terms(self, progress: float) -> "LossWeights":
+        """The weights after this share of the steps."""
+        factors = self.schedule.compute_factors(progress)
+        return replace(self, ce=self.ce * factors.ce, kv=self.kv * factors.kv)
 
     @classmethod
     def from_config(cls, config: Config) -> "LossWeights":
@@ -253,9 +263,35 @@ class LossWeights:
             raise ConfigError(
                 "loss.ce_weight and loss.kv_weight are both 0, so nothing is trained. Raise one."
             )
-        return cls(
-            loss["ce_weight"], loss["kv_weight"], loss["entropy_weight"], kv["keys"], kv["values"]
-        )
+        weights = cls(
+            ce=loss["ce_weight"], kv=loss["kv_weight"], entropy=loss["entropy_weight"],
+            keys=kv["keys"], values=kv["values"], schedule=build_loss_part("schedule", loss),
+        )  # fmt: skip
+        weights.check_idle_steps()
+        return weights
+
+    def check_idle_steps(self) -> None:
+        """Raises ConfigError where the schedule leaves a part of the steps nothing to train."""
+        for percent in range(100):
+            now = self.scale_terms(percent / 100)
+            if now.ce + now.kv == 0 < self.ce + self.kv:
+                raise ConfigError(
+                    f"loss.schedule leaves nothing to train after {percent} % of the steps, since "
+                    f"loss.ce_weight={self.ce:g} and loss.kv_weight={self.kv:g}. Raise the other "
+                    f"weight, or use loss/schedule=constant."
+                )
+
+
+# A plan that was frozen before there were these parts of the loss has none of them.
+_EARLIER = {
+    "schedule": {"_target_": "kvdistill.loss.schedule.steady.Steady"},
+    "tokens": {"_target_": "kvdistill.loss.tokens.every_token.EveryToken"},
+}
+
+
+def build_loss_part(name: str, loss: Mapping[str, Any]) -> Any:
+    """The strategy of a part of the loss group that was added to it."""
+    return build_node(f"loss.{name}", loss.get(name, _EARLIER[name]))
 
 
 class KVObjective(nn.Module):
@@ -280,6 +316,8 @@ class KVObjective(nn.Module):
             layers=list(self.layers),
         )
         self.distance: Distance = build_node("loss.distance", config["loss"]["distance"])
+        self.tokens: TokenChoice = build_loss_part("tokens", config["loss"])
+        check_token_weights(self.tokens, self.distance)
         self.balance: Balance = build_node("loss.balance", config["loss"]["balance"])
         self.weights = LossWeights.from_config(config)
 

@@ -19,7 +19,7 @@ from kvdistill.layers.base import LayerPair
 from kvdistill.loss.base import measure_heads
 from kvdistill.models.attention.rotary import Rotary
 from kvdistill.position.base import Position, Positions
-from kvdistill.train.covered_tokens import CoveredTokens
+from kvdistill.train.covered_tokens import CoveredTokens, leave_out_tokens
 from kvdistill.train.objective import KVObjective, TeacherBranch
 from kvdistill.types import KV, Batch, Layer, Links, Tokens, join_heads
 
@@ -102,8 +102,11 @@ def iterate_layer_targets(
 ) -> Iterator[tuple[int, KV, KV, Float[Tensor, "teachers batch seq"]]]:
     """(layer, the student's K and V, the fused target, its weights) in the space of comparison.
 
-    Only the student tokens that some teacher covers are there, in their order.
+    Only the student tokens that some teacher covers, and `loss.tokens` compares, are there, in
+    their order.
     """
+    token_weights = objective.tokens.weigh_tokens(batch.student)
+    batch = leave_out_tokens(batch, token_weights)
     branches = objective.get_branches()
     linked = {name: link_teacher_kv(teachers[name], batch, name) for name in branches}
     covered = CoveredTokens.from_links([links for each in linked.values() for _, links in each])
@@ -117,7 +120,10 @@ def iterate_layer_targets(
         # The fusion may compare with the student, but must not be able to move it.
         detached = KV(own.keys.detach(), own.values.detach(), own.mask)
         layer_targets = [target[layer] for target in targets]
-        yield layer, own, *objective.fusion(detached, layer_targets, layer, progress)
+        fused, shares = objective.fusion(detached, layer_targets, layer, progress)
+        if token_weights is not None and objective.tokens.weighs:
+            fused = replace(fused, token_weights=covered.gather_weights(token_weights))
+        yield layer, own, fused, shares
 
 
 def link_teacher_kv(

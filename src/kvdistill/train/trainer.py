@@ -250,7 +250,7 @@ class DistillTrainer(Trainer):
         `ce` is a share of the step already; the KV terms are means over this micro-batch, and so
         are divided by the number of micro-batches.
         """
-        module, weights = self.module, self.module.weights
+        module, weights = self.module, self.module.current_weights
         loss = weights.ce * ce
         if terms is None or module.objective is None:
             return loss, torch.zeros_like(ce)

@@ -174,7 +174,7 @@ def combine_readings(
     texts.nmse = nmse.compute_by_text()
     sums |= {name: average_texts(values) for name, values in texts.nmse.items()}
     if module.objective is not None:
-        sums["layers"] = compute_layer_terms(module.objective, layers)
+        sums["layers"] = compute_layer_terms(module.objective, layers, module.current_weights.kv)
     return {"loss": compute_validation_loss(module, sums)} | sums, routing, texts
 
 
@@ -183,7 +183,8 @@ def compute_validation_loss(module: Distiller, numbers: dict[str, Any]) -> float
 
     Takes `penalty` out of `numbers`: the curves have no name for it.
     """
-    weights, total = module.weights, module.weights.ce * numbers["ce"]
+    weights = module.current_weights
+    total = weights.ce * numbers["ce"]
     if module.objective is not None:
         factor = float(module.objective.balance.factor)
         total += weights.kv * factor * numbers["kv"] - weights.entropy * numbers["entropy"]

@@ -16,7 +16,7 @@ from kvdistill.stats.differences.base import ANYTHING, ArmDifference, covers_fie
 
 TEACHER_ROOMS = (
     *(room for room in ROOMS if room not in ("style", "adapter", "loss")),
-    "loss.distance", "loss.balance", "loss.kv_weight", "loss.entropy_weight",
+    "loss.distance", "loss.balance", "loss.tokens", "loss.kv_weight", "loss.entropy_weight",
 )  # fmt: skip
 """What acts on teachers' K and V alone: without a teacher its settings say nothing."""
 UNTRAINED = ("student", "tasks")
