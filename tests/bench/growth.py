@@ -61,7 +61,7 @@ def stepper(names: list[str], seq: int) -> Callable[[], None]:
     batch, _ = kv_core.texts(np.random.default_rng(0), names, 1, seq)
 
     def step() -> None:
-        ce, terms = module(batch)
+        ce, terms, _ = module(batch)
         (0.5 * ce / seq + terms.kv).backward()
         module.zero_grad(set_to_none=True)
 

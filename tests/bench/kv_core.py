@@ -79,7 +79,7 @@ def step(rounds: int) -> dict[str, float]:
     batch, spans = texts(generator, list(TEACHERS), 1)
 
     def run_step() -> None:
-        ce, terms = module(batch)
+        ce, terms, _ = module(batch)
         assert terms is not None
         (0.5 * ce / SEQ + terms.kv).backward()
         module.zero_grad(set_to_none=True)

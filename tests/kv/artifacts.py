@@ -73,11 +73,11 @@ class Artifacts:
         self, config: dict[str, Any], part: str, rows: Sequence[Sequence[int]]
     ) -> list[Any]:
         """Batches of a part of the split, as a run reads them."""
+        from kvdistill.config.build import build_node
         from kvdistill.train import inputs
-        from kvdistill.train.objective import KVObjective
 
         needs = self.folders(config)
-        alignment = KVObjective(config).first_branch.pipeline.alignment
+        alignment = build_node("alignment", config["alignment"])
         texts, collate = inputs.read_texts(config, needs, part, alignment)
         return [collate([texts[row] for row in some]) for some in rows]
 

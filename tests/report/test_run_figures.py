@@ -28,6 +28,17 @@ def test_a_run_without_kv_loss_or_metric_has_no_such_picture(tmp_path):
     assert [path.stem for path in write_run_figures(tmp_path)] == ["overfitting_analysis"]
 
 
+def test_a_run_with_logits_has_their_distance_drawn(tmp_path):
+    lines = [
+        {"step": step, "split": split, "loss": 1.0, "ce": 1.0, "logits": 1.0 / (1 + step)}
+        for step in range(4)
+        for split in ("train", "val")
+    ]
+    (tmp_path / "curves.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    written = [path.stem for path in write_run_figures(tmp_path)]
+    assert written == ["logit_distance_curves", "overfitting_analysis"]
+
+
 def test_an_untrained_run_has_none(tmp_path):
     assert write_run_figures(tmp_path) == []
 

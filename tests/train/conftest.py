@@ -131,16 +131,37 @@ def make_calibration(sources: Any, teacher: dict[str, Any], seed: int = 0, own: 
     return Calibration(*parts)
 
 
-def make_request(name: str, reader: Any) -> Any:
-    """What a run wants of the teacher of that name: a random body, read on first use."""
-    from kvdistill.kv.base import TeacherRequest
+def make_teacher(name: str) -> Any:
+    """The random model of that name."""
+    return make_model(TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3)
 
+
+def make_request(name: str, reader: Any, to_head: bool = False) -> Any:
+    """What a run wants of the teacher of that name: a random body, read on first use."""
+    from functools import cache
+
+    from kvdistill.kv.base import TeacherRequest
+    from kvdistill.models.answer_head import split_causal_lm
+
+    load_whole = cache(lambda: split_causal_lm(make_teacher(name), name))
     return TeacherRequest(
-        load_body=partial(make_model, TEACHERS[name], "llama" if name == "b" else "qwen2", seed=3),
+        load_body=(lambda: load_whole()[0]) if to_head else partial(make_teacher, name),
+        load_head=(lambda: load_whole()[1]) if to_head else None,
         layer_pairs=reader.layer_pairs,
         compression=reader.compression,
         needs_rotary=reader.position.needs_rotary,
     )
+
+
+def make_logit_objective(config: dict[str, Any]) -> Any:
+    """What compares distributions over the tiny models' one vocabulary, where the config does."""
+    from kvdistill.logits.objective import LogitObjective
+    from kvdistill.logits.vocabulary import TokenTable
+
+    if not config["logits"]["weight"]:
+        return None
+    table = TokenTable([bytes([token]) for token in range(STUDENT["vocab_size"])], 0)
+    return LogitObjective.from_config(config, table, dict.fromkeys(config["teachers"], table))
 
 
 @pytest.fixture
@@ -151,23 +172,30 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
         import torch
 
         from kvdistill.config.build import build_node
+        from kvdistill.plan.teaching.signals import matches_kv
+        from kvdistill.train.kernels.linear_ce import get_linear_ce
         from kvdistill.train.module import Distiller
         from kvdistill.train.objective import KVObjective, LossWeights
+        from kvdistill.train.run import make_pipelines
 
         config = composed(*overrides, teachers=teachers)
         torch.manual_seed(config["seed"])
         student = build_node("adapter", config["adapter"]).wrap(
             make_model(STUDENT, "qwen2", seed=9)
         )
+        weights = LossWeights.from_config(config)
         if not teachers:
-            return Distiller(student, None, {}, LossWeights.from_config(config))
-        objective, kv_sources = KVObjective(config), {}
-        for name, branch in objective.get_branches().items():
-            branch.calibrate(make_calibration(branch.pipeline.layer_pairs, TEACHERS[name]))
-            kv_sources[name] = build_node(
-                "source", config["source"], request=make_request(name, branch.pipeline)
-            )
-        return Distiller(student, objective, kv_sources, LossWeights.from_config(config))
+            return Distiller(student, None, {}, weights)
+        objective = KVObjective(config) if matches_kv(config) else None
+        logits, kv_sources = make_logit_objective(config), {}
+        for name, pipeline in make_pipelines(config, objective).items():
+            if objective is not None:
+                stats = make_calibration(pipeline.layer_pairs, TEACHERS[name])
+                objective.get_branches()[name].calibrate(stats)
+            request = make_request(name, pipeline, to_head=logits is not None)
+            kv_sources[name] = build_node("source", config["source"], request=request)
+        linear_ce = get_linear_ce(config["train"]["linear_ce"])
+        return Distiller(student, objective, kv_sources, weights, None, linear_ce, logits)
 
     return make
 

@@ -56,6 +56,7 @@ def build_module(
     from kvdistill.train.objective import KVObjective, LossWeights
 
     student = make_model(STUDENT, "qwen2", seed=9).train()
+    student = build_node("adapter", config["adapter"]).wrap(student)
     if not names:
         return Distiller(student, None, {}, LossWeights.from_config(config))
     torch.manual_seed(0)
@@ -70,7 +71,7 @@ def build_module(
 
 def compute_loss(module: torch.nn.Module, batch: Any, tokens: int) -> torch.Tensor:
     """As the trainer weighs it: CE a token of the whole step, KV a sample."""
-    ce, terms = module(batch)
+    ce, terms, _ = module(batch)
     return 0.5 * ce / tokens + terms.kv
 
 

@@ -79,7 +79,7 @@ def test_balancing_measures_through_checkpointing(distiller: Make) -> None:
     module = distiller("loss/balance=gradient_norm").train()
     factors = []
     for _ in range(2):
-        ce, terms = module(make_batch())
+        ce, terms, _ = module(make_batch())
         module.objective.balance.measured.fill_(False)
         factors.append(
             float(module.objective.balance(ce, terms.kv, module.list_kv_parameters(), 0))
@@ -101,7 +101,7 @@ def test_fine_tuning_alone_reads_no_keys_of_any_family(name: str, count: int) ->
     weights = LossWeights(ce=1.0, kv=0.0, keys=1.0, values=1.0, entropy=0.0)
     module = Distiller(build_model(build_config(name)), None, {}, weights).train()
     batch = make_batch(names=())
-    ce, terms = module(replace(batch, teachers={}))
+    ce, terms, _ = module(replace(batch, teachers={}))
     ce.backward()
     assert terms is None
     assert all(p.grad is not None for p in module.student.parameters())

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Column, Table
 
 from kvdistill.cli.common import JobOverrides, console
-from kvdistill.cli.plan_table import tabulate_plan
+from kvdistill.cli.plan_table import tabulate_plan, tabulate_trials
 from kvdistill.cluster.code_choice import describe_choice, list_code_changes
 from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.cluster.text_lengths import describe_text_lengths
@@ -24,6 +24,7 @@ from kvdistill.estimate.plan_cost import (
     format_bytes,
     group_by_recipe,
     list_stores,
+    list_teacher_artifacts,
 )
 from kvdistill.estimate.power_table import (
     describe_unreckoned,
@@ -32,12 +33,14 @@ from kvdistill.estimate.power_table import (
 )
 from kvdistill.estimate.run_cost import Cost
 from kvdistill.estimate.store_feed import describe_feed, find_highest_feed
+from kvdistill.estimate.tuning_cost import tabulate_trial_costs
 from kvdistill.estimate.warnings import describe_effects, list_warnings
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
 from kvdistill.plan.resources.run_memory import RunMemory, estimate_run_memory
 from kvdistill.plan.study_plan import walk_arms
 from kvdistill.plan.suite_data import check_suite_data
+from kvdistill.plan.trials.expand_trials import expand_trials
 from kvdistill.stats.claims.names import check_claim_names, list_unjudged
 
 WEEK_H = 7 * 24
@@ -47,15 +50,20 @@ STUDY_WEEKS = (3, 4)
 
 def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Says what a command would do and cost."""
-    plan = expand_command(job_overrides, sweeps)
+    plan, trials = expand_command(job_overrides, sweeps), expand_trials(job_overrides, sweeps)
     check_claim_names(plan)
     check_suite_data(plan)
     changes = list_code_changes(plan)
+    if trials is not None:
+        console.print(tabulate_trials(trials))
     console.print(tabulate_plan(plan))
     for line in describe_choice(plan, changes):
         console.print(line, soft_wrap=True)
     for sentence in describe_text_lengths(plan, plan.runs.values(), call_in_new_process):
         console.print(sentence, soft_wrap=True)
+    if trials is not None:
+        estimate = read_group("estimate", trials.config["estimate"])
+        console.print(tabulate_trial_costs(trials, estimate))
     show_costs(plan)
 
 
@@ -250,17 +258,24 @@ def estimate_run_wall(arm: PricedArm, estimate: Estimate) -> float:
 def describe_stores(plan: Plan, arms: Sequence[PricedArm]) -> Iterator[str]:
     """What stores hold, or would hold, and what there is."""
     free = format_bytes(run_cost.read_free_bytes(plan.root))
-    if stores_by_name := list_stores(plan):
-        total_bytes = sum(run_cost.estimate_store_bytes(*each) for each in stores_by_name.values())
+    stores, states = list_stores(plan), list_teacher_artifacts(plan, "states")
+    if states:
+        total_bytes = sum(run_cost.estimate_states_bytes(*each) for each in states.values())
         yield (
-            f"{len(stores_by_name)} KV stores hold at most {format_bytes(total_bytes)}; "
+            f"{len(states)} stores of answers' states hold at most {format_bytes(total_bytes)}; "
             f"{free} are free."
         )
+    if stores:
+        total_bytes = sum(run_cost.estimate_store_bytes(*each) for each in stores.values())
+        yield (
+            f"{len(stores)} KV stores hold at most {format_bytes(total_bytes)}; {free} are free."
+        )
+    if stores or states:
         return
     sizes: dict[str, int] = {}
     for arm in arms:
         for teacher in arm.config["teachers"].values() if arm.config["trained"] else ():
-            size = run_cost.estimate_store_bytes(arm.config, teacher)
+            size = run_cost.estimate_stored_bytes(arm.config, teacher)
             sizes[teacher["name"]] = max(size, sizes.get(teacher["name"], 0))
     if sizes:
         names = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())

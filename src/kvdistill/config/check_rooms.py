@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvdistill.config import types
+from kvdistill.config.check_texts import UNREAD
 from kvdistill.errors import ConfigError
 
 
@@ -20,6 +21,23 @@ def check_logits(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"teachers=none leaves logits.weight={logits['weight']} nothing to match. Use "
             f"logits=none, or choose teachers."
+        )
+
+
+def check_matched_parts(config: Mapping[str, Any]) -> None:
+    """Refuses a weight on K and V where neither is matched, and teachers of whom nothing is."""
+    if config["kv"]["keys"] + config["kv"]["values"] > 0 or not config["trained"]:
+        return
+    if config["loss"]["kv_weight"] > 0:
+        raise ConfigError(
+            f"kv.keys and kv.values are both 0, so loss.kv_weight={config['loss']['kv_weight']:g} "
+            f"has nothing to match. Raise one, or use loss.kv_weight=0."
+        )
+    read = config["teachers"] and config["source"].get("_target_") != UNREAD
+    if read and not config["logits"]["weight"]:
+        raise ConfigError(
+            "kv=none and logits=none leave nothing of the teachers to match. Use arm=sft, or "
+            "choose logits, as logits=forward_kl."
         )
 
 

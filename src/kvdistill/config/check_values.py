@@ -16,7 +16,12 @@ from typing import Any
 from kvdistill.config import types
 from kvdistill.config.check_cluster import check_cluster_settings
 from kvdistill.config.check_models import check_geometries, check_placements
-from kvdistill.config.check_rooms import check_compression, check_logits
+from kvdistill.config.check_rooms import (
+    check_compression,
+    check_logits,
+    check_matched_parts,
+)
+from kvdistill.config.check_texts import check_answers
 from kvdistill.config.check_training import (
     check_deepspeed,
     check_kernel_settings,
@@ -219,6 +224,6 @@ RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
     check_withdrawal, check_smoke,
     check_placements, check_deepspeed, check_kernel_settings, check_arm, check_names, check_loss,
     check_loss_schedule, check_schedule, check_geometries, check_finite, check_compression,
-    check_logits,
+    check_logits, check_matched_parts, check_answers,
 )  # fmt: skip
 """In the order in which they are asked; the first that is broken is what the user reads."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 
-def scale_clip_norm(max_grad_norm: float, loss: Any) -> float:
+def scale_clip_norm(max_grad_norm: float, loss: Any, logits_weight: float = 0.0) -> float:
     """`train.max_grad_norm` times the weight that cross-entropy has in the loss (`loss` group).
 
     AdamW takes the same step whatever a loss is multiplied by, so `ce_weight x CE` trains as plain
@@ -11,7 +11,9 @@ def scale_clip_norm(max_grad_norm: float, loss: Any) -> float:
     so must the bound be. Every arm is then clipped as `CE + (kv_weight / ce_weight) x KV` would be
     at `max_grad_norm`: SFT as any SFT trainer does it, and the KV arms within the same bound, so
     that no arm gets longer steps than another by its weights. A loss without cross-entropy has the
-    KV term as its unit.
+    distance of next-token distributions as its unit (`logits.weight`), and without either the KV
+    term.
     """
-    unit = loss["ce_weight"] if loss["ce_weight"] > 0 else loss["kv_weight"]
+    weights = (loss["ce_weight"], logits_weight, loss["kv_weight"])
+    unit = next((weight for weight in weights if weight > 0), 0.0)
     return float(max_grad_norm * unit)

@@ -7,6 +7,7 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, read_group
 from kvdistill.estimate import run_cost
+from kvdistill.estimate.answers_cost import estimate_answers
 from kvdistill.estimate.run_cost import Cost
 from kvdistill.geometry import Geometry
 from kvdistill.plan import flops
@@ -54,7 +55,7 @@ def group_by_recipe(plan: Plan, estimate: Estimate) -> list[PricedArm]:
 
 
 def artifact_cost(plan: Plan) -> Cost:
-    """Training the teachers that the project makes itself, and filling stores."""
+    """Training the teachers that the project makes itself, filling stores, and writing answers."""
     cost = Cost()
     for node in plan.artifacts.values():
         training = (node.recipe.get("model") or {}).get("build", {}).get("training")
@@ -68,16 +69,26 @@ def artifact_cost(plan: Plan) -> Cost:
             )
     for config, teacher in list_stores(plan).values():
         cost += run_cost.estimate_store(config, teacher)
+    for config, teacher in list_teacher_artifacts(plan, "states").values():
+        cost += run_cost.estimate_states(config, teacher)
+    estimate = read_group("estimate", plan.config["estimate"])
+    for config, teacher in list_teacher_artifacts(plan, "answers").values():
+        cost += estimate_answers(config, teacher, estimate)
     return cost
 
 
 def list_stores(plan: Plan) -> dict[str, tuple[Config, Mapping[str, Any]]]:
     """The plan's stores: name -> a run that reads it, and its teacher."""
+    return list_teacher_artifacts(plan, "kv")
+
+
+def list_teacher_artifacts(plan: Plan, kind: str) -> dict[str, tuple[Config, Mapping[str, Any]]]:
+    """The artefacts of a kind that has one a teacher: name -> a run that reads it, its teacher."""
     return {
-        run.node.needs[f"kv.{role}"]: (run.config, teacher)
+        run.node.needs[f"{kind}.{role}"]: (run.config, teacher)
         for run in plan.runs.values()
         for role, teacher in run.config["teachers"].items()
-        if f"kv.{role}" in run.node.needs
+        if f"{kind}.{role}" in run.node.needs
     }
 
 

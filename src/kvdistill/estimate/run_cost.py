@@ -21,12 +21,14 @@ from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.matching.run_flops import (
-    count_capture_flops,
+    count_cache_flops,
     count_student_flops,
+    count_training_flops,
     list_layers_read,
 )
-from kvdistill.plan.resources.run_memory import STORED_BYTES
-from kvdistill.plan.teaching.unread import reads_teachers
+from kvdistill.plan.resources.run_memory import STORED_BYTES, read_answer_share
+from kvdistill.plan.teaching.answers import list_answering_teachers
+from kvdistill.plan.teaching.signals import matches_kv, reads_answers
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,21 @@ def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     load = flops.TokenLoad.nominal(tokens, budget.seq_len)
     trained = count_student_flops(config, load)
     # What is stored was read once, and is paid for by the store; answers are likewise.
-    reads = reads_teachers(config) and not find_store_spec(config["source"])
-    live = config["teachers"].values() if reads else []
-    taught = sum(count_capture_flops(config, node, load) for node in live)
-    return Cost(tokens, trained, taught) + scored
+    return Cost(tokens, trained, count_training_flops(config, load)) + scored
 
 
 def estimate_store(config: Config, teacher: Mapping[str, Any]) -> Cost:
-    """Filling one teacher's store: it reads each of the student's texts once."""
+    """Filling one teacher's store of K and V: it reads each of the student's texts once."""
     seq_len = config["budget"]["seq_len"]
     load = flops.TokenLoad.nominal(count_texts(config) * seq_len, seq_len)
-    return Cost(teachers=count_capture_flops(config, teacher, load))
+    return Cost(teachers=count_cache_flops(config, teacher, load))
+
+
+def estimate_states(config: Config, teacher: Mapping[str, Any]) -> Cost:
+    """The same of a store of the last states of answers."""
+    seq_len = config["budget"]["seq_len"]
+    load = flops.TokenLoad.nominal(count_texts(config) * seq_len, seq_len)
+    return Cost(teachers=flops.decoder_flops(Geometry.from_node(teacher), load))
 
 
 def count_items(config: Config, estimate: Estimate) -> dict[str, int]:
@@ -118,8 +124,9 @@ def count_source_records(node: str) -> int:
 
 
 def count_epochs(config: Config, steps: int) -> float:
-    """How often training reads each text."""
-    return steps * global_batch(read_group("budget", config["budget"])) / count_texts(config)
+    """How often training reads each text; of teachers' answers as if all were trained on."""
+    texts = count_texts(config) * max(1, len(list_answering_teachers(config)))
+    return steps * global_batch(read_group("budget", config["budget"])) / texts
 
 
 def estimate_store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
@@ -132,6 +139,20 @@ def estimate_store_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
     each = STORED_BYTES[spec["dtype"] if spec else "bfloat16"]
     layers = len(list_layers_read(config, teacher))
     return round(2 * tokens * share * layers * Geometry.from_node(teacher).kv_width * each)
+
+
+def estimate_states_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
+    """The last states of a teacher's answers over the student's texts at their full length."""
+    tokens = count_texts(config) * config["budget"]["seq_len"] * read_answer_share(config)
+    spec = find_store_spec(config["source"])
+    each = STORED_BYTES[spec["states"] if spec else "bfloat16"]
+    return round(tokens * Geometry.from_node(teacher).hidden_size * each)
+
+
+def estimate_stored_bytes(config: Config, teacher: Mapping[str, Any]) -> int:
+    """All that a run reads of a teacher, or would, from stores."""
+    cache = estimate_store_bytes(config, teacher) if matches_kv(config) else 0
+    return cache + (estimate_states_bytes(config, teacher) if reads_answers(config) else 0)
 
 
 def read_free_bytes(root: Path) -> int:

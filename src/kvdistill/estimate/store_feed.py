@@ -33,7 +33,7 @@ def estimate_feed(arm: PricedArm, estimate: Estimate) -> StoreFeed:
     budget = read_group("budget", config["budget"])
     texts = global_batch(budget) * count_ranks_per_node(config) / budget.num_gpus
     stored = sum(
-        run_cost.estimate_store_bytes(config, teacher) for teacher in config["teachers"].values()
+        run_cost.estimate_stored_bytes(config, teacher) for teacher in config["teachers"].values()
     )
     rate = estimate.gpu.peak_tflops * 1e12 * estimate.utilisation * budget.num_gpus
     return StoreFeed(

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from kvdistill.fusion.competence import Competence
 from kvdistill.geometry import Geometry
 from kvdistill.types import KV
 
@@ -16,6 +17,8 @@ Weights = Float[Tensor, "teachers batch seq"]
 class Fusion(nn.Module, ABC):
     """Weighs the teachers' targets of one layer, renormalised over those valid at a token."""
 
+    reads_competence: bool = False
+    """Whether `compute_logits` takes a `competence`, by keyword."""
     trains: bool = False
     """Whether it has weights that get gradients in training."""
     lr_scale: float = 1.0
@@ -38,10 +41,19 @@ class Fusion(nn.Module, ABC):
         """
 
     def forward(
-        self, own: KV, targets: Sequence[KV], layer: int, progress: float
+        self,
+        own: KV,
+        targets: Sequence[KV],
+        layer: int,
+        progress: float,
+        competence: Competence | None = None,
     ) -> tuple[KV, Weights]:
-        """The fused target and the weights; a token that no teacher covers is masked, weights 0."""
-        logits = self.compute_logits(own, targets, layer, progress)
+        """The fused target and the weights; a token that no teacher covers is masked, weights 0.
+
+        `competence` is there where this fusion reads it.
+        """
+        more = {"competence": competence} if self.reads_competence else {}
+        logits = self.compute_logits(own, targets, layer, progress, **more)
         # Minus infinity alone excludes: a NaN must reach the loss, not pass for an uncovered token.
         valid = torch.stack([target.mask for target in targets]) & own.mask & ~logits.isneginf()
         weights = normalise_over_valid(logits, valid)

@@ -1,4 +1,4 @@
-"""What a run asks of a teacher, and the K and V that reach alignment."""
+"""What a run asks of a teacher: K and V, which reach alignment, and the states of its answers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from kvdistill.layers.base import LayerPair
+from kvdistill.models.answer_head import AnswerHead
 from kvdistill.models.attention.rotary import Rotary
 from kvdistill.types import KV, KVBias, Layer, Tokens
 
@@ -46,13 +47,20 @@ class TeacherRequest:
     load_body: Callable[[], nn.Module]
     """Loads the decoder; called only by a source that reads with it, which then owns it."""
     layer_pairs: Sequence[LayerPair]
+    """None where no K and V are compared."""
     compression: Compressor
     needs_rotary: bool
     """Whether position turns the teacher's keys."""
+    load_head: Callable[[], AnswerHead] | None = None
+    """Loads what makes logits of the decoder's last states, which `load_body` then loads whole;
+    None where nobody asks for them."""
     store_folder: Path | None = None
     """Folder of the stored K and V, where the source reads one."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Name -> content hash of everything that the store must have been built from."""
+    answers_folder: Path | None = None
+    """The same of the stored states of answers."""
+    answers_fingerprints: Mapping[str, str] = field(default_factory=dict)
     time_reading: Callable[[], AbstractContextManager[None]] = nullcontext
     """What is open while the teacher's model computes, or its store is read: it takes the time."""
 
@@ -142,14 +150,43 @@ class CompressedKV:
         return self.flat_kv[:, columns].unflatten(1, (self.heads, -1)).transpose(0, 1)[None]
 
 
+@dataclass(frozen=True)
+class AnswerStates:
+    """A teacher's last hidden states where they predict its answer tokens, text after text.
+
+    That is at `Tokens.logit_mask` of what it reads. Logits are as wide as a vocabulary, so `head`
+    makes them of as many states at a time as there is room for.
+    """
+
+    hidden: Float[Tensor, "predicted width"]
+    head: AnswerHead
+    given: Bool[Tensor, " predicted"] | None = None
+    """Where there is a state at all; None: everywhere."""
+
+
+@dataclass(frozen=True)
+class TeacherReading:
+    """What a teacher makes of a batch."""
+
+    compressed: Sequence[CompressedKV]
+    """What compression leaves of its K and V; none where no K and V are compared."""
+    rotaries: Mapping[int, Rotary]
+    """The teacher's own, by layer."""
+    answers: AnswerStates | None = None
+    """None where nobody asks for them."""
+
+
 class TeacherKV(ABC):
     """Gives what compression leaves of a teacher's K and V; never has a gradient.
 
-    Built with `request=` and with the fields of its own YAML as keywords.
+    Built with `request=` and with the fields of its own YAML as keywords. One that gives the states
+    of answers too overrides `read_texts`.
     """
 
     min_texts: ClassVar[int] = 1
     """Texts that a micro-batch must have."""
+    gives_answers: ClassVar[bool] = False
+    """Whether `read_texts` gives the states of answers where a request asks for them."""
 
     rotaries: Mapping[int, Rotary]
     """The teacher's own, by layer."""
@@ -163,8 +200,12 @@ class TeacherKV(ABC):
         `ids` are the texts' ids, in the order of `tokens`.
         """
 
+    def read_texts(self, tokens: Tokens, ids: Sequence[str]) -> TeacherReading:
+        """K and V of a batch and, where the request asks for them, the states of its answers."""
+        return TeacherReading(self.read_kv_cache(tokens, ids), self.rotaries)
+
     def prefetch(self, tokens: Tokens, ids: Sequence[str]) -> None:  # noqa: B027 - most need none
-        """Announces a batch of the CPU that `read_kv_cache` will be asked for, in that order."""
+        """Announces a batch of the CPU that will be read, in that order."""
 
     def close(self) -> None:  # noqa: B027
         """Ends what reads ahead, if anything does; nothing is read afterwards."""

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherRequest
+from kvdistill.kv.base import CompressedKV, TeacherKV, TeacherReading, TeacherRequest
 from kvdistill.kv.control import Control
 from kvdistill.types import Tokens
 
@@ -28,11 +28,11 @@ class Random(Control):
         super().__init__(request, of)
         self.seed = seed
 
-    def read_kv_cache(self, tokens: Tokens, ids: Sequence[str]) -> list[CompressedKV]:
+    def read_texts(self, tokens: Tokens, ids: Sequence[str]) -> TeacherReading:
         """As the inner source gives them, with noise for K and V."""
-        return [
-            self.replace_by_noise(kept, tokens) for kept in self.inner.read_kv_cache(tokens, ids)
-        ]
+        true = self.inner.read_texts(tokens, ids)
+        noise = [self.replace_by_noise(kept, tokens) for kept in true.compressed]
+        return replace(true, compressed=noise)
 
     def replace_by_noise(self, kept: CompressedKV, tokens: Tokens) -> CompressedKV:
         """The same tokens, each text's rows mixed among themselves."""

@@ -27,6 +27,7 @@ from kvdistill.kv.quantise import DTYPES
 
 CONSTANTS = ("mean", "scale")
 """Tensors of a shard that belong to its columns."""
+STATE_DTYPES = ("float32", "bfloat16")
 LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, little-endian."""
 TENSOR_DTYPES = {
@@ -41,12 +42,16 @@ class Stored:
 
     style: Style
     dtype: str
+    """Of K and V."""
+    states: str = "bfloat16"
+    """Of the last hidden states of answers: exact where the teacher computes in it."""
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            raise ConfigError(
-                f"source.stored.dtype={self.dtype} is none of {', '.join(DTYPES)}. Choose one."
-            )
+        for key, choices in (("dtype", tuple(DTYPES)), ("states", STATE_DTYPES)):
+            if (value := getattr(self, key)) not in choices:
+                raise ConfigError(
+                    f"source.stored.{key}={value} is none of {', '.join(choices)}. Choose one."
+                )
 
 
 @dataclass(frozen=True)

@@ -56,12 +56,7 @@ class LogitObjective:
         vocabulary: Vocabulary = build_node(
             "logits.vocabulary", node["vocabulary"], student=student, teachers=teachers
         )
-        if mix.mixes_probabilities and not vocabulary.shared and len(teachers) > 1:
-            raise ConfigError(
-                f"logits/teachers={config['choices']['logits/teachers']} mixes distributions over "
-                f"one vocabulary, but logits/vocabulary={config['choices']['logits/vocabulary']} "
-                f"leaves each teacher its own. Use logits/teachers=mean or select."
-            )
+        check_mixture(config, mixes=mix.mixes_probabilities, shared=vocabulary.shared)
         distance = build_node("logits.distance", node["distance"], temperature=node["temperature"])
         return cls(node["weight"], distance, mix, vocabulary)
 
@@ -105,3 +100,15 @@ class LogitObjective:
         """Each teacher's cross-entropy over the answer, in nats, at every token of its text."""
         by_text = [each.sum_over_texts(each.measure_ce()) for each in teachers.values()]
         return torch.stack(by_text)[:, student.texts]
+
+
+def check_mixture(config: Mapping[str, Any], *, mixes: bool, shared: bool) -> None:
+    """Refuses a mixture of distributions over several vocabularies."""
+    if not mixes or shared or len(config["teachers"]) < 2:
+        return
+    choices = config["choices"]
+    raise ConfigError(
+        f"logits/teachers={choices['logits/teachers']} mixes distributions over one vocabulary, "
+        f"but logits/vocabulary={choices['logits/vocabulary']} leaves each teacher its own. Use "
+        f"logits/teachers=mean or select."
+    )

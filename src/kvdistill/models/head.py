@@ -8,7 +8,7 @@ afterwards (scaling, soft-capping) stays the model's own.
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
@@ -83,10 +83,7 @@ class LMHead:
     def _run_model(
         self, tokens: Tokens, chosen: Bool[Tensor, "batch seq"], *, scored: bool
     ) -> Tensor:
-        packed = tokens.packed
-        self._positions = (
-            chosen.flatten().nonzero().flatten() if packed is None else packed.places[chosen]
-        )
+        self._positions = find_places(tokens, chosen)
         try:
             outputs = self._model(**tokens.model_inputs, use_cache=False)
         finally:
@@ -109,3 +106,9 @@ class LMHead:
             return chosen[None]
         self._hidden.append(chosen)
         return chosen[None, :0]
+
+
+def find_places(tokens: Tokens, chosen: Bool[Tensor, "batch seq"]) -> Int[Tensor, " chosen"]:
+    """Where the chosen tokens lie in the flattened rows that a model computes, text after text."""
+    packed = tokens.packed
+    return chosen.flatten().nonzero().flatten() if packed is None else packed.places[chosen]

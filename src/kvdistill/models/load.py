@@ -19,6 +19,7 @@ from kvdistill.models.answer_head import AnswerHead, split_causal_lm
 from kvdistill.models.decoder import truncate_decoder
 from kvdistill.models.geometry import verify_geometry
 from kvdistill.models.pretrained import Pretrained
+from kvdistill.status import enter_phase
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -46,7 +47,8 @@ def load_model(node: Mapping[str, Any], role: str, folder: Path | None) -> PreTr
 
     `role` is its config path (student, teachers.a), named in errors.
     """
-    model = resolve_weights(node, role, folder).load_model(read_dtype(node, role))
+    with enter_phase(f"reading {node['name']}"):  # of a GGUF file that takes minutes
+        model = resolve_weights(node, role, folder).load_model(read_dtype(node, role))
     if node["geometry"] is not None:  # null where a model is only evaluated
         verify_geometry(Geometry.from_node(node), model.config, f"{role}.geometry")
     return model
@@ -172,4 +174,5 @@ def load_tokenizer(
     node: Mapping[str, Any], role: str, folder: Path | None
 ) -> PreTrainedTokenizerBase:
     """The tokenizer of a student or teacher."""
-    return resolve_weights(node, role, folder).load_tokenizer()
+    with enter_phase(f"reading the tokenizer of {node['name']}"):
+        return resolve_weights(node, role, folder).load_tokenizer()

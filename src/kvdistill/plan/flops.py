@@ -56,6 +56,18 @@ def forward_flops(geometry: Geometry, load: TokenLoad) -> int:
     return product_flops(geometry, load) + attention_flops(geometry, load, geometry.layers)
 
 
+def decoder_flops(geometry: Geometry, load: TokenLoad) -> int:
+    """A teacher's whole forward to its last hidden states, without logits."""
+    layer = attention_weights(geometry) + mlp_weights(geometry)
+    weights = 2 * load.tokens * geometry.layers * layer
+    return weights + attention_flops(geometry, load, geometry.layers)
+
+
+def head_flops(geometry: Geometry, tokens: int) -> int:
+    """Logits of so many tokens."""
+    return 2 * tokens * geometry.hidden_size * geometry.vocab_size
+
+
 def training_flops(geometry: Geometry, load: TokenLoad, *, frozen: bool = False) -> int:
     """Forward and backward of the student: 3 forwards, nothing recomputed.
 

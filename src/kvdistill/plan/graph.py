@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.config.compose import Config
+from kvdistill.config.teacher_rooms import apply_own_rooms, drop_own_rooms
 from kvdistill.errors import ConfigError
 from kvdistill.plan.identity import (
     CAPTURE_VERSION,
@@ -19,11 +21,26 @@ from kvdistill.plan.identity import (
     tasks_science,
     tokenizer_science,
     tokens_science,
+    trial_identity,
     without,
 )
+from kvdistill.plan.teaching.answers import (
+    ANSWER_SETTINGS,
+    ANSWERS_VERSION,
+    list_answering_teachers,
+    read_decoding,
+)
+from kvdistill.plan.teaching.signals import matches_kv, reads_answers
+from kvdistill.plan.teaching.unread import reads_teachers
 
 ONLY = "only"
 """What the one teacher of a calibration or store is called, so that two sets share it."""
+STATES = "states"
+"""What a store says that it holds which has answers' last states, and no K and V."""
+TRIAL = layout.TRIAL
+"""Kind of a run that is trained and validated for a tuning, and never scored."""
+RUN_KINDS = ("run", TRIAL)
+"""What trains a student and lies in a study; all else is shared."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +48,7 @@ class Node:
     """A shared artefact or a run. Built once, whoever needs it."""
 
     kind: str
-    """split, validation, model, calibration, kv or run."""
+    """split, validation, model, answers, calibration, kv or run."""
     name: str
     """Folder name: `kind-identity`, or the run's own."""
     recipe: Mapping[str, Any]
@@ -50,9 +67,11 @@ def make_artifact(
 
 def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
     """Every artefact a run reads, with its role, each after what it needs itself."""
-    split = make_artifact("split", {"data": config["data"]}, {}, data_science(config))
+    recipe = {"data": without(config["data"], ANSWER_SETTINGS)}
+    split = make_artifact("split", recipe, {}, data_science(config))
     yield "split", split
-    yield "validation", make_validation_node(config, split)
+    if not list_answering_teachers(config):
+        yield "validation", make_validation_node(config, split, {})
     models_by_role: dict[str, Node] = {}
     for role, node in list_models(config):
         if "build" in node:
@@ -63,14 +82,28 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
             yield role, models_by_role[role]
     if not config["trained"]:
         return
-    for name, teacher in config["teachers"].items():
+    if teachers := list_answering_teachers(config):
+        answers = {
+            name: make_answers_node(config, teacher, split, models_by_role.get(f"teacher.{name}"))
+            for name, teacher in teachers.items()
+        }
+        yield from ((f"answers.{name}", node) for name, node in answers.items())
+        yield "validation", make_validation_node(config, split, answers)
+    for name, teacher in config["teachers"].items() if reads_teachers(config) else ():
+        # With its own layer map in the run's place: runs share it that have that map for all.
+        seen, teacher = apply_own_rooms(config, teacher), drop_own_rooms(teacher)
         # Named alike whatever the set calls it, so that two sets share it.
-        recipe = {key: config[key] for key in CALIBRATION} | {"teachers": {ONLY: teacher}}
+        recipe = {key: seen[key] for key in CALIBRATION} | {"teachers": {ONLY: teacher}}
         needs = {"split": split.name} | {
             role: models_by_role[of].name
             for role, of in (("student", "student"), (f"teacher.{ONLY}", f"teacher.{name}"))
             if of in models_by_role
         }
+        spec = find_store_spec(config["source"])
+        if spec is not None and reads_answers(config):
+            yield f"states.{name}", make_states_node(config, teacher, spec, needs)
+        if not matches_kv(config):
+            continue
         science = identify_by_content(recipe) | {
             "student": model_science(config["student"]),
             "teachers": model_science(teacher),
@@ -82,8 +115,32 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
         }
         science = leave_out_defaults(science)
         yield f"calibration.{name}", make_artifact("calibration", recipe, needs, science)
-        if (spec := find_store_spec(config["source"])) is not None:
-            yield f"kv.{name}", make_store_node(config, teacher, spec, needs)
+        if spec is not None:
+            yield f"kv.{name}", make_store_node(seen, teacher, spec, needs)
+
+
+def make_answers_node(
+    config: Config, teacher: Mapping[str, Any], split: Node, model: Node | None
+) -> Node:
+    """One teacher's answers to the student half's questions; `model`: its own artefact, if built.
+
+    Of the student they depend on nothing: the teacher reads the questions as its tokenizer does.
+    """
+    recipe = {
+        "teachers": {ONLY: teacher},
+        "style": config["style"],
+        "decoding": read_decoding(config),
+        "budget": {"num_gpus": config["budget"]["num_gpus"]},
+    }
+    needs = {"split": split.name} | ({f"teacher.{ONLY}": model.name} if model else {})
+    science = {
+        "version": ANSWERS_VERSION,
+        "teacher": model_science(teacher),
+        "style": leave_out_defaults(config["style"], "style."),
+        "decoding": recipe["decoding"],
+        **tokens_science([teacher]),
+    }
+    return make_artifact("answers", recipe, needs, science)
 
 
 def find_store_spec(source: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -101,9 +158,9 @@ def make_store_node(
     """One teacher's K and V for every run that captures alike; named by no weight of the student.
 
     Of the student it depends on how it reads (it cuts the texts) and on its depth (it is mapped).
-    Raises ConfigError for texts in a style that is not stored.
+    Raises ConfigError for texts that are not stored: in another style, or with other answers.
     """
-    check_style(config["style"], spec.get("style") if isinstance(spec, Mapping) else None)
+    check_stored_texts(config, spec)
     recipe = {key: config[key] for key in STORE} | {
         "teachers": {ONLY: teacher},
         "source": {"stored": spec},
@@ -121,11 +178,53 @@ def make_store_node(
         "compression": compression_science(config),
         "layers": config["layers"],
         "seq_len": config["budget"]["seq_len"],
-        "stored": leave_out_defaults(spec, "stored."),
+        "stored": leave_out_defaults(without(spec, {"states"}), "stored."),
         **tokens_science([config["student"], teacher]),
         **half_science([teacher]),
     }
     return replace(make_artifact("kv", recipe, needs_but_student, science), needs=needs)
+
+
+def make_states_node(
+    config: Config, teacher: Mapping[str, Any], spec: Mapping[str, Any], needs: Mapping[str, str]
+) -> Node:
+    """The last hidden states of one teacher's answers, for every run that compares distributions.
+
+    A store of the same form as that of K and V, which depends on no layer and no compression.
+    Raises ConfigError as `make_store_node` does.
+    """
+    check_stored_texts(config, spec)
+    recipe = {
+        "student": config["student"],
+        "teachers": {ONLY: teacher},
+        "source": {"stored": spec},
+        "holds": STATES,
+        "budget": {key: config["budget"][key] for key in STORE_BUDGET if key in config["budget"]},
+    }
+    needs_but_student = {role: name for role, name in needs.items() if role != "student"}
+    science = {
+        "version": CAPTURE_VERSION,
+        "holds": STATES,
+        "student": {"reads": tokenizer_science(config["student"])},
+        "teacher": model_science(teacher),
+        "seq_len": config["budget"]["seq_len"],
+        "stored": leave_out_defaults(without(spec, {"dtype", "states"}), "stored."),
+        "dtype": spec["states"],
+        **tokens_science([config["student"], teacher]),
+        **half_science([teacher]),
+    }
+    return replace(make_artifact("kv", recipe, needs_but_student, science), needs=needs)
+
+
+def check_stored_texts(config: Config, spec: Any) -> None:
+    """Raises ConfigError for texts that a store does not hold: of other answers or styles."""
+    if list_answering_teachers(config):
+        raise ConfigError(
+            f"data.answers={config['data']['answers']} trains on texts that source=store has not "
+            f"read: it holds what teachers made of texts with gold answers. Use source=online, or "
+            f"data.answers=gold."
+        )
+    check_style(config["style"], spec.get("style") if isinstance(spec, Mapping) else None)
 
 
 def check_style(style: Mapping[str, Any], stored_style: Any) -> None:
@@ -161,8 +260,11 @@ CALIBRATION = (
 )  # fmt: skip
 
 
-def make_validation_node(config: Config, split: Node) -> Node:
-    """The check of the split against what runs are scored on, and calibrated on if trained."""
+def make_validation_node(config: Config, split: Node, answers: Mapping[str, Node]) -> Node:
+    """The check of the split against what runs are scored on, and calibrated on if trained.
+
+    With it of the `answers` of teachers that are trained on, by role.
+    """
     tasks_node = without(config["tasks"], {"backend"})  # whoever answers, the items are the same
     recipe = {
         "data": {key: config["data"][key] for key in ("split", "leakage")},
@@ -171,14 +273,15 @@ def make_validation_node(config: Config, split: Node) -> Node:
         "calibration_rows": config["train"]["calibration_rows"] if config["trained"] else None,
     }
     science = recipe | {"tasks": tasks_science({"tasks": tasks_node})}
-    return make_artifact("validation", recipe, {"split": split.name}, leave_out_defaults(science))
+    needs = {"split": split.name} | {f"answers.{role}": node.name for role, node in answers.items()}
+    return make_artifact("validation", recipe, needs, leave_out_defaults(science))
 
 
 def list_models(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(role, config node) of the student and each teacher."""
     yield "student", config["student"]
     for name, node in config["teachers"].items():
-        yield f"teacher.{name}", node
+        yield f"teacher.{name}", drop_own_rooms(node)
 
 
 def make_run_node(config: Config, artifacts: Sequence[tuple[str, Node]]) -> Node:
@@ -187,3 +290,12 @@ def make_run_node(config: Config, artifacts: Sequence[tuple[str, Node]]) -> Node
     name = f"seed{config['seed']}-{key}" if config["trained"] else f"untrained-{key}"
     frozen = without(config, {"cluster", "estimate", "code"})
     return Node("run", name, frozen, {role: node.name for role, node in artifacts})
+
+
+def make_trial_node(config: Config, artifacts: Sequence[tuple[str, Node]]) -> Node:
+    """A trial's node, which has no suite: `artifacts` are those that no suite was needed for."""
+    # Task metrics on the way are made of written answers, and no rule of a choice reads them.
+    config = {**config, "train": {**config["train"], "eval_tasks": 0}}
+    frozen = without(config, {"cluster", "estimate", "code", "tasks"})
+    needs = {role: node.name for role, node in artifacts}
+    return Node(TRIAL, f"{TRIAL}{config['seed']}-{trial_identity(config)}", frozen, needs)

@@ -13,9 +13,15 @@ from typing import Any
 from kvdistill.config.clip_norm import scale_clip_norm
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, lookup_path
+from kvdistill.config.teacher_rooms import drop_own_rooms, list_own_rooms
 from kvdistill.errors import ConfigError
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.hub_models import PRETRAINED, walk_mappings
+from kvdistill.plan.teaching.answers import (
+    ANSWER_SETTINGS,
+    answer_version,
+    select_answer_science,
+)
 
 IDENTITY_VERSION = 2  # 2: shuffled and random act on what compression kept
 CAPTURE_VERSION = 2  # 2: shards state the digests of their texts
@@ -56,6 +62,7 @@ INTRODUCED: dict[str, Any] = {
     "compression.heads": "mean",
     "loss.tokens": {"_target_": "kvdistill.loss.tokens.every_token.EveryToken"},
     "loss.schedule": {"_target_": "kvdistill.loss.schedule.steady.Steady"},
+    "states": "bfloat16",
     "train.group_by_length": False,
     "train.tf32": False,
     "tasks.backend": "hf",
@@ -104,8 +111,8 @@ STATED_BATCH = 16
 """What suites stated before `auto`, and so what `auto` is in an identity: the size is execution."""
 READS_ROWS = {"path", "parts"}
 """Fields of the sources that read rows of files."""
-DATA_EXECUTION = {"validate_only", "root"}
-"""`data.root` reaches the source, where it is told by content."""
+DATA_EXECUTION = {"validate_only", "root"} | ANSWER_SETTINGS
+"""`data.root` reaches the source, where it is told by content; answers are no part of a split."""
 
 
 def science_of(config: Config) -> dict[str, Any]:
@@ -120,10 +127,15 @@ def science_of(config: Config) -> dict[str, Any]:
     if config["trained"]:
         budget = Budget(**config["budget"])
         fields |= {room: config[room] for room in ROOMS}
+        fields["data"] |= select_answer_science(config)
+        fields |= answer_version(config)
         fields["seed"] = config["seed"]
         # By order, not by role's name: two sets that call the same teachers otherwise are one
         # science.
-        fields["teachers"] = [model_science(node) for node in config["teachers"].values()]
+        fields["teachers"] = [
+            {**model_science(node), **list_own_rooms(config, node)}
+            for node in config["teachers"].values()
+        ]
         fields["train"] = without(config["train"], TRAIN_EXECUTION)
         fields |= clip_science(config) | scale_science(config["compression"])
         fields |= logits_science(config)
@@ -149,20 +161,36 @@ def recipe_identity(config: Config) -> str:
     return hash_science({key: value for key, value in science_of(config).items() if key != "seed"})
 
 
+def trial_identity(config: Config) -> str:
+    """Twelve hex digits that name a trial: a run's science, but for tasks, of which it asks none.
+
+    Another kind of thing than the run that would be trained alike.
+    """
+    return hash_science({"kind": "trial", **without(science_of(config), {"tasks"})})
+
+
+def trial_recipe(config: Config) -> str:
+    """The same without the seed."""
+    return hash_science({"kind": "trial", **without(science_of(config), {"tasks", "seed"})})
+
+
 def model_science(node: Mapping[str, Any]) -> Any:
     """What of a student's or teacher's node can change its weights or outputs."""
-    return leave_out_defaults(identify_by_content(without(node, MODEL_EXECUTION)))
+    return leave_out_defaults(identify_by_content(without(drop_own_rooms(node), MODEL_EXECUTION)))
 
 
 def clip_science(config: Config) -> dict[str, float]:
     """The bound on the gradient's norm where it is not `train.max_grad_norm` itself."""
-    bound = scale_clip_norm(config["train"]["max_grad_norm"], config["loss"])
+    logits_weight = (config.get("logits") or {}).get("weight", 0.0)
+    bound = scale_clip_norm(config["train"]["max_grad_norm"], config["loss"], logits_weight)
     return {"clip_norm": bound} if bound != config["train"]["max_grad_norm"] else {}
 
 
 def logits_science(config: Config) -> dict[str, Any]:
     """The logits group where it acts: a weight of 0 is the training that there was before it."""
-    return {"logits": config["logits"]} if config["logits"]["weight"] else {}
+    # A plan that was frozen before there were distributions has none.
+    logits = config.get("logits") or {}
+    return {"logits": logits} if logits.get("weight") else {}
 
 
 def half_science(nodes: Iterable[Mapping[str, Any]], *, autocast: bool = False) -> dict[str, int]:

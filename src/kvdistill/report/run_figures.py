@@ -11,9 +11,10 @@ from kvdistill.stats.curves import read_curves
 
 
 def write_run_figures(folder: Path) -> list[Path]:
-    """Writes kv_loss_curves, task_accuracy_curves, dual_axis_curve and overfitting_analysis (PNG).
+    """Writes kv_loss_curves, logit_distance_curves, task_accuracy_curves, dual_axis_curve and
+    overfitting_analysis (PNG).
 
-    Returns those written: a run that logged no KV loss or no task metric has no such figure.
+    Returns those written: a run that logged no such loss or no task metric has no such figure.
     """
     table = read_curves(Path(folder) / layout.CURVES)
     written = []
@@ -35,6 +36,8 @@ def draw_run_figures(table: pd.DataFrame) -> list[RenderedFigure]:
     figures = []
     if has_kv:
         figures.append(training_figures.draw_kv_loss(curves, styles))
+    if curves[0].has("val", training_figures.LOGITS):
+        figures.append(training_figures.draw_logit_distance(curves, styles))
     if column is not None:
         figures.append(training_figures.draw_accuracy(curves, styles, column))
     if has_kv and column is not None:

@@ -20,7 +20,7 @@ from kvdistill.data.sources.full_length import FullLength
 from kvdistill.data.sources.nano import Nano as NanoRecords
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
-from kvdistill.models.geometry import keep_config_layers
+from kvdistill.models.geometry import keep_config_layers, make_config_sizes
 from kvdistill.models.nano import ARCHITECTURES
 from kvdistill.models.nano_tokenizer import train_tokenizer
 
@@ -52,18 +52,10 @@ class RandomWeights:
 
     def load_config(self) -> PretrainedConfig:
         """The transformers config of the stated shape."""
-        sizes = Geometry(**self.geometry)
         make_config, _ = ARCHITECTURES[self.architecture]
         tokenizer = self.load_tokenizer()
         config: PretrainedConfig = make_config(
-            vocab_size=sizes.vocab_size,
-            hidden_size=sizes.hidden_size,
-            intermediate_size=sizes.intermediate_size,
-            num_hidden_layers=sizes.layers,
-            num_attention_heads=sizes.heads,
-            num_key_value_heads=sizes.kv_heads,
-            head_dim=sizes.head_dim,
-            tie_word_embeddings=sizes.tied_embeddings,
+            **make_config_sizes(Geometry(**self.geometry)),
             max_position_embeddings=MAX_POSITIONS,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,

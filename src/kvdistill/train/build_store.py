@@ -1,4 +1,6 @@
-"""Builds a teacher's store: its compressed K and V of the texts that a run trains and validates on.
+"""Builds a teacher's store of the texts that a run trains and validates on.
+
+It holds compressed K and V, or the last hidden states of answers.
 
 In three steps: plan which text goes into which shard, write the shards that are missing, write the
 index. Ranks share the missing shards between them. A build that is killed continues with the shards
@@ -8,12 +10,14 @@ that are missing, on any number of ranks, to the same bytes.
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from kvdistill import distributed, layout
+from kvdistill.compression.full import Full
 from kvdistill.config.build import build_node
 from kvdistill.config.check_models import WHOLE, read_placement
 from kvdistill.data.collate import pad_tokens
@@ -22,18 +26,23 @@ from kvdistill.files import remove_parts
 from kvdistill.geometry import Geometry
 from kvdistill.kv.base import TeacherRequest
 from kvdistill.kv.online import Online
-from kvdistill.kv.quantise import QuantisedRows
 from kvdistill.kv.shard_writer import is_whole_shard, read_shard_digests, write_shard
 from kvdistill.kv.shards import Stored
 from kvdistill.kv.store_index import StoreFacts, StoreIndex, hash_token_ids, stack_digests
 from kvdistill.layers.from_config import pair_layers
 from kvdistill.models import load
 from kvdistill.plan import flops
-from kvdistill.plan.graph import ONLY
+from kvdistill.plan.graph import ONLY, STATES
 from kvdistill.plan.identity import hash_science
 from kvdistill.plan.matching.score_flops import count_score_flops
 from kvdistill.train import inputs
-from kvdistill.train.store_layout import StoredText, StoreLayout, batch_texts
+from kvdistill.train.store_layout import (
+    CacheLayout,
+    StatesLayout,
+    StoredText,
+    StoreLayout,
+    batch_texts,
+)
 from kvdistill.types import move_to_device
 
 
@@ -97,32 +106,63 @@ def plan_store(recipe: Mapping[str, Any], needs: Mapping[str, Path]) -> StorePla
     node, role = recipe["teachers"][ONLY], f"teacher.{ONLY}"
     # The store's own style, which renders more texts of a row than one run may read.
     config = {**recipe, "style": recipe["source"]["stored"]["style"]}
+    plan = plan_states if recipe.get("holds") == STATES else plan_cache
+    layout, fingerprints = plan(config, needs)
+    return StorePlan(
+        layout=layout,
+        shards=layout.divide_into_shards(list(layout.read_texts(config, needs))),
+        fingerprints=fingerprints,
+        pad=inputs.load_tokeniser(node, role, needs).pad_token_id,
+        in_step=read_placement(node, f"teachers.{ONLY}").shard not in WHOLE,
+    )
+
+
+def plan_cache(
+    config: Mapping[str, Any], needs: Mapping[str, Path]
+) -> tuple[StoreLayout, dict[str, str]]:
+    """(what is stored of K and V, what that is made of)."""
+    node, role = config["teachers"][ONLY], f"teacher.{ONLY}"
     geometry = Geometry.from_node(node)
     layer_pairs = pair_layers(config, geometry)
     deepest = max(pair.high for pair in layer_pairs)
     request = TeacherRequest(
         load_body=lambda: load.load_body(node, role, needs.get(role), deepest),
         layer_pairs=layer_pairs,
-        compression=build_node("compression", recipe["compression"]),
+        compression=build_node("compression", config["compression"]),
         needs_rotary=False,
     )
-    spec: Stored = build_node("source.stored", recipe["source"]["stored"])
-    layout = StoreLayout(request, spec, geometry.kv_width, geometry.kv_heads)
-    return StorePlan(
-        layout=layout,
-        shards=layout.divide_into_shards(list(layout.read_texts(config, needs))),
-        fingerprints=inputs.fingerprint_store(config, ONLY, needs, layer_pairs),
-        pad=inputs.load_tokeniser(node, role, needs).pad_token_id,
-        in_step=read_placement(node, f"teachers.{ONLY}").shard not in WHOLE,
+    spec: Stored = build_node("source.stored", config["source"]["stored"])
+    stored = CacheLayout(request, spec, geometry.kv_heads, geometry.kv_width)
+    return stored, inputs.fingerprint_store(dict(config), ONLY, needs, layer_pairs)
+
+
+def plan_states(
+    config: Mapping[str, Any], needs: Mapping[str, Path]
+) -> tuple[StoreLayout, dict[str, str]]:
+    """(what is stored of the last states of answers, what that is made of)."""
+    node, role = config["teachers"][ONLY], f"teacher.{ONLY}"
+    geometry = Geometry.from_node(node)
+    load_whole = cache(lambda: load.load_body_and_head(node, role, needs.get(role)))
+    request = TeacherRequest(
+        load_body=lambda: load_whole()[0],
+        load_head=lambda: load_whole()[1],
+        layer_pairs=[],
+        compression=Full(),
+        needs_rotary=False,
     )
+    spec: Stored = build_node("source.stored", config["source"]["stored"])
+    stored = StatesLayout(request, spec, geometry.kv_heads, geometry.hidden_size)
+    return stored, inputs.fingerprint_states(dict(config), ONLY, needs)
 
 
 def count_store_flops(plan: StorePlan, recipe: Mapping[str, Any]) -> int:
-    """The teacher's forward over every text once, up to the deepest layer kept, and its scores."""
+    """The teacher's forward over every text once, as far as it is kept, and a press's scores."""
     teacher = Geometry.from_node(recipe["teachers"][ONLY])
     lengths = [text.length for text in plan.texts]
     load = flops.TokenLoad(sum(lengths), sum(length * length for length in lengths))
     layers = plan.layout.request.teacher_layers
+    if not layers:
+        return flops.decoder_flops(teacher, load)
     scored = count_score_flops(recipe["compression"], teacher, load)
     return flops.capture_flops(teacher, load, max(layers)) + len(layers) * scored
 
@@ -166,7 +206,7 @@ def write_missing_shards(
     for number in own:
         texts = plan.shards[number]
         rows, positions = plan.layout.read_shard(teacher, texts, plan.pad)
-        quantised = QuantisedRows.quantise(rows, plan.layout.spec.dtype)
+        quantised = plan.layout.quantise_rows(rows)
         write_shard(
             folder,
             number,
@@ -189,7 +229,7 @@ def accompany_reads(plan: StorePlan, teacher: Online, count: int) -> None:
     text = plan.shards[0][0]
     tokens = pad_tokens([text.tokens], plan.pad)
     for _ in range(count):
-        teacher.capture_layers(tokens)
+        teacher.run_body(tokens)
 
 
 def check_disk_space(
@@ -201,7 +241,7 @@ def check_disk_space(
     if needed > free:
         raise UserError(
             f"{folder} needs {format_decimal_bytes(needed)} more, for {tokens:,} kept tokens of "
-            f"{layout.token_bytes:,} bytes in {layout.spec.dtype}, but the disk has "
+            f"{layout.token_bytes:,} bytes in {layout.dtype}, but the disk has "
             f"{format_decimal_bytes(free)} free. "
             f"Free some, or take source.stored.dtype=int8, a smaller compression.keep or fewer "
             f"layers."
@@ -217,16 +257,7 @@ def write_index(folder: Path, plan: StorePlan, teacher: Online) -> None:
     """Writes where each text lies, and what the store is made of."""
     counts = [torch.tensor([text.count for text in shard]) for shard in plan.shards]
     digests = [read_shard_digests(folder, number) for number in range(len(plan.shards))]
-    rotaries: dict[str, torch.Tensor] = {}
-    refusal = None
-    try:
-        read = teacher.capture.read_rotaries().values()
-        rotaries["inv_freq"] = torch.stack([rotary.inv_freq for rotary in read])
-        scalings = [rotary.attention_scaling for rotary in read]
-        rotaries["attention_scaling"] = torch.tensor(scalings)
-    except ConfigError as error:
-        # Kept for the first run whose position turns keys: the others need no rotary.
-        refusal = str(error)
+    rotaries, refusal = read_rotaries(teacher)
     StoreIndex(
         shard=torch.repeat_interleave(torch.tensor([len(shard) for shard in plan.shards])),
         start=torch.cat([count.cumsum(0) - count for count in counts]),
@@ -243,3 +274,19 @@ def write_index(folder: Path, plan: StorePlan, teacher: Online) -> None:
         rotary_refusal=refusal,
         texts=[text.id for text in plan.texts],
     ).write(folder)
+
+
+def read_rotaries(teacher: Online) -> tuple[dict[str, torch.Tensor], str | None]:
+    """(the fields of the index that hold the rotaries of captured layers, why there are none)."""
+    if teacher.capture is None:
+        return {}, None
+    try:
+        read = teacher.capture.read_rotaries().values()
+    except ConfigError as error:
+        # Kept for the first run whose position turns keys: the others need no rotary.
+        return {}, str(error)
+    scalings = [rotary.attention_scaling for rotary in read]
+    return {
+        "inv_freq": torch.stack([rotary.inv_freq for rotary in read]),
+        "attention_scaling": torch.tensor(scalings),
+    }, None

@@ -30,7 +30,7 @@ from kvdistill.models.capture import Capture
 from kvdistill.plan.graph import ONLY
 from kvdistill.train import inputs
 from kvdistill.train.objective import TeacherPipeline
-from kvdistill.train.step import align_teacher_layers, link_teacher_kv, make_positions
+from kvdistill.train.step import align_teacher_layers, link_teachers_kv, make_positions
 from kvdistill.types import KV, Batch, Tokens
 
 BATCH_TEXTS = 16
@@ -102,7 +102,8 @@ class MomentCollector:
         student_layers = self.capture_student(batch.student)
         position = self.pipeline.position
         partners, has_partner = choose_partners(batch.ids)
-        linked, rotaries = link_teacher_kv(self.teacher, batch, ONLY), self.teacher.rotaries
+        read = self.teacher.read_texts(batch.teachers[ONLY].tokens, batch.ids)
+        linked, rotaries = link_teachers_kv({ONLY: read}, batch)[ONLY], read.rotaries
         for pair, teacher_kvs in align_teacher_layers(linked, position, rotaries):
             student = student_layers[pair.student_layer].add_bias()
             teacher_kvs = [kv.add_bias() for kv in teacher_kvs]

@@ -8,9 +8,10 @@ What is measured, and so differs from machine to machine, is `train_s` and, in t
 import json
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,12 +20,14 @@ from torch import Tensor
 
 from kvdistill import distributed, layout
 from kvdistill.files import read_json, write_json, write_text
+from kvdistill.logits.objective import LogitTerms
 from kvdistill.plan.flops import TokenLoad
 from kvdistill.train.objective import KVObjective
 from kvdistill.train.speed.speed_meter import SpeedMeter
 from kvdistill.train.step import Terms
 from kvdistill.types import Batch, Tokens
 
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 STATE = "curves_{rank}.json"
 """In a checkpoint: what a rank has summed up since the last line."""
 
@@ -71,13 +74,14 @@ class CurveWriter:
         terms: Terms | None,
         batch: Batch,
         micro_batches: int,
+        more: Mapping[str, Tensor] = NOTHING,
     ) -> None:
         """Counts a micro-batch in; `loss`, `ce`, `weighted_kv` are already its share of the step.
 
         `weighted_kv` is what the distance of K and V adds to the loss. The batch's teachers must
-        be in the order of the fusion's weights.
+        be in the order of the fusion's weights. `more` are shares of the step by name.
         """
-        numbers = {"loss": loss, "ce": ce}
+        numbers = {"loss": loss, "ce": ce, **more}
         if terms is not None:
             means = {"kv": terms.kv, "k": terms.keys, "v": terms.values, "entropy": terms.entropy}
             numbers |= {name: value.mean() / micro_batches for name, value in means.items()}
@@ -91,17 +95,17 @@ class CurveWriter:
         self.steps += 1 / micro_batches
         self.speed.count_batch(batch, micro_batches)
         self.sequences += len(batch.ids)
-        self.count_tokens("student", batch.student)
-        for teacher, reading in batch.teachers.items():
-            self.count_tokens(teacher, reading.tokens)
+        teachers = {name: reading.tokens for name, reading in batch.teachers.items()}
+        self.count_tokens({"student": batch.student, **teachers})
 
-    def count_tokens(self, model: str, tokens: Tokens) -> None:
-        """Adds what one model reads of a batch to its load, padding left out."""
-        lengths = tokens.mask.sum(dim=1)
-        load = self.loads.get(model, TokenLoad(0, 0))
-        # Both in one: each reading waits for a GPU.
-        tokens_read, pairs = torch.stack((lengths.sum(), (lengths * lengths).sum())).tolist()
-        self.loads[model] = TokenLoad(load.tokens + tokens_read, load.pairs + pairs)
+    def count_tokens(self, models: Mapping[str, Tokens]) -> None:
+        """Adds what each model reads of a batch to its load, padding left out."""
+        lengths = torch.stack([tokens.mask.sum(dim=1) for tokens in models.values()])
+        # All in one: each reading waits for a GPU.
+        read = torch.stack((lengths.sum(dim=1), lengths.square().sum(dim=1)), dim=1).tolist()
+        for model, (tokens_read, pairs) in zip(models, read, strict=True):
+            load = self.loads.get(model, TokenLoad(0, 0))
+            self.loads[model] = TokenLoad(load.tokens + tokens_read, load.pairs + pairs)
 
     def sum_over_ranks(self) -> ReadCounts:
         """What all ranks have read; each of them must call this."""
@@ -222,6 +226,22 @@ class CurveWriter:
             write_text(self.path, (checkpoint / layout.CURVES).read_text(encoding="utf-8"))
         else:
             self.path.unlink(missing_ok=True)
+
+
+def describe_logit_terms(
+    terms: LogitTerms, token_share: Tensor | float, teachers: Sequence[str]
+) -> dict[str, Tensor]:
+    """What the curves say of next-token distributions, as means over answer tokens.
+
+    `token_share` is what one token counts in the mean. `logits_covered` is the share of tokens that
+    a teacher says something of, and `logits_NAME` a teacher's mean weight over all of them.
+    """
+    weights = terms.weights.sum(dim=1) * token_share
+    return {
+        "logits": terms.total.detach() * token_share,
+        "logits_covered": weights.sum(),
+        **{f"logits_{name}": weight for name, weight in zip(teachers, weights, strict=True)},
+    }
 
 
 def average_weights(weights: Float[Tensor, "layers teachers batch"]) -> Float[Tensor, " teachers"]:

@@ -1,35 +1,45 @@
 """Models and texts of a run, opened from its config and the artefacts it needs."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kvdistill import layout
 from kvdistill.alignment.base import Alignment
-from kvdistill.config.build import build_node
+from kvdistill.config.build import build_node, resolve_target
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget
 from kvdistill.data import split
 from kvdistill.data.collate import Collator, TextDataset
 from kvdistill.data.packing import Packing
+from kvdistill.data.prompt_style import RenderedText, Style
+from kvdistill.data.rows.teacher_answers import describe_answers, read_answer_file, render_answers
 from kvdistill.data.sampler import select_evenly
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.files import read_json
 from kvdistill.kv.base import TeacherKV, TeacherRequest
 from kvdistill.kv.online import Online
 from kvdistill.layers.base import LayerPair
+from kvdistill.logits.objective import LogitObjective
+from kvdistill.logits.vocabulary import TokenTable
 from kvdistill.models import load
+from kvdistill.models.answer_head import AnswerHead
 from kvdistill.models.attention.implementation import set_attention
 from kvdistill.models.check_packing import check_packed_forward
 from kvdistill.plan import identity
-from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.graph import find_store_spec, list_models
 from kvdistill.plan.identity import hash_science
+from kvdistill.plan.teaching.signals import reads_answers
 from kvdistill.train.objective import TeacherPipeline
 from kvdistill.train.speed.step_clock import StepClock
+
+log = logging.getLogger(__name__)
 
 STORED_PARTS = ("train_student", "val")
 """Parts of the split that a store holds: what is trained on, and what is validated on."""
@@ -62,18 +72,65 @@ def read_texts(
     for name, node in config["teachers"].items():
         tokeniser = load_tokeniser(node, f"teacher.{name}", needs)
         teachers[name] = by_hash.setdefault(hash_tokeniser(tokeniser), tokeniser)
-    style = build_node("style", config["style"])
-    records = split.read_split(needs["split"]).parts()[part]
-    rendered = [text for record in records for text in style.render(record, own.tokenizer)]
+    rendered = render_part(config, needs, part, own.tokenizer)
     if max_texts is not None:
         rendered = [rendered[row] for row in select_evenly(len(rendered), max_texts)]
     seq_len = config["budget"]["seq_len"]
-    dataset = TextDataset(rendered, own, teachers, alignment, seq_len)
+    dataset = TextDataset(rendered, own, teachers, alignment, seq_len, reads_chunks(config))
     # A plan that was frozen before there was such a bound has the default one.
     largest_share = config["budget"].get("max_unanswered", Budget.max_unanswered)
     dataset.measure_truncation().check_unanswered(part, seq_len, largest_share)
     pad_ids = {name: each.pad_token_id for name, each in teachers.items()}
     return dataset, Collator(own.pad_token_id, pad_ids)
+
+
+def reads_chunks(config: Config) -> bool:
+    """Whether distributions over several vocabularies are compared, over chunks of text."""
+    # Calibrations have no logits, nor have plans that were frozen before there were any.
+    logits = config.get("logits")
+    if logits is None or not logits["weight"]:
+        return False
+    return not resolve_target("logits.vocabulary", logits["vocabulary"]).shared
+
+
+def make_logit_objective(config: Config, needs: Needs) -> LogitObjective | None:
+    """What compares next-token distributions; None where `logits.weight` is 0."""
+    if not (config.get("logits") or {}).get("weight"):
+        return None
+    student, *teachers = [
+        TokenTable.from_tokeniser(load_tokeniser(node, role, needs))
+        for role, node in list_models(config)
+    ]
+    return LogitObjective.from_config(
+        config, student, dict(zip(config["teachers"], teachers, strict=True))
+    )
+
+
+def render_part(
+    config: Config, needs: Needs, part: str, tokenizer: PreTrainedTokenizerBase
+) -> list[RenderedText]:
+    """The texts of a part; of the student's half with the teachers' answers, where they are read.
+
+    `tokenizer` is the student's.
+    """
+    style: Style = build_node("style", config["style"])
+    records = split.read_split(needs["split"]).parts()[part]
+    folders = select_answers(needs) if part == "train_student" else {}
+    if not folders:
+        return [text for record in records for text in style.render(record, tokenizer)]
+    answers = {role: read_answer_file(folder) for role, folder in folders.items()}
+    choice = config["data"]["answers"]
+    log.info("data.answers=%s: %s", choice, describe_answers(answers, choice))
+    return render_answers(records, style, tokenizer, answers, choice)
+
+
+def select_answers(needs: Needs) -> dict[str, Path]:
+    """Of what a job reads, the teachers' answers: role -> folder, in the teachers' order."""
+    return {
+        name.removeprefix("answers."): path
+        for name, path in needs.items()
+        if name.startswith("answers.")
+    }
 
 
 def make_packing(config: Config) -> Packing | None:
@@ -125,14 +182,30 @@ def make_teacher_request(
     """
     node, role = config["teachers"][name], f"teacher.{name}"
     store_folder = needs.get(f"kv.{name}")
-    # Teacher layers above the deepest one that is read are never loaded.
-    deepest = max(pair.high for pair in pipeline.layer_pairs)
-    fingerprints = {}
+    answers_folder = needs.get(f"states.{name}")
+    to_head = reads_answers(config)
+    fingerprints, answers_fingerprints = {}, {}
     if store_folder is not None:
         fingerprints = fingerprint_store(config, name, needs, pipeline.layer_pairs)
+    if answers_folder is not None:
+        answers_fingerprints = fingerprint_states(config, name, needs)
+
+    @cache
+    def load_whole() -> tuple[nn.Module, AnswerHead]:
+        return load.load_body_and_head(node, role, needs.get(role))
+
+    def load_head() -> AnswerHead:
+        # Where states are stored nothing but the head is read.
+        stored = answers_folder is not None
+        return load.load_head(node, role, needs.get(role)) if stored else load_whole()[1]
 
     def load_body() -> nn.Module:
-        body = load.load_body(node, role, needs.get(role), deepest)
+        if to_head:
+            body = load_whole()[0]
+        else:
+            # Teacher layers above the deepest one that is read are never loaded.
+            deepest = max(pair.high for pair in pipeline.layer_pairs)
+            body = load.load_body(node, role, needs.get(role), deepest)
         # A plan that was frozen before there was a choice has none.
         set_attention(body, config["train"].get("attn_implementation"), f"teachers.{name}")
         if packing is not None:
@@ -144,8 +217,11 @@ def make_teacher_request(
         layer_pairs=pipeline.layer_pairs,
         compression=pipeline.compression,
         needs_rotary=pipeline.position.needs_rotary,
+        load_head=load_head if to_head else None,
         store_folder=store_folder,
         fingerprints=fingerprints,
+        answers_folder=answers_folder,
+        answers_fingerprints=answers_fingerprints,
     )
 
 
@@ -156,6 +232,24 @@ def fingerprint_store(
 
     A store with other values is another store; the names stand in store.json and in errors.
     """
+    spec = find_store_spec(config["source"])
+    assert spec is not None
+    return fingerprint_reading(config, name, needs) | {
+        "layers": hash_science([[p.student_layer, p.low, p.high, p.weight] for p in layer_pairs]),
+        "compression": hash_science(identity.compression_science(config)),
+        "dtype": str(spec["dtype"]),
+    }
+
+
+def fingerprint_states(config: Config, name: str, needs: Needs) -> dict[str, str]:
+    """The same of a store of the last states of answers, which depends on no layer."""
+    spec = find_store_spec(config["source"])
+    assert spec is not None
+    return fingerprint_reading(config, name, needs) | {"states": str(spec["states"])}
+
+
+def fingerprint_reading(config: Config, name: str, needs: Needs) -> dict[str, str]:
+    """What any store of a teacher is made of: its weights, and the texts as it reads them."""
     node, role = config["teachers"][name], f"teacher.{name}"
     # A model from the Hub is no artefact: its commit in the node identifies its weights.
     files = read_json(needs[role] / layout.MANIFEST)["files"] if role in needs else {}
@@ -173,9 +267,6 @@ def fingerprint_store(
         "weights": hash_science({"recipe": identity.model_science(node), "files": files}),
         "tokenizer": hash_tokeniser(load_tokeniser(node, role, needs)),
         "texts": hash_science(text_inputs),
-        "layers": hash_science([[p.student_layer, p.low, p.high, p.weight] for p in layer_pairs]),
-        "compression": hash_science(identity.compression_science(config)),
-        "dtype": str(spec["dtype"]),
         "code version": " ".join(
             [str(identity.CAPTURE_VERSION), *map(str, identity.half_science([node]).values())]
         ),

@@ -6,17 +6,19 @@ not registered in it; what is exported is the student alone.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from kvdistill.kv.base import TeacherKV
+from kvdistill.kv.base import TeacherKV, TeacherReading
+from kvdistill.logits.objective import LogitObjective, LogitTerms
 from kvdistill.models.attention.sources import locate_any_sources
 from kvdistill.models.capture import Capture, list_trained_parameters
 from kvdistill.models.head import LMHead
+from kvdistill.train.answers.logit_terms import compute_logit_terms
 from kvdistill.train.kernels.linear_ce import LinearCE
 from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.speed.step_clock import StepClock
@@ -30,6 +32,15 @@ from kvdistill.train.step import (
 from kvdistill.types import KV, Batch, Tokens
 
 
+class StepTerms(NamedTuple):
+    """What the loss of a micro-batch is made of, unweighted."""
+
+    ce: Tensor
+    """Cross-entropy summed over answer tokens, in nats."""
+    kv: Terms | None
+    logits: LogitTerms | None
+
+
 class Distiller(nn.Module):
     """A student with its KV objective; without one it is plain fine-tuning on the same path."""
 
@@ -41,12 +52,14 @@ class Distiller(nn.Module):
         weights: LossWeights,
         clock: StepClock | None = None,
         linear_ce: LinearCE | None = None,
+        logits: LogitObjective | None = None,
     ) -> None:
         """`student` is a causal LM of transformers, or PEFT's wrapper of one.
 
-        `objective` is None where no teacher is read. `clock` is the one that the teachers' requests
-        have. `linear_ce` computes the cross-entropy in training; None: from the logits. Raises
-        ConfigError where it cannot: the model does more to its logits than its output layer.
+        `objective` is None where no K and V are matched, `logits` where no distributions are.
+        `clock` is the one that the teachers' requests have. `linear_ce` computes the cross-entropy
+        in training; None: from the logits. Raises ConfigError where it cannot: the model does more
+        to its logits than its output layer.
         """
         super().__init__()
         self.clock = clock or StepClock()
@@ -58,6 +71,8 @@ class Distiller(nn.Module):
         # Checkpoints hold its tensors under this name.
         self.rooms = objective
         self.weights = weights
+        self.logits = logits
+        """What compares next-token distributions; holds no trained weight."""
         # A plain mapping: registered teachers would be wrapped by DDP and stand in checkpoints.
         self._teachers = teachers
         self.progress = 0.0
@@ -78,14 +93,16 @@ class Distiller(nn.Module):
         """The strategies between the models and the KV loss."""
         return self.rooms
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Terms | None]:
-        """Cross-entropy summed over answer tokens (nats), and the KV terms."""
+    def forward(self, batch: Batch) -> StepTerms:
+        """The terms of the loss."""
         if self._linear_ce is None:
-            logits, terms = self.compute_logits(batch)
-            return sum_cross_entropy(logits, batch.student), terms
-        hidden, terms = self._run_student(batch, self._head.compute_hidden)
+            logits, kv, distributions = self.compute_terms(batch)
+            return StepTerms(sum_cross_entropy(logits, batch.student), kv, distributions)
+        hidden, kv, readings = self._run_student(batch, self._head.compute_hidden)
         labels = batch.student.ids[batch.student.label_mask]
-        return self._linear_ce(self._head.layer, hidden, labels), terms
+        ce = self._linear_ce(self._head.layer, hidden, labels)
+        layer = self._head.layer
+        return StepTerms(ce, kv, self._compare_answers(batch, hidden, layer, readings, kv))
 
     def compute_logits(
         self, batch: Batch, observe: Observer | None = None
@@ -94,28 +111,58 @@ class Distiller(nn.Module):
 
         `observe` is shown what the KV terms compare, layer by layer.
         """
-        return self._run_student(batch, self._head, observe)
+        logits, kv, _ = self._run_student(batch, self._head, observe)
+        return logits, kv
+
+    def compute_terms(
+        self, batch: Batch, observe: Observer | None = None
+    ) -> tuple[Float[Tensor, "predicted vocab"], Terms | None, LogitTerms | None]:
+        """As `compute_logits`, and the terms of next-token distributions."""
+        logits, kv, readings = self._run_student(batch, self._head, observe)
+        return logits, kv, self._compare_answers(batch, logits, None, readings, kv)
+
+    def _compare_answers(
+        self,
+        batch: Batch,
+        predicted: Tensor,
+        head: nn.Module | None,
+        readings: Mapping[str, TeacherReading],
+        kv: Terms | None,
+    ) -> LogitTerms | None:
+        if self.logits is None:
+            return None
+        with self.clock.time_part("rooms"):
+            weights = None if kv is None else kv.weights
+            return compute_logit_terms(self.logits, batch, predicted, head, readings, weights)
 
     def _run_student(
         self,
         batch: Batch,
         read: Callable[[Tokens, Tensor], Tensor],
         observe: Observer | None = None,
-    ) -> tuple[Tensor, Terms | None]:
-        """What `read` gives of the predicted tokens, and the KV terms, in one forward."""
+    ) -> tuple[Tensor, Terms | None, dict[str, TeacherReading]]:
+        """(what `read` gives of the predicted tokens, the KV terms, what the teachers gave)."""
         tokens = batch.student
         if self.objective is None:
-            return read(tokens, tokens.logit_mask), None
+            predicted = read(tokens, tokens.logit_mask)
+            return predicted, None, self.read_teachers(batch)
         with self._capture:
             predicted = read(tokens, tokens.logit_mask)
         captured = self.clock.time_rooms_backward(self._capture.pop_layers(tokens))
         with self.clock.time_part("rooms"):
+            readings = self.read_teachers(batch)
             terms = compute_kv_terms(
-                captured, self._teachers, self.objective, batch, self._rotaries, self.progress,
-                observe,
-            )  # fmt: skip
+                captured, readings, self.objective, batch, self._rotaries, self.progress, observe
+            )
         self.clock.begin_rooms_at(terms.kv)
-        return predicted, terms
+        return predicted, terms, readings
+
+    def read_teachers(self, batch: Batch) -> dict[str, TeacherReading]:
+        """What each teacher makes of the batch, each in one forward."""
+        return {
+            name: teacher.read_texts(batch.teachers[name].tokens, batch.ids)
+            for name, teacher in self._teachers.items()
+        }
 
     def prefetch_teachers(self, batch: Batch) -> Batch:
         """Announces a batch of the CPU that will be computed, and returns it."""
@@ -146,8 +193,9 @@ class Distiller(nn.Module):
             self._head(tokens, torch.zeros_like(tokens.mask))
         captured = self._capture.pop_layers(tokens)
         layers = iterate_layer_targets(
-            captured, self._teachers, self.objective, batch, self._rotaries, self.progress
-        )
+            captured, self.read_teachers(batch), self.objective, batch, self._rotaries,
+            self.progress,
+        )  # fmt: skip
         for layer, student_kv, target, _ in layers:
             yield layer, student_kv, target
 

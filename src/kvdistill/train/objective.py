@@ -17,6 +17,7 @@ from kvdistill.alignment.base import Alignment
 from kvdistill.compression.base import Compression
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
+from kvdistill.config.teacher_rooms import apply_own_rooms, list_own_rooms
 from kvdistill.errors import ConfigError
 from kvdistill.fusion.base import Fusion
 from kvdistill.fusion.routing import Routing
@@ -56,6 +57,15 @@ class TeacherPipeline:
             position=build_node("position", config["position"]),
             layer_pairs=pair_layers(config, teacher),
         )
+
+    @classmethod
+    def without_layers(cls, config: Config) -> "TeacherPipeline":
+        """The same where K and V of no layer are read."""
+        parts = {
+            name: build_node(name, config[name])
+            for name in ("compression", "alignment", "position")
+        }
+        return cls(**parts, layer_pairs=[])
 
     def read_student_rotaries(
         self, capture: Capture, layers: Sequence[int]
@@ -223,6 +233,22 @@ class TeacherBranch(nn.Module):
         return torch.cat(blocks)
 
 
+def build_branch(config: Config, name: str) -> TeacherBranch:
+    """One teacher's part, by its own projection and layer map where its node has such.
+
+    Raises ConfigError for what these refuse, naming the teacher where they are its own.
+    """
+    node = config["teachers"][name]
+    try:
+        return TeacherBranch.from_config(apply_own_rooms(config, node), Geometry.from_node(node))
+    except ConfigError as error:
+        if not list_own_rooms(config, node):
+            raise
+        raise ConfigError(
+            f"teachers.{name}, with a projection or layer map of its own: {error}"
+        ) from error
+
+
 @torch.no_grad()
 def build_map_matrix(project: Callable[[KV], KV], shape: Sequence[int], name: str) -> Tensor:
     """A linear map of K or V as a (width in, width out) matrix, read off unit vectors.
@@ -239,7 +265,7 @@ def build_map_matrix(project: Callable[[KV], KV], shape: Sequence[int], name: st
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the loss's terms (`loss` group) and of K and V in the KV term (`kv` group)."""
+    """Weights of the loss's terms (`loss`, `logits`) and of K and V in the KV term (`kv`)."""
 
     ce: float
     kv: float
@@ -247,25 +273,35 @@ class LossWeights:
     keys: float
     values: float
     schedule: Schedule = field(default_factory=Steady)
+    logits: float = 0.0
 
     def scale_terms(self, progress: float) -> "LossWeights":
         """The weights after this share of the steps."""
         factors = self.schedule.compute_factors(progress)
-        return replace(self, ce=self.ce * factors.ce, kv=self.kv * factors.kv)
+        return replace(
+            self, ce=self.ce * factors.ce, kv=self.kv * factors.kv, logits=self.logits * factors.ce
+        )
 
     @classmethod
     def from_config(cls, config: Config) -> "LossWeights":
         """Raises ConfigError where nothing would be trained or matched."""
         loss, kv = config["loss"], config["kv"]
-        if kv["keys"] + kv["values"] == 0:
-            raise ConfigError("kv.keys and kv.values are both 0, so nothing is matched. Raise one.")
-        if loss["ce_weight"] + loss["kv_weight"] == 0:
+        if kv["keys"] + kv["values"] == 0 < loss["kv_weight"]:
             raise ConfigError(
-                "loss.ce_weight and loss.kv_weight are both 0, so nothing is trained. Raise one."
+                f"kv.keys and kv.values are both 0, so loss.kv_weight={loss['kv_weight']:g} has "
+                f"nothing to match. Raise one, or use loss.kv_weight=0."
+            )
+        # A plan that was frozen before there were distributions has none.
+        logits = (config.get("logits") or {}).get("weight", 0.0)
+        if loss["ce_weight"] + loss["kv_weight"] + logits == 0:
+            raise ConfigError(
+                "loss.ce_weight, loss.kv_weight and logits.weight are all 0, so nothing is "
+                "trained. Raise one."
             )
         weights = cls(
             ce=loss["ce_weight"], kv=loss["kv_weight"], entropy=loss["entropy_weight"],
             keys=kv["keys"], values=kv["values"], schedule=build_loss_part("schedule", loss),
+            logits=logits,
         )  # fmt: skip
         weights.check_idle_steps()
         return weights
@@ -274,7 +310,7 @@ class LossWeights:
         """Raises ConfigError where the schedule leaves a part of the steps nothing to train."""
         for percent in range(100):
             now = self.scale_terms(percent / 100)
-            if now.ce + now.kv == 0 < self.ce + self.kv:
+            if now.ce + now.kv + now.logits == 0 < self.ce + self.kv:
                 raise ConfigError(
                     f"loss.schedule leaves nothing to train after {percent} % of the steps, since "
                     f"loss.ce_weight={self.ce:g} and loss.kv_weight={self.kv:g}. Raise the other "
@@ -300,11 +336,11 @@ class KVObjective(nn.Module):
     def __init__(self, config: Config) -> None:
         """Raises ConfigError for what a strategy refuses."""
         super().__init__()
-        teachers = {name: Geometry.from_node(node) for name, node in config["teachers"].items()}
+        teachers = config["teachers"]
         student = Geometry.from_node(config["student"])
         self.layers = select_layers(config["layers"]["range"], student.layers)
         self.taught = nn.ModuleDict(
-            {k: TeacherBranch.from_config(config, v) for k, v in teachers.items()}
+            {name: build_branch(config, name) for name in teachers}
         )
         branches = self.get_branches()
         check_shared_space({name: branch.projection for name, branch in branches.items()})

@@ -18,6 +18,13 @@ from kvdistill.models.check_capture import CaptureRequest, check_capture
 from kvdistill.models.check_packing import check_packing
 from kvdistill.models.geometry import verify_geometry
 from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.teaching.signals import matches_kv, reads_answers
+from kvdistill.plan.teaching.unread import drop_unread_teachers
+from kvdistill.train.answers.check_distributions import (
+    check_answer_source,
+    check_distributions,
+    check_head,
+)
 from kvdistill.train.check_chat import check_chat
 from kvdistill.train.inputs import make_packing
 from kvdistill.train.kernels.check_kernels import check_kernels
@@ -60,6 +67,8 @@ def check_training(config: Config) -> None:
     if (fault := describe_missing_rationale(config)) is not None:
         raise ConfigError(fault)
     check_source(config)
+    # What only its answers are taken of is loaded in a job of its own.
+    config = drop_unread_teachers(config)
     # TrainingArguments would refuse it too, but only once a job has started.
     schedules = [each.value for each in SchedulerType]
     if config["train"]["lr_scheduler_type"] not in schedules:
@@ -74,7 +83,9 @@ def check_training(config: Config) -> None:
         try_build("source.stored", spec)
     adapter: Adapter = build_node("adapter", config["adapter"])
     check_packed_models(config)
-    if config["teachers"]:
+    if reads_answers(config):
+        check_teachers_answers(config)
+    if matches_kv(config):
         # On meta, tensors have shapes alone: projections of large models cost nothing here.
         with torch.device("meta"):
             objective = KVObjective(config)
@@ -104,6 +115,16 @@ def check_teachers(config: Config, objective: KVObjective) -> None:
                 role, layers, pipeline.compression.needs_attention, pipeline.position.needs_rotary
             )
             check_capture(teacher, request)
+
+
+def check_teachers_answers(config: Config) -> None:
+    """Raises ConfigError where a teacher's next-token distributions cannot be had or compared."""
+    check_distributions(config)
+    check_answer_source(config)
+    for name, node in config["teachers"].items():
+        role = f"teachers.{name}"
+        if (teacher := read_config(node, role)) is not None:
+            check_head(teacher, role)
 
 
 def check_packed_models(config: Config) -> None:

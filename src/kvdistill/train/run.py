@@ -26,13 +26,15 @@ from kvdistill.models.model_folder import write_model_folder
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.plan.matching.run_flops import count_token_flops
 from kvdistill.plan.resources.device_peaks import find_peak_tflops
+from kvdistill.plan.teaching.signals import matches_kv
+from kvdistill.plan.teaching.unread import drop_unread_teachers
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 from kvdistill.train import checkpoint, inputs, run_ledger
 from kvdistill.train.curves import CurveWriter
 from kvdistill.train.kernels.determinism import use_kernel_settings
 from kvdistill.train.kernels.linear_ce import get_linear_ce
 from kvdistill.train.module import Distiller, count_parameters, count_trained_parameters
-from kvdistill.train.objective import KVObjective, LossWeights
+from kvdistill.train.objective import KVObjective, LossWeights, TeacherPipeline
 from kvdistill.train.speed.speed_meter import SpeedMeter
 from kvdistill.train.speed.step_clock import StepClock
 from kvdistill.train.target_r2 import compute_target_r2
@@ -66,6 +68,8 @@ def _train_student(
     progress: Callable[[int, int], None],
     score: ScoreTasks | None,
 ) -> dict[str, Any]:
+    # Teachers that only wrote answers have done their part.
+    config = drop_unread_teachers(config)
     # Before anything is built: routers and adapters draw their first weights.
     torch.manual_seed(config["seed"])
     budget: Budget = read_group("budget", config["budget"])
@@ -119,7 +123,8 @@ def build_trainer(
     """The trainer of a run before its first step, the texts it trains on, those it validates on."""
     budget: Budget = read_group("budget", config["budget"])
     steps = unified_steps(budget)
-    alignment = module.objective.first_branch.pipeline.alignment if module.objective else None
+    # Links alone: where no K and V are matched nothing reads them.
+    alignment = build_node("alignment", config["alignment"]) if config["teachers"] else None
     texts, collate = inputs.read_texts(config, needs, "train_student", alignment)
     warn_of_epochs(steps * global_batch(budget) / len(texts))
     packing = inputs.make_packing(config)
@@ -194,7 +199,7 @@ def warn_of_epochs(epochs: float) -> None:
 def build_distiller(
     config: Config, needs: Mapping[str, Path], adapter: Adapter
 ) -> tuple[Distiller, dict[str, Any], int]:
-    """(the calibrated module, its projections' R^2 for the ledger, the raw student's size)."""
+    """(the calibrated module, facts of its calibration for the ledger, the raw student's size)."""
     raw = inputs.load_student(config, needs)
     # A plan that was frozen before there were such settings has none.
     set_attention(raw, config["train"].get("attn_implementation"), "student")
@@ -205,18 +210,28 @@ def build_distiller(
     if not config["teachers"]:
         module = Distiller(student, None, {}, weights, linear_ce=linear_ce)
         return module, {}, parameters_before
-    objective = KVObjective(config)
-    r2_by_teacher = {
-        name: branch.calibrate(Calibration.load(needs[f"calibration.{name}"]))
-        for name, branch in objective.get_branches().items()
-    }
+    objective = KVObjective(config) if matches_kv(config) else None
+    facts: dict[str, Any] = {}
+    if objective is not None:
+        facts["projection"] = {
+            name: branch.calibrate(Calibration.load(needs[f"calibration.{name}"]))
+            for name, branch in objective.get_branches().items()
+        }
+    logits = inputs.make_logit_objective(config, needs)
     clock = StepClock()
     teachers = {
-        name: inputs.build_teacher_kv(config, name, needs, branch.pipeline, clock)
-        for name, branch in objective.get_branches().items()
+        name: inputs.build_teacher_kv(config, name, needs, pipeline, clock)
+        for name, pipeline in make_pipelines(config, objective).items()
     }
-    module = Distiller(student, objective, teachers, weights, clock, linear_ce=linear_ce)
-    return module, {"projection": r2_by_teacher}, parameters_before
+    module = Distiller(student, objective, teachers, weights, clock, linear_ce, logits)
+    return module, facts, parameters_before
+
+
+def make_pipelines(config: Config, objective: KVObjective | None) -> dict[str, TeacherPipeline]:
+    """How each teacher's tokens are read; without layers where no K and V are matched."""
+    if objective is not None:
+        return {name: branch.pipeline for name, branch in objective.get_branches().items()}
+    return {name: TeacherPipeline.without_layers(config) for name in config["teachers"]}
 
 
 def check_counts(steps: int, sequences: int, budget: Budget) -> None:

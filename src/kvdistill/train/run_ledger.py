@@ -15,8 +15,10 @@ from kvdistill.geometry import Geometry
 from kvdistill.models.adapter import Adapter
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch, unified_steps
-from kvdistill.plan.matching.run_flops import count_capture_flops
+from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.matching.run_flops import count_capture_flops, count_read_flops
 from kvdistill.train.curves import ReadCounts
+from kvdistill.train.inputs import select_answers
 from kvdistill.train.trainer import DistillTrainer
 
 RATED_TEXTS = 256
@@ -56,8 +58,9 @@ def compute_run_ledger(
                 select_evenly(len(texts), RATED_TEXTS)
             ).items()
         },
-        **count_flops(trainer, counts, config, needs, adapter),
+        **count_flops(counts, config, adapter),
         **summarise_stores(config, needs),
+        **summarise_answers(needs, texts),
         "train_s": curves.train_seconds,
         "peak_bytes": curves.peak_bytes,
         "speed": curves.summarize_speed(),
@@ -68,38 +71,55 @@ def compute_run_ledger(
 
 def summarise_stores(config: Config, needs: Mapping[str, Path]) -> dict[str, Any]:
     """Bytes of the stores that a run reads; by store, what filling it took, once for all runs."""
-    names = [name for name in config["teachers"] if f"kv.{name}" in needs]
-    stores = {needs[f"kv.{n}"].name: read_sealed(needs[f"kv.{n}"] / layout.MANIFEST) for n in names}
+    roles = [f"{kind}.{name}" for name in config["teachers"] for kind in ("kv", "states")]
+    stores = {
+        needs[role].name: read_sealed(needs[role] / layout.MANIFEST)
+        for role in roles
+        if role in needs
+    }
     return {
         "stored_bytes": sum(store["stored_bytes"] for store in stores.values()),
         "store_flops": {name: store.get("flops") for name, store in stores.items()},
     }
 
 
-def count_flops(
-    trainer: DistillTrainer,
-    counts: ReadCounts,
-    config: Config,
-    needs: Mapping[str, Path],
-    adapter: Adapter,
-) -> dict[str, int]:
+def summarise_answers(needs: Mapping[str, Path], texts: TextDataset) -> dict[str, Any]:
+    """By teacher what it wrote, how much of that was trained on, and what writing it took, once.
+
+    Empty where the answers are gold.
+    """
+    facts = {}
+    for role, folder in select_answers(needs).items():
+        made = read_sealed(folder / layout.MANIFEST)
+        trained_on = sum(text.id.endswith(f"@{role}") for text in texts.texts)
+        keys = ("answers", "right_share", "mean_tokens", "cut", "empty", "flops")
+        facts[role] = {"artifact": folder.name, "trained_on": trained_on} | {
+            key: made[key] for key in keys
+        }
+    return {"answers": facts} if facts else {}
+
+
+def count_flops(counts: ReadCounts, config: Config, adapter: Adapter) -> dict[str, int]:
     """FLOPs of the student and of the teachers, on the tokens that were really read.
 
-    A stored teacher costs none here: its store's own forward is shared by every run that reads it.
-    `stored_teacher_flops` is what reading it anew with every batch would have cost.
+    Of a stored teacher only its head costs anything here, where logits are asked for: its store's
+    own forward is shared by every run that reads it. `stored_teacher_flops` is what reading it anew
+    with every batch would have cost.
     """
     loads, student = counts.loads, Geometry.from_node(config["student"])
     student_flops = flops.training_flops(student, loads["student"], frozen=adapter.frozen)
     if config["train"]["gradient_checkpointing"]:
         student_flops += flops.recomputation_flops(student, loads["student"])
-    names = trainer.module.objective.get_branches() if trainer.module.objective else {}
-    flops_by_teacher = {
-        name: count_capture_flops(config, config["teachers"][name], loads[name]) for name in names
-    }
-    stored = sum(n for name, n in flops_by_teacher.items() if f"kv.{name}" in needs)
+    live = stored = 0
+    for name, node in config["teachers"].items():
+        total = count_capture_flops(config, node, loads[name])
+        own = total
+        if find_store_spec(config["source"]) is not None:
+            own = count_read_flops(config, node, loads[name])
+        live, stored = live + own, stored + total - own
     return {
         "student_flops": student_flops,
-        "teacher_flops": sum(flops_by_teacher.values()) - stored,
+        "teacher_flops": live,
         "stored_teacher_flops": stored,
     }
 

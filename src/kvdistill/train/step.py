@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kvdistill.fusion.base import compute_entropy
-from kvdistill.kv.base import CompressedKV, TeacherKV
+from kvdistill.kv.base import CompressedKV, TeacherReading
 from kvdistill.layers.base import LayerPair
 from kvdistill.loss.base import measure_heads
 from kvdistill.models.attention.rotary import Rotary
 from kvdistill.position.base import Position, Positions
+from kvdistill.train.answers.competence import measure_competence
 from kvdistill.train.covered_tokens import CoveredTokens, leave_out_tokens
 from kvdistill.train.objective import KVObjective, TeacherBranch
 from kvdistill.types import KV, Batch, Layer, Links, Tokens, join_heads
@@ -46,7 +47,7 @@ class Terms:
 
 def compute_kv_terms(
     captured: Mapping[int, Layer],
-    teachers: Mapping[str, TeacherKV],
+    teachers: Mapping[str, TeacherReading],
     objective: KVObjective,
     batch: Batch,
     rotaries: Rotaries,
@@ -94,7 +95,7 @@ def compute_kv_terms(
 
 def iterate_layer_targets(
     captured: Mapping[int, Layer],
-    teachers: Mapping[str, TeacherKV],
+    teachers: Mapping[str, TeacherReading],
     objective: KVObjective,
     batch: Batch,
     rotaries: Rotaries,
@@ -108,8 +109,11 @@ def iterate_layer_targets(
     token_weights = objective.tokens.weigh_tokens(batch.student)
     batch = leave_out_tokens(batch, token_weights)
     branches = objective.get_branches()
-    linked = {name: link_teacher_kv(teachers[name], batch, name) for name in branches}
+    linked = link_teachers_kv({name: teachers[name] for name in branches}, batch)
     covered = CoveredTokens.from_links([links for each in linked.values() for _, links in each])
+    competence = None
+    if objective.fusion.reads_competence:
+        competence = measure_competence(teachers, batch, covered)
     targets = [
         compute_teacher_targets(linked[name], covered, branch, teachers[name].rotaries, rotaries)
         for name, branch in branches.items()
@@ -120,19 +124,28 @@ def iterate_layer_targets(
         # The fusion may compare with the student, but must not be able to move it.
         detached = KV(own.keys.detach(), own.values.detach(), own.mask)
         layer_targets = [target[layer] for target in targets]
-        fused, shares = objective.fusion(detached, layer_targets, layer, progress)
+        fused, shares = objective.fusion(detached, layer_targets, layer, progress, competence)
         if token_weights is not None and objective.tokens.weighs:
             fused = replace(fused, token_weights=covered.gather_weights(token_weights))
         yield layer, own, fused, shares
 
 
-def link_teacher_kv(
-    teacher: TeacherKV, batch: Batch, name: str
-) -> list[tuple[CompressedKV, Links]]:
-    """What compression leaves of a teacher's K and V, and the student's links to its rows."""
-    reading = batch.teachers[name]
-    compressed = teacher.read_kv_cache(reading.tokens, batch.ids)
-    return [(kept, reading.links.map_to_rows(kept.row_of_token)) for kept in compressed]
+def link_teachers_kv(
+    teachers: Mapping[str, TeacherReading], batch: Batch
+) -> dict[str, list[tuple[CompressedKV, Links]]]:
+    """What compression leaves of each teacher's K and V, and the student's links to its rows."""
+    read: dict[str, list[tuple[CompressedKV, Links]]] = {}
+    for name, teacher in teachers.items():
+        read[name] = [(kept, batch.teachers[name].links) for kept in teacher.compressed]
+    kept_links = [
+        links.count_kept(kept.row_of_token) for each in read.values() for kept, links in each
+    ]
+    # Of all teachers and layers at once: the host waits for a GPU here.
+    counts = iter(torch.stack(kept_links).tolist())
+    return {
+        name: [(kept, links.map_to_rows(kept.row_of_token, next(counts))) for kept, links in each]
+        for name, each in read.items()
+    }
 
 
 def compute_teacher_targets(
@@ -237,11 +250,16 @@ def sum_cross_entropy_by_text(
     logits: Float[Tensor, "predicted vocab"], tokens: Tokens
 ) -> Float[Tensor, " batch"]:
     """`sum_cross_entropy` of each text; 0 for one without an answer token."""
+    losses = F.cross_entropy(logits.float(), tokens.ids[tokens.label_mask], reduction="none")
+    return sum_tokens_by_text(losses, tokens)
+
+
+def sum_tokens_by_text(x: Float[Tensor, " predicted"], tokens: Tokens) -> Float[Tensor, " batch"]:
+    """Sums of what each predicted answer token has, text by text."""
     mask = tokens.label_mask
-    losses = F.cross_entropy(logits.float(), tokens.ids[mask], reduction="none")
     # The predicted tokens stand text after text, as the mask's rows do.
     texts = torch.arange(len(mask), device=mask.device)[:, None].expand_as(mask)[mask]
-    return losses.new_zeros(len(mask)).index_add_(0, texts, losses)
+    return x.new_zeros(len(mask)).index_add_(0, texts, x)
 
 
 def compute_exact_match(

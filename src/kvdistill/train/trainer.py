@@ -20,13 +20,13 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from kvdistill import distributed
-from kvdistill.errors import UserError
+from kvdistill import distributed, preemption
+from kvdistill.errors import DivergedError
 from kvdistill.fusion.routing import Routing
 from kvdistill.loss.gradient_norm import measure_gradient_norm
 from kvdistill.train import checkpoint, nonfinite
 from kvdistill.train.checkpoint import parse_step as checkpoint_step
-from kvdistill.train.curves import CurveWriter
+from kvdistill.train.curves import CurveWriter, describe_logit_terms
 from kvdistill.train.module import Distiller
 from kvdistill.train.preemption_callback import PreemptionCallback
 from kvdistill.train.step import Terms
@@ -95,7 +95,7 @@ class DistillTrainer(Trainer):
         with self.restrict_unpickling(resume_from):
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         self.curves.set_clock(running=False)
-        if self.text_losses is None:
+        if self.text_losses is None and not preemption.is_requested():
             # Resumed after the last validation, so none was made here.
             _, self.routing, self.text_losses = self.validate()
 
@@ -163,21 +163,29 @@ class DistillTrainer(Trainer):
     ) -> Tensor:
         """This micro-batch's share of the step's loss."""
         batch: Batch = inputs["batch"]
-        ce_sum, terms = model(batch)
+        ce_sum, terms, distributions = model(batch)
         # DDP averages gradients over ranks, while the token count is the sum over them.
         ce = ce_sum / num_items_in_batch * self.args.world_size
-        self.log_gradient_norms(ce, terms)
-        loss, weighted_kv = self.combine_terms(ce, terms, self.current_gradient_accumulation_steps)
+        logits, token_share = None, self.args.world_size / num_items_in_batch
+        if distributions is not None:
+            logits = distributions.total * token_share
+        self.log_gradient_norms(ce, terms, logits)
+        micro_batches = self.current_gradient_accumulation_steps
+        loss, weighted_kv = self.combine_terms(ce, terms, micro_batches)
+        numbers = {}
+        if distributions is not None and logits is not None:
+            loss = loss + self.module.current_weights.logits * logits
+            numbers = describe_logit_terms(distributions, token_share, list(batch.teachers))
         if not torch.isfinite(loss):
             self.raise_nonfinite(
                 f"the loss is {loss.item()}", nonfinite.find_cause(self.module, batch), batch.ids
             )
-        self.curves.add_batch(
-            loss, ce, weighted_kv, terms, batch, self.current_gradient_accumulation_steps
-        )
+        self.curves.add_batch(loss, ce, weighted_kv, terms, batch, micro_batches, numbers)
         return loss
 
-    def log_gradient_norms(self, ce: Tensor, terms: Terms | None) -> None:
+    def log_gradient_norms(
+        self, ce: Tensor, terms: Terms | None, logits: Tensor | None = None
+    ) -> None:
         """Notes the norm of each unweighted term's gradient on k_proj and v_proj, where it is due.
 
         Of the step's first micro-batch alone, since it takes one more backward pass a term.
@@ -187,10 +195,13 @@ class DistillTrainer(Trainer):
         if not (due and parameters):
             return
         self.last_norm_step = step
-        # CE is this micro-batch's share already: scaled back, as if the whole step were like it.
+        # Means over tokens are this micro-batch's share already: scaled back, as if the whole step
+        # were like it.
         unweighted = {"ce": ce * self.current_gradient_accumulation_steps}
         if terms is not None:
             unweighted["kv"] = terms.kv
+        if logits is not None:
+            unweighted["logits"] = logits * self.current_gradient_accumulation_steps
         norms = distributed.all_reduce_mean(
             torch.stack([measure_gradient_norm(term, parameters) for term in unweighted.values()])
         )
@@ -200,19 +211,19 @@ class DistillTrainer(Trainer):
     def raise_nonfinite(
         self, what: str, where: str, rows: list[str], step: int | None = None
     ) -> None:
-        """Raises UserError for NaN or infinity, which are never averaged away.
+        """Raises DivergedError for NaN or infinity, which are never averaged away.
 
         `where` is its origin, `rows` the ids to name; `step` is the current one if not given.
         """
         step = step or self.state.global_step + 1
         log.error("rows of the step: %s", ", ".join(rows))
-        raise UserError(
+        raise DivergedError(
             f"{what} at step {step}, first in the {where} ({nonfinite.format_row_ids(rows)}). "
             f"Lower train.lr or look at these rows; the last checkpoint is kept."
         )
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
-        """Clips the gradient. Raises UserError where it is not finite, before clipping hides it."""
+        """Clips the gradient. Raises DivergedError where it is not finite, before clipping hides it."""
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
             norm: Tensor = super()._clip_grad_norm(
                 model
@@ -234,7 +245,7 @@ class DistillTrainer(Trainer):
         return grad_norm
 
     def check_gradient(self, model: torch.nn.Module, norm: Any) -> None:
-        """Raises UserError for a norm that is not finite, before the step is taken."""
+        """Raises DivergedError for a norm that is not finite, before the step is taken."""
         if not math.isfinite(norm):
             self.raise_nonfinite(
                 f"the gradient's norm is {float(norm)}",
@@ -245,7 +256,7 @@ class DistillTrainer(Trainer):
     def combine_terms(
         self, ce: Tensor, terms: Terms | None, micro_batches: int
     ) -> tuple[Tensor, Tensor]:
-        """(the weighted sum of the terms, what the distance of K and V adds to it).
+        """(the weighted sum of these terms, what the distance of K and V adds to it).
 
         `ce` is a share of the step already; the KV terms are means over this micro-batch, and so
         are divided by the number of micro-batches.
@@ -285,7 +296,7 @@ class DistillTrainer(Trainer):
         self.curves.set_clock(running=False)
         numbers, self.routing, self.text_losses = self.validate()
         if not math.isfinite(numbers["loss"]):
-            raise UserError(f"the validation loss is {numbers['loss']} after step {step}.")
+            raise DivergedError(f"the validation loss is {numbers['loss']} after step {step}.")
         last = step == self.state.max_steps
         number = step // int(self.args.eval_steps or 1)
         scores: Mapping[str, Mapping[str, float]] = {}

@@ -46,7 +46,12 @@ def make_training_arguments(config: Config, steps: int, folder: Path) -> Trainin
         weight_decay=train["weight_decay"],
         warmup_steps=math.ceil(train["warmup_ratio"] * steps),
         lr_scheduler_type=train["lr_scheduler_type"],
-        max_grad_norm=scale_clip_norm(train["max_grad_norm"], config["loss"]),
+        max_grad_norm=scale_clip_norm(
+            train["max_grad_norm"],
+            config["loss"],
+            # A plan that was frozen before there were distributions has none.
+            (config.get("logits") or {}).get("weight", 0.0),
+        ),
         bf16=train["bf16"] and train["deepspeed"] is None,
         deepspeed=make_student_deepspeed_config(train),
         logging_steps=train["logging_steps"],

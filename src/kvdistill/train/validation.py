@@ -14,13 +14,19 @@ from kvdistill.data.sampler import deal_to_rank
 from kvdistill.fusion.routing import Routing
 from kvdistill.loss.nmse import TargetNMSE, average_texts
 from kvdistill.models.attention.implementation import use_plain_attention
-from kvdistill.train.curves import average_weights, compute_layer_terms
+from kvdistill.status import enter_phase
+from kvdistill.train.curves import (
+    average_weights,
+    compute_layer_terms,
+    describe_logit_terms,
+)
 from kvdistill.train.module import Distiller
 from kvdistill.train.step import (
     Terms,
     compute_exact_match,
     sum_cross_entropy,
     sum_cross_entropy_by_text,
+    sum_tokens_by_text,
 )
 from kvdistill.types import Batch, move_to_device
 
@@ -43,6 +49,8 @@ class TextLosses:
     """Cross-entropy summed over the text's answer tokens, in nats."""
     tokens: list[int] = field(default_factory=list)
     """Its answer tokens that are predicted."""
+    logits: list[float] = field(default_factory=list)
+    """Distance of next-token distributions summed over them, in nats; empty where none is."""
     nmse: Mapping[str, list[float | None]] = field(default_factory=dict)
     """kv_nmse, k_nmse and v_nmse; None where no teacher covers a token of the text."""
 
@@ -51,10 +59,12 @@ class TextLosses:
         self.ids += other.ids
         self.ce += other.ce
         self.tokens += other.tokens
+        self.logits += other.logits
 
     def to_json(self) -> dict[str, list[Any]]:
         """Columns by name, a value a text."""
-        return {"ids": self.ids, "ce": self.ce, "tokens": self.tokens, **self.nmse}
+        logits = {"logits": self.logits} if self.logits else {}
+        return {"ids": self.ids, "ce": self.ce, "tokens": self.tokens, **logits, **self.nmse}
 
 
 @dataclass
@@ -62,7 +72,8 @@ class BatchReading:
     """What one batch says of a student, on the CPU: ranks exchange it."""
 
     numbers: dict[str, float]
-    """Cross-entropy (nats), texts that are exactly right, and texts that have an answer: sums."""
+    """Cross-entropy and distances of distributions (nats), with their teachers' weights, over
+    tokens; texts that are exactly right, and texts that have an answer: sums."""
     texts: TextLosses
     tasks: list[str]
     nmse: TargetNMSE
@@ -101,9 +112,10 @@ class Validation:
     ) -> tuple[dict[str, Any], Routing | None, TextLosses]:
         """(the numbers of a validation line, the fusion's weights by task or None, each text's).
 
-        CE is a mean over answer tokens, the KV terms are means over texts, `exact_match` over those
-        that have an answer token (`unanswered` counts the others, where there are any), `layers`
-        has the terms of each layer. The terms have the scale that is trained on;
+        CE and what begins with `logits` are means over answer tokens, the KV terms over texts,
+        `exact_match` over those that have an answer token (`unanswered` counts the others, where
+        there are any), `layers` has the terms of each layer. The terms have the scale that is
+        trained on;
         `kv_nmse` has the fused target's own, on which other sets of teachers compare.
 
         Every rank must call this and reads its share of the batches, in the training's `autocast`;
@@ -112,11 +124,13 @@ class Validation:
         dealt = deal_to_rank(self.batches)
         batches = module.prefetch_each(batch for batch, _ in dealt)
         readings = []
-        for batch, (_, counts) in zip(batches, dealt, strict=True):
-            # One that does not count is read too: models may be divided among the ranks.
-            with autocast():
-                reading = read_batch(module, batch.to(device))
-            readings += [reading] if counts else []
+        with enter_phase("validation") as progress:
+            for number, (batch, (_, counts)) in enumerate(zip(batches, dealt, strict=True), 1):
+                # One that does not count is read too: models may be divided among the ranks.
+                with autocast():
+                    reading = read_batch(module, batch.to(device))
+                readings += [reading] if counts else []
+                progress(number, len(dealt))
         by_rank = distributed.gather_objects(readings)
         # As the batches stand: the n-th of every rank, then the next.
         rounds = zip_longest(*by_rank)
@@ -126,7 +140,7 @@ class Validation:
 def read_batch(module: Distiller, batch: Batch) -> BatchReading:
     """Reads one batch with the student and its teachers, on the device where it lies."""
     nmse = TargetNMSE({"keys": module.weights.keys, "values": module.weights.values})
-    logits, terms = module.compute_logits(batch, nmse.add)
+    logits, terms, distributions = module.compute_terms(batch, nmse.add)
     mask = batch.student.label_mask
     losses = sum_cross_entropy_by_text(logits, batch.student).tolist()
     texts = TextLosses(list(batch.ids), losses, mask.sum(dim=1).tolist())
@@ -137,6 +151,10 @@ def read_batch(module: Distiller, batch: Batch) -> BatchReading:
         "exact_match": float(compute_exact_match(logits, batch.student).sum()),
         "answered": float(mask.any(dim=1).sum()),
     }
+    if distributions is not None:
+        texts.logits = sum_tokens_by_text(distributions.tokens, batch.student).tolist()
+        more = describe_logit_terms(distributions, 1.0, list(batch.teachers))
+        numbers |= {name: float(value) for name, value in more.items()}
     terms = None if terms is None else move_to_device(terms, "cpu")
     return BatchReading(numbers, texts, list(batch.tasks), nmse, terms)
 
@@ -166,7 +184,9 @@ def combine_readings(
             layers = layers + torch.stack((terms.keys, terms.values), dim=1) * share
         for name, value in numbers.items():
             sums[name] = sums.get(name, 0.0) + value
-    sums["ce"] /= sum(texts.tokens)
+    # Means over the same tokens.
+    for name in [name for name in sums if name == "ce" or name.startswith("logits")]:
+        sums[name] /= sum(texts.tokens)
     answered = sums.pop("answered")
     sums["exact_match"] /= answered
     if answered < samples:
@@ -184,7 +204,7 @@ def compute_validation_loss(module: Distiller, numbers: dict[str, Any]) -> float
     Takes `penalty` out of `numbers`: the curves have no name for it.
     """
     weights = module.current_weights
-    total = weights.ce * numbers["ce"]
+    total = weights.ce * numbers["ce"] + weights.logits * numbers.get("logits", 0.0)
     if module.objective is not None:
         factor = float(module.objective.balance.factor)
         total += weights.kv * factor * numbers["kv"] - weights.entropy * numbers["entropy"]

@@ -65,7 +65,7 @@ def train(teachers: tuple[str, ...], steps: int, *, autocast: bool) -> list[floa
 
 def compute_loss(module: torch.nn.Module, batch: Batch) -> torch.Tensor:
     """Mean cross-entropy of the answers, and the KV loss."""
-    ce, terms = module(batch)
+    ce, terms, _ = module(batch)
     loss: torch.Tensor = ce / batch.student.label_mask.sum()
     return loss if terms is None else loss + terms.kv
 

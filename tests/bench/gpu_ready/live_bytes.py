@@ -63,10 +63,14 @@ QUICK = ("sft", "one_teacher", "two_teachers_learnable")
 
 
 class LiveBytes(TorchDispatchMode):
-    """While this is open, counts the bytes of all storages that operations make, and their peak."""
+    """While this is open, counts the bytes of all storages that operations make, and their peak.
+
+    And the operations that launch something: all but views.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.launches = 0
         self.live = self.peak = 0
         self._known: dict[int, int] = {}
 
@@ -85,6 +89,7 @@ class LiveBytes(TorchDispatchMode):
         self.live -= self._known.pop(key)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.launches += not function.is_view
         results = function(*args, **(kwargs or {}))
         for result in tree_leaves(results):
             if isinstance(result, Tensor):
@@ -100,6 +105,8 @@ class Measured:
     weights: int
     """Of `peak`: weights, gradients, moments and frozen models."""
     plan: RunMemory
+    launches: int
+    """Of all operations of the step, clipping apart."""
 
     @property
     def ratio(self) -> float:
@@ -120,6 +127,7 @@ def measure(quick: bool) -> dict[str, float]:
         one = measure_step(CASES[name])
         figures[f"plan_over_live_{name}"] = one.ratio
         figures[f"plan_over_live_step_{name}"] = one.step_ratio
+        figures[f"step_launches_{name}"] = one.launches
         scale = 32 * 512 / (TEXTS * LENGTH)
         figures[f"step_gib_{name}"] = (one.peak - one.weights) * scale / 2**30
     for name, overrides in () if quick else WIDE_CASES.items():
@@ -160,7 +168,7 @@ def measure_step(
             counter.add(tensor)
         weights = counter.live
         train_step(module, batch, optimizer)
-    return Measured(counter.peak, weights, estimate_run_memory(config))
+    return Measured(counter.peak, weights, estimate_run_memory(config), counter.launches)
 
 
 def compose_case(overrides: tuple[str, ...]) -> dict[str, Any]:
@@ -175,7 +183,7 @@ def compose_case(overrides: tuple[str, ...]) -> dict[str, Any]:
 def train_step(module: Distiller, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
     """As the trainer does it: autocast around the forward alone, gradients kept where they lie."""
     with torch.autocast("cpu", torch.bfloat16):
-        loss, terms = module(batch)
+        loss, terms, _ = module(batch)
     loss = loss / len(batch.ids)
     if terms is not None:
         loss = loss + terms.kv - 0.01 * terms.entropy + terms.penalty

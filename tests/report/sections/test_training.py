@@ -40,6 +40,19 @@ def test_arms_are_drawn_on_the_scale_that_all_of_them_have(comparable, column, s
     assert f"{first:.3f}" in [cell.text for cell in row]
 
 
+def test_arms_that_compare_distributions_are_drawn_with_their_numbers():
+    lines = {"step": [0, 1] * 2, "split": ["val", "val", "train", "train"], "ce": [2.0, 1.0] * 2}
+    plain = average_curves("sft", [pd.DataFrame(lines)])
+    taught = average_curves("logit_kd", [pd.DataFrame(lines | {"logits": [0.75, 0.5] * 2})])
+    figures = draw_training([plain, taught], make_arm_styles(["sft", "logit_kd"]), None)
+    (figure,) = [each for each in figures if each.name == "logit_distance_curves"]
+    assert "logit_kd: logits val" in figure.data.columns
+    assert not any(
+        each.name == "logit_distance_curves"
+        for each in draw_training([plain], make_arm_styles(["sft"]), None)
+    )
+
+
 def test_an_arm_without_teachers_does_not_take_the_scale_from_the_others():
     plain = average_curves(
         "sft", [pd.DataFrame({"step": [0, 1], "split": ["val", "val"], "ce": [2.0, 1.0]})]

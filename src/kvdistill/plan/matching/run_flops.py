@@ -1,7 +1,8 @@
 """What training one run takes, from its config alone, each text at its full length.
 
-A teacher is counted as read anew with every batch, also where a store has its K and V: a store
-saves that work for whoever shares it, and how many share it is no property of a run.
+A teacher is counted as read anew with every batch, also where a store has what it makes of them: a
+store saves that work for whoever shares it, and how many share it is no property of a run. One that
+is asked for its answers' logits runs to its head, counted at every token, as the student's is.
 """
 
 from collections.abc import Mapping
@@ -10,15 +11,18 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import read_group
 from kvdistill.geometry import Geometry
-from kvdistill.layers.from_config import pair_layers
+from kvdistill.layers.from_config import pair_teacher_layers
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.matching.score_flops import count_score_flops
+from kvdistill.plan.teaching.signals import matches_kv, reads_answers
+from kvdistill.plan.teaching.unread import drop_unread_teachers
 
 
 def count_step_flops(config: Config) -> int:
     """Operations of one optimiser step: the student's, and those of all its teachers."""
+    config = drop_unread_teachers(config)
     budget = read_group("budget", config["budget"])
     load = flops.TokenLoad.nominal(global_batch(budget) * budget.seq_len, budget.seq_len)
     taught = sum(count_capture_flops(config, node, load) for node in config["teachers"].values())
@@ -38,30 +42,61 @@ def count_token_flops(config: Config) -> dict[str, int]:
     """Operations that one token asks of the student and of each teacher that reads, as MFU has it.
 
     6 a weight of the student, its head among them (4 where its weights are frozen), and 2 a weight
-    of a teacher up to its deepest layer that a step needs (Kaplan et al. 2020, arXiv 2001.08361).
-    Attention's own products are left out, and so is what checkpointing computes again. A teacher
-    that a store speaks for does not read.
+    of a teacher as far as a step needs it (Kaplan et al. 2020, arXiv 2001.08361). Attention's own
+    products are left out, and so is what checkpointing computes again. Of a teacher that a store
+    speaks for its head alone computes, where logits are asked for.
     """
     one = flops.TokenLoad(1, 0)
     student = Geometry.from_node(config["student"])
     # Every adapter with a rank leaves the model's own weights frozen.
     frozen = config["adapter"].get("rank") is not None
     counts = {"student": flops.training_flops(student, one, frozen=frozen)}
+    teachers = drop_unread_teachers(config)["teachers"]
+    read = {name: count_read_flops(config, node, one) for name, node in teachers.items()}
+    return counts | {name: count for name, count in read.items() if count}
+
+
+def count_read_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:
+    """Of a teacher's operations over a load those that a step itself does, without scores."""
+    geometry, to_head = Geometry.from_node(teacher), reads_answers(config)
+    if find_store_spec(config["source"]) is not None:
+        return flops.head_flops(geometry, load.tokens) if to_head else 0
+    if to_head:
+        return flops.forward_flops(geometry, load)
+    return flops.capture_flops(geometry, load, max(list_layers_read(config, teacher)))
+
+
+def count_training_flops(config: Config, load: flops.TokenLoad) -> int:
+    """Operations of all teachers over a load that training itself does: stores were paid for."""
+    teachers = drop_unread_teachers(config)["teachers"].values()
     if find_store_spec(config["source"]) is None:
-        for name, teacher in config["teachers"].items():
-            deepest = max(list_layers_read(config, teacher))
-            counts[name] = flops.capture_flops(Geometry.from_node(teacher), one, deepest)
-    return counts
+        return sum(count_capture_flops(config, node, load) for node in teachers)
+    return sum(count_read_flops(config, node, load) for node in teachers)
 
 
 def count_capture_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:
-    """A teacher's forward over a load up to the deepest layer that a step needs, and its scores."""
-    geometry, layers = Geometry.from_node(teacher), list_layers_read(config, teacher)
-    scored = count_score_flops(config["compression"], geometry, load)
-    return flops.capture_flops(geometry, load, max(layers)) + len(layers) * scored
+    """A teacher's forward over a load as far as a step needs it, and its presses' scores."""
+    if not reads_answers(config):
+        return count_cache_flops(config, teacher, load)
+    geometry = Geometry.from_node(teacher)
+    scored = count_scored_layers(config, teacher, load) if matches_kv(config) else 0
+    return flops.forward_flops(geometry, load) + scored
+
+
+def count_cache_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:
+    """A teacher's forward up to the deepest layer whose K and V are read, and its scores."""
+    geometry, deepest = Geometry.from_node(teacher), max(list_layers_read(config, teacher))
+    forward = flops.capture_flops(geometry, load, deepest)
+    return forward + count_scored_layers(config, teacher, load)
+
+
+def count_scored_layers(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:
+    """What a press's scores of all layers that are read take."""
+    scored = count_score_flops(config["compression"], Geometry.from_node(teacher), load)
+    return len(list_layers_read(config, teacher)) * scored
 
 
 def list_layers_read(config: Config, teacher: Mapping[str, Any]) -> list[int]:
     """The teacher's layers whose K and V a step needs, from 0."""
-    sources = pair_layers(config, Geometry.from_node(teacher))
+    sources = pair_teacher_layers(config, teacher)
     return sorted({layer for source in sources for layer in source.teacher_layers})

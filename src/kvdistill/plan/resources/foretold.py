@@ -7,8 +7,7 @@ from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, read_group
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.flops import TokenLoad
-from kvdistill.plan.graph import find_store_spec
-from kvdistill.plan.matching.run_flops import count_capture_flops, count_student_flops
+from kvdistill.plan.matching.run_flops import count_student_flops, count_training_flops
 from kvdistill.plan.resources.run_memory import estimate_run_memory
 
 
@@ -35,8 +34,6 @@ def foretell_training(config: Config) -> Foretold:
     budget = read_group("budget", config["budget"])
     load = TokenLoad.nominal(global_batch(budget) * budget.seq_len, budget.seq_len)
     flops = count_student_flops(config, load)
-    if find_store_spec(config["source"]) is None:
-        nodes = config["teachers"].values()
-        flops += sum(count_capture_flops(config, node, load) for node in nodes)
+    flops += count_training_flops(config, load)
     rate = budget.num_gpus * estimate.gpu.peak_tflops * 1e12 * estimate.utilisation
     return Foretold(estimate_run_memory(config).total, flops, flops / rate, estimate.kind)

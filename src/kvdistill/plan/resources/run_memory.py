@@ -4,17 +4,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kvdistill.config.check_models import WHOLE
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import read_group
+from kvdistill.config.teacher_rooms import apply_own_rooms
 from kvdistill.geometry import Geometry
-from kvdistill.layers.from_config import pair_layers
+from kvdistill.layers.from_config import pair_teacher_layers
 from kvdistill.layers.select import select_layers
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.resources import model_memory, rooms_memory
-from kvdistill.plan.resources.model_memory import RankBatch, StudentMemory
+from kvdistill.plan.resources.model_memory import FLOAT32_BYTES, RankBatch, StudentMemory
 from kvdistill.plan.resources.rooms_memory import RoomsLoad, TeacherLoad
+from kvdistill.plan.teaching.signals import matches_kv, reads_answers
+from kvdistill.plan.teaching.unread import reads_teachers
 
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+PART_LOGITS = 2**25
+"""Logits of one model that are compared at once (logits/vocabulary.py: CHUNK_LOGITS)."""
+PART_COPIES = 6
+"""Of a part in float32: logits and log-probabilities of either model, and two of the distance."""
 DECODED_BYTES = 4
 """Of a number that a store gives."""
 STORED_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
@@ -61,19 +69,37 @@ def estimate_run_memory(config: Config) -> RunMemory:
     logits = model_memory.count_logit_bytes(geometry, scored, compute_bytes)
     held: dict[str, int] = {}
     rooms: RoomsLoad | None = None
-    if config["teachers"]:
-        held, rooms = measure_teachers(config, batch, compute_bytes)
+    reading: dict[str, int] = {}
+    if config["teachers"] and reads_teachers(config):
+        held, load = measure_teachers(config, batch, compute_bytes)
+        if matches_kv(config):
+            rooms = load
+        else:
+            reading = {teacher.name: teacher.running for teacher in load.teachers}
+    if reads_answers(config):
+        nodes = config["teachers"].values()
+        widest = max(Geometry.from_node(node).vocab_size for node in (config["student"], *nodes))
+        compared = count_compared_bytes(geometry.vocab_size, widest, scored, compute_bytes)
+        logits = (logits[0], logits[1] + compared)
     maps = rooms_memory.count_map_bytes(rooms) if rooms else 0
-    phases = list(iterate_step(student, logits, rooms))
+    phases = list(iterate_step(student, logits, rooms, reading))
     phase, models_step, logits_held, between = max(phases, key=lambda each: sum(each[1:]))
     return RunMemory(student.states + maps, held, models_step, logits_held, between, phase)
 
 
 def iterate_step(
-    student: StudentMemory, logits: tuple[int, int], rooms: RoomsLoad | None
+    student: StudentMemory,
+    logits: tuple[int, int],
+    rooms: RoomsLoad | None,
+    reading: Mapping[str, int],
 ) -> Iterator[tuple[str, int, int, int]]:
-    """(phase, bytes of the student's pass, of logits, of the rooms) of a step, in its order."""
+    """(phase, bytes of the student's pass, of logits, of the rooms) of a step, in its order.
+
+    `reading`: of each teacher that reads where no K and V are matched.
+    """
     own = graph = 0
+    for name, running in reading.items():
+        yield f"reading {name}", student.kept + student.cast_weights, logits[0], running
     if rooms is not None:
         own = rooms.count_student_kv(rooms.tokens, rooms.kv_bytes)
         graph = rooms_memory.count_graph_bytes(rooms)
@@ -84,6 +110,16 @@ def iterate_step(
     yield "backward", student.kept + student.recomputed, 0, 2 * own
 
 
+def count_compared_bytes(vocabulary: int, widest: int, scored: int, compute_bytes: int) -> int:
+    """What comparing next-token distributions holds beside the student's own logits.
+
+    The gradient of its logits, which is made with the distance, and a part of them at a time in
+    float32: the student's softened and their gradient, the teacher's, and the distance's terms.
+    """
+    part = min(scored * widest, PART_LOGITS)
+    return scored * vocabulary * compute_bytes + PART_COPIES * FLOAT32_BYTES * part
+
+
 def measure_teachers(
     config: Config, batch: RankBatch, compute_bytes: int
 ) -> tuple[dict[str, int], RoomsLoad]:
@@ -91,18 +127,26 @@ def measure_teachers(
     held: dict[str, int] = {}
     loads = []
     spec = find_store_spec(config["source"])
+    to_head = reads_answers(config)
     for node in config["teachers"].values():
         geometry, name = Geometry.from_node(node), node["name"]
-        pairs = pair_layers(config, geometry)
+        pairs = pair_teacher_layers(config, node) if matches_kv(config) else []
         placement = node.get("placement") or {}
+        deepest = geometry.layers - 1 if to_head else max(pair.high for pair in pairs)
         memory = model_memory.measure_teacher(
             geometry, WEIGHT_BYTES[node["dtype"]], batch,
-            deepest=max(pair.high for pair in pairs), shard=placement.get("shard", "none"),
+            deepest=deepest, shard=placement.get("shard", "none"),
             ranks=config["budget"]["num_gpus"], ranks_per_node=count_ranks_per_node(config),
         )  # fmt: skip
         on_gpu = spec is None and placement.get("device") != "cpu"
-        if on_gpu:
-            held[name] = held.get(name, 0) + memory.weights
+        weights = memory.weights if on_gpu else 0
+        if to_head:
+            # Whole wherever the decoder lies; a table that both have in common lies there once.
+            shared = on_gpu and geometry.tied_embeddings and placement.get("shard", "none") in WHOLE
+            table = model_memory.count_table_weights(geometry)
+            weights += 0 if shared else table * WEIGHT_BYTES[node["dtype"]]
+        if weights:
+            held[name] = held.get(name, 0) + weights
         kv_bytes = DECODED_BYTES if spec else min(compute_bytes, WEIGHT_BYTES[node["dtype"]])
         loads.append(
             TeacherLoad(
@@ -112,16 +156,19 @@ def measure_teachers(
             )
         )  # fmt: skip
     student = Geometry.from_node(config["student"])
-    projection = config["projection"]
+    projections = [
+        apply_own_rooms(config, node)["projection"] for node in config["teachers"].values()
+    ]
     return held, RoomsLoad(
         student=student,
         student_layers=len(select_layers(config["layers"]["range"], student.layers)),
         teachers=loads,
         tokens=batch.tokens,
+        seq_len=batch.seq_len,
         compression=str(config["compression"]["_target_"]).rpartition(".")[2],
         keep=read_kept_share(config),
         router_hidden=rooms_memory.find_router_hidden(config["fusion"]),
-        trained_projection=bool(projection.get("lr_scale")),
+        trained_projection=any(each.get("lr_scale") for each in projections),
         kv_bytes=compute_bytes,
     )
 

@@ -16,6 +16,7 @@ SPLITS = {"train": "training", "val": "validation"}
 METRICS = ("macro", "exact_match")
 """Columns of the curves that say how well tasks are done, the better one first."""
 TRAINED_KV, COMPARABLE_KV = "kv", "kv_nmse"
+LOGITS = "logits"
 KV_TITLES = {TRAINED_KV: "KV loss", COMPARABLE_KV: "KV error"}
 KV_NOTES = {
     TRAINED_KV: "On the scale that was trained: arms with other teachers have other scales.",
@@ -146,6 +147,22 @@ def draw_kv_loss(
     note = f"Mean over seeds; {splits}. {KV_NOTES[column]}"
     title = KV_TITLES[column]
     return draw_both_splits("kv_loss_curves", title, note, curves, column, styles, title)
+
+
+def draw_logit_distance(
+    curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle]
+) -> RenderedFigure:
+    """logit_distance_curves: how far next-token distributions are from the teachers'."""
+    return draw_both_splits(
+        "logit_distance_curves",
+        "Distance of next-token distributions",
+        "As trained, mean over seeds; full lines validation, dotted training. Arms with other "
+        "teachers or distances have other scales.",
+        curves,
+        LOGITS,
+        styles,
+        "distance, nats a token",
+    )
 
 
 def draw_convergence(curves: Sequence[ArmCurves], styles: Mapping[str, ArmStyle]) -> RenderedFigure:

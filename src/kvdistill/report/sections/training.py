@@ -45,6 +45,9 @@ def draw_training(
     ]
     if with_kv:
         figures.append((training_figures.draw_kv_loss(with_kv, styles, kv), [kv], both))
+    if compared := [each for each in means if each.has("val", training_figures.LOGITS)]:
+        distance = training_figures.draw_logit_distance(compared, styles)
+        figures.append((distance, [training_figures.LOGITS], both))
     if metric is not None:
         figures.append((training_figures.draw_accuracy(means, styles, metric), metrics, both))
     if metric is not None and with_kv:

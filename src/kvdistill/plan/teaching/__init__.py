@@ -1,0 +1,1 @@
+"""What of its teachers a run reads or trains on, told from its config alone."""
