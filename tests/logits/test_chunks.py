@@ -27,6 +27,7 @@ TEACHER = TokenTable([b"<end>", b"12", b" a", b"2", b"1", b"t", None, b"x", b"t2
 # 1 2 | " a" | 12 | x (in no chunk) | end   beside   12 | " a" | 1 2 | end
 OWN, OWN_CHUNK = [0, 1, 3, 2, 4, 7], [0, 0, 1, 2, -1, 3]
 OTHER, OTHER_CHUNK = [1, 2, 4, 3, 0], [0, 1, 2, 2, 3]
+SIDES = (OWN, OWN_CHUNK, STUDENT), (OTHER, OTHER_CHUNK, TEACHER)
 
 
 def draw(seed=0, scale=2.0):
@@ -61,39 +62,41 @@ def loop_outcomes(probs, labels, table, other_table, other_first):
         return ["END" if i == some.eos_token_id else b for i, b in enumerate(some.token_bytes)]
 
     names, others = read_names(table), read_names(other_table)
+    known = set(others)
     text = math.prod(p[label] for p, label in zip(probs, labels, strict=True))
     shared, rest = {}, [probs[0][labels[0]] - text]
     for token, p in enumerate(probs[0]):
         name = names[token]
         if token == labels[0]:
             continue
-        if name is not None and name in others and name != others[other_first]:
+        if name is not None and name in known and name != others[other_first]:
             shared[name] = p
         else:
             rest.append(p)
     return text, shared, rest
 
 
-def loop_distance(kl, student, teacher, temperature, rest_weight, top):
-    """Distance of each chunk of OWN and OTHER."""
+def loop_distance(kl, student, teacher, temperature, rest_weight, top, sides):
+    """Distance of each chunk; `sides` are (labels, chunks, table) of student and teacher."""
 
     def soften(row):
         z = [math.exp(x / temperature) for x in row]
-        return [x / sum(z) for x in z]
+        total = sum(z)
+        return [x / total for x in z]
 
+    (own_labels, own_chunk, table), (other_labels, other_chunk, other_table) = sides
     distances = []
-    for chunk in range(4):
-        own = [i for i, n in enumerate(OWN_CHUNK) if n == chunk]
-        other = [i for i, n in enumerate(OTHER_CHUNK) if n == chunk]
-        labels, other_labels = [OWN[i] for i in own], [OTHER[i] for i in other]
+    for chunk in sorted(set(own_chunk) - {-1}):
+        own = [i for i, n in enumerate(own_chunk) if n == chunk]
+        other = [i for i, n in enumerate(other_chunk) if n == chunk]
+        labels, others = [own_labels[i] for i in own], [other_labels[i] for i in other]
         text, shared, rest = loop_outcomes(
-            [soften(student[i]) for i in own], labels, STUDENT, TEACHER, other_labels[0]
+            [soften(student[i]) for i in own], labels, table, other_table, others[0]
         )
         text_t, shared_t, rest_t = loop_outcomes(
-            [soften(teacher[i]) for i in other], other_labels, TEACHER, STUDENT, labels[0]
+            [soften(teacher[i]) for i in other], others, other_table, table, labels[0]
         )
         names = sorted(shared, key=str)
-        # The first token of the other's spelling is left out on one side where it begins another.
         assert set(names) == set(shared_t)
         p = [text, *(shared[name] for name in names), sum(rest)]
         q = [text_t, *(shared_t[name] for name in names), sum(rest_t)]
@@ -126,7 +129,7 @@ def test_a_chunks_distance_is_its_literal_loop_and_its_tokens_share_it(
     objective = build(kind(temperature=temperature), rest_weight=rest_weight, rest_top=2)
     terms = objective.compute_terms(student, {"a": teacher})
     expected = loop_distance(
-        kl, student.hidden.tolist(), teacher.hidden.tolist(), temperature, rest_weight, 2
+        kl, student.hidden.tolist(), teacher.hidden.tolist(), temperature, rest_weight, 2, SIDES
     )
     first, second, third, fourth = expected
     torch.testing.assert_close(
