@@ -24,6 +24,13 @@ class ArtifactError(UserError):
     """A file on disk is missing, altered or of another recipe; the message names it."""
 
 
+class DivergedError(UserError):
+    """A training whose loss, gradient or weights are no numbers any more: a rate too high, often.
+
+    Of a trial of a tuning this is a result, and the worst.
+    """
+
+
 LONGEST_CAUSE = 200
 """Characters of one cause in a message."""
 

@@ -20,7 +20,7 @@ from kvdistill import layout
 
 EVENTS = (
     "planned", "claimed", "looked", "tuned", "failed", "withdrawn", "set_aside", "deleted",
-    "code_accepted",
+    "code_accepted", "chosen",
 )  # fmt: skip
 """What is recorded: nothing else can be appended."""
 LEASE_S = 10.0

@@ -6,6 +6,7 @@ ROOT/history.jsonl               what was asked of this root, and when
 ROOT/smoke/STUDY/                a root of its own, for stage=smoke alone
 ROOT/runs/STUDY/                 PLAN, BUDGET.*, VALIDATION_REPORT, report/, slurm/
 ROOT/runs/STUDY/runs/NAME/       one run: CONFIG, STATUS, CURVES, RESULTS, ITEMS, model/, MANIFEST
+ROOT/runs/STUDY/trials/NAME/     one trial of a tuning: CONFIG, STATUS, CURVES, MANIFEST; no scores
 """
 
 from collections.abc import Iterator
@@ -26,10 +27,16 @@ HYPOTHESES = "hypotheses.json"
 MANIFEST = "manifest.json"
 CODE = "code.json"
 """Which code works on a folder, until its manifest says which code made it."""
+TRIAL = "trial"
+"""What the name of a trial's folder begins with, and no run's does."""
 CURVES = "curves.jsonl"
 ROUTING = "routing.json"
 VALIDATION_TEXTS = "validation_texts.json"
 """The last validation's losses, text by text."""
+ANSWERS = "answers.jsonl"
+"""What a teacher wrote to the student half's questions."""
+WRITTEN = "written.part"
+"""Of it, what is written so far; removed once ANSWERS is whole."""
 RESULTS = "results.json"
 ITEMS = "items.parquet"
 MODEL = "model"
@@ -98,13 +105,22 @@ def set_aside_folder(root: Path, study: str) -> Path:
 
 
 def run_folder(root: Path, study: str, name: str) -> Path:
-    """A run of a study."""
-    return study_folder(root, study) / "runs" / name
+    """A run of a study, or a trial."""
+    return study_folder(root, study) / choose_runs_folder(name) / name
+
+
+def choose_runs_folder(name: str) -> str:
+    """Below a study: where runs lie, or trials, which nothing takes for runs."""
+    return "trials" if name.startswith(TRIAL) else "runs"
 
 
 def glob_runs(root: Path, name: str = "*", file: str = "") -> Iterator[Path]:
-    """The folders of all studies' runs that match, or this file in each that has it; sorted."""
-    return iter(sorted(root.glob(f"runs/*/runs/{name}/{file}".rstrip("/"))))
+    """The folders of all studies' runs that match, or this file in each that has it; sorted.
+
+    A name that begins as trials' do finds trials, and no other finds any.
+    """
+    pattern = f"runs/*/{choose_runs_folder(name)}/{name}/{file}"
+    return iter(sorted(root.glob(pattern.rstrip("/"))))
 
 
 def find_artifacts_folder(job: Path) -> Path:

@@ -33,6 +33,7 @@ def main(arms: int, root: Path) -> None:
     from kvdistill.config.schema import read_group
     from kvdistill.plan import expand
     from kvdistill.plan.freeze import freeze_plan, map_folders
+    from kvdistill.plan.requests import composer
     from kvdistill.plan.run_jobs import list_jobs, locate_jobs
 
     weights = [round(0.01 * number, 2) for number in range(1, arms + 1)]
@@ -49,7 +50,7 @@ def main(arms: int, root: Path) -> None:
         seconds[part] = time.perf_counter() - began
         processor[part] = time.process_time() - used
 
-    compose = expand.compose
+    compose = composer.compose
 
     def compose_and_time(overrides: list[str]) -> object:
         began = time.perf_counter(), time.process_time()
@@ -58,7 +59,7 @@ def main(arms: int, root: Path) -> None:
         finally:
             composed.append((time.perf_counter() - began[0], time.process_time() - began[1]))
 
-    expand.compose = compose_and_time  # type: ignore[assignment]
+    composer.compose = compose_and_time  # type: ignore[assignment]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         with time_part("expand"):
             plan = expand.expand_command([overrides], root)

@@ -81,16 +81,16 @@ def test_what_a_room_refuses_is_a_line_of_the_list(tmp_path: Path) -> None:
 def test_steps_that_follow_from_equal_flops_are_no_problem(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from kvdistill.cli import doctor_checks
+    from kvdistill.cli.checks import plan_checks
 
-    monkeypatch.setattr(doctor_checks, "build_rooms", lambda _: None)
-    (finding,) = doctor_checks.check_arm_builds(plan_command("sweep=equal_flops"))
+    monkeypatch.setattr(plan_checks, "build_rooms", lambda _: None)
+    (finding,) = plan_checks.check_arm_builds(plan_command("sweep=equal_flops"))
     assert finding.mend == ""
     assert "300 steps each; equal_flops: " in finding.found
 
 
 def test_one_seed_is_a_problem() -> None:
-    from kvdistill.cli.doctor_checks import check_seeds
+    from kvdistill.cli.checks.plan_checks import check_seeds
 
     (finding,) = check_seeds(plan_command("sweep=baselines", "seed=42"))
     assert finding.mend
@@ -99,7 +99,7 @@ def test_one_seed_is_a_problem() -> None:
 
 
 def test_local_copies_of_the_tasks_are_read_with_rows_and_columns(tmp_path: Path) -> None:
-    from kvdistill.cli.doctor_access import check_sources
+    from kvdistill.cli.checks.access_checks import check_sources
 
     rows = {
         "gsm8k/main/test.jsonl": '{"question": "1 + 1?", "answer": "#### 2"}\n',
@@ -120,7 +120,7 @@ def test_local_copies_of_the_tasks_are_read_with_rows_and_columns(tmp_path: Path
 
 
 def test_a_task_that_the_data_cannot_feed_is_a_problem(tmp_path: Path) -> None:
-    from kvdistill.cli.doctor_access import check_tasks
+    from kvdistill.cli.checks.access_checks import check_tasks
 
     rows = tmp_path / "mine.jsonl"
     rows.write_text('{"question": "q", "rationale": "r", "answer": "a"}\n')
@@ -154,26 +154,26 @@ def test_a_tokenizer_that_hides_its_bytes_does_not_pair(tmp_path: Path) -> None:
 
 
 def test_a_root_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.cli import doctor_checks
+    from kvdistill.cli.checks import plan_checks
 
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(doctor_checks.tempfile, "NamedTemporaryFile", refuse)
-    (finding,) = doctor_checks.check_disk(Path("/nowhere/below"), plan_command())
+    monkeypatch.setattr(plan_checks.tempfile, "NamedTemporaryFile", refuse)
+    (finding,) = plan_checks.check_disk(Path("/nowhere/below"), plan_command())
     assert finding.mend == "Give a root that can be written."
 
 
 def test_a_root_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from kvdistill.cli import doctor_checks
+    from kvdistill.cli.checks import plan_checks
 
-    monkeypatch.setattr(doctor_checks.run_cost, "read_free_bytes", lambda _: 1)
-    (finding,) = doctor_checks.check_disk(tmp_path, plan_command())
+    monkeypatch.setattr(plan_checks.run_cost, "read_free_bytes", lambda _: 1)
+    (finding,) = plan_checks.check_disk(tmp_path, plan_command())
     assert finding.mend == "Give a root with more room."
 
 
 def test_figures_that_cannot_be_drawn_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.cli.doctor_checks import check_figures
+    from kvdistill.cli.checks.plan_checks import check_figures
     from kvdistill.report.figures import style
 
     assert not next(iter(check_figures())).mend

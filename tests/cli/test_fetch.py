@@ -35,10 +35,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 @pytest.fixture
 def same_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads the sources here, not in a process that imports its readers first."""
-    from kvdistill.cli import doctor_access, fetch
+    from kvdistill.cli import fetch
+    from kvdistill.cli.checks import access_checks
     from kvdistill.evaluate.examine_sources import examine_sources
 
-    for module in (doctor_access, fetch):
+    for module in (access_checks, fetch):
         monkeypatch.setattr(module, "call_in_new_process", lambda *of: examine_sources(of[2]))
 
 
@@ -51,7 +52,7 @@ def plan_command(*overrides: str) -> Any:
 
 
 def examine(plan: Any) -> Mapping[str, Any]:
-    from kvdistill.cli.doctor_access import check_sources
+    from kvdistill.cli.checks.access_checks import check_sources
 
     return {item.check: item for item in check_sources(plan)}
 

@@ -59,7 +59,7 @@ def test_steps_of_all_trained_arms_are_equal() -> None:
 
 
 def test_arms_are_composed_once_and_seeds_bound_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kvdistill.plan import expand as module
+    from kvdistill.plan.requests import composer as module
 
     calls = []
     real = module.compose

@@ -32,7 +32,8 @@ def cancel_jobs(root: Path, study: Path) -> list[str]:
     An artefact that another study's queued run needs is left alone.
     """
     queued = slurm_commands.read_queue()
-    runs = [root / entry.folder for entry in StudyPlan.read(study).runs.values()]
+    plan = StudyPlan.read(study)
+    runs = [root / entry.folder for entry in (plan.runs | plan.trials).values()]
     spared = list_needs_of_other_studies(root, set(runs), queued)
     needs = {need.name for folder in runs for need in read_needs(root, read_recipe(folder))}
     folders = [*runs, *(layout.artifact_folder(root, name) for name in sorted(needs - spared))]
@@ -66,7 +67,8 @@ def list_needs_of_other_studies(
     root: Path, own: set[Path], queued: dict[str, slurm_commands.QueuedJob]
 ) -> set[str]:
     """Names of the artefacts that queued runs of other studies read."""
-    others = [path.parent for path in layout.glob_runs(root, file=layout.JOB)]
+    names = ("*", f"{layout.TRIAL}*")
+    others = [path.parent for name in names for path in layout.glob_runs(root, name, layout.JOB)]
     queued_names = slurm_commands.find_queued_jobs(
         (folder for folder in others if folder not in own), queued
     )

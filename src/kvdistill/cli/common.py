@@ -7,8 +7,12 @@ from pathlib import Path
 from kvdistill import layout
 from kvdistill.cluster.job_failures import NOT_STARTED
 from kvdistill.config.compose import Config, compose
+from kvdistill.config.schema import read_group
 from kvdistill.console import SafeConsole
 from kvdistill.errors import ConfigError
+from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.freeze import map_folders
+from kvdistill.plan.graph import Node
 
 JobOverrides = Sequence[Sequence[str]]
 """The command's override lists as Hydra read them: one without -m, one a job with it."""
@@ -46,3 +50,16 @@ def describe_failures(reasons: Mapping[str, str]) -> list[str]:
     """
     own = {name: why for name, why in reasons.items() if not why.startswith(NOT_STARTED)}
     return [f"{name}: {why}" for name, why in own.items()]
+
+
+def print_dry_run(plan: Plan, nodes: Sequence[Node]) -> None:
+    """cluster.dry_run=true: prints what would be submitted; writes nothing."""
+    # submitit is slow to import
+    from kvdistill.cluster import dry_run
+    from kvdistill.cluster.submit import resources_by_node
+
+    settings = read_group("cluster", plan.config["cluster"])
+    dry_run.print_scripts(
+        plan.root, plan.study, settings, nodes, map_folders(plan), resources_by_node(plan),
+        read_group("estimate", plan.config["estimate"]), console,
+    )  # fmt: skip

@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from kvdistill.cli import doctor_access, doctor_checks
+from kvdistill.cli.checks import access_checks, plan_checks
+from kvdistill.cli.checks.plan_checks import Finding
 from kvdistill.cli.common import JobOverrides, console
-from kvdistill.cli.doctor_checks import Finding
 from kvdistill.errors import UserError
 from kvdistill.plan.expand import expand_command
 from kvdistill.stats.claims.names import check_claim_names
@@ -25,17 +25,17 @@ def doctor_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     check_claim_names(plan)
     rest = [item for item in job_overrides[0] if not item.startswith(NOT_OF_A_BASELINE)]
     findings = [
-        *doctor_checks.check_baselines(rest, sweeps),
-        *doctor_checks.check_arm_builds(plan),
-        *doctor_checks.check_seeds(plan),
-        *doctor_access.check_tasks(plan),
-        *doctor_access.check_sources(plan),
-        *doctor_access.check_weights(plan),
-        *doctor_access.check_tokenizers(plan),
-        *doctor_access.check_cluster_access(plan),
-        *doctor_checks.check_disk(plan.root, plan),
-        *doctor_checks.check_caches(),
-        *doctor_checks.check_figures(),
+        *plan_checks.check_baselines(rest, sweeps),
+        *plan_checks.check_arm_builds(plan),
+        *plan_checks.check_seeds(plan),
+        *access_checks.check_tasks(plan),
+        *access_checks.check_sources(plan),
+        *access_checks.check_weights(plan),
+        *access_checks.check_tokenizers(plan),
+        *access_checks.check_cluster_access(plan),
+        *plan_checks.check_disk(plan.root, plan),
+        *plan_checks.check_caches(),
+        *plan_checks.check_figures(),
     ]
     console.print(tabulate_findings(findings))
     if failed := [item for item in findings if item.mend]:

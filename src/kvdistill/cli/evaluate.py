@@ -4,6 +4,7 @@ The results stand in a study of their own, `evaluated-SUITE`, as another suite's
 gaps in the study that the run comes from.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from kvdistill import layout
 from kvdistill.cli.common import JobOverrides
 from kvdistill.cli.run import execute_plan
+from kvdistill.config.check_files import check_local_path, check_model_folder
+from kvdistill.config.check_shape import DTYPES
 from kvdistill.config.compose import Config, compose
 from kvdistill.config.trust import brings_code, check_trusted_node
 from kvdistill.errors import ConfigError
@@ -53,19 +56,33 @@ def read_request(config: Config) -> tuple[Mapping[str, Any], dict[str, Any], str
         )
     if node["run"] is not None:
         return read_finished_run(Path(config["root"]), str(node["run"]), config["trust"])
+    return config, describe_model(node), str(node["model"])
+
+
+def describe_model(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The node of `evaluate.model`. Raises ConfigError, by the names of `evaluate`, for none."""
     place = str(node["model"])
-    if Path(place).exists():
-        return (
-            config,
-            describe_pretrained(node["dtype"], path=place, gguf_file=node["gguf_file"]),
-            place,
+    if node["dtype"] not in DTYPES:
+        raise ConfigError(
+            f"evaluate.dtype={node['dtype']} is none of {', '.join(DTYPES)}. Choose one of them."
         )
-    if node["revision"] is None:
+    if Path(place).exists():
+        check_local_path(place, "evaluate.model")
+        check_model_folder(place, node["gguf_file"], "evaluate.model", "evaluate.gguf_file")
+        if node["gguf_file"] is None and not list(Path(place).glob("*.safetensors")):
+            raise ConfigError(
+                f"evaluate.model={place} holds no safetensors, and a pickle (.bin, .pt) can run "
+                "code when it is read. Convert it: AutoModelForCausalLM.from_pretrained(FOLDER)"
+                ".save_pretrained(OTHER)."
+            )
+        return describe_pretrained(node["dtype"], path=place, gguf_file=node["gguf_file"])
+    if not re.fullmatch("[0-9a-f]{40}", str(node["revision"])):
         raise ConfigError(
             f"evaluate.model={place} is no local folder, so a hub repository, which "
-            "evaluate.revision must pin to a commit. Give the commit hash the hub shows."
+            f"evaluate.revision must pin to a commit, got {node['revision']}. Give the commit "
+            "hash the hub shows."
         )
-    return config, describe_pretrained(node["dtype"], hub=place, revision=node["revision"]), place
+    return describe_pretrained(node["dtype"], hub=place, revision=node["revision"])
 
 
 def read_finished_run(

@@ -14,6 +14,8 @@ COMMANDS = {
     "python launch.py": "one run of the default arm: minutes on a CPU",
     "python launch.py -m fusion=fixed,similarity,learnable seed=42,43,44": "nine runs, compared",
     "python launch.py sweep=baselines": "a question of sweeps/; sweep=everything: all of them",
+    "python launch.py sweep=tuned_miniature": "equal trials of each arm first, then their winners",
+    "python launch.py stage=tune sweep=NAME": "the trials alone: what wins, and nothing scored",
     "python launch.py sweep=ablation_layers cluster=slurm scale=paper": "on a cluster, full size",
     "python launch.py stage=plan sweep=matrix scale=paper": "what it would cost; computes nothing",
     "python launch.py stage=doctor sweep=matrix": "is everything ready to start?",

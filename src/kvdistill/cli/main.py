@@ -25,8 +25,8 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.stats.settings import read_settings
 
 STAGES = (
-    "run", "plan", "doctor", "data", "teachers", "evaluate", "fetch", "status", "why", "retry",
-    "cancel", "withdraw", "report", "smoke",
+    "run", "tune", "plan", "doctor", "data", "teachers", "evaluate", "fetch", "status", "why",
+    "retry", "cancel", "withdraw", "report", "smoke",
 )  # fmt: skip
 """Each is a module of this folder, whose function STAGE_command does it."""
 ONE_CHOICE = {

@@ -1,6 +1,6 @@
 """The table that every command begins with: what will be done, what is reused, equal steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.table import Table
 
@@ -10,6 +10,9 @@ from kvdistill.files import is_complete
 from kvdistill.plan.command_plan import Plan, PlannedRun
 from kvdistill.plan.freeze import is_missing
 from kvdistill.plan.study_plan import walk_arms
+from kvdistill.plan.tuning.choose import COLUMNS, average_measure
+from kvdistill.plan.tuning.draw import describe_point
+from kvdistill.plan.tuning.record import Tuning
 
 
 def tabulate_plan(plan: Plan) -> Table:
@@ -62,3 +65,49 @@ def run_state(plan: Plan, run: PlannedRun) -> str:
     if run.node.name in plan.remade:
         return "to run anew"
     return "to run" if is_missing(plan, run.node.name) else "done"
+
+
+def tabulate_trials(plan: Plan) -> Table:
+    """A row an artefact and a trial with its state; what an arm cannot vary stands below."""
+    arms = [(name, t, label) for name, t in plan.tunings.items() for label in t.arms]
+    each = " and ".join(dict.fromkeys(str(t.design["trials"]) for _, t, _ in arms))
+    runs = format_count(len(plan.runs), "run")
+    table = Table(
+        "what", "settings", "name", "state",
+        title=f"study {plan.study}: {each} trials an arm, {runs}, on validation alone",
+        caption="; ".join(describe_left_out(plan.tunings)) or None,
+    )  # fmt: skip
+    for name, node in plan.artifacts.items():
+        complete = is_complete(layout.artifact_folder(plan.root, name))
+        state = "to build anew" if name in plan.remade else "reused" if complete else "to build"
+        table.add_row(node.kind, "", name, state)
+    for question, tuning, label in arms:
+        for trial in tuning.arms[label].trials:
+            for identity in trial.runs.values():
+                run = plan.runs[identity]
+                point = describe_point(trial.settings)
+                table.add_row(f"{question}: {label}", point, run.node.name, run_state(plan, run))
+    return table
+
+
+def describe_left_out(tunings: Mapping[str, Tuning]) -> Iterator[str]:
+    """`tuned: sft cannot vary loss.kv_weight`."""
+    for question, tuning in tunings.items():
+        for label, arm in tuning.arms.items():
+            if arm.left_out:
+                yield f"{question}: {label} cannot vary {', '.join(arm.left_out)}"
+
+
+def tabulate_winners(tunings: Mapping[str, Tuning]) -> Table:
+    """What was chosen for each arm, by which rule."""
+    rules = dict.fromkeys(f"{name}: {tuning.rule}" for name, tuning in tunings.items())
+    table = Table("arm", "chosen", "measured", title="tuned", caption="; ".join(rules))
+    for question, tuning in tunings.items():
+        column = COLUMNS[tuning.design["measure"]]
+        for label, arm in tuning.arms.items():
+            if arm.winner is not None:
+                winner = arm.trials[arm.winner]
+                mean = average_measure(winner, column)
+                measured = f"{column} {mean:.4f}" if mean is not None else "none"
+                table.add_row(f"{question}: {label}", describe_point(winner.settings), measured)
+    return table

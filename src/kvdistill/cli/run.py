@@ -5,19 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kvdistill import layout
-from kvdistill.cli.common import JobOverrides, console, describe_failures
+from kvdistill.cli.common import JobOverrides, console, describe_failures, print_dry_run
 from kvdistill.cli.plan_table import tabulate_plan
+from kvdistill.cli.tune import tune_arms
 from kvdistill.cluster.code_choice import check_plan_code, describe_choice, settle_changes
 from kvdistill.cluster.preflight import check_arms
 from kvdistill.cluster.run_module import call_in_new_process, call_in_server_process
-from kvdistill.cluster.submit import resources_by_node, submit
+from kvdistill.cluster.submit import submit
 from kvdistill.cluster.text_lengths import describe_text_lengths
 from kvdistill.config.schema import read_group
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.plan.command_line import retype_command
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
-from kvdistill.plan.freeze import freeze_plan, is_missing, map_folders
+from kvdistill.plan.freeze import freeze_plan, is_missing
 from kvdistill.plan.graph import Node
 from kvdistill.plan.resources.division import check_memory
 from kvdistill.plan.resources.placement import describe_placements
@@ -30,9 +31,10 @@ from kvdistill.stats.claims.names import check_claim_names
 def run_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """The runs that a command describes, each unless it is finished, and their report.
 
-    Raises UserError, after the report, where a run failed.
+    Arms that a sweep tunes are tuned first. Raises UserError, after the report, where a run failed.
     """
-    execute_plan(expand_command(job_overrides, sweeps))
+    if tune_arms(job_overrides, sweeps):
+        execute_plan(expand_command(job_overrides, sweeps))
 
 
 def execute_plan(plan: Plan) -> None:
@@ -97,14 +99,3 @@ def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
         problems.append(str(error))
     if problems:
         raise UserError(" ".join(problems))
-
-
-def print_dry_run(plan: Plan, nodes: Sequence[Node]) -> None:
-    """cluster.dry_run=true: prints what would be submitted; writes nothing."""
-    from kvdistill.cluster import dry_run  # submitit is slow to import
-
-    settings = read_group("cluster", plan.config["cluster"])
-    dry_run.print_scripts(
-        plan.root, plan.study, settings, nodes, map_folders(plan), resources_by_node(plan),
-        read_group("estimate", plan.config["estimate"]), console,
-    )  # fmt: skip

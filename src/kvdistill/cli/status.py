@@ -74,7 +74,7 @@ def format_cells(line: RunState) -> list[str]:
     repeats = f"{line.requeues}+{line.retries}" if line.requeues or line.retries else ""
     return [
         line.run, line.label, str(line.seed), line.state, progress, rate, eta, heartbeat, repeats,
-        line.job or "", line.why, speed, mfu, format_memory(line),
+        line.job or "", line.why, speed, mfu, format_memory(line), line.phase,
     ]  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def format_memory(line: RunState) -> str:
 
 COLUMNS = (
     "run", "arm", "seed", "state", "steps", "rate", "left", "heartbeat", "requeued+retried",
-    "job", "why", "tokens/s", "MFU", "GiB, foretold",
+    "job", "why", "tokens/s", "MFU", "GiB, foretold", "phase",
 )  # fmt: skip
 
 

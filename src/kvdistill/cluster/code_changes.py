@@ -18,7 +18,7 @@ from kvdistill.plan.code.fingerprint import (
 from kvdistill.plan.code.reach import PackageCode
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.freeze import find_planned_folder, is_missing
-from kvdistill.plan.graph import Node
+from kvdistill.plan.graph import RUN_KINDS, TRIAL, Node
 from kvdistill.plan.labels.arm_labels import read_known_plan
 
 SHOWN_NAMES = 4
@@ -65,7 +65,7 @@ def list_nodes(plan: Plan) -> list[Node]:
 
 def find_node_folder(plan: Plan, node: Node) -> Path:
     """Where a run or artefact of the plan lies."""
-    if node.kind == "run":
+    if node.kind in RUN_KINDS:
         return find_planned_folder(plan, node.name)
     return layout.artifact_folder(plan.root, node.name)
 
@@ -138,6 +138,7 @@ def describe_changes(changes: Sequence[CodeChange]) -> str:
 def count_names(names: Sequence[str]) -> str:
     """`2 runs`, `1 run and 3 artefacts`."""
     runs = sum(name.startswith(("seed", "untrained-")) for name in names)
-    counts = {"run": runs, "artefact": len(names) - runs}
+    trials = sum(name.startswith(TRIAL) for name in names)
+    counts = {"run": runs, "trial": trials, "artefact": len(names) - runs - trials}
     words = [f"{n} {word}{'s' if n > 1 else ''}" for word, n in counts.items() if n]
     return " and ".join(words)

@@ -26,7 +26,7 @@ from kvdistill.history import append_event, format_now
 from kvdistill.plan.code.accepted import AcceptedCode
 from kvdistill.plan.code.fingerprint import Versions
 from kvdistill.plan.command_plan import Plan
-from kvdistill.plan.graph import Node
+from kvdistill.plan.graph import RUN_KINDS, Node
 from kvdistill.plan.labels.arm_labels import read_known_plan
 
 CONSEQUENCES = {
@@ -126,7 +126,7 @@ def settle_changes(plan: Plan, changes: Sequence[CodeChange]) -> None:
 def set_aside(plan: Plan, node: Node, modules: Sequence[str]) -> None:
     """Moves a folder below the study, where nothing reads it; another study's run stays there."""
     folder = layout.artifact_folder(plan.root, node.name)
-    if node.kind == "run":
+    if node.kind in RUN_KINDS:
         folder = layout.run_folder(plan.root, plan.study, node.name)
     if (made := read_made_code(folder)) is None:
         return

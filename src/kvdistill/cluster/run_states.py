@@ -31,8 +31,8 @@ class RunState:
     seed: int
     state: str
     """planned, queued, starting, running, silent (no heartbeat), trained (its evaluation is still
-    to come), stopped (its process on this machine has ended), lost, failed, done; gone where there
-    is no folder, unreadable where what lies in it is cut or altered; withdrawn."""
+    to come), stopped (told to end, or its process on this machine has ended), lost, failed, done;
+    gone where there is no folder, unreadable where what lies in it is cut or altered; withdrawn."""
     step: int | None = None
     steps: int | None = None
     steps_per_s: float | None = None
@@ -43,6 +43,8 @@ class RunState:
     retries: int = 0
     job: str | None = None
     why: str = ""
+    phase: str = ""
+    """What it is at beside its steps, and how far."""
     tokens_per_s: float | None = None
     """Real tokens of a process, as its last training line has them."""
     mfu: float | None = None
@@ -54,13 +56,14 @@ class RunState:
 
 
 def read_run_states(root: Path, study: Path) -> Iterator[RunState]:
-    """Every run of the plan, in its order."""
+    """Every run of the plan, in its order, and every trial behind them."""
     plan = StudyPlan.read(study)
     # A teacher that is also an arm of a question goes by its label there.
-    labels = plan.reference_names() | plan.labels()
+    labels = plan.reference_names() | plan.labels() | plan.name_trials()
     withdrawals = plan.list_withdrawn_runs()
-    queued = read_queue_if_submitted([root / entry.folder for entry in plan.runs.values()])
-    for identity, entry in plan.runs.items():
+    entries = plan.runs | plan.trials
+    queued = read_queue_if_submitted([root / entry.folder for entry in entries.values()])
+    for identity, entry in entries.items():
         withdrawal = withdrawals.get(identity)
         label = withdrawal.label if withdrawal else labels.get(identity, entry.arm)
         folder = root / entry.folder
@@ -117,6 +120,7 @@ def read_run_state(
         retries=job_status.get("retries", 0),
         job=job,
         why=why,
+        phase=status.format_phase(job_status) if state in ALIVE else "",
         **read_last_speed(folder),
     )
 
@@ -157,6 +161,8 @@ def decide_state(
         return "planned", ""
     if queued is not None and job is not None:
         return "lost", explain_lost_run(folder, root, queued)
+    if state == status.STOPPED:
+        return state, "told to end. Repeat the command: a training goes on where it stopped."
     if state == "running" and job is None and status.is_process_gone(job_status):
         return "stopped", "its process has ended. Repeat the command."
     silent = state == "running" and age is not None and age > SILENT_S

@@ -1,14 +1,14 @@
 """Which jobs are submitted together: an array of those alike in what they ask and wait for."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
 from kvdistill.config.sbatch_options import check_sbatch_options
 from kvdistill.config.schema import Estimate, Resources, Slurm
 from kvdistill.errors import ConfigError
-from kvdistill.plan.graph import Node
+from kvdistill.plan.graph import TRIAL, Node
 from kvdistill.plan.resources.task_needs import TaskNeeds, derive_task_needs
 from kvdistill.plan.run_jobs import TRAINING, count_tasks
 
@@ -68,7 +68,9 @@ class JobArray:
     nodes: Sequence[Node]
     request: JobRequest
     after: Sequence[str]
-    """Names of the artefacts that all of them wait for."""
+    """Names of the jobs that all of them wait for."""
+    pairwise: bool = False
+    """Whether the i-th waits for the i-th of `after` alone, which are the jobs of one array."""
 
 
 def request_resources(
@@ -96,7 +98,7 @@ def request_resources(
 
 def name_resources(kind: str) -> str:
     """Under which name `cluster.resources` has those of a kind of job: `run` is what trains."""
-    return "run" if kind == TRAINING else kind
+    return "run" if kind in (TRAINING, TRIAL) else kind
 
 
 def select_arm_resources(node: Node, special: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -120,8 +122,9 @@ def group_into_arrays(
     are the artefacts that do not stand yet. `estimate` says whether jobs compute on GPUs, and how
     large those are.
     """
-    groups: dict[tuple[Any, ...], list[Node]] = {}
-    requests: dict[tuple[Any, ...], tuple[JobRequest, list[str]]] = {}
+    names = {node.name for node in nodes}
+    groups: dict[tuple[Any, ...], list[JobArray]] = {}
+    evaluations: dict[str, JobArray] = {}
     for node in nodes:
         tasks = count_tasks(node, settings.evaluation)
         request = request_resources(
@@ -131,12 +134,46 @@ def group_into_arrays(
             select_arm_resources(node, special),
             derive_task_needs(node, estimate, tasks),
         )
-        after = sorted(set(node.needs.values()) & awaited)
-        # All tasks of an array share one script, so they must ask and wait alike.
-        key = (node.kind, repr(asdict(request)), *after)
-        groups.setdefault(key, []).append(node)
-        requests[key] = (request, after)
-    for key, members in groups.items():
+        alone = JobArray([node], request, sorted(set(node.needs.values()) & awaited))
+        if (training := node.needs.get(TRAINING)) in names:
+            evaluations[str(training)] = alone
+        else:
+            # All tasks of an array share one script, so they must ask and wait alike.
+            key = (node.kind, repr(asdict(request)), *alone.after)
+            groups.setdefault(key, []).append(alone)
+    for members in groups.values():
         # SLURM refuses arrays above its MaxArraySize.
         for first in range(0, len(members), settings.max_array):
-            yield JobArray(members[first : first + settings.max_array], *requests[key])
+            chunk = members[first : first + settings.max_array]
+            array = replace(chunk[0], nodes=[each.nodes[0] for each in chunk])
+            yield array
+            yield from follow_array(array, evaluations)
+
+
+def follow_array(array: JobArray, evaluations: Mapping[str, JobArray]) -> Iterator[JobArray]:
+    """The evaluations of an array of trainings: one array, where each of its jobs has a partner.
+
+    `evaluations`: each by itself, by the name of its training. In one array a run's evaluation
+    waits for its own training; what the training has waited for stands then.
+    """
+    names = [node.name for node in array.nodes]
+    followers = [evaluations[name] for name in names if name in evaluations]
+    scripts = {repr(asdict(each.request)) for each in followers}
+    if len(names) > 1 and len(followers) == len(names) and len(scripts) == 1:
+        nodes = [each.nodes[0] for each in followers]
+        yield JobArray(nodes, followers[0].request, names, pairwise=True)
+    else:
+        yield from followers
+
+
+def make_array_dependency(array: JobArray, ids: Mapping[str, str]) -> str | None:
+    """What an array waits for, by the ids of jobs submitted; None for nothing."""
+    if array.pairwise:
+        # Its task i begins once task i of that array has ended well.
+        return make_dependency("aftercorr", [ids[array.after[0]].partition("_")[0]])
+    return make_dependency("afterok", [ids[name] for name in array.after])
+
+
+def make_dependency(kind: str, ids: Sequence[str]) -> str | None:
+    """SLURM's way to say "after these"; None for nothing to wait for."""
+    return f"{kind}:{':'.join(dict.fromkeys(ids))}" if ids else None

@@ -14,12 +14,14 @@ from kvdistill import distributed, layout
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.data.build import DataSettings, LeakError, build_data
+from kvdistill.errors import DivergedError
 from kvdistill.files import read_json, write_json
 from kvdistill.geometry import Geometry
+from kvdistill.jobs.measure_trial import VALIDATION_ROWS, read_last_validation
 from kvdistill.jobs.trained import TrainedRun, read_trained, write_trained
 from kvdistill.models import load
 from kvdistill.plan.run_jobs import is_trained
-from kvdistill.train import build_store, calibrate
+from kvdistill.train import build_store, calibrate, inputs
 from kvdistill.train.run import train_student
 
 Recipe = Mapping[str, Any]
@@ -42,7 +44,7 @@ def build_validation(recipe: Recipe, needs: Needs, folder: Path, _: Progress) ->
     from kvdistill.evaluate.leak_check import validate_split  # lm-eval is slow to import
 
     with keep_leak_report(folder):
-        report = validate_split(recipe, needs["split"])
+        report = validate_split(recipe, needs["split"], inputs.select_answers(needs))
     built = read_json(needs["split"] / layout.VALIDATION_REPORT)
     report |= {key: built[key] for key in ("read", "dropped") if key in built}
     write_json(folder / layout.VALIDATION_REPORT, report)
@@ -68,6 +70,15 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
     maker = build_node("build", node["build"])
     maker.build(Geometry.from_node(node), needs.get("split"), out, progress)
     return {}
+
+
+def build_teacher_answers(
+    recipe: Recipe, needs: Needs, folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """A teacher's answers to the student half's questions, each judged."""
+    from kvdistill.evaluate.teacher_answers import build_answers  # lm-eval is slow to import
+
+    return build_answers(recipe, needs, folder, progress)
 
 
 def build_run(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -133,12 +144,36 @@ def train_run(config: Config, needs: Needs, folder: Path, progress: Progress) ->
     return train_student(config, needs, folder, progress, score)
 
 
+def build_trial(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Trains, and keeps the last validation alone: no model is left, and no test row is read.
+
+    A training that diverged has measured nothing, which is a result too.
+    """
+    config = dict(recipe)
+    facts: dict[str, Any] = {"arm": config["arm"], "seed": config["seed"]}
+    try:
+        facts |= {"ledger": train_student(config, needs, folder, progress), "diverged": None}
+    except DivergedError as error:
+        # Of several processes the others may be waiting for this one: no result that all know of.
+        if distributed.count_ranks() > 1:
+            raise
+        facts |= {"ledger": {}, "diverged": str(error)}
+    if distributed.is_rank_zero():
+        for name in (layout.MODEL, layout.CHECKPOINTS):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        measured = None if facts["diverged"] else read_last_validation(folder / layout.CURVES)
+        facts |= {"measured": measured, "measured_on": VALIDATION_ROWS}
+    return facts
+
+
 BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] = {
     "split": build_split,
     "validation": build_validation,
     "model": build_model,
+    "answers": build_teacher_answers,
     "calibration": calibrate.build_calibration,
     "kv": build_store.build_kv_store,
     "run": build_run,
+    "trial": build_trial,
     "training": build_training,
 }

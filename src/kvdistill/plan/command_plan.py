@@ -7,11 +7,12 @@ from typing import Any
 
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import read_group
+from kvdistill.config.teacher_rooms import drop_own_rooms
 from kvdistill.plan.budget import unified_steps
 from kvdistill.plan.code.fingerprint import CodeFingerprint
-from kvdistill.plan.graph import Node, list_artifacts, make_run_node
+from kvdistill.plan.graph import Node, list_artifacts, make_run_node, make_trial_node
 from kvdistill.plan.hub import Repo
-from kvdistill.plan.identity import recipe_identity, run_identity
+from kvdistill.plan.identity import recipe_identity, run_identity, trial_recipe
 from kvdistill.plan.labels.arm_labels import REFERENCES, ArmLabels, read_known_plan
 from kvdistill.plan.resources.placement import (
     AUTO,
@@ -20,6 +21,7 @@ from kvdistill.plan.resources.placement import (
     place_model,
 )
 from kvdistill.plan.study_plan import Question
+from kvdistill.plan.tuning.record import Tuning
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Plan:
     questions: dict[str, Question] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
     """Teacher name -> identity of the run that evaluates it as it is."""
+    tunings: dict[str, Tuning] = field(default_factory=dict)
+    """By question, of a plan whose runs are the trials of these."""
     config: Config = field(default_factory=dict)
     """The first run's config: where execution settings are read from."""
     command: str = ""
@@ -76,17 +80,23 @@ class Plan:
     def __post_init__(self) -> None:
         self.labels = ArmLabels(self.root, read_known_plan(self.root, self.study))
 
-    def add(self, config: Config, resources: Mapping[str, Any] | None = None) -> PlannedRun:
-        """Takes a resolved, pinned config into the plan; one of the same identity stays."""
-        recipe = recipe_identity(config)
+    def add(
+        self, config: Config, resources: Mapping[str, Any] | None = None, *, trial: bool = False
+    ) -> PlannedRun:
+        """Takes a resolved, pinned config into the plan; one of the same identity stays.
+
+        A `trial` is trained and validated, and needs and asks nothing of the suite.
+        """
+        recipe = trial_recipe(config) if trial else recipe_identity(config)
         usable_bytes = read_group("estimate", config["estimate"]).usable_bytes
         artifacts = self.artifacts_by_recipe.setdefault(recipe, [])
         if not artifacts:  # else replicates, which read the same
-            artifacts += list_artifacts(decide_reading_placements(config, usable_bytes))
+            needed = list_artifacts(decide_reading_placements(config, usable_bytes))
+            artifacts += [one for one in needed if not (trial and one[1].kind == "validation")]
             self.artifacts |= {item.name: item for _, item in artifacts}
         steps = unified_steps(read_group("budget", config["budget"])) if config["trained"] else 0
         config = decide_run_placements(config, usable_bytes)
-        node = make_run_node(config, artifacts)
+        node = make_trial_node(config, artifacts) if trial else make_run_node(config, artifacts)
         run = PlannedRun(node, config, recipe, steps, resources or {})
         return self.runs.setdefault(run.identity, run)
 
@@ -98,7 +108,7 @@ class Plan:
         for run in run_by_recipe.values():
             for teacher in run.config["teachers"].values():
                 # It stands alone here, so where it lies is decided anew.
-                student = place_model(teacher, AUTO)
+                student = place_model(drop_own_rooms(teacher), AUTO)
                 alone = {"arm": "teacher", "trained": False, "student": student, "teachers": {}}
                 config = {**run.config, **alone}
                 known = self.runs.get(run_identity(config)) or self.add(config)

@@ -9,9 +9,12 @@ from kvdistill.files import is_complete
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.find_runs import find_run_folder
 from kvdistill.plan.frozen_recipe import write_recipe
+from kvdistill.plan.graph import TRIAL
 from kvdistill.plan.labels.arm_labels import ArmLabels, read_known_plan
+from kvdistill.plan.labels.withdrawal import record_withdrawal, withdraw_failures
 from kvdistill.plan.resources.foretold import foretell_training
 from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
+from kvdistill.plan.tuning.merge import merge_tunings
 
 
 def freeze_plan(plan: Plan) -> dict[str, Path]:
@@ -26,11 +29,14 @@ def freeze_plan(plan: Plan) -> dict[str, Path]:
     layout.artifacts_folder(plan.root).mkdir(exist_ok=True)
     # Two commands of one study would each read the old plan and write their own half.
     with FileLock(study / layout.PLAN_LOCK):
+        known_withdrawals = len(read_known_plan(plan.root, plan.study).withdrawn)
         merged = merge_plan(plan, folders)  # first: it may refuse
         for node in plan.artifacts.values():
             write_recipe(node, folders[node.name])
         for run in plan.runs.values():
             write_recipe(run.node, folders[run.node.name])
+        for entry in merged.withdrawn[known_withdrawals:]:
+            record_withdrawal(plan.root, plan.study, entry)
         merged.write(study)
     return folders
 
@@ -75,7 +81,10 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
         for label, seeds in question.arms.items():
             for seed, identity in seeds.items():
                 run = plan.runs[identity]
+                replaced = len(labels.replaced)
                 labels.hold_label(name, label, run.recipe, identity, run.config)
+                if len(labels.replaced) > replaced:
+                    withdraw_failures(merged, plan.root, name, label)
                 arms.setdefault(label, {})[seed] = identity
     # Replicates are alike, and hundreds of them would be reckoned one by one. What a frozen run was
     # to take stands in its entry: its recipe has no settings of the estimate.
@@ -87,9 +96,9 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
     foretold_by_recipe = {
         recipe: foretell_training(config).to_json() for recipe, config in trained.items()
     }
-    known = {identity: entry.foretold for identity, entry in merged.runs.items()}
-    merged.runs |= {
-        run.identity: RunEntry(
+    known = {i: entry.foretold for i, entry in (merged.runs | merged.trials).items()}
+    entries = {
+        run.node.name: RunEntry(
             folder=str(folders[run.node.name].relative_to(plan.root)),
             arm=run.config["arm"],
             seed=run.config["seed"],
@@ -101,6 +110,10 @@ def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:
         )
         for run in plan.runs.values()
     }
+    for run in plan.runs.values():
+        kept = merged.trials if run.node.kind == TRIAL else merged.runs
+        kept[run.identity] = entries[run.node.name]
+    merged.tunings = merge_tunings(merged.tunings, plan.tunings)
     merged.accepted_code += plan.accepted_code
     commands = [*merged.commands, *([plan.command] if plan.command else [])]
     merged.commands = list(dict.fromkeys(commands))

@@ -8,6 +8,7 @@ from typing import Any
 from kvdistill import layout
 from kvdistill.errors import ArtifactError
 from kvdistill.files import read_json, write_json
+from kvdistill.plan.tuning.record import Tuning
 from kvdistill.records import SCHEMA_VERSION
 
 Arms = dict[str, dict[str, str]]
@@ -106,11 +107,19 @@ class StudyPlan:
     """In the order in which they were; what was planned again since stands in its question too."""
     accepted_code: list[dict[str, Any]] = field(default_factory=list)
     """What `code=accept` has accepted, command by command: plan/code/accepted.py."""
+    tunings: dict[str, Tuning] = field(default_factory=dict)
+    """By question: the trials of its arms, and the winners once they are chosen."""
+    trials: dict[str, RunEntry] = field(default_factory=dict)
+    """By identity: runs that were trained for a tuning, and that no question reads."""
 
     @classmethod
     def read(cls, study: Path) -> "StudyPlan":
         """Of a study's folder. Raises ArtifactError for a file that is missing or no plan."""
-        node = read_json(study / layout.PLAN)
+        return cls.from_json(read_json(study / layout.PLAN), study)
+
+    @classmethod
+    def from_json(cls, node: Mapping[str, Any], study: Path) -> "StudyPlan":
+        """Of what a study's plan.json holds. Raises ArtifactError for what is no plan."""
         try:
             return cls(
                 study=node["study"],
@@ -120,6 +129,8 @@ class StudyPlan:
                 runs={identity: RunEntry(**entry) for identity, entry in node["runs"].items()},
                 withdrawn=[Withdrawal(**entry) for entry in node.get("withdrawn", [])],
                 accepted_code=node.get("accepted_code", []),
+                tunings={n: Tuning.from_json(t) for n, t in node.get("tunings", {}).items()},
+                trials={i: RunEntry(**entry) for i, entry in node.get("trials", {}).items()},
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ArtifactError(
@@ -139,6 +150,11 @@ class StudyPlan:
             "withdrawn": [asdict(entry) for entry in self.withdrawn],
             "accepted_code": self.accepted_code,
         }
+        tuned = {
+            "tunings": {name: tuning.to_json() for name, tuning in self.tunings.items()},
+            "trials": {identity: asdict(entry) for identity, entry in self.trials.items()},
+        }
+        node |= {key: value for key, value in tuned.items() if value}
         write_json(study / layout.PLAN, node)
 
     def labels(self) -> dict[str, str]:
@@ -147,6 +163,13 @@ class StudyPlan:
         Runs that stand in no question, such as references, have none.
         """
         return {i: ", ".join(names) for i, names in collect_labels(self.questions).items()}
+
+    def name_trials(self) -> dict[str, str]:
+        """Identity -> how tables name a trial."""
+        names: dict[str, str] = {}
+        for tuning in self.tunings.values():
+            names |= tuning.name_trials()
+        return names
 
     def list_withdrawn_runs(self) -> dict[str, Withdrawal]:
         """Identity -> its last withdrawal, of each run that nothing reads any more."""

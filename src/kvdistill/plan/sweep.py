@@ -14,7 +14,7 @@ from kvdistill.errors import ConfigError
 JUDGED = ("hypotheses", "criteria", "primary", "figure", "match", "differs")
 VIEWS = ("steps", "flops", "time")
 """In what the arms of a question may be equal."""
-KEYS = {"question", "arms", "axes", "seeds", "only", "exclude", "resources", *JUDGED}
+KEYS = {"question", "arms", "axes", "seeds", "only", "exclude", "resources", "tune", *JUDGED}
 
 Rule = Mapping[str, Any]
 """`arm` and axes -> the value, or list of values, that a point must have; all must agree."""
@@ -37,6 +37,8 @@ class Sweep:
     """Arm -> what its jobs ask of SLURM beyond `cluster`; never part of an identity."""
     judged: Mapping[str, Any] = field(default_factory=dict)
     """How the answer will be judged; kept with every run, never part of its identity."""
+    tune: Any = None
+    """How every arm is tuned before it is confirmed, as the file has it: plan/tuning/design.py."""
 
     def runs(self) -> Iterator[tuple[str, str, list[str]]]:
         """(arm, label, overrides without a seed) of every arm and point of the axes asked for."""
@@ -97,6 +99,7 @@ def read_sweep(name: str, folder: Path) -> Sweep:
         exclude=list(node.get("exclude") or []),
         resources=dict(node.get("resources") or {}),
         judged=judged,
+        tune=node.get("tune"),
     )
     if not any(True for _ in sweep.runs()):
         raise ConfigError(f"{path}: only and exclude leave no point. Loosen a rule.")

@@ -117,6 +117,19 @@ class QuestionSection:
 
 
 @dataclass(frozen=True)
+class TuningSection:
+    """How one question's arms were tuned."""
+
+    name: str
+    """Of the question."""
+    sentences: Sequence[str]
+    winners: ReportTable
+    trials: ReportTable
+    figure: RenderedFigure
+    """Best-so-far by trial."""
+
+
+@dataclass(frozen=True)
 class PageContent:
     """Everything the page shows."""
 
@@ -129,6 +142,8 @@ class PageContent:
     verdicts: Sequence[Verdict]
     levels: Mapping[str, str]
     questions: Sequence[QuestionSection]
+    tunings: Sequence[TuningSection]
+    """Of the questions whose arms were tuned, in their order."""
     matrix: ReportTable
     weightings: ReportTable
     above_chance: ReportTable
@@ -163,6 +178,7 @@ class PageContent:
             yield from question.figures.scores
             yield from question.figures.ablation
             yield from (figure for figure, _ in question.figures.routing)
+        yield from (tuning.figure for tuning in self.tunings)
         yield from self.training
 
     def iter_tables(self) -> Iterator[ReportTable]:
@@ -174,6 +190,8 @@ class PageContent:
             yield from (tables.scores, tables.differences, tables.task_differences)
             yield from (tables.extraction, tables.views)
             yield from (table for _, table in question.figures.routing)
+        for tuning in self.tunings:
+            yield from (tuning.winners, tuning.trials)
         yield self.withdrawn
         yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_table)
         if self.speed.rows:

@@ -18,7 +18,8 @@ from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.identity import science_of
 from kvdistill.plan.labels.arm_labels import ArmLabels
 from kvdistill.plan.study_plan import StudyPlan
-from kvdistill.stats.audit.tuning import count_trials
+from kvdistill.plan.tuning.record import Tuning
+from kvdistill.stats.audit.tuning import count_trials, count_varied
 from kvdistill.stats.audit.withdrawn import drop_withdrawn, read_withdrawn
 from kvdistill.stats.item_matrix import ItemReader
 from kvdistill.stats.study import (
@@ -66,7 +67,7 @@ def load_study(folders: Sequence[Path]) -> Study:
         commands += plan.get("commands", [])
         root = folder.resolve().parent.parent
         # A plan from before labels were kept apart: its means would be over several recipes.
-        ArmLabels(root, StudyPlan.read(folder))
+        ArmLabels(root, StudyPlan.from_json(plan, folder))
         for identity, node in plan["runs"].items():
             if identity not in runs or not runs[identity].done:
                 runs[identity] = read_run(identity, node, root, reader, problems)
@@ -79,6 +80,9 @@ def load_study(folders: Sequence[Path]) -> Study:
         keys = {n: n if n not in questions else f"{folder.name}: {n}" for n in plan["questions"]}
         for name, node in plan["questions"].items():
             questions[keys[name]] = read_question(keys[name], node, runs, accepted)
+        for name, node in (plan.get("tunings") or {}).items():
+            if name in keys:  # else its trials are all that there is of it yet
+                questions[keys[name]].tuning = Tuning.from_json(node)
         withdrawn += read_withdrawn(plan, keys, runs)
     history = read_histories(folders)
     set_trials(questions, history, [Path(folder).name for folder in folders])
@@ -110,11 +114,16 @@ def set_trials(
     # What was tried later, in another study, cannot have led to these settings.
     last = max(planned, default=len(history.events))
     before = [e for e in history.events if e.index <= last or e.study in studies]
-    trials = count_trials(History(before))
+    trials, varied = count_trials(History(before)), count_varied(History(before))
     for question in questions.values():
         for arm in question.arms.values():
             names = {str(run.config.get("arm", run.arm)) for run in arm.runs.values()}
             arm.trials = max((trials.get(name, 1) for name in names), default=1)
+            if question.tuning is not None:
+                # Its settings came from its own trials, and from what was tried by hand before.
+                own = question.tuning.arms.get(arm.label)
+                by_hand = max((varied.get(name, 0) for name in names), default=0)
+                arm.trials = by_hand + (len(own.trials) if own is not None else 1)
 
 
 def list_unreadable_runs(study: Study) -> list[str]:

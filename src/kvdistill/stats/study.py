@@ -22,6 +22,7 @@ from kvdistill.plan.code.fingerprint import (
     name_changes,
 )
 from kvdistill.plan.sweep import VIEWS
+from kvdistill.plan.tuning.record import Tuning
 
 EQUAL_STEPS, EQUAL_FLOPS, EQUAL_TIME = VIEWS
 """In what two arms may be equal: a question is about one of them."""
@@ -246,6 +247,8 @@ class QuestionRecords:
     """What else its arms may differ in, beyond what they and the axes set."""
     accepted_code: AcceptedCode = field(default_factory=AcceptedCode)
     """Versions of modules that the user takes for one."""
+    tuning: Tuning | None = None
+    """How its arms were tuned before they were confirmed, where they were."""
 
     @property
     def baseline(self) -> str:

@@ -12,7 +12,8 @@ from kvdistill.plan.graph import Node, find_store_spec
 from kvdistill.plan.resources.placement import count_model_bytes
 from kvdistill.plan.run_jobs import EVALUATION, TRAINING
 
-COMPUTING = ("calibration", "kv", "run", TRAINING, EVALUATION)
+ANSWERS = "answers"
+COMPUTING = (ANSWERS, "calibration", "kv", "run", TRAINING, EVALUATION)
 """Kinds of job that compute with models; a model that the project trains itself is a small one."""
 GPU_CPUS = 4
 """Threads of a task with a GPU that are busy at once: the main one, autograd's, NCCL's proxy, and
@@ -48,6 +49,10 @@ def derive_task_needs(node: Node, estimate: Estimate, tasks: int) -> TaskNeeds:
     if node.kind == EVALUATION:
         # It scores the student, or a model in that role, and reads no teacher and no store.
         recipe |= {"teachers": {}, "source": {}}
+    elif node.kind == ANSWERS:
+        # It has one teacher write, as if that were scored.
+        (teacher,) = recipe["teachers"].values()
+        recipe |= {"student": teacher, "teachers": {}}
     sized = estimate.usable_bytes is not None
     on_gpus = sized or recipe.get("budget", {}).get("num_gpus", 1) > 1
     models = list_models_read(recipe)
@@ -61,7 +66,7 @@ def derive_task_needs(node: Node, estimate: Estimate, tasks: int) -> TaskNeeds:
         return TaskNeeds(gpus=1)
     gpus = 1
     usable = estimate.usable_bytes
-    if tasks == 1 and usable is not None and node.kind == EVALUATION:
+    if tasks == 1 and usable is not None and node.kind in (EVALUATION, ANSWERS):
         gpus = max(1, math.ceil(count_model_bytes(recipe["student"]) / usable))
         gpus = 2 ** math.ceil(math.log2(gpus))  # heads divide by powers of two
     stores = node.kind == "kv" or find_store_spec(recipe.get("source") or {}) is not None

@@ -19,6 +19,7 @@ from kvdistill.report.sections import (
 from kvdistill.report.sections.choose_arms import choose_curve_arms, get_run_ids
 from kvdistill.report.sections.provenance import make_provenance
 from kvdistill.report.sections.training import build_training_section
+from kvdistill.report.tuning.section import list_tuning_sections
 from kvdistill.stats.analysis import Analysis, build_arm_matrix
 from kvdistill.stats.arm_differences import explain_undeclared
 from kvdistill.stats.audit.summary import summarise_history
@@ -67,6 +68,7 @@ def gather_content(
             question.build_question(study, analysis, styles, settings)
             for analysis in analyses.values()
         ],
+        tunings=list(list_tuning_sections(study, styles)),
         matrix=score_tables.tabulate_scores(matrix_table, ties, "matrix"),
         weightings=robustness.tabulate_weightings(study, arms),
         above_chance=robustness.tabulate_above_chance(study, arms),

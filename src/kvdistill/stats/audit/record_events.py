@@ -7,10 +7,11 @@ from typing import Any
 from kvdistill import layout
 from kvdistill.history import append_event, read_history
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.labels.arm_labels import read_known_plan
 from kvdistill.plan.study_plan import StudyPlan
 from kvdistill.stats.audit.plan_facts import describe_plan, describe_settings
 from kvdistill.stats.audit.run_facts import describe_state, list_deletions, list_failures
-from kvdistill.stats.audit.tuning import list_trials
+from kvdistill.stats.audit.tuning import list_trials, list_tuned_arms
 
 
 def record_plan(plan: Plan) -> None:
@@ -24,16 +25,26 @@ def record_plan(plan: Plan) -> None:
         record_changes(plan.root, study)
     if not plan.questions:
         return
-    earlier = read_history(plan.root).select(plan.study, "planned")
+    history = read_history(plan.root)
+    earlier = history.select(plan.study, "planned")
     facts = describe_plan(plan)
     if earlier and all(earlier[-1].facts.get(key) == value for key, value in facts.items()):
         return
     append_event(
         plan.root, plan.study, "planned", command=plan.command,
-        before_record=is_known and not earlier, **facts,
+        # A study whose arms are being tuned has a plan before anything of it is asked.
+        before_record=is_known and not history.select(plan.study), **facts,
     )  # fmt: skip
-    for trial in list_trials(plan):
+    for trial in list_trials(plan, read_known_plan(plan.root, plan.study).tunings):
         append_event(plan.root, plan.study, "tuned", **trial)
+
+
+def record_tuning(plan: Plan) -> None:
+    """Appends the trials of each arm before any of them runs; the same trials again add nothing."""
+    earlier = [event.facts for event in read_history(plan.root).select(plan.study, "tuned")]
+    for facts in list_tuned_arms(plan.tunings):
+        if facts not in earlier:
+            append_event(plan.root, plan.study, "tuned", **facts)
 
 
 def record_look(root: Path, study: Path, stats: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from kvdistill.stats.audit.lost_runs import (
 )
 from kvdistill.stats.audit.seed_choice import list_dropped_seeds, list_picked_seeds
 from kvdistill.stats.audit.tuning import count_trials, list_unequal_tuning
+from kvdistill.stats.audit.tuning_choice import list_tuning_faults
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Study
 
@@ -50,6 +51,7 @@ def summarise_history(study: Study, settings: Settings) -> HistorySummary:
             *list_dropped_seeds(study),
             *list_lost_runs(study),
             *list_unequal_tuning(study),
+            *list_tuning_faults(study),
         ],
     )
 

@@ -1,23 +1,28 @@
 """Settings of training that were tried within one way of training: how often each was tuned."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from kvdistill.history import History
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.tuning.record import Tuning
 from kvdistill.stats.study import Arm, Study
 
 TUNED_GROUP = "train"
 """The group of the config whose settings every way of training has, and can be tuned in."""
 
 
-def list_trials(plan: Plan) -> Iterator[dict[str, Any]]:
+def list_trials(plan: Plan, tuned: Container[str] = ()) -> Iterator[dict[str, Any]]:
     """For each question and arm whose recipes differ in settings of training: which, and how many.
 
     The facts of a `tuned` event: question, arm (as the config names it), varied (setting -> its
-    values), trials (recipes that were tried), seeds.
+    values), trials (recipes that were tried), seeds. Of questions whose trials were `tuned` by a
+    plan, and are on record, none: two winners of one arm differ, and none was tried here.
     """
     for name, question in plan.questions.items():
+        if name in tuned:
+            continue
         recipes: dict[str, dict[str, dict[str, Any]]] = {}
         seeds: dict[str, set[int]] = {}
         for identity in question.identities():
@@ -36,6 +41,24 @@ def list_trials(plan: Plan) -> Iterator[dict[str, Any]]:
                     "question": name, "arm": arm, "varied": varied, "trials": len(trials),
                     "seeds": sorted(seeds[arm]),
                 }  # fmt: skip
+
+
+def list_tuned_arms(tunings: Mapping[str, Tuning]) -> Iterator[dict[str, Any]]:
+    """The facts of a `tuned` event of each arm whose trials a plan has: the same, and each trial.
+
+    `label` tells them from those of `list_trials`; `tried` has settings and runs of every trial.
+    """
+    for name, tuning in tunings.items():
+        for label, arm in tuning.arms.items():
+            settings = [trial.settings for trial in arm.trials]
+            facts = {
+                "question": name, "label": label, "arm": arm.arm,
+                "varied": find_varied_settings(settings), "trials": len(arm.trials),
+                "seeds": tuning.design["seeds"], "measure": tuning.design["measure"],
+                "tried": [{"settings": t.settings, "runs": t.runs} for t in arm.trials],
+            }  # fmt: skip
+            as_read: dict[str, Any] = json.loads(json.dumps(facts))
+            yield as_read
 
 
 def flatten_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,11 +86,23 @@ def find_varied_settings(recipes: list[dict[str, Any]]) -> dict[str, list[Any]]:
 def count_trials(history: History) -> dict[str, int]:
     """Arm, as the config names it -> how many variants of its training the record says were tried.
 
-    The same trial in two studies counts twice: both were looked at.
+    What a command varied counts again in another study, as both were looked at. A trial of a
+    tuning is one run, and counts once, whichever studies ask for it.
     """
+    trials = count_varied(history)
+    tuned: dict[str, set[str]] = {}
+    for event in history.events:
+        if event.event == "tuned" and "tried" in event.facts:
+            points = {next(iter(each["runs"].values())) for each in event.facts["tried"]}
+            tuned.setdefault(str(event.facts["arm"]), set()).update(points)
+    return trials | {arm: trials.get(arm, 0) + len(points) for arm, points in tuned.items()}
+
+
+def count_varied(history: History) -> dict[str, int]:
+    """The same of what commands varied in runs that were scored: tuned by hand."""
     trials: dict[str, int] = {}
     for event in history.events:
-        if event.event == "tuned":
+        if event.event == "tuned" and "tried" not in event.facts:
             arm = str(event.facts["arm"])
             trials[arm] = trials.get(arm, 0) + int(event.facts["trials"])
     return trials
@@ -78,9 +113,12 @@ def list_unequal_tuning(study: Study) -> Iterator[str]:
     trials = count_trials(study.history)
     lines: dict[str, None] = {}
     for question in study.questions.values():
-        baseline = name_arm(question.arms[question.baseline])
-        for arm in map(name_arm, question.arms.values()):
+        first = question.arms[question.baseline]
+        for each in question.arms.values():
+            arm, baseline = name_arm(each), name_arm(first)
             ours, theirs = trials.get(arm, 1), trials.get(baseline, 1)
+            if question.tuning is not None:  # two labels may be one arm, each with its own trials
+                ours, theirs = each.trials, first.trials
             if arm and baseline and ours != theirs:
                 word = "variant" if ours == 1 else "variants"
                 lines[

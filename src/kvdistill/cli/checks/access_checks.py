@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kvdistill.cli.doctor_checks import Finding
+from kvdistill.cli.checks.plan_checks import Finding
 from kvdistill.cluster.partitions import check_jobs
 from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.errors import UserError

@@ -1,0 +1,1 @@
+"""The runs that a command asks for, before they are a plan: read, composed, tuned."""
