@@ -27,3 +27,41 @@ def test_it_is_named_by_its_setting(templates: Any, source: Any, setting: str | 
         {"style": {"templates": templates}, "data": {"source": source}}
     )
     assert (fault is None) if setting is None else (setting in str(fault))
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["data.answers=silver"], r"data.answers='silver' is none of gold, teacher, right_teacher"),
+        (["source=none"], r"loss.kv_weight=1.0, but source=none reads no teacher"),
+        (
+            ["source=none", "loss.kv_weight=0", "data.answers=teacher", "logits=jsd"],
+            r"logits.weight=.* but source=none reads no teacher",
+        ),
+        (
+            ["source=none", "loss.kv_weight=0"],
+            r"source=none reads no teacher and data.answers=gold",
+        ),
+        (["data.answers_from=a"], r"data.answers_from='a', but data.answers=gold"),
+        (["data.answers=teacher", "data.answers_from=z"], r"'z' is no teacher of this run.* a, b"),
+        (["arm=sft", "data.answers=teacher"], r"data.answers=teacher needs a teacher who answers"),
+        (["data.decoding.temperature=-1"], r"data.decoding.temperature=-1 must be 0"),
+        (["data.decoding.max_new_tokens=0"], r"data.decoding.max_new_tokens=0 must be a whole"),
+        (["data.decoding.seed=-1"], r"data.decoding.seed=-1 must be a whole number of 0"),
+        (["data.decoding=null"], r"data.decoding"),
+    ],
+)
+def test_answers_that_nobody_could_give_are_refused(overrides: list[str], line: str) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=line):
+        compose(overrides)
+
+
+@pytest.mark.usefixtures("hydra")
+def test_an_untrained_arm_is_not_asked_whose_answers_it_trains_on() -> None:
+    from kvdistill.config.compose import compose
+
+    assert compose(["arm=raw_student", "data.answers=teacher"])["trained"] is False

@@ -13,6 +13,7 @@ ARMS = [
     ["fusion=staged", "teachers=three", "+data.source.note=x"],
     ["loss=gram", "loss.kv_weight=2", "layers/map=nearest", "layers.range=0-2"],
     ["scale=nano", "cluster=slurm", "cluster.resources.kv={gpus: 1}", "~kv.values"],
+    ["arm=sequence_kd"],  # sets what config.yaml itself sets
     [],
 ]
 

@@ -130,3 +130,50 @@ def test_a_style_that_is_not_stored_is_refused_by_template() -> None:
         stores("style@source.stored.style=direct")
     with pytest.raises(ConfigError, match=r"style.mask_prompt=False but source.stored.style"):
         stores("style.mask_prompt=false")
+
+
+def test_teachers_answer_before_the_texts_are_checked_and_are_not_calibrated() -> None:
+    artifacts = nodes("arm=sequence_kd")
+    assert list(artifacts) == [
+        "split", "student", "teacher.a", "teacher.b", "answers.a", "answers.b", "validation",
+    ]  # fmt: skip
+    assert artifacts["answers.a"].needs == {
+        "split": artifacts["split"].name, "teacher.only": artifacts["teacher.a"].name,
+    }  # fmt: skip
+    assert artifacts["validation"].needs == {
+        "split": artifacts["split"].name,
+        "answers.a": artifacts["answers.a"].name, "answers.b": artifacts["answers.b"].name,
+    }  # fmt: skip
+
+
+def test_answers_are_shared_by_whatever_does_not_change_them() -> None:
+    own = nodes("arm=sequence_kd")["answers.a"].name
+    for same in (
+        ["seed=7"], ["data.answers=right_teacher"], ["train.lr=0.1"], ["student=nano_third"],
+        ["data.decoding.seed=3"], ["data.decoding.max_new_tokens=64"],
+    ):  # fmt: skip
+        assert nodes("arm=sequence_kd", *same)["answers.a"].name == own
+    for other in (
+        ["data.decoding.temperature=0.7"], ["style=direct"], ["data.decoding.max_new_tokens=9"],
+        ["data.source.seed=1"], ["teachers=same_family", "data.answers_from=b"],
+    ):  # fmt: skip
+        artifacts = nodes("arm=sequence_kd", *other)
+        assert own not in {node.name for node in artifacts.values()}
+
+
+def test_gold_answers_change_no_artefact_whatever_is_said_of_teachers() -> None:
+    before = {role: node.name for role, node in nodes().items()}
+    settings = ["data.decoding.temperature=0.7", "data.decoding.seed=2"]
+    assert {role: node.name for role, node in nodes(*settings).items()} == before
+    # The texts differ; the split, the teachers' calibration and all else do not.
+    answered = {role: node.name for role, node in nodes("data.answers=teacher").items()}
+    assert {k: v for k, v in before.items() if k != "validation"}.items() <= answered.items()
+
+
+def test_a_store_does_not_hold_texts_with_teachers_answers() -> None:
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(
+        ConfigError, match=r"data.answers=teacher trains on texts that source=store"
+    ):
+        nodes("data.answers=teacher", "source=store")

@@ -3,17 +3,19 @@
 As far as split and tokenizer are there to tell.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kvdistill import layout
+from kvdistill.config.check_texts import GOLD
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, read_group
 from kvdistill.data.truncation import Truncation
-from kvdistill.files import is_complete
+from kvdistill.files import is_complete, read_sealed
 from kvdistill.plan import hub
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan, PlannedRun
+from kvdistill.plan.teaching.answers import get_answer_choice, list_answering_teachers
 
 ENOUGH_REAL = 0.95
 """Share of computed tokens from which on packing is not proposed."""
@@ -33,8 +35,36 @@ def describe_text_lengths(
     `call` runs a function in a process that may import torch. Raises ConfigError where more texts
     than `budget.max_unanswered` would lose their answer.
     """
+    runs = [run for run in runs if run.config["trained"]]
+    written = list(dict.fromkeys(line for run in runs for line in describe_answers(plan, run)))
+    return written + measure_lengths(plan, runs, call)
+
+
+def describe_answers(plan: Plan, run: PlannedRun) -> Iterator[str]:
+    """A sentence a teacher whose answers a run trains on: how many there are, and of what kind."""
+    choice = get_answer_choice(run.config)
+    for role, teacher in list_answering_teachers(run.config).items():
+        folder = layout.artifact_folder(plan.root, run.node.needs[f"answers.{role}"])
+        if not is_complete(folder):
+            yield (
+                f"How many answers of {teacher['name']} data.answers={choice} trains on is not "
+                f"known before they are written; steps stay, and texts are read more often."
+            )
+            continue
+        made = read_sealed(folder / layout.MANIFEST)
+        yield (
+            f"{teacher['name']} has answered {made['answers']:,} questions, "
+            f"{made['right_share']:.1%} of them rightly ({made['cut']:,} cut off, "
+            f"{made['empty']:,} empty): data.answers={choice} trains on {made['kept'][choice]:,}."
+        )
+
+
+def measure_lengths(
+    plan: Plan, trained: Sequence[PlannedRun], call: Callable[[str, str, Any], Any]
+) -> list[str]:
+    """A sentence a part of each split, of the texts with gold answers."""
     requests: dict[str, tuple[dict[str, Any], float]] = {}
-    trained = [run for run in runs if run.config["trained"]]
+    trained = [run for run in trained if get_answer_choice(run.config) == GOLD]
     for run in trained:
         if (request := make_request(plan, run)) is not None:
             share = run.config["budget"].get("max_unanswered", Budget.max_unanswered)

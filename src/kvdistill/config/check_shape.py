@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvdistill.config import build, types
+from kvdistill.config.teacher_rooms import check_own_rooms, drop_own_rooms
 from kvdistill.errors import ConfigError
 
 LARGEST = 2**63 - 1
@@ -24,7 +25,13 @@ GROUPS = (
 CLOSED = {
     "layers": ("range", "map"),
     "loss": (
-        "distance", "balance", "tokens", "schedule", "ce_weight", "kv_weight", "entropy_weight",
+        "distance",
+        "balance",
+        "tokens",
+        "schedule",
+        "ce_weight",
+        "kv_weight",
+        "entropy_weight",
     ),
     "logits": ("distance", "teachers", "vocabulary", "weight", "temperature"),
 }
@@ -40,7 +47,8 @@ READ: Mapping[str, Any] = {  # Any: config/check_values.py says more of it
     "evaluate.revision": str | None, "evaluate.gguf_file": str | None, "evaluate.dtype": str,
     "report.output": str | None, "report.runs": Sequence[str | int],
     "style.templates": Mapping[str, Mapping[str, str]], "style.chat": bool,
-    "style.mask_prompt": bool, "data.validate_only": bool,
+    "style.mask_prompt": bool, "data.validate_only": bool, "data.answers": str,
+    "data.answers_from": str | None, "data.decoding": NODE,
     "layers.range": str | int,
 }  # fmt: skip
 ROOMS = (
@@ -114,7 +122,8 @@ def check_presence(config: Mapping[str, Any]) -> None:
         raise ConfigError("style.templates is empty. Choose style=cot, direct or mixed.")
     check_model("student", config["student"])
     for name, node in config["teachers"].items():
-        check_model(f"teachers.{name}", node)
+        check_model(f"teachers.{name}", drop_own_rooms(node))
+        check_own_rooms(f"teachers.{name}", node)
     for path in BUILT:
         build.try_build(path, require_path(config, path))
 

@@ -1,8 +1,21 @@
-"""Whether the rows that a config maps have what its style asks for, read from the config alone."""
+"""Rules of the texts that are trained on, read from the config alone; called from check_values.py.
 
+Whose answers they have, and whether the rows that are mapped have what the style asks for.
+"""
+
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kvdistill.config import types
+from kvdistill.errors import ConfigError
+
+GOLD, TEACHER, RIGHT_TEACHER = "gold", "teacher", "right_teacher"
+ANSWER_CHOICES = (GOLD, TEACHER, RIGHT_TEACHER)
+DECODING_KEYS = ("max_new_tokens", "temperature", "seed")
+UNREAD = "kvdistill.kv.unread.Unread"
+"""What source=none is built by: teachers that training does not read."""
+DRAW_SEEDS = 2**63
 FIELD = "{rationale}"
 GROUP = "(?P<rationale>"
 
@@ -40,3 +53,77 @@ def _list_unmapped(source: Mapping[str, Any]) -> Iterator[str]:
             continue
         if not columns.get("rationale"):
             yield f"{path}.{key}.rationale"
+
+
+def check_answers(config: Mapping[str, Any]) -> None:
+    """Refuses a choice of answers that is none, and one that the teachers cannot give."""
+    data, teachers = config["data"], list(config["teachers"])
+    choice, only = data["answers"], data["answers_from"]
+    if choice not in ANSWER_CHOICES:
+        raise ConfigError(
+            f"data.answers={types.format_value(choice)} is none of {', '.join(ANSWER_CHOICES)}. "
+            f"Choose one."
+        )
+    check_decoding(data["decoding"])
+    if not config["trained"]:
+        return
+    check_unread(config)
+    if choice == GOLD:
+        if only is not None:
+            raise ConfigError(
+                f"data.answers_from={types.format_value(only)}, but data.answers=gold takes no "
+                f"teacher's answers. Use data.answers=teacher, or drop it."
+            )
+        return
+    if not teachers:
+        raise ConfigError(
+            f"data.answers={choice} needs a teacher who answers, but teachers=none. Choose "
+            f"teachers, as arm=sequence_kd does, or use data.answers=gold."
+        )
+    if only is not None and only not in teachers:
+        raise ConfigError(
+            f"data.answers_from={types.format_value(only)} is no teacher of this run. Choose one "
+            f"of {', '.join(teachers)}, or null for all."
+        )
+
+
+def check_decoding(node: Any) -> None:
+    """Refuses settings of writing that could not be followed."""
+    if not isinstance(node, Mapping) or set(node) != {*DECODING_KEYS}:
+        raise ConfigError(
+            f"data.decoding={types.format_value(node)} must give {', '.join(DECODING_KEYS)}. "
+            f"Set them one by one, as data.decoding.temperature=0.7."
+        )
+    tokens, temperature, seed = (node[key] for key in DECODING_KEYS)
+    if tokens is not None and (not types.is_of_kind(tokens, int) or tokens < 1):
+        raise ConfigError(
+            f"data.decoding.max_new_tokens={types.format_value(tokens)} must be a whole number of "
+            f"1 or more, or null for budget.seq_len."
+        )
+    if not types.is_of_kind(temperature, float) or not 0 <= temperature < math.inf:
+        raise ConfigError(
+            f"data.decoding.temperature={types.format_value(temperature)} must be 0 (the likeliest "
+            f"token) or more."
+        )
+    if not types.is_of_kind(seed, int) or not 0 <= seed < DRAW_SEEDS:
+        raise ConfigError(
+            f"data.decoding.seed={types.format_value(seed)} must be a whole number of 0 or more."
+        )
+
+
+def check_unread(config: Mapping[str, Any]) -> None:
+    """Refuses source=none where teachers are matched, and where nothing is taken of them."""
+    if config["source"].get("_target_") != UNREAD:
+        return
+    for path in ("loss.kv_weight", "logits.weight"):
+        group, _, key = path.partition(".")
+        if config[group][key]:
+            raise ConfigError(
+                f"{path}={config[group][key]}, but source=none reads no teacher, so there is "
+                f"nothing to match. Use source=online, or {path}=0."
+            )
+    if config["data"]["answers"] == GOLD:
+        raise ConfigError(
+            "source=none reads no teacher and data.answers=gold takes none's answers, so the "
+            "teachers would do nothing. Use data.answers=teacher, or arm=sft."
+        )

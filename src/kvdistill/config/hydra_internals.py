@@ -7,8 +7,10 @@ Checked with Hydra 1.3; tests/config/test_hydra_internals.py has a test for each
 Hydra which moves or changes one fails there by name.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -20,6 +22,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from kvdistill.config import types
+
+TOP_PACKAGES = (None, "", "_global_")
+"""Of the files whose keys are those of the whole config."""
 
 
 class FileCache(CachingConfigRepository):
@@ -37,6 +42,17 @@ class FileCache(CachingConfigRepository):
     def __deepcopy__(self, _: Any) -> "FileCache":
         # Hydra copies its repository for every composition, and would begin with an empty cache.
         return self
+
+    def load_config(self, config_path: str) -> Any:
+        """The file as it was parsed; a copy of one that lies at the top of the config.
+
+        Hydra merges later files into the nodes of such a file itself, and they would be read there
+        by the next composition; those of a group it copies when it puts them into their package.
+        """
+        loaded = super().load_config(config_path)
+        if loaded is None or loaded.header.get("package") not in TOP_PACKAGES:
+            return loaded
+        return replace(loaded, config=copy.deepcopy(loaded.config))
 
     def initialize_sources(self, config_search_path: Any) -> None:
         """Another search path is another set of files."""

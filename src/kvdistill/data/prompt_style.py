@@ -71,8 +71,30 @@ class Style:
         """
         return [self._render_template(record, name, tokenizer) for name in self.templates]
 
+    def render_answer(
+        self,
+        record: Record,
+        name: str,
+        answer: str,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+    ) -> RenderedText:
+        """The text of one template with another's answer in the place of the record's own."""
+        return self._render_template(record, name, tokenizer, answer)
+
+    def list_stops(self) -> list[str]:
+        """What a model that writes on behind its answer begins the next question with.
+
+        That is what the templates' prompts begin with; in a chat the end of the turn ends it.
+        """
+        heads = [each["prompt"].partition("{")[0].strip() for each in self.templates.values()]
+        return [] if self.chat else sorted({head for head in heads if head})
+
     def _render_template(
-        self, record: Record, name: str, tokenizer: PreTrainedTokenizerBase | None
+        self,
+        record: Record,
+        name: str,
+        tokenizer: PreTrainedTokenizerBase | None,
+        other_answer: str | None = None,
     ) -> RenderedText:
         template = self.templates[name]
         values = {field: getattr(record, field) for field in TEMPLATE_FIELDS}
@@ -84,7 +106,8 @@ class Style:
                 )
         # format_map fills in once: braces in a question are text, not fields.
         prompt = unicodedata.normalize("NFC", template["prompt"].format_map(values))
-        answer = unicodedata.normalize("NFC", template["answer"].format_map(values))
+        own_answer = template["answer"].format_map(values)
+        answer = unicodedata.normalize("NFC", own_answer if other_answer is None else other_answer)
         turns: tuple[str, ...] = ()
         if self.chat:
             turns = (prompt.strip(), answer.strip())

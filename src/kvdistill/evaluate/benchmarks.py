@@ -47,14 +47,14 @@ def load_records(
         raise MissingDataError(
             f"{path} has no record of task {family}; it comes with another data set."
         )
-    docs = [_parse_record(row) for row in rows]
+    docs = [parse_record(row) for row in rows]
     if family is None:
         # All families in one task: they are its subjects, so that a sample is spread over them.
         docs = [{**doc, "id": f"{doc['family']}/{doc['id']}"} for doc in docs]
     return make_test_set(docs, limit)
 
 
-def _parse_record(row: Row) -> Row:
+def parse_record(row: Mapping[str, Any]) -> Row:
     """A document of a record: with `letters` and the index `gold` where it is a choice."""
     options = list_options(row["question"])
     # A free answer to a question with "A." lines is no choice; its gold answer is then no letter.

@@ -13,6 +13,7 @@ from lm_eval.api.task import Task
 from kvdistill.config.build import build_node
 from kvdistill.data.build import DataSettings, LeakError, check_split, make_documents
 from kvdistill.data.leakage import Document, DocumentSet, Role
+from kvdistill.data.rows.teacher_answers import read_answer_file
 from kvdistill.data.sampler import select_evenly
 from kvdistill.data.split import read_split
 from kvdistill.errors import UserError
@@ -30,8 +31,12 @@ def locate_scored_rows(split: Path) -> dict[str, Path]:
     return {"test": split / "test.jsonl", "train": split / "train_student.jsonl"}
 
 
-def validate_split(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
+def validate_split(
+    recipe: Mapping[str, Any], split: Path, answers: Mapping[str, Path] | None = None
+) -> dict[str, Any]:
     """The report on a split as it lies on disk, against all that a run is scored on.
+
+    With it go the `answers` of teachers that are trained on: role -> folder.
 
     Raises LeakError with the report of a leak, ArtifactError for files that are no split, and
     UserError where no task has data.
@@ -44,7 +49,11 @@ def validate_split(recipe: Mapping[str, Any], split: Path) -> dict[str, Any]:
         tasks, missing = load_tasks(suite, locate_scored_rows(split))
         if not tasks:
             raise make_no_data_error(suite, missing)
-        sets = [*list_calibration_sets(recipe, split), *list_task_sets(suite, tasks)]
+        sets = [
+            *list_calibration_sets(recipe, split),
+            *list_answer_sets(answers or {}),
+            *list_task_sets(suite, tasks),
+        ]
         facts = {
             "missing": missing,
             "tasks_sha256": {
@@ -91,6 +100,20 @@ def list_calibration_sets(recipe: Mapping[str, Any], split: Path) -> Iterator[Do
     chosen = select_evenly(len(rows) * texts, fit_rows + max(fit_rows // 4, 2))
     distinct = dict.fromkeys(text // texts for text in chosen)
     yield DocumentSet("calibration", "calibration", make_documents([rows[row] for row in distinct]))
+
+
+def list_answer_sets(answers: Mapping[str, Path]) -> Iterator[DocumentSet]:
+    """What each teacher wrote, the texts that are whole: an evaluation item may stand in one.
+
+    Compared as worked answers are: with what is scored, not with the split that they answer.
+    """
+    for role, folder in answers.items():
+        documents = [
+            Document(f"{each.record}:{each.style}@{role}", each.text)
+            for each in read_answer_file(folder)
+            if each.whole
+        ]
+        yield DocumentSet(f"train_student.answers.{role}", "rationale", documents)
 
 
 def list_task_sets(suite: Suite, tasks: Mapping[str, Task]) -> Iterator[DocumentSet]:

@@ -44,7 +44,7 @@ class BatchSizes:
         Requests whose lengths have the same next power of two go together, so that a few long ones
         make no small batches for all. `lengths`: tokens of each by `hash_request`.
         """
-        if self.free_bytes is None or self.geometry is None:
+        if self.free_bytes is None:
             yield self.fixed, list(requests)
             return
         by_bound: dict[int, list[Instance]] = {}
@@ -52,11 +52,16 @@ class BatchSizes:
             tokens = lengths[hash_request(kind, request.args)]
             by_bound.setdefault(1 << max(tokens - 1, 0).bit_length(), []).append(request)
         for bound in sorted(by_bound, reverse=True):
-            size = choose_batch_size(
-                self.geometry, self.number_bytes, bound, self.free_bytes,
-                generated=kind == "generate_until",
-            )  # fmt: skip
+            size = self.choose_size(bound, generated=kind == "generate_until")
             yield size, by_bound[bound]
+
+    def choose_size(self, tokens: int, *, generated: bool) -> int:
+        """Rows of at most so many tokens, answer included, that are computed at once."""
+        if self.free_bytes is None or self.geometry is None:
+            return self.fixed
+        return choose_batch_size(
+            self.geometry, self.number_bytes, tokens, self.free_bytes, generated=generated
+        )
 
 
 def count_free_bytes(device: torch.device) -> int:

@@ -6,7 +6,6 @@ on its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
@@ -14,28 +13,24 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 from transformers import (
-    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    StoppingCriteria,
     StoppingCriteriaList,
 )
 
-from kvdistill.data.special_tokens import encode_texts
 from kvdistill.errors import UserError
 from kvdistill.evaluate.backends.batch_sizes import BatchSizes
 from kvdistill.evaluate.cached_lm import CachedLM, Progress
 from kvdistill.evaluate.response_cache import ResponseCache
+from kvdistill.models.generation.stopping import (
+    CheckFiniteLogits,
+    NonFiniteLogitsError,
+    StopStrings,
+    check_finite_logits,
+    list_end_tokens,
+)
 from kvdistill.plan.resources.evaluation_memory import DEFAULT_BATCH
-
-
-class NonFiniteLogitsError(ArithmeticError):
-    """The model gave NaN or infinity; `row` is the batch's first bad one."""
-
-    def __init__(self, row: int) -> None:
-        super().__init__(f"non-finite logits in row {row}")
-        self.row = row
 
 
 class CachedHFLM(CachedLM, HFLM):
@@ -78,7 +73,7 @@ class CachedHFLM(CachedLM, HFLM):
     def _model_call(self, inps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self._batch = inps
         logits = super()._model_call(inps, *args, **kwargs)
-        _check_finite(logits.flatten(1))
+        check_finite_logits(logits.flatten(1))
         return logits
 
     @torch.no_grad()
@@ -87,19 +82,19 @@ class CachedHFLM(CachedLM, HFLM):
     ) -> Tensor:
         self._batch = context
         start = context.shape[1]
-        stops = _StopStrings(self.tokenizer, stop, start, len(context))
+        stops = StopStrings(self.tokenizer, stop, start, len(context))
         # Greedy decoding ignores a temperature, and transformers warns of one that is set.
         generation.pop("temperature", None)
         out = self.model.generate(
             input_ids=context,
             max_length=max_length,
             stopping_criteria=StoppingCriteriaList([stops]),
-            logits_processor=LogitsProcessorList([_CheckFiniteLogits()]),
+            logits_processor=LogitsProcessorList([CheckFiniteLogits()]),
             pad_token_id=self.tokenizer.pad_token_id,
             use_cache=True,
             **generation,
         )
-        ended = torch.isin(out[:, start:], _list_end_tokens(self.model)).any(dim=1) | stops.done
+        ended = torch.isin(out[:, start:], list_end_tokens(self.model)).any(dim=1) | stops.done
         self.truncated.extend((~ended).tolist())
         return out
 
@@ -119,50 +114,3 @@ class CachedHFLM(CachedLM, HFLM):
             if matches:
                 return request.task_name or "?"
         return " or ".join(sorted({request.task_name or "?" for request in self._pending}))
-
-
-@dataclass
-class _StopStrings(StoppingCriteria):
-    """Ends each row at its own stop string; lm-eval's waits until all rows met the same."""
-
-    tokenizer: PreTrainedTokenizerBase
-    strings: list[str]
-    start: int
-    rows: int
-
-    def __post_init__(self) -> None:
-        # The empty string is part of every text and would end a row at its first token.
-        self.strings = [text for text in self.strings if text]
-        # Two tokens more than a stop string takes, as it may be cut into others when generated.
-        self.lookback = 2 + max(
-            map(len, encode_texts(self.tokenizer, self.strings, markup=False)),
-            default=0,
-        )
-        self.done = torch.zeros(self.rows, dtype=torch.bool)
-
-    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        tails = self.tokenizer.batch_decode(input_ids[:, self.start :][:, -self.lookback :])
-        met = [any(text in tail for text in self.strings) for tail in tails]
-        self.done = self.done.to(input_ids.device) | torch.tensor(met, device=input_ids.device)
-        return self.done
-
-
-class _CheckFiniteLogits(LogitsProcessor):
-    """A logits processor that changes nothing; NonFiniteLogitsError for NaN or infinity."""
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        _check_finite(scores)
-        return scores
-
-
-def _check_finite(rows: Tensor) -> None:
-    # A sum is finite only if all is, and costs no mask the size of the logits.
-    if not torch.isfinite(rows.sum(dtype=torch.float64)):
-        bad = ~torch.isfinite(rows).all(dim=1)
-        raise NonFiniteLogitsError(int(bad.nonzero()[0]))
-
-
-def _list_end_tokens(model: PreTrainedModel) -> Tensor:
-    ids = model.generation_config.eos_token_id
-    ids = ids if isinstance(ids, list) else [] if ids is None else [ids]
-    return torch.tensor(ids, dtype=torch.long, device=model.device)

@@ -11,7 +11,7 @@ from kvdistill.plan.sweep import format_literal
 
 UNSET = "unset"
 """Stands for the value of a setting that one of the two does not have."""
-FOLLOWS = ("seed", "version", "clip_norm", "tokens", "half", "scale")
+FOLLOWS = ("seed", "version", "clip_norm", "tokens", "half", "scale", "answers")
 """Of the science, what no setting of its own is: what it follows from is named."""
 LONGEST_VALUE = 40
 """Characters of a value that is no list; a longer one (a hash, a template) is cut."""

@@ -25,6 +25,12 @@ from kvdistill.stats.study import EQUAL_FLOPS, EQUAL_TIME, MACRO, Arm, Run, Stud
 
 TITLES = dict(zip(VIEWS, ("equal steps", "equal FLOPs", "equal time"), strict=True))
 Amount = Callable[[Run], float | None]
+NOTE = (
+    "Amounts are the arm's, as multiples of the other's. FLOPs are the student's and those of "
+    "teachers, read anew in every batch; or with what filling the stores took, shared among the "
+    "finished runs of this study that read them; or all of it."
+)
+ANSWERS_NOTE = " What teachers took to write answers counts as a store's filling does."
 
 
 def tabulate_fair_views(study: Study, analysis: Analysis, settings: Settings) -> ReportTable:
@@ -41,17 +47,14 @@ def tabulate_fair_views(study: Study, analysis: Analysis, settings: Settings) ->
             make_view_row(study, analysis, settings, view, arm, list_likes(analysis, arm))
             for view in VIEWS
         ]
+    answered = any(run.budget.get("answers") for run in study.runs.values())
     amounts = [title for title, _ in list_amounts(study)]
     return ReportTable(
         name=f"{question.name}_views",
         caption=f"Three views of fair; the claim is about {TITLES[claimed]}",
         columns=["view", "arm", "against", *amounts, "difference", "recipe interval", "remark"],
         rows=rows,
-        note=(
-            "Amounts are the arm's, as multiples of the other's. FLOPs are the student's and those "
-            "of teachers, read anew in every batch; or with what filling the stores took, shared "
-            "among the finished runs of this study that read them; or all of it."
-        ),
+        note=NOTE + (ANSWERS_NOTE if answered else ""),
         numeric=[False, False, False, *([True] * len(amounts)), True, True, False],
     )
 
@@ -141,7 +144,7 @@ def list_amounts(study: Study) -> Iterator[tuple[str, Amount]]:
     """Column -> what of a run it compares."""
     readers: dict[str, int] = {}
     for run in study.runs.values():
-        for name in run.budget.get("store_flops") or {}:
+        for name in list_shared_flops(run):
             readers[name] = readers.get(name, 0) + 1
     yield "steps", lambda run: run.budget.get("steps")
     yield "FLOPs", count_run_flops
@@ -151,14 +154,20 @@ def list_amounts(study: Study) -> Iterator[tuple[str, Amount]]:
 
 
 def add_stores(run: Run, readers: dict[str, int]) -> float | None:
-    """Operations of a run with its part of those that filled the stores it reads."""
+    """Operations of a run with its part of those that filled the stores, or wrote the answers."""
     parts: list[float | None] = [run.budget.get(k) for k in ("student_flops", "teacher_flops")]
     if run.budget.get("stored_bytes") and not run.budget.get("store_flops"):
         return None  # from before stores recorded it
-    for name, flops in (run.budget.get("store_flops") or {}).items():
+    for name, flops in list_shared_flops(run).items():
         parts.append(None if flops is None else flops / readers.get(name, 1))
     known = [part for part in parts if part is not None]
     return float(sum(known)) if len(known) == len(parts) else None
+
+
+def list_shared_flops(run: Run) -> dict[str, float | None]:
+    """Artefact -> what making it took, of those that runs share: stores, and teachers' answers."""
+    answers = (run.budget.get("answers") or {}).values()
+    return {**(run.budget.get("store_flops") or {}), **{a["artifact"]: a["flops"] for a in answers}}
 
 
 def average_amount(arm: Arm, read: Amount) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kvdistill.plan.sweep import format_literal
 from kvdistill.report.page_data import Provenance
+from kvdistill.report.sections.answer_facts import list_answer_facts
 from kvdistill.report.sections.code_facts import list_code_facts
 from kvdistill.report.table import ReportTable, TableCell
 from kvdistill.stats.settings import Settings
@@ -37,6 +38,7 @@ def make_provenance(study: Study, settings: Settings) -> Provenance:
         commands=[*study.commands, format_rebuild_command(study, settings)],
         facts=[
             *list_code_facts(study),
+            *list_answer_facts(study),
             *((name, ", ".join(values)) for name, values in sorted(values_by_fact.items())),
         ],
         runs=ReportTable(

@@ -12,6 +12,7 @@ from kvdistill.plan.labels.recipe_difference import (
     is_within,
     list_differing_paths,
 )
+from kvdistill.plan.teaching.answers import ANSWER_SETTINGS, list_answering_teachers
 from kvdistill.stats.differences.base import ANYTHING, ArmDifference, covers_field
 
 TEACHER_ROOMS = (
@@ -19,6 +20,8 @@ TEACHER_ROOMS = (
     "loss.distance", "loss.balance", "loss.tokens", "loss.kv_weight", "loss.entropy_weight",
 )  # fmt: skip
 """What acts on teachers' K and V alone: without a teacher its settings say nothing."""
+HOW_ANSWERED = ANSWER_SETTINGS - {"answers"}
+"""Of `data`, what says nothing where answers are gold."""
 UNTRAINED = ("student", "tasks")
 """What of a config matters where nothing is trained."""
 UNCOMPARED = (*FOLLOWS, "trained")
@@ -67,6 +70,10 @@ def matters(path: str, *configs: Config) -> bool:
     """Whether a setting can have changed a result of both."""
     if not all(config["trained"] for config in configs):
         return path.split(".")[0] in UNTRAINED
+    if not all(list_answering_teachers(config) for config in configs) and any(
+        is_within(path, f"data.{each}") for each in HOW_ANSWERED
+    ):
+        return False
     teachers = all(config["teachers"] for config in configs)
     return teachers or not any(is_within(path, room) for room in TEACHER_ROOMS)
 
