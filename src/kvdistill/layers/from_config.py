@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvdistill.config.build import build_node
+from kvdistill.config.teacher_rooms import apply_own_rooms
 from kvdistill.geometry import Geometry
 from kvdistill.layers.base import LayerPair
 from kvdistill.layers.select import select_layers
@@ -20,6 +21,11 @@ def pair_layers(config: Mapping[str, Any], teacher: Geometry) -> list[LayerPair]
     return pairs
 
 
+def pair_teacher_layers(config: Mapping[str, Any], teacher: Mapping[str, Any]) -> list[LayerPair]:
+    """The same by the teacher's node: by its own layer map, where it has one."""
+    return pair_layers(apply_own_rooms(config, teacher), Geometry.from_node(teacher))
+
+
 def check_layers(config: Mapping[str, Any]) -> None:
     """Refuses a range beyond the student, and a map beyond a teacher, of an arm that trains.
 
@@ -30,4 +36,4 @@ def check_layers(config: Mapping[str, Any]) -> None:
         return
     select_layers(config["layers"]["range"], Geometry.from_node(config["student"]).layers)
     for teacher in config["teachers"].values():
-        pair_layers(config, Geometry.from_node(teacher))
+        pair_teacher_layers(config, teacher)

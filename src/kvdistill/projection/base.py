@@ -123,9 +123,12 @@ def zero_padding(kv: KV) -> KV:
 
 def check_shared_space(projections: Mapping[str, Projection]) -> None:
     """Raises ConfigError where several teachers' targets are not all in the student's space."""
-    if len(projections) > 1 and not all(p.in_student_space for p in projections.values()):
+    apart = [name for name, each in projections.items() if not each.in_student_space]
+    if len(projections) > 1 and apart:
+        # One setting for all, or the first teacher's own.
+        path = "" if len(apart) == len(projections) else f"teachers.{apart[0]}."
         raise ConfigError(
-            f"projection=student_side compares in its teacher's own space, so it takes one "
+            f"{path}projection=student_side compares in its teacher's own space, so it takes one "
             f"teacher, got {', '.join(projections)}. Use arm=single_teacher or projection=ridge."
         )
 
