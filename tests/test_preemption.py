@@ -58,6 +58,36 @@ def test_training_is_asked_anything_else_is_ended_and_helpers_hear_nothing() -> 
         assert process.wait(10) == 0
 
 
+END_SCRIPT = """
+import os, signal, time
+from kvdistill import preemption
+
+preemption.install_end_handler(signal.SIGTERM)
+forked = os.fork()
+if forked == 0:
+    time.sleep(30)
+    os._exit(0)
+os.kill(forked, signal.SIGTERM)
+ended = os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
+print(ended, preemption.is_requested(), flush=True)
+try:
+    with preemption.defer():
+        os.kill(os.getpid(), signal.SIGTERM)
+        print(preemption.is_requested(), flush=True)
+except preemption.Preempted:
+    print("raised on leaving", flush=True)
+"""
+
+
+@pytest.mark.integration
+def test_what_ends_a_local_job_ends_a_process_that_it_forked_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", END_SCRIPT], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": "src"}, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.split("\n")[:3] == ["-15 False", "True", "raised on leaving"], done.stderr
+
+
 def test_an_interruption_is_no_failure_that_code_may_swallow() -> None:
     from kvdistill.preemption import Preempted
 

@@ -1,7 +1,8 @@
 """Preemption: a signal requests that this process stops, and training saves at its next step.
 
+On SLURM the job is queued again; on this machine it stands as stopped until the same command comes.
 Whatever is not training has nothing to save and ends at once; files are complete or absent, so
-it is repeated when the job is queued again.
+it is repeated then.
 """
 
 import _thread
@@ -14,7 +15,7 @@ from types import FrameType
 
 
 class Preempted(BaseException):
-    """The job stops, to be requeued. No Exception: code that handles failures must let it pass."""
+    """The job stops, to go on later. No Exception: code that handles failures must let it pass."""
 
 
 _requested = threading.Event()
@@ -45,6 +46,25 @@ def install_handler(signum: signal.Signals) -> None:
     # does nothing, and children inherit that across fork and exec; a thread takes it instead.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
     threading.Thread(target=wait_for_signal, name="preemption", daemon=True).start()
+
+
+def install_end_handler(signum: signal.Signals) -> None:
+    """Makes the signal, sent to this process alone, a request; a forked child is ended by it.
+
+    For a signal that children must hear too, as those who started them end them by it.
+    """
+    process = os.getpid()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if os.getpid() != process:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        # One is enough: a whole group may be told, and then each of its jobs once more.
+        elif not is_requested():
+            request()
+
+    _requested.clear()
+    signal.signal(signum, on_signal)
 
 
 def request() -> None:

@@ -35,6 +35,19 @@ def test_the_same_code_is_one_copy_and_an_edit_is_another(tmp_path: Path) -> Non
     )
 
 
+def test_a_command_copies_once_and_writes_nothing_below_its_root_before_it_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cluster import code_snapshot
+
+    monkeypatch.setattr(code_snapshot, "hash_package", lambda *_: "abc")
+    monkeypatch.setattr(code_snapshot, "take_temporary_snapshot", lambda: Path("elsewhere"))
+    assert code_snapshot.take_early_snapshot(tmp_path) == Path("elsewhere")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "code/abc").mkdir(parents=True)
+    assert code_snapshot.take_early_snapshot(tmp_path) == tmp_path / "code/abc"
+
+
 def test_a_process_on_the_copy_names_it_in_its_manifests(tmp_path: Path) -> None:
     from kvdistill.cluster.code_snapshot import take_snapshot
     from kvdistill.manifest import run_git

@@ -89,7 +89,8 @@ def test_a_kinds_resources_win_over_the_clusters_and_an_arms_over_both() -> None
 
 
 def test_a_report_waits_for_whole_arrays() -> None:
-    from kvdistill.cluster.slurm import make_afterany_dependency, make_dependency
+    from kvdistill.cluster.slurm import make_afterany_dependency
+    from kvdistill.cluster.slurm_arrays import make_dependency
 
     assert make_afterany_dependency(["7_0", "7_1", "8"]) == "afterany:7:8"
     assert make_dependency("afterok", ["7_0", "8", "7_0"]) == "afterok:7_0:8"
@@ -110,12 +111,47 @@ def list_run_jobs(**changes: Any) -> list[Any]:
     return list(list_jobs(nodes, settings(**changes)))
 
 
-def test_what_scores_runs_is_an_array_after_those_that_train_them() -> None:
-    assert group_jobs(list_run_jobs(), done=("split",)) == [
-        (["run-1.training", "run-2.training"], []),
-        (["run-1"], ["run-1.training"]),
-        (["run-2"], ["run-2.training"]),
+def list_dependencies(nodes: list[Any], special: Any = None, **changes: Any) -> list[Any]:
+    """(names, dependency) of each array, where the n-th that is submitted has the id n."""
+    from kvdistill.cluster.slurm_arrays import group_into_arrays, make_array_dependency
+
+    names = {node.name for node in nodes}
+    arrays = group_into_arrays(nodes, settings(**changes), special or {}, names, read_estimate())
+    ids: dict[str, str] = {}
+    lines = []
+    for number, array in enumerate(arrays, 1):
+        lines.append(([node.name for node in array.nodes], make_array_dependency(array, ids)))
+        for index, node in enumerate(array.nodes):
+            ids[node.name] = f"{number}_{index}" if len(array.nodes) > 1 else str(number)
+    return lines
+
+
+def test_what_scores_runs_is_one_array_whose_jobs_wait_each_for_its_own_training() -> None:
+    assert list_dependencies(list_run_jobs()) == [
+        (["split"], None),
+        (["run-1.training", "run-2.training"], "afterok:1"),
+        (["run-1", "run-2"], "aftercorr:2"),
     ]
+
+
+def test_an_array_that_is_split_is_followed_by_parts() -> None:
+    assert list_dependencies(list_run_jobs(), max_array=1)[1:] == [
+        (["run-1.training"], "afterok:1"),
+        (["run-1"], "afterok:2:1"),
+        (["run-2.training"], "afterok:1"),
+        (["run-2"], "afterok:4:1"),
+    ]
+
+
+def test_evaluations_without_a_partner_at_their_place_wait_by_themselves() -> None:
+    jobs = [job for job in list_run_jobs() if job.name != "run-1"]  # its training is joined by more
+    assert list_dependencies(jobs)[1:] == [
+        (["run-1.training", "run-2.training"], "afterok:1"),
+        (["run-2"], "afterok:2_1:1"),
+    ]
+    # A training that another command has queued has a place in another array.
+    jobs = [job for job in list_run_jobs() if job.name in ("split", "run-1", "run-2")]
+    assert group_jobs(jobs, done=("split",)) == [(["run-1", "run-2"], [])]
 
 
 def test_an_arms_partition_is_its_evaluations_too_but_its_memory_is_the_trainings() -> None:

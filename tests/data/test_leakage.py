@@ -59,7 +59,8 @@ def test_what_may_be_shared_depends_on_what_the_sets_are_for(one, other, verdict
 
 
 def test_a_hit_is_reported_with_both_ids_and_what_they_share():
-    report = Leakage()([make_set("a", "train", OTHER, NEAR), make_set("t", "task", ITEM)])
+    sets = [make_set("a", "train", OTHER, NEAR), make_set("t", "task", ITEM)]
+    report = Leakage()(sets)
     entry = find_pair(report, "a", "t", "ngram")
     assert entry.hits == 1
     assert entry.rate == 1.0
@@ -69,7 +70,7 @@ def test_a_hit_is_reported_with_both_ids_and_what_they_share():
     assert entry.shown[0].shared.startswith("did priya bake in all")
     assert find_pair(report, "a", "t", "exact").verdict == "clean"
     assert report.tainted == {"t": ["t-0"]}
-    assert "'a-1' and 't-0'" in report.refusal
+    assert "'a-1' and 't-0'" in Leakage().describe_refusal(report, sets)
     json.dumps(asdict(report), allow_nan=False)
 
 
@@ -98,6 +99,27 @@ def test_near_copies_between_own_parts_follow_the_setting(near, verdict):
     report = Leakage(near=near)(sets)
     assert report.verdict == verdict
     assert report.tainted == {"t": ["t-0"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "other", "text", "names"),
+    [
+        ({"near": "refuse"}, "test", NEAR, [
+            "data.leakage.near=refuse keeps near copies", "data.leakage.near=report names",
+            "data.leakage.near=drop leaves them out", "data.leakage.allow",
+        ]),
+        ({"near": "drop"}, "test", NEAR, ["data.leakage.near=drop", "data.leakage.near=report"]),
+        ({"near": "report"}, "task", NEAR, ["No data.leakage.near (report here)", "allow"]),
+        ({"near": "report"}, "test", ITEM, ["No data.leakage.near (report here)", "allow"]),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_setting_its_value_and_the_way_out(settings, other, text, names):
+    leakage = Leakage(**settings)
+    sets = [make_set("a", "train", text), make_set("t", other, ITEM)]
+    line = leakage.describe_refusal(leakage(sets), sets)
+    for name in names:
+        assert name in line
+    assert f"near={settings['near']} leaves" not in line
 
 
 @pytest.mark.parametrize(("template", "verdict"), [("report", "clean"), ("refuse", "leak")])

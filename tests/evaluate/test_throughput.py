@@ -24,3 +24,13 @@ def test_every_model_writes_the_same_number_of_tokens(tokenizer):
     # In turn, and once more than is counted: the first round pays for what is set up once.
     assert lengths == [(model, 7) for _ in range(3) for model in models]
     assert all(model.training for model in models)
+
+
+def test_slow_rounds_are_few_and_progress_is_told(tokenizer):
+    done = []
+    rates = compare_throughput(
+        [make_tiny_model(tokenizer)], tokenizer, ["one"], new_tokens=2, most_s=0.0,
+        progress=lambda *counts: done.append(counts),
+    )  # fmt: skip
+    assert rates[0] > 0
+    assert done == [(0, 6), (1, 6)]  # one that sets things up, and one that counts

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kvdistill import preemption
 from kvdistill.files import read_json
 from kvdistill.plan.frozen_recipe import seal_recipe
 
@@ -20,6 +21,7 @@ def _own_signals() -> Iterator[None]:
     kept = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, kept)
+    preemption._requested.clear()
 
 
 def folder_of(root: Path, monkeypatch: pytest.MonkeyPatch, work: Any) -> Path:
@@ -108,3 +110,82 @@ def test_a_failed_write_leaves_the_old_text_and_nothing_else(
         files.write_text(path, "new")
     assert [one.name for one in tmp_path.iterdir()] == ["a.json"]
     assert path.read_text() == "old"
+
+
+def test_a_training_that_sigterm_reaches_ends_where_it_can_save_and_stands_as_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cluster import local
+    from kvdistill.jobs import __main__ as job
+    from kvdistill.jobs import builders
+
+    saved = []
+
+    def train(_: Any, __: Any, ___: Path, progress: Any) -> dict[str, Any]:
+        with preemption.defer():
+            os.kill(os.getpid(), signal.SIGTERM)
+            progress(3, 9)
+            saved.append(preemption.is_requested())
+        raise AssertionError
+
+    folder = folder_of(tmp_path, monkeypatch, train)
+    assert job.main(folder) == job.ENDED == 143
+    assert saved == [True]
+    status = read_json(folder / "status.json")
+    assert (status["state"], status["step"], status["steps"]) == ("stopped", 3, 9)
+    assert "goes on where it stopped" in local.explain_killed_job(folder, job.ENDED)
+    monkeypatch.setitem(builders.BUILDERS, "split", lambda *_: {})
+    assert job.main(folder) == 0
+
+
+def test_what_is_not_training_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.jobs import __main__ as job
+
+    def score(*_: Any) -> dict[str, Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError
+
+    folder = folder_of(tmp_path, monkeypatch, score)
+    assert job.main(folder) == job.ENDED
+    assert read_json(folder / "status.json")["state"] == "stopped"
+
+
+def test_on_a_cluster_it_stands_as_queued_and_the_clusters_own_answer_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.jobs import __main__ as job
+
+    def train(*_: Any) -> dict[str, Any]:
+        with preemption.defer():
+            preemption.request()
+        raise AssertionError
+
+    signal.signal(signal.SIGTERM, lambda *_: None)  # as submitit does
+    with pytest.raises(preemption.Preempted):
+        job.main(folder_of(tmp_path, monkeypatch, train))
+    assert read_json(tmp_path / "artifacts/thing-a/status.json")["state"] == "queued"
+
+
+def test_what_a_job_is_at_stands_in_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.jobs.__main__ import main
+    from kvdistill.status import enter_phase, format_phase
+
+    seen = []
+
+    def work(_: Any, __: Any, folder: Path, progress: Any) -> dict[str, Any]:
+        progress(1, 4)
+        with enter_phase("validation") as report:
+            report(8, 8)
+            seen.append(read_json(folder / "status.json"))
+        seen.append(read_json(folder / "status.json"))
+        return {}
+
+    folder = folder_of(tmp_path, monkeypatch, work)
+    assert main(folder) == 0
+    assert [format_phase(each) for each in seen] == ["validation 8/8", ""]
+    assert [(each["step"], each["steps"]) for each in seen] == [(1, 4), (1, 4)]
+    with enter_phase("of no job") as report:
+        report(1, 2)
+    assert read_json(folder / "status.json")["state"] == "done"

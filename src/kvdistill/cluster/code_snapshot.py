@@ -64,8 +64,17 @@ def take_snapshot(root: Path, package: Path = PACKAGE) -> Path:
     return folder
 
 
+def take_early_snapshot(root: Path) -> Path:
+    """The copy below `root`, where it is there; else one that ends with this process.
+
+    For a command that may yet be refused, which leaves nothing below its root.
+    """
+    known = layout.code_folder(root).resolve() / hash_package()
+    return known if known.is_dir() else take_temporary_snapshot()
+
+
 def take_temporary_snapshot() -> Path:
-    """A copy that ends with this process, for a command that may yet be refused."""
+    """A copy that ends with this process."""
     root = Path(tempfile.mkdtemp(prefix="kvdistill-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     return take_snapshot(root)

@@ -13,10 +13,13 @@ from kvdistill.cluster.slurm import (
     REPORT,
     find_jobs_at_work,
     make_afterany_dependency,
-    make_dependency,
     make_executor,
 )
-from kvdistill.cluster.slurm_arrays import group_into_arrays, request_resources
+from kvdistill.cluster.slurm_arrays import (
+    group_into_arrays,
+    make_array_dependency,
+    request_resources,
+)
 from kvdistill.config.schema import Estimate, Slurm
 from kvdistill.errors import UserError
 from kvdistill.plan.graph import Node
@@ -49,7 +52,7 @@ def print_scripts(
     for batch in group_into_arrays(todo, settings, special, awaited, estimate):
         number += 1
         kind, size = batch.nodes[0].kind, len(batch.nodes)
-        after = make_dependency("afterok", [ids[name] for name in batch.after])
+        after = make_array_dependency(batch, ids)
         executor = make_executor(
             place, f"kvdistill-{study}-{kind}", settings, batch.request, after, code, ScriptExecutor
         )

@@ -23,7 +23,7 @@ from kvdistill.jobs.log import redirect_output
 
 # Fork alone would copy threads' locks in whatever state they are; a server forks while it has none.
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["kvdistill.jobs.preload"])
+SERVER.set_forkserver_preload(["kvdistill.jobs.server_signals", "kvdistill.jobs.preload"])
 GRACE_S = 20.0
 """Seconds in which the other ranks may end by themselves once one has failed."""
 _served: Path | None = None
@@ -64,6 +64,11 @@ class RankProcesses:
         """Asks every rank to end."""
         for process in self.processes:
             process.terminate()
+
+    def kill(self) -> None:
+        """Ends every rank at once: nothing is saved."""
+        for process in self.processes:
+            process.kill()
 
     def join(self) -> None:
         """Waits until all have ended."""
@@ -135,8 +140,11 @@ def prefer_code(code: Path | None) -> Iterator[None]:
 def run_job(folder: Path, environment: dict[str, str], kind: str) -> None:
     """Runs in the new process: what it prints goes to log.txt in the job's folder."""
     os.environ.update(environment)
-    # Ctrl-C reaches the whole process group; the launching process then ends the jobs itself.
+    # Ctrl-C and a closed terminal reach the whole process group; the launching process then ends
+    # the jobs itself, by SIGTERM, so that they save first.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which the server ignores
     redirect_output(folder)
     sys.exit(do_job(folder, kind))
 

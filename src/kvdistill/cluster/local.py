@@ -15,11 +15,15 @@ from kvdistill.cluster.environment import common_environment
 from kvdistill.cluster.job_failures import blame_artifact
 from kvdistill.config.schema import EvaluationJob, LocalCluster
 from kvdistill.console import make_progress as bars_on_stderr
-from kvdistill.jobs.__main__ import NO_SPACE, describe_full_disk
+from kvdistill.console import write_stderr
+from kvdistill.jobs.__main__ import ENDED, NO_SPACE, describe_full_disk
 from kvdistill.plan.graph import Node
 from kvdistill.plan.run_jobs import count_tasks, is_job_done
 
 POLL_S = 0.2
+STOPPING = (
+    "Stopping: jobs that train save at their next step, the others end now. Again: all end at once."
+)
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -101,17 +105,29 @@ class JobQueue:
                 job.terminate()
 
     def stop(self) -> None:
-        """Ends every running job; each gives back its lease and keeps its checkpoints."""
-        for job in self.running.values():
-            job.terminate()
-        for job in self.running.values():
-            job.join()
+        """Ends every running job: one that trains saves at its next step, and gives back its lease.
+
+        Ctrl-C while this waits ends them at once.
+        """
+        try:
+            for job in self.running.values():
+                job.terminate()
+            for job in self.running.values():
+                job.join()
+        except KeyboardInterrupt:
+            for job in self.running.values():
+                job.kill()
+            for job in self.running.values():
+                job.join()
+            raise
 
 
 def explain_killed_job(folder: Path, code: int | None) -> str:
     """What is said of a job that could not say it itself."""
     if code == NO_SPACE:
         return describe_full_disk(folder)
+    if code == ENDED and status.read_status(folder)["state"] == status.STOPPED:
+        return "stopped by SIGTERM. Repeat the command: a training goes on where it stopped"
     return f"killed, exit code {code}; its log is log.txt"
 
 
@@ -132,7 +148,7 @@ def run_jobs(
 ) -> dict[str, str]:
     """Does all jobs and returns the failed ones with their reason.
 
-    Ctrl-C, SIGTERM or a closed terminal stop them cleanly.
+    Ctrl-C, SIGTERM or a closed terminal stop them: those that train save at their next step.
     """
     jobs = JobQueue(list(nodes), folders, settings.evaluation)
     slots = prepare_environment(
@@ -158,6 +174,10 @@ def run_jobs(
                     if not progress.console.is_terminal:
                         progress.console.print(describe_end(jobs, name), soft_wrap=True)
                 time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        if jobs.running:
+            write_stderr(STOPPING)
+        raise
     finally:
         jobs.stop()
         for number, handler in old_handlers.items():
@@ -180,5 +200,7 @@ def update_bars(progress: Progress, jobs: JobQueue, bars: dict[str, object]) -> 
         if name not in bars:
             bars[name] = progress.add_task(name, total=None)
         job_status = status.read_status(jobs.folders[name])
+        phase = status.format_phase(job_status)
+        progress.update(bars[name], description=f"{name}: {phase}" if phase else name)  # type: ignore[arg-type]
         if job_status.get("steps"):
             progress.update(bars[name], completed=job_status["step"], total=job_status["steps"])  # type: ignore[arg-type]

@@ -1,9 +1,10 @@
 """Whether every arm's parts build, asked before anything is queued."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from kvdistill.cluster import forkserver
-from kvdistill.cluster.code_snapshot import take_temporary_snapshot
+from kvdistill.cluster.code_snapshot import take_early_snapshot
 from kvdistill.cluster.local import prepare_environment
 from kvdistill.cluster.run_module import call_in_new_process, call_in_server_process
 from kvdistill.config.compose import Config
@@ -21,8 +22,7 @@ def check_arms(configs: Sequence[Config]) -> None:
     settings = read_group("cluster", configs[0]["cluster"])
     if isinstance(settings, LocalCluster):
         # Its jobs come from a server that imports torch anyway, so the check comes from it too.
-        # Not a copy below the root: what is refused leaves nothing there.
-        forkserver.serve_code(take_temporary_snapshot())
+        forkserver.serve_code(take_early_snapshot(Path(configs[0]["root"])))
         prepare_environment(max(world_size("run", config) for config in configs), settings)
         call_in_server_process("kvdistill.train.preflight", "check_all", distinct)
     else:

@@ -23,6 +23,8 @@ from kvdistill.cluster.slurm_arrays import (
     JobArray,
     JobRequest,
     group_into_arrays,
+    make_array_dependency,
+    make_dependency,
     request_resources,
 )
 from kvdistill.cluster.slurm_job import SlurmJob, SlurmReportJob
@@ -89,7 +91,7 @@ class Submission:
 
     def submit_array(self, batch: JobArray, code: Path) -> None:
         """Submits one array and records its ids in the jobs' folders."""
-        after = make_dependency("afterok", [self.ids[name] for name in batch.after])
+        after = make_array_dependency(batch, self.ids)
         executor = self.make_executor_for(batch.nodes[0].kind, batch.request, after, code)
         folders = [self.folders[node.name].resolve() for node in batch.nodes]
         is_training = batch.nodes[0].kind == TRAINING
@@ -232,8 +234,3 @@ def reset_status(folder: Path) -> StatusWriter:
     status = StatusWriter(folder)
     status.counts.clear()
     return status
-
-
-def make_dependency(kind: str, ids: Sequence[str]) -> str | None:
-    """SLURM's way to say "after these"; None for nothing to wait for."""
-    return f"{kind}:{':'.join(dict.fromkeys(ids))}" if ids else None

@@ -25,13 +25,13 @@ def check_local_path(local: str, path: str) -> None:
         raise ConfigError(f"{path}={local} is a device or a pipe. Give a file or folder.")
 
 
-def check_model_folder(local: str, gguf_file: str | None, path: str) -> None:
-    """Refuses a folder that transformers cannot read a model from; `path` is its config path.
+def check_model_folder(local: str, gguf_file: str | None, path: str, setting: str) -> None:
+    """Refuses a folder that transformers cannot read a model from.
 
-    One that exists, as `check_local_path` asks. transformers' own refusal comes in a job, and
-    speaks of a tokenizer's backend.
+    `path` is its config path, `setting` that of its GGUF file. It exists, as `check_local_path`
+    asks. transformers' own refusal comes in a job, and speaks of a tokenizer's backend.
     """
-    folder, setting = Path(local), f"{path.removesuffix('path')}gguf_file"
+    folder = Path(local)
     if not folder.is_dir():
         raise ConfigError(
             f"{path}={local} is a file, and a model is a folder. Give {path}={folder.parent} "

@@ -196,7 +196,7 @@ def _check_leakage(
         "tainted": result.tainted,
     }
     if result.verdict != "clean":
-        raise LeakError(result.refusal, report)
+        raise LeakError(settings.leakage.describe_refusal(result, sets), report)
     return report
 
 

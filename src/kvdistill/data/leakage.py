@@ -162,19 +162,6 @@ class LeakageReport:
         """`clean` or `leak`."""
         return "leak" if any(pair.verdict == "leak" for pair in self.pairs) else "clean"
 
-    @property
-    def refusal(self) -> str:
-        """One line for a report that holds a leak: which sets, how many hits, the first ids."""
-        leaks = [pair for pair in self.pairs if pair.verdict == "leak"]
-        first = leaks[0]
-        shown = first.shown[0]
-        return (
-            f"data leaks: {sum(pair.hits for pair in leaks)} hits; {first.first} and "
-            f"{first.second} share {first.hits} ({first.method}), the first "
-            f"{shown.first!r} and {shown.second!r}: {shown.shared!r}. Remove them from the "
-            "data, or list pairs in data.leakage.allow with a reason."
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Leakage:
@@ -218,6 +205,39 @@ class Leakage:
             if known and second.name in tainted:
                 tainted[second.name] |= {held_out for _, held_out in comparison.list_ids()}
         return LeakageReport(pairs, {name: sorted(ids) for name, ids in tainted.items()})
+
+    def describe_refusal(self, report: LeakageReport, sets: Sequence[DocumentSet]) -> str:
+        """One line for a report of these sets that holds a leak.
+
+        Which sets, how many hits, the first ids, the setting that refuses them, and the way out.
+        """
+        leaks = [pair for pair in report.pairs if pair.verdict == "leak"]
+        first, shown = leaks[0], leaks[0].shown[0]
+        roles = {each.name: each.role for each in sets}
+        return (
+            f"data leaks: {sum(pair.hits for pair in leaks)} hits; {first.first} and "
+            f"{first.second} share {first.hits} ({first.method}), the first "
+            f"{shown.first!r} and {shown.second!r}: {shown.shared!r}. "
+            f"{self._explain_refusal(first.method, roles[first.first], roles[first.second])}, or "
+            "remove them from the data, or list pairs in data.leakage.allow with a reason."
+        )
+
+    def _explain_refusal(self, method: str, one: Role, other: Role) -> str:
+        if method == "template":
+            return (
+                f"data.leakage.template={self.template} refuses questions that are equal but for "
+                "their numbers: data.leakage.template=report names them and goes on"
+            )
+        if method == "ngram" and one in OWN_ROLES and other in OWN_ROLES:
+            ways = {"report": "names them and goes on", "drop": "leaves them out"}
+            ways.pop(self.near, None)
+            others = ", ".join(f"data.leakage.near={name} {what}" for name, what in ways.items())
+            return f"data.leakage.near={self.near} keeps near copies out of held-out rows: {others}"
+        # Of what is scored, and of equal rows, no value makes an honest number.
+        return (
+            f"No data.leakage.near ({self.near} here) lets these pass: choose other data, or "
+            "other tasks"
+        )
 
     def find_near_copies(self, sets: Sequence[DocumentSet]) -> dict[str, dict[str, str]]:
         """By set, the ids that are near copies of an item in a later set, with that item's id."""
@@ -277,7 +297,7 @@ def _compare_sets(sets: Sequence[DocumentSet]) -> Iterator[SetComparison]:
     # One vocabulary, so that an id is the same token in every set.
     vocabulary = Vocabulary()
     ordered = sorted(sets, key=lambda each: ROLES.index(each.role))
-    wholes = {each.name: _find_whole(each, ordered) for each in ordered}
+    wholes = _find_wholes(ordered)
     corpora = {
         whole.name: Corpus([d.text for d in whole.documents], vocabulary)
         for whole in wholes.values()
@@ -299,16 +319,17 @@ def _compare_sets(sets: Sequence[DocumentSet]) -> Iterator[SetComparison]:
             yield SetComparison(one, other, method, seconds, matches)
 
 
-def _find_whole(each: DocumentSet, sets: Sequence[DocumentSet]) -> DocumentSet:
-    """The part of the split that holds every document of a set of its rows, else the set itself."""
+def _find_wholes(sets: Sequence[DocumentSet]) -> dict[str, DocumentSet]:
+    """By name of a set of rows of the split the part that holds all of it; of others themselves."""
     # By their texts: a task of several families asks a row under another id than the part has.
-    texts = {document.text for document in each.documents}
-    parts = (other for other in sets if other.role in ("train", "val", "test"))
-    if each.role not in ("calibration", "drawn"):
-        return each
-    return next(
-        (part for part in parts if texts <= {document.text for document in part.documents}), each
-    )
+    texts = {each.name: {document.text for document in each.documents} for each in sets}
+    parts = [each for each in sets if each.role in ("train", "val", "test")]
+    return {
+        each.name: next((part for part in parts if texts[each.name] <= texts[part.name]), each)
+        if each.role in ("calibration", "drawn")
+        else each
+        for each in sets
+    }
 
 
 def _find_copies(

@@ -18,6 +18,7 @@ from kvdistill.evaluate.leak_check import find_split_part
 from kvdistill.evaluate.suite import Suite
 from kvdistill.models import load
 from kvdistill.plan.resources.evaluation_memory import DEFAULT_BATCH
+from kvdistill.status import enter_phase
 from kvdistill.train.validation import ScoreTasks
 
 PART_FILES = {"val": "val.jsonl", "train": "train_student.jsonl"}
@@ -39,7 +40,9 @@ def make_task_scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> Sc
     def score(student: PreTrainedModel) -> dict[str, dict[str, float]]:
         scores_by_part = {}
         for part, file in PART_FILES.items():
-            evaluation = evaluate(student, tokenizer, suite, {"test": needs["split"] / file})
+            with enter_phase(f"tasks on rows of {part}") as progress:
+                rows = {"test": needs["split"] / file}
+                evaluation = evaluate(student, tokenizer, suite, rows, progress)
             tasks = {name: task.score for name, task in evaluation.tasks.items()}
             scores_by_part[part] = (
                 {} if evaluation.macro is None else {"macro": evaluation.macro}

@@ -23,6 +23,7 @@ from kvdistill.evaluate.task_data import read_jsonl
 from kvdistill.evaluate.throughput import compare_throughput
 from kvdistill.files import read_json, write_json
 from kvdistill.records import HIGH_CUT_SHARE, SCHEMA_VERSION, TaskScore
+from kvdistill.status import enter_phase
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,10 @@ def measure_efficiency(
     # A model over several GPUs is where it is, and must not be moved.
     if raw is not model:
         raw.to(model.device)  # type: ignore[arg-type]  # wrongly stubbed
-    writes, raw_writes = compare_throughput([model, raw], tokenizer, read_prompts(split))
+    with enter_phase("speed of writing") as progress:
+        writes, raw_writes = compare_throughput(
+            [model, raw], tokenizer, read_prompts(split), progress=progress
+        )
     costs: dict[str, Any] = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "raw_parameters": sum(p.numel() for p in raw.parameters()),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease
 
-from kvdistill import layout, manifest
+from kvdistill import layout, manifest, preemption
 from kvdistill.cache_folders import explain_unwritable_cache
 from kvdistill.console import write_stderr
 from kvdistill.errors import ConfigError, UserError
@@ -35,10 +35,12 @@ from kvdistill.plan.run_jobs import EVALUATION, TRAINING, is_trained
 from kvdistill.plan.world_size import world_size
 from kvdistill.preemption import Preempted
 from kvdistill.stats import preregistration
-from kvdistill.status import StatusWriter, WarningHandler
+from kvdistill.status import STOPPED, StatusWriter, WarningHandler, tell_phases_to
 
 NO_SPACE = errno.ENOSPC
 """Exit code of a job that found no room to say what happened."""
+ENDED = 128 + signal.SIGTERM
+"""Exit code of a job that was told to end, as shells have it."""
 LEASE_S = 20.0
 """Seconds without a heartbeat after which a holder counts as dead."""
 
@@ -48,10 +50,19 @@ def main(folder: Path, kind: str | None = None) -> int:
 
     `kind`: of plan/run_jobs.py, for a job that does a part of a run.
 
-    Where not even that can be written the code is NO_SPACE.
+    Where not even that can be written the code is NO_SPACE. A job that SIGTERM stopped has ENDED.
     """
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # a cluster's job has its own answer
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return work_on_folder(folder, kind, "queued")  # a cluster's job has its own answer
+    preemption.install_end_handler(signal.SIGTERM)
+    try:
+        return work_on_folder(folder, kind, STOPPED)
+    except Preempted:
+        return ENDED
+
+
+def work_on_folder(folder: Path, kind: str | None, state_if_preempted: str) -> int:
+    """As `main`, but for what answers a signal. Raises Preempted."""
     status = StatusWriter(folder)
     try:
         ranks = Ranks.from_environment(os.environ)
@@ -64,13 +75,15 @@ def main(folder: Path, kind: str | None = None) -> int:
     try:
         # A lease, not a lock: on network file systems flock may not reach other nodes.
         with SoftFileLease(f"{folder}.lease", lease_duration=LEASE_S):
-            return run_rank_zero(folder, ranks, status, kind)
+            return run_rank_zero(folder, ranks, status, kind, state_if_preempted)
     finally:
         ranks.leave()
 
 
-def run_rank_zero(folder: Path, ranks: Ranks, status: StatusWriter, kind: str | None) -> int:
-    """What a process alone does, and rank 0 of several."""
+def run_rank_zero(
+    folder: Path, ranks: Ranks, status: StatusWriter, kind: str | None, state_if_preempted: str
+) -> int:
+    """What a process alone does, and rank 0 of several. Raises Preempted."""
     if is_complete(folder) or (kind == TRAINING and is_trained(folder)):
         ranks.send("turn", "done")
         return 0
@@ -80,10 +93,11 @@ def run_rank_zero(folder: Path, ranks: Ranks, status: StatusWriter, kind: str | 
     warning_handler = WarningHandler(status)
     logging.getLogger("kvdistill").addHandler(warning_handler)
     try:
-        status.write("running", step=0, steps=0)
-        build_folder(folder, ranks, status, kind)
+        status.write("running", **status.steps)
+        with status.keep_alive(), tell_phases_to(status):
+            build_folder(folder, ranks, status, kind)
     except Preempted:
-        status.write("queued")
+        status.write(state_if_preempted, **status.steps)
         raise
     except Exception as error:  # noqa: BLE001 - the last frame: every failure is recorded
         own_failure = describe_failure(error, folder)

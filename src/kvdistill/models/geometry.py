@@ -38,6 +38,20 @@ def read_geometry(config: Any) -> dict[str, int | bool]:
     return {name: value for name, value in sizes.items() if value is not None}
 
 
+def make_config_sizes(geometry: Geometry) -> dict[str, Any]:
+    """The arguments of a transformers config, as Llama and its kin name them, for this shape."""
+    return {
+        "vocab_size": geometry.vocab_size,
+        "hidden_size": geometry.hidden_size,
+        "intermediate_size": geometry.intermediate_size,
+        "num_hidden_layers": geometry.layers,
+        "num_attention_heads": geometry.heads,
+        "num_key_value_heads": geometry.kv_heads,
+        "head_dim": geometry.head_dim,
+        "tie_word_embeddings": geometry.tied_embeddings,
+    }
+
+
 def read_kv_heads(config: Any) -> int:
     """How many KV heads a transformers config states; as many as query heads where it states none.
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 from kvdistill.data.prompt_style import Style
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
+from kvdistill.models.geometry import make_config_sizes
 from kvdistill.models.model_folder import write_model_folder
 from kvdistill.models.nano_tokenizer import train_tokenizer
 from kvdistill.models.nano_training import Training, encode_text, one_thread, render_split
@@ -95,14 +96,7 @@ class Nano:
             )
         make_config, _ = ARCHITECTURES[self.architecture]
         return make_config(
-            vocab_size=geometry.vocab_size,
-            hidden_size=geometry.hidden_size,
-            intermediate_size=geometry.intermediate_size,
-            num_hidden_layers=geometry.layers,
-            num_attention_heads=geometry.heads,
-            num_key_value_heads=geometry.kv_heads,
-            head_dim=geometry.head_dim,
-            tie_word_embeddings=geometry.tied_embeddings,
+            **make_config_sizes(geometry),
             max_position_embeddings=MAX_POSITIONS,
             rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
             initializer_range=self.init_std,

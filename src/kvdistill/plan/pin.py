@@ -50,7 +50,7 @@ class Pins:
         pinned = dict(node) if key == "root" else self.pin_children(node, path)
         digest = self.hash_path(node[key], f"{path}{key}")
         if node["_target_"] == PRETRAINED:
-            check_model_folder(node[key], node.get("gguf_file"), f"{path}{key}")
+            check_model_folder(node[key], node.get("gguf_file"), f"{path}{key}", f"{path}gguf_file")
         return pinned | {"sha256": digest}
 
     def pin_children(self, node: Mapping[Any, Any], path: str) -> dict[Any, Any]:

@@ -124,43 +124,29 @@ class Goal:
         return figure >= self.at_least
 
 
+def make_noise_goals(
+    short: str, name: str, *, kv: float, gradient: float, loss: float
+) -> dict[str, Goal]:
+    """How far a dtype may be from float32 on the CPU; a CPU is judged by it too."""
+
+    def make_goal(title: str, at_most: float, *kinds: str) -> Goal:
+        kinds = tuple(f"{short}_{kind}" for kind in kinds)
+        return Goal(title, lambda r: read_noise(r, *kinds), at_most=at_most, any_device=True)
+
+    return {
+        f"{short}_kv_noise": make_goal(f"K and V in {name}, noise over variance", kv, *KV_NAMES),
+        f"{short}_gradient_noise": make_goal(
+            f"gradients in {name}, noise over their square", gradient, "gradient"
+        ),
+        f"{short}_loss_difference": make_goal(
+            f"losses in {name}, relative difference", loss, "ce", "kv"
+        ),
+    }
+
+
 GOALS: dict[str, Goal] = {
-    "fp32_kv_noise": Goal(
-        "K and V in float32, noise over variance",
-        lambda r: read_noise(r, *(f"fp32_{name}" for name in KV_NAMES)),
-        at_most=1e-8,
-        any_device=True,
-    ),
-    "fp32_gradient_noise": Goal(
-        "gradients in float32, noise over their square",
-        lambda r: read_noise(r, "fp32_gradient"),
-        at_most=1e-6,
-        any_device=True,
-    ),
-    "fp32_loss_difference": Goal(
-        "losses in float32, relative difference",
-        lambda r: read_noise(r, "fp32_ce", "fp32_kv"),
-        at_most=1e-4,
-        any_device=True,
-    ),
-    "bf16_kv_noise": Goal(
-        "K and V in bfloat16, noise over variance",
-        lambda r: read_noise(r, *(f"bf16_{name}" for name in KV_NAMES)),
-        at_most=1e-3,
-        any_device=True,
-    ),
-    "bf16_gradient_noise": Goal(
-        "gradients in bfloat16, noise over their square",
-        lambda r: read_noise(r, "bf16_gradient"),
-        at_most=1e-2,
-        any_device=True,
-    ),
-    "bf16_loss_difference": Goal(
-        "losses in bfloat16, relative difference",
-        lambda r: read_noise(r, "bf16_ce", "bf16_kv"),
-        at_most=1e-2,
-        any_device=True,
-    ),
+    **make_noise_goals("fp32", "float32", kv=1e-8, gradient=1e-6, loss=1e-4),
+    **make_noise_goals("bf16", "bfloat16", kv=1e-3, gradient=1e-2, loss=1e-2),
     "sft_mfu": Goal(
         "MFU of fine-tuning, best settings",
         lambda r: list_mfus(r, kv=False),

@@ -164,3 +164,65 @@ def test_a_teacher_that_is_scored_otherwise_stands_beside_the_first(tmp_path: Pa
     names = list(read_plan(tmp_path)["references"])
     assert names[:2] == ["nano-small", "nano-cross"]
     assert names[2:] == ["nano-small (tasks.max_gen_toks=32)", "nano-cross (tasks.max_gen_toks=32)"]
+
+
+def fail_runs(root: Path, label: str, error: str = "the loss is NaN") -> list[str]:
+    """Marks the runs of a label as failed; their identities."""
+    from kvdistill.status import StatusWriter
+
+    plan = read_plan(root)
+    identities = list(plan["questions"]["runs"]["arms"][label].values())
+    for identity in identities:
+        StatusWriter(root / plan["runs"][identity]["folder"]).write("failed", error=error)
+    return identities
+
+
+def test_a_label_of_failed_attempts_alone_is_another_recipes_and_the_record_says_so(
+    tmp_path: Path,
+) -> None:
+    from kvdistill.history import read_history
+
+    freeze_command(tmp_path, "train.lr=5")
+    (failed,) = fail_runs(tmp_path, "multi_teacher")
+    freeze_command(tmp_path)
+    plan = read_plan(tmp_path)
+    arms = plan["questions"]["runs"]["arms"]
+    assert list(arms) == ["multi_teacher"]
+    assert failed not in arms["multi_teacher"].values()
+    (withdrawn,) = plan["withdrawn"]
+    assert withdrawn["runs"] == {"42": failed}
+    assert withdrawn["reason"].endswith("has its label now: the loss is NaN")
+    (event,) = read_history(tmp_path).select("nano", "withdrawn")
+    assert event.facts["label"] == "multi_teacher"
+    assert failed in plan["runs"]
+    freeze_command(tmp_path)  # and once more: nothing is left to withdraw
+    assert len(read_plan(tmp_path)["withdrawn"]) == 1
+
+
+def test_a_failed_attempt_that_is_tried_again_keeps_its_label(tmp_path: Path) -> None:
+    freeze_command(tmp_path, "train.lr=5")
+    fail_runs(tmp_path, "multi_teacher")
+    freeze_command(tmp_path, "train.lr=5")
+    freeze_command(tmp_path, "train.lr=5", "seed=43")
+    assert read_arms(tmp_path) == {"multi_teacher": ["42", "43"]}
+    assert read_plan(tmp_path)["withdrawn"] == []
+
+
+def test_one_run_that_has_not_failed_keeps_the_label(tmp_path: Path) -> None:
+    from kvdistill.errors import ConfigError
+
+    (tmp_path / "q.yaml").write_text(FILE)
+    root = tmp_path / "root"
+    freeze_command(root, "sweep=q", sweeps=tmp_path)
+    plan = read_plan(root)
+    identities = plan["questions"]["q"]["arms"]["plain"]
+    from kvdistill.status import StatusWriter
+
+    StatusWriter(root / plan["runs"][identities["1"]]["folder"]).write("failed", error="x")
+    (tmp_path / "q.yaml").write_text(FILE.replace("1.0e-3", "2.0e-3"))
+    with pytest.raises(ConfigError, match="label plain of question q holds another recipe"):
+        freeze_command(root, "sweep=q", sweeps=tmp_path)
+    StatusWriter(root / plan["runs"][identities["2"]]["folder"]).write("failed", error="x")
+    freeze_command(root, "sweep=q", sweeps=tmp_path)
+    assert read_arms(root, "q")["plain"] == ["1", "2"]
+    assert read_plan(root)["withdrawn"][0]["runs"] == identities

@@ -1,7 +1,8 @@
 """A label holds one recipe: the labels of a study's arms, those on disk and those being planned.
 
 Runs under one label of a question are replicates, and are averaged. So a label that a sweep's file
-gives is refused for another recipe; one that a command line gets by itself says what differs.
+gives is refused for another recipe; one that a command line gets by itself says what differs. A
+label under which all attempts failed has no scores to average, so another recipe may take it.
 """
 
 import shlex
@@ -18,6 +19,7 @@ from kvdistill.plan.labels.recipe_difference import (
 )
 from kvdistill.plan.study_plan import StudyPlan
 from kvdistill.plan.sweep import format_override
+from kvdistill.status import read_status
 
 FOREIGN = (KeyError, TypeError, ValueError, AttributeError)
 """What comparing raises where a frozen config is not of this version's form."""
@@ -37,6 +39,8 @@ class ArmLabels:
         self.root, self.known = root, known
         self.configs: dict[str, Config] = {}
         """identity -> config, of the runs that were placed here."""
+        self.replaced: list[tuple[str, str]] = []
+        """(question, label) of failed attempts whose label another recipe has taken here."""
         self.arms: dict[str, dict[str, tuple[str, str]]] = {}
         """question -> label -> its recipe, and the identity of a run of it."""
         for question, label, recipes in list_recipes(known):
@@ -53,11 +57,13 @@ class ArmLabels:
         self, question: str, label: str, recipe: str, identity: str, config: Config
     ) -> str:
         """Puts a run under this label and returns it. Raises ConfigError for another recipe."""
-        known_recipe, known_run = self.arms.setdefault(question, {}).setdefault(
-            label, (recipe, identity)
-        )
+        arms = self.arms.setdefault(question, {})
+        known_recipe, known_run = arms.setdefault(label, (recipe, identity))
         if known_recipe != recipe:
-            raise ConfigError(self.describe_conflict(question, label, known_run, config))
+            if not self.holds_failures_alone(question, label):
+                raise ConfigError(self.describe_conflict(question, label, known_run, config))
+            self.replaced.append((question, label))
+            arms[label] = (recipe, identity)
         self.configs[identity] = config
         return label
 
@@ -72,7 +78,9 @@ class ArmLabels:
         family = [label for label in arms if label == base or label.startswith(f"{base} (")]
         label = next((each for each in family if arms[each][0] == recipe), base)
         words: list[str] = []
-        while arms.get(label, (recipe, ""))[0] != recipe:
+        while arms.get(label, (recipe, ""))[0] != recipe and not self.holds_failures_alone(
+            question, label
+        ):
             new_words = [
                 word for word in self.list_words(arms[label][1], config) if word not in words
             ]
@@ -80,6 +88,17 @@ class ArmLabels:
             words += new_words or [f"recipe {recipe}"]
             label = f"{base} ({' '.join(words)})"
         return self.hold_label(question, label, recipe, identity, config)
+
+    def holds_failures_alone(self, question: str, label: str) -> bool:
+        """Whether every run of a label on disk has failed, and none is planned again here."""
+        on_disk = self.known.questions.get(question)
+        runs = set(on_disk.arms.get(label, {}).values()) if on_disk else set()
+        return bool(runs) and not any(
+            identity in self.configs
+            or identity not in self.known.runs
+            or not is_failed(self.root / self.known.runs[identity].folder)
+            for identity in runs
+        )
 
     def list_words(self, other: str, config: Config) -> list[str]:
         """`fusion=learnable`, `train.lr=0.5`: what sets a config apart from a run of the study."""
@@ -131,6 +150,14 @@ class ArmLabels:
         """The command that withdraws it, as a shell takes it."""
         words = [f"study={self.known.study}", format_override(key, value), "reason=WHY"]
         return shlex.join(["python", "launch.py", "stage=withdraw", *words])
+
+
+def is_failed(folder: Path) -> bool:
+    """Whether the last attempt at a run failed: it has no scores, and nobody is at work on it."""
+    try:
+        return bool(read_status(folder)["state"] == "failed")
+    except ArtifactError:
+        return False
 
 
 def describe_pair(there: Config | None, here: Config | None) -> str:

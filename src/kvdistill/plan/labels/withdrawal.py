@@ -13,6 +13,7 @@ from filelock import FileLock
 from kvdistill import history, layout
 from kvdistill.errors import ConfigError
 from kvdistill.plan.study_plan import StudyPlan, Withdrawal
+from kvdistill.status import read_status
 
 TEACHER = "teacher "
 """Before the name of a teacher that is evaluated as it is, as tables have it."""
@@ -49,14 +50,33 @@ def withdraw_runs(
         ]
         for entry in entries:
             # Before the plan: a withdrawal that left no trace would be the worse half.
-            history.append_event(
-                root, study.name, "withdrawn", question=entry.question, label=entry.label,
-                runs=entry.runs, reason=reason,
-            )  # fmt: skip
+            record_withdrawal(root, study.name, entry)
             take_out(plan, entry)
         plan.withdrawn += entries
         plan.write(study)
     return entries
+
+
+def withdraw_failures(plan: StudyPlan, root: Path, question: str, label: str) -> None:
+    """Takes out an arm of which every attempt has failed, since another recipe has its label.
+
+    The plan alone is changed: whoever writes it records its new withdrawals first.
+    """
+    runs = dict(plan.questions[question].arms[label])
+    statuses = [read_status(root / plan.runs[identity].folder) for identity in runs.values()]
+    lines = dict.fromkeys(str(status.get("error", "")) for status in statuses)
+    reason = f"failed, and another recipe has its label now: {' '.join(lines)}"
+    entry = Withdrawal(question, label, runs, reason, history.format_now())
+    take_out(plan, entry)
+    plan.withdrawn.append(entry)
+
+
+def record_withdrawal(root: Path, study: str, entry: Withdrawal) -> None:
+    """Appends it to the root's record."""
+    history.append_event(
+        root, study, "withdrawn", question=entry.question, label=entry.label, runs=entry.runs,
+        reason=entry.reason,
+    )  # fmt: skip
 
 
 def find_arms(plan: StudyPlan, label: str | None) -> Iterator[tuple[str, str, dict[str, str]]]:
