@@ -18,8 +18,9 @@ from kvdistill.stats.differences.base import ANYTHING, ArmDifference, covers_fie
 TEACHER_ROOMS = (
     *(room for room in ROOMS if room not in ("style", "adapter", "loss")),
     "loss.distance", "loss.balance", "loss.tokens", "loss.kv_weight", "loss.entropy_weight",
+    "logits",
 )  # fmt: skip
-"""What acts on teachers' K and V alone: without a teacher its settings say nothing."""
+"""What acts on what teachers give alone: without a teacher its settings say nothing."""
 HOW_ANSWERED = ANSWER_SETTINGS - {"answers"}
 """Of `data`, what says nothing where answers are gold."""
 UNTRAINED = ("student", "tasks")
