@@ -56,9 +56,11 @@ class Tokens:
     @property
     def model_inputs(self) -> dict[str, Tensor]:
         """What the forward of a transformers model takes of them."""
+        # Without an attention mask. No real token sees the padding behind it, and kernels that know
+        # causality alone are the fast ones; and only then does transformers look for texts that
+        # share a row in the positions.
         if self.packed is None:
-            return {"input_ids": self.ids, "attention_mask": self.mask.long()}
-        # Without an attention mask: only then does transformers look for texts in the positions.
+            return {"input_ids": self.ids}
         return {"input_ids": self.packed.ids, "position_ids": self.packed.positions}
 
     @property
@@ -227,16 +229,23 @@ class Links:
         """True on the student tokens that have a teacher token."""
         return (self.link_counts > 0).view(-1, self.student_seq)
 
-    def map_to_rows(self, rows: Int[Tensor, "batch teacher_seq"]) -> "Links":
+    def count_kept(self, rows: Int[Tensor, "batch teacher_seq"]) -> Int[Tensor, ""]:
+        """How many links `map_to_rows` keeps, on the device."""
+        return (rows.reshape(-1)[self.teacher_rows] >= 0).sum()
+
+    def map_to_rows(
+        self, rows: Int[Tensor, "batch teacher_seq"], count: int | None = None
+    ) -> "Links":
         """The links to the rows that stand for the teacher's tokens; -1 drops a token.
 
-        The weights that a student token has left are renormalised to sum to 1.
+        The weights that a student token has left are renormalised to sum to 1. `count` is what
+        `count_kept` says, where it has been read: else the host waits for a GPU to know it.
         """
+        count = int(self.count_kept(rows)) if count is None else count
         teacher_rows = rows.reshape(-1)[self.teacher_rows]
-        # How many are kept the host has to know: it waits for a GPU here, and only here.
-        kept = (teacher_rows >= 0).nonzero().flatten()
-        if len(kept) == len(teacher_rows):
+        if count == len(teacher_rows):
             return replace(self, teacher_rows=teacher_rows)
+        kept = torch.nonzero_static(teacher_rows >= 0, size=count).flatten()
         student_row = torch.repeat_interleave(self.link_counts, output_size=len(teacher_rows))[kept]
         weight = self.weight[kept]
         total = weight.new_zeros(len(self.offsets)).index_add_(0, student_row, weight)
@@ -330,7 +339,10 @@ class Batch:
 
 
 def move_to_device(value: Any, device: torch.device | str, non_blocking: bool = False) -> Any:
-    """The value with every tensor in it on the device; dicts and dataclasses are walked."""
+    """The value with every tensor in it on the device; dicts and dataclasses are walked.
+
+    A dataclass of which nothing has moved is itself, with what it has computed of itself.
+    """
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=non_blocking)
     if isinstance(value, dict):
@@ -340,5 +352,7 @@ def move_to_device(value: Any, device: torch.device | str, non_blocking: bool = 
             f.name: move_to_device(getattr(value, f.name), device, non_blocking)
             for f in fields(value)
         }
+        if all(part is getattr(value, name) for name, part in parts.items()):
+            return value
         return replace(value, **parts)
     return value

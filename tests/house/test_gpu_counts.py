@@ -34,3 +34,29 @@ def test_a_press_that_cuts_its_work_for_a_cache_is_counted(
     assert max(measure(quick=True).values()) <= 100
     monkeypatch.setattr(heads, "DEVICE_ELEMENTS", heads.CACHE_ELEMENTS)
     assert count_press_launches(RKV(keep=0.5), 4, 28) > 2000
+
+
+def test_every_yaml_of_a_room_is_a_setting_that_is_taken_apart() -> None:
+    import yaml
+
+    from tests.bench.gpu_ready.settings import CONF, LEFT_OUT, ROOMS, list_settings
+
+    names = {setting.name for setting in list_settings()}
+    chosen = LEFT_OUT | {name.partition(" ")[0] for name in names}
+    for room in ROOMS:
+        for path in (CONF / room).glob("*.yaml"):
+            assert f"{room}={path.stem}" in chosen
+    rooms = ("compression", "alignment", "projection", "layers", "position", "fusion", "loss")
+    strategies = {
+        path.parent.relative_to(CONF).as_posix()
+        for path in CONF.rglob("*.yaml")
+        for target in [str((yaml.safe_load(path.read_text("utf-8")) or {}).get("_target_"))]
+        if target.startswith(tuple(f"kvdistill.{room}." for room in rooms))
+    }
+    assert strategies <= set(ROOMS)
+
+
+def test_what_the_plan_says_of_presses_and_calibration_is_held_against_live_bytes() -> None:
+    from tests.bench.gpu_ready.scratch_bytes import PART
+
+    assert all(PART.judge(PART.measure(True)).values())

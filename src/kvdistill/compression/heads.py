@@ -7,12 +7,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kvdistill.errors import ConfigError
+from kvdistill.plan.resources.score_memory import BLOCK_ELEMENTS
 from kvdistill.types import Layer
 
 CACHE_ELEMENTS = 2**19
 """Elements of the largest temporary on a CPU: 2 MiB in float32, which its cache holds."""
-DEVICE_ELEMENTS = 2**27
-"""Elsewhere: 512 MiB. A GPU has no use for less: every block costs it a dozen launches."""
+DEVICE_ELEMENTS = BLOCK_ELEMENTS
+"""Elsewhere: what the plan reckons with."""
 
 EPS = 1e-8
 

@@ -12,7 +12,7 @@ answers `.device`, moves tensors and takes `device=`), the other each operation 
 in backward passes and optimisers too, and asks whether a GPU could have run it.
 """
 
-import traceback
+import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 DEVICE = torch.device("cuda:0")
 CPU = torch.device("cpu")
@@ -122,16 +121,16 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        tensors = [*iterate_tensors((args, kwargs))]
         on_device = any(self.device.holds(x) for x in tensors)
         if on_device:
             self.device.check(function, tensors, args, kwargs or {})
             self.device.launches += not function.is_view
         result = function(*args, **(kwargs or {}))
         if on_device or (not tensors and self.device.makes == DEVICE):
-            for x in tree_leaves(result):
+            for x in iterate_tensors(result):
                 # What is written in place stays where it is.
-                if isinstance(x, Tensor) and all(x is not each for each in tensors):
+                if all(x is not each for each in tensors):
                     self.device.place(x)
         return result
 
@@ -146,8 +145,7 @@ class _Functions(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(function, "__name__", "")
-        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
-        on_device = any(self.device.holds(x) for x in tensors)
+        on_device = any(self.device.holds(x) for x in iterate_tensors((args, kwargs)))
         if name == "__get__":
             return self.read_attribute(function, args, on_device)
         if name in ("to", "cpu", "cuda"):
@@ -204,9 +202,8 @@ class _Functions(TorchFunctionMode):
 
     def place_all(self, result: Any) -> None:
         """Whatever tensors a function has made."""
-        for x in tree_leaves(result):
-            if isinstance(x, Tensor):
-                self.device.place(x)
+        for x in iterate_tensors(result):
+            self.device.place(x)
 
     @contextmanager
     def make_on(self, makes: torch.device) -> Iterator[None]:
@@ -222,6 +219,17 @@ COPYING = {"tensor", "as_tensor", "asarray", "from_numpy"}
 """Factories that copy what they are given."""
 
 
+def iterate_tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in arguments or results of an operation; PyTorch's own walk takes ten times."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from iterate_tensors(each)
+    elif isinstance(value, dict):
+        yield from iterate_tensors([*value.values()])
+
+
 def note(counter: Counter[str], what: str, times: int = 1) -> None:
     """Counts it, by the line that called."""
     if times:
@@ -230,11 +238,18 @@ def note(counter: Counter[str], what: str, times: int = 1) -> None:
 
 def find_caller() -> str:
     """The line of the package, or of a library above torch, that called."""
-    outside = ("/torch/", __file__)
-    frames = [x for x in traceback.extract_stack() if not any(at in x.filename for at in outside)]
-    ours = [x for x in frames if "/kvdistill/" in x.filename]
-    frame = (ours or frames)[-1]
-    return f"{'/'.join(frame.filename.rsplit('/', 2)[1:])}:{frame.lineno}"
+    caller, frame = None, sys._getframe()
+    # Frame by frame: `traceback.extract_stack` reads the source of every one.
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if "/torch/" not in name and name != __file__:
+            caller = caller or frame
+            if "/kvdistill/" in name:
+                caller = frame
+                break
+        frame = frame.f_back
+    assert caller is not None
+    return f"{'/'.join(caller.f_code.co_filename.rsplit('/', 2)[1:])}:{caller.f_lineno}"
 
 
 @contextmanager

@@ -1,31 +1,44 @@
 """One step of the trainer, taken apart, on a second device that this machine does not have."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import torch
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from torch import Tensor
 
+from kvdistill.alignment.base import Spans
+from kvdistill.config.build import build_node
+from kvdistill.data.collate import Collator
+from kvdistill.data.packing import Packing
+from kvdistill.data.tokenise import TokenisedText
+from kvdistill.geometry import Geometry
+from kvdistill.kv.online import Online
+from kvdistill.plan.graph import find_store_spec
+from kvdistill.train.build_store import StorePlan, write_index, write_missing_shards
 from kvdistill.train.curves import CurveWriter
 from kvdistill.train.module import Distiller
 from kvdistill.train.nonfinite import find_cause
+from kvdistill.train.objective import TeacherPipeline
+from kvdistill.train.store_layout import CacheLayout, StoredText
 from kvdistill.train.target_r2 import compute_target_r2
 from kvdistill.train.trainer import DistillTrainer
 from kvdistill.train.training_arguments import make_training_arguments
 from kvdistill.train.validation import Validation
 from kvdistill.types import Batch
 from tests.bench.gpu_ready.fake_device import DEVICE, FakeDevice, autocast_as_cpu
-from tests.train.conftest import composed_config, make_batch, make_request
+from tests.bench.gpu_ready.settings import CONF, Setting
+from tests.train import conftest
 from tests.train.ranks import build_module
 from tests.train.runs import Rows
 
-CONF = Path(__file__).parents[3] / "conf"
 TRAIN = {
     "lr": 0.01, "weight_decay": 0.01, "warmup_ratio": 0.0, "lr_scheduler_type": "cosine",
     "max_grad_norm": 1.0, "bf16": True, "report_to": "none", "deepspeed": None,
@@ -46,35 +59,75 @@ class StepCounts:
     launches: int
     """Operations of the step that are no views: forward, backward and optimiser."""
 
+    @property
+    def host_waits(self) -> int:
+        """Of all lines together."""
+        return sum(self.waits.values())
 
-def count_step(
-    overrides: Sequence[str], names: Sequence[str] = ("a", "b"), lengths: tuple[int, ...] = (12, 9)
-) -> StepCounts:
+
+def count_step(setting: Setting, lengths: tuple[int, ...] = (12, 9)) -> StepCounts:
     """Trains two steps of tiny models, of which the second is counted; then validates."""
+    names = tuple(setting.teachers)
     is_open = GlobalHydra.instance().is_initialized()
-    with nullcontext() if is_open else initialize_config_dir(str(CONF), version_base="1.3"):
-        config = composed_config(*overrides, teachers=tuple(names))
-    batch = make_batch(tuple(names), lengths=lengths, more=2)
-    with tempfile.TemporaryDirectory() as folder, FakeDevice() as device, autocast_as_cpu():
-        module = build_module(config, names, request_teacher)
-        trainer = make_trainer(module, config, batch, Path(folder))
-        # After the trainer is made, as a trainer does it: what was read of the model stays behind.
-        module.to(DEVICE).train()
-        moved = batch.to(DEVICE)
-        take_step(trainer, batch, moved)
-        device.forget()
-        take_step(trainer, batch, moved)
-        waits, copies, launches = dict(device.waits), dict(device.copies), device.launches
-        measure_outside(trainer, moved)
-        return StepCounts(dict(device.mixed), waits, copies, launches)
+    alike = {"a": conftest.STUDENT | {"layers": 6}} if setting.as_student else {}
+    with tempfile.TemporaryDirectory() as name, mock.patch.dict(conftest.TEACHERS, alike):
+        with nullcontext() if is_open else initialize_config_dir(str(CONF), version_base="1.3"):
+            config = conftest.composed_config(*setting.overrides, teachers=names)
+        batch, folder = conftest.make_batch(names, lengths=lengths, more=2), Path(name)
+        if setting.packed:
+            batch = Collator(0, dict.fromkeys(names, 0)).pack_batch(batch, Packing())
+        stores = write_stores(config, batch, folder) if find_store_spec(config["source"]) else {}
+        with FakeDevice() as device, autocast_as_cpu():
+            module = build_module(config, names, partial(request_teacher, stores=stores))
+            if setting.recomputed:
+                module.enable_gradient_checkpointing()
+            trainer = make_trainer(module, config, batch, folder)
+            # After the trainer is made, as a trainer does it: what was read of the model stays
+            # behind.
+            module.to(DEVICE).train()
+            take_step(trainer, batch, batch.to(DEVICE))
+            # A batch of its own: what a batch computes of itself is computed again.
+            moved = batch.to(DEVICE)
+            device.forget()
+            take_step(trainer, batch, moved)
+            waits, copies, launches = dict(device.waits), dict(device.copies), device.launches
+            measure_outside(trainer, moved)
+            module.close_teachers()
+            return StepCounts(dict(device.mixed), waits, copies, launches)
 
 
-def request_teacher(name: str, pipeline: Any) -> Any:
+def request_teacher(name: str, pipeline: Any, stores: Mapping[str, Path]) -> Any:
     """What a run wants of that teacher, whose body is loaded onto the device."""
-    request = make_request(name, pipeline)
+    request = conftest.make_request(name, pipeline)
     load = request.load_body
-    object.__setattr__(request, "load_body", lambda: load().to(DEVICE))
-    return request
+    return replace(request, load_body=lambda: load().to(DEVICE), store_folder=stores.get(name))
+
+
+def write_stores(config: dict[str, Any], batch: Batch, folder: Path) -> dict[str, Path]:
+    """What each teacher makes of the batch, as a job stores it."""
+    spec = build_node("source.stored", find_store_spec(config["source"]))
+    stores = {}
+    for name, reading in batch.teachers.items():
+        geometry = Geometry.from_node(config["teachers"][name])
+        pipeline = TeacherPipeline.from_config(config, geometry)
+        request = conftest.make_request(name, pipeline)
+        layout = CacheLayout(request, spec, geometry.kv_heads, geometry.kv_width)
+        counts = request.compression.compute_budget(reading.tokens.mask).tolist()
+        texts = []
+        for row, (text, count) in enumerate(zip(batch.ids, counts, strict=True)):
+            ids, real = reading.tokens.ids[row], reading.tokens.mask[row]
+            span = Spans(*(np.zeros(int(real.sum()), dtype=np.int64) for _ in range(2)))
+            answer = reading.tokens.answer[row][real].numpy()
+            texts.append(
+                StoredText(text, TokenisedText(ids[real].numpy(), answer, span, False), count)
+            )
+        stores[name] = folder / name
+        stores[name].mkdir()
+        plan = StorePlan(layout, [texts], {}, pad=0, in_step=False)
+        teacher = Online(request)
+        write_missing_shards(stores[name], plan, [0], teacher, lambda *_: None)
+        write_index(stores[name], plan, teacher)
+    return stores
 
 
 def make_trainer(
@@ -106,11 +159,12 @@ def take_step(trainer: DistillTrainer, batch: Batch, moved: Batch) -> None:
     """What Trainer does between two batches: autocast is around the forward alone."""
     module, optimizer = trainer.module, trainer.optimizer
     assert optimizer is not None
+    # As the loader does it while the batch is on the CPU still.
+    module.prefetch_teachers(batch)
 
-    def forward(inputs: Batch) -> tuple[Tensor, Any]:
+    def forward(inputs: Batch) -> Any:
         with torch.autocast("cuda", torch.bfloat16):
-            loss, terms = module(inputs)
-        return loss, terms
+            return module(inputs)
 
     count = trainer._get_num_items_in_batch([{"batch": batch}], DEVICE)
     loss = trainer.compute_loss(forward, {"batch": moved}, num_items_in_batch=count)  # type: ignore[arg-type]

@@ -97,3 +97,22 @@ def test_a_model_is_not_loaded_before_its_place_is_decided() -> None:
     node = compose(["arm=single_teacher", "teachers.a.placement.shard=auto"])["teachers"]["a"]
     with pytest.raises(ConfigError, match=r"shard=auto is decided when a run is planned"):
         load.check_decided(node, "teachers.a")
+
+
+def test_a_calibration_needs_room_for_its_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.plan.resources import placement
+
+    plan = make_plan("arm=single_teacher")
+    (config,) = [run.config for run in plan.runs.values() if run.config["trained"]]
+    teacher = placement.place_model(config["teachers"]["a"], "auto")
+
+    def find_shard(gib: float) -> str:
+        decided = placement.decide_reading_placement(config, teacher, int(gib * 2**30))
+        return str(decided["placement"]["shard"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(placement, "count_moment_bytes", lambda *_: 0)
+        least = next(gib for gib in range(1, 200) if find_shard(gib) == "none")
+    # 28 layers of keys and of values, three sets of 1,024 x 1,024 + 1,024 x 256 + 256 x 256 sums.
+    assert find_shard(least) == "zero3"
+    assert find_shard(least + 2.5) == "none"

@@ -10,9 +10,12 @@ from typing import Any
 
 from kvdistill.config.compose import Config
 from kvdistill.geometry import Geometry
+from kvdistill.layers.from_config import pair_teacher_layers
 from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.resources.calibration_memory import count_moment_bytes
 from kvdistill.plan.resources.model_memory import RankBatch, count_weights, measure_teacher
 from kvdistill.plan.resources.run_memory import WEIGHT_BYTES, estimate_run_memory
+from kvdistill.plan.teaching.signals import matches_kv
 
 AUTO, WHOLE, DIVIDED = "auto", "none", "zero3"
 
@@ -68,7 +71,12 @@ def decide_reading_placement(
     )  # fmt: skip
     # K and V of all its layers as captured and once more side by side, and the student's.
     captured = 4 * geometry.kv_width * geometry.layers * batch.tokens * WEIGHT_BYTES["float32"]
-    needed = memory.weights + memory.running + captured + count_model_bytes(config["student"])
+    moments = 0
+    if matches_kv(config):
+        pairs, student = pair_teacher_layers(config, teacher), Geometry.from_node(config["student"])
+        moments = count_moment_bytes(pairs, geometry, student, batch.tokens)
+    needed = memory.weights + memory.running + captured + moments
+    needed += count_model_bytes(config["student"])
     fits = usable_bytes is None or needed <= usable_bytes or config["budget"]["num_gpus"] == 1
     return place_model(teacher, WHOLE if fits else DIVIDED)
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from kvdistill.geometry import Geometry
 from kvdistill.layers.base import LayerPair
+from kvdistill.plan.resources import score_memory
+from kvdistill.plan.resources.model_memory import FLOAT32_BYTES, RankBatch
 
-FLOAT32_BYTES = 4
 PLACED = frozenset({"KeepFirst", "KeepLast", "Uniform"})
 """Compressions that keep the same places in every layer and of every teacher, so that no more than
 their share of the student's tokens is covered."""
@@ -68,6 +69,7 @@ class RoomsLoad:
     """That are compared."""
     teachers: Sequence[TeacherLoad]
     tokens: int
+    seq_len: int
     compression: str
     """The class."""
     keep: float
@@ -82,6 +84,13 @@ class RoomsLoad:
     def covered(self) -> int:
         """Student tokens that some teacher covers, at most."""
         return round(self.tokens * (self.keep if self.compression in PLACED else 1.0))
+
+    def count_score_bytes(self, teacher: TeacherLoad) -> int:
+        """What scoring one of a teacher's layers takes; 0 where none is scored."""
+        if self.compression in SCORELESS:
+            return 0
+        batch = RankBatch(self.tokens // self.seq_len, self.seq_len)
+        return score_memory.count_score_bytes(self.compression, teacher.geometry, batch)
 
     def count_student_kv(self, tokens: int, number_bytes: int) -> int:
         """Keys and values of the compared layers."""
@@ -131,7 +140,7 @@ def count_reading_bytes(load: RoomsLoad, teacher: TeacherLoad, flat: int) -> int
         queries = teacher.geometry.heads * teacher.geometry.head_dim
         width = 2 * queries + teacher.geometry.kv_width
         captured += width * layers * load.tokens * teacher.kv_bytes
-    return captured + max(flat, teacher.running)
+    return captured + max(flat, teacher.running, load.count_score_bytes(teacher))
 
 
 def count_aligned_bytes(load: RoomsLoad, teacher: TeacherLoad) -> int:
