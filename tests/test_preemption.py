@@ -63,10 +63,13 @@ import os, signal, time
 from kvdistill import preemption
 
 preemption.install_end_handler(signal.SIGTERM)
+reads, writes = os.pipe()
 forked = os.fork()
 if forked == 0:
+    os.write(writes, b"up")
     time.sleep(30)
     os._exit(0)
+os.read(reads, 2)
 os.kill(forked, signal.SIGTERM)
 ended = os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])
 print(ended, preemption.is_requested(), flush=True)
