@@ -55,6 +55,36 @@ def test_values_are_set_as_hydra_sets_them() -> None:
     assert compose("config").seed == 42
 
 
+@pytest.mark.parametrize("overrides", [[], ["scale=smollm", "arm=single_teacher", "loss=gram"]], ids=str)
+def test_choices_are_mapped_for_a_list_that_interpolates_alone(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hydra import compose
+    from hydra._internal import defaults_list
+
+    from kvdistill.config.hydra_internals import skip_unread_choices
+
+    mapped = []
+    original = defaults_list._create_interpolation_map
+
+    def record(overrides: object, defaults: list[object], self_added: bool) -> object:
+        mapped.append([str(each) for each in defaults])
+        return original(overrides, defaults, self_added)
+
+    monkeypatch.setattr(defaults_list, "_create_interpolation_map", record)
+    reference = compose("config", overrides, return_hydra_config=True)
+    every = len(mapped)
+    mapped.clear()
+    with skip_unread_choices():
+        config = compose("config", overrides, return_hydra_config=True)
+    assert config == reference
+    assert config.hydra.runtime.choices == reference.hydra.runtime.choices
+    assert mapped
+    assert all("${" in str(defaults) for defaults in mapped)
+    assert len(mapped) < every / 3
+    assert defaults_list._create_interpolation_map is record
+
+
 def test_a_config_is_checked_before_hydra_acts_on_it() -> None:
     from hydra import compose
 

@@ -20,6 +20,7 @@ from kvdistill.config.hydra_internals import (
     get_file_cache,
     select_value_overrides,
     set_values,
+    skip_unread_choices,
 )
 from kvdistill.errors import ConfigError
 
@@ -75,7 +76,8 @@ def check_command(words: Sequence[str]) -> None:
 
 def compose_choices(choices: Sequence[str]) -> Composed:
     """What Hydra composes of choices alone."""
-    config = hydra_compose("config", list(choices), return_hydra_config=True)
+    with skip_unread_choices():
+        config = hydra_compose("config", list(choices), return_hydra_config=True)
     if config.get("trust"):
         raise ConfigError("trust is set by a file of conf/. Only a command may trust a model.")
     hydra_guard.check_shell(OmegaConf.to_container(config.get("cluster"), resolve=False), choices)

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
-from hydra._internal.defaults_list import Overrides
 from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
@@ -82,7 +82,9 @@ def get_file_cache() -> FileCache | None:
 
 def select_value_overrides(overrides: Sequence[Override]) -> list[Override]:
     """Those that set a value; the others choose files. Only Hydra knows which is which."""
-    values = Overrides(get_config_loader().repository, list(overrides)).config_overrides
+    values = defaults_list.Overrides(
+        get_config_loader().repository, list(overrides)
+    ).config_overrides
     return [value for value in values if not value.is_hydra_override()]
 
 
@@ -103,6 +105,27 @@ def list_choice_settings(group: str, choice: str) -> list[str]:
         *(str(each.group).strip("/").replace("/", ".") for each in chosen),
         *(path for path in leaves if not path.startswith(("defaults", "fixes"))),
     ]
+
+
+@contextmanager
+def skip_unread_choices() -> Iterator[None]:
+    """While this lasts, Hydra makes no map of all choices for a file that interpolates none.
+
+    It makes that map for every file it composes, which is nearly half of the time that takes, and
+    reads it only where a defaults list has `${...}`.
+    """
+    make_map = defaults_list._create_interpolation_map
+
+    def make_map_if_read(overrides: Any, defaults: Any, self_added: bool) -> Any:
+        if any(default.is_interpolation() for default in defaults):
+            return make_map(overrides, defaults, self_added)
+        return None
+
+    defaults_list._create_interpolation_map = make_map_if_read  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        defaults_list._create_interpolation_map = make_map
 
 
 @contextmanager
