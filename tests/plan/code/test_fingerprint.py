@@ -100,6 +100,16 @@ def test_what_trains_nothing_is_not_made_by_the_trainer(copied: Path) -> None:
     assert "kvdistill.evaluate.harness" in modules
 
 
+def test_one_code_is_one_code_whether_an_arm_trains_or_not(copied: Path) -> None:
+    trained, raw = fingerprint(copied), fingerprint(copied, trained=False)
+    assert trained.find_changes(raw) == {}
+    text = (copied / "jobs/builders.py").read_text("utf-8")
+    edit(copied, "jobs/builders.py", r"def evaluate_run\(.*", r"\g<0>\n    pass")
+    changes = raw.find_changes(fingerprint(copied))
+    (copied / "jobs/builders.py").write_text(text, "utf-8")
+    assert {*changes} == {"kvdistill.jobs.builders.evaluate_run"}
+
+
 def test_an_artefact_is_made_by_its_own_builder(copied: Path) -> None:
     modules = fingerprint(copied, "split").modules
     assert "kvdistill.data.split" in modules

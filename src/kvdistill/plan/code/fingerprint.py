@@ -10,7 +10,6 @@ from typing import Any
 
 from kvdistill.config.build import walk_targets
 from kvdistill.plan.code.reach import (
-    BUILDERS,
     PackageCode,
     list_named_functions,
     slice_builder,
@@ -122,12 +121,12 @@ def fingerprint_node(
         groups = {key: node.recipe[key] for key in UNTRAINED_GROUPS}
         without = frozenset({TRAINING})
     with pause_garbage_collection():
-        builder, imported = slice_builder(code.read_builders(), node.kind, without)
+        functions, imported = slice_builder(code.read_builders(), node.kind, without)
         tasks = code.read_task_files(groups.get("tasks") or {})
         targets = [str(each["_target_"]) for _, each in walk_targets("", groups)]
         reached = code.trace_modules([*imported, *targets, *list_named_functions(tasks)])
     files = {path: hash_bytes(content) for path, content in tasks.items()}
-    return CodeFingerprint({BUILDERS: builder, **reached, **files}, needs or {})
+    return CodeFingerprint({**functions, **reached, **files}, needs or {})
 
 
 def hash_bytes(content: bytes) -> str:

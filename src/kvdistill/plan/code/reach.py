@@ -129,11 +129,13 @@ def is_without_science(module: str) -> bool:
 
 
 @cache
-def slice_builder(source: bytes, kind: str, without: frozenset[str]) -> tuple[str, tuple[str, ...]]:
-    """Digest of the functions of jobs/builders.py that do a kind's work, and what they import.
+def slice_builder(
+    source: bytes, kind: str, without: frozenset[str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Digest of each function of jobs/builders.py that does a kind's work, and what they import.
 
     From the function that its BUILDERS names, through those of the file that it calls; `without`
-    some.
+    some. A digest each: runs that train and runs that do not have some of them in common.
     """
     tree = ast.parse(source)
     holder = BUILDERS.rpartition(".")[0]
@@ -154,7 +156,8 @@ def slice_builder(source: bytes, kind: str, without: frozenset[str]) -> tuple[st
         new = sorted((used & {*functions}) - {*reached} - without)
         reached |= {name: functions[name] for name in new}
         waiting += [functions[name] for name in new]
-    return digest_tree(*(reached[name] for name in sorted(reached))), tuple(imports)
+    digests = {f"{BUILDERS}.{name}": digest_tree(part) for name, part in reached.items()}
+    return digests, tuple(imports)
 
 
 def list_named_functions(tasks: Mapping[str, bytes]) -> list[str]:

@@ -48,11 +48,10 @@ def read_syntax(source: bytes, package: str) -> ModuleSyntax:
     return ModuleSyntax(digest_tree(tree), tuple(dict.fromkeys(list_imports(tree, package))))
 
 
-def digest_tree(*trees: ast.AST) -> str:
-    """Twelve hex digits of what the trees do, docstrings apart."""
+def digest_tree(tree: ast.AST) -> str:
+    """Twelve hex digits of what the tree does, docstrings apart."""
     words: list[str] = []
-    for tree in trees:
-        write_node(tree, words)
+    write_node(tree, words)
     return hashlib.sha256("".join(words).encode()).hexdigest()[:DIGEST_DIGITS]
 
 
