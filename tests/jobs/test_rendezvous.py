@@ -1,10 +1,12 @@
 """Several processes as one job: they begin together, and whatever becomes of one, all end."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,33 +16,6 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 ALONE = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "h", "MASTER_PORT": "1"}
-JOB = """
-import os, sys, time, types
-from pathlib import Path
-from kvdistill.jobs import __main__ as job, rendezvous
-rendezvous.GRACE_S = 3.0
-def build(recipe, needs, folder, progress):
-    import torch
-    rank = int(os.environ["RANK"])
-    if recipe["does"] == "raise" and rank == 1:
-        from kvdistill.errors import ConfigError
-        raise ConfigError("rank 1 cannot")
-    if recipe["does"] == "die" and rank == 1:
-        os._exit(9)
-    if recipe["does"] == "hang":
-        if rank == 1:
-            raise RuntimeError("rank 1 broke")
-        time.sleep(600)
-    mine = torch.ones(1) * (rank + 1)
-    torch.distributed.all_reduce(mine)
-    if rank == 0:
-        (folder / "sum.txt").write_text(str(mine.item()))
-    return {"said": rank}
-# In place of the true builders, whose imports take longer than all of this.
-sys.modules["kvdistill.jobs.builders"] = types.SimpleNamespace(BUILDERS={"run": build})
-sys.exit(job.main(Path(sys.argv[1])))
-"""
-
 ENDING = """
 import os, sys, tempfile
 import torch
@@ -65,6 +40,39 @@ sys.exit(any(codes))
 """
 
 
+def build(recipe: dict, _: dict, folder: Path, __: object) -> dict:
+    """In place of the true builders: a sum over the ranks, or what becomes of one of them."""
+    import torch
+
+    from kvdistill.errors import ConfigError
+
+    rank = int(os.environ["RANK"])
+    if recipe["does"] == "raise" and rank == 1:
+        raise ConfigError("rank 1 cannot")
+    if recipe["does"] == "die" and rank == 1:
+        os._exit(9)
+    if recipe["does"] == "hang":
+        if rank == 1:
+            raise RuntimeError("rank 1 broke")
+        time.sleep(600)
+    mine = torch.ones(1) * (rank + 1)
+    torch.distributed.all_reduce(mine)
+    if rank == 0:
+        (folder / "sum.txt").write_text(str(mine.item()))
+    return {"said": rank}
+
+
+def do_rank(where: Path, variables: dict[str, str]) -> None:
+    """One process of a job; its exit code is the job's."""
+    from kvdistill.jobs import __main__ as job
+    from kvdistill.jobs import rendezvous
+
+    os.environ.update(variables)
+    rendezvous.GRACE_S = 3.0
+    sys.modules["kvdistill.jobs.builders"] = SimpleNamespace(BUILDERS={"run": build})  # type: ignore[assignment]
+    sys.exit(job.main(where))
+
+
 def write_run(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
     """A frozen run whose builder is the one above."""
     run = tmp_path / "runs/s/runs/seed1-abc"
@@ -75,23 +83,35 @@ def write_run(tmp_path: Path, does: str, num_gpus: int = 2) -> Path:
     return run
 
 
-def run_ranks(where: Path, size: int = 2) -> list[int]:
+def run_ranks(where: Path, size: int = 2) -> list[int | None]:
     """Exit codes of the ranks, started as torchrun would."""
     from kvdistill.cluster.forkserver import find_free_port
 
     port = str(find_free_port())
+    # Forked, for torch is here already.
+    fork = multiprocessing.get_context("fork")
     jobs = [
-        subprocess.Popen(
-            [sys.executable, "-c", JOB, str(where)],
-            env=os.environ
-            | {
-                "PYTHONPATH": str(ROOT / "src"), "RANK": str(rank), "WORLD_SIZE": str(size),
-                "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
-            },
+        fork.Process(
+            target=do_rank,
+            args=(
+                where,
+                {
+                    "RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
+                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+                },
+            ),
         )
         for rank in range(size)
     ]  # fmt: skip
-    return [job.wait(timeout=100) for job in jobs]
+    for job in jobs:
+        job.start()
+    try:
+        for job in jobs:
+            job.join(100)
+        return [job.exitcode for job in jobs]
+    finally:
+        for job in jobs:
+            job.kill()
 
 
 def status(where: Path) -> dict:

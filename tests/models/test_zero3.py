@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.models.zero3_ranks import CASES
+from tests.train.forked_ranks import compute_on_two_ranks
 from tests.train.test_division import assert_same_lines, set_training
 
 pytestmark = pytest.mark.integration
@@ -30,7 +31,9 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
         config = set_training(composed_config("fusion=similarity", "compression=kava"))
     zero3_ranks.save_teachers(folder)
-    torch.multiprocessing.spawn(zero3_ranks.run_rank, args=(config, str(folder)), nprocs=2)
+    compute_on_two_ranks(
+        lambda rank: zero3_ranks.run_rank(rank, config, folder), folder / "ranks", seconds=600
+    )
     reference = ranks.train_division(
         config,
         folder / "plain",

@@ -12,17 +12,19 @@ from typing import Any
 DEADLINE_S = 60
 
 
-def compute_on_two_ranks(compute: Callable[[int], Any], folder: Path) -> list[Any]:
+def compute_on_two_ranks(
+    compute: Callable[[int], Any], folder: Path, seconds: float = DEADLINE_S
+) -> list[Any]:
     """What `compute`, called with the rank, returns on each of two gloo ranks; it must pickle.
 
-    Fails where one raises, or is not done in DEADLINE_S.
+    Fails where one raises, or is not done in as many seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fork = multiprocessing.get_context("fork")
     ranks = [fork.Process(target=_run_rank, args=(rank, compute, folder)) for rank in range(2)]
     for process in ranks:
         process.start()
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + seconds
     try:
         while any(process.is_alive() for process in ranks):
             assert time.monotonic() < deadline, "the ranks do not end"
