@@ -11,6 +11,7 @@ from kvdistill.logits import vocabulary
 from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.averaged import Averaged
 from kvdistill.logits.forward_kl import ForwardKL
+from kvdistill.logits.jsd import JSD
 from kvdistill.logits.mean_distance import MeanDistance
 from kvdistill.logits.objective import LogitObjective
 from kvdistill.logits.reverse_kl import ReverseKL
@@ -112,6 +113,22 @@ def test_a_student_that_is_its_teacher_has_a_term_of_0(answers):
         terms.total.backward()
         assert terms.tokens.abs().max() < 1e-6
         assert student.hidden.grad.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("mix", [Averaged, MeanDistance])
+def test_a_token_that_a_teacher_excludes_leaves_term_and_gradient_finite(answers, mix):
+    student, teachers, table = answers()
+    shut = {name: replace(each, hidden=each.hidden.clone()) for name, each in teachers.items()}
+    for each in shut.values():
+        each.hidden[:, 0] = -torch.inf
+    for distance in (DISTANCE, JSD(temperature=1.0, beta=0.5), ReverseKL(temperature=1.0)):
+        objective = build(mix(teachers=["a", "b"], weights=None), table, distance)
+        terms = objective.compute_terms(student, shut)
+        terms.total.backward()
+        assert terms.tokens.isfinite().all()
+        assert student.hidden.grad.isfinite().all()
+    far = build(mix(teachers=["a", "b"], weights=None), table).compute_terms(student, shut)
+    assert (far.tokens < 20).all()  # what forward KL does not ask for costs nothing
 
 
 def test_what_pads_a_vocabulary_changes_nothing(answers):

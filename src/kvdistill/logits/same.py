@@ -17,6 +17,9 @@ from kvdistill.logits.base import LogitDistance
 from kvdistill.logits.teacher_mix import Weights
 from kvdistill.logits.vocabulary import CHUNK_LOGITS, Part, TokenTable, Vocabulary
 
+LEAST = -1e4
+"""Log-probability of a token that the teachers exclude: it is 0 as a float32."""
+
 
 class Same(Vocabulary):
     """Refuses teachers of another tokenizer."""
@@ -84,7 +87,9 @@ class Same(Vocabulary):
             logits = teacher.score_rows(teacher.hidden[rows])[:, : self.size].float()
             log_probs = torch.log_softmax(logits / temperature, dim=-1)
             parts.append(log_probs if len(teachers) == 1 else log_probs + weight.log()[:, None])
-        return parts[0] if len(parts) == 1 else torch.stack(parts).logsumexp(dim=0)
+        mixed = parts[0] if len(parts) == 1 else torch.stack(parts).logsumexp(dim=0)
+        # Finite where every teacher excludes a token: 0 times infinity would be NaN.
+        return mixed.clamp_(min=LEAST)
 
 
 def has_same_tokens(student: TokenTable, teacher: TokenTable) -> bool:
