@@ -177,3 +177,18 @@ def test_a_store_does_not_hold_texts_with_teachers_answers() -> None:
         ConfigError, match=r"data.answers=teacher trains on texts that source=store"
     ):
         nodes("data.answers=teacher", "source=store")
+
+
+def test_attention_kernels_reach_every_job_that_reads_a_teacher_and_name_none() -> None:
+    chosen = "train.attn_implementation=eager"
+    answered = "data.answers=teacher"
+    for overrides in (("source=store",), (answered,)):
+        plain, ours = nodes(*overrides), nodes(*overrides, chosen)
+        assert {role: node.name for role, node in plain.items()} == {
+            role: node.name for role, node in ours.items()
+        }
+        for role, node in ours.items():
+            if role.startswith(("kv.", "answers.", "calibration.")):
+                assert node.recipe["train"]["attn_implementation"] == "eager"
+                # Left to the model, a recipe is as it was before there was a choice.
+                assert role.startswith("calibration.") or "train" not in plain[role].recipe

@@ -26,6 +26,7 @@ from kvdistill.evaluate.grading.graders import grade_exact, grade_math
 from kvdistill.evaluate.response_cache import CachedResponse, ResponseCache, hash_request
 from kvdistill.geometry import Geometry
 from kvdistill.models import load
+from kvdistill.models.attention.implementation import set_reading_attention
 from kvdistill.models.generation.stopping import NonFiniteLogitsError
 from kvdistill.models.generation.write_answers import (
     Decoding,
@@ -79,6 +80,7 @@ def build_answers(
     if any(each.make_key(decoding) not in kept for each in questions):
         model = load.load_model(node, role, needs.get(role))
         model = load.place_for_scoring(model, node, role).eval()
+        set_reading_attention(model, recipe.get("train", {}), role)
         write_missing(model, tokenizer, questions, decoding, kept, progress)
     written = [WrittenText(**kept[each.make_key(decoding)].response) for each in questions]
     answers = [judge_answer(*each) for each in zip(questions, written, strict=True)]

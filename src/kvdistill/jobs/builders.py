@@ -20,6 +20,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.jobs.measure_trial import VALIDATION_ROWS, read_last_validation
 from kvdistill.jobs.trained import TrainedRun, read_trained, write_trained
 from kvdistill.models import load
+from kvdistill.models.attention.implementation import set_reading_attention
 from kvdistill.plan.run_jobs import is_trained
 from kvdistill.train import build_store, calibrate, inputs
 from kvdistill.train.run import train_student
@@ -117,6 +118,7 @@ def evaluate_run(config: Config, needs: Needs, folder: Path, progress: Progress)
     place = folder if config["trained"] else needs.get("student")
     model = load.load_model(config["student"], "student", place)
     model = load.place_for_scoring(model, config["student"], "student")
+    set_reading_attention(model, config.get("train", {}), "student")
     tokenizer = load.load_tokenizer(config["student"], "student", place)
     scored = write_records.score_model(model, tokenizer, config, needs, progress)
     if not is_writer:

@@ -131,6 +131,7 @@ def make_answers_node(
         "style": config["style"],
         "decoding": read_decoding(config),
         "budget": {"num_gpus": config["budget"]["num_gpus"]},
+        **select_attention(config),
     }
     needs = {"split": split.name} | ({f"teacher.{ONLY}": model.name} if model else {})
     science = {
@@ -165,6 +166,7 @@ def make_store_node(
         "teachers": {ONLY: teacher},
         "source": {"stored": spec},
         "budget": {key: config["budget"][key] for key in STORE_BUDGET if key in config["budget"]},
+        **select_attention(config),
     }
     # Named without the student, but built after it: its tokenizer cuts the texts.
     needs_but_student = {role: name for role, name in needs.items() if role != "student"}
@@ -200,6 +202,7 @@ def make_states_node(
         "source": {"stored": spec},
         "holds": STATES,
         "budget": {key: config["budget"][key] for key in STORE_BUDGET if key in config["budget"]},
+        **select_attention(config),
     }
     needs_but_student = {role: name for role, name in needs.items() if role != "student"}
     science = {
@@ -214,6 +217,16 @@ def make_states_node(
         **half_science([teacher]),
     }
     return replace(make_artifact("kv", recipe, needs_but_student, science), needs=needs)
+
+
+def select_attention(config: Config) -> dict[str, Any]:
+    """The attention kernel of a job that reads a teacher; nothing where it is left to the model.
+
+    Execution, as in training: it stands in recipes and in no identity.
+    """
+    # A plan that was frozen before there was a choice has none.
+    chosen = config["train"].get("attn_implementation")
+    return {"train": {"attn_implementation": chosen}} if chosen else {}
 
 
 def check_stored_texts(config: Config, spec: Any) -> None:

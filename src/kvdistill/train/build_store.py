@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from kvdistill import distributed, layout
 from kvdistill.compression.full import Full
@@ -31,6 +32,7 @@ from kvdistill.kv.shards import Stored
 from kvdistill.kv.store_index import StoreFacts, StoreIndex, hash_token_ids, stack_digests
 from kvdistill.layers.from_config import pair_layers
 from kvdistill.models import load
+from kvdistill.models.attention.implementation import set_reading_attention
 from kvdistill.plan import flops
 from kvdistill.plan.graph import ONLY, STATES
 from kvdistill.plan.identity import hash_science
@@ -126,7 +128,9 @@ def plan_cache(
     layer_pairs = pair_layers(config, geometry)
     deepest = max(pair.high for pair in layer_pairs)
     request = TeacherRequest(
-        load_body=lambda: load.load_body(node, role, needs.get(role), deepest),
+        load_body=lambda: choose_attention(
+            load.load_body(node, role, needs.get(role), deepest), config
+        ),
         layer_pairs=layer_pairs,
         compression=build_node("compression", config["compression"]),
         needs_rotary=False,
@@ -144,7 +148,7 @@ def plan_states(
     geometry = Geometry.from_node(node)
     load_whole = cache(lambda: load.load_body_and_head(node, role, needs.get(role)))
     request = TeacherRequest(
-        load_body=lambda: load_whole()[0],
+        load_body=lambda: choose_attention(load_whole()[0], config),
         load_head=lambda: load_whole()[1],
         layer_pairs=[],
         compression=Full(),
@@ -153,6 +157,12 @@ def plan_states(
     spec: Stored = build_node("source.stored", config["source"]["stored"])
     stored = StatesLayout(request, spec, geometry.kv_heads, geometry.hidden_size)
     return stored, inputs.fingerprint_states(dict(config), ONLY, needs)
+
+
+def choose_attention(body: nn.Module, config: Mapping[str, Any]) -> nn.Module:
+    """The teacher, which computes with the kernels that the plan's training does."""
+    set_reading_attention(body, config.get("train", {}), f"teachers.{ONLY}")
+    return body
 
 
 def count_store_flops(plan: StorePlan, recipe: Mapping[str, Any]) -> int:

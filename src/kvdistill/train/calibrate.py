@@ -26,6 +26,7 @@ from kvdistill.kv.missing_heads import (
 )
 from kvdistill.kv.moments import Moments
 from kvdistill.kv.shuffle_pairs import choose_partners
+from kvdistill.models.attention.implementation import set_reading_attention
 from kvdistill.models.capture import Capture
 from kvdistill.plan.graph import ONLY
 from kvdistill.train import inputs
@@ -85,6 +86,7 @@ class MomentCollector:
         self.teacher = inputs.build_online_teacher(config, ONLY, needs, pipeline)
         self.device = distributed.get_local_device()
         self.student = inputs.load_student(config, needs).eval().to(self.device)
+        set_reading_attention(self.student, config["train"], "student")
         layers = [pair.student_layer for pair in pipeline.layer_pairs]
         self.capture = Capture(self.student, layers)
         self.rotaries = pipeline.read_student_rotaries(self.capture, layers)

@@ -5,7 +5,11 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, Qwen2Config
 
 from kvdistill.errors import ConfigError
-from kvdistill.models.attention.implementation import set_attention, use_plain_attention
+from kvdistill.models.attention.implementation import (
+    set_attention,
+    set_reading_attention,
+    use_plain_attention,
+)
 from kvdistill.models.capture import Capture
 
 SIZES = {
@@ -28,6 +32,18 @@ def test_implementations_agree(model):
             logits[name] = model(input_ids=ids).logits
         assert name in (None, model.config._attn_implementation)
     torch.testing.assert_close(logits["eager"], logits["sdpa"], atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_read_without_autocast_computes_by_what_takes_its_weights(model):
+    set_reading_attention(model, {"attn_implementation": "eager"}, "student")
+    assert model.config._attn_implementation == "eager"
+    for train in ({"attn_implementation": "flash_attention_2"}, {"attn_implementation": None}, {}):
+        set_reading_attention(model, train, "student")
+        assert model.config._attn_implementation == "eager"
+    with pytest.raises(ConfigError, match="flash_attention_2 is not to be had for student"):
+        set_reading_attention(
+            model.bfloat16(), {"attn_implementation": "flash_attention_2"}, "student"
+        )
 
 
 def test_what_a_machine_does_not_have_is_refused_by_role(model):

@@ -1,9 +1,10 @@
 """Which of transformers' attention kernels a model computes with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -36,6 +37,19 @@ def set_attention(model: nn.Module, implementation: str | None, role: str) -> No
             f"{SETTING}={implementation} is not to be had for {role}, a {type(base).__name__}: "
             f"{reason}. Use null, which takes what it has."
         )
+
+
+def set_reading_attention(model: nn.Module, train: Mapping[str, Any], role: str) -> None:
+    """`set_attention`, as `train` says, of a model that is read without autocast.
+
+    Float32 weights are left as they are where a flash kernel is asked for, which takes none.
+    """
+    # A plan that was frozen before there was a choice has none.
+    implementation = train.get("attn_implementation")
+    dtype = next(model.parameters()).dtype
+    if str(implementation).startswith(FLASH) and dtype == torch.float32:
+        return
+    set_attention(model, implementation, role)
 
 
 @contextmanager
