@@ -45,3 +45,23 @@ def build(student):
         return kind(student=student, teachers=list("abcd")[:teachers], layers=[0, 2], **fields)
 
     return make
+
+
+@pytest.fixture
+def competence():
+    """Makes a Competence of `scene`'s texts: a list of (ce, answer tokens) a teacher and text."""
+    from kvdistill.fusion.competence import Competence
+
+    def make(texts, seq=6, tokens=None):
+        ce, count = (torch.tensor([[text[i] for text in row] for row in texts]) for i in (0, 1))
+        ce, count = ce.float(), count.float()
+        blank = torch.zeros(*ce.shape, seq)
+        token_ce = blank if tokens is None else tokens.nan_to_num(0)
+        mask = torch.zeros_like(blank, dtype=torch.bool) if tokens is None else ~tokens.isnan()
+        return Competence(
+            ce=ce, entropy=2 * ce, max_log_prob=-3 * ce, token_ce=token_ce,
+            token_entropy=2 * token_ce, token_max_log_prob=-3 * token_ce, token_mask=mask,
+            answer_tokens=count,
+        )  # fmt: skip
+
+    return make

@@ -172,7 +172,7 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
         import torch
 
         from kvdistill.config.build import build_node
-        from kvdistill.plan.teaching.signals import matches_kv
+        from kvdistill.plan.teaching.signals import matches_kv, reads_answers
         from kvdistill.train.kernels.linear_ce import get_linear_ce
         from kvdistill.train.module import Distiller
         from kvdistill.train.objective import KVObjective, LossWeights
@@ -192,7 +192,7 @@ def distiller(composed: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
             if objective is not None:
                 stats = make_calibration(pipeline.layer_pairs, TEACHERS[name])
                 objective.get_branches()[name].calibrate(stats)
-            request = make_request(name, pipeline, to_head=logits is not None)
+            request = make_request(name, pipeline, to_head=reads_answers(config))
             kv_sources[name] = build_node("source", config["source"], request=request)
         linear_ce = get_linear_ce(config["train"]["linear_ce"])
         return Distiller(student, objective, kv_sources, weights, None, linear_ce, logits)

@@ -1,7 +1,8 @@
 """How much each teacher counts at each student token."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,6 +20,9 @@ class Fusion(nn.Module, ABC):
 
     reads_competence: bool = False
     """Whether `compute_logits` takes a `competence`, by keyword."""
+    reads_tasks: bool = False
+    """Whether `compute_logits` takes `tasks`, those of the batch's texts, by keyword, and
+    `set_task_scores` is called before the first step."""
     trains: bool = False
     """Whether it has weights that get gradients in training."""
     lr_scale: float = 1.0
@@ -47,17 +51,37 @@ class Fusion(nn.Module, ABC):
         layer: int,
         progress: float,
         competence: Competence | None = None,
+        tasks: Sequence[str] = (),
     ) -> tuple[KV, Weights]:
         """The fused target and the weights; a token that no teacher covers is masked, weights 0.
 
-        `competence` is there where this fusion reads it.
+        `competence` is there where this fusion reads it; `tasks` are those of the texts.
         """
-        more = {"competence": competence} if self.reads_competence else {}
-        logits = self.compute_logits(own, targets, layer, progress, **more)
+        logits = self.compute_batch_logits(own, targets, layer, progress, competence, tasks)
         # Minus infinity alone excludes: a NaN must reach the loss, not pass for an uncovered token.
         valid = torch.stack([target.mask for target in targets]) & own.mask & ~logits.isneginf()
         weights = normalise_over_valid(logits, valid)
         return fuse_targets(targets, weights, valid), weights
+
+    def compute_batch_logits(
+        self,
+        own: KV,
+        targets: Sequence[KV],
+        layer: int,
+        progress: float,
+        competence: Competence | None,
+        tasks: Sequence[str],
+    ) -> Weights:
+        """`compute_logits` with what this fusion reads of a batch beside K and V, and no more."""
+        more: dict[str, Any] = {"competence": competence} if self.reads_competence else {}
+        more |= {"tasks": tasks} if self.reads_tasks else {}
+        return self.compute_logits(own, targets, layer, progress, **more)
+
+    def set_task_scores(self, scores: Mapping[str, Sequence[float]]) -> None:
+        """Takes each task's scores of the teachers; called where `reads_tasks`.
+
+        They are of its validation answers, in nats a student token; higher is better.
+        """
 
     def compute_penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
         """What this fusion adds to each sample's loss in one layer, already weighted; 0 here."""

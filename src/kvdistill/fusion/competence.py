@@ -30,3 +30,5 @@ class Competence:
     token_max_log_prob: Float[Tensor, "teachers batch seq"]
     token_mask: Bool[Tensor, "teachers batch seq"]
     """Where a teacher says something of a student token."""
+    answer_tokens: Float[Tensor, "teachers batch"]
+    """How many of its own answer tokens a teacher says something of; the means are over these."""

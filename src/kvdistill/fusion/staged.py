@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from kvdistill.errors import ConfigError
 from kvdistill.fusion.base import Fusion, Weights
+from kvdistill.fusion.competence import Competence
 from kvdistill.geometry import Geometry
 from kvdistill.types import KV
 
@@ -40,6 +41,9 @@ class Staged(Fusion):
             for name, build in stages.items()
         }
         self.stages = nn.ModuleDict(fusions)
+        # Asked for in every step, since which stage applies is known in the step alone.
+        self.reads_competence = any(stage.reads_competence for stage in fusions.values())
+        self.reads_tasks = any(stage.reads_tasks for stage in fusions.values())
         # One optimiser group holds all stages, so one factor: the largest of those that train.
         trained = [stage.lr_scale for stage in fusions.values() if stage.trains]
         self.trains, self.lr_scale = bool(trained), max(trained, default=1.0)
@@ -57,9 +61,25 @@ class Staged(Fusion):
     def compute_logits(
         self, own: KV, targets: Sequence[KV], layer: int, progress: float
     ) -> Weights:
-        logits = self.find_stage(progress).compute_logits(own, targets, layer, progress)
+        return self.compute_batch_logits(own, targets, layer, progress, None, ())
+
+    def compute_batch_logits(
+        self,
+        own: KV,
+        targets: Sequence[KV],
+        layer: int,
+        progress: float,
+        competence: Competence | None,
+        tasks: Sequence[str],
+    ) -> Weights:
+        stage = self.find_stage(progress)
+        logits = stage.compute_batch_logits(own, targets, layer, progress, competence, tasks)
         # Once a step is enough, so at the first layer alone.
         return logits + self._touch_every_weight(logits) if layer == self._first else logits
+
+    def set_task_scores(self, scores: Mapping[str, Sequence[float]]) -> None:
+        for stage in self.stages.values():
+            stage.set_task_scores(scores)  # type: ignore[operator]
 
     def compute_penalty(self, weights: Weights, progress: float) -> Float[Tensor, " batch"]:
         return self.find_stage(progress).compute_penalty(weights, progress)

@@ -40,9 +40,7 @@ class CoveredTokens:
         """The links of these tokens."""
         return links.select_tokens(self.positions, self.mask)
 
-    def gather_weights(
-        self, weights: Float[Tensor, "batch seq"]
-    ) -> Float[Tensor, "batch some"]:
+    def gather_weights(self, weights: Float[Tensor, "batch seq"]) -> Float[Tensor, "batch some"]:
         """The weights of these tokens; 0 in the padding."""
         return weights.gather(1, self.positions).masked_fill(~self.mask, 0)
 

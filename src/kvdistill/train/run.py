@@ -30,6 +30,7 @@ from kvdistill.plan.teaching.signals import matches_kv
 from kvdistill.plan.teaching.unread import drop_unread_teachers
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
 from kvdistill.train import checkpoint, inputs, run_ledger
+from kvdistill.train.answers.task_scores import check_tasks
 from kvdistill.train.curves import CurveWriter
 from kvdistill.train.kernels.determinism import use_kernel_settings
 from kvdistill.train.kernels.linear_ce import get_linear_ce
@@ -131,6 +132,9 @@ def build_trainer(
     collate = replace(collate, packing=packing)
     val_texts, _ = inputs.read_texts(config, needs, "val", alignment, config["train"]["eval_texts"])
     count = -(-len(val_texts) // budget.batch_size)
+    if module.objective is not None:
+        tasks = [[text.task for text in each.texts] for each in (texts, val_texts)]
+        check_tasks(module.objective.fusion, *tasks)
     # Strided, so that batches differ by one text at most: shuffled sources need two in each.
     chunks = [range(len(val_texts))[first::count] for first in range(count)]
     batches = [collate([val_texts[row] for row in chunk]) for chunk in chunks]

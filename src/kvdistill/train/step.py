@@ -124,7 +124,9 @@ def iterate_layer_targets(
         # The fusion may compare with the student, but must not be able to move it.
         detached = KV(own.keys.detach(), own.values.detach(), own.mask)
         layer_targets = [target[layer] for target in targets]
-        fused, shares = objective.fusion(detached, layer_targets, layer, progress, competence)
+        fused, shares = objective.fusion(
+            detached, layer_targets, layer, progress, competence, batch.tasks
+        )
         if token_weights is not None and objective.tokens.weighs:
             fused = replace(fused, token_weights=covered.gather_weights(token_weights))
         yield layer, own, fused, shares

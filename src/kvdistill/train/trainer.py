@@ -25,6 +25,7 @@ from kvdistill.errors import DivergedError
 from kvdistill.fusion.routing import Routing
 from kvdistill.loss.gradient_norm import measure_gradient_norm
 from kvdistill.train import checkpoint, nonfinite
+from kvdistill.train.answers.task_scores import score_tasks
 from kvdistill.train.checkpoint import parse_step as checkpoint_step
 from kvdistill.train.curves import CurveWriter, describe_logit_terms
 from kvdistill.train.module import Distiller
@@ -92,12 +93,21 @@ class DistillTrainer(Trainer):
         self.curves.set_clock(running=True)
         # `eval_on_start` would also evaluate here, where an uninterrupted run may not have.
         self.last_validation_step = (checkpoint_step(resume_from) or -1) if resume_from else -1
+        self.score_tasks()
         with self.restrict_unpickling(resume_from):
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         self.curves.set_clock(running=False)
         if self.text_losses is None and not preemption.is_requested():
             # Resumed after the last validation, so none was made here.
             _, self.routing, self.text_losses = self.validate()
+
+    def score_tasks(self) -> None:
+        """Scores the teachers on the validation texts, where the fusion weighs them by task."""
+        module = self.module
+        if module.objective is not None:
+            batches = module.prefetch_each(self.validation.batches)
+            fusion = module.objective.fusion
+            score_tasks(fusion, module.read_teachers, batches, self.args.device)
 
     def restrict_unpickling(self, checkpoint: Path | None) -> AbstractContextManager[None]:
         """While this is open DeepSpeed reads tensors alone; otherwise it would unpickle anything.

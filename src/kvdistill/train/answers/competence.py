@@ -24,7 +24,7 @@ def measure_competence(
 
     A student token has the mean of the answer tokens that its links lead to, by their weights.
     """
-    by_text, by_token, masks = [], [], []
+    by_text, by_token, masks, counts = [], [], [], []
     for name, inputs in batch.teachers.items():
         facts = score_answers(read_teacher_logits(readings[name], inputs, batch.student))
         mask = inputs.tokens.label_mask
@@ -32,6 +32,7 @@ def measure_competence(
         flat[mask] = facts
         sums = flat.sum(dim=1)
         by_text.append(sums[:, :3] / sums[:, 3:].clamp(min=1))
+        counts.append(sums[:, 3])
         linked = inputs.links.apply(flat.flatten(0, 1))
         tokens = linked.gather(1, covered.positions[..., None].expand(-1, -1, 4))
         counted = (tokens[..., 3] > 0) & covered.mask
@@ -42,7 +43,7 @@ def measure_competence(
     return Competence(
         ce=texts[..., 0], entropy=texts[..., 1], max_log_prob=texts[..., 2],
         token_ce=each[..., 0], token_entropy=each[..., 1], token_max_log_prob=each[..., 2],
-        token_mask=mask,
+        token_mask=mask, answer_tokens=torch.stack(counts),
     )  # fmt: skip
 
 
