@@ -27,6 +27,7 @@ OURS: dict[str, dict[str, Any]] = {
     "ours_kv": {"overrides": ["arm=single_teacher"], "teachers": 1},
     "ours_kv_2": {"overrides": ["arm=multi_teacher"], "teachers": 2},
     "ours_kv_3": {"overrides": ["arm=multi_teacher"], "teachers": 3},
+    "ours_logits": {"overrides": ["arm=logit_kd"], "teachers": 1},
     "ours_stored": {"overrides": ["arm=single_teacher", "source=store"], "teachers": 1},
 }
 

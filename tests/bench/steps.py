@@ -30,6 +30,8 @@ RATIOS = {
     "kv_3_over_limit": ("ours_kv_3", "limit_3"),
     "kv_over_gkd": ("ours_kv", "trl_gkd"),
     "kv_over_distillation": ("ours_kv", "trl_distillation"),
+    "logits_over_gkd": ("ours_logits", "trl_gkd"),
+    "logits_over_distillation": ("ours_logits", "trl_distillation"),
     "stored_over_gkd": ("ours_stored", "trl_gkd"),
     "stored_over_sft": ("ours_stored", "ours_sft"),
 }
@@ -38,6 +40,9 @@ BOUNDS = {
     "smollm_kv_over_limit": 1.08,
     "smollm_kv_over_gkd": 0.52,
     "smollm_kv_memory_over_gkd": 0.62,
+    "smollm_logits_over_gkd": 0.6,
+    "smollm_logits_over_distillation": 0.6,
+    "smollm_logits_memory_over_gkd": 0.7,
     "smollm_stored_over_gkd": 0.45,
     "smollm_stored_over_sft": 1.10,
     "smollm_sweep_over_gkd": 0.5,
