@@ -65,3 +65,29 @@ def test_an_untrained_arm_is_not_asked_whose_answers_it_trains_on() -> None:
     from kvdistill.config.compose import compose
 
     assert compose(["arm=raw_student", "data.answers=teacher"])["trained"] is False
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["on_policy.every=-1"], r"on_policy.every must be 0 or more, got -1"),
+        (["on_policy.temperature=-1"], r"on_policy.temperature must be 0 or more, got -1"),
+        (["on_policy.texts=0"], r"on_policy.texts=0 must be 1 or more. null sets no bound"),
+        (["arm=sft", "on_policy=student"], r"on_policy.every=2 has the student write texts for"),
+        (["arm=sequence_kd", "on_policy=student"], r"and none is read. Choose teachers and source"),
+        (["arm=on_policy_kv", "source=store"], r"on_policy.every=2: source=store holds what"),
+        (
+            ["arm=on_policy_kv", "source=shuffled", "source@source.of=store"],
+            r"on_policy.every=2: source=store holds what",
+        ),
+        (["arm=on_policy_kv", "style.mask_prompt=false"], r"Use style.mask_prompt=true"),
+        (["arm=on_policy_kv", "train.torch_compile=true"], r"Use train.torch_compile=false"),
+    ],
+)
+def test_own_texts_that_nobody_could_read_are_refused(overrides: list[str], line: str) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=line):
+        compose(overrides)

@@ -218,7 +218,7 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
         name = changes.pop("name", f"run{len(list(tmp_path.iterdir()))}")
         size, accumulate = changes.pop("size", 4), changes.pop("accumulate", 1)
         evaluate, norms = changes.pop("evaluate", 100), changes.pop("norms", 2)
-        score = changes.pop("score", None)
+        score, own_texts = changes.pop("score", None), changes.pop("own_texts", None)
         collate = make_collator(teachers, changes.pop("packing", None))
         seed, stop = changes.pop("seed", 5), changes.pop("stop", None)
         module = distiller(f"seed={seed}", *overrides, teachers=teachers)
@@ -248,6 +248,7 @@ def trained(distiller: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]
             ),
             needs={},
             norms_every=norms,
+            own_texts=own_texts,
         )
         torch.manual_seed(99)  # what came before must not matter
         trainer.fit(resume_point.folder)

@@ -19,8 +19,8 @@ DEEPEST = 20
 """Nodes inside each other."""
 GROUPS = (
     "student", "teachers", "data", "style", "source", "compression", "alignment", "projection",
-    "layers", "position", "kv", "fusion", "loss", "logits", "adapter", "budget", "train", "tasks",
-    "stats", "estimate", "cluster",
+    "layers", "position", "kv", "fusion", "loss", "logits", "adapter", "on_policy", "budget",
+    "train", "tasks", "stats", "estimate", "cluster",
 )  # fmt: skip
 CLOSED = {
     "layers": ("range", "map"),

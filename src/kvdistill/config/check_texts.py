@@ -127,3 +127,44 @@ def check_unread(config: Mapping[str, Any]) -> None:
             "source=none reads no teacher and data.answers=gold takes none's answers, so the "
             "teachers would do nothing. Use data.answers=teacher, or arm=sft."
         )
+
+
+def check_on_policy(config: Mapping[str, Any]) -> None:
+    """Refuses own texts that nobody would read, or that cannot be written as the rest is set."""
+    node = config["on_policy"]
+    if node["every"] < 0 or not 0 <= node["temperature"] < math.inf:
+        key = "every" if node["every"] < 0 else "temperature"
+        raise ConfigError(f"on_policy.{key} must be 0 or more, got {node[key]}.")
+    for key in ("texts", "max_new_tokens"):
+        if node[key] is not None and node[key] < 1:
+            raise ConfigError(f"on_policy.{key}={node[key]} must be 1 or more. null sets no bound.")
+    if not (config["trained"] and node["every"]):
+        return
+    where = f"on_policy.every={node['every']}"
+    if not config["teachers"] or config["source"].get("_target_") == UNREAD:
+        raise ConfigError(
+            f"{where} has the student write texts for teachers to read, and none is read. Choose "
+            f"teachers and source=online, or use on_policy=none."
+        )
+    if any("stored" in each for each in _walk_nodes(config["source"])):
+        raise ConfigError(
+            f"{where}: source=store holds what teachers made of texts that were there before, and "
+            f"the student's own are not. Use source=online, or on_policy=none."
+        )
+    if not config["style"]["mask_prompt"]:
+        raise ConfigError(
+            f"{where} needs to know where a text's prompt ends, and style.mask_prompt=false makes "
+            f"all of it answer. Use style.mask_prompt=true, or on_policy=none."
+        )
+    if config["train"]["torch_compile"]:
+        raise ConfigError(
+            f"{where} writes token by token, at a length that grows, for which "
+            f"train.torch_compile=true would compile anew. Use train.torch_compile=false."
+        )
+
+
+def _walk_nodes(node: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(node, Mapping):
+        yield node
+        for value in node.values():
+            yield from _walk_nodes(value)

@@ -84,6 +84,20 @@ class KVWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnPolicy:
+    """When teachers are compared with on answers that the student writes itself."""
+
+    every: int
+    """Steps from one with such texts to the next; 0: none."""
+    texts: int | None
+    """Of a micro-batch whose answers are written; None: all."""
+    max_new_tokens: int | None
+    """None: what budget.seq_len leaves of the prompt."""
+    temperature: float
+    """0: the likeliest token."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusSettings:
     """How stage=status shows a study."""
 
@@ -270,6 +284,7 @@ PLAIN: dict[str, type] = {
     "budget": Budget,
     "train": Train,
     "kv": KVWeights,
+    "on_policy": OnPolicy,
     "estimate": Estimate,
     "status": StatusSettings,
     "smoke": SmokeSettings,

@@ -60,6 +60,8 @@ class TextDataset(Dataset[Example]):
         if seq_len < 2:
             raise ConfigError(f"budget.seq_len must be at least 2, got {seq_len}.")
         self.texts, self.alignment = list(texts), alignment
+        self.student_tokeniser, self.teacher_tokenisers = student, dict(teachers)
+        self.seq_len = seq_len
         # By identity: models that share a `Tokeniser` object share its pass over the texts.
         tokenisers = {id(tokeniser): tokeniser for tokeniser in (student, *teachers.values())}
         tokenised = {key: tokeniser(texts) for key, tokeniser in tokenisers.items()}
@@ -73,6 +75,12 @@ class TextDataset(Dataset[Example]):
         }
         self._links: dict[tuple[str, int], TextLinks] = {}
         self._reads_chunks = reads_chunks
+
+    def read_alike(self, texts: Sequence[RenderedText]) -> "TextDataset":
+        """Other texts, by the same tokenizers and alignment, up to the same length."""
+        return TextDataset(
+            texts, self.student_tokeniser, self.teacher_tokenisers, self.alignment, self.seq_len
+        )
 
     def count_truncated(self) -> int:
         """Number of texts truncated at `seq_len`."""

@@ -7,7 +7,7 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, read_group
 from kvdistill.estimate import run_cost
-from kvdistill.estimate.answers_cost import estimate_answers
+from kvdistill.estimate.answers_cost import estimate_answers, estimate_own_writing
 from kvdistill.estimate.run_cost import Cost
 from kvdistill.geometry import Geometry
 from kvdistill.plan import flops
@@ -48,7 +48,8 @@ def group_by_recipe(plan: Plan, estimate: Estimate) -> list[PricedArm]:
         PricedArm(
             labels[runs[0].recipe],
             runs,
-            run_cost.estimate_run(runs[0].config, runs[0].steps, estimate),
+            run_cost.estimate_run(runs[0].config, runs[0].steps, estimate)
+            + estimate_own_writing(runs[0].config, runs[0].steps, estimate),
         )
         for runs in by_recipe.values()
     ]

@@ -22,6 +22,7 @@ from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.matching.run_flops import (
     count_cache_flops,
+    count_own_flops,
     count_student_flops,
     count_training_flops,
     list_layers_read,
@@ -44,6 +45,9 @@ class Cost:
     """That writing answers reads of the memory."""
     launch_s: float = 0.0
     """Seconds that it takes at least, to launch what its steps compute."""
+    written_bytes: int = 0
+    """The same two of answers that are trained on, or that teachers are compared with on."""
+    written_launch_s: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -52,7 +56,8 @@ class Cost:
         """GPU-hours at the stated utilisation."""
         rate = gpu.peak_tflops * 1e12 * 3600
         trained = (self.student + self.teachers) / (rate * estimate.utilisation)
-        return trained + self.evaluation_hours(gpu, estimate)
+        written = max(self.written_bytes / (gpu.memory_gb_s * 1e9), self.written_launch_s) / 3600
+        return trained + written + self.evaluation_hours(gpu, estimate)
 
     def evaluation_hours(self, gpu: Gpu, estimate: Estimate) -> float:
         """Those of scoring: reading at the stated utilisation, writing by its bytes.
@@ -78,8 +83,10 @@ def estimate_run(config: Config, steps: int, estimate: Estimate) -> Cost:
     tokens = steps * global_batch(budget) * budget.seq_len
     load = flops.TokenLoad.nominal(tokens, budget.seq_len)
     trained = count_student_flops(config, load)
+    own = count_own_flops(config)
     # What is stored was read once, and is paid for by the store; answers are likewise.
-    return Cost(tokens, trained, count_training_flops(config, load)) + scored
+    taught = count_training_flops(config, load) + steps * own.teachers
+    return Cost(tokens, trained + steps * own.student, taught) + scored
 
 
 def estimate_store(config: Config, teacher: Mapping[str, Any]) -> Cost:

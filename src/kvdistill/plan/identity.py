@@ -22,6 +22,7 @@ from kvdistill.plan.teaching.answers import (
     answer_version,
     select_answer_science,
 )
+from kvdistill.plan.teaching.on_policy import select_on_policy_science
 
 IDENTITY_VERSION = 2  # 2: shuffled and random act on what compression kept
 CAPTURE_VERSION = 2  # 2: shards state the digests of their texts
@@ -128,7 +129,7 @@ def science_of(config: Config) -> dict[str, Any]:
         budget = Budget(**config["budget"])
         fields |= {room: config[room] for room in ROOMS}
         fields["data"] |= select_answer_science(config)
-        fields |= answer_version(config)
+        fields |= answer_version(config) | select_on_policy_science(config)
         fields["seed"] = config["seed"]
         # By order, not by role's name: two sets that call the same teachers otherwise are one
         # science.

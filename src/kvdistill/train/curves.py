@@ -28,6 +28,8 @@ from kvdistill.train.step import Terms
 from kvdistill.types import Batch, Tokens
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
+OWN, WRITTEN = "student's own texts", "student's writing"
+"""Loads of a student that is compared on what it writes, beside those of given texts."""
 STATE = "curves_{rank}.json"
 """In a checkpoint: what a rank has summed up since the last line."""
 
@@ -106,6 +108,12 @@ class CurveWriter:
         for model, (tokens_read, pairs) in zip(models, read, strict=True):
             load = self.loads.get(model, TokenLoad(0, 0))
             self.loads[model] = TokenLoad(load.tokens + tokens_read, load.pairs + pairs)
+
+    def count_own(self, tokens: Tokens, written: TokenLoad) -> None:
+        """Counts own texts: what the student trains on of them, and what it took to write them."""
+        self.count_tokens({OWN: tokens})
+        load = self.loads.get(WRITTEN, TokenLoad(0, 0))
+        self.loads[WRITTEN] = TokenLoad(load.tokens + written.tokens, load.pairs + written.pairs)
 
     def sum_over_ranks(self) -> ReadCounts:
         """What all ranks have read; each of them must call this."""

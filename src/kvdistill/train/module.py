@@ -93,8 +93,13 @@ class Distiller(nn.Module):
         """The strategies between the models and the KV loss."""
         return self.rooms
 
-    def forward(self, batch: Batch) -> StepTerms:
-        """The terms of the loss."""
+    def forward(self, batch: Batch, own: Batch | None = None) -> StepTerms:
+        """The terms of the loss; with `own` texts, cross-entropy of the batch and theirs of those.
+
+        All in one call, as DDP wants it.
+        """
+        if own is not None:
+            return StepTerms(self._compute_cross_entropy(batch), *self._compare_own(own))
         if self._linear_ce is None:
             logits, kv, distributions = self.compute_terms(batch)
             return StepTerms(sum_cross_entropy(logits, batch.student), kv, distributions)
@@ -103,6 +108,24 @@ class Distiller(nn.Module):
         ce = self._linear_ce(self._head.layer, hidden, labels)
         layer = self._head.layer
         return StepTerms(ce, kv, self._compare_answers(batch, hidden, layer, readings, kv))
+
+    def _compute_cross_entropy(self, batch: Batch) -> Tensor:
+        """Summed over answer tokens; no teacher is read."""
+        tokens = batch.student
+        if self._linear_ce is None:
+            return sum_cross_entropy(self._head(tokens, tokens.logit_mask), tokens)
+        hidden = self._head.compute_hidden(tokens, tokens.logit_mask)
+        return self._linear_ce(self._head.layer, hidden, tokens.ids[tokens.label_mask])
+
+    def _compare_own(self, own: Batch) -> tuple[Terms | None, LogitTerms | None]:
+        """The terms of own texts, whose answers are no labels."""
+        if self.logits is not None:
+            return self.compute_terms(own)[1:]
+
+        def read_no_token(tokens: Tokens, _: Tensor) -> Tensor:
+            return self._head(tokens, torch.zeros_like(tokens.mask))
+
+        return self._run_student(own, read_no_token)[1], None
 
     def compute_logits(
         self, batch: Batch, observe: Observer | None = None

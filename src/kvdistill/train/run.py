@@ -12,8 +12,9 @@ from transformers import PreTrainedModel
 from kvdistill import distributed, layout, preemption
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
-from kvdistill.config.schema import Budget, read_group
-from kvdistill.data.collate import TextDataset
+from kvdistill.config.schema import Budget, OnPolicy, read_group
+from kvdistill.data.collate import Collator, TextDataset
+from kvdistill.data.prompt_style import Style
 from kvdistill.data.sampler import ResumableSampler
 from kvdistill.errors import UserError
 from kvdistill.files import write_json
@@ -26,6 +27,7 @@ from kvdistill.models.model_folder import write_model_folder
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.plan.matching.run_flops import count_token_flops
 from kvdistill.plan.resources.device_peaks import find_peak_tflops
+from kvdistill.plan.teaching.on_policy import get_period
 from kvdistill.plan.teaching.signals import matches_kv
 from kvdistill.plan.teaching.unread import drop_unread_teachers
 from kvdistill.records import MANY_EPOCHS, SCHEMA_VERSION
@@ -36,6 +38,7 @@ from kvdistill.train.kernels.determinism import use_kernel_settings
 from kvdistill.train.kernels.linear_ce import get_linear_ce
 from kvdistill.train.module import Distiller, count_parameters, count_trained_parameters
 from kvdistill.train.objective import KVObjective, LossWeights, TeacherPipeline
+from kvdistill.train.on_policy.own_texts import OwnTexts
 from kvdistill.train.speed.speed_meter import SpeedMeter
 from kvdistill.train.speed.step_clock import StepClock
 from kvdistill.train.target_r2 import compute_target_r2
@@ -149,12 +152,22 @@ def build_trainer(
         progress=progress,
         needs=needs,
         norms_every=config["train"]["norm_steps"],
+        own_texts=make_own_texts(config, texts, collate),
     )
     if packing is not None:
         # Only now does the student lie where it will train, as attention kernels need it to.
         with make_autocast(trainer.args):
             check_packed_forward(module.student, "student", packing)
     return trainer, texts, val_texts
+
+
+def make_own_texts(config: Config, texts: TextDataset, collate: Collator) -> OwnTexts | None:
+    """What writes the student's own texts, as `on_policy` asks for them; None where it does not."""
+    if not get_period(config):
+        return None
+    settings: OnPolicy = read_group("on_policy", config["on_policy"])
+    style: Style = build_node("style", config["style"])
+    return OwnTexts(settings, texts, collate, config["seed"], style.list_stops())
 
 
 def make_speed_meter(config: Config, clock: StepClock) -> SpeedMeter:

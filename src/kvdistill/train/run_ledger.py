@@ -17,10 +17,12 @@ from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.matching.run_flops import count_capture_flops, count_read_flops
-from kvdistill.train.curves import ReadCounts
+from kvdistill.train.curves import OWN, WRITTEN, ReadCounts
 from kvdistill.train.inputs import select_answers
 from kvdistill.train.trainer import DistillTrainer
 
+OWN_FLOPS = ("training_flops", "writing_flops")
+"""Of a student's own texts, as the ledger has them."""
 RATED_TEXTS = 256
 """Texts on which the alignment's coverage is measured."""
 CONVERGED_SHARE = 0.9
@@ -110,6 +112,8 @@ def count_flops(counts: ReadCounts, config: Config, adapter: Adapter) -> dict[st
     student_flops = flops.training_flops(student, loads["student"], frozen=adapter.frozen)
     if config["train"]["gradient_checkpointing"]:
         student_flops += flops.recomputation_flops(student, loads["student"])
+    own_facts = summarise_own_texts(counts, config, adapter)
+    student_flops += sum(own_facts.get("on_policy", {}).get(key, 0) for key in OWN_FLOPS)
     live = stored = 0
     for name, node in config["teachers"].items():
         total = count_capture_flops(config, node, loads[name])
@@ -121,7 +125,26 @@ def count_flops(counts: ReadCounts, config: Config, adapter: Adapter) -> dict[st
         "student_flops": student_flops,
         "teacher_flops": live,
         "stored_teacher_flops": stored,
+        **own_facts,
     }
+
+
+def summarise_own_texts(
+    counts: ReadCounts, config: Config, adapter: Adapter
+) -> dict[str, dict[str, int]]:
+    """Tokens that the student wrote for its teachers, and what writing and training on them took.
+
+    Both are part of `student_flops`. Empty where it wrote none.
+    """
+    if OWN not in counts.loads:
+        return {}
+    student, own = Geometry.from_node(config["student"]), counts.loads[OWN]
+    trained = flops.training_flops(student, own, frozen=adapter.frozen)
+    if config["train"]["gradient_checkpointing"]:
+        trained += flops.recomputation_flops(student, own)
+    written = flops.forward_flops(student, counts.loads[WRITTEN])
+    facts = {"tokens": own.tokens, **dict(zip(OWN_FLOPS, (trained, written), strict=True))}
+    return {"on_policy": facts}
 
 
 def find_convergence(path: Path) -> dict[str, Any] | None:

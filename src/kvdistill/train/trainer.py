@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ from kvdistill import distributed, preemption
 from kvdistill.errors import DivergedError
 from kvdistill.fusion.routing import Routing
 from kvdistill.loss.gradient_norm import measure_gradient_norm
+from kvdistill.models.attention.implementation import use_plain_attention
 from kvdistill.train import checkpoint, nonfinite
 from kvdistill.train.answers.task_scores import score_tasks
 from kvdistill.train.checkpoint import parse_step as checkpoint_step
 from kvdistill.train.curves import CurveWriter, describe_logit_terms
 from kvdistill.train.module import Distiller
+from kvdistill.train.on_policy.own_texts import OwnTexts
 from kvdistill.train.preemption_callback import PreemptionCallback
 from kvdistill.train.step import Terms
 from kvdistill.train.training_arguments import make_autocast
@@ -58,12 +61,14 @@ class DistillTrainer(Trainer):
         progress: Callable[[int, int], None],
         needs: Mapping[str, Path],
         norms_every: int,
+        own_texts: OwnTexts | None = None,
     ) -> None:
         """Reads `texts` in the order of `sampler`, in batches that `collate` makes.
 
         `progress` is called with (step, steps) after each step. `needs` (role -> folder) are the
         artefacts that a checkpoint is bound to. `norms_every`: steps between measurements of each
-        term's gradient norm; 0 for none.
+        term's gradient norm; 0 for none. `own_texts` writes what teachers are compared with on in
+        some steps; None: in none.
         """
         super().__init__(
             model=module,
@@ -80,6 +85,7 @@ class DistillTrainer(Trainer):
         self.clock = module.clock
         self.sampler, self.validation, self.curves = sampler, validation, curves
         self.needs, self.norms_every = needs, norms_every
+        self.own_texts = own_texts
         self.last_norm_step = self.last_validation_step = -1
         self.row_ids: list[str] = []
         """Ids of the texts of the current step on this rank, over its micro-batches."""
@@ -173,10 +179,16 @@ class DistillTrainer(Trainer):
     ) -> Tensor:
         """This micro-batch's share of the step's loss."""
         batch: Batch = inputs["batch"]
-        ce_sum, terms, distributions = model(batch)
+        own = self.write_own_texts(batch)
+        ce_sum, terms, distributions = model(batch) if own is None else model(batch, own)
         # DDP averages gradients over ranks, while the token count is the sum over them.
         ce = ce_sum / num_items_in_batch * self.args.world_size
         logits, token_share = None, self.args.world_size / num_items_in_batch
+        compared = batch if own is None else own
+        if own is not None:
+            # How many tokens the step's other micro-batches will write is not known yet.
+            count = own.student.label_mask.sum().clamp(min=1)
+            token_share = 1 / (count * self.current_gradient_accumulation_steps)
         if distributions is not None:
             logits = distributions.total * token_share
         self.log_gradient_norms(ce, terms, logits)
@@ -188,10 +200,26 @@ class DistillTrainer(Trainer):
             numbers = describe_logit_terms(distributions, token_share, list(batch.teachers))
         if not torch.isfinite(loss):
             self.raise_nonfinite(
-                f"the loss is {loss.item()}", nonfinite.find_cause(self.module, batch), batch.ids
+                f"the loss is {loss.item()}", nonfinite.find_cause(self.module, compared), batch.ids
             )
+        batch = replace(batch, teachers=compared.teachers)
         self.curves.add_batch(loss, ce, weighted_kv, terms, batch, micro_batches, numbers)
         return loss
+
+    def write_own_texts(self, batch: Batch) -> Batch | None:
+        """The student's own answers to this micro-batch's questions; None where none are due."""
+        step = self.state.global_step
+        if self.own_texts is None or not self.own_texts.is_due(step):
+            return None
+        student, training = self.module.student, self.module.training
+        student.eval()
+        # A cache that grows token by token is not what packed kernels are for.
+        with make_autocast(self.args), use_plain_attention(student):
+            own = self.own_texts.write_batch(self.module.unwrap_student(), batch, step)
+        student.train(training)
+        self.curves.add_numbers(**own.describe())
+        self.curves.count_own(own.batch.student, own.written)
+        return own.batch
 
     def log_gradient_norms(
         self, ce: Tensor, terms: Terms | None, logits: Tensor | None = None

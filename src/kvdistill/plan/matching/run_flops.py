@@ -6,7 +6,7 @@ is asked for its answers' logits runs to its head, counted at every token, as th
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import read_group
@@ -16,6 +16,7 @@ from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.matching.score_flops import count_score_flops
+from kvdistill.plan.teaching.on_policy import count_own_texts, get_period
 from kvdistill.plan.teaching.signals import matches_kv, reads_answers
 from kvdistill.plan.teaching.unread import drop_unread_teachers
 
@@ -26,7 +27,36 @@ def count_step_flops(config: Config) -> int:
     budget = read_group("budget", config["budget"])
     load = flops.TokenLoad.nominal(global_batch(budget) * budget.seq_len, budget.seq_len)
     taught = sum(count_capture_flops(config, node, load) for node in config["teachers"].values())
-    return count_student_flops(config, load) + taught
+    own = count_own_flops(config)
+    return count_student_flops(config, load) + taught + own.student + own.teachers
+
+
+class OwnTextFlops(NamedTuple):
+    """What the student's own texts add to a step in the mean, to its own work and the teachers'."""
+
+    student: int = 0
+    teachers: int = 0
+    """Below 0 where they are fewer than the texts that are read in the other steps."""
+    writing: int = 0
+    """Of `student`: to write them."""
+
+
+def count_own_flops(config: Config) -> OwnTextFlops:
+    """Of `on_policy`: in each n-th step own texts are written, trained on, and read by teachers.
+
+    The student reads the given texts in that step as well; its teachers do not.
+    """
+    period = get_period(config)
+    if not period:
+        return OwnTextFlops()
+    budget = read_group("budget", config["budget"])
+    texts = count_own_texts(config) * budget.num_gpus * budget.grad_accum
+    own = flops.TokenLoad.nominal(texts * budget.seq_len, budget.seq_len)
+    given = flops.TokenLoad.nominal(global_batch(budget) * budget.seq_len, budget.seq_len)
+    written = flops.forward_flops(Geometry.from_node(config["student"]), own)
+    read, instead = count_training_flops(config, own), count_training_flops(config, given)
+    trained = count_student_flops(config, own) + written
+    return OwnTextFlops(trained // period, (read - instead) // period, written // period)
 
 
 def count_student_flops(config: Config, load: flops.TokenLoad) -> int:

@@ -7,7 +7,11 @@ from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, read_group
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.flops import TokenLoad
-from kvdistill.plan.matching.run_flops import count_student_flops, count_training_flops
+from kvdistill.plan.matching.run_flops import (
+    count_own_flops,
+    count_student_flops,
+    count_training_flops,
+)
 from kvdistill.plan.resources.run_memory import estimate_run_memory
 
 
@@ -34,6 +38,7 @@ def foretell_training(config: Config) -> Foretold:
     budget = read_group("budget", config["budget"])
     load = TokenLoad.nominal(global_batch(budget) * budget.seq_len, budget.seq_len)
     flops = count_student_flops(config, load)
-    flops += count_training_flops(config, load)
+    own = count_own_flops(config)
+    flops += count_training_flops(config, load) + own.student + own.teachers
     rate = budget.num_gpus * estimate.gpu.peak_tflops * 1e12 * estimate.utilisation
     return Foretold(estimate_run_memory(config).total, flops, flops / rate, estimate.kind)

@@ -15,6 +15,7 @@ from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.resources import model_memory, rooms_memory
 from kvdistill.plan.resources.model_memory import FLOAT32_BYTES, RankBatch, StudentMemory
 from kvdistill.plan.resources.rooms_memory import RoomsLoad, TeacherLoad
+from kvdistill.plan.teaching.on_policy import count_own_texts
 from kvdistill.plan.teaching.signals import matches_kv, reads_answers
 from kvdistill.plan.teaching.unread import reads_teachers
 
@@ -60,7 +61,9 @@ def estimate_run_memory(config: Config) -> RunMemory:
     geometry = Geometry.from_node(config["student"])
     zero = (train["deepspeed"] or {}).get("zero_optimization") or {}
     student = model_memory.measure_student(
-        geometry, WEIGHT_BYTES[config["student"]["dtype"]], batch,
+        # Own texts are computed beside the given ones, before the backward pass of both.
+        geometry, WEIGHT_BYTES[config["student"]["dtype"]],
+        RankBatch(budget.batch_size + count_own_texts(config), budget.seq_len),
         compute_bytes=compute_bytes, checkpointing=train["gradient_checkpointing"],
         trained_share=estimate_trained_share(config), zero_stage=int(zero.get("stage", 0)),
         ranks=budget.num_gpus,

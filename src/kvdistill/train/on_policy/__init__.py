@@ -1,0 +1,1 @@
+"""Texts that the student itself writes in training, for teachers to read."""
