@@ -14,11 +14,12 @@ CONF, FOLDER = ROOT / "conf", ROOT / "sweeps"
 SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 ONE_SCALE = {
-    "miniature": "nano", "miniature_rate": "nano", "second_teacher": "nano", "recovery": "smollm",
+    "miniature": "nano", "miniature_rate": "nano", "tuned_miniature": "nano",
+    "second_teacher": "nano", "recovery": "smollm",
     "second_smollm": "smollm",
 }  # fmt: skip
 """Questions of a student cut from its teacher, which no other scale has."""
-SETS = {"ablation_teacher_count", "ablation_teacher_family"}
+SETS = {"ablation_teacher_count", "ablation_teacher_family", "which_teacher"}
 SINGLE = [
     "scale", "student", "budget", "tasks", "data", "train", "cluster",
     "stats", "estimate"]  # fmt: skip

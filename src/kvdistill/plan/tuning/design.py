@@ -11,7 +11,10 @@ CE, ACCURACY = "ce", "accuracy"
 MEASURES = (CE, ACCURACY)
 """Lowest cross-entropy, or highest share of exact answers, both on the validation texts."""
 ALL = "all"
-KEYS = ("grid", "grids", "trials", "seeds", "measure", "arms", "draw")
+DEFAULTS: Mapping[str, Any] = {
+    "grid": {}, "trials": 0, "seeds": [], "measure": CE, "arms": ALL, "grids": {}, "draw": 0,
+}  # fmt: skip
+"""Of its keys; the first three must be given."""
 HELD = (
     "arm", "seed", "budget", "data", "student", "style", "tasks", "scale", "train.eval_texts",
     "stats", "estimate", "cluster", "root", "study", "stage", "sweep", "trust", "hydra", "code",
@@ -63,49 +66,42 @@ def read_design(sweep: Sweep) -> TuneDesign | None:
         return None
     where = f"sweeps/{sweep.name}.yaml: tune"
     node = sweep.tune
-    if not isinstance(node, Mapping) or (unknown := sorted(set(node) - set(KEYS))):
-        wrong = f".{unknown[0]}" if isinstance(node, Mapping) else f"={node}"
-        raise ConfigError(f"{where}{wrong} is none of its keys. Use {', '.join(KEYS)}.")
-    design = TuneDesign(
-        grid=node.get("grid") or {},
-        trials=node.get("trials", 0),
-        seeds=node.get("seeds") or (),
-        measure=node.get("measure", CE),
-        arms=None if node.get("arms", ALL) == ALL else node["arms"],
-        grids=node.get("grids") or {},
-        draw=node.get("draw", 0),
-    )
-    check_numbers(design, where)
-    check_labels(design, sweep, where)
-    for path, grid in (
-        ("grid", design.grid),
-        *((f"grids.{a}", g) for a, g in design.grids.items()),
-    ):
-        check_grid(grid, sweep, f"{where}.{path}")
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{where}={node} must map some of {', '.join(DEFAULTS)}.")
+    if unknown := sorted(set(node) - set(DEFAULTS)):
+        raise ConfigError(f"{where}.{unknown[0]} is none of its keys. Use {', '.join(DEFAULTS)}.")
+    values = {**DEFAULTS, **node}
+    check_numbers(values, where)
+    check_labels(values, sweep, where)
+    check_grid(values["grid"], sweep, f"{where}.grid")
+    for arm, grid in values["grids"].items():
+        check_grid(grid, sweep, f"{where}.grids.{arm}")
+    design = TuneDesign(**{**values, "arms": None if values["arms"] == ALL else values["arms"]})
     check_seeds_apart(design, sweep.name, sweep.seeds)
     return design
 
 
-def check_numbers(design: TuneDesign, where: str) -> None:
+def check_numbers(values: Mapping[str, Any], where: str) -> None:
     """Refuses a number of trials, seeds or a measure that cannot be."""
-    if not is_whole(design.trials) or design.trials < FEWEST_TRIALS:
+    trials, seeds, measure = values["trials"], values["seeds"], values["measure"]
+    if not is_whole(trials) or trials < FEWEST_TRIALS:
         raise ConfigError(
-            f"{where}.trials={design.trials} must be a whole number of {FEWEST_TRIALS} or more: "
-            f"how many points of its grid every arm is tried at."
+            f"{where}.trials={trials} must be a whole number of {FEWEST_TRIALS} or more: at how "
+            f"many points of its grid every arm is tried."
         )
-    seeds = design.seeds
-    is_list = isinstance(seeds, Sequence) and not isinstance(seeds, str)
-    if not is_list or not seeds or not all(map(is_whole, seeds)) or len({*seeds}) < len(seeds):
+    # As text: 1 and true are one element of a set.
+    is_list = isinstance(seeds, list) and len(set(map(str, seeds))) == len(seeds) > 0
+    if not is_list or not all(map(is_whole, seeds)):
         raise ConfigError(
             f"{where}.seeds={format_literal(seeds)} must list seeds, each once, that no run of the "
             f"sweep has, as [1, 2]."
         )
-    if design.measure not in MEASURES:
+    if measure not in MEASURES:
         raise ConfigError(
-            f"{where}.measure={design.measure} is none. Choose one of {', '.join(MEASURES)}."
+            f"{where}.measure={measure} is none. Choose one of {', '.join(MEASURES)}."
         )
-    if not is_whole(design.draw):
-        raise ConfigError(f"{where}.draw={design.draw} must be a whole number.")
+    if not is_whole(values["draw"]):
+        raise ConfigError(f"{where}.draw={values['draw']} must be a whole number.")
 
 
 def is_whole(value: Any) -> bool:
@@ -113,17 +109,16 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def check_labels(design: TuneDesign, sweep: Sweep, where: str) -> None:
+def check_labels(values: Mapping[str, Any], sweep: Sweep, where: str) -> None:
     """Refuses a list of arms, or a grid for an arm, that the sweep does not have."""
-    known = ", ".join(sweep.arms)
-    if design.arms is not None and (
-        not isinstance(design.arms, list) or not design.arms or set(design.arms) - set(sweep.arms)
-    ):
+    arms, grids, known = values["arms"], values["grids"], ", ".join(sweep.arms)
+    is_list = isinstance(arms, list) and len(arms) > 0 and not set(arms) - set(sweep.arms)
+    if arms != ALL and not is_list:
         raise ConfigError(
-            f"{where}.arms={format_literal(design.arms)} must be {ALL}, or list some of {known}."
+            f"{where}.arms={format_literal(arms)} must be {ALL}, or list some of {known}."
         )
-    if not isinstance(design.grids, Mapping) or set(design.grids) - set(sweep.arms):
-        raise ConfigError(f"{where}.grids={design.grids} must map arms to grids: some of {known}.")
+    if not isinstance(grids, Mapping) or set(grids) - set(sweep.arms):
+        raise ConfigError(f"{where}.grids={grids} must map arms to grids: some of {known}.")
 
 
 def check_grid(grid: Any, sweep: Sweep, where: str) -> None:

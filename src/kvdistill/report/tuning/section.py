@@ -64,12 +64,11 @@ def list_sentences(question: QuestionRecords, tuning: Tuning) -> Iterator[str]:
 def tabulate_chosen(name: str, tuning: Tuning) -> ReportTable:
     """A row an arm: its winner, what that measured, and how far its trials lie apart."""
     column = COLUMNS[tuning.design["measure"]]
-    title = AXIS_NAMES[column]
     return ReportTable(
         f"{name}_tuning",
-        "Trials and winner of each arm",
-        ["arm", "trials", "chosen", f"{title} of the winner", "best of the others",
-         "median of the trials", "SD over trials", "diverged", "sha256 of the choice"],
+        f"Trials and winner of each arm: {AXIS_NAMES[column]}",
+        ["arm", "trials", "chosen", "winner", "best of the others", "median", "SD over trials",
+         "diverged", "sha256 of the choice"],
         [make_winner_row(label, arm, column) for label, arm in tuning.arms.items()],
         "Means over the tuning seeds. A winner's own is the best of several, so it flatters: what "
         "an arm is worth is what fresh seeds say.",
