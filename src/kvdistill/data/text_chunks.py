@@ -30,16 +30,14 @@ class TextChunks:
 
 def find_chunks(student: TokenisedText, teacher: TokenisedText) -> TextChunks:
     """The chunks of the answer; where both texts are whole, the last is the two ends of text."""
-    ends = [_list_ends(text) for text in (student, teacher)]
-    shared = np.intersect1d(*ends)
-    numbers = [_number_tokens(text, shared) for text in (student, teacher)]
+    shared = np.intersect1d(_list_ends(student), _list_ends(teacher))
+    numbers = _number_tokens(student, shared), _number_tokens(teacher, shared)
     # A chunk that reaches into the prompt is not predicted as a whole.
     kept = np.ones(len(shared) + 1, dtype=bool)
     for text, number in zip((student, teacher), numbers, strict=True):
         predicted = text.answer & (np.arange(len(text.ids)) > 0)
         kept[number[(number >= 0) & ~predicted]] = False
-    both = np.intersect1d(*numbers)
-    kept &= np.isin(np.arange(len(kept)), both)
+    kept &= np.isin(np.arange(len(kept)), np.intersect1d(numbers[0], numbers[1]))
     student_chunks, teacher_chunks = (
         np.where((number >= 0) & kept[number], number, NO_CHUNK) for number in numbers
     )
