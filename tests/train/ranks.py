@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,15 +81,14 @@ def collect_gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in module.student.named_parameters() if p.grad is not None}
 
 
-def save_gradients(rank: int, config: dict, folder: str) -> None:
-    """Leaves the gradients of rank 0 in `folder`."""
-    with join_two_ranks(rank, Path(folder)):
-        module = build_module(config)
-        wrapped = DistributedDataParallel(module)
-        whole = make_batch(lengths=LENGTHS)
-        # DDP averages over ranks, while the token count is the sum over them.
-        compute_loss(wrapped, take_row(whole, rank), count_answer_tokens(whole) // 2).backward()
-        torch.save(collect_gradients(module), Path(folder) / f"rank{rank}.pt")
+def compute_gradients(rank: int, config: dict) -> dict[str, torch.Tensor]:
+    """Those of this rank's half of a batch, once the two have reduced them."""
+    module = build_module(config)
+    wrapped = DistributedDataParallel(module)
+    whole = make_batch(lengths=LENGTHS)
+    # DDP averages over ranks, while the token count is the sum over them.
+    compute_loss(wrapped, take_row(whole, rank), count_answer_tokens(whole) // 2).backward()
+    return collect_gradients(module)
 
 
 def count_answer_tokens(batch: Any) -> int:
@@ -167,24 +167,21 @@ def note_rows(collate_rows: Callable[..., Any], rows_read: list[list[str]]) -> C
 
 
 def train_on_two_ranks(
-    rank: int, configs: dict[str, tuple[tuple[str, ...], dict]], folder: str
+    rank: int, configs: dict[str, tuple[tuple[str, ...], dict]], where: Path
 ) -> None:
     """Trains each config on two ranks, and one of them in two lives; leaves what came of it."""
-    where = Path(folder)
-    with join_two_ranks(rank, where):
-        for label, (names, config) in configs.items():
-            outcome = train_division(config, where / label, names, 2, 4, 1)
-            torch.save(outcome, where / f"{label}-rank{rank}.pt")
-            if "zero2" in label or "kv" in label:
-                train_division(config, where / f"{label}-again", names, 2, 4, 1, stop=3)
-                outcome = train_division(
-                    config, where / f"{label}-again", names, 2, 4, 1, resume=True
-                )
-                torch.save(outcome, where / f"{label}-again-rank{rank}.pt")
-        if "kv_zero2" in configs:
-            names, config = configs["kv_zero2"]
-            message = resume_planted_checkpoint(config, where / "kv_zero2-again", names, rank)
-            torch.save(message, where / f"planted-rank{rank}.pt")
+    warnings.simplefilter("default")  # DeepSpeed's own
+    for label, (names, config) in configs.items():
+        outcome = train_division(config, where / label, names, 2, 4, 1)
+        torch.save(outcome, where / f"{label}-rank{rank}.pt")
+        if "zero2" in label or "kv" in label:
+            train_division(config, where / f"{label}-again", names, 2, 4, 1, stop=3)
+            outcome = train_division(config, where / f"{label}-again", names, 2, 4, 1, resume=True)
+            torch.save(outcome, where / f"{label}-again-rank{rank}.pt")
+    if "kv_zero2" in configs:
+        names, config = configs["kv_zero2"]
+        message = resume_planted_checkpoint(config, where / "kv_zero2-again", names, rank)
+        torch.save(message, where / f"planted-rank{rank}.pt")
 
 
 def resume_planted_checkpoint(config: dict, folder: Path, names: tuple[str, ...], rank: int) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.train.forked_ranks import compute_on_two_ranks
+
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +44,9 @@ def divided(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for label, (names, overrides, train) in ARMS.items():
             two = (f"train={train}", "budget.num_gpus=2", "budget.batch_size=32")
             configs[label] = names, set_training(composed_config(*overrides, *two, teachers=names))
-    torch.multiprocessing.spawn(ranks.train_on_two_ranks, args=(configs, str(folder)), nprocs=2)
+    compute_on_two_ranks(
+        lambda rank: ranks.train_on_two_ranks(rank, configs, folder), folder / "ranks", seconds=600
+    )
     for label in ("sft", "kv"):
         names, config = configs[label]
         for name, division in (("whole", (1, 8, 1)), ("parts", (1, 4, 2))):

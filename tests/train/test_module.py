@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.train.conftest import make_batch
+from tests.train.forked_ranks import compute_on_two_ranks
 from tests.train.test_step import measure_gradients
 
 Make = Callable[..., Any]
@@ -22,12 +23,13 @@ def test_two_processes_give_the_gradient_of_one(composed: Make, tmp_path: Path) 
     from tests.train import ranks
 
     config = composed(*(f"{group}={choice}" for group, choice in ranks.SETTINGS.items()))
-    torch.multiprocessing.spawn(ranks.save_gradients, args=(config, str(tmp_path)), nprocs=2)
+    both = compute_on_two_ranks(
+        lambda rank: ranks.compute_gradients(rank, config), tmp_path, seconds=200
+    )
     module, whole = ranks.build_module(config), make_batch(lengths=ranks.LENGTHS)
     ranks.compute_loss(module, whole, ranks.count_answer_tokens(whole)).backward()
     alone = ranks.collect_gradients(module)
-    for rank in range(2):
-        gradients_of_rank = torch.load(tmp_path / f"rank{rank}.pt")
+    for gradients_of_rank in both:
         assert gradients_of_rank.keys() == alone.keys()
         for name, gradient in alone.items():
             torch.testing.assert_close(gradients_of_rank[name], gradient, rtol=1e-4, atol=1e-5)

@@ -260,12 +260,11 @@ class DistillTrainer(Trainer):
             f"Lower train.lr or look at these rows; the last checkpoint is kept."
         )
 
-    def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor | float:
         """Clips the gradient. Raises DivergedError where it is not finite, before clipping hides it."""
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
-            norm: Tensor = super()._clip_grad_norm(
-                model
-            )  # DeepSpeed's engine clips in its own step
+            # DeepSpeed's engine clips in its own step, and says the norm as a number.
+            norm: Tensor | float = super()._clip_grad_norm(model)
             self.check_gradient(model, norm)
             return norm
         norm = self._get_grad_norm(model)
