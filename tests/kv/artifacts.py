@@ -58,6 +58,8 @@ class Artifacts:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.terms: dict[tuple[str, ...], Any] = {}
+        """Part and overrides -> the terms of a batch, for tests that compare with the same ones."""
 
     def config(self, *overrides: str) -> dict[str, Any]:
         """Composed as launch.py does."""

@@ -28,9 +28,12 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
 
 def compute_terms(artifacts: Artifacts, overrides: list[str], part: str = "train_student"):
     """The KV terms of one batch of two teachers with different tokenizers."""
-    config = artifacts.config(*overrides)
-    (batch,) = artifacts.batches(config, part, [ROWS])
-    return artifacts.distiller(config)(batch)[1]
+    key = (part, *overrides)
+    if key not in artifacts.terms:
+        config = artifacts.config(*overrides)
+        (batch,) = artifacts.batches(config, part, [ROWS])
+        artifacts.terms[key] = artifacts.distiller(config)(batch)[1]
+    return artifacts.terms[key]
 
 
 @pytest.mark.parametrize("press", PRESSES)
