@@ -124,8 +124,11 @@ def test_a_step_holds_heads_and_distributions() -> None:
     from kvdistill.plan.resources import run_memory
 
     assert run_memory.PART_LOGITS == CHUNK_LOGITS
+    untied = [f"teachers.{name}.geometry.tied_embeddings=false" for name in "ab"]
     sft, taught, alone, stored = (
-        run_memory.estimate_run_memory(compose(*overrides))
+        run_memory.estimate_run_memory(
+            compose(*overrides, *([] if "arm=sft" in overrides else untied))
+        )
         for overrides in (
             ("arm=sft",), ("arm=multi_teacher",), ("arm=logit_kd",), ("arm=logit_kd", *STORED),
         )
@@ -158,3 +161,22 @@ def test_without_cross_entropy_the_distance_is_the_unit_of_clipping() -> None:
 
     assert clip_science(compose("arm=kv_and_logits", "logits.weight=0.25")) == {"clip_norm": 0.25}
     assert clip_science(compose("arm=ce_kl_kv")) == clip_science(compose("arm=multi_teacher"))
+
+
+def test_heads_that_compute_before_the_first_step_alone_cost_no_step_anything() -> None:
+    from kvdistill.geometry import Geometry
+    from kvdistill.plan.flops import TokenLoad, decoder_flops, forward_flops
+    from kvdistill.plan.matching.run_flops import count_capture_flops, count_read_flops
+    from kvdistill.plan.teaching.signals import reads_answers, scores_answers
+
+    load = TokenLoad(100, 5000)
+    for fusion, scores in (("by_task", False), ("select", True)):
+        config = compose(f"fusion={fusion}")
+        teacher = config["teachers"]["a"]
+        assert reads_answers(config)
+        assert scores_answers(config) == scores
+        count = (forward_flops if scores else decoder_flops)(Geometry.from_node(teacher), load)
+        assert count_read_flops(config, teacher, load) == count
+        assert count_capture_flops(config, teacher, load) == count
+        stored = compose(f"fusion={fusion}", *STORED)
+        assert (count_read_flops(stored, teacher, load) > 0) == scores
