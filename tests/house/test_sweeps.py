@@ -103,7 +103,8 @@ def test_everything_is_every_question_of_the_study() -> None:
 def test_everything_shares_what_two_questions_have_in_common() -> None:
     from kvdistill.plan.expand import expand_command
 
-    plan = expand_command([["sweep=everything"]], FOLDER)
+    # The scale is named, as above, so that what was composed there serves here.
+    plan = expand_command([["sweep=everything", "scale=nano"]], FOLDER)
     arms_by_question = [list(q.arms.values()) for q in plan.questions.values()]
     before = sum(len(set(seeds.values())) for arms in arms_by_question for seeds in arms)
     planned = {run for arms in arms_by_question for seeds in arms for run in seeds.values()}
