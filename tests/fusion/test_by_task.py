@@ -13,7 +13,7 @@ SCORES = {"sums": [-1.0, -0.5, -2.0], "words": [-0.2, -0.4, -0.1]}
 
 def test_each_text_has_the_softmax_of_its_tasks_scores_over_the_valid_teachers(build, scene):
     own, targets = scene()
-    fusion = build(ByTask, competence="ce", temperature=0.5)
+    fusion = build(ByTask, task_competence="ce", temperature=0.5)
     fusion.set_task_scores(SCORES)
     tasks = ["words", "sums"]
     _, weights = fusion(own, targets, 2, 0.0, tasks=tasks)
@@ -27,7 +27,7 @@ def test_each_text_has_the_softmax_of_its_tasks_scores_over_the_valid_teachers(b
 
 
 def test_it_reads_tasks_and_asks_for_nothing_else_in_a_step(build):
-    fusion = build(ByTask, competence="ce", temperature=0.5)
+    fusion = build(ByTask, task_competence="ce", temperature=0.5)
     assert fusion.reads_tasks
     assert not fusion.reads_competence
     assert not list(fusion.parameters())
@@ -35,7 +35,7 @@ def test_it_reads_tasks_and_asks_for_nothing_else_in_a_step(build):
 
 def test_equal_scores_are_equal_weights(build, scene):
     own, targets = scene(cover=1)
-    fusion = build(ByTask, competence="ce", temperature=0.1)
+    fusion = build(ByTask, task_competence="ce", temperature=0.1)
     fusion.set_task_scores({"a": [-1.0] * 3})
     _, weights = fusion(own, targets, 0, 0.0, tasks=["a", "a"])
     torch.testing.assert_close(weights, torch.full_like(weights, 1 / 3))
@@ -44,8 +44,11 @@ def test_equal_scores_are_equal_weights(build, scene):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"competence": "luck", "temperature": 1.0}, r"fusion\.competence=luck must be one of"),
-        ({"competence": "ce", "temperature": -1.0}, r"fusion\.temperature must be above 0"),
+        (
+            {"task_competence": "luck", "temperature": 1.0},
+            r"fusion\.task_competence=luck must be one of",
+        ),
+        ({"task_competence": "ce", "temperature": -1.0}, r"fusion\.temperature must be above 0"),
     ],
 )
 def test_what_cannot_be_is_refused(build, fields, message):

@@ -25,11 +25,11 @@ class ByTask(Fusion):
         student: Geometry,
         teachers: Sequence[str],
         layers: Sequence[int],
-        competence: str,
+        task_competence: str,
         temperature: float,
     ) -> None:
         super().__init__(student=student, teachers=teachers, layers=layers)
-        self.competence = check_measure(competence)
+        self.task_competence = check_measure(task_competence, "task_competence")
         self.temperature = check_temperature(temperature)
         # No buffers: measured anew wherever a run starts or goes on, since teachers are frozen.
         self.scores: dict[str, Sequence[float]] = {}

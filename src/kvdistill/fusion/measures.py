@@ -15,10 +15,10 @@ MEASURES = {"ce": ("ce", -1.0), "entropy": ("entropy", -1.0), "max_prob": ("max_
 """Measure -> (field of Competence, sign that makes more the better)."""
 
 
-def check_measure(measure: str) -> str:
-    """Raises ConfigError for a measure that is none."""
+def check_measure(measure: str, field: str = "competence") -> str:
+    """Raises ConfigError, naming the field of the fusion, for a measure that is none."""
     if measure not in MEASURES:
-        raise ConfigError(f"fusion.competence={measure} must be one of: {', '.join(MEASURES)}.")
+        raise ConfigError(f"fusion.{field}={measure} must be one of: {', '.join(MEASURES)}.")
     return measure
 
 

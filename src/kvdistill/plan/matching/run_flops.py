@@ -17,7 +17,7 @@ from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.matching.score_flops import count_score_flops
 from kvdistill.plan.teaching.on_policy import count_own_texts, get_period
-from kvdistill.plan.teaching.signals import matches_kv, reads_answers
+from kvdistill.plan.teaching.signals import matches_kv, reads_answers, scores_answers
 from kvdistill.plan.teaching.unread import drop_unread_teachers
 
 
@@ -90,9 +90,9 @@ def count_read_flops(config: Config, teacher: Mapping[str, Any], load: flops.Tok
     """Of a teacher's operations over a load those that a step itself does, without scores."""
     geometry, to_head = Geometry.from_node(teacher), reads_answers(config)
     if find_store_spec(config["source"]) is not None:
-        return flops.head_flops(geometry, load.tokens) if to_head else 0
+        return flops.head_flops(geometry, load.tokens) if scores_answers(config) else 0
     if to_head:
-        return flops.forward_flops(geometry, load)
+        return count_whole_flops(config, geometry, load)
     return flops.capture_flops(geometry, load, max(list_layers_read(config, teacher)))
 
 
@@ -110,7 +110,13 @@ def count_capture_flops(config: Config, teacher: Mapping[str, Any], load: flops.
         return count_cache_flops(config, teacher, load)
     geometry = Geometry.from_node(teacher)
     scored = count_scored_layers(config, teacher, load) if matches_kv(config) else 0
-    return flops.forward_flops(geometry, load) + scored
+    return count_whole_flops(config, geometry, load) + scored
+
+
+def count_whole_flops(config: Config, teacher: Geometry, load: flops.TokenLoad) -> int:
+    """A forward of a teacher that runs to its head, which may have nothing to do in a step."""
+    count = flops.forward_flops if scores_answers(config) else flops.decoder_flops
+    return count(teacher, load)
 
 
 def count_cache_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:

@@ -9,6 +9,7 @@ from kvdistill.errors import UserError
 from kvdistill.fusion.base import Fusion
 from kvdistill.fusion.measures import sum_texts
 from kvdistill.kv.base import TeacherReading
+from kvdistill.plan.teaching.signals import TASK_COMPETENCE
 from kvdistill.train.answers.competence import measure_competence
 from kvdistill.train.covered_tokens import CoveredTokens
 from kvdistill.types import Batch
@@ -47,8 +48,11 @@ def score_tasks(
 
 def find_measure(fusion: Fusion) -> str:
     """The measure of a fusion that weighs by task, or of its first stage that does."""
-    parts = [part for part in fusion.modules() if getattr(part, "reads_tasks", False)]
-    return next(str(part.competence) for part in parts if hasattr(part, "competence"))
+    return next(
+        str(getattr(part, TASK_COMPETENCE))
+        for part in fusion.modules()
+        if hasattr(part, TASK_COMPETENCE)
+    )
 
 
 def check_tasks(fusion: Fusion, trained: Sequence[str], validated: Sequence[str]) -> None:
