@@ -101,7 +101,7 @@ def summarise_answers(needs: Mapping[str, Path], texts: TextDataset) -> dict[str
     return {"answers": facts} if facts else {}
 
 
-def count_flops(counts: ReadCounts, config: Config, adapter: Adapter) -> dict[str, int]:
+def count_flops(counts: ReadCounts, config: Config, adapter: Adapter) -> dict[str, Any]:
     """FLOPs of the student and of the teachers, on the tokens that were really read.
 
     Of a stored teacher only its head costs anything here, where logits are asked for: its store's

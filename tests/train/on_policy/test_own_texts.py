@@ -140,7 +140,15 @@ class Echo(OwnTexts):
         assert not student.training
         with torch.no_grad():
             ids = student(**given.student.model_inputs).logits.argmax(dim=2)
-        batch = replace(given, student=replace(given.student, ids=(ids + step) % 50))
+        student_tokens = replace(given.student, ids=(ids + step) % 50)
+        teachers = {
+            # One that reads texts as the student does reads its own ones likewise.
+            name: replace(reading, tokens=student_tokens)
+            if torch.equal(reading.tokens.ids, given.student.ids)
+            else reading
+            for name, reading in given.teachers.items()
+        }
+        batch = replace(given, student=student_tokens, teachers=teachers)
         return OwnBatch(batch, TokenLoad(10, 40), [WrittenText("x", 3, 4, True)])
 
 
@@ -182,6 +190,7 @@ def test_distributions_of_own_texts_are_a_mean_over_their_tokens(
         size=4 // accumulate, accumulate=accumulate, evaluate=1,
     )  # fmt: skip
     lines = [line for line in read_lines(run) if "own_tokens" in line]
-    # A distance a token, near what validation has of given texts: no sum over a batch.
-    assert all(0.05 < line["logits"] < 20 for line in lines)
+    # Each of their tokens counts as one of so many, however the step is divided.
+    assert [line["logits_covered"] for line in lines] == pytest.approx([1.0] * STEPS)
+    assert all(line["logits"] > 0 for line in lines)
     assert len(lines) == STEPS

@@ -68,6 +68,6 @@ def check_finite_logits(rows: Tensor) -> None:
 
 def list_end_tokens(model: PreTrainedModel) -> Tensor:
     """The ids that end what the model writes, on its device; empty where it states none."""
-    ids = model.generation_config.eos_token_id  # type: ignore[union-attr]
+    ids = model.generation_config.eos_token_id
     ids = ids if isinstance(ids, list) else [] if ids is None else [ids]
     return torch.tensor(ids, dtype=torch.long, device=model.device)

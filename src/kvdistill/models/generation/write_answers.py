@@ -117,14 +117,14 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[in
 
 def list_end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """What ends an answer: as the checkpoint says, and the token that ends the texts trained on."""
-    own = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]  # type: ignore[arg-type]
+    own = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
     return sorted({*own, *list_end_tokens(model).tolist()})
 
 
 def choose_pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The id that fills up rows; masked, so that any would do."""
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    return int(pad)  # type: ignore[arg-type]
+    return int(pad)
 
 
 def pad_left(
@@ -150,8 +150,8 @@ def read_answer(
     places = ends.nonzero().flatten().tolist()
     kept = written[: places[0]].tolist() if places else written.tolist()
     text = decode_behind(tokenizer, prompt, kept)
-    found = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
-    text = text[: min(found)] if found else text
+    stopped_at = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
+    text = text[: min(stopped_at)] if stopped_at else text
     count = len(kept) + bool(places)
     return WrittenText(
         unicodedata.normalize("NFC", text), len(prompt), count, bool(places) or stopped
