@@ -42,5 +42,5 @@ def test_stores_are_built_alone_then_read_by_every_fusion(tmp_path: Path) -> Non
 def test_without_a_store_there_is_nothing_to_build(tmp_path: Path) -> None:
     done = launch("stage=teachers", f"root={tmp_path}")
     assert done.returncode == 2
-    assert "no run here reads one. Add source=store." in done.stderr
+    assert "no run here reads any. Add source=store, or arm=sequence_kd." in done.stderr
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""stage=teachers: builds the stores of the teachers' K and V that runs would read; runs nothing."""
+"""stage=teachers: builds what runs would read of teachers, stores and answers; runs nothing."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,17 +19,20 @@ from kvdistill.plan.suite_data import check_suite_data
 
 
 def teachers_command(job_overrides: JobOverrides, sweeps: Path) -> None:
-    """Builds the stores and what those need. Raises ConfigError where no run reads a store."""
+    """Builds stores, answers and what those need. Raises ConfigError where no run reads any."""
     plan = expand_command(job_overrides, sweeps)
     check_suite_data(plan)
-    stores = [node for node in plan.artifacts.values() if node.kind == "kv"]
-    if not stores:
+    stores, answers = (
+        [node for node in plan.artifacts.values() if node.kind == kind]
+        for kind in ("kv", "answers")
+    )
+    if not stores + answers:
         raise ConfigError(
-            "stage=teachers builds the teachers' stores, but no run here reads one. "
-            "Add source=store."
+            "stage=teachers builds the teachers' stores and answers, but no run here reads any. "
+            "Add source=store, or arm=sequence_kd."
         )
     check_arms([run.config for run in plan.runs.values()])
-    names = {name for node in stores for name in (node.name, *node.needs.values())}
+    names = {name for node in stores + answers for name in (node.name, *node.needs.values())}
     nodes = [node for name, node in plan.artifacts.items() if name in names]
     folders = {node.name: layout.artifact_folder(plan.root, node.name) for node in nodes}
     check_node_code(plan, nodes)
@@ -40,7 +43,10 @@ def teachers_command(job_overrides: JobOverrides, sweeps: Path) -> None:
         return
     if failed:
         raise UserError("; ".join(describe_failures(failed)))
-    console.print(tabulate_stores(stores, folders))
+    if stores:
+        console.print(tabulate_stores(stores, folders))
+    if answers:
+        console.print(tabulate_answers(answers, folders))
 
 
 def tabulate_stores(stores: Sequence[Node], folders: Mapping[str, Path]) -> Table:
@@ -51,4 +57,17 @@ def tabulate_stores(stores: Sequence[Node], folders: Mapping[str, Path]) -> Tabl
         name = node.recipe["teachers"][ONLY]["name"]
         counts = f"{manifest['texts']:,}", f"{manifest['kept_tokens']:,}"
         table.add_row(node.name, name, *counts, f"{manifest['stored_bytes'] / 1e6:,.1f}")
+    return table
+
+
+def tabulate_answers(answers: Sequence[Node], folders: Mapping[str, Path]) -> Table:
+    """A row an artefact of answers, from its manifest."""
+    columns = ("answers", "right", "tokens in the mean", "cut off", "empty")
+    table = Table("artefact", "teacher", *columns, title="teachers' own answers")
+    for node in answers:
+        made = read_sealed(folders[node.name] / layout.MANIFEST)
+        shares = f"{made['right_share']:.1%}", f"{made['mean_tokens']:.1f}"
+        left_out = f"{made['cut']:,}", f"{made['empty']:,}"
+        numbers = (f"{made['answers']:,}", *shares, *left_out)
+        table.add_row(node.name, node.recipe["teachers"][ONLY]["name"], *numbers)
     return table
