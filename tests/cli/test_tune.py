@@ -238,3 +238,11 @@ def test_status_names_every_trial(tmp_path: Path, jobs: Jobs) -> None:
     labels = [line.label for line in read_run_states(tmp_path, tmp_path / "runs/nano")]
     assert labels.count("kv, trial 3 of 3") == 2
     assert len(labels) == 12
+
+
+def test_trials_alone_are_nothing_to_report(tmp_path: Path, jobs: Jobs) -> None:
+    from kvdistill.cli.report import report_command
+
+    tune(tmp_path)
+    with pytest.raises(ConfigError, match="study=nano has planned trials and no run yet"):
+        report_command([["stage=report", f"root={tmp_path}"]], tmp_path)

@@ -5,6 +5,7 @@ from pathlib import Path
 from kvdistill.cli.common import JobOverrides, console, find_study_folder
 from kvdistill.config.compose import compose
 from kvdistill.errors import ConfigError
+from kvdistill.plan.study_plan import StudyPlan
 
 
 def report_command(job_overrides: JobOverrides, _: Path) -> None:
@@ -22,6 +23,13 @@ def report_command(job_overrides: JobOverrides, _: Path) -> None:
         studies = [find_study_folder({**config, "study": name}) for name in dict.fromkeys(named)]
     if not studies:
         raise ConfigError("study=[] names no study. Give at least one, as in study=[A,B].")
+    for study in studies:
+        if not StudyPlan.read(study).questions:
+            raise ConfigError(
+                f"study={study.name} has planned trials and no run yet, so there is nothing to "
+                f"report. Repeat the sweep's own command, which chooses the winners and confirms "
+                f"them; stage=status shows the trials."
+            )
     output = config["report"]["output"]
     write_study_report(
         Path(config["root"]), studies[0], config["stats"], console,

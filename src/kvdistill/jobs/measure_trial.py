@@ -11,7 +11,7 @@ JUDGED_BY = ("ce", "exact_match")
 """Mean cross-entropy of an answer token; share of texts whose answer tokens are all predicted."""
 
 
-def read_last_validation(curves: Path) -> dict[str, float]:
+def read_last_validation(curves: Path) -> dict[str, float | int]:
     """ce, exact_match and step of the last validation line. Raises UserError where there is none.
 
     Args:

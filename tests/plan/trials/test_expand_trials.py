@@ -65,6 +65,23 @@ def test_a_trial_needs_and_asks_nothing_that_a_suite_has(tmp_path: Path) -> None
         assert "validation" not in run.node.needs
 
 
+def test_a_trial_asks_of_a_machine_what_a_run_asks(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from kvdistill.cluster.slurm_arrays import name_resources
+    from kvdistill.config.schema import read_group
+    from kvdistill.plan.resources.task_needs import derive_task_needs
+    from kvdistill.plan.world_size import world_size
+
+    plan = expand(tmp_path, SWEEP, "budget.num_gpus=2", "budget.batch_size=16")
+    trial = next(iter(plan.runs.values())).node
+    estimate = read_group("estimate", plan.config["estimate"])
+    assert name_resources("trial") == name_resources("run")
+    assert world_size("trial", trial.recipe) == world_size("run", trial.recipe) == 2
+    as_run = derive_task_needs(replace(trial, kind="run"), estimate, 2)
+    assert derive_task_needs(trial, estimate, 2) == as_run
+
+
 def test_a_trial_is_no_run_and_knows_no_suite(tmp_path: Path) -> None:
     own = {run.identity for run in expand(tmp_path).runs.values()}
     assert own == {run.identity for run in expand(tmp_path, SWEEP, "tasks=quick").runs.values()}

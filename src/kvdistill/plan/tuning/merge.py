@@ -32,7 +32,7 @@ def merge_tuning(question: str, known: Tuning, new: Tuning) -> Tuning:
     arms = dict(known.arms)
     for label, arm in new.arms.items():
         old = arms.get(label)
-        if old is not None and old.without_choice() != arm.without_choice():
+        if old is not None and old.without_choice().trials != arm.trials:
             raise ConfigError(
                 f"tuning of {question}: {label} was planned with other trials: "
                 f"{describe_change(old, arm)}. {WAY_OUT}"
@@ -49,4 +49,4 @@ def describe_change(old: TunedArm, new: TunedArm) -> str:
             return f"trial {number} was {' and is '.join(points)} now"
     if len(old.trials) != len(new.trials):
         return f"{len(old.trials)} there and {len(new.trials)} here"
-    return "the settings that its trials share, or what it can vary, are others now"
+    return "the settings that its trials have in common are others now"
