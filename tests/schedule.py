@@ -1,8 +1,8 @@
 """The order in which pytest-xdist hands out the files of tests, so that its workers end together.
 
 By itself it begins with the files of most tests and ends with a file of one test that takes a
-minute. Here files of whole studies come first, and all tests of a SLURM are one piece of work, so
-that one SLURM serves them.
+minute. Here files of whole studies come first, and what shares something that takes long to make is
+one piece of work, so that it is made by one worker alone.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,27 @@ import pytest
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
-TOGETHER = ("tests/slurm/",)
-"""Folders whose files share what takes long to start."""
+TOGETHER = {
+    "a SLURM": ("tests/slurm/",),
+    "a server of commands": ("tests/end_to_end/",),
+    "compositions": tuple(
+        f"tests/house/test_{name}.py" for name in ("sweeps", "commands", "examples")
+    ),
+}
+"""What is shared -> how the tests begin that share it; the first of them take longest."""
+
+
+def find_group(nodeid: str) -> str | None:
+    """What this test shares with those of other files."""
+    return next((name for name, begin in TOGETHER.items() if nodeid.startswith(begin)), None)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with marked tests first; what shares a SLURM before all, and side by side."""
+    """Files with marked tests first; before all what is shared, and side by side."""
     long = {item.path for item in items if item.get_closest_marker("integration")}
-    items.sort(key=lambda item: (not item.nodeid.startswith(TOGETHER), item.path not in long))
+    order = [*TOGETHER, None]
+    items.sort(key=lambda item: (order.index(find_group(item.nodeid)), item.path not in long))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,7 +45,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "LoadFileSch
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            folder = next((each for each in TOGETHER if nodeid.startswith(each)), None)
-            return folder or super()._split_scope(nodeid)
+            return find_group(nodeid) or super()._split_scope(nodeid)
 
     return Scheduling(config, log)
