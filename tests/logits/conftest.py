@@ -26,7 +26,7 @@ def answers():
             )
             for name in "ab"
         }
-        table = TokenTable([bytes([65 + i]) for i in range(vocab - 1)] + [b"<e>"], vocab - 1)
+        table = TokenTable([str(i).encode() for i in range(vocab - 1)] + [b"<e>"], vocab - 1)
         return student, teachers, table
 
     return make

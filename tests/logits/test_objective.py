@@ -1,5 +1,6 @@
 """The term of a batch: mixtures, means and selection, in parts, with gradients."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -129,6 +130,43 @@ def test_a_token_that_a_teacher_excludes_leaves_term_and_gradient_finite(answers
         assert student.hidden.grad.isfinite().all()
     far = build(mix(teachers=["a", "b"], weights=None), table).compute_terms(student, shut)
     assert (far.tokens < 20).all()  # what forward KL does not ask for costs nothing
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_under_autocast_the_layer_alone_computes_in_half_precision(answers, trains):
+    student, teachers, table = answers(vocab=700)
+    objective = build(Averaged(teachers=["a", "b"], weights=None), table)
+    with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(trains):
+        logits = student.head(student.hidden)
+        terms = objective.compute_terms(student, teachers)
+    assert logits.dtype == torch.bfloat16
+    given = AnswerLogits(logits.detach(), None, student.labels, student.texts, 2)
+    assert torch.equal(terms.tokens, objective.compute_terms(given, teachers).tokens)
+
+
+def test_hidden_states_and_output_layers_give_the_loss_and_gradients_of_trl(answers):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trl = pytest.importorskip("trl.trainer.distillation_trainer")
+    student, _, table = answers(vocab=31)
+    layer, hidden = nn.Linear(6, 31), torch.randn(7, 6)
+    layer.requires_grad_(False)
+    teacher = TeacherLogits(hidden, layer, student.labels, student.texts, 2)
+    trained = [student.hidden, *student.head.parameters()]
+    for distance, beta in ((ForwardKL(temperature=2.0), 0.0), (ReverseKL(temperature=1.0), 1.0),
+                           (JSD(temperature=1.5, beta=0.3), 0.3)):  # fmt: skip
+        objective = build(Averaged(teachers=["a"], weights=None), table, distance, ["a"])
+        total = objective.compute_terms(student, {"a": teacher}).total
+        total = total / 7 / distance.temperature**2  # which TRL leaves out
+        loss, *_ = trl._chunked_divergence_loss(
+            student.hidden[None], hidden[None], student.head.weight, layer.weight,
+            torch.ones(1, 7), beta, None, student.head.bias, layer.bias,
+            temperature=distance.temperature,
+        )  # fmt: skip
+        torch.testing.assert_close(total, loss, rtol=1e-6, atol=1e-6)
+        pairs = (torch.autograd.grad(each, trained) for each in (total, loss))
+        for own, theirs in zip(*pairs, strict=True):
+            torch.testing.assert_close(own, theirs, rtol=1e-5, atol=1e-7)
 
 
 def test_what_pads_a_vocabulary_changes_nothing(answers):

@@ -32,9 +32,19 @@ def sum_parts(
         return total, tokens
     tokens = student.hidden.new_zeros(student.labels.shape, dtype=torch.float32)
     for part in parts:
-        tokens[part.rows] = part.compare(student.score_rows(student.hidden[part.rows]))
+        tokens[part.rows] = compare_rows(student, part, student.hidden[part.rows])
     tokens *= weights
     return tokens.sum(), tokens
+
+
+def compare_rows(
+    student: AnswerLogits, part: Part, hidden: Float[Tensor, "some width"]
+) -> Float[Tensor, " some"]:
+    """The distances of a part's tokens, in float32 whatever precision the models compute in."""
+    logits = student.score_rows(hidden)
+    # Autocast would multiply probabilities in half precision.
+    with torch.autocast(logits.device.type, enabled=False):
+        return part.compare(logits)
 
 
 class _SumWithGradient(torch.autograd.Function):
@@ -55,7 +65,7 @@ class _SumWithGradient(torch.autograd.Function):
         for part in parts:
             rows = hidden[part.rows].detach().requires_grad_()
             with torch.enable_grad():
-                distances = part.compare(student.score_rows(rows)) * weights[part.rows]
+                distances = compare_rows(student, part, rows) * weights[part.rows]
                 gradients = torch.autograd.grad(
                     distances.sum(), [rows, *trained], allow_unused=True
                 )
