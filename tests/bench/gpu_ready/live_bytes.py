@@ -26,10 +26,15 @@ from kvdistill.config.compose import compose
 from kvdistill.geometry import Geometry
 from kvdistill.kv.base import TeacherRequest
 from kvdistill.kv.online import Online
+from kvdistill.logits.objective import LogitObjective
+from kvdistill.logits.vocabulary import TokenTable
+from kvdistill.models.answer_head import split_causal_lm
 from kvdistill.models.decoder import truncate_decoder
 from kvdistill.plan.resources.run_memory import RunMemory, estimate_run_memory
+from kvdistill.plan.teaching.signals import matches_kv
 from kvdistill.train.module import Distiller
 from kvdistill.train.objective import KVObjective, LossWeights
+from kvdistill.train.run import make_pipelines
 from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 from tests.bench.gpu_ready.part import Part
 
@@ -58,6 +63,18 @@ WIDE = {"divisor": 14, "hidden_size": 1536, "intermediate_size": 8960, "heads": 
 WIDE_CASES: Mapping[str, tuple[str, ...]] = {
     "wide_student": ("arm=sft",),
     "wide_student_all_kept": ("arm=sft", "train.gradient_checkpointing=false"),
+}
+TALL = {"divisor": 14, "vocabulary": 8192}
+"""Two layers and a vocabulary beside which they are small."""
+LOGIT_CASES: Mapping[str, tuple[str, ...]] = {
+    "logits_alone": ("arm=logit_kd", "teachers=single", "logits/vocabulary=same"),
+    "logits_of_two": (
+        "arm=logit_kd",
+        "teachers=same_family",
+        "logits/vocabulary=same",
+        "logits/teachers=averaged",
+    ),
+    "kv_and_logits": ("arm=ce_kl_kv", "teachers=single", "logits/vocabulary=same"),
 }
 QUICK = ("sft", "one_teacher", "two_teachers_learnable")
 
@@ -132,22 +149,25 @@ def measure(quick: bool) -> dict[str, float]:
         figures[f"step_gib_{name}"] = (one.peak - one.weights) * scale / 2**30
     for name, overrides in () if quick else WIDE_CASES.items():
         figures[f"plan_over_live_{name}"] = measure_step(overrides, **WIDE).ratio
+    for name, overrides in () if quick else LOGIT_CASES.items():
+        figures[f"plan_over_live_{name}"] = measure_step(overrides, **TALL).ratio
     return figures
 
 
 def measure_step(
-    overrides: tuple[str, ...], divisor: int = 1, **shape: int
+    overrides: tuple[str, ...], divisor: int = 1, vocabulary: int = VOCABULARY, **shape: int
 ) -> Measured:  # fmt: skip
     """Trains two steps, of which the second is measured.
 
-    `divisor` divides every model's layers; `shape` sets fields of the student's geometry.
+    `divisor` divides every model's layers, `vocabulary` is that of all of them; `shape` sets fields
+    of the student's geometry.
     """
     torch.manual_seed(0)
     config = compose_case(overrides)
     for node in (config["student"], *config["teachers"].values()):
         geometry = node["geometry"]
         geometry |= {
-            "hidden_size": THIN, "intermediate_size": 2 * THIN, "vocab_size": VOCABULARY,
+            "hidden_size": THIN, "intermediate_size": 2 * THIN, "vocab_size": vocabulary,
             "heads": geometry["kv_heads"], "layers": geometry["layers"] // divisor,
         }  # fmt: skip
         # What is measured is one rank that holds all of its models.
@@ -183,11 +203,13 @@ def compose_case(overrides: tuple[str, ...]) -> dict[str, Any]:
 def train_step(module: Distiller, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
     """As the trainer does it: autocast around the forward alone, gradients kept where they lie."""
     with torch.autocast("cpu", torch.bfloat16):
-        loss, terms, _ = module(batch)
+        loss, terms, distributions = module(batch)
     loss = loss / len(batch.ids)
     if terms is not None:
         loss = loss + terms.kv - 0.01 * terms.entropy + terms.penalty
-    del terms
+    if distributions is not None:
+        loss = loss + distributions.total / len(batch.ids)
+    del terms, distributions
     loss.backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=False)
@@ -200,18 +222,29 @@ def build_distiller(config: dict[str, Any]) -> tuple[Distiller, list[nn.Module]]
     if not config["teachers"]:
         module = Distiller(student, None, {}, weights)
     else:
-        objective = KVObjective(config)
-        for buffer in objective.buffers():
+        objective = KVObjective(config) if matches_kv(config) else None
+        for buffer in objective.buffers() if objective else ():
             buffer.nan_to_num_(0.01)  # maps that nothing was fitted on
+        logits = make_logit_objective(config)
         teachers = {
-            name: make_teacher(config["teachers"][name], branch.pipeline)
-            for name, branch in objective.get_branches().items()
+            name: make_teacher(config["teachers"][name], pipeline, to_head=logits is not None)
+            for name, pipeline in make_pipelines(config, objective).items()
         }
-        module = Distiller(student, objective, teachers, weights)
+        module = Distiller(student, objective, teachers, weights, logits=logits)
     module.train()
     if config["train"]["gradient_checkpointing"]:
         module.enable_gradient_checkpointing()
-    return module, [each.body for each in module._teachers.values()]
+    parts = [part for each in module._teachers.values() for part in (each.body, each.head)]
+    return module, [part for part in parts if part is not None]
+
+
+def make_logit_objective(config: dict[str, Any]) -> LogitObjective | None:
+    """What compares distributions over one vocabulary of made-up tokens, where the config does."""
+    if not config["logits"]["weight"]:
+        return None
+    size = config["student"]["geometry"]["vocab_size"]
+    table = TokenTable([str(token).encode() for token in range(size)], 0)
+    return LogitObjective.from_config(config, table, dict.fromkeys(config["teachers"], table))
 
 
 def make_model(node: Mapping[str, Any], dtype: torch.dtype) -> PreTrainedModel:
@@ -227,13 +260,17 @@ def make_model(node: Mapping[str, Any], dtype: torch.dtype) -> PreTrainedModel:
     return Qwen2ForCausalLM(config).to(dtype)
 
 
-def make_teacher(node: Mapping[str, Any], pipeline: Any) -> Online:
+def make_teacher(node: Mapping[str, Any], pipeline: Any, *, to_head: bool = False) -> Online:
     """A teacher that reads every batch, in bfloat16."""
-    deepest = max(pair.high for pair in pipeline.layer_pairs)
-    body = truncate_decoder(make_model(node, torch.bfloat16), deepest)
+    model, head = make_model(node, torch.bfloat16), None
+    if to_head:
+        body, head = split_causal_lm(model, "teachers")
+    else:
+        body = truncate_decoder(model, max(pair.high for pair in pipeline.layer_pairs))
     return Online(
         TeacherRequest(
             load_body=lambda: body,
+            load_head=(lambda: head) if to_head else None,
             layer_pairs=pipeline.layer_pairs,
             compression=pipeline.compression,
             needs_rotary=pipeline.position.needs_rotary,
@@ -248,7 +285,7 @@ def make_batch(config: dict[str, Any]) -> Batch:
 
     def draw_tokens() -> Tokens:
         answer = torch.arange(LENGTH).expand(TEXTS, -1) >= LENGTH // 2
-        ids = torch.randint(VOCABULARY, (TEXTS, LENGTH))
+        ids = torch.randint(config["student"]["geometry"]["vocab_size"], (TEXTS, LENGTH))
         return Tokens(ids, torch.ones_like(answer), answer)
 
     teachers = {name: TeacherInputs(draw_tokens(), links) for name in config["teachers"]}
@@ -258,8 +295,8 @@ def make_batch(config: dict[str, Any]) -> Batch:
 
 PART = Part(
     measure=measure,
-    at_most={f"plan_over_live_{name}": 1.10 for name in (*CASES, *WIDE_CASES)}
+    at_most={f"plan_over_live_{name}": 1.10 for name in (*CASES, *WIDE_CASES, *LOGIT_CASES)}
     | {f"plan_over_live_step_{name}": 1.10 for name in CASES if name != "sft"},
-    at_least={f"plan_over_live_{name}": 0.90 for name in (*CASES, *WIDE_CASES)}
+    at_least={f"plan_over_live_{name}": 0.90 for name in (*CASES, *WIDE_CASES, *LOGIT_CASES)}
     | {f"plan_over_live_step_{name}": 0.90 for name in CASES if name != "sft"},
 )

@@ -45,6 +45,18 @@ def test_a_step_holds_what_the_plan_says_within_a_tenth(
     assert 0.9 < measured.step_ratio < 1.1
 
 
+def test_comparing_distributions_holds_what_the_plan_says_within_a_tenth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tests.bench.gpu_ready import live_bytes
+
+    monkeypatch.setattr(live_bytes, "LENGTH", 96)
+    measured = live_bytes.measure_step(live_bytes.LOGIT_CASES["logits_of_two"], **live_bytes.TALL)
+    assert measured.plan.phase == "distributions"
+    assert 0.9 < measured.ratio < 1.1
+    assert 0.9 < measured.step_ratio < 1.1
+
+
 def test_logits_are_those_of_answers_and_their_loss_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

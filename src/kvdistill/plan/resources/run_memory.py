@@ -21,9 +21,10 @@ from kvdistill.plan.teaching.unread import reads_teachers
 
 WEIGHT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 PART_LOGITS = 2**25
-"""Logits of one model that are compared at once (logits/vocabulary.py: CHUNK_LOGITS)."""
-PART_COPIES = 6
-"""Of a part in float32: logits and log-probabilities of either model, and two of the distance."""
+"""Logits of one model that are compared at once, by the rooms of logits/ too."""
+PART_COPIES = 5
+"""Of a part in float32, as live bytes have it: the student's log-probabilities and their gradient,
+the teacher's, and two of the distance."""
 DECODED_BYTES = 4
 """Of a number that a store gives."""
 STORED_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
@@ -79,13 +80,14 @@ def estimate_run_memory(config: Config) -> RunMemory:
             rooms = load
         else:
             reading = {teacher.name: teacher.running for teacher in load.teachers}
+    compared = 0
     if reads_answers(config):
-        nodes = config["teachers"].values()
-        widest = max(Geometry.from_node(node).vocab_size for node in (config["student"], *nodes))
-        compared = count_compared_bytes(geometry.vocab_size, widest, scored, compute_bytes)
-        logits = (logits[0], logits[1] + compared)
+        # Made with the distance, and kept until the backward.
+        gradient = scored * geometry.vocab_size * compute_bytes
+        logits = (logits[0], logits[1] + gradient)
+        compared = logits[0] + gradient + count_compared_bytes(config, scored)
     maps = rooms_memory.count_map_bytes(rooms) if rooms else 0
-    phases = list(iterate_step(student, logits, rooms, reading))
+    phases = list(iterate_step(student, logits, rooms, reading, compared))
     phase, models_step, logits_held, between = max(phases, key=lambda each: sum(each[1:]))
     return RunMemory(student.states + maps, held, models_step, logits_held, between, phase)
 
@@ -95,10 +97,12 @@ def iterate_step(
     logits: tuple[int, int],
     rooms: RoomsLoad | None,
     reading: Mapping[str, int],
+    compared: int,
 ) -> Iterator[tuple[str, int, int, int]]:
     """(phase, bytes of the student's pass, of logits, of the rooms) of a step, in its order.
 
-    `reading`: of each teacher that reads where no K and V are matched.
+    `reading`: of each teacher that reads where no K and V are matched. `compared`: of all logits
+    while next-token distributions are, 0 where none are.
     """
     own = graph = 0
     for name, running in reading.items():
@@ -108,19 +112,24 @@ def iterate_step(
         graph = rooms_memory.count_graph_bytes(rooms)
         for phase, between in rooms_memory.iterate_phases(rooms):
             yield phase, student.kept + student.cast_weights, logits[0], between
+    if compared:
+        yield "distributions", student.kept + student.cast_weights, compared, own + graph
     yield "cross-entropy", student.kept, logits[1], own + graph
     # By then the rooms' backward is done: what is left of them are K and V and their gradients.
     yield "backward", student.kept + student.recomputed, 0, 2 * own
 
 
-def count_compared_bytes(vocabulary: int, widest: int, scored: int, compute_bytes: int) -> int:
-    """What comparing next-token distributions holds beside the student's own logits.
+def count_compared_bytes(config: Config, scored: int) -> int:
+    """What comparing next-token distributions holds beside the student's logits and gradient.
 
-    The gradient of its logits, which is made with the distance, and a part of them at a time in
-    float32: the student's softened and their gradient, the teacher's, and the distance's terms.
+    In float32: the log-probabilities that cross-entropy has kept of all tokens, and of some tokens
+    at a time what `PART_COPIES` names, with one more for each further teacher of a mixture.
     """
-    part = min(scored * widest, PART_LOGITS)
-    return scored * vocabulary * compute_bytes + PART_COPIES * FLOAT32_BYTES * part
+    models = (config["student"], *config["teachers"].values())
+    vocabularies = [Geometry.from_node(node).vocab_size for node in models]
+    part = min(scored * max(vocabularies), PART_LOGITS)
+    copies = PART_COPIES + len(config["teachers"]) - 1
+    return FLOAT32_BYTES * (scored * vocabularies[0] + copies * part)
 
 
 def measure_teachers(
