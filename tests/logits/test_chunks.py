@@ -159,7 +159,7 @@ def test_the_gradient_is_that_of_differences(monkeypatch):
     torch.testing.assert_close((student.hidden.grad * direction).sum(), slope, rtol=0.01, atol=1e-3)
     assert (student.hidden.grad[4] == 0).all()
     # A few tokens at a time, never within a chunk, is the same.
-    monkeypatch.setattr("kvdistill.logits.chunks.CHUNK_LOGITS", 10)
+    monkeypatch.setattr("kvdistill.logits.chunks.PART_LOGITS", 10)
     torch.testing.assert_close(
         objective.compute_terms(student, {"a": teacher}).tokens, terms.tokens
     )

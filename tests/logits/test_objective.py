@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from kvdistill.errors import ConfigError, UserError
-from kvdistill.logits import vocabulary
 from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.averaged import Averaged
 from kvdistill.logits.forward_kl import ForwardKL
@@ -47,7 +46,7 @@ def test_a_mixture_is_compared_as_one_teacher_with_the_gradient_of_the_whole(
     trained = [student.hidden, *(student.head.parameters() if head else ())]
     gradients = torch.autograd.grad(5 * expected.sum(), trained)
     for at_once in (1, 30, 10**6):  # tokens at a time: 1, 2, all
-        monkeypatch.setattr("kvdistill.logits.same.CHUNK_LOGITS", at_once)
+        monkeypatch.setattr("kvdistill.logits.same.PART_LOGITS", at_once)
         terms = objective.compute_terms(student, teachers)
         torch.testing.assert_close(terms.tokens, expected.detach())
         torch.testing.assert_close(terms.total, expected.sum())
@@ -216,7 +215,7 @@ def test_no_more_logits_are_there_at_once_than_are_stated(answers, monkeypatch):
     student, teachers, table = answers()
     seen = []
     student.head.register_forward_hook(lambda *call: seen.append(call[2].numel()))
-    monkeypatch.setattr("kvdistill.logits.same.CHUNK_LOGITS", 26)
+    monkeypatch.setattr("kvdistill.logits.same.PART_LOGITS", 26)
     build(Averaged(teachers=["a", "b"], weights=None), table).compute_terms(student, teachers)
     assert max(seen) == 26
     assert sum(seen) == 7 * 13  # each once: nothing is computed again for the gradient
@@ -234,7 +233,3 @@ def test_an_answer_without_tokens_has_a_term_of_0(answers):
         terms = build(mix, table).compute_terms(empty, none)
         assert terms.total == 0
         terms.total.backward()
-
-
-def test_parts_are_bounded_by_one_number():
-    assert vocabulary.CHUNK_LOGITS * 4 == 128 * 2**20

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kvdistill.logits.shared_tokens import SideTokens
 
-LEAST = -80.0
+LEAST_LOG = -80.0
 """Log of the least probability of a token, or of the rest: e^-80 is still a normal float32."""
 
 
@@ -91,9 +91,9 @@ def read_outcomes(
     rest = torch.cat([rest.masked_fill(begins_text, 0), left[:, None], strange[:, None]], dim=1)
     places = torch.arange(shared.shape[1], device=shared.device)
     taken = (places == own[:, None]) | (places == other[:, None])
-    together = rest.sum(dim=1).clamp(min=math.exp(LEAST)).log()
+    together = rest.sum(dim=1).clamp(min=math.exp(LEAST_LOG)).log()
     # The text's own is left as it is: of a long chunk it may be less, and is learnt from.
-    named = shared.masked_fill(taken, LEAST).clamp(min=LEAST)
+    named = shared.masked_fill(taken, LEAST_LOG).clamp(min=LEAST_LOG)
     return ChunkOutcomes(torch.cat([text[:, None], named, together[:, None]], dim=1), rest)
 
 

@@ -27,8 +27,9 @@ from kvdistill.logits.chunk_outcomes import (
 )
 from kvdistill.logits.same import Same, has_same_tokens
 from kvdistill.logits.shared_tokens import SideTokens, match_tokens
-from kvdistill.logits.teacher_mix import Weights
-from kvdistill.logits.vocabulary import CHUNK_LOGITS, Part, TokenTable, Vocabulary
+from kvdistill.logits.teacher_mix import TeacherWeights
+from kvdistill.logits.vocabulary import Part, TokenTable, Vocabulary
+from kvdistill.plan.resources.run_memory import PART_LOGITS
 from kvdistill.types import move_to_device
 
 
@@ -74,7 +75,7 @@ class ByChunks(Vocabulary):
         distance: LogitDistance,
         student: AnswerLogits,
         teachers: Mapping[str, TeacherLogits],
-        weights: Weights,
+        weights: TeacherWeights,
     ) -> Iterator[Part]:
         [(name, teacher)] = teachers.items()
         if name in self.same and torch.equal(student.labels, teacher.labels):
@@ -87,7 +88,7 @@ class ByChunks(Vocabulary):
         self.tables[name] = tables
         vocabulary = max(len(tables.student.column), len(tables.teacher.column))
         numbers = teacher.student_chunk.cpu().numpy(), teacher.chunk.cpu().numpy()
-        for rows, other_rows in split_at_chunks(*numbers, max(1, CHUNK_LOGITS // vocabulary)):
+        for rows, other_rows in split_at_chunks(*numbers, max(1, PART_LOGITS // vocabulary)):
             own = ChunkTokens.from_numbers(student.labels[rows], teacher.student_chunk[rows])
             other = ChunkTokens.from_numbers(teacher.labels[other_rows], teacher.chunk[other_rows])
             columns = (

@@ -13,7 +13,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.base import LogitDistance
 from kvdistill.logits.sum_parts import sum_parts
-from kvdistill.logits.teacher_mix import TeacherMix, Weights
+from kvdistill.logits.teacher_mix import TeacherMix, TeacherWeights
 from kvdistill.logits.vocabulary import TokenTable, Vocabulary
 
 
@@ -26,7 +26,7 @@ class LogitTerms:
     as cross-entropy is."""
     tokens: Float[Tensor, " predicted"]
     """Distance at each of the student's predicted tokens, in nats; 0 where no teacher counts."""
-    weights: Weights
+    weights: TeacherWeights
     """Of the teachers at each token."""
 
 
@@ -64,7 +64,7 @@ class LogitObjective:
         self,
         student: AnswerLogits,
         teachers: Mapping[str, TeacherLogits],
-        fused: Weights | None = None,
+        fused: TeacherWeights | None = None,
     ) -> LogitTerms:
         """The term of a batch; `teachers` in the config's order.
 

@@ -14,10 +14,11 @@ from torch import Tensor
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.base import LogitDistance
-from kvdistill.logits.teacher_mix import Weights
-from kvdistill.logits.vocabulary import CHUNK_LOGITS, Part, TokenTable, Vocabulary
+from kvdistill.logits.teacher_mix import TeacherWeights
+from kvdistill.logits.vocabulary import Part, TokenTable, Vocabulary
+from kvdistill.plan.resources.run_memory import PART_LOGITS
 
-LEAST = -1e4
+EXCLUDED = -1e4
 """Log-probability of a token that the teachers exclude: it is 0 as a float32."""
 
 
@@ -55,9 +56,9 @@ class Same(Vocabulary):
         distance: LogitDistance,
         student: AnswerLogits,
         teachers: Mapping[str, TeacherLogits],
-        weights: Weights,
+        weights: TeacherWeights,
     ) -> Iterator[Part]:
-        step = max(1, CHUNK_LOGITS // self.size)
+        step = max(1, PART_LOGITS // self.size)
         for start in range(0, len(student.labels), step):
             rows = slice(start, start + step)
             target = self.mix_teachers(distance.temperature, teachers, weights, rows)
@@ -78,7 +79,7 @@ class Same(Vocabulary):
         self,
         temperature: float,
         teachers: Mapping[str, TeacherLogits],
-        weights: Weights,
+        weights: TeacherWeights,
         rows: slice,
     ) -> Float[Tensor, "some vocab"]:
         """The log of the mixture, log sum_i w_i softmax(z_i / T), at some tokens; float32."""
@@ -89,7 +90,7 @@ class Same(Vocabulary):
             parts.append(log_probs if len(teachers) == 1 else log_probs + weight.log()[:, None])
         mixed = parts[0] if len(parts) == 1 else torch.stack(parts).logsumexp(dim=0)
         # Finite where every teacher excludes a token: 0 times infinity would be NaN.
-        return mixed.clamp_(min=LEAST)
+        return mixed.clamp_(min=EXCLUDED)
 
 
 def has_same_tokens(student: TokenTable, teacher: TokenTable) -> bool:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kvdistill.logits.teacher_mix import TeacherMix, Weights, renormalise
+from kvdistill.logits.teacher_mix import TeacherMix, TeacherWeights, renormalise
 
 
 class Select(TeacherMix):
@@ -28,7 +28,7 @@ class Select(TeacherMix):
         covered: Bool[Tensor, "teachers predicted"],
         ce: Float[Tensor, "teachers predicted"] | None,
         fused: Float[Tensor, "teachers predicted"] | None,
-    ) -> Weights:
+    ) -> TeacherWeights:
         assert ce is not None
         best = torch.zeros_like(ce).scatter_(0, ce.argmin(dim=0, keepdim=True), 1.0)
         return renormalise(best, covered)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from kvdistill.errors import ConfigError
-from kvdistill.logits.teacher_mix import TeacherMix, Weights, renormalise
+from kvdistill.logits.teacher_mix import TeacherMix, TeacherWeights, renormalise
 
 
 class StatedWeights(TeacherMix):
@@ -35,7 +35,7 @@ class StatedWeights(TeacherMix):
         covered: Bool[Tensor, "teachers predicted"],
         ce: Float[Tensor, "teachers predicted"] | None,
         fused: Float[Tensor, "teachers predicted"] | None,
-    ) -> Weights:
+    ) -> TeacherWeights:
         if self.weights is not None:
             shares = self.weights.to(covered.device)[:, None].expand(covered.shape)
         elif fused is not None:

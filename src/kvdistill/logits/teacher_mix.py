@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-Weights = Float[Tensor, "teachers predicted"]
+TeacherWeights = Float[Tensor, "teachers predicted"]
 """Of each teacher at each of the student's predicted tokens; they sum to 1, or to 0 where no
 teacher covers the token."""
 
@@ -31,7 +31,7 @@ class TeacherMix(ABC):
         covered: Bool[Tensor, "teachers predicted"],
         ce: Float[Tensor, "teachers predicted"] | None,
         fused: Float[Tensor, "teachers predicted"] | None,
-    ) -> Weights:
+    ) -> TeacherWeights:
         """The weights over the teachers that cover each token.
 
         `ce` is, where it is read, each teacher's cross-entropy in nats over the answer of the text
@@ -39,7 +39,9 @@ class TeacherMix(ABC):
         """
 
 
-def renormalise(shares: Weights, covered: Bool[Tensor, "teachers predicted"]) -> Weights:
+def renormalise(
+    shares: TeacherWeights, covered: Bool[Tensor, "teachers predicted"]
+) -> TeacherWeights:
     """The shares over the teachers that cover each token; 0 where none with a share does."""
     held = shares * covered
     total = held.sum(dim=0)

@@ -11,10 +11,7 @@ from torch import Tensor
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.base import LogitDistance
-from kvdistill.logits.teacher_mix import Weights
-
-CHUNK_LOGITS = 2**25
-"""Logits of one model that are there at once: 128 MiB in float32."""
+from kvdistill.logits.teacher_mix import TeacherWeights
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Vocabulary(ABC):
         distance: LogitDistance,
         student: AnswerLogits,
         teachers: Mapping[str, TeacherLogits],
-        weights: Weights,
+        weights: TeacherWeights,
     ) -> Iterator[Part]:
         """The student's tokens, a few at a time, so that a few logits are there at once.
 

@@ -120,10 +120,8 @@ def test_of_a_stored_teacher_training_computes_the_head_alone() -> None:
 
 
 def test_a_step_holds_heads_and_distributions() -> None:
-    from kvdistill.logits.vocabulary import CHUNK_LOGITS
     from kvdistill.plan.resources import run_memory
 
-    assert run_memory.PART_LOGITS == CHUNK_LOGITS
     untied = [f"teachers.{name}.geometry.tied_embeddings=false" for name in "ab"]
     sft, taught, alone, stored = (
         run_memory.estimate_run_memory(
