@@ -263,9 +263,11 @@ class Links:
     def keep_tokens(self, kept: Bool[Tensor, "batch student_seq"]) -> "Links":
         """The links of the student tokens that are True; the others are left without any."""
         counts = self.link_counts
-        of_kept = torch.repeat_interleave(
+        is_kept = torch.repeat_interleave(
             kept.flatten(), counts, output_size=len(self.teacher_rows)
         )
+        # How many the host has to know: it waits for a GPU, once for rows and weights.
+        of_kept = is_kept.nonzero().flatten()
         counts = counts * kept.flatten()
         return replace(
             self,

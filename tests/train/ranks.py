@@ -17,6 +17,7 @@ from tests.train.conftest import (
     TEACHERS,
     make_batch,
     make_calibration,
+    make_logit_objective,
     make_model,
     make_request,
 )
@@ -53,21 +54,27 @@ def build_module(
 ) -> torch.nn.Module:
     """The calibrated module of a composed config; the same in every process."""
     from kvdistill.config.build import build_node
+    from kvdistill.plan.teaching.signals import matches_kv
     from kvdistill.train.module import Distiller
     from kvdistill.train.objective import KVObjective, LossWeights
+    from kvdistill.train.run import make_pipelines
 
     student = make_model(STUDENT, "qwen2", seed=9).train()
     student = build_node("adapter", config["adapter"]).wrap(student)
     if not names:
         return Distiller(student, None, {}, LossWeights.from_config(config))
     torch.manual_seed(0)
-    objective, teachers = KVObjective(config), {}
-    for name, branch in objective.get_branches().items():
-        branch.calibrate(make_calibration(branch.pipeline.layer_pairs, TEACHERS[name]))
+    objective = KVObjective(config) if matches_kv(config) else None
+    logits, teachers = make_logit_objective(config), {}
+    for name, pipeline in make_pipelines(config, objective).items():
+        if objective is not None:
+            stats = make_calibration(pipeline.layer_pairs, TEACHERS[name])
+            objective.get_branches()[name].calibrate(stats)
         teachers[name] = build_node(
-            "source", config["source"], request=request_teacher(name, branch.pipeline)
+            "source", config["source"], request=request_teacher(name, pipeline)
         )
-    return Distiller(student, objective, teachers, LossWeights.from_config(config))
+    weights = LossWeights.from_config(config)
+    return Distiller(student, objective, teachers, weights, logits=logits)
 
 
 def compute_loss(module: torch.nn.Module, batch: Any, tokens: int) -> torch.Tensor:

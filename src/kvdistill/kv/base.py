@@ -120,9 +120,9 @@ class CompressedKV:
         """The rows of each text in the order of its tokens, padded with -1."""
         kept = self.row_of_token >= 0
         most = int(kept.sum(dim=1).max())
-        rows = self.row_of_token.new_full((len(kept), most), -1)
-        rows[kept.nonzero()[:, 0], self.rank_tokens()[kept]] = self.row_of_token[kept]
-        return rows
+        rows = self.row_of_token.new_full((len(kept), most + 1), -1)
+        # What is not kept goes to a column of its own: a GPU need not be asked which that is.
+        return rows.scatter_(1, self.rank_tokens().where(kept, most), self.row_of_token)[:, :most]
 
     def rank_tokens(self) -> Int[Tensor, "batch teacher_seq"]:
         """How many kept tokens of its text stand before each token."""

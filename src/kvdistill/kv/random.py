@@ -31,14 +31,17 @@ class Random(Control):
     def read_texts(self, tokens: Tokens, ids: Sequence[str]) -> TeacherReading:
         """As the inner source gives them, with noise for K and V."""
         true = self.inner.read_texts(tokens, ids)
-        noise = [self.replace_by_noise(kept, tokens) for kept in true.compressed]
+        # Read once a batch: a GPU is waited for.
+        ids, real = tokens.ids.tolist(), tokens.mask.sum(dim=1).tolist()
+        texts = [text[:count] for text, count in zip(ids, real, strict=True)]
+        noise = [self.replace_by_noise(kept, texts) for kept in true.compressed]
         return replace(true, compressed=noise)
 
-    def replace_by_noise(self, kept: CompressedKV, tokens: Tokens) -> CompressedKV:
-        """The same tokens, each text's rows mixed among themselves."""
+    def replace_by_noise(self, kept: CompressedKV, texts: Sequence[Sequence[int]]) -> CompressedKV:
+        """The same tokens, each text's rows mixed among themselves; `texts` are their ids."""
         rows = kept.list_rows()
         batch, most = rows.shape
-        flat_kv = mix_rows(kept.flat_kv, rows, self.draw_mixture(tokens, rows))
+        flat_kv = mix_rows(kept.flat_kv, rows, self.draw_mixture(texts, rows))
         # Each text has `most` new rows, of which the first ones stand for its kept tokens.
         new_row = torch.arange(batch, device=rows.device)[:, None] * most + kept.rank_tokens()
         return replace(
@@ -48,14 +51,15 @@ class Random(Control):
             positions=kept.positions[rows.clamp(min=0)].flatten(),
         )
 
-    def draw_mixture(self, tokens: Tokens, rows: Int[Tensor, "batch most"]) -> Mixture:
+    def draw_mixture(
+        self, texts: Sequence[Sequence[int]], rows: Int[Tensor, "batch most"]
+    ) -> Mixture:
         """Normal weights of variance 1 / (number of kept tokens); zero beyond them."""
         batch, most = rows.shape
         mixture = torch.zeros(batch, most, most)
         for text, count in enumerate((rows >= 0).sum(dim=1).tolist()):
-            ids = tokens.ids[text, tokens.mask[text]].tolist()
             # Seeded by the text itself, on the CPU: no generator's state to save or to share.
-            digest = hashlib.sha256(f"{self.seed} {ids}".encode()).digest()
+            digest = hashlib.sha256(f"{self.seed} {texts[text]}".encode()).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
             weights = torch.randn(count, count, generator=generator) / count**0.5
             mixture[text, :count, :count] = weights

@@ -22,6 +22,7 @@ from kvdistill.data.tokenise import TokenisedText
 from kvdistill.geometry import Geometry
 from kvdistill.kv.online import Online
 from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.teaching.signals import reads_answers
 from kvdistill.train.build_store import StorePlan, write_index, write_missing_shards
 from kvdistill.train.curves import CurveWriter
 from kvdistill.train.module import Distiller
@@ -36,6 +37,7 @@ from kvdistill.types import Batch
 from tests.bench.gpu_ready.fake_device import DEVICE, FakeDevice, autocast_as_cpu
 from tests.bench.gpu_ready.settings import CONF, Setting
 from tests.train import conftest
+from tests.train.answers.test_logit_terms import read_alike
 from tests.train.ranks import build_module
 from tests.train.runs import Rows
 
@@ -73,12 +75,17 @@ def count_step(setting: Setting, lengths: tuple[int, ...] = (12, 9)) -> StepCoun
     with tempfile.TemporaryDirectory() as name, mock.patch.dict(conftest.TEACHERS, alike):
         with nullcontext() if is_open else initialize_config_dir(str(CONF), version_base="1.3"):
             config = conftest.composed_config(*setting.overrides, teachers=names)
-        batch, folder = conftest.make_batch(names, lengths=lengths, more=2), Path(name)
+        # Distributions are compared over one vocabulary, token by token.
+        make_batch = read_alike if reads_answers(config) else conftest.make_batch
+        batch, folder = make_batch(names, lengths=lengths, more=2), Path(name)
         if setting.packed:
             batch = Collator(0, dict.fromkeys(names, 0)).pack_batch(batch, Packing())
         stores = write_stores(config, batch, folder) if find_store_spec(config["source"]) else {}
         with FakeDevice() as device, autocast_as_cpu():
-            module = build_module(config, names, partial(request_teacher, stores=stores))
+            request = partial(request_teacher, stores=stores, to_head=reads_answers(config))
+            module = build_module(config, names, request)
+            if module.objective is not None and module.objective.fusion.reads_tasks:
+                module.objective.fusion.set_task_scores({batch.tasks[0]: [0.0] * len(names)})
             if setting.recomputed:
                 module.enable_gradient_checkpointing()
             trainer = make_trainer(module, config, batch, folder)
@@ -96,11 +103,16 @@ def count_step(setting: Setting, lengths: tuple[int, ...] = (12, 9)) -> StepCoun
             return StepCounts(dict(device.mixed), waits, copies, launches)
 
 
-def request_teacher(name: str, pipeline: Any, stores: Mapping[str, Path]) -> Any:
-    """What a run wants of that teacher, whose body is loaded onto the device."""
-    request = conftest.make_request(name, pipeline)
-    load = request.load_body
-    return replace(request, load_body=lambda: load().to(DEVICE), store_folder=stores.get(name))
+def request_teacher(name: str, pipeline: Any, stores: Mapping[str, Path], *, to_head: bool) -> Any:
+    """What a run wants of that teacher, whose parts are loaded onto the device."""
+    request = conftest.make_request(name, pipeline, to_head)
+    load, load_head = request.load_body, request.load_head
+    return replace(
+        request,
+        load_body=lambda: load().to(DEVICE),
+        load_head=load_head and (lambda: load_head().to(DEVICE)),
+        store_folder=stores.get(name),
+    )
 
 
 def write_stores(config: dict[str, Any], batch: Batch, folder: Path) -> dict[str, Path]:

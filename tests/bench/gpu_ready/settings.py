@@ -9,14 +9,22 @@ import yaml
 CONF = Path(__file__).parents[3] / "conf"
 ROOMS = (
     "compression", "alignment", "projection", "layers", "layers/map", "position", "kv", "fusion",
-    "source", "loss", "loss/tokens", "loss/schedule", "loss/balance", "adapter",
+    "source", "loss", "loss/tokens", "loss/schedule", "loss/balance", "adapter", "logits",
+    "logits/teachers", "logits/vocabulary",
 )  # fmt: skip
-LEFT_OUT = {"source=none"}
-"""Fine-tuning alone, which is a step of its own."""
+LEFT_OUT = {"source=none", "logits/vocabulary=chunks"}
+"""Fine-tuning alone, which is a step of its own; and what needs bytes of texts, not ids alone."""
+KL = "logits=forward_kl"
 ONE, TWO = ("a",), ("a", "b")
 MORE = {
     "layers/map=anchors": ("layers.map.anchors='0:0, 2:5'",),
     "projection=low_rank": ("projection.rank=2",),
+    "kv=none": ("loss.kv_weight=0", KL),
+    "fusion=best_single": ("fusion.teacher=b",),
+    "fusion=competence": (KL,),
+    "fusion=select": (KL,),
+    **{f"logits/teachers={name}": (KL,) for name in ("averaged", "mean", "select")},
+    "logits/vocabulary=same": (KL,),
 }
 """What some choices need at the size of the bench's models."""
 
@@ -52,7 +60,7 @@ def list_choices() -> Iterator[Setting]:
             if choice in LEFT_OUT:
                 continue
             overrides = (choice, *MORE.get(choice, ()))
-            teachers = TWO if room == "fusion" else ONE
+            teachers = TWO if room in ("fusion", "logits/teachers") else ONE
             yield Setting(overrides, teachers, as_student=choice == "projection=identity")
             if "heads" in yaml.safe_load(path.read_text(encoding="utf-8")):
                 yield Setting((*overrides, f"{room}.heads=own"), teachers)

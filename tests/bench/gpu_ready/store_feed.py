@@ -20,9 +20,9 @@ from kvdistill.kv.quantise import QuantisedRows
 from kvdistill.kv.read_ahead import ReadAhead
 from kvdistill.kv.shard_writer import ShardText, read_shard_digests, write_shard
 from kvdistill.kv.shards import read_into
-from kvdistill.kv.stored_texts import DEPTH
 from kvdistill.kv.store_index import StoreIndex, stack_digests
 from kvdistill.kv.store_reader import StoredRows, StoreReader
+from kvdistill.kv.stored_texts import DEPTH
 from tests.bench.gpu_ready.part import Part
 
 COLUMNS = 28 * 2 * 4 * 128
