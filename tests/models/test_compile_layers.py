@@ -66,6 +66,7 @@ def test_compiled_layers_are_captured_and_trained_as_plain_ones(checkpointing):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a compiler of C++ runs for every graph
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_inductors_layers_are_trained_as_plain_ones(checkpointing):
     torch.compiler.reset()
