@@ -48,7 +48,7 @@ class Node:
     """A shared artefact or a run. Built once, whoever needs it."""
 
     kind: str
-    """split, validation, model, answers, calibration, kv or run."""
+    """split, validation, model, answers, calibration, kv, run or trial."""
     name: str
     """Folder name: `kind-identity`, or the run's own."""
     recipe: Mapping[str, Any]

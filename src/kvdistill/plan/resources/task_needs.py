@@ -8,12 +8,12 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate
 from kvdistill.geometry import Geometry
-from kvdistill.plan.graph import Node, find_store_spec
+from kvdistill.plan.graph import RUN_KINDS, Node, find_store_spec
 from kvdistill.plan.resources.placement import count_model_bytes
 from kvdistill.plan.run_jobs import EVALUATION, TRAINING
 
 ANSWERS = "answers"
-COMPUTING = (ANSWERS, "calibration", "kv", "run", TRAINING, EVALUATION)
+COMPUTING = (ANSWERS, "calibration", "kv", *RUN_KINDS, TRAINING, EVALUATION)
 """Kinds of job that compute with models; a model that the project trains itself is a small one."""
 GPU_CPUS = 4
 """Threads of a task with a GPU that are busy at once: the main one, autograd's, NCCL's proxy, and

@@ -109,8 +109,8 @@ def split_grid(request: Request, composer: Composer) -> tuple[Grid, dict[str, st
         if not recipes:
             left_out[key] = str(next(iter(refusals.values())))
         elif refusals:
-            setting, error = next(iter(refusals.items()))
-            raise ConfigError(f"{where}: {request.label} refuses {setting}: {error}")
+            setting, refusal = next(iter(refusals.items()))
+            raise ConfigError(f"{where}: {request.label} refuses {setting}: {refusal}")
         elif len(recipes) == 1:
             left_out[key] = f"{key} changes nothing of what {request.label} trains."
         elif alike := next((each for each in recipes.values() if len(each) > 1), None):

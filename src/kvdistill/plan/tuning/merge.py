@@ -35,13 +35,13 @@ def merge_tuning(question: str, known: Tuning, new: Tuning) -> Tuning:
         if old is not None and old.without_choice().trials != arm.trials:
             raise ConfigError(
                 f"tuning of {question}: {label} was planned with other trials: "
-                f"{describe_change(old, arm)}. {WAY_OUT}"
+                f"{describe_other_trials(old, arm)}. {WAY_OUT}"
             )
         arms[label] = arm if old is None else old
     return Tuning(known.design, known.rule, arms)
 
 
-def describe_change(old: TunedArm, new: TunedArm) -> str:
+def describe_other_trials(old: TunedArm, new: TunedArm) -> str:
     """The first trial that is another one now, or why it is one although its settings are not."""
     for number, (before, now) in enumerate(zip(old.trials, new.trials, strict=False), start=1):
         if before.settings != now.settings:
