@@ -32,6 +32,14 @@ pytestmark = pytest.mark.usefixtures("hydra")
         ("student.geometry.layers=0", r"student\.geometry\.layers must be at least 1, got 0"),
         ("student.geometry.kv_heads=3", r"student\.geometry\.kv_heads=3 must divide .*heads=4"),
         ("teachers.a.geometry.head_dim=7", r"teachers\.a\.geometry\.head_dim=7 must be even"),
+        (
+            "+teachers.a.tokens_per_student_token=0",
+            r"teachers\.a\.tokens_per_student_token=0.* must lie between 0\.1 and 10",
+        ),
+        (
+            "+teachers.a.tokens_per_student_token=many",
+            r"teachers\.a\.tokens_per_student_token='many' must be a number",
+        ),
         ("teachers=none", r"teachers=none leaves loss\.kv_weight=1\.0 nothing to match"),
         ("~student.geometry.heads", r"student\.geometry\.heads must be given"),
         ("+student.geometry.headz=2", r"headz is no setting of Geometry\. Did you mean"),

@@ -146,6 +146,11 @@ def test_flops_agree_within_a_step_or_two_percent(flops: int, equal: bool) -> No
         explain_unequal_arms(ours, make_arm("sft", 200, student_flops=2000), "flops") == ""
     ) is equal
     # One of ten steps is a tenth of all, and no budget is set more finely.
+    read = make_arm(
+        "kv", 200, student_flops=flops, real_tokens=100, teacher_tokens={"a": 100, "b": 107}
+    )
+    reason = explain_unequal_arms(read, make_arm("sft", 200, student_flops=2000), "flops")
+    assert ("teachers read: b 1.07; a plan reckons with" in reason) is not equal
     coarse = make_arm("kv", 10, student_flops=flops)
     assert explain_unequal_arms(coarse, make_arm("sft", 10, student_flops=2000), "flops") == ""
 

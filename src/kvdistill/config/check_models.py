@@ -50,6 +50,18 @@ def check_geometry(path: str, node: Any) -> None:
         )
 
 
+def check_token_ratios(config: Mapping[str, Any]) -> None:
+    """Refuses a number of tokens that no tokenizer makes of another's one."""
+    for name, node in config["teachers"].items():
+        ratio = node.get("tokens_per_student_token", 1.0)
+        if not 0.1 <= ratio <= 10:
+            raise ConfigError(
+                f"teachers.{name}.tokens_per_student_token={ratio} must lie between 0.1 and 10: "
+                f"the teacher's tokens for one of the student's. Leave it out where both read "
+                f"alike."
+            )
+
+
 def read_placement(node: Mapping[str, Any], role: str) -> Placement:
     """Where the model of this node goes; `role` is its config path. Raises ConfigError."""
     placement: Placement = to_dataclass(Placement, node.get("placement") or {}, f"{role}.placement")

@@ -63,8 +63,11 @@ BUILT = ("tasks", "data.split", "data.leakage")
 MODEL: Mapping[str, Any] = {
     "name": str, "dtype": str, "geometry": NODE, "reads_split": bool,
     "reads_as": Sequence[str] | None, "placement": NODE | None, "build": NODE, "pretrained": NODE,
+    "tokens_per_student_token": float,
 }  # fmt: skip
-OPTIONAL = ("reads_split", "reads_as", "placement", "build", "pretrained")
+OPTIONAL = (
+    "reads_split", "reads_as", "placement", "build", "pretrained", "tokens_per_student_token",
+)  # fmt: skip
 
 
 def check_size(path: str, node: Any, depth: int = 0) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from kvdistill.config import types
 from kvdistill.config.check_cluster import check_cluster_settings
-from kvdistill.config.check_models import check_geometries, check_placements
+from kvdistill.config.check_models import check_geometries, check_placements, check_token_ratios
 from kvdistill.config.check_rooms import (
     check_compression,
     check_logits,
@@ -223,7 +223,8 @@ RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
     check_bounds, check_seed, check_estimate, check_cluster, check_code_choice, check_status,
     check_withdrawal, check_smoke,
     check_placements, check_deepspeed, check_kernel_settings, check_arm, check_names, check_loss,
-    check_loss_schedule, check_schedule, check_geometries, check_finite, check_compression,
+    check_loss_schedule, check_schedule, check_geometries, check_token_ratios, check_finite,
+    check_compression,
     check_logits, check_matched_parts, check_answers, check_on_policy,
 )  # fmt: skip
 """In the order in which they are asked; the first that is broken is what the user reads."""

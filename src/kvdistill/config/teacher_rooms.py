@@ -39,7 +39,7 @@ def list_own_rooms(config: Mapping[str, Any], teacher: Mapping[str, Any]) -> dic
     # A calibration or store has no projection.
     if seen.get("projection") != config.get("projection"):
         own["projection"] = seen["projection"]
-    if seen["layers"]["map"] != config["layers"]["map"]:
+    if seen["layers"] != config["layers"]:
         own["layers"] = {"map": seen["layers"]["map"]}
     return own
 

@@ -105,7 +105,7 @@ TRAIN_EXECUTION = {
     "eval_items", "report_to", "deepspeed", "packing", "peak_tflops",
     "attn_implementation", "torch_compile", "linear_ce", "deterministic",
 }  # fmt: skip
-MODEL_EXECUTION = {"name", "placement", "reads_as"}
+MODEL_EXECUTION = {"name", "placement", "reads_as", "tokens_per_student_token"}
 TASKS_EXECUTION = {"data_root", "revisions"}
 """Rows are told by their hash in the results, wherever they come from."""
 STATED_BATCH = 16

@@ -73,6 +73,27 @@ def explain_unequal_amounts(
     return (
         f"{arm.label} took {amounts[0]:.4g} {words} and {baseline.label} {amounts[1]:.4g}: "
         f"{share:.1%} apart, more than one step and than {tolerance:.0%}"
+        f"{describe_token_ratios(arm, baseline)}"
+    )
+
+
+def describe_token_ratios(*arms: Arm) -> str:
+    """What a plan should reckon with, of teachers that read more or fewer tokens than the student.
+
+    Empty where all read as many.
+    """
+    ratios = {
+        name: count / run.budget["real_tokens"]
+        for arm in arms
+        for run in arm.distinct_runs()
+        for name, count in (run.budget.get("teacher_tokens") or {}).items()
+    }
+    other = [f"{name} {ratio:.2f}" for name, ratio in ratios.items() if f"{ratio:.2f}" != "1.00"]
+    if not other:
+        return ""
+    return (
+        f". For each token of the student teachers read: {', '.join(other)}; a plan reckons with "
+        f"teachers.NAME.tokens_per_student_token"
     )
 
 
@@ -100,9 +121,8 @@ AMOUNTS: Mapping[str, tuple[Callable[[Run], float | None], str, float]] = {
 }
 """View -> what must agree, how it is called, and how nearly.
 
-A plan reckons with full texts and as many tokens of a teacher as of the student, a ledger counts
-what was read: with a teacher of another tokenizer they were 1.3 % apart on nano. Seconds vary by
-some percent from one run of a recipe to the next.
+A plan reckons with full texts and with as many tokens of a teacher as its YAML says, a ledger
+counts what was read. Seconds vary by some percent from one run of a recipe to the next.
 """
 
 

@@ -50,16 +50,14 @@ def compute_run_ledger(
         "sequences": counts.sequences,
         "planned_tokens": steps * global_batch(budget) * budget.seq_len,
         "real_tokens": counts.loads["student"].tokens,
+        "teacher_tokens": {
+            name: counts.loads[name].tokens for name in config["teachers"] if name in counts.loads
+        },
         "texts": texts.digest,
         "epochs": counts.sequences / len(texts),
         "truncated_texts": texts.count_truncated(),
         "unanswered_texts": texts.count_unanswered(),
-        "alignment": {
-            name: report.compute_rates()
-            for name, report in texts.report_alignment(
-                select_evenly(len(texts), RATED_TEXTS)
-            ).items()
-        },
+        "alignment": rate_alignment(config, texts),
         **count_flops(counts, config, adapter),
         **summarise_stores(config, needs),
         **summarise_answers(needs, texts),
@@ -69,6 +67,14 @@ def compute_run_ledger(
         "device": " and then ".join(curves.devices),
         "convergence": find_convergence(curves.path),
     }
+
+
+def rate_alignment(config: Config, texts: TextDataset) -> dict[str, Any]:
+    """By teacher what its alignment covers and leaks; nothing where no K and V are matched by it."""
+    if not matches_kv(config):
+        return {}
+    rows = select_evenly(len(texts), RATED_TEXTS)
+    return {name: each.compute_rates() for name, each in texts.report_alignment(rows).items()}
 
 
 def summarise_stores(config: Config, needs: Mapping[str, Path]) -> dict[str, Any]:

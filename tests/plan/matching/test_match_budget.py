@@ -45,6 +45,32 @@ def test_the_steps_take_the_flops_of_the_other_arm_to_within_a_step(tmp_path: Pa
     assert plan.list_unified_steps() == [300]
 
 
+def test_a_teacher_that_reads_more_tokens_takes_more_steps_to_match(tmp_path: Path) -> None:
+    from kvdistill.plan.matching.run_flops import count_step_flops
+
+    alike = get_run(plan_sweep(tmp_path, SWEEP), "kv").config
+    (name,) = alike["teachers"]
+    finer = alike | {"teachers": {name: alike["teachers"][name] | {"tokens_per_student_token": 2}}}
+    sft = get_run(plan_sweep(tmp_path, SWEEP), "sft").config
+    once = count_step_flops(alike) - count_step_flops(sft)
+    twice = count_step_flops(finer) - count_step_flops(sft)
+    # Products with weights twice, attention's own four times.
+    assert 2 * once < twice < 4 * once
+    arm = "{arm: multi_teacher}"
+    arms = (
+        arm.replace("}", f", teachers.b.tokens_per_student_token: {ratio}}}")
+        for ratio in (1.0, 1.07, 1.2)
+    )
+    single = "{arm: single_teacher}"
+    plans = [plan_sweep(tmp_path, SWEEP.replace(single, each)) for each in arms]
+    steps = [get_run(plan, "sft_flops").steps for plan in plans]
+    assert steps == sorted({*steps})
+    # As nano's own YAML says, and no other run than without the number.
+    stated = plan_sweep(tmp_path, SWEEP.replace(single, arm))
+    assert get_run(stated, "sft_flops").steps == steps[1]
+    assert len({get_run(plan, "kv").identity for plan in (*plans, stated)}) == 1
+
+
 def test_a_derived_budget_is_the_run_of_one_typed_by_hand(tmp_path: Path) -> None:
     matched = get_run(plan_sweep(tmp_path, SWEEP), "sft_flops")
     budget = matched.config["budget"]

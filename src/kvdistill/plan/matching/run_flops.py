@@ -20,15 +20,31 @@ from kvdistill.plan.teaching.on_policy import count_own_texts, get_period
 from kvdistill.plan.teaching.signals import matches_kv, reads_answers, scores_answers
 from kvdistill.plan.teaching.unread import drop_unread_teachers
 
+TOKEN_RATIO = "tokens_per_student_token"
+"""Of a teacher's YAML; for what a plan reckons with and for nothing that is computed."""
+
 
 def count_step_flops(config: Config) -> int:
     """Operations of one optimiser step: the student's, and those of all its teachers."""
     config = drop_unread_teachers(config)
     budget = read_group("budget", config["budget"])
     load = flops.TokenLoad.nominal(global_batch(budget) * budget.seq_len, budget.seq_len)
-    taught = sum(count_capture_flops(config, node, load) for node in config["teachers"].values())
+    taught = sum(
+        count_capture_flops(config, node, scale_load(load, node))
+        for node in config["teachers"].values()
+    )
     own = count_own_flops(config)
     return count_student_flops(config, load) + taught + own.student + own.teachers
+
+
+def scale_load(load: flops.TokenLoad, teacher: Mapping[str, Any]) -> flops.TokenLoad:
+    """What a teacher reads of texts that are `load` to the student, as its YAML foretells.
+
+    Tokenizers cut a text into other numbers of tokens, and a plan has no text to count: it takes
+    the teacher's `tokens_per_student_token`, and 1 where none is stated.
+    """
+    ratio = teacher.get(TOKEN_RATIO) or 1.0
+    return flops.TokenLoad(round(load.tokens * ratio), round(load.pairs * ratio**2))
 
 
 class OwnTextFlops(NamedTuple):
@@ -99,9 +115,8 @@ def count_read_flops(config: Config, teacher: Mapping[str, Any], load: flops.Tok
 def count_training_flops(config: Config, load: flops.TokenLoad) -> int:
     """Operations of all teachers over a load that training itself does: stores were paid for."""
     teachers = drop_unread_teachers(config)["teachers"].values()
-    if find_store_spec(config["source"]) is None:
-        return sum(count_capture_flops(config, node, load) for node in teachers)
-    return sum(count_read_flops(config, node, load) for node in teachers)
+    count = count_capture_flops if find_store_spec(config["source"]) is None else count_read_flops
+    return sum(count(config, node, scale_load(load, node)) for node in teachers)
 
 
 def count_capture_flops(config: Config, teacher: Mapping[str, Any], load: flops.TokenLoad) -> int:
