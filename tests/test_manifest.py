@@ -44,3 +44,12 @@ def test_a_file_of_the_package_that_no_commit_holds_is_dirty(checkout: Path, nam
 def test_an_edit_is_dirty(checkout: Path) -> None:
     (checkout / "src/kvdistill/manifest.py").write_text("A = 2\n")
     assert manifest.read_code_origin()["git_dirty"] is True
+
+
+def test_a_heartbeat_that_is_just_being_written_is_no_file_of_the_artefact(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    heartbeat = tmp_path / ".status.json.7.part"
+    heartbeat.write_text("{")
+    manifest.write_manifest(tmp_path, "model", {}, {})
+    heartbeat.rename(tmp_path / "status.json")
+    assert list(manifest.verify_artifact(tmp_path)["files"]) == ["model.bin"]

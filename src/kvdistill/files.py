@@ -10,6 +10,9 @@ from typing import Any
 from kvdistill import layout
 from kvdistill.errors import ArtifactError
 
+PARTS = ".*.part"
+"""Pattern of the names under which files are written before they are renamed into their place."""
+
 
 def write_text(path: Path, text: str) -> None:
     """Writes the file in one step: a reader sees the old text or the new, never a part."""
@@ -28,7 +31,7 @@ def write_text(path: Path, text: str) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Removes what a process killed in the middle of `write_text` left in the folder."""
-    for beside in folder.glob(".*.part"):
+    for beside in folder.glob(PARTS):
         beside.unlink(missing_ok=True)
 
 
@@ -104,8 +107,12 @@ def is_complete(folder: Path) -> bool:
 
 
 def hashes(folder: Path, but: Container[str] = ()) -> dict[str, str]:
-    """Relative name -> content hash of every file below, `but` for some."""
-    names = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    """Relative name -> content hash of every file below, `but` for some.
+
+    What is just being written, as a job's heartbeat is by a thread of its own, is no file yet.
+    """
+    paths = [path for path in sorted(folder.rglob("*")) if not path.match(PARTS)]
+    names = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
     return {name: sha256(path) for name, path in names.items() if name not in but}
 
 
