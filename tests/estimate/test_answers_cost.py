@@ -46,7 +46,8 @@ def test_own_texts_are_paid_in_the_steps_that_have_them() -> None:
     # Teachers read as many own texts as they would read given ones.
     assert runs[0].teachers == runs[1].teachers == runs[2].teachers
     few, _ = compose_with_estimate("arm=on_policy_kv", "on_policy.every=1", "on_policy.texts=16")
-    assert estimate_run(few, 300, estimate).teachers == runs[0].teachers // 4
+    read = estimate_run(few, 300, estimate).teachers
+    assert read == pytest.approx(runs[0].teachers / 4, rel=1e-3)
 
 
 def test_a_plan_counts_each_artefact_of_answers_once() -> None:

@@ -21,6 +21,7 @@ GIVEN = {
     ("projection", "identity"): ["teachers=single", "student.geometry.kv_heads=2",
         "student.geometry.head_dim=24"],
     ("projection", "student_side"): ["teachers=single"],
+    ("source", "none"): ["loss.kv_weight=0.0", "data.answers=teacher"],
     **{
         ("teachers", name): ["scale=smollm", "smollm2=/", "benchmarks=/", "projection=ridge"]
         for name in ("tuned", "llama")
