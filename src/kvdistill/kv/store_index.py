@@ -85,8 +85,9 @@ class StoreFacts:
         """Raises ArtifactError naming the first thing that the store was not made of."""
         for name, value in required.items():
             if self.fingerprints.get(name) != value:
+                held = "K and V" if any(each.layers for each in self.groups) else "states"
                 raise ArtifactError(
-                    f"{folder} holds K and V of another {name} ({self.fingerprints.get(name)}) "
+                    f"{folder} holds {held} of another {name} ({self.fingerprints.get(name)}) "
                     f"than this run's ({value}). Delete {folder} and repeat the command."
                 )
 

@@ -17,6 +17,7 @@ from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch, unified_steps
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.matching.run_flops import count_capture_flops, count_read_flops
+from kvdistill.plan.teaching.signals import matches_kv
 from kvdistill.train.curves import OWN, WRITTEN, ReadCounts
 from kvdistill.train.inputs import select_answers
 from kvdistill.train.trainer import DistillTrainer
@@ -70,7 +71,7 @@ def compute_run_ledger(
 
 
 def rate_alignment(config: Config, texts: TextDataset) -> dict[str, Any]:
-    """By teacher what its alignment covers and leaks; nothing where no K and V are matched by it."""
+    """By teacher what its alignment covers and leaks; nothing where no K and V are matched."""
     if not matches_kv(config):
         return {}
     rows = select_evenly(len(texts), RATED_TEXTS)

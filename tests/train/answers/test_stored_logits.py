@@ -139,5 +139,5 @@ def test_a_store_of_other_states_is_refused_by_name(artifacts: Artifacts) -> Non
     for what in ("weights", "tokenizer", "texts", "states", "code version"):
         other = {**request.answers_fingerprints, what: "other"}
         changed = dataclasses.replace(request, answers_fingerprints=other)
-        with pytest.raises(ArtifactError, match=rf"kv-\w+ holds K and V of another {what} \("):
+        with pytest.raises(ArtifactError, match=rf"kv-\w+ holds states of another {what} \("):
             Store(changed, stored=stored)
