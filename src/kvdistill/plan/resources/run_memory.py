@@ -7,10 +7,10 @@ from typing import Any
 from kvdistill.config.check_models import WHOLE
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import read_group
-from kvdistill.config.teacher_rooms import apply_own_rooms
 from kvdistill.geometry import Geometry
 from kvdistill.layers.from_config import pair_teacher_layers
 from kvdistill.layers.select import select_layers
+from kvdistill.layers.teacher_rooms import apply_own_rooms
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.resources import model_memory, rooms_memory
 from kvdistill.plan.resources.model_memory import FLOAT32_BYTES, RankBatch, StudentMemory
@@ -81,7 +81,8 @@ def estimate_run_memory(config: Config) -> RunMemory:
         else:
             reading = {teacher.name: teacher.running for teacher in load.teachers}
     compared = 0
-    if reads_answers(config):
+    # A fusion that weighs competence reads logits a few tokens at a time.
+    if reads_answers(config) and config["logits"]["weight"]:
         # Made with the distance, and kept until the backward.
         gradient = scored * geometry.vocab_size * compute_bytes
         logits = (logits[0], logits[1] + gradient)
