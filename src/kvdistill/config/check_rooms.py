@@ -55,3 +55,23 @@ def check_kept_tokens(keep: Any) -> None:
         f"point (1.0: all tokens), or a whole number of tokens (1: one token). Use "
         f"compression=full to keep everything."
     )
+
+
+def check_own_rooms(path: str, node: Mapping[str, Any]) -> None:
+    """Raises ConfigError for rooms of a teacher's own that are no choices of theirs."""
+    rooms = {"projection": node.get("projection")} if "projection" in node else {}
+    if "layers" in node:
+        layers = node["layers"]
+        if not isinstance(layers, Mapping) or set(layers) != {"map"}:
+            raise ConfigError(
+                f"{path}.layers={types.format_value(layers)} must hold a map alone: which of the "
+                f"student's layers are matched is layers.range, for all teachers."
+            )
+        rooms["layers.map"] = layers["map"]
+    for room, value in rooms.items():
+        if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
+            group = room.replace(".", "/")
+            raise ConfigError(
+                f"{path}.{room} must be a choice of {group}, got {types.format_value(value)}. "
+                f"Write +{group}@{path}.{room}=CHOICE."
+            )

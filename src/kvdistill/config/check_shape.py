@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvdistill.config import build, types
-from kvdistill.config.teacher_rooms import check_own_rooms, drop_own_rooms
+from kvdistill.config.check_rooms import check_own_rooms
 from kvdistill.errors import ConfigError
 
 LARGEST = 2**63 - 1
@@ -60,11 +60,13 @@ ROOMS = (
 """Each a node that says what it is built by."""
 BUILT = ("tasks", "data.split", "data.leakage")
 """Those that need no torch and that a plan reads whole."""
-MODEL: Mapping[str, Any] = {
+MODEL: dict[str, Any] = {
     "name": str, "dtype": str, "geometry": NODE, "reads_split": bool,
     "reads_as": Sequence[str] | None, "placement": NODE | None, "build": NODE, "pretrained": NODE,
     "tokens_per_student_token": float,
 }  # fmt: skip
+OWN_ROOMS: dict[str, Any] = {"projection": Any, "layers": Any}
+"""What a teacher's node may hold beside its model: see check_own_rooms."""
 OPTIONAL = (
     "reads_split", "reads_as", "placement", "build", "pretrained", "tokens_per_student_token",
 )  # fmt: skip
@@ -125,27 +127,27 @@ def check_presence(config: Mapping[str, Any]) -> None:
         raise ConfigError("style.templates is empty. Choose style=cot, direct or mixed.")
     check_model("student", config["student"])
     for name, node in config["teachers"].items():
-        check_model(f"teachers.{name}", drop_own_rooms(node))
+        check_model(f"teachers.{name}", node, MODEL | OWN_ROOMS)
         check_own_rooms(f"teachers.{name}", node)
     for path in BUILT:
         build.try_build(path, require_path(config, path))
 
 
-def check_model(path: str, node: Any) -> None:
-    """Of a student or teacher, all but its geometry."""
+def check_model(path: str, node: Any, known: Mapping[str, Any] = MODEL) -> None:
+    """Of a student or teacher, all but its geometry; `known` are the keys that it may have."""
     if not isinstance(node, Mapping):
         raise ConfigError(
             f"{path} must be a model's node, got {types.format_value(node)}. Choose a model."
         )
     for key, value in node.items():
-        if key not in MODEL:
+        if key not in known:
             raise ConfigError(
-                f"{path}.{key} is no setting.{types.suggest_key(path, key, list(MODEL))}"
+                f"{path}.{key} is no setting.{types.suggest_key(path, key, list(known))}"
             )
-        if not types.is_of_kind(value, MODEL[key]):
+        if not types.is_of_kind(value, known[key]):
             raise ConfigError(
                 f"{path}.{key}={types.format_value(value)} must be "
-                f"{types.describe_kind(MODEL[key])}."
+                f"{types.describe_kind(known[key])}."
             )
     for key in MODEL:
         required = key not in OPTIONAL or (key == "reads_split" and "build" in node)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvdistill.config.build import build_node
-from kvdistill.config.teacher_rooms import apply_own_rooms
 from kvdistill.geometry import Geometry
 from kvdistill.layers.base import LayerPair
 from kvdistill.layers.select import select_layers
+from kvdistill.layers.teacher_rooms import apply_own_rooms
 
 
 def pair_layers(config: Mapping[str, Any], teacher: Geometry) -> list[LayerPair]:

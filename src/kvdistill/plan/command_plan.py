@@ -7,7 +7,7 @@ from typing import Any
 
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import read_group
-from kvdistill.config.teacher_rooms import drop_own_rooms
+from kvdistill.layers.teacher_rooms import drop_own_rooms
 from kvdistill.plan.budget import unified_steps
 from kvdistill.plan.code.fingerprint import CodeFingerprint
 from kvdistill.plan.graph import Node, list_artifacts, make_run_node, make_trial_node

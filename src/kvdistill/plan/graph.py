@@ -6,8 +6,8 @@ from typing import Any
 
 from kvdistill import layout
 from kvdistill.config.compose import Config
-from kvdistill.config.teacher_rooms import apply_own_rooms, drop_own_rooms
 from kvdistill.errors import ConfigError
+from kvdistill.layers.teacher_rooms import apply_own_rooms, drop_own_rooms
 from kvdistill.plan.identity import (
     CAPTURE_VERSION,
     compression_science,

@@ -13,8 +13,8 @@ from typing import Any
 from kvdistill.config.clip_norm import scale_clip_norm
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Budget, lookup_path
-from kvdistill.config.teacher_rooms import drop_own_rooms, list_own_rooms
 from kvdistill.errors import ConfigError
+from kvdistill.layers.teacher_rooms import drop_own_rooms, list_own_rooms
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.hub_models import PRETRAINED, walk_mappings
 from kvdistill.plan.teaching.answers import (

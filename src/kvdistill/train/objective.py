@@ -17,7 +17,6 @@ from kvdistill.alignment.base import Alignment
 from kvdistill.compression.base import Compression
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
-from kvdistill.config.teacher_rooms import apply_own_rooms, list_own_rooms
 from kvdistill.errors import ConfigError
 from kvdistill.fusion.base import Fusion
 from kvdistill.fusion.routing import Routing
@@ -27,6 +26,7 @@ from kvdistill.kv.moments import Moments
 from kvdistill.layers.base import LayerPair
 from kvdistill.layers.from_config import pair_layers
 from kvdistill.layers.select import select_layers
+from kvdistill.layers.teacher_rooms import apply_own_rooms, list_own_rooms
 from kvdistill.loss.balance import Balance
 from kvdistill.loss.base import Distance
 from kvdistill.loss.schedule.base import Schedule
@@ -339,9 +339,7 @@ class KVObjective(nn.Module):
         teachers = config["teachers"]
         student = Geometry.from_node(config["student"])
         self.layers = select_layers(config["layers"]["range"], student.layers)
-        self.taught = nn.ModuleDict(
-            {name: build_branch(config, name) for name in teachers}
-        )
+        self.taught = nn.ModuleDict({name: build_branch(config, name) for name in teachers})
         branches = self.get_branches()
         check_shared_space({name: branch.projection for name, branch in branches.items()})
         self.fusion: Fusion = build_node(

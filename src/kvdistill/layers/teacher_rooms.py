@@ -8,9 +8,6 @@ identity and anchors, and with the second by a fitted map.
 from collections.abc import Mapping
 from typing import Any
 
-from kvdistill.config import types
-from kvdistill.errors import ConfigError
-
 OWN_ROOMS = ("projection", "layers")
 """Of a teacher's node, what is no part of the model: how it is compared."""
 
@@ -42,23 +39,3 @@ def list_own_rooms(config: Mapping[str, Any], teacher: Mapping[str, Any]) -> dic
     if seen["layers"] != config["layers"]:
         own["layers"] = {"map": seen["layers"]["map"]}
     return own
-
-
-def check_own_rooms(path: str, node: Mapping[str, Any]) -> None:
-    """Raises ConfigError for rooms of a teacher's own that are no choices of theirs."""
-    rooms = {"projection": node.get("projection")} if "projection" in node else {}
-    if "layers" in node:
-        layers = node["layers"]
-        if not isinstance(layers, Mapping) or set(layers) != {"map"}:
-            raise ConfigError(
-                f"{path}.layers={types.format_value(layers)} must hold a map alone: which of the "
-                f"student's layers are matched is layers.range, for all teachers."
-            )
-        rooms["layers.map"] = layers["map"]
-    for room, value in rooms.items():
-        if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
-            group = room.replace(".", "/")
-            raise ConfigError(
-                f"{path}.{room} must be a choice of {group}, got {types.format_value(value)}. "
-                f"Write +{group}@{path}.{room}=CHOICE."
-            )
