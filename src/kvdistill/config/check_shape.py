@@ -65,7 +65,7 @@ MODEL: dict[str, Any] = {
     "reads_as": Sequence[str] | None, "placement": NODE | None, "build": NODE, "pretrained": NODE,
     "tokens_per_student_token": float,
 }  # fmt: skip
-OWN_ROOMS: dict[str, Any] = {"projection": Any, "layers": Any}
+BESIDE_MODEL: dict[str, Any] = {"projection": Any, "layers": Any}
 """What a teacher's node may hold beside its model: see check_own_rooms."""
 OPTIONAL = (
     "reads_split", "reads_as", "placement", "build", "pretrained", "tokens_per_student_token",
@@ -127,7 +127,7 @@ def check_presence(config: Mapping[str, Any]) -> None:
         raise ConfigError("style.templates is empty. Choose style=cot, direct or mixed.")
     check_model("student", config["student"])
     for name, node in config["teachers"].items():
-        check_model(f"teachers.{name}", node, MODEL | OWN_ROOMS)
+        check_model(f"teachers.{name}", node, MODEL | BESIDE_MODEL)
         check_own_rooms(f"teachers.{name}", node)
     for path in BUILT:
         build.try_build(path, require_path(config, path))
