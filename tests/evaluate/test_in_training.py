@@ -30,9 +30,9 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
     calls = []
     real_evaluate = in_training.evaluate
 
-    def spy(model, reads, suite, data):
+    def spy(model, reads, suite, data, progress):
         calls.append((suite.tasks, suite.get_item_limit("nano_choice"), data["test"].name))
-        return real_evaluate(model, reads, suite, data)
+        return real_evaluate(model, reads, suite, data, progress)
 
     monkeypatch.setattr(in_training, "evaluate", spy)
     model = make_tiny_model(tokenizer).train()

@@ -51,6 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[str
     monkeypatch.setattr(builders, "train_run", train)
     monkeypatch.setattr(builders.load, "load_model", lambda *_: None)
     monkeypatch.setattr(builders.load, "load_tokenizer", lambda *_: None)
+    monkeypatch.setattr(builders, "set_reading_attention", lambda *_: None)
     monkeypatch.setattr(builders.load, "place_for_scoring", lambda *_: None)
     monkeypatch.setattr(write_records, "score_model", score)
     monkeypatch.setattr(write_records, "write_run_records", lambda *_: None)

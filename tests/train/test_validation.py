@@ -50,15 +50,15 @@ def validate(module: Any, batches: Sequence[Any]) -> dict[str, Any]:
     """All that a validation gives, and the texts of each batch that this rank has read."""
     from kvdistill.train.validation import Validation
 
-    rows_read, compute = [], module.compute_logits
+    rows_read, compute = [], module.compute_terms
 
     def note_rows(batch: Any, observe: Any = None) -> Any:
         rows_read.append(batch.ids)
         return compute(batch, observe)
 
-    module.compute_logits = note_rows
+    module.compute_terms = note_rows
     numbers, routing, texts = Validation(batches)(module, "cpu")
-    module.compute_logits = compute
+    module.compute_terms = compute
     return {
         "numbers": numbers,
         "routing": {} if routing is None else routing.to_table(),
@@ -143,7 +143,7 @@ def test_a_bf16_run_is_validated_in_the_arithmetic_of_its_training(trained: Make
     losses = {}
     for half in (False, True):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
-            ce, terms = type(run.module).forward(run.module, batch)
+            ce, terms, _ = type(run.module).forward(run.module, batch)
         losses[half] = float(ce) / tokens, float(terms.kv)
     assert numbers["ce"] == pytest.approx(losses[True][0], rel=1e-6)
     assert numbers["kv"] == pytest.approx(losses[True][1], rel=1e-6)
@@ -157,5 +157,5 @@ def test_a_float32_run_is_validated_in_float32(trained: Make) -> None:
     run = trained(teachers=())
     (batch,) = run.validation.batches
     with torch.no_grad():
-        ce, _ = run.module(batch)
+        ce, *_ = run.module(batch)
     assert run.validate()[0]["ce"] == pytest.approx(float(ce / batch.student.label_mask.sum()))
