@@ -82,3 +82,13 @@ def test_a_store_is_charged_in_part_to_each_run_that_reads_it_and_whole_to_one()
     assert steps["FLOPs"] == "2.50"
     assert steps["FLOPs, stores shared"] == "1.20"  # three runs read it
     assert steps["FLOPs, stores alone"] == "1.60"
+
+
+def test_answers_are_charged_as_a_store_is() -> None:
+    answers = {"a": {"artifact": "answers-1", "flops": 600}}
+    taught = make_arm("kv", 0.6, 10, 100, student_flops=1000, train_s=20.0, answers=answers)
+    sft = make_arm("sft", 0.5, 10, 100, student_flops=1000, train_s=20.0)
+    _, (steps, *_) = read_rows("steps", sft, taught)
+    assert steps["FLOPs"] == "1.00"
+    assert steps["FLOPs, stores shared"] == "1.20"  # three runs train on them
+    assert steps["FLOPs, stores alone"] == "1.60"

@@ -6,6 +6,7 @@ question is about one view; the others are shown as far as there are runs.
 
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
+from typing import Any
 
 from kvdistill.plan.sweep import VIEWS
 from kvdistill.report.format import format_interval, format_signed
@@ -164,7 +165,7 @@ def add_stores(run: Run, readers: dict[str, int]) -> float | None:
     return float(sum(known)) if len(known) == len(parts) else None
 
 
-def list_shared_flops(run: Run) -> dict[str, float | None]:
+def list_shared_flops(run: Run) -> dict[str, Any]:
     """Artefact -> what making it took, of those that runs share: stores, and teachers' answers."""
     answers = (run.budget.get("answers") or {}).values()
     return {**(run.budget.get("store_flops") or {}), **{a["artifact"]: a["flops"] for a in answers}}
