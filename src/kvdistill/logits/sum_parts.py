@@ -70,7 +70,10 @@ class _SumWithGradient(torch.autograd.Function):
                     distances.sum(), [rows, *trained], allow_unused=True
                 )
             tokens[part.rows] = distances.detach()
-            of_hidden[part.rows] = gradients[0]
+            if len(rows) == len(hidden):
+                of_hidden = gradients[0]  # all in one: nothing to gather
+            else:
+                of_hidden[part.rows] = gradients[0]
             for at, gradient in enumerate(gradients[1:]):
                 # A part's own, added in place: never three of the layer's size at once.
                 before = of_trained[at]
