@@ -25,9 +25,10 @@ def make_batches(
     batches = []
     for some in rows:
         batch = make_collator(names)(list(some))
+        if some == rows[-1]:  # before anything asks for its labels, which are kept
+            batch.student.answer[-1] = False
         write_greedy_answer(module, batch, 0)
         batches.append(replace(batch, tasks=["even" if row % 2 == 0 else "odd" for row in some]))
-    batches[-1].student.answer[-1] = False
     return batches
 
 
