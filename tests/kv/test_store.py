@@ -471,10 +471,8 @@ def test_ranks_that_share_a_teacher_in_parts_read_as_often_as_each_other(new_fol
     needs = {role: folder.parent / name for role, name in node.needs.items()}
     plan = dataclasses.replace(build_store.plan_store(node.recipe, needs), in_step=True)
     reads = []
-    original = Online.capture_layers
-    monkeypatch.setattr(
-        Online, "capture_layers", lambda self, x: reads.append(1) or original(self, x)
-    )
+    original = Online.run_body
+    monkeypatch.setattr(Online, "run_body", lambda self, x: reads.append(1) or original(self, x))
     # The second of two ranks, whose first reads one batch more.
     monkeypatch.setattr(distributed, "get_rank", lambda: 1)
     monkeypatch.setattr(distributed, "count_ranks", lambda: 2)

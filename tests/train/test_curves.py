@@ -28,7 +28,7 @@ def test_balanced_terms_pull_equally_on_the_mapped_weights(distiller: Make) -> N
     from kvdistill.loss.gradient_norm import measure_gradient_norm
 
     module = distiller(*BALANCED, "layers.range=1-3")
-    ce, terms = module(make_batch())
+    ce, terms, *_ = module(make_batch())
     mapped = module.list_kv_parameters()
     own = {id(p): name for name, p in module.student.named_parameters()}
     names = {own[id(p)].removeprefix("model.layers.").rsplit(".", 1)[0] for p in mapped}

@@ -22,7 +22,7 @@ CASES = [
     (["student.build.max_digits=0"], r"build\.max_digits must be at least 1, got 0"),
     (["teachers.a.build.training.steps=0"], r"build\.training\.steps must be positive, got 0"),
     (["train.lr_scheduler_type=cosin"], r"train\.lr_scheduler_type=cosin is none of linear, cos"),
-    (["loss.ce_weight=0", "loss.kv_weight=0"], r"are both 0, so nothing is trained"),
+    (["loss.ce_weight=0", "loss.kv_weight=0"], r"are all 0, so nothing is trained"),
     (["data.source.rows=1.5"], r"data\.source\.rows=1\.5 must be a whole number"),
     (["style.chat=maybe"], r"style\.chat='maybe' must be true or false"),
     (

@@ -57,13 +57,10 @@ def test_comparing_distributions_holds_what_the_plan_says_within_a_tenth(
     assert 0.9 < measured.step_ratio < 1.1
 
 
-def test_logits_are_those_of_answers_and_their_loss_is_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_logits_are_those_of_answers_and_their_loss_is_counted() -> None:
     from tests.bench.gpu_ready import live_bytes
 
-    monkeypatch.setattr(live_bytes, "VOCABULARY", 20_000)
-    measured = live_bytes.measure_step(("arm=sft",), divisor=14)
+    measured = live_bytes.measure_step(("arm=sft",), divisor=14, vocabulary=20_000)
     assert measured.plan.phase == "cross-entropy"
     assert 0.9 < measured.step_ratio < 1.1
 
