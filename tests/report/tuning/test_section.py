@@ -53,8 +53,8 @@ def test_every_trial_stands_with_each_seed_and_the_best_so_far(tmp_path: Path) -
     assert first["chosen"] == "chosen"
     second = read_row(trials, "sft", "2")
     assert (second["mean"], second["best so far"], second["chosen"]) == ("0.4000", "0.3100", "")
-    lost = read_row(trials, "kv", "1")
-    assert (lost["seed 1"], lost["mean"], lost["best so far"]) == ("diverged", "\u2014", "\u2014")
+    lost = read_row(trials, "kv", "2")
+    assert (lost["seed 1"], lost["mean"], lost["best so far"]) == ("diverged", "\u2014", "0.3000")
 
 
 def test_the_best_so_far_only_ever_gets_better() -> None:

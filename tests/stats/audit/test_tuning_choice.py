@@ -106,7 +106,7 @@ def test_other_settings_than_those_chosen_are_named(tmp_path: Path) -> None:
     for run in study.questions["q"].arms["kv"].runs.values():
         run.config = {"train": {"lr": 0.5}}
     assert list(list_tuning_faults(study)) == [
-        "q: kv is confirmed with train.lr=0.5, where 0.002 was chosen"
+        "q: kv is confirmed with train.lr=0.5, where 0.001 was chosen"
     ]
 
 

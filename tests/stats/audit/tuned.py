@@ -13,9 +13,10 @@ from tests.stats.audit.records import record_plan, write_study
 
 TRIALS = {
     "sft": [((0.30, 0.5), (0.32, 0.5)), ((0.40, 0.5), (0.40, 0.5))],
-    "kv": [(None, (0.30, 0.5)), ((0.29, 0.5), (0.31, 0.5))],
+    "kv": [((0.29, 0.5), (0.31, 0.5)), (None, (0.20, 0.5))],
 }
-"""Arm -> each trial's (ce, exact_match) with seeds 1 and 2; the first of kv diverged with one."""
+"""Arm -> each trial's (ce, exact_match) with seeds 1 and 2; the second of kv diverged with one. The
+first of each wins, with the rate that the confirming runs have."""
 
 
 def write_tuned_study(root: Path, **more: Any) -> Path:
