@@ -264,10 +264,10 @@ class DistillTrainer(Trainer):
         """Clips the gradient. Raises DivergedError where it is not finite, before clipping hides it."""
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
             # DeepSpeed's engine clips in its own step, and says the norm as a number.
-            norm: Tensor | float = super()._clip_grad_norm(model)
-            self.check_gradient(model, norm)
-            return norm
-        norm = self._get_grad_norm(model)
+            engine_norm: float = super()._clip_grad_norm(model)
+            self.check_gradient(model, engine_norm)
+            return engine_norm
+        norm: Tensor = self._get_grad_norm(model)
         if norm > self.args.max_grad_norm:  # else it would multiply every gradient by 1
             clip_grads_with_norm_(model.parameters(), self.args.max_grad_norm, norm)
         return norm
