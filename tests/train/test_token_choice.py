@@ -18,7 +18,7 @@ PARTS = (
 
 
 def read_terms(module: Any, batch: Any) -> list[Any]:
-    _, terms = module(batch)
+    terms = module(batch).kv
     module.zero_grad()
     terms.kv.backward()
     gradient = module.student.model.layers[0].self_attn.k_proj.weight.grad
