@@ -78,14 +78,32 @@ class Tokens:
         rows = answer.int().argsort(dim=1, descending=True, stable=True)[:, : int(count.max())]
         return rows, count
 
-    @property
+    @cached_property
     def label_mask(self) -> Bool[Tensor, "batch seq"]:
         """True on the answer tokens that have a token before them."""
         answer = self.answer & self.mask
         # A text may be all answer: nothing predicts its first token.
         return answer & (torch.arange(answer.shape[1], device=answer.device) > 0)
 
+    @cached_property
+    def label_places(self) -> Int[Tensor, " predicted"]:
+        """Where `label_mask` is True in the flattened batch, text after text.
+
+        Kept, since the host has to know how many they are: a GPU is waited for once a batch.
+        """
+        return self.label_mask.flatten().nonzero().flatten()
+
     @property
+    def labels(self) -> Int[Tensor, " predicted"]:
+        """The tokens that are predicted, text after text."""
+        return self.ids.flatten()[self.label_places]
+
+    @property
+    def label_texts(self) -> Int[Tensor, " predicted"]:
+        """Row of the batch that each of them belongs to."""
+        return self.label_places // self.ids.shape[1]
+
+    @cached_property
     def logit_mask(self) -> Bool[Tensor, "batch seq"]:
         """True one token before `label_mask`: the logits there predict the labels."""
         # Nothing wraps around to the last column: the first one is never a label.

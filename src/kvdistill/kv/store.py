@@ -92,7 +92,7 @@ class Store(TeacherKV):
             with self.time_reading():
                 batch = self.states.take_batch(tokens, ids)
                 # On disk a batch's texts lie by length; the states go by text and token.
-                rows = batch.row_of_token[0][tokens.logit_mask]
+                rows = batch.row_of_token[0].flatten()[tokens.label_places - 1]
                 answers = AnswerStates(batch.stored.dequantise()[rows], self.head)
         return TeacherReading(compressed, self.rotaries, answers)
 

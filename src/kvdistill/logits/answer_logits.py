@@ -39,9 +39,13 @@ class AnswerLogits:
         cls: type[Model], tokens: Tokens, hidden: Tensor, head: nn.Module | None
     ) -> Model:
         """Of a batch as the model reads it, with what it computed at the logit mask."""
-        mask = tokens.label_mask
-        texts = torch.arange(len(mask), device=mask.device)[:, None].expand_as(mask)[mask]
-        return cls(hidden=hidden, head=head, labels=tokens.ids[mask], texts=texts, batch=len(mask))
+        return cls(
+            hidden=hidden,
+            head=head,
+            labels=tokens.labels,
+            texts=tokens.label_texts,
+            batch=len(tokens.ids),
+        )
 
     def score_rows(self, hidden: Float[Tensor, "some width"]) -> Float[Tensor, "some vocab"]:
         """The logits of these hidden states."""
@@ -85,6 +89,6 @@ class TeacherLogits(AnswerLogits):
             return own
         return replace(
             own,
-            chunk=reading.chunks.teacher[reading.tokens.label_mask],
-            student_chunk=reading.chunks.student[student.label_mask],
+            chunk=reading.chunks.teacher.flatten()[reading.tokens.label_places],
+            student_chunk=reading.chunks.student.flatten()[student.label_places],
         )

@@ -110,5 +110,7 @@ class LMHead:
 
 def find_places(tokens: Tokens, chosen: Bool[Tensor, "batch seq"]) -> Int[Tensor, " chosen"]:
     """Where the chosen tokens lie in the flattened rows that a model computes, text after text."""
-    packed = tokens.packed
-    return chosen.flatten().nonzero().flatten() if packed is None else packed.places[chosen]
+    # A logit stands one token before what it predicts: where that is a batch keeps.
+    is_predicted = chosen is tokens.logit_mask
+    flat = tokens.label_places - 1 if is_predicted else chosen.flatten().nonzero().flatten()
+    return flat if tokens.packed is None else tokens.packed.places.flatten()[flat]

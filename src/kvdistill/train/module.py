@@ -104,8 +104,7 @@ class Distiller(nn.Module):
             logits, kv, distributions = self.compute_terms(batch)
             return StepTerms(sum_cross_entropy(logits, batch.student), kv, distributions)
         hidden, kv, readings = self._run_student(batch, self._head.compute_hidden)
-        labels = batch.student.ids[batch.student.label_mask]
-        ce = self._linear_ce(self._head.layer, hidden, labels)
+        ce = self._linear_ce(self._head.layer, hidden, batch.student.labels)
         layer = self._head.layer
         return StepTerms(ce, kv, self._compare_answers(batch, hidden, layer, readings, kv))
 
@@ -115,7 +114,7 @@ class Distiller(nn.Module):
         if self._linear_ce is None:
             return sum_cross_entropy(self._head(tokens, tokens.logit_mask), tokens)
         hidden = self._head.compute_hidden(tokens, tokens.logit_mask)
-        return self._linear_ce(self._head.layer, hidden, tokens.ids[tokens.label_mask])
+        return self._linear_ce(self._head.layer, hidden, tokens.labels)
 
     def _compare_own(self, own: Batch) -> tuple[Terms | None, LogitTerms | None]:
         """The terms of own texts, whose answers are no labels."""

@@ -245,23 +245,20 @@ def project_student_kv(
 
 def sum_cross_entropy(logits: Float[Tensor, "predicted vocab"], tokens: Tokens) -> Tensor:
     """Cross-entropy summed over the predicted answer tokens, in nats; computed in float32."""
-    return F.cross_entropy(logits.float(), tokens.ids[tokens.label_mask], reduction="sum")
+    return F.cross_entropy(logits.float(), tokens.labels, reduction="sum")
 
 
 def sum_cross_entropy_by_text(
     logits: Float[Tensor, "predicted vocab"], tokens: Tokens
 ) -> Float[Tensor, " batch"]:
     """`sum_cross_entropy` of each text; 0 for one without an answer token."""
-    losses = F.cross_entropy(logits.float(), tokens.ids[tokens.label_mask], reduction="none")
+    losses = F.cross_entropy(logits.float(), tokens.labels, reduction="none")
     return sum_tokens_by_text(losses, tokens)
 
 
 def sum_tokens_by_text(x: Float[Tensor, " predicted"], tokens: Tokens) -> Float[Tensor, " batch"]:
     """Sums of what each predicted answer token has, text by text."""
-    mask = tokens.label_mask
-    # The predicted tokens stand text after text, as the mask's rows do.
-    texts = torch.arange(len(mask), device=mask.device)[:, None].expand_as(mask)[mask]
-    return x.new_zeros(len(mask)).index_add_(0, texts, x)
+    return x.new_zeros(len(tokens.ids)).index_add_(0, tokens.label_texts, x)
 
 
 def compute_exact_match(
