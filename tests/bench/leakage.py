@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kvdistill.data.ngrams import Vocabulary
-from kvdistill.data.overlap import Corpus, find_exact_copies, find_near_copies
+from kvdistill.data.contamination.ngrams import Vocabulary
+from kvdistill.data.contamination.overlap import Corpus, find_exact_copies, find_near_copies
 
 BOUNDS = {
     "least_recall_exact": 1.0,

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from hydra.utils import instantiate
 
-from kvdistill.data.normalise import compute_group_id
+from kvdistill.data.contamination.normalise import compute_group_id
 from kvdistill.data.split import HASH_RANGE
 
 RATIOS = (0.70, 0.15, 0.15)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kvdistill.models.check_packing import WINDOWS
+from kvdistill.models.attention.check_packing import WINDOWS
 from kvdistill.types import Tokens
 from tests.house import families
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill import layout
-from kvdistill.data import normalise
+from kvdistill.data.contamination import normalise
 from kvdistill.data.leakage import MAX_SHOWN, Document, DocumentSet, Leakage
 from kvdistill.data.rows.duplicates import deduplicate_records
 from kvdistill.data.sources.base import Source

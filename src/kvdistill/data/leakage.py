@@ -16,10 +16,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Bool
 
-from kvdistill.data import overlap
-from kvdistill.data.ngrams import Vocabulary
-from kvdistill.data.normalise import split_ngram_tokens
-from kvdistill.data.overlap import (
+from kvdistill.data.contamination import overlap
+from kvdistill.data.contamination.ngrams import Vocabulary
+from kvdistill.data.contamination.normalise import split_ngram_tokens
+from kvdistill.data.contamination.overlap import (
     Corpus,
     Match,
     find_exact_copies,

@@ -13,7 +13,7 @@ from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from kvdistill.data.normalise import compute_group_id
+from kvdistill.data.contamination.normalise import compute_group_id
 from kvdistill.data.rows.duplicates import check_conflict_rule
 from kvdistill.errors import ArtifactError, ConfigError
 from kvdistill.records import Record

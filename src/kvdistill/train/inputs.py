@@ -30,8 +30,8 @@ from kvdistill.logits.objective import LogitObjective
 from kvdistill.logits.vocabulary import TokenTable
 from kvdistill.models import load
 from kvdistill.models.answer_head import AnswerHead
+from kvdistill.models.attention.check_packing import check_packed_forward
 from kvdistill.models.attention.implementation import set_attention
-from kvdistill.models.check_packing import check_packed_forward
 from kvdistill.plan import identity
 from kvdistill.plan.graph import find_store_spec, list_models
 from kvdistill.plan.identity import hash_science

@@ -13,9 +13,9 @@ from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models import load
 from kvdistill.models.adapter import Adapter
+from kvdistill.models.attention.check_packing import check_packing
 from kvdistill.models.attention.small_copy import build_small_copy
 from kvdistill.models.check_capture import CaptureRequest, check_capture
-from kvdistill.models.check_packing import check_packing
 from kvdistill.models.geometry import verify_geometry
 from kvdistill.plan.graph import find_store_spec
 from kvdistill.plan.teaching.signals import matches_kv, reads_answers

@@ -20,8 +20,8 @@ from kvdistill.errors import UserError
 from kvdistill.files import write_json
 from kvdistill.kv.calibration import Calibration
 from kvdistill.models.adapter import Adapter
+from kvdistill.models.attention.check_packing import check_packed_forward
 from kvdistill.models.attention.implementation import set_attention
-from kvdistill.models.check_packing import check_packed_forward
 from kvdistill.models.compile_layers import compile_layers
 from kvdistill.models.model_folder import write_model_folder
 from kvdistill.plan.budget import global_batch, unified_steps

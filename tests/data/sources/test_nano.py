@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from kvdistill.data.contamination.normalise import keep_alphanumerics
 from kvdistill.data.leakage import Document, DocumentSet, Leakage
-from kvdistill.data.normalise import keep_alphanumerics
 from kvdistill.data.sources import nano_chinese, nano_english
 from kvdistill.data.sources.nano import FAMILIES, Nano
 from kvdistill.errors import ConfigError

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
-from kvdistill.data.ngrams import Vocabulary
-from kvdistill.data.normalise import fold_text
-from kvdistill.data.overlap import Corpus, find_exact_copies
+from kvdistill.data.contamination.ngrams import Vocabulary
+from kvdistill.data.contamination.normalise import fold_text
+from kvdistill.data.contamination.overlap import Corpus, find_exact_copies
 from kvdistill.errors import ConfigError
 from kvdistill.records import Record
 

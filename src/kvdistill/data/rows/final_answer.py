@@ -5,7 +5,7 @@ What cannot be read for sure is no answer: such a row is refused or left out, ne
 
 import re
 
-from kvdistill.data.normalise import fold_text
+from kvdistill.data.contamination.normalise import fold_text
 from kvdistill.data.rows.worked_number import NoDefiniteNumberError, read_worked_number
 from kvdistill.errors import ConfigError, RowError
 

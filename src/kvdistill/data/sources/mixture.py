@@ -17,8 +17,8 @@ import datasets
 
 from kvdistill.config import types
 from kvdistill.data.columns import ColumnMapping
+from kvdistill.data.contamination.normalise import compute_group_id
 from kvdistill.data.hub_files import HubDataError, HubSplit, read_hub_split
-from kvdistill.data.normalise import compute_group_id
 from kvdistill.data.rows.duplicates import normalise_answer
 from kvdistill.data.rows.markup import UNMISTAKABLE_RULES
 from kvdistill.data.rows.tally import RowTally, describe_tally

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import chain
 from random import Random
 
-from kvdistill.data.normalise import mask_numbers, split_ngram_tokens
-from kvdistill.data.overlap import MIN_TRIGRAM_SHARE, MIN_WORD_SHARE
+from kvdistill.data.contamination.normalise import mask_numbers, split_ngram_tokens
+from kvdistill.data.contamination.overlap import MIN_TRIGRAM_SHARE, MIN_WORD_SHARE
 
 LETTERS = "ABCD"
 Trigram = tuple[str, str, str]

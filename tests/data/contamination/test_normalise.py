@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvdistill.data.normalise import (
+from kvdistill.data.contamination.normalise import (
     compute_group_id,
     differ_in_operators,
     keep_alphanumerics,

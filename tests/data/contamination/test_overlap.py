@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvdistill.data.ngrams import (
+from kvdistill.data.contamination.ngrams import (
     NgramIndex,
     Vocabulary,
     compute_ngram_shares,
     find_contained,
     find_sharing_pairs,
 )
-from kvdistill.data.overlap import (
+from kvdistill.data.contamination.overlap import (
     Corpus,
     find_exact_copies,
     find_near_copies,

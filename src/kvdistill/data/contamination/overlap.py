@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from kvdistill.data.ngrams import (
+from kvdistill.data.contamination.ngrams import (
     NgramIndex,
     Pairs,
     Vocabulary,
@@ -20,7 +20,7 @@ from kvdistill.data.ngrams import (
     find_contained,
     find_sharing_pairs,
 )
-from kvdistill.data.normalise import (
+from kvdistill.data.contamination.normalise import (
     differ_in_operators,
     keep_alphanumerics,
     mask_numbers,

@@ -5,8 +5,8 @@ import torch
 
 from kvdistill.data.packing import Packing
 from kvdistill.errors import ConfigError
-from kvdistill.models import check_packing
-from kvdistill.models.check_packing import check_packed_forward, count_layers
+from kvdistill.models.attention import check_packing
+from kvdistill.models.attention.check_packing import check_packed_forward, count_layers
 from tests.house.families import build_config, build_model
 
 

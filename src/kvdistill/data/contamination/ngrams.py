@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
 from scipy import sparse
 
-from kvdistill.data.normalise import split_ngram_tokens
+from kvdistill.data.contamination.normalise import split_ngram_tokens
 
 Pairs = Int[np.ndarray, "pairs 2"]
 _BASE = np.uint64(0x9E3779B97F4A7C15)
