@@ -195,13 +195,13 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Returns once it holds. Raises TimeoutError."""
+def wait_for(condition: Callable[[], bool], seconds: float, every: float = 0.1) -> None:
+    """Returns once it holds, asked each `every` seconds. Raises TimeoutError."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"still not so after {seconds} s")
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 def main() -> None:

@@ -80,7 +80,8 @@ class Launcher:
 
     def drain(self, seconds: float = 600) -> None:
         """Waits until the queue is empty."""
-        wait_for(lambda: not self.slurm.call("squeue", "-h").strip(), seconds)
+        # Each question is a process, and one of the daemon's answers: jobs need the cores.
+        wait_for(lambda: not self.slurm.call("squeue", "-h").strip(), seconds, every=0.5)
 
     def state(self, folder: Path, job: str = "job.json") -> str:
         """SLURM's last word on a folder's job; the last of a run's, unless another is named."""

@@ -45,14 +45,34 @@ def test_the_same_command_again_submits_nothing(sweep_root: Path, launcher: Laun
     assert "report:" in output
 
 
-def test_a_deleted_result_is_the_only_run_submitted(sweep_root: Path, launcher: Launcher) -> None:
-    lost = list(runs(sweep_root).values())[1]
-    bits = evidence(lost)
+@pytest.fixture
+def lost_run(sweep_root: Path, tmp_path: Path) -> Path:
+    """A copy of the sweep, of one of whose runs only the frozen config is left."""
+    root = tmp_path / "root"
+    shutil.copytree(sweep_root, root)
+    lost = list(runs(root).values())[1]
     for path in lost.iterdir():
         if path.name != "config.yaml":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return root
+
+
+def test_a_deleted_result_is_the_only_run_submitted(lost_run: Path, launcher: Launcher) -> None:
     before = launcher.jobs()
-    launcher(*SWEEP, "cluster=slurm", f"root={sweep_root}", "cluster.wait=true")
+    # Held, so that none of them is waited for; what they end in is proven below.
+    launcher(*SWEEP, "cluster=slurm", "cluster.sbatch=[--hold]", f"root={lost_run}")
+    submitted = launcher.jobs() - before
+    assert launcher.names(submitted) == ["evaluation", "report", "training"]
+    launcher("stage=cancel", f"root={lost_run}")
+    launcher.drain(60)
+    assert {launcher.slurm.job(identity)["JobState"] for identity in submitted} == {"CANCELLED"}
+
+
+@pytest.mark.slow  # tests/end_to_end/test_launch.py has the same by local jobs
+def test_a_deleted_result_is_made_again_to_the_same_bits(
+    lost_run: Path, sweep_root: Path, launcher: Launcher
+) -> None:
+    launcher(*SWEEP, "cluster=slurm", f"root={lost_run}", "cluster.wait=true")
     launcher.drain()
-    assert launcher.names(launcher.jobs() - before) == ["evaluation", "report", "training"]
-    assert evidence(lost) == bits
+    (whole, again) = (list(runs(root).values())[1] for root in (sweep_root, lost_run))
+    assert evidence(again) == evidence(whole)
