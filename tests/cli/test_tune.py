@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kvdistill.errors import ConfigError, UserError
+from kvdistill.status import StatusWriter
 from tests.plan.trials.manifests import finish_trial, measure_by_rate
 
 pytestmark = pytest.mark.usefixtures("hydra")
@@ -57,11 +58,13 @@ class Jobs:
         assert not report
         if self.queued:
             return None
-        for node in nodes:
+        for node in [each for each in nodes if each.kind == "trial"]:
             if self.left == 0:
                 raise Killed
             self.left -= 1
-            if node.name not in self.failed:
+            if node.name in self.failed:
+                StatusWriter(folders[node.name]).write("failed", error=self.failed[node.name])
+            else:
                 finish_trial(node, folders[node.name], self.measure)
                 self.done.append(node.name)
         return {node.name: self.failed[node.name] for node in nodes if node.name in self.failed}
@@ -194,6 +197,25 @@ def test_a_failed_trial_stops_the_choice_and_says_the_way_out(tmp_path: Path, jo
     with pytest.raises(UserError, match=r"1 of 12 trials failed, so no winner is chosen: .*: no m"):
         tune(tmp_path)
     assert all(arm["winner"] is None for arm in read_tuning(tmp_path)["arms"].values())
+
+
+def test_a_failed_trial_is_done_again_by_retry_and_nothing_is_confirmed(
+    tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cli import retry
+
+    name = next(iter(expand().runs.values())).node.name
+    jobs.failed = {name: "no memory"}
+    with pytest.raises(UserError, match="1 of 12"):
+        tune(tmp_path)
+    jobs.failed = {}
+    monkeypatch.setattr(retry, "submit", jobs.submit)
+    monkeypatch.setattr(retry, "check_plan_code", lambda _: [])
+    retry.retry_command([["stage=retry", f"root={tmp_path}"]], tmp_path)
+    assert jobs.done[-1] == name
+    assert len(jobs.done) == 12
+    assert tune(tmp_path)
+    assert len(jobs.done) == 12
 
 
 def test_while_trials_wait_in_a_queue_nothing_is_confirmed(
