@@ -22,6 +22,9 @@ GIVEN = {
         "student.geometry.head_dim=24"],
     ("projection", "student_side"): ["teachers=single"],
     ("source", "none"): ["loss.kv_weight=0.0", "data.answers=teacher"],
+    ("kv", "none"): [
+        "loss.kv_weight=0.0", "logits=forward_kl", "logits/vocabulary=chunks",
+        "logits/teachers=mean"],
     **{
         ("teachers", name): ["scale=smollm", "smollm2=/", "benchmarks=/", "projection=ridge"]
         for name in ("tuned", "llama")

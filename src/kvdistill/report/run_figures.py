@@ -11,8 +11,10 @@ from kvdistill.stats.curves import read_curves
 
 
 def write_run_figures(folder: Path) -> list[Path]:
-    """Writes kv_loss_curves, logit_distance_curves, task_accuracy_curves, dual_axis_curve and
-    overfitting_analysis (PNG).
+    """Writes what a run's curves have data for, as PNG.
+
+    kv_loss_curves, logit_distance_curves, task_accuracy_curves, dual_axis_curve and
+    overfitting_analysis.
 
     Returns those written: a run that logged no such loss or no task metric has no such figure.
     """
