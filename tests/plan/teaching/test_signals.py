@@ -110,7 +110,7 @@ def test_of_a_stored_teacher_training_computes_the_head_alone() -> None:
     load = flops.TokenLoad.nominal(4096, 64)
     config = compose("arm=logit_kd", *STORED)
     heads = sum(
-        flops.head_flops(Geometry.from_node(node), load.tokens)
+        flops.head_flops(Geometry.from_node(node), run_flops.scale_load(load, node).tokens)
         for node in config["teachers"].values()
     )
     assert run_flops.count_training_flops(config, load) == heads > 0
