@@ -14,8 +14,14 @@ GEOMETRY = {
 }  # fmt: skip
 STEPS = 4
 KINDS = [
-    ("safetensors", "none"), ("gguf", "none"), ("gguf", "lora"), ("gguf qwen2", "none"),
-    ("gguf cut", "none"), ("gguf cut", "lora"),
+    ("gguf", "lora"),
+    ("gguf cut", "none"),
+    *(
+        pytest.param(kind, adapter, marks=pytest.mark.slow)
+        for kind, adapter in (
+            ("safetensors", "none"), ("gguf", "none"), ("gguf qwen2", "none"), ("gguf cut", "lora"),
+        )
+    ),
 ]  # fmt: skip
 pytestmark = [
     pytest.mark.usefixtures("hydra"),
