@@ -86,8 +86,6 @@ def count_step(setting: Setting, lengths: tuple[int, ...] = (12, 9)) -> StepCoun
             module = build_module(config, names, request)
             if module.objective is not None and module.objective.fusion.reads_tasks:
                 module.objective.fusion.set_task_scores({batch.tasks[0]: [0.0] * len(names)})
-            if setting.recomputed:
-                module.enable_gradient_checkpointing()
             trainer = make_trainer(module, config, batch, folder)
             # After the trainer is made, as a trainer does it: what was read of the model stays
             # behind.

@@ -38,8 +38,6 @@ class Setting:
     as_student: bool = False
     """Whether the teacher has the student's widths."""
     packed: bool = False
-    recomputed: bool = False
-    """Whether the student's layers are computed again in the backward pass."""
 
     @property
     def name(self) -> str:
@@ -67,9 +65,8 @@ def list_choices() -> Iterator[Setting]:
 
 
 def list_ways() -> Iterator[Setting]:
-    """Of packed rows, recomputed layers and stored K and V under the shuffled control."""
+    """Of packed rows, and of stored K and V: under the shuffled control, rounded, by head."""
     yield Setting(("compression=r_kv",), TWO, packed=True)
-    yield Setting(("compression=keep_last",), TWO, recomputed=True)
     yield Setting(("source=shuffled", "source@source.of=store"))
     yield Setting(("source=store", "source.stored.dtype=int8"))
     yield Setting(("source=store", "compression=r_kv", "compression.heads=own"))
