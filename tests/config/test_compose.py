@@ -29,7 +29,9 @@ class TestCompose:
         ].endswith("Truncate")
 
     def test_unknown_choice_lists_the_choices(self) -> None:
-        expect_refusal(["fusion=mena"], r"fusion=mena is no choice .* fixed, learnable, select, similarity")
+        expect_refusal(
+            ["fusion=mena"], r"fusion=mena is no choice .* fixed, learnable, select, similarity"
+        )
 
     def test_misspelt_key_names_the_nearest(self) -> None:
         expect_refusal(

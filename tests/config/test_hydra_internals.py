@@ -55,7 +55,9 @@ def test_values_are_set_as_hydra_sets_them() -> None:
     assert compose("config").seed == 42
 
 
-@pytest.mark.parametrize("overrides", [[], ["scale=smollm", "arm=single_teacher", "loss=gram"]], ids=str)
+@pytest.mark.parametrize(
+    "overrides", [[], ["scale=smollm", "arm=single_teacher", "loss=gram"]], ids=str
+)
 def test_choices_are_mapped_for_a_list_that_interpolates_alone(
     overrides: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,8 @@ Needs KVDISTILL_TOKENIZERS (see tests/alignment/test_real_tokenizers.py).
 
 import torch
 
-from kvdistill.data.text_chunks import NO_CHUNK, find_chunks
 from kvdistill.data.prompt_style import RenderedText
+from kvdistill.data.text_chunks import NO_CHUNK, find_chunks
 from kvdistill.logits.answer_logits import AnswerLogits, TeacherLogits
 from kvdistill.logits.chunks import ByChunks
 from kvdistill.logits.forward_kl import ForwardKL

@@ -27,7 +27,10 @@ def test_an_arm_that_is_new_joins_its_question() -> None:
     [
         (make_tuning(kv=[make_trial(1), make_trial(3)]), "trial 2 was train.lr=0.002 and is train"),
         (make_tuning(kv=[make_trial(1)]), "2 there and 1 here"),
-        (make_tuning(kv=[make_trial(1), make_trial(2, label="x")]), "the settings that its trials have"),
+        (
+            make_tuning(kv=[make_trial(1), make_trial(2, label="x")]),
+            "the settings that its trials have",
+        ),
         (make_tuning("accuracy", kv=PLANNED.arms["kv"].trials), "tune.measure was ce when"),
     ],
 )
