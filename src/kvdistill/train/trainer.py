@@ -261,7 +261,7 @@ class DistillTrainer(Trainer):
         )
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor | float:
-        """Clips the gradient. Raises DivergedError if it is not finite, before clipping hides it."""
+        """Clips the gradient. Raises DivergedError if it is not finite: clipping would hide it."""
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
             # DeepSpeed's engine clips in its own step, and says the norm as a number.
             engine_norm: float = super()._clip_grad_norm(model)
