@@ -77,6 +77,17 @@ def test_settings_of_arms_that_have_no_finished_run_are_read_as_they_were_frozen
     assert describe(arm, baseline) == "settings: not known (until each has a finished run)"
 
 
+def test_what_one_arm_has_no_use_for_and_both_set_alike_is_no_difference() -> None:
+    arms = []
+    for choice, weight in (("none", 0.0), ("kl", 1.0)):
+        settings = fake.make_config("same")
+        logits = {"weight": weight, "vocabulary": {"_target_": "fake.Same"}}
+        choices = {**settings["choices"], "logits": choice, "logits/vocabulary": "same"}
+        arms.append(make_arm(choice, config={"logits": logits, "choices": choices}))
+    baseline, arm = arms
+    assert describe(arm, baseline) == "logits: none vs kl"
+
+
 @pytest.mark.parametrize(
     ("config", "line"),
     [

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kvdistill.config.compose import Config
+from kvdistill.config.schema import lookup_path
 from kvdistill.plan.identity import ROOMS, science_of
 from kvdistill.plan.labels.recipe_difference import (
     FOLLOWS,
@@ -49,7 +50,11 @@ def compare_settings(
             declared=covers_field(declared, "trained"),
         )  # fmt: skip
     sides = [list_science(config) for config in configs]
-    paths = [p for p in list_differing_paths(*sides) if matters(p, *configs)]
+    paths = [
+        path
+        for path in list_differing_paths(*sides)
+        if matters(path, *configs) and not is_alike_in_both(path, configs)
+    ]
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(find_group(path, configs), []).append(path)
@@ -77,6 +82,18 @@ def matters(path: str, *configs: Config) -> bool:
         return False
     teachers = all(config["teachers"] for config in configs)
     return teachers or not any(is_within(path, room) for room in TEACHER_ROOMS)
+
+
+def is_alike_in_both(path: str, configs: Sequence[Config]) -> bool:
+    """Whether two configs set something alike that one of them has no use for.
+
+    Its science leaves it out then; what makes it useless is a difference of its own.
+    """
+    try:
+        values = [lookup_path(config, path) for config in configs]
+    except (KeyError, TypeError):
+        return False
+    return bool(values[0] == values[1])
 
 
 def find_group(path: str, configs: Sequence[Config]) -> str:
