@@ -15,6 +15,7 @@ SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 ONE_SCALE = {
     "miniature": "nano", "miniature_rate": "nano", "tuned_miniature": "nano",
+    "signals_tuned": "nano",
     "second_teacher": "nano", "recovery": "smollm",
     "second_smollm": "smollm",
 }  # fmt: skip
