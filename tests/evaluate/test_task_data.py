@@ -57,12 +57,12 @@ def test_a_local_folder_without_the_task_is_named(tmp_path):
 
 def test_a_record_with_lettered_options_is_a_choice_and_one_without_is_not():
     fields = {"id": "1", "task": "t"}
-    choice = rows_of._parse_record({**fields, "question": "Q\nA. x\nB. y", "answer": "B"})
+    choice = rows_of.parse_record({**fields, "question": "Q\nA. x\nB. y", "answer": "B"})
     assert (choice["letters"], choice["chance"]) == (["A", "B"], 0.5)
     for answer in ("(B)", "B. y", "\u7b54\u6848\u662fB"):
         record = {**fields, "question": "Q\n(A) x\n(B) y", "answer": answer}
-        assert rows_of._parse_record(record)["target"] == "B"
-    free = rows_of._parse_record({**fields, "question": "A. Smith has 3.", "answer": "3"})
+        assert rows_of.parse_record(record)["target"] == "B"
+    free = rows_of.parse_record({**fields, "question": "A. Smith has 3.", "answer": "3"})
     assert (free["letters"], free["chance"]) == ([], 0.0)
 
 

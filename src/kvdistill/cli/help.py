@@ -50,7 +50,7 @@ def help_text(home: Path) -> str:
 def read_groups(conf: Path) -> dict[str, tuple[str, str]]:
     """Group -> (default choice, its comment), subgroups after the group that holds them."""
     descriptions: dict[str, tuple[str, str]] = {}
-    pattern = r"^  - (\w+): (\w+)(?:  # (.*))?$"
+    pattern = r"^  - ([\w/]+): (\w+)(?:  # (.*))?$"
     for group, default, comment in re.findall(
         pattern, (conf / "config.yaml").read_text("utf-8"), re.M
     ):
