@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from kvdistill.plan.tuning.record import Trial, TunedArm
 from kvdistill.report.build import build_report
 from kvdistill.report.tuning.best_so_far import compute_best_so_far
-from kvdistill.report.tuning.section import build_tuning_section
+from kvdistill.report.tuning.section import build_tuning_section, list_edges
 from kvdistill.stats.load import load_study
 from tests.report.small_studies import read_row
 from tests.stats.audit.records import write_study
@@ -55,6 +57,20 @@ def test_every_trial_stands_with_each_seed_and_the_best_so_far(tmp_path: Path) -
     assert (second["mean"], second["best so far"], second["chosen"]) == ("0.4000", "0.3100", "")
     lost = read_row(trials, "kv", "2")
     assert (lost["seed 1"], lost["mean"], lost["best so far"]) == ("diverged", "\u2014", "0.3000")
+
+
+@pytest.mark.parametrize(
+    ("rate", "edges"),
+    [(1e-3, ["the smallest train.lr=0.001"]), (2e-3, []), (4e-3, ["the largest train.lr=0.004"])],
+)
+def test_a_winner_at_the_edge_of_what_was_tried_is_said_to_be(
+    rate: float, edges: list[str]
+) -> None:
+    rates = [1e-3, 2e-3, 4e-3]
+    trials = [Trial({"train.lr": each, "loss.kv_weight": 1.0}, {}) for each in rates]
+    assert [*list_edges(TunedArm("sft", trials, winner=rates.index(rate)))] == edges
+    # Of two values one always lies at an edge.
+    assert not [*list_edges(TunedArm("sft", trials[:2], winner=0))]
 
 
 def test_the_best_so_far_only_ever_gets_better() -> None:

@@ -14,6 +14,8 @@ from kvdistill.report.tuning.best_so_far import AXIS_NAMES, compute_best_so_far,
 from kvdistill.stats.study import QuestionRecords, Study
 
 DIVERGED = "diverged"
+EDGE_VALUES = 3
+"""Values of a setting from which on one that lies between others can win."""
 
 
 def list_tuning_sections(study: Study, styles: Mapping[str, ArmStyle]) -> Iterator[TuningSection]:
@@ -59,6 +61,21 @@ def list_sentences(question: QuestionRecords, tuning: Tuning) -> Iterator[str]:
     for label, arm in tuning.arms.items():
         if arm.left_out:
             yield f"{label} cannot vary {', '.join(arm.left_out)}; its trials vary the rest."
+        if edges := [*list_edges(arm)]:
+            yield (
+                f"{label}'s winner has {' and '.join(edges)} that its trials had: beyond it "
+                f"nothing was tried, and it may have a better point there."
+            )
+
+
+def list_edges(arm: TunedArm) -> Iterator[str]:
+    """Numbers of the winner's that no trial went beyond on one side, of three or more values."""
+    for name, value in (arm.chosen or {}).items():
+        tried = {trial.settings[name] for trial in arm.trials}
+        if len(tried) < EDGE_VALUES or not all(isinstance(each, int | float) for each in tried):
+            continue
+        if value in (min(tried), max(tried)):
+            yield f"the {'smallest' if value == min(tried) else 'largest'} {name}={value:g}"
 
 
 def tabulate_chosen(name: str, tuning: Tuning) -> ReportTable:
