@@ -34,11 +34,10 @@ SWEEP = (
 )  # fmt: skip
 """Every stage: data, two teachers, their stores, calibration, two runs of ten steps, a report."""
 QUICK_SWEEP = (
-    "fusion=learnable", *SWEEP[2:-2], "teachers.a.build.training.steps=2",
-    "teachers.b.build.training.steps=2", "train.eval_tasks=0", "tasks.limit=1",
-    "tasks.max_gen_toks=8",
+    "teachers=single", "fusion=learnable", *SWEEP[2:-2], "teachers.a.build.training.steps=2",
+    "train.eval_tasks=0", "tasks.limit=1", "tasks.max_gen_toks=8",
 )  # fmt: skip
-"""Every stage, with one run."""
+"""Every stage, with one run of one teacher."""
 _one_at_a_time = threading.Lock()
 
 
