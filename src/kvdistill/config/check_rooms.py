@@ -1,6 +1,7 @@
 """Rules of what is read of the teachers, K and V or logits; called from check_values.py."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvdistill.config import types
@@ -75,3 +76,22 @@ def check_own_rooms(path: str, node: Mapping[str, Any]) -> None:
                 f"{path}.{room} must be a choice of {group}, got {types.format_value(value)}. "
                 f"Write +{group}@{path}.{room}=CHOICE."
             )
+
+
+def check_teacher_weights(
+    path: str, weights: Sequence[float], teachers: Sequence[str], null_is: str
+) -> None:
+    """Refuses weights that are not one a teacher, that are negative, or that do not sum to 1.
+
+    `null_is` says what null stands for.
+    """
+    if len(weights) != len(teachers):
+        raise ConfigError(
+            f"{path}={list(weights)} has {len(weights)} weights for {len(teachers)} teachers "
+            f"({', '.join(teachers)}). Give one each, or null for {null_is}."
+        )
+    if min(weights) < 0 or not math.isclose(sum(weights), 1, abs_tol=1e-6):
+        raise ConfigError(
+            f"{path}={list(weights)} must not be negative and must sum to 1, not "
+            f"{sum(weights):g}. Rescale them, or give null for {null_is}."
+        )

@@ -1,12 +1,11 @@
 """Weights set beforehand, the same at every token and layer; uniform if none are given."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from kvdistill.errors import ConfigError
+from kvdistill.config.check_rooms import check_teacher_weights
 from kvdistill.fusion.base import Fusion, Weights
 from kvdistill.geometry import Geometry
 from kvdistill.types import KV
@@ -27,16 +26,7 @@ class Fixed(Fusion):
     ) -> None:
         super().__init__(student=student, teachers=teachers, layers=layers)
         given = [1 / len(teachers)] * len(teachers) if weights is None else list(weights)
-        if len(given) != len(teachers):
-            raise ConfigError(
-                f"fusion.weights={given} has {len(given)} weights for {len(teachers)} teachers "
-                f"({', '.join(teachers)}). Give one each, or null for uniform."
-            )
-        if min(given) < 0 or not math.isclose(sum(given), 1, abs_tol=1e-6):
-            raise ConfigError(
-                f"fusion.weights={given} must not be negative and must sum to 1, not "
-                f"{sum(given):g}. Rescale them, or give null for uniform."
-            )
+        check_teacher_weights("fusion.weights", given, teachers, "uniform")
         self.register_buffer("weights", torch.tensor(given, dtype=torch.float32))
 
     def compute_logits(

@@ -1,13 +1,12 @@
 """Weights that do not ask what the teachers know: stated, or those of the KV fusion, or uniform."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from kvdistill.errors import ConfigError
+from kvdistill.config.check_rooms import check_teacher_weights
 from kvdistill.logits.teacher_mix import TeacherMix, TeacherWeights, renormalise
 
 
@@ -16,19 +15,11 @@ class StatedWeights(TeacherMix):
 
     def __init__(self, *, teachers: Sequence[str], weights: Sequence[float] | None) -> None:
         """Raises ConfigError for weights that are not one a teacher, negative or not of sum 1."""
-        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
-        if weights is None:
-            return
-        if len(weights) != len(teachers):
-            raise ConfigError(
-                f"logits.teachers.weights={list(weights)} has {len(weights)} weights for "
-                f"{len(teachers)} teachers ({', '.join(teachers)}). Give one each, or null."
-            )
-        if min(weights) < 0 or not math.isclose(sum(weights), 1, abs_tol=1e-6):
-            raise ConfigError(
-                f"logits.teachers.weights={list(weights)} must not be negative and must sum to 1, "
-                f"not {sum(weights):g}. Rescale them, or give null."
-            )
+        self.weights = None
+        if weights is not None:
+            path = "logits.teachers.weights"
+            check_teacher_weights(path, weights, teachers, "those of the fusion")
+            self.weights = torch.tensor(weights, dtype=torch.float32)
 
     def weigh_teachers(
         self,
