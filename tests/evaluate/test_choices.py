@@ -115,3 +115,20 @@ def test_a_likelihood_is_a_probability_a_byte_of_the_worked_answer(benchmarks):
     assert grade_byte_probability({"worked": "\u9898"}, [(4 * math.log(0.5), False)]) == {
         "correct": pytest.approx(0.5)  # three bytes and a space
     }
+
+
+@pytest.mark.parametrize("exam", ["ceval", "cmmlu"])
+def test_a_written_exam_asks_the_same_rows_in_the_same_words(exam, benchmarks):
+    written = f"{exam}_written"
+    suite = Suite(
+        name="x", tasks=[exam, written], limit=7, shots={exam: 2, written: 2},
+        data_root=str(benchmarks),
+    )  # fmt: skip
+    tasks, missing = load_tasks(suite, {})
+    assert not missing
+    letters, own = tasks[exam], tasks[written]
+    assert own.OUTPUT_TYPE == "generate_until"
+    assert own.config.generation_kwargs["max_gen_toks"] == 32
+    for one, other in zip(letters.eval_docs, own.eval_docs, strict=True):
+        assert (one["id"], letters.doc_to_text(one)) == (other["id"], own.doc_to_text(other))
+        assert own.doc_to_target(other) == "ABCD"[letters.doc_to_target(one)]

@@ -116,6 +116,32 @@ def test_an_output_gets_its_verdict(task, output, gold, verdict):
     assert config["process_results"](doc, [answer]) == {"correct": float(verdict == RIGHT)}
 
 
+EXAM = [
+    (" C", "C", RIGHT),
+    ("C. 北京", "C", RIGHT),
+    ("答案是C。", "C", RIGHT),
+    ("选C, 因为A不对", "C", RIGHT),
+    ("北京", "C", RIGHT),
+    ("The answer is C.", "C", RIGHT),
+    ("B", "C", WRONG),
+    ("A或C", "C", UNPARSED),
+    ("不知道", "C", UNPARSED),
+    ("", "C", UNPARSED),
+]
+
+
+@pytest.mark.parametrize("task", ["ceval_written", "cmmlu_written"])
+@pytest.mark.parametrize(("output", "gold", "verdict"), EXAM)
+def test_a_written_letter_gets_its_verdict(task, output, gold, verdict):
+    config = load_yaml(TASKS / f"{task}.yaml")
+    extract = config["filter_list"][0]["filter"][0]["filter_fn"]
+    options = {"A": "上海", "B": "广州", "C": "北京", "D": "深圳"}
+    doc = {"target": gold, "letters": list(options), "question": "首都是", **options}
+    (answer,) = extract([[output]], [doc])
+    assert (answer == INVALID) is (verdict == UNPARSED)
+    assert config["process_results"](doc, [answer]) == {"correct": float(verdict == RIGHT)}
+
+
 DIRECT_BBH = [
     (" (A)", "(A)", RIGHT),
     (" A", "(A)", RIGHT),

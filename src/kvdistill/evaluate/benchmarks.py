@@ -28,6 +28,8 @@ from kvdistill.evaluate.task_data import (
 )
 
 Tests = dict[str, Dataset]
+LETTERS = "ABCD"
+"""Of an exam's options."""
 
 
 def load_records(
@@ -170,14 +172,21 @@ def load_exam(
     return make_test_set(rows, limit)
 
 
+def load_written_exam(**where: Any) -> Tests:
+    """The rows of `load_exam` with `letters` and the `target` among them, for a written letter."""
+    return {
+        split: rows.map(lambda row: {"letters": list(LETTERS), "target": LETTERS[row["gold"]]})
+        for split, rows in load_exam(**where).items()
+    }
+
+
 def _parse_exam_row(row: Row, columns: Mapping[str, str]) -> Row:
     """`question`, `answer`, the index `gold`, and the options under their letters."""
-    letters = ("A", "B", "C", "D")
     return {
         "question": str(row[columns["question"]]).strip(),
         "answer": row[columns["answer"]].strip(),
-        "gold": letters.index(row[columns["answer"]].strip()),
-        **{letter: str(row[letter]) for letter in letters},
+        "gold": LETTERS.index(row[columns["answer"]].strip()),
+        **{letter: str(row[letter]) for letter in LETTERS},
     }
 
 

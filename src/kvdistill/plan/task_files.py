@@ -81,6 +81,25 @@ def read_included_task(task: str) -> str | None:
     return None if included.startswith("_") else included.removesuffix(".yaml")
 
 
+def pair_answer_forms(tasks: list[str]) -> list[tuple[str, str]]:
+    """(compares likelihoods, lets the model write), of tasks of ours that ask the same rows."""
+    rows = {task: read_rows_asked(task) for task in tasks}
+    return [
+        (likelihood, written)
+        for likelihood in tasks
+        for written in tasks
+        if rows[likelihood] is not None and rows[likelihood] == rows[written]
+        if read_answer_limit(likelihood) == 0 < read_answer_limit(written)
+    ]
+
+
+def read_rows_asked(task: str) -> tuple[Any, ...] | None:
+    """Where a task of ours has its rows; None where its file says none."""
+    metadata = read_task_metadata(task) or {}
+    place = tuple(metadata.get(key) for key in ("repo", "folder", "config", "split"))
+    return place if metadata.get("repo") else None
+
+
 @lru_cache(maxsize=1)
 def map_counterparts() -> Mapping[str, str]:
     """Task of lm-eval's own -> the task of ours that it is the counterpart of."""

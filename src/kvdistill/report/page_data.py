@@ -73,6 +73,8 @@ class QuestionTexts:
     """The primary arm's difference from the baseline."""
     sentences: Sequence[str]
     """The same of other arms."""
+    reversals: Sequence[str]
+    """Where likelihood and written answers rank arms differently, a sentence a pair of tasks."""
     lines: Sequence[tuple[str, list[str]]]
     """(arm, its significance lines: one an endpoint)."""
 
@@ -84,6 +86,8 @@ class QuestionTables:
     scores: ReportTable
     differences: ReportTable
     task_differences: ReportTable
+    answer_forms: ReportTable
+    """Likelihood beside written answers; without rows where no benchmark has both."""
     extraction: ReportTable
     views: ReportTable
     """Equal steps, FLOPs and time, as far as there are runs."""
@@ -150,6 +154,8 @@ class PageContent:
     generalisation: ReportTable
     training: Sequence[RenderedFigure]
     training_table: ReportTable
+    agreement: ReportTable
+    """Without rows where no arm matched K and V."""
     efficiency: ReportTable
     speed: ReportTable
     """Without rows where no run's training was measured."""
@@ -172,6 +178,10 @@ class PageContent:
     lines: Sequence[str]
     """significance.txt."""
 
+    def repeats_matrix(self, question: QuestionSection) -> bool:
+        """Whether a question's scores are those of the matrix: the page shows them once."""
+        return list(question.tables.scores.rows) == list(self.matrix.rows)
+
     def iter_figures(self) -> Iterator[RenderedFigure]:
         """Every figure of the page."""
         for question in self.questions:
@@ -188,12 +198,16 @@ class PageContent:
         for question in self.questions:
             tables = question.tables
             yield from (tables.scores, tables.differences, tables.task_differences)
+            if tables.answer_forms.rows:
+                yield tables.answer_forms
             yield from (tables.extraction, tables.views)
             yield from (table for _, table in question.figures.routing)
         for tuning in self.tunings:
             yield from (tuning.winners, tuning.trials)
         yield self.withdrawn
         yield from (self.efficiency, self.budget, self.leakage, self.audit, self.training_table)
+        if self.agreement.rows:
+            yield self.agreement
         if self.speed.rows:
             yield self.speed
         if self.counterparts.rows:

@@ -85,6 +85,12 @@ def extract_record_answer(text: str, doc: Doc) -> str | None:
     return extract_number(text) if is_bare_number(doc["target"]) else extract_statement(text)
 
 
+def extract_exam_letter(text: str, doc: Doc) -> str | None:
+    """The letter of a question whose options stand under their letters in the document."""
+    options = {letter: str(doc[letter]) for letter in doc["letters"]}
+    return extract_letter(text, "".join(options), options)
+
+
 def make_filter(
     extract: Extractor,
 ) -> Callable[[Sequence[Sequence[str]], Sequence[Doc]], list[str]]:

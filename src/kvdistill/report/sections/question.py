@@ -15,6 +15,7 @@ from kvdistill.report.page_data import (
 )
 from kvdistill.report.sections import extraction_audit, score_tables
 from kvdistill.report.sections.ablations import draw_ablation
+from kvdistill.report.sections.answer_forms import describe_answer_forms, tabulate_answer_forms
 from kvdistill.report.sections.choose_arms import choose_chart_arms, choose_primary_arm
 from kvdistill.report.sections.disagreements import find_disagreements
 from kvdistill.report.sections.fair_views import TITLES, tabulate_fair_views
@@ -67,6 +68,7 @@ def describe_question(study: Study, analysis: Analysis, settings: Settings) -> Q
         # Not the best of the other arms in its place: nobody has asked about that one.
         headline=explain_primary_withdrawal(study, analysis.question) or headline,
         sentences=[sentences[label] for label in labels[:MAX_SENTENCES] if label != first],
+        reversals=describe_answer_forms(analysis),
         lines=[(label, list_arm_lines(study, analysis, label)) for label in labels],
     )
 
@@ -127,6 +129,7 @@ def tabulate_question(study: Study, analysis: Analysis, settings: Settings) -> Q
         scores=score_tables.tabulate_scores(analysis.table, analysis.ties, name),
         differences=score_tables.tabulate_differences(analysis),
         task_differences=score_tables.tabulate_task_differences(analysis, study.tasks),
+        answer_forms=tabulate_answer_forms(analysis),
         extraction=extraction_audit.tabulate_by_task(analysis, study.tasks),
         views=tabulate_fair_views(study, analysis, settings),
     )
