@@ -1,4 +1,4 @@
-"""How many tokens a press keeps is checked before anything is planned, for every press alike."""
+"""Rules of what is read of the teachers: how much a press keeps, and that none means none."""
 
 from pathlib import Path
 
@@ -33,3 +33,17 @@ def test_how_it_is_written_says_whether_it_is_a_share_or_a_number() -> None:
 
     assert (share("1"), share("16")) == (1, 16)
     assert share("1.0") == 2 * share("0.5") > 16
+
+
+@pytest.mark.parametrize(
+    "setting", ["logits.weight=0.3", "kv.keys=1", "kv.values=0.5", "on_policy.every=2"]
+)
+def test_what_was_chosen_to_be_none_is_not_put_to_work_by_a_setting(setting: str) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.errors import ConfigError
+
+    group = setting.partition(".")[0]
+    chosen = [] if group != "kv" else ["logits=forward_kl", "loss.kv_weight=0"]
+    compose([f"{group}=none", *chosen])
+    with pytest.raises(ConfigError, match=f"^{group}=none, but {setting}"):
+        compose([f"{group}=none", *chosen, setting])

@@ -8,11 +8,31 @@ from kvdistill.config import types
 from kvdistill.config.check_texts import UNREAD
 from kvdistill.errors import ConfigError
 
+OFF_SETTINGS = {"logits": ("weight",), "kv": ("keys", "values"), "on_policy": ("every",)}
+"""Group -> its settings that are 0 in its choice `none`: raised, they would undo the choice."""
+
 
 def check_compression(config: Mapping[str, Any]) -> None:
     """Refuses a number of kept tokens that cannot be, whichever press it is given to."""
     if "keep" in config["compression"]:
         check_kept_tokens(config["compression"]["keep"])
+
+
+def check_none_choices(config: Mapping[str, Any]) -> None:
+    """Refuses a group chosen as none that a setting of its own puts to work all the same.
+
+    The run would be called and compared as one without, and train with it.
+    """
+    for group, keys in OFF_SETTINGS.items():
+        if config["choices"].get(group) != "none":
+            continue
+        for key in keys:
+            if config[group][key]:
+                raise ConfigError(
+                    f"{group}=none, but {group}.{key}={config[group][key]:g}: the one says that "
+                    f"there is none of it, the other how much. Choose another {group}, or leave "
+                    f"{group}.{key} out."
+                )
 
 
 def check_logits(config: Mapping[str, Any]) -> None:
