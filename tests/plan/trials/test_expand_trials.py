@@ -204,14 +204,19 @@ def test_winners_are_composed_into_the_confirming_runs_as_if_the_file_said_them(
     assert kv["loss"]["kv_weight"] == arms["kv"].trials[1].settings["loss.kv_weight"]
 
 
+WITH_LOGITS = """
+question: Which signal?
+arms: {kv: {arm: single_teacher}, logits: {arm: logit_kd, teachers: single}}
+tune:
+  grid: {logits.weight: [0.3, 1.0], train.lr: [1.0e-3, 2.0e-3, 3.0e-3]}
+  trials: 3
+  seeds: [1]
+seeds: [11]
+"""
+
+
 def test_an_arm_without_logits_has_no_trial_with_a_weight_on_them(tmp_path: Path) -> None:
     """Such a trial would train on logits, and win as keys and values alone."""
-    grid = "logits.weight: [0.3, 1.0], train.lr: [1.0e-3, 2.0e-3, 3.0e-3]"
-    arms = "{kv: {arm: single_teacher}, logits: {arm: logit_kd, teachers: single}}"
-    tuning = expand(
-        tmp_path,
-        f"{{question: "Any?", arms: {arms}, tune: {{grid: {{{grid}}}, trials: 3, seeds: [1]}}, "
-        "seeds: [11]}",
-    ).tunings["s"]
-    assert "logits=none" in tuning.arms["kv"].left_out["logits.weight"]
-    assert all("logits.weight" in trial.settings for trial in tuning.arms["logits"].trials)
+    arms = expand(tmp_path, WITH_LOGITS).tunings["s"].arms
+    assert "logits=none" in arms["kv"].left_out["logits.weight"]
+    assert all("logits.weight" in trial.settings for trial in arms["logits"].trials)
