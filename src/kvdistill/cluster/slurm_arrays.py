@@ -13,7 +13,7 @@ from kvdistill.plan.resources.task_needs import TaskNeeds, derive_task_needs
 from kvdistill.plan.run_jobs import TRAINING, count_tasks
 
 NO_NEEDS = TaskNeeds()
-NO_GPU = ("split", "validation", "report")
+NO_GPU = ("split", "validation", "conversion", "report")
 """Kinds of job that compute nothing on a GPU."""
 PLACES = ("partition", "account", "qos", "constraint", "sbatch", "setup")
 """Of an arm's own resources, those that hold for all jobs of its runs: where they go, not how much

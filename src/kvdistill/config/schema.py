@@ -233,8 +233,8 @@ class Slurm(Resources):
     threads: int | None
     """Of a task; null: its cpus."""
     resources: dict[str, Any]
-    """Kind of job (split, validation, model, answers, calibration, kv, run, evaluation, report) ->
-    what differs; `run` is the one that trains."""
+    """Kind of job (split, validation, model, conversion, answers, calibration, kv, run, evaluation,
+    report) -> what differs; `run` is the one that trains."""
     container: list[str]
     """A command that runs the job's Python inside a container, word by word."""
     python: str | None

@@ -21,6 +21,7 @@ from kvdistill.jobs.measure_trial import VALIDATION_ROWS, read_last_validation
 from kvdistill.jobs.trained import TrainedRun, read_trained, write_trained
 from kvdistill.models import load
 from kvdistill.models.attention.implementation import set_reading_attention
+from kvdistill.models.gguf.convert import convert_gguf
 from kvdistill.plan.run_jobs import is_trained
 from kvdistill.train import build_store, calibrate, inputs
 from kvdistill.train.run import train_student
@@ -71,6 +72,15 @@ def build_model(recipe: Recipe, needs: Needs, folder: Path, progress: Progress) 
     maker = build_node("build", node["build"])
     maker.build(Geometry.from_node(node), needs.get("split"), out, progress)
     return {}
+
+
+def build_conversion(recipe: Recipe, _: Needs, folder: Path, progress: Progress) -> dict[str, Any]:
+    """The weights of a GGUF file in a model's dtype, and its tokenizer, as a folder."""
+    out = folder / layout.MODEL
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    source = load.resolve_weights(recipe["model"], "model", None)
+    return convert_gguf(source, load.read_dtype(recipe["model"], "model"), out, progress)
 
 
 def build_teacher_answers(
@@ -172,6 +182,7 @@ BUILDERS: dict[str, Callable[[Recipe, Needs, Path, Progress], dict[str, Any]]] =
     "split": build_split,
     "validation": build_validation,
     "model": build_model,
+    "conversion": build_conversion,
     "answers": build_teacher_answers,
     "calibration": calibrate.build_calibration,
     "kv": build_store.build_kv_store,

@@ -32,6 +32,7 @@ from kvdistill.plan.teaching.answers import (
 )
 from kvdistill.plan.teaching.signals import matches_kv, reads_answers
 from kvdistill.plan.teaching.unread import reads_teachers
+from kvdistill.plan.weights.conversion import CONVERSION, conversion_science, reads_gguf
 
 ONLY = "only"
 """What the one teacher of a calibration or store is called, so that two sets share it."""
@@ -48,7 +49,7 @@ class Node:
     """A shared artefact or a run. Built once, whoever needs it."""
 
     kind: str
-    """split, validation, model, answers, calibration, kv, run or trial."""
+    """split, validation, model, conversion, answers, calibration, kv, run or trial."""
     name: str
     """Folder name: `kind-identity`, or the run's own."""
     recipe: Mapping[str, Any]
@@ -73,6 +74,7 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
     if not list_answering_teachers(config):
         yield "validation", make_validation_node(config, split, {})
     models_by_role: dict[str, Node] = {}
+    conversions: dict[str, Node] = {}
     for role, node in list_models(config):
         if "build" in node:
             needs = {"split": split.name} if node["reads_split"] else {}
@@ -80,11 +82,19 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
                 "model", {"model": dict(node)}, needs, model_science(node)
             )
             yield role, models_by_role[role]
+        elif reads_gguf(node):
+            conversions[role] = make_artifact(
+                CONVERSION, {"model": dict(node)}, {}, conversion_science(node)
+            )
+            yield role, conversions[role]
     if not config["trained"]:
         return
     if teachers := list_answering_teachers(config):
         answers = {
-            name: make_answers_node(config, teacher, split, models_by_role.get(f"teacher.{name}"))
+            name: read_conversions(
+                make_answers_node(config, teacher, split, models_by_role.get(f"teacher.{name}")),
+                {f"teacher.{ONLY}": conversions.get(f"teacher.{name}")},
+            )
             for name, teacher in teachers.items()
         }
         yield from ((f"answers.{name}", node) for name, node in answers.items())
@@ -94,14 +104,15 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
         seen, teacher = apply_own_rooms(config, teacher), drop_own_rooms(teacher)
         # Named alike whatever the set calls it, so that two sets share it.
         recipe = {key: seen[key] for key in CALIBRATION} | {"teachers": {ONLY: teacher}}
+        roles = {"student": "student", f"teacher.{ONLY}": f"teacher.{name}"}
         needs = {"split": split.name} | {
-            role: models_by_role[of].name
-            for role, of in (("student", "student"), (f"teacher.{ONLY}", f"teacher.{name}"))
-            if of in models_by_role
+            role: models_by_role[of].name for role, of in roles.items() if of in models_by_role
         }
+        converted = {role: conversions.get(of) for role, of in roles.items()}
         spec = find_store_spec(config["source"])
         if spec is not None and reads_answers(config):
-            yield f"states.{name}", make_states_node(config, teacher, spec, needs)
+            states = make_states_node(config, teacher, spec, needs)
+            yield f"states.{name}", read_conversions(states, converted)
         if not matches_kv(config):
             continue
         science = identify_by_content(recipe) | {
@@ -114,9 +125,20 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
             **half_science([config["student"], teacher]),
         }
         science = leave_out_defaults(science)
-        yield f"calibration.{name}", make_artifact("calibration", recipe, needs, science)
+        calibration = make_artifact("calibration", recipe, needs, science)
+        yield f"calibration.{name}", read_conversions(calibration, converted)
         if spec is not None:
-            yield f"kv.{name}", make_store_node(seen, teacher, spec, needs)
+            store = make_store_node(seen, teacher, spec, needs)
+            yield f"kv.{name}", read_conversions(store, converted)
+
+
+def read_conversions(node: Node, conversions: Mapping[str, Node | None]) -> Node:
+    """The node, after the conversions that it reads, by role; None for a model that has none.
+
+    They name nothing: the file names it, and the job would read the same numbers from that.
+    """
+    needs = {role: each.name for role, each in conversions.items() if each is not None}
+    return replace(node, needs={**node.needs, **needs})
 
 
 def make_answers_node(

@@ -251,8 +251,10 @@ def fingerprint_states(config: Config, name: str, needs: Needs) -> dict[str, str
 def fingerprint_reading(config: Config, name: str, needs: Needs) -> dict[str, str]:
     """What any store of a teacher is made of: its weights, and the texts as it reads them."""
     node, role = config["teachers"][name], f"teacher.{name}"
-    # A model from the Hub is no artefact: its commit in the node identifies its weights.
-    files = read_json(needs[role] / layout.MANIFEST)["files"] if role in needs else {}
+    # Of a model that is not built here the node identifies the weights: a commit, or a content
+    # hash, also where a conversion of its GGUF file is what is read.
+    built = role in needs and "build" in node
+    files = read_json(needs[role] / layout.MANIFEST)["files"] if built else {}
     split_files = read_json(needs["split"] / layout.MANIFEST)["files"]
     spec = find_store_spec(config["source"])
     assert spec is not None
