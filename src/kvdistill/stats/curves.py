@@ -47,9 +47,23 @@ def read_last_value(run: Run, column: str, split: str = "val") -> float | None:
 
 
 def read_routing_weights(run: Run) -> dict[str, dict[str, dict[str, float]]]:
-    """Task -> teacher -> layer -> mean weight; empty without a router."""
+    """Task -> teacher's name -> layer -> mean weight; empty without a router."""
     path: Path = run.folder / layout.ROUTING
-    return read_json(path)["weights"] if run.done and path.is_file() else {}
+    if not (run.done and path.is_file()):
+        return {}
+    names = name_teachers(run)
+    return {
+        task: {names.get(role, role): by_layer for role, by_layer in by_role.items()}
+        for task, by_role in read_json(path)["weights"].items()
+    }
+
+
+def name_teachers(run: Run) -> dict[str, str]:
+    """Role -> name of each of a run's teachers; a model in two roles has its role beside it."""
+    teachers = run.config.get("teachers") or {}
+    names = {role: str(node.get("name", role)) for role, node in teachers.items()}
+    repeated = {name for name in names.values() if list(names.values()).count(name) > 1}
+    return {role: f"{name} ({role})" if name in repeated else name for role, name in names.items()}
 
 
 def average_over_layers(

@@ -19,6 +19,7 @@ from kvdistill.plan.identity import science_of
 from kvdistill.plan.labels.arm_labels import ArmLabels
 from kvdistill.plan.study_plan import StudyPlan
 from kvdistill.plan.tuning.record import Tuning
+from kvdistill.stats.audit.same_students import find_same_students
 from kvdistill.stats.audit.tuning import count_trials, count_varied
 from kvdistill.stats.audit.withdrawn import drop_withdrawn, read_withdrawn
 from kvdistill.stats.item_matrix import ItemReader
@@ -87,6 +88,7 @@ def load_study(folders: Sequence[Path]) -> Study:
     history = read_histories(folders)
     set_trials(questions, history, [Path(folder).name for folder in folders])
     runs = drop_withdrawn(runs, questions, references, withdrawn)
+    problems += find_same_students(questions)
     budget_files = [folder / f"{layout.BUDGET}.json" for folder in map(Path, folders)]
     budgets = [read_json(path) for path in budget_files if path.exists()]
     reports = {f.name: f / layout.VALIDATION_REPORT for f in map(Path, folders)}
