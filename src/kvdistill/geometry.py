@@ -28,3 +28,14 @@ class Geometry:
     def kv_width(self) -> int:
         """Width of one layer's keys (or values) over all KV heads."""
         return self.kv_heads * self.head_dim
+
+
+def list_mismatches(
+    stated: Mapping[str, Any], actual: Mapping[str, Any], setting: str
+) -> list[str]:
+    """A line for each field that both have, and have otherwise; `setting` is a config path."""
+    return [
+        f"{setting}.{name} is {stated[name]!r} but the model has {value!r}"
+        for name, value in actual.items()
+        if name in stated and stated[name] != value
+    ]

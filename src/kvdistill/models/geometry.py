@@ -4,10 +4,11 @@ The plan costs a study from the YAML alone, without torch; this is where a wrong
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from kvdistill.errors import ConfigError
-from kvdistill.geometry import Geometry
+from kvdistill.geometry import Geometry, list_mismatches
 
 MLP_SIZES = ("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
 """What transformers calls the width of an MLP."""
@@ -95,11 +96,5 @@ def verify_geometry(stated: Geometry, config: Any, setting: str) -> None:
     A field that the config does not state is not compared. Raises ConfigError naming each field
     of `setting` (a config path) that differs.
     """
-    actual = read_geometry(config)
-    mismatches = [
-        f"{setting}.{name} is {getattr(stated, name)!r} but the model has {value!r}"
-        for name, value in actual.items()
-        if getattr(stated, name) != value
-    ]
-    if mismatches:
+    if mismatches := list_mismatches(asdict(stated), read_geometry(config), setting):
         raise ConfigError(f"{'; '.join(mismatches)}. Correct the YAML or point to the right model.")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,8 +22,10 @@ from transformers.utils import CONFIG_NAME
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.geometry import keep_config_layers
+from kvdistill.models.gguf.header_config import read_header_config
 from kvdistill.models.quantisation import check_unquantised, make_unpacking_kwargs
 from kvdistill.plan import hub
+from kvdistill.plan.model_files.complete_geometry import find_model_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +106,10 @@ class Pretrained:
         return config
 
     def read_config(self, geometry: Geometry) -> Any | None:
-        """Its transformers config where it lies at hand; else None, and no network is asked.
-
-        None for a GGUF file as well, whose vocabulary takes longer to parse than a plan may take.
-        """
+        """Its transformers config where it lies at hand; else None, and no network is asked."""
         if self.gguf_file is not None:
-            return None
+            path = find_model_file(asdict(self), online=False)
+            return read_header_config(path) if path is not None and path.is_file() else None
         if self.path is not None:
             return self.load_config() if (Path(self.path) / CONFIG_NAME).is_file() else None
         repo = hub.Repo(str(self.hub), "model", str(self.revision))

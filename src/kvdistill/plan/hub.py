@@ -99,9 +99,26 @@ def explain_refusal(repo: Repo) -> str:
 
 def is_cached(repo: Repo) -> bool:
     """Whether the local cache holds the repository's config at its commit."""
+    return find_cached_file(repo, "config.json") is not None
+
+
+def find_cached_file(repo: Repo, name: str) -> Path | None:
+    """A file of the repository at its commit, where the local cache has it."""
     import huggingface_hub  # slow to import
 
     commit = read_cached_commit(repo) if not repo.is_pinned else repo.revision
-    return commit is not None and isinstance(
-        huggingface_hub.try_to_load_from_cache(repo.name, "config.json", revision=commit), str
-    )
+    if commit is None:
+        return None
+    path = huggingface_hub.try_to_load_from_cache(repo.name, name, revision=commit)
+    return Path(path) if isinstance(path, str) else None
+
+
+def download_file(repo: Repo, name: str) -> Path | None:
+    """A file of the repository at its commit, from the hub; None where it is not to be had."""
+    import huggingface_hub  # slow to import
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(huggingface_hub.hf_hub_download(repo.name, name, revision=repo.revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError):
+        return None

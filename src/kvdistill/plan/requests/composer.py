@@ -8,6 +8,7 @@ from kvdistill.config.check_values import check_seed
 from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
 from kvdistill.layers.from_config import check_layers
+from kvdistill.plan.model_files.complete_geometry import complete_geometries, states_geometry
 from kvdistill.plan.pin import Pins
 
 ASK_NO_NETWORK = {"plan", "doctor", "smoke"}
@@ -27,9 +28,14 @@ class Composer:
         key = tuple(overrides)
         if key not in self.done:
             composed = compose(overrides)
-            check_layers(composed)
+            models = [composed["student"], *composed["teachers"].values()]
+            if all(states_geometry(model) for model in models):
+                check_layers(composed)  # before files are hashed and the hub is asked
             self.pins.strict = composed["stage"] not in ASK_NO_NETWORK
-            self.done[key] = self.pins(composed)
+            pinned = self.pins(composed)
+            complete_geometries(pinned, online=self.pins.strict)
+            check_layers(pinned)
+            self.done[key] = pinned
         # Each run keeps its config; a seed set in a shared one would change all.
         config = copy.deepcopy(self.done[key])
         if seed is not None:
