@@ -1,9 +1,12 @@
-"""stage=status: a study's runs as a table, as plain lines for a pipe, or as JSON."""
+"""stage=status: a study's runs, and above them what is being made that they wait for.
+
+A table, plain lines for a pipe, or JSON.
+"""
 
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,8 +14,10 @@ from rich.live import Live
 from rich.table import Table
 
 from kvdistill.cli.common import JobOverrides, compose_study_config, console, find_study_folder
-from kvdistill.cluster.run_states import ALIVE, RunState, read_run_states
+from kvdistill.cluster.run_states import ALIVE, RunState
+from kvdistill.cluster.study_state import StudyState, read_study_state
 from kvdistill.config.schema import StatusSettings, read_group
+from kvdistill.console import format_count
 from kvdistill.records import SCHEMA_VERSION
 from kvdistill.sanitise import escape_hidden
 
@@ -32,33 +37,35 @@ def show_study(root: Path, study: Path, settings: StatusSettings) -> None:
         "plain" if settings.format == "table" and not sys.stdout.isatty() else settings.format
     )
     if output_format != "table":
-        lines = print_lines(root, study, output_format)
-        while settings.watch and any(line.state in ALIVE for line in lines):
+        state = print_lines(root, study, output_format)
+        while settings.watch and state.is_at_work():
             time.sleep(settings.every_s)
-            lines = print_lines(root, study, output_format)
+            state = print_lines(root, study, output_format)
         return
-    lines = list(read_run_states(root, study))
-    with Live(tabulate_runs(study.name, lines), console=console) as live:
-        while settings.watch and any(line.state in ALIVE for line in lines):
+    state = read_study_state(root, study)
+    with Live(tabulate_study(study.name, state), console=console) as live:
+        while settings.watch and state.is_at_work():
             time.sleep(settings.every_s)
-            lines = list(read_run_states(root, study))
-            live.update(tabulate_runs(study.name, lines))
+            state = read_study_state(root, study)
+            live.update(tabulate_study(study.name, state))
 
 
-def print_lines(root: Path, study: Path, output_format: str) -> list[RunState]:
-    """A header and one line a run, tab-separated; or one JSON object a look."""
-    lines = list(read_run_states(root, study))
+def print_lines(root: Path, study: Path, output_format: str) -> StudyState:
+    """A header and one line an artefact and run, tab-separated; or one JSON object a look."""
+    state = read_study_state(root, study)
     if output_format == "json":
         header = {"schema_version": SCHEMA_VERSION, "study": study.name, "at": time.time()}
-        text = json.dumps(header | {"runs": [asdict(line) for line in lines]}, allow_nan=False)
+        lines = {"building": state.building, "runs": state.runs}
+        node = {name: [asdict(line) for line in each] for name, each in lines.items()}
+        text = json.dumps(header | node, allow_nan=False)
     else:
-        rows = [list(COLUMNS), *map(format_cells, lines)]
+        rows = [list(COLUMNS), *map(format_cells, (*state.building, *state.runs))]
         text = "\n".join(
             "\t".join(" ".join(escape_hidden(cell).split()) for cell in row) for row in rows
         )
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-    return lines
+    return state
 
 
 def format_cells(line: RunState) -> list[str]:
@@ -71,9 +78,10 @@ def format_cells(line: RunState) -> list[str]:
     )
     speed = f"{line.tokens_per_s:,.0f}" if line.tokens_per_s else ""
     mfu = f"{100 * line.mfu:.1f} %" if line.mfu is not None else ""
+    seed = "" if line.seed is None else str(line.seed)
     repeats = f"{line.requeues}+{line.retries}" if line.requeues or line.retries else ""
     return [
-        line.run, line.label, str(line.seed), line.state, progress, rate, eta, heartbeat, repeats,
+        line.run, line.label, seed, line.state, progress, rate, eta, heartbeat, repeats,
         line.job or "", line.why, speed, mfu, format_memory(line), line.phase,
     ]  # fmt: skip
 
@@ -96,17 +104,19 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def tabulate_runs(study: str, lines: Sequence[RunState]) -> Table:
+def tabulate_study(study: str, state: StudyState) -> Table:
     """What a terminal shows; columns that say nothing are left out."""
-    rows = [format_cells(line) for line in lines]
-    counts = {
-        state: sum(line.state == state for line in lines)
-        for line in lines
-        for state in [line.state]
-    }
-    title = ", ".join(f"{number} {state}" for state, number in counts.items())
-    used = [index for index in range(len(COLUMNS)) if any(row[index] for row in rows)]
+    building, runs = (
+        [format_cells(line) for line in each] for each in (state.building, state.runs)
+    )
+    counts = Counter(line.state for line in state.runs)
+    title = ", ".join(f"{number} {word}" for word, number in counts.items())
+    if building:
+        title += f"; above them {format_count(len(building), 'artefact')} in the making"
+    used = [index for index in range(len(COLUMNS)) if any(row[index] for row in building + runs)]
     table = Table(*(COLUMNS[index] for index in used), title=f"study {study}: {title}")
-    for row in rows:
-        table.add_row(*(row[index] for index in used))
+    for rows in (building, runs):
+        for row in rows:
+            table.add_row(*(row[index] for index in used))
+        table.add_section()
     return table

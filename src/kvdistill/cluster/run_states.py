@@ -28,7 +28,8 @@ class RunState:
 
     run: str
     label: str
-    seed: int
+    seed: int | None
+    """None of a shared artefact, which is shown as runs are."""
     state: str
     """planned, queued, starting, running, silent (no heartbeat), trained (its evaluation is still
     to come), stopped (told to end, or its process on this machine has ended), lost, failed, done;
@@ -58,12 +59,23 @@ class RunState:
 def read_run_states(root: Path, study: Path) -> Iterator[RunState]:
     """Every run of the plan, in its order, and every trial behind them."""
     plan = StudyPlan.read(study)
+    yield from read_planned_states(root, plan, read_plan_queue(root, plan))
+
+
+def read_plan_queue(root: Path, plan: StudyPlan) -> Mapping[str, slurm_commands.QueuedJob] | None:
+    """What is queued, if any run of the plan went to SLURM; else None."""
+    entries = (plan.runs | plan.trials).values()
+    return read_queue_if_submitted([root / entry.folder for entry in entries])
+
+
+def read_planned_states(
+    root: Path, plan: StudyPlan, queued: Mapping[str, slurm_commands.QueuedJob] | None
+) -> Iterator[RunState]:
+    """The same of a plan that is read, and of a queue."""
     # A teacher that is also an arm of a question goes by its label there.
     labels = plan.reference_names() | plan.labels() | plan.name_trials()
     withdrawals = plan.list_withdrawn_runs()
-    entries = plan.runs | plan.trials
-    queued = read_queue_if_submitted([root / entry.folder for entry in entries.values()])
-    for identity, entry in entries.items():
+    for identity, entry in (plan.runs | plan.trials).items():
         withdrawal = withdrawals.get(identity)
         label = withdrawal.label if withdrawal else labels.get(identity, entry.arm)
         folder = root / entry.folder
@@ -95,7 +107,7 @@ def read_queue_if_submitted(
 
 
 def read_run_state(
-    identity: str, label: str, seed: int, folder: Path, root: Path,
+    identity: str, label: str, seed: int | None, folder: Path, root: Path,
     queued: Mapping[str, slurm_commands.QueuedJob] | None,
 ) -> RunState:  # fmt: skip
     """One run, as its folder and the queue say it. Raises ArtifactError for a broken file."""
