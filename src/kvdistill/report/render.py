@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +15,7 @@ from kvdistill.report.format import format_bound, format_measurement, format_sig
 from kvdistill.report.page_data import PageContent
 from kvdistill.report.table import make_file_name
 from kvdistill.report.verdict_text import describe_claim_counts, format_judgement
+from kvdistill.report.wide_table import split_columns
 from kvdistill.sanitise import escape_hidden
 from kvdistill.stats.arm_differences import describe_contrast
 from kvdistill.stats.hypotheses import WITHDRAWN
@@ -30,7 +32,8 @@ def render_page(content: PageContent) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        svg=label_svg, slug=make_file_name, clean=escape_hidden, bound=format_bound,
+        svg=label_svg, narrow_svg=label_narrow_svg, parts=split_columns, slug=make_file_name,
+        clean=escape_hidden, bound=format_bound,
         measured=format_measurement, judged=format_judgement, signed=format_signed,
         json=dump_inline_json,
         contrast=describe_contrast, share=lambda value: f"{100 * value:.1f}",
@@ -79,6 +82,11 @@ def label_svg(figure: RenderedFigure) -> Markup:
         escape_hidden(f"{figure.title}. {figure.description}")
     )
     return Markup(figure.svg.replace("<svg ", str(label), 1))
+
+
+def label_narrow_svg(figure: RenderedFigure) -> Markup:
+    """The same for a narrow screen, which shows it in the other's place."""
+    return label_svg(replace(figure, svg=figure.narrow.replace("<svg ", '<svg class="narrow" ', 1)))
 
 
 def dump_inline_json(value: Any) -> Markup:

@@ -22,7 +22,8 @@ class TableCell:
     text: str
     sort: float | int | None = None
     mark: str = ""
-    """best, tie, missing, good, bad or faint: a CSS class in the page; best is bold in print."""
+    """best, tie, missing, good, bad, faint or hash: a CSS class in the page; best is bold in print.
+    """
     title: str = ""
     """Shown on hover: per-seed values, or what is missing."""
 

@@ -17,11 +17,12 @@ def test_nats_and_p_stand_under_the_weights(tmp_path, tilt, side):
     study = fake.write_study(tmp_path, {"q": {"fixed": 0.0, "learnable": 0.1}}, untrained=())
     for path in study.glob("runs/*/routing.json"):
         weights = {
-            task: {"one": {"0": 0.5 + tilt * np.sin(i)}, "two": {"0": 0.5 - tilt * np.sin(i)}}
+            task: {"a": {"0": 0.5 + tilt * np.sin(i)}, "b": {"0": 0.5 - tilt * np.sin(i)}}
             for i, task in enumerate(fake.TASKS)
         }
         fake.write_json(path, {"schema_version": 1, "weights": weights})
     records = load_study([study])
     analysis = analyse_question(records, records.questions["q"], SETTINGS)
     ((figure, _),) = build_routing_section(analysis, SETTINGS)
+    assert [row[0].text for row in figure.data.rows] == ["big", "b"]
     assert f"nats, {side} stats.routing_min_nats=0.01; permutation p" in figure.description

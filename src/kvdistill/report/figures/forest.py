@@ -1,6 +1,6 @@
 """Forest plot: differences with both intervals, and what could have been detected."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +20,8 @@ from kvdistill.sanitise import shorten_label
 from kvdistill.stats.compare import Difference
 
 DEFAULT_STYLE = ArmStyle("#5790fc", "o", "-", "")
+FRACTION_BY_ROW = ("axes fraction", "data")
+"""Where a text stands: along the axis by its share, downwards by its row."""
 
 
 def draw_forest(
@@ -44,17 +46,27 @@ def draw_forest(
     """
     names = names or {}
     shown = {key: each for key, each in differences.items() if each.estimate is not None}
+    rows = [(names.get(key, key), styles.get(key, DEFAULT_STYLE), shown[key]) for key in shown]
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for row, (key, difference) in enumerate(shown.items()):
-            draw_difference_row(axes, row, difference, styles.get(key, DEFAULT_STYLE))
-        axes.axvline(0, color=INK, linewidth=0.9)
-        axes.set_yticks(range(len(shown)), [shorten_label(names.get(key, key)) for key in shown])
-        axes.set_ylim(len(shown) - 0.4, -0.6)  # downwards: the first row is on top
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"points above {shorten_label(baseline)}")
-        add_forest_legend(figure)
+        draw_rows(axes, rows, baseline)
+        axes.set_yticks(range(len(rows)), [shorten_label(label) for label, _, _ in rows])
+        for row, (_, _, difference) in enumerate(rows):
+            write_estimate(axes, difference, (1.01, row), "left")
+        axes.set_ylim(len(rows) - 0.4, -0.6)  # downwards: the first row is on top
+        add_forest_legend(figure, columns=3)
+
+    def paint_narrow(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        draw_rows(axes, rows, baseline)
+        axes.set_yticks([])
+        for row, (label, _, difference) in enumerate(rows):
+            place = (0.015, row - 0.55)
+            axes.annotate(shorten_label(label), place, xycoords=FRACTION_BY_ROW, va="center")
+            write_estimate(axes, difference, (1.0, row - 0.55), "right")
+        axes.set_ylim(len(rows) - 0.5, -0.85)
+        add_forest_legend(figure, columns=1)
 
     return render_figure(
         f"{name}_forest",
@@ -66,11 +78,29 @@ def draw_forest(
         paint,
         (9.2, 1.15 + 0.36 * max(len(shown), 1)),
         data=tabulate_intervals(f"{name}_forest", title, shown, names),
+        narrow=(paint_narrow, (3.9, 1.5 + 0.5 * max(len(shown), 1))),
     )
 
 
+def draw_rows(axes: Axes, rows: Sequence[tuple[str, ArmStyle, Difference]], baseline: str) -> None:
+    """Every row's marks, the line of no difference, and the axis of points."""
+    for row, (_, style, difference) in enumerate(rows):
+        draw_difference_row(axes, row, difference, style)
+    axes.axvline(0, color=INK, linewidth=0.9)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(f"points above {shorten_label(baseline)}")
+
+
+def write_estimate(
+    axes: Axes, difference: Difference, place: tuple[float | int, float | int], align: str
+) -> None:
+    """The estimate as a number, at (fraction of the axis, row)."""
+    text = format_signed(100 * (difference.estimate or 0.0))
+    axes.annotate(text, place, xycoords=FRACTION_BY_ROW, va="center", ha=align, fontsize=8.5)
+
+
 def draw_difference_row(axes: Axes, row: int, difference: Difference, style: ArmStyle) -> None:
-    """Band of what was not detectable, both intervals over it, then estimate and its number."""
+    """Band of what was not detectable, both intervals over it, then the estimate."""
     estimate = 100 * (difference.estimate or 0.0)
     if difference.detectable is not None:
         half = 100 * difference.detectable
@@ -85,13 +115,9 @@ def draw_difference_row(axes: Axes, row: int, difference: Difference, style: Arm
         estimate, row, marker=style.marker, color=style.colour, markersize=7,
         markeredgecolor="white",
     )  # fmt: skip
-    axes.annotate(
-        format_signed(estimate), (1.01, row), xycoords=("axes fraction", "data"), va="center",
-        fontsize=8.5,
-    )  # fmt: skip
 
 
-def add_forest_legend(figure: Figure) -> None:
+def add_forest_legend(figure: Figure, columns: int) -> None:
     """What line and band mean. A row's own colour is its arm's: the legend's is neutral."""
     item = "these checkpoints, new items"
     handles = [
@@ -99,7 +125,7 @@ def add_forest_legend(figure: Figure) -> None:
         Line2D([], [], color=INK, linewidth=0.8, marker="|", label=item),
         Line2D([], [], color=GRID, linewidth=7, label="not detectable (80 % power)"),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=3)
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
 
 
 def tabulate_intervals(

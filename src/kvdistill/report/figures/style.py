@@ -3,7 +3,7 @@
 Colours are petroff6 (Petroff 2021), the set that stays furthest apart under simulated colour
 blindness; each arm also has a marker, a dash and a hatch. In the SVG, ink and grid become CSS
 variables, so that the page's dark mode needs no second figure, and text stays text, so that the
-browser's fonts draw Chinese. Both files are the same bytes each time.
+browser's fonts draw Chinese. All files are the same bytes each time.
 """
 
 import io
@@ -37,6 +37,8 @@ CJK_FONTS = (
     "WenQuanYi Zen Hei",
     "SimHei",
 )
+PDF_METADATA = ("CreationDate", "Creator", "Producer")
+"""What matplotlib would write of time and version: other bytes for the same figure."""
 VARIABLES = {INK: "var(--ink)", GRID: "var(--grid)", FAINT: "var(--faint)"}
 
 
@@ -89,6 +91,7 @@ RC_PARAMS: dict[str, Any] = {
     "lines.linewidth": 1.6,
     "hatch.linewidth": 0.6,
     "svg.fonttype": "none",  # text, not outlines
+    "pdf.fonttype": 42,  # TrueType: venues refuse the Type 3 fonts of the default
     "text.parse_math": False,  # labels come from sweeps: a $ in one is no formula
     "path.simplify_threshold": 1.0,
     "figure.dpi": 100,
@@ -104,8 +107,11 @@ class RenderedFigure:
     description: str
     svg: str
     png: bytes
+    pdf: bytes = b""
     data: ReportTable | None = None
     """The numbers that are drawn."""
+    narrow: str = ""
+    """The SVG that a narrow screen shows in its place; empty where one does for all."""
 
 
 def render_figure(
@@ -113,36 +119,43 @@ def render_figure(
     title: str,
     description: str,
     paint: Callable[[Figure], None],
-    size: tuple[float, float] | tuple[int, int],
-    png: bool = True,
+    size: tuple[float | int, float | int],
     data: ReportTable | None = None,
+    narrow: tuple[Callable[[Figure], None], tuple[float | int, float | int]] | None = None,
 ) -> RenderedFigure:
-    """Paints a figure of `size` inches and renders it as SVG, and as PNG if `png`.
+    """Paints a figure of `size` inches and renders it as SVG, PNG and PDF.
 
-    `paint` fills the figure; `data` is the table of what it draws.
+    `paint` fills the figure; `data` is the table of what it draws; `narrow` paints the same for a
+    narrow screen, at a size of its own, as SVG alone.
     """
     fonts: dict[str, Any] = {"font.family": ["DejaVu Sans", *find_cjk_fonts()]}
     # matplotlib salts the SVG's ids at random unless it is given a salt.
     rc: Any = {**RC_PARAMS, **fonts, "svg.hashsalt": name}
     # No pyplot: it would choose a backend and keep every figure open.
     with mpl.rc_context(rc), warnings.catch_warnings():
-        # Only the PNG lacks a glyph then: the page's text is drawn by the browser.
+        # Only PNG and PDF lack a glyph then: the page's text is drawn by the browser.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        paint(figure)
-        text = io.StringIO()
-        figure.savefig(
-            text, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )
-        figure.set_layout_engine("none")  # laid out once: the PNG takes the same places
-        raster = io.BytesIO()
-        if png:
-            figure.savefig(
-                raster, format="png", dpi=150, facecolor="white", metadata={"Software": None}
-            )
-    element = make_inline_svg(text.getvalue(), name)
-    return RenderedFigure(name, title, description, element, raster.getvalue(), data)
+        figure, element = paint_svg(name, paint, size)
+        figure.set_layout_engine("none")  # laid out once: PNG and PDF take the same places
+        png, pdf = io.BytesIO(), io.BytesIO()
+        figure.savefig(png, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+        figure.savefig(pdf, format="pdf", metadata=dict.fromkeys(PDF_METADATA))
+        beside = paint_svg(f"{name}_narrow", *narrow)[1] if narrow else ""
+    return RenderedFigure(
+        name, title, description, element, png.getvalue(), pdf.getvalue(), data, beside
+    )
+
+
+def paint_svg(
+    name: str, paint: Callable[[Figure], None], size: tuple[float | int, float | int]
+) -> tuple[Figure, str]:
+    """The painted figure and its inline SVG."""
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    paint(figure)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return figure, make_inline_svg(text.getvalue(), name)
 
 
 def find_cjk_fonts() -> list[str]:
@@ -175,7 +188,8 @@ def make_inline_svg(svg: str, name: str) -> str:
     # Without a size of its own the figure takes the page's width.
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg, count=1)
-    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
+    # Inside tags alone: in a text these are the digits that tell one tick from the next.
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), svg)
     svg = re.sub(r' d="[^"]*"', lambda match: re.sub(r"(\.\d)\d", r"\1", match[0]), svg)
     return re.sub(r">\s+<", "><", svg)
 
@@ -189,8 +203,8 @@ def make_standalone_svg(svg: str) -> str:
 
 
 def write_figure(figure: RenderedFigure, folder: Path) -> None:
-    """FOLDER/NAME.svg, and .png where there is one."""
+    """FOLDER/NAME.svg, .png and .pdf."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{figure.name}.svg").write_text(make_standalone_svg(figure.svg), encoding="utf-8")
-    if figure.png:
-        (folder / f"{figure.name}.png").write_bytes(figure.png)
+    (folder / f"{figure.name}.png").write_bytes(figure.png)
+    (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)

@@ -6,6 +6,7 @@ from typing import Any
 from kvdistill.report.figures.style import ArmStyle, make_arm_styles
 from kvdistill.report.page_data import PageContent
 from kvdistill.report.sections import (
+    agreement,
     budget,
     counterparts,
     extraction_audit,
@@ -75,6 +76,7 @@ def gather_content(
         generalisation=robustness.tabulate_generalisation(arms),
         training=curve_figures,
         training_table=curve_table,
+        agreement=agreement.tabulate_agreement(arms),
         efficiency=budget.tabulate_efficiency(arms),
         speed=speed.tabulate_speed(arms),
         speed_sentence=speed.summarize_speed(arms),

@@ -44,9 +44,9 @@ def make_provenance(study: Study, settings: Settings) -> Provenance:
         runs=ReportTable(
             "runs",
             "Every run",
-            ["folder", "label", "arm", "seed", "state", "recipe", "code"],
+            ["label", "seed", "arm", "state", "folder", "recipe", "code"],
             rows,
-            numeric=[False, False, False, True, False, False, False],
+            numeric=[False, True, False, False, False, False, False],
         ),
     )
 
@@ -70,13 +70,13 @@ def label_runs(study: Study) -> dict[str, str]:
 def make_run_row(run: Run, label: str, state: str) -> list[TableCell]:
     """One run as the page lists it."""
     return [
-        TableCell(run.folder.name),
         TableCell(label),
-        TableCell(run.arm),
         TableCell(str(run.seed), float(run.seed)),
+        TableCell(run.arm),
         TableCell(state, None, "" if state == "done" else "missing"),
-        TableCell(run.recipe),
-        TableCell(run.code.fingerprint if run.code is not None else ""),
+        TableCell(run.folder.name, mark="hash"),
+        TableCell(run.recipe, mark="hash"),
+        TableCell(run.code.fingerprint if run.code is not None else "", mark="hash"),
     ]
 
 

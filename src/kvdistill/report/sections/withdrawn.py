@@ -3,7 +3,7 @@
 from kvdistill.report.table import DASH, ReportTable, TableCell, mean_or_none
 from kvdistill.stats.study import MACRO, Study, WithdrawnArm
 
-COLUMNS = ["arm", "question", "seeds", "runs", "average", "withdrawn", "reason"]
+COLUMNS = ["arm", "question", "seeds", "runs", "folders", "average", "withdrawn", "reason"]
 
 
 def tabulate_withdrawn(study: Study) -> ReportTable:
@@ -15,7 +15,7 @@ def tabulate_withdrawn(study: Study) -> ReportTable:
         [make_withdrawal_row(one, study) for one in study.withdrawn],
         "No comparison and no verdict uses them, unless they were planned again. Their folders "
         "stay; their average is shown so that it can be seen what was left out.",
-        numeric=[False, False, False, False, True, False, False],
+        numeric=[False, False, False, False, False, True, False, False],
     )
 
 
@@ -29,9 +29,8 @@ def make_withdrawal_row(one: WithdrawnArm, study: Study) -> list[TableCell]:
         TableCell(one.label if one.whole else f"{one.label}, one run"),
         TableCell(one.question or "references"),
         TableCell(", ".join(str(run.seed) for run in one.runs)),
-        TableCell(
-            f"{finished} of {len(one.runs)} finished: {', '.join(r.identity for r in one.runs)}"
-        ),
+        TableCell(f"{finished} of {len(one.runs)} finished"),
+        TableCell(", ".join(run.folder.name for run in one.runs), mark="hash"),
         TableCell(DASH if average is None else f"{100 * average:.1f}", average),
         TableCell(f"{one.time[:10]}{again}"),
         TableCell(one.reason),
