@@ -61,3 +61,20 @@ def test_training_and_evaluation_have_one_date(chat_config):
     with pytest.raises(ConfigError, match=r"^style\.date=2024-07-26 but tasks\.date=None"):
         check_chat(chat_config(CHAT, *both))
     check_chat(chat_config(CHAT, *both, "tasks.date=2024-07-26"))
+
+
+def test_a_gguf_file_that_is_converted_is_not_parsed_for_its_template(chat_config, tmp_path):
+    from kvdistill.plan.graph import make_conversion_node
+
+    config = chat_config(CHAT, "style.chat=true", f"root={tmp_path}")
+    source = {**config["student"]["pretrained"], "path": "/nowhere", "gguf_file": "a.gguf"}
+    config["student"] = {"name": "own", "pretrained": source, "dtype": "float32"}
+    folder = tmp_path / "artifacts" / make_conversion_node(config["student"]).name
+    folder.mkdir(parents=True)
+    with pytest.raises(OSError, match="nowhere"):
+        check_chat(config)
+    tokenizer = make_family_tokenizer("llama3")
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder / "model")
+    (folder / "manifest.json").write_text("{}")
+    check_chat(config)

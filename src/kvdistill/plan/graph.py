@@ -83,9 +83,7 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
             )
             yield role, models_by_role[role]
         elif reads_gguf(node):
-            conversions[role] = make_artifact(
-                CONVERSION, {"model": dict(node)}, {}, conversion_science(node)
-            )
+            conversions[role] = make_conversion_node(node)
             yield role, conversions[role]
     if not config["trained"]:
         return
@@ -130,6 +128,11 @@ def list_artifacts(config: Config) -> Iterator[tuple[str, Node]]:
         if spec is not None:
             store = make_store_node(seen, teacher, spec, needs)
             yield f"kv.{name}", read_conversions(store, converted)
+
+
+def make_conversion_node(node: Mapping[str, Any]) -> Node:
+    """What a model's GGUF file is converted into, once, for all that read that model."""
+    return make_artifact(CONVERSION, {"model": dict(node)}, {}, conversion_science(node))
 
 
 def read_conversions(node: Node, conversions: Mapping[str, Node | None]) -> Node:

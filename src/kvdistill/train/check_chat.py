@@ -1,17 +1,21 @@
 """Whether the chat templates that a config asks for can be used, before anything is queued."""
 
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from kvdistill import layout
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.data.chat_template import check_chat_template
 from kvdistill.errors import ConfigError
+from kvdistill.files import is_complete
+from kvdistill.models import load
 from kvdistill.models.pretrained import Pretrained
 from kvdistill.plan import hub
+from kvdistill.plan.graph import make_conversion_node
 from kvdistill.plan.hub_models import PRETRAINED, walk_mappings
+from kvdistill.plan.weights.conversion import reads_gguf
 
 
 def check_chat(config: Config) -> None:
@@ -31,16 +35,22 @@ def check_chat(config: Config) -> None:
         return
     chosen = {"style.chat": "style.date"} if trains else {}
     chosen |= {"tasks.chat_template": "tasks.date"} if scores else {}
-    if (tokenizer := load_at_hand(config["student"], next(iter(chosen)))) is not None:
+    if (tokenizer := load_at_hand(config, next(iter(chosen)))) is not None:
         for chat, day in chosen.items():
             check_chat_template(tokenizer, days[day], chat, day)
 
 
-def load_at_hand(node: Mapping[str, Any], setting: str) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a model's node where it needs no network, else None.
+def load_at_hand(config: Config, setting: str) -> PreTrainedTokenizerBase | None:
+    """The student's tokenizer where it needs no network, else None.
 
     Raises ConfigError, naming `setting`, for one that is made of the split's text: it has no chat.
     """
+    node = config["student"]
+    if reads_gguf(node):
+        name = make_conversion_node(node).name
+        conversion = layout.artifact_folder(Path(config["root"]), name)
+        if is_complete(conversion):  # seconds, where parsing the file takes many
+            return load.load_tokenizer(node, "student", conversion)
     nodes = (inner for inner in walk_mappings(node) if inner.get("_target_") == PRETRAINED)
     if (source := next(nodes, None)) is None:
         raise ConfigError(

@@ -85,3 +85,21 @@ def test_content_and_dtype_name_it_and_its_place_does_not(
 def test_an_untrained_model_is_converted_too_and_no_other_folder_is() -> None:
     assert list_nodes("arm=raw_student")["student"].kind == "conversion"
     assert "student" not in list_nodes(student=make_node(gguf_file=None))
+
+
+def test_on_a_cluster_of_gpus_it_gets_memory_for_the_model_twice_and_no_gpu() -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.config.schema import read_group
+    from kvdistill.plan.graph import make_conversion_node
+    from kvdistill.plan.resources.task_needs import CPU_JOB_BYTES, derive_task_needs
+
+    estimate = read_group("estimate", compose(["scale=paper"])["estimate"])
+    large = make_node()
+    large["geometry"] = GEOMETRY | {"layers": 80, "hidden_size": 8192, "intermediate_size": 28672}
+    small, needs = (
+        derive_task_needs(make_conversion_node(node), estimate, 1) for node in (make_node(), large)
+    )
+    assert (small.gpus, small.memory_bytes) == (0, CPU_JOB_BYTES)
+    weights = 80 * 3 * 8192 * 28672 * 4  # of its MLPs alone
+    assert needs.gpus == 0
+    assert 2 * weights < needs.memory_bytes < 4 * weights

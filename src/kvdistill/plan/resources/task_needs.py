@@ -11,6 +11,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.plan.graph import RUN_KINDS, Node, find_store_spec
 from kvdistill.plan.resources.placement import count_model_bytes
 from kvdistill.plan.run_jobs import EVALUATION, TRAINING
+from kvdistill.plan.weights.conversion import CONVERSION
 
 ANSWERS = "answers"
 COMPUTING = (ANSWERS, "calibration", "kv", *RUN_KINDS, TRAINING, EVALUATION)
@@ -61,7 +62,7 @@ def derive_task_needs(node: Node, estimate: Estimate, tasks: int) -> TaskNeeds:
         device == "cuda" or (on_gpus and device == "auto") for device in placed
     )
     if not computes:
-        return TaskNeeds(memory_bytes=CPU_JOB_BYTES if sized else None)
+        return TaskNeeds(memory_bytes=count_cpu_job_bytes(node) if sized else None)
     if not sized:
         return TaskNeeds(gpus=1)
     gpus = 1
@@ -79,6 +80,14 @@ def derive_task_needs(node: Node, estimate: Estimate, tasks: int) -> TaskNeeds:
         if known
         else None,
     )
+
+
+def count_cpu_job_bytes(node: Node) -> int:
+    """Of a job without a GPU; one that converts a model has it twice while it is put together."""
+    if node.kind != CONVERSION:
+        return CPU_JOB_BYTES
+    model_bytes = count_model_bytes(node.recipe["model"])
+    return max(CPU_JOB_BYTES, round(SLACK * (BASE_BYTES + 2 * model_bytes)))
 
 
 def list_models_read(recipe: Config) -> list[Mapping[str, Any]]:
