@@ -17,7 +17,7 @@ def test_a_latent_is_refused_whatever_the_family():
     assert modules.refusal.endswith("K and V by head (MLA, kv_lora_rank=512)")
 
 
-def test_a_model_without_heads_is_refused():
+def test_a_recurrence_is_refused():
     modules = name_kv_modules({"model_type": "mamba", "state_size": 16})
     assert (modules.kind, modules.refusal) == (NONE, "is a mamba without attention")
 

@@ -29,9 +29,9 @@ FUSED_PROJECTIONS = {
 """model_type -> the one projection whose output holds keys and values (and mostly queries)."""
 SEPARATE_TYPES = frozenset({
     "cohere", "cohere2", "exaone4", "gemma", "gemma2", "gemma3", "gemma3_text", "glm", "glm4",
-    "gpt_neo", "gpt_oss", "gptj", "granite", "lfm2", "llama", "llama4_text", "mistral", "mixtral",
-    "olmo", "olmo2", "olmo3", "olmoe", "opt", "phi", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe",
-    "qwen3_next", "qwen3_5_text", "smollm3", "stablelm", "starcoder2",
+    "gpt_neo", "gpt_oss", "gptj", "granite", "lfm2", "llama", "llama4_text", "minimax", "mistral",
+    "mixtral", "olmo", "olmo2", "olmo3", "olmoe", "opt", "phi", "qwen2", "qwen2_moe", "qwen3",
+    "qwen3_moe", "qwen3_next", "qwen3_5_text", "smollm3", "stablelm", "starcoder2",
 })  # fmt: skip
 """model_type of families with a k_proj and a v_proj."""
 NORMED_BEHIND_ROTARY = {
@@ -39,8 +39,8 @@ NORMED_BEHIND_ROTARY = {
     "hunyuan_v1_moe": "key_layernorm",
 }
 """model_type -> the norm that stands between the rotary embedding and the cache."""
-HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
-"""What configs call the number of query heads."""
+WITHOUT_ATTENTION = frozenset({"falcon_mamba", "mamba", "mamba2", "rwkv", "rwkv6", "xlstm"})
+"""model_type of recurrences."""
 WITHOUT_CACHE = ("linear_attention", "conv", "mamba", "recurrent")
 """Kinds of layers, in `layer_types`, that keep no keys and values."""
 
@@ -70,7 +70,7 @@ def name_kv_modules(config: Mapping[str, Any]) -> KVModules:
     if (rank := text.get("kv_lora_rank")) is not None:
         reason = f"keeps a latent in place of K and V by head (MLA, kv_lora_rank={rank})"
         return KVModules(LATENT, (), reason)
-    if not any(text.get(name) for name in HEADS):
+    if kind in WITHOUT_ATTENTION:
         return KVModules(NONE, (), f"is a {kind} without attention")
     without = tuple(
         number for number, layer in enumerate(text.get("layer_types") or ())

@@ -9,6 +9,7 @@ import copy
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 from kvdistill.errors import ConfigError
+from kvdistill.kv_modules import UNKNOWN, name_kv_modules
 from kvdistill.models.attention.sources import LayerSources, locate_any_sources
 from kvdistill.models.capture import Capture
 from kvdistill.models.check_capture import CaptureRequest, check_capture
@@ -78,6 +80,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "Phi, q and k normed": ("PhiConfig", GQA | {"qk_layernorm": True}),
     "StableLM": ("StableLmConfig", GQA),
     "StableLM, q and k normed": ("StableLmConfig", GQA | {"qk_layernorm": True}),
+    "OLMo, clipped": ("OlmoConfig", GQA | {"clip_qkv": 1.0}),
     "OLMo 2": ("Olmo2Config", GQA),
     "OLMo 3": ("Olmo3Config", GQA),
     "Granite": ("GraniteConfig", GQA),
@@ -94,10 +97,35 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         FALCON | {"num_kv_heads": 2, "new_decoder_architecture": True},
     ),
     "Falcon, ALiBi": ("FalconConfig", FALCON | {"alibi": True}),
+    "MPT": (
+        "MptConfig",
+        IDS | {"vocab_size": 50, "n_layers": 2, "d_model": 32, "n_heads": 4, "max_seq_len": 32,
+               "attn_config": {"clip_qkv": 1.0}},
+    ),
+    "DBRX": (
+        "DbrxConfig",
+        IDS | {"vocab_size": 50, "n_layers": 2, "d_model": 32, "n_heads": 4, "max_seq_len": 32,
+               "attn_config": {"kv_n_heads": 2, "clip_qkv": 1.0, "rope_theta": 1e4},
+               "ffn_config": {"ffn_hidden_size": 16, "moe_num_experts": 2, "moe_top_k": 1}},
+    ),
+    "Persimmon": ("PersimmonConfig", MHA),
+    "JetMoE": (
+        "JetMoeConfig",
+        IDS | {"vocab_size": 50, "num_hidden_layers": 2, "hidden_size": 32, "kv_channels": 8,
+               "num_key_value_heads": 2, "intermediate_size": 48, "num_local_experts": 2,
+               "num_experts_per_tok": 1},
+    ),
+    "MiniMax": (
+        "MiniMaxConfig",
+        GQA | {"num_local_experts": 2, "num_experts_per_tok": 1,
+               "layer_types": ["linear_attention", "full_attention"]},
+    ),
     "LFM2": ("Lfm2Config", GQA | {"layer_types": ["conv", "full_attention"]}),
     "GLM 4": ("Glm4Config", GQA | {"head_dim": 8}),
     "Cohere 2": ("Cohere2Config", GQA | MIXED),
     "GPT-2": ("GPT2Config", OLD),
+    "StarCoder": ("GPTBigCodeConfig", OLD | {"multi_query": True}),
+    "StarCoder, a KV head a query head": ("GPTBigCodeConfig", OLD | {"multi_query": False}),
     "OPT": (
         "OPTConfig",
         ALL | {"ffn_dim": 48, "word_embed_proj_dim": 32, "max_position_embeddings": 32},
@@ -110,6 +138,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
                "no_rope_layers": [1, 0]},
     ),
     "GPT-J": ("GPTJConfig", OLD | {"rotary_dim": 4}),
+    "CodeGen": ("CodeGenConfig", OLD | {"rotary_dim": 4}),
     "DeepSeek V3": ("DeepseekV3Config", MLA),
     "Mamba": (
         "MambaConfig",
@@ -153,6 +182,7 @@ def examine_family(name: str) -> list[str]:
     model = build_model(config)
     sources = locate_any_sources(model)
     layers = list(sources)
+    check_stated_modules(config, sources)
     refused = [
         read_refusal(config, CaptureRequest("teachers.a", [layer]))
         for layer in range(2)
@@ -173,6 +203,20 @@ def examine_family(name: str) -> list[str]:
         "yes",
         describe_targets(config, sources) if layers else "-",
     ]
+
+
+def check_stated_modules(config: Any, sources: dict[int, LayerSources]) -> None:
+    """Whether the projections that a config.json is said to have are those that were proven."""
+    stated = name_kv_modules(config.to_dict())
+    names = {
+        part.projection_name.rpartition(".")[2]
+        for each in sources.values()
+        for part in (each.keys, each.values)
+    }
+    assert stated.kind != UNKNOWN
+    assert bool(stated.refusal) == (not sources)
+    assert not sources or set(stated.names) == names
+    assert not set(stated.layers_without) & set(sources)
 
 
 def read_refusal(config: Any, request: CaptureRequest) -> str:
@@ -267,9 +311,12 @@ def describe_rotation(config: Any, sources: dict[int, LayerSources]) -> str:
     words = []
     turned = [layer for layer in sources if not sources[layer].rotary.explain_refusal()]
     if turned:
-        request = CaptureRequest("teachers.a", turned, needs_attention=True, needs_rotary=True)
+        reads = all(sources[layer].queries for layer in turned)
+        request = CaptureRequest("teachers.a", turned, needs_attention=reads, needs_rotary=True)
         check_capture(config, request)
         words.append("yes")
+        if not reads:
+            words.append(read_refusal(config, replace(request, needs_attention=True)))
     refused = {each.rotary.explain_refusal(): layer for layer, each in sources.items()}
     words += [
         read_refusal(config, CaptureRequest("teachers.a", [layer], needs_rotary=True))

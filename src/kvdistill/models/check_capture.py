@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvdistill.errors import ConfigError
+from kvdistill.kv_modules import name_kv_modules
 from kvdistill.models.adapter import Adapter
 from kvdistill.models.attention.small_copy import build_small_copy
 from kvdistill.models.attention.sources import WAY_OUT
@@ -46,7 +47,9 @@ def check_capture(config: Any, request: CaptureRequest, adapter: Adapter | None 
         if adapter is not None:
             capture.check_trained()
     except TraceError:
-        pass
+        # No copy runs, but the config may say what its weights would.
+        if refusal := name_kv_modules(config.get_text_config().to_dict()).refusal:
+            raise ConfigError(f"{request.role} {refusal}. {WAY_OUT}") from None
     except ConfigError as error:
         raise ConfigError(f"{request.role}: {error}") from error
     _answered.add(question)

@@ -34,10 +34,13 @@ class Source:
     """Whose weights make it: the module itself, or the projection that a norm stands behind. None
     where something else than a view lies between the two."""
     projection_name: str = ""
+    limit: float | None = None
+    """Beyond which the model clips the part; None where it does not."""
 
     def read_heads(self, output: Tensor) -> Heads:
         """The part, from what the module gave."""
-        return view_heads(output, self.dim, self.seq_first)[:, self.heads]
+        heads = view_heads(output, self.dim, self.seq_first)[:, self.heads]
+        return clip_heads(heads, self.limit)
 
     def get_projection(self) -> nn.Module:
         """The module whose weights are said to make the part, for measuring."""
@@ -51,8 +54,15 @@ def view_heads(output: Tensor, dim: int, seq_first: bool) -> Heads:
     return output.transpose(1, 2) if seq_first else output
 
 
-def find_source(calls: Sequence[ModuleCall], target: Heads, rotary: Rotary) -> Source | None:
-    """The last module whose output, turned, holds the target; None if none does.
+def clip_heads(heads: Heads, limit: float | None) -> Heads:
+    """The numbers no further than the limit from zero."""
+    return heads if limit is None else heads.clamp(-limit, limit)
+
+
+def find_source(
+    calls: Sequence[ModuleCall], target: Heads, rotary: Rotary, limit: float | None = None
+) -> Source | None:
+    """The last module whose output, clipped and turned, holds the target; None if none does.
 
     The last, since a norm that does nothing, or an adapter that is still zero, gives what the
     projection before it gave.
@@ -62,6 +72,7 @@ def find_source(calls: Sequence[ModuleCall], target: Heads, rotary: Rotary) -> S
     for at in range(len(calls) - 1, -1, -1):
         for seq_first in list_layouts(calls[at].output, target.shape):
             heads = view_heads(calls[at].output, target.shape[-1], seq_first)
+            heads = clip_heads(heads, limit)
             numbers = match_heads(rotary.rotate(heads, positions), target, bound)
             if numbers is not None:
                 source = Source(
@@ -70,6 +81,7 @@ def find_source(calls: Sequence[ModuleCall], target: Heads, rotary: Rotary) -> S
                     dim=target.shape[-1],
                     seq_first=seq_first,
                     heads=to_slice(numbers),
+                    limit=limit,
                 )
                 return _add_projection(source, calls[: at + 1], target.shape)
     return None

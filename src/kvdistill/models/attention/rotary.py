@@ -16,6 +16,8 @@ STATIC_ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 """Scalings whose frequencies do not depend on the text's length."""
 FREQUENCIES = "inv_freq"
 """How transformers ends the names of its buffers of frequencies."""
+SINUSOIDS = "embed_positions"
+"""What GPT-J and CodeGen call their table of sines, then cosines, a row a position."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,18 +117,35 @@ def list_rotaries(body: nn.Module) -> list[LayerRotary]:
 
 
 def _iterate_frequencies(body: nn.Module) -> Iterator[LayerRotary]:
+    """Each way once: older models hold the same frequencies in every layer."""
     seen: set[tuple[float, ...]] = set()
-    for path, inv_freq in body.named_buffers():
+    for path, buffer in body.named_buffers():
         parent, _, name = path.rpartition(".")
-        if not name.endswith(FREQUENCIES) or name.endswith(f"original_{FREQUENCIES}"):
+        each = _read_buffer(body.get_submodule(parent), name, buffer)
+        if each is None:
             continue
-        module: Any = body.get_submodule(parent)
-        prefix = name.removesuffix(FREQUENCIES)
-        rope_type: Any = getattr(module, "rope_type", "default")
-        if isinstance(rope_type, dict):  # one a kind of layer, which the buffer's name begins with
-            rope_type = rope_type[prefix.removesuffix("_")]
-        scaling = float(getattr(module, f"{prefix}attention_scaling", 1.0))
-        key = (*inv_freq.tolist(), scaling)
-        if key not in seen:  # older models hold the same frequencies in every layer
+        key = (*each.rotary.inv_freq.tolist(), each.rotary.attention_scaling)
+        if key not in seen:
             seen.add(key)
-            yield LayerRotary(Rotary(inv_freq.detach().float(), scaling), str(rope_type))
+            yield each
+
+
+def _read_buffer(module: Any, name: str, buffer: Tensor) -> LayerRotary | None:
+    """How keys turn by a buffer of this module; None for one that holds no frequencies."""
+    if name == SINUSOIDS:
+        return LayerRotary(Rotary(read_sinusoids(buffer)), "default")
+    if not name.endswith(FREQUENCIES) or name.endswith(f"original_{FREQUENCIES}"):
+        return None
+    prefix = name.removesuffix(FREQUENCIES)
+    rope_type: Any = getattr(module, "rope_type", "default")
+    if isinstance(rope_type, dict):  # one a kind of layer, which the buffer's name begins with
+        rope_type = rope_type[prefix.removesuffix("_")]
+    scaling = float(getattr(module, f"{prefix}attention_scaling", 1.0))
+    return LayerRotary(Rotary(buffer.detach().float(), scaling), str(rope_type))
+
+
+def read_sinusoids(table: Float[Tensor, "positions twice"]) -> Float[Tensor, " half"]:
+    """The frequencies of a table of sines and cosines: its angles at position 1."""
+    # No frequency is above 1 radian a position, so no angle there has passed half a turn.
+    sines, cosines = table[1].detach().float().chunk(2)
+    return torch.atan2(sines, cosines)

@@ -67,13 +67,16 @@ def shrink_config(config: Any, layers: int) -> Any:
 
 
 def _shrink_heads(config: Any) -> None:
-    """Two KV heads of as many query heads as there are, up to two; the width that they make."""
+    """Two KV heads of as many query heads as there are, up to two; the width that they make.
+
+    Four where each query head has its own, since CodeGen lays its heads out in four parts.
+    """
     heads = getattr(config, "num_attention_heads", None)
     if not isinstance(heads, int):
         return  # no attention, or other heads in every layer: left as it is
     kv_heads = read_kv_heads(config)
     dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    new_kv_heads = min(kv_heads, 2)
+    new_kv_heads = min(kv_heads, 4 if kv_heads == heads else 2)
     new_heads = new_kv_heads * min(heads // kv_heads, 2)
     wide = config.hidden_size
     for name, value in (

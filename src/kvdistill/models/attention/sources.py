@@ -119,12 +119,14 @@ def _locate_layer(
             f"token in its cache, a latent in place of K and V by head (MLA). {WAY_OUT}"
         )
     query_heads, kv_heads = config.num_attention_heads, read_kv_heads(config)
-    values = find_source(trace.calls, drop_copies(cached_values, kv_heads), NO_ROTATION)
+    limit = read_limit(config)
+    values = find_source(trace.calls, drop_copies(cached_values, kv_heads), NO_ROTATION, limit)
     if values is None:
         raise ConfigError(f"{name} caches values that are no module's output. {WAY_OUT}")
-    keys, rotary = _find_keys(trace.calls, drop_copies(cached_keys, kv_heads), rotaries, name)
+    own_keys = drop_copies(cached_keys, kv_heads)
+    keys, rotary = _find_keys(trace.calls, own_keys, rotaries, limit, name)
     queries = (
-        find_source(trace.calls, operand, rotary.rotary)
+        find_source(trace.calls, operand, rotary.rotary, limit)
         for operand in trace.operands
         if operand.dim() == 4 and operand.shape[1::2] == (query_heads, cached_keys.shape[3])
     )
@@ -145,11 +147,24 @@ def _read_query_scale(layer: nn.Module, keys: str, trace: LayerTrace, dim: int) 
     return float(scale) * dim**0.5
 
 
+def read_limit(config: Any) -> float | None:
+    """Beyond which a model clips queries, keys and values (MPT, DBRX, OLMo); None for none.
+
+    Stated, not seen: the few tokens of the forward need not reach it, and texts will.
+    """
+    limit = getattr(getattr(config, "attn_config", config), "clip_qkv", None)
+    return float(limit) if limit else None
+
+
 def _find_keys(
-    calls: Sequence[ModuleCall], cached: Heads, rotaries: Sequence[LayerRotary], name: str
+    calls: Sequence[ModuleCall],
+    cached: Heads,
+    rotaries: Sequence[LayerRotary],
+    limit: float | None,
+    name: str,
 ) -> tuple[Source, LayerRotary]:
     for rotary in rotaries:
-        source = find_source(calls, cached, rotary.rotary)
+        source = find_source(calls, cached, rotary.rotary, limit)
         if source is None:
             continue
         # Keys that a layer does not turn are a projection's, or a norm's right behind one.

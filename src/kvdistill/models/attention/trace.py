@@ -63,22 +63,14 @@ def trace_layers(decoder: nn.Module) -> list[LayerTrace]:
     The decoder is left as it was. Under ZeRO-3 every rank must call this.
     """
     layers = get_layers(decoder)
-    tracer = _Tracer([LayerTrace() for _ in layers])
+    tracer = _Tracer(len(layers))
     hooks = [
         hook for number, layer in enumerate(layers) for hook in tracer.hook_layer(number, layer)
     ]
-    config: Any = decoder.config
-    device = get_compute_device(decoder)
-    ids = choose_ids(config.get_text_config()).to(device)
     try:
-        plain = torch.autocast(device.type, enabled=False)
+        plain = torch.autocast(get_compute_device(decoder).type, enabled=False)
         with _evaluation_mode(decoder), use_plain_attention(decoder), plain, tracer:
-            decoder(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                past_key_values=_TracingCache(tracer, config=config),
-                use_cache=True,
-            )
+            _run_with_cache(decoder, tracer)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever a model's own code raises
@@ -93,6 +85,21 @@ def trace_layers(decoder: nn.Module) -> list[LayerTrace]:
     return tracer.layers
 
 
+def _run_with_cache(decoder: nn.Module, tracer: "_Tracer") -> None:
+    """One forward, whose keys and values are noted where they are cached or, failing that, kept."""
+    config: Any = decoder.config
+    ids = choose_ids(config.get_text_config()).to(get_compute_device(decoder))
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": True}
+    try:
+        decoder(**inputs, past_key_values=_TracingCache(tracer, config=config))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever a model's own code raises of a cache it does not know
+        tracer.forget()
+        # It makes one of its own.
+        tracer.note_returned(decoder(**inputs).past_key_values, ids.shape[1])
+
+
 def choose_ids(config: Any) -> Tensor:
     """One text of a few unlike tokens."""
     sizes = {getattr(config, name, None) for name in ("num_attention_heads", "num_key_value_heads")}
@@ -105,10 +112,14 @@ def choose_ids(config: Any) -> Tensor:
 class _Tracer(TorchFunctionMode):
     """Notes what passes, for the layer that is running."""
 
-    def __init__(self, layers: list[LayerTrace]) -> None:
+    def __init__(self, count: int) -> None:
         super().__init__()
-        self.layers = layers
+        self.layers = [LayerTrace() for _ in range(count)]
         self._running: LayerTrace | None = None
+
+    def forget(self) -> None:
+        """Drops what was noted, for another forward."""
+        self.layers, self._running = [LayerTrace() for _ in self.layers], None
 
     def hook_layer(self, number: int, layer: nn.Module) -> Iterator[Any]:
         """Hooks on a layer and all within it; to be removed afterwards."""
@@ -120,6 +131,20 @@ class _Tracer(TorchFunctionMode):
         """What the running layer hands to its cache."""
         if self._running is not None:
             self._running.keys, self._running.values = keys, values
+
+    def note_returned(self, cache: Any, seq: int) -> None:
+        """What each layer has kept, of a model that makes a cache of its own.
+
+        A pair of keys and values a layer, as code from before transformers' caches returns them,
+        or a cache of a class of its own. A layer that kept less than `seq` tokens shows nothing.
+        """
+        for trace, kept in zip(self.layers, getattr(cache, "layers", cache), strict=True):
+            is_pair = isinstance(kept, tuple)
+            keys, values = (
+                kept[:2] if is_pair else (getattr(kept, part, None) for part in ("keys", "values"))
+            )
+            if isinstance(keys, Tensor) and keys.dim() == 4 and keys.shape[2] == seq:
+                trace.keys, trace.values = keys, values
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
