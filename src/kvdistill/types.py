@@ -209,12 +209,27 @@ class Layer:
     into its softmax, also in a model with a scale of its own (Gemma, Granite)."""
     rotated_keys: Float[Tensor, "batch heads seq dim"] | None = None
     queries: Float[Tensor, "batch query_heads seq dim"] | None = None
-    """Before the rotary embedding."""
+    """Before the rotary embedding, as their projection gives them: see `complete_queries`."""
     rotary: SupportsMeanRotation | None = None
+    query_bias: Float[Tensor, "query_heads dim"] | None = None
+    """What `queries` leave out; None: nothing."""
+    query_scale: float = 1.0
+    """What attention multiplies them by, beside its 1 / sqrt(dim)."""
 
     def add_bias(self) -> "Layer":
         """The same with its bias in K and V, as compression scores them."""
         return self if self.kv.bias is None else replace(self, kv=self.kv.add_bias())
+
+    def complete_queries(self) -> Float[Tensor, "batch query_heads seq dim"]:
+        """Scaled queries before the rotary embedding, in float32 where they had left out a bias.
+
+        Made when they are read, a layer at a time: those of all layers would be twice as large.
+        """
+        assert self.queries is not None
+        queries = self.queries
+        if self.query_bias is not None:
+            queries = queries.float() + self.query_bias.float()[:, None]
+        return queries if self.query_scale == 1 else queries * self.query_scale
 
 
 @dataclass(frozen=True)

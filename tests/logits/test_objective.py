@@ -15,7 +15,7 @@ from kvdistill.logits.jsd import JSD
 from kvdistill.logits.mean_distance import MeanDistance
 from kvdistill.logits.objective import LogitObjective
 from kvdistill.logits.reverse_kl import ReverseKL
-from kvdistill.logits.same import Same
+from kvdistill.logits.same import Same, logsumexp_in_place
 from kvdistill.logits.select import Select
 from kvdistill.logits.vocabulary import TokenTable
 from kvdistill.types import Tokens
@@ -47,6 +47,8 @@ def test_a_mixture_is_compared_as_one_teacher_with_the_gradient_of_the_whole(
     gradients = torch.autograd.grad(5 * expected.sum(), trained)
     for at_once in (1, 30, 10**6):  # tokens at a time: 1, 2, all
         monkeypatch.setattr("kvdistill.logits.same.PART_LOGITS", at_once)
+        # What a CPU's cache holds, of what is multiplied at once.
+        monkeypatch.setattr("kvdistill.logits.same.CACHE_LOGITS", at_once // 2)
         terms = objective.compute_terms(student, teachers)
         torch.testing.assert_close(terms.tokens, expected.detach())
         torch.testing.assert_close(terms.total, expected.sum())
@@ -219,6 +221,14 @@ def test_no_more_logits_are_there_at_once_than_are_stated(answers, monkeypatch):
     build(Averaged(teachers=["a", "b"], weights=None), table).compute_terms(student, teachers)
     assert max(seen) == 26
     assert sum(seen) == 7 * 13  # each once: nothing is computed again for the gradient
+
+
+def test_a_log_of_sums_in_place_is_pytorchs_to_the_bit():
+    torch.manual_seed(0)
+    x = 5 * torch.randn(3, 4, 50)
+    x[:, 1] = -torch.inf
+    x[0, 2] = -torch.inf
+    assert torch.equal(logsumexp_in_place(x.clone()), x.logsumexp(dim=0))
 
 
 def test_an_answer_without_tokens_has_a_term_of_0(answers):

@@ -340,6 +340,10 @@ def test_a_bias_hundreds_of_times_the_spread_costs_keys_and_values_no_bits(kind)
         assert measure_noise(expected.bfloat16().float(), expected) > 1e-2  # rounded with it
         assert measure_noise(half, expected) < 1e-4
     torch.testing.assert_close(layer.rotated_keys.float(), exact.rotated_keys, atol=4.0, rtol=0.01)
+    # Queries are held in half precision and completed when they are read.
+    assert layer.queries.dtype == torch.bfloat16
+    completed = layer.complete_queries()
+    torch.testing.assert_close(completed.float(), exact.complete_queries(), atol=0.05, rtol=0.05)
 
 
 @pytest.mark.parametrize("kind", ["apart", "fused", "lora"])

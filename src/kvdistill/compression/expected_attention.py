@@ -40,10 +40,9 @@ class ExpectedAttention(HeadCompression):
 
     def score_heads(self, layer: Layer) -> Float[Tensor, "batch heads seq"]:
         """Expected weight times the norm of the value; sinks lie above it."""
-        assert layer.queries is not None
         assert layer.rotary is not None
         _, keys = get_rotated(layer)
-        mask, queries, values = layer.tokens.mask, layer.queries, layer.kv.values
+        mask, queries, values = layer.tokens.mask, layer.complete_queries(), layer.kv.values
         index = torch.arange(mask.shape[1], device=mask.device)
         counted = mask & (index >= self.sinks)
         ahead = mask.sum(dim=1, keepdim=True) + torch.arange(self.future, device=mask.device)

@@ -4,7 +4,7 @@ Models pad their output layers to other sizes (Qwen2.5-1.5B 151,936, 7B 152,064)
 the tokenizer's own tokens is cropped.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -20,6 +20,9 @@ from kvdistill.plan.resources.run_memory import PART_LOGITS
 
 EXCLUDED = -1e4
 """Log-probability of a token that the teachers exclude: it is 0 as a float32."""
+CACHE_LOGITS = 2**19
+"""Logits of one model that are compared at once on a CPU: 2 MiB in float32, which its cache holds.
+A dozen operations pass over them, whose time is that of memory where they are more."""
 
 
 class Same(Vocabulary):
@@ -58,10 +61,8 @@ class Same(Vocabulary):
         teachers: Mapping[str, TeacherLogits],
         weights: TeacherWeights,
     ) -> Iterator[Part]:
-        step = max(1, PART_LOGITS // self.size)
-        for start in range(0, len(student.labels), step):
-            rows = slice(start, start + step)
-            target = self.mix_teachers(distance.temperature, teachers, weights, rows)
+        for rows, scored in self.score_teachers(student, teachers):
+            target = self.mix_teachers(distance, scored, weights[:, rows])
             taught = weights[:, rows].sum(dim=0) > 0
 
             def compare(
@@ -74,23 +75,56 @@ class Same(Vocabulary):
 
             yield Part(rows, compare)
 
+    def score_teachers(
+        self, student: AnswerLogits, teachers: Mapping[str, TeacherLogits]
+    ) -> Iterator[tuple[slice, Iterable[Float[Tensor, "some vocab"]]]]:
+        """(some of the student's tokens, each teacher's logits there), until all have come."""
+        count = len(student.labels)
+        part = max(1, PART_LOGITS // self.size)
+        # Of these the student's own output layer makes logits: products of a few rows are slow.
+        whole = student.head is not None or student.hidden.device.type != "cpu"
+        block = part if whole else min(part, max(1, CACHE_LOGITS // self.size))
+        for start in range(0, count, part):
+            rows = slice(start, min(start + part, count))
+            # One after the other as they are read, where they are read once.
+            scored: Iterable[Tensor] = (
+                each.score_rows(each.hidden[rows])[:, : self.size] for each in teachers.values()
+            )
+            if block == part:
+                yield rows, scored
+                continue
+            with torch.no_grad():
+                scored = list(scored)
+            for first in range(0, rows.stop - start, block):
+                stop = min(first + block, rows.stop - start)
+                yield slice(start + first, start + stop), [each[first:stop] for each in scored]
+
     @torch.no_grad()
     def mix_teachers(
         self,
-        temperature: float,
-        teachers: Mapping[str, TeacherLogits],
-        weights: TeacherWeights,
-        rows: slice,
+        distance: LogitDistance,
+        scored: Iterable[Float[Tensor, "some vocab"]],
+        weights: Float[Tensor, "teachers some"],
     ) -> Float[Tensor, "some vocab"]:
         """The log of the mixture, log sum_i w_i softmax(z_i / T), at some tokens; float32."""
-        parts = []
-        for teacher, weight in zip(teachers.values(), weights[:, rows], strict=True):
-            logits = teacher.score_rows(teacher.hidden[rows])[:, : self.size].float()
-            log_probs = torch.log_softmax(logits / temperature, dim=-1)
-            parts.append(log_probs if len(teachers) == 1 else log_probs + weight.log()[:, None])
-        mixed = parts[0] if len(parts) == 1 else torch.stack(parts).logsumexp(dim=0)
+        softened = map(distance.soften, scored)
+        if len(weights) == 1:
+            mixed = next(softened)
+        else:
+            weighted = torch.empty(*weights.shape, self.size, device=weights.device)
+            for each, weight in zip(weighted, weights, strict=True):
+                # Without a name for the next one's, which would be kept beside the one after it.
+                torch.add(next(softened), weight.log()[:, None], out=each)
+            mixed = logsumexp_in_place(weighted)
         # Finite where every teacher excludes a token: 0 times infinity would be NaN.
         return mixed.clamp_(min=EXCLUDED)
+
+
+def logsumexp_in_place(x: Float[Tensor, "parts some vocab"]) -> Float[Tensor, "some vocab"]:
+    """`x.logsumexp(dim=0)` to the bit, written over `x`: PyTorch's own holds it once more."""
+    top = x.amax(dim=0)
+    top.masked_fill_(top.isinf(), 0)
+    return x.sub_(top).exp_().sum(dim=0).log_().add_(top)
 
 
 def has_same_tokens(student: TokenTable, teacher: TokenTable) -> bool:

@@ -7,7 +7,7 @@ it, and nothing is remembered outside `with capture`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -149,18 +149,19 @@ class Capture:
         positions = torch.arange(keys.shape[2], device=keys.device).expand(len(keys), -1)
         rotate = self._rotaries[layer].rotate
         queries, query_bias = read_part("queries", sources.get_queries())
-        dtype = queries.dtype
-        queries = add_to_heads(queries.detach(), query_bias)
-        if sources.query_scale != 1:
-            queries = queries * sources.query_scale
-        return Layer(
+        captured = Layer(
             kv,
             tokens,
+            queries=queries.detach(),
+            rotary=self._rotaries[layer],
+            query_bias=None if query_bias is None else query_bias.detach(),
+            query_scale=sources.query_scale,
+        )
+        return replace(
+            captured,
             # As attention has them: rounded with their bias, once it is added.
-            rotate(queries, positions).to(dtype),
-            rotate(add_to_heads(keys.detach(), key_bias), positions).to(dtype),
-            queries,
-            self._rotaries[layer],
+            rotated_queries=rotate(captured.complete_queries(), positions).to(queries.dtype),
+            rotated_keys=rotate(add_to_heads(keys.detach(), key_bias), positions).to(queries.dtype),
         )
 
 

@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from hydra import initialize_config_dir
@@ -30,7 +31,7 @@ from kvdistill.logits.objective import LogitObjective
 from kvdistill.logits.vocabulary import TokenTable
 from kvdistill.models.answer_head import split_causal_lm
 from kvdistill.models.decoder import truncate_decoder
-from kvdistill.plan.resources.run_memory import RunMemory, estimate_run_memory
+from kvdistill.plan.resources.run_memory import PART_LOGITS, RunMemory, estimate_run_memory
 from kvdistill.plan.teaching.signals import matches_kv
 from kvdistill.train.module import Distiller
 from kvdistill.train.objective import KVObjective, LossWeights
@@ -183,7 +184,8 @@ def measure_step(
     held: list[Tensor] = [x for part in (module, *bodies) for x in part.state_dict().values()]
     held += [x.grad for x in module.parameters() if x.grad is not None]
     held += [x for state in optimizer.state.values() for x in state.values()]
-    with counter:
+    # Compared as on a GPU: a CPU takes as few logits at once as its cache holds.
+    with counter, mock.patch("kvdistill.logits.same.CACHE_LOGITS", PART_LOGITS):
         for tensor in held:
             counter.add(tensor)
         weights = counter.live

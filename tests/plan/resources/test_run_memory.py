@@ -28,6 +28,7 @@ def plan_memory(*overrides: str) -> Any:
     [
         ("arm=single_teacher",),
         ("arm=single_teacher", "compression=full"),
+        ("arm=single_teacher", "compression=r_kv"),
         ("arm=multi_teacher", "fusion=learnable", "compression=full"),
         ("arm=multi_teacher", "teachers=three"),
         ("arm=multi_teacher", "teachers=four", "fusion=learnable"),
@@ -45,13 +46,14 @@ def test_a_step_holds_what_the_plan_says_within_a_tenth(
     assert 0.9 < measured.step_ratio < 1.1
 
 
+@pytest.mark.parametrize("case", ["logits_alone", "logits_of_two"])
 def test_comparing_distributions_holds_what_the_plan_says_within_a_tenth(
-    monkeypatch: pytest.MonkeyPatch,
+    case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.bench.gpu_ready import live_bytes
 
     monkeypatch.setattr(live_bytes, "LENGTH", 96)
-    measured = live_bytes.measure_step(live_bytes.LOGIT_CASES["logits_of_two"], **live_bytes.TALL)
+    measured = live_bytes.measure_step(live_bytes.LOGIT_CASES[case], **live_bytes.TALL)
     assert measured.plan.phase == "distributions"
     assert 0.9 < measured.ratio < 1.1
     assert 0.9 < measured.step_ratio < 1.1

@@ -123,14 +123,15 @@ def iterate_step(
 def count_compared_bytes(config: Config, scored: int) -> int:
     """What comparing next-token distributions holds beside the student's logits and gradient.
 
-    In float32: the log-probabilities that cross-entropy has kept of all tokens, and of some tokens
-    at a time what `PART_COPIES` names, with one more for each further teacher of a mixture.
+    Of some tokens at a time, in float32: what `PART_COPIES` names, or while teachers are mixed
+    those of all of them, with logits and log-probabilities of the one at hand. Cross-entropy comes
+    after it (train/module.py), so nothing of that is kept yet.
     """
     models = (config["student"], *config["teachers"].values())
     vocabularies = [Geometry.from_node(node).vocab_size for node in models]
     part = min(scored * max(vocabularies), PART_LOGITS)
-    copies = PART_COPIES + len(config["teachers"]) - 1
-    return FLOAT32_BYTES * (scored * vocabularies[0] + copies * part)
+    copies = max(PART_COPIES, len(config["teachers"]) + 2)
+    return FLOAT32_BYTES * copies * part
 
 
 def measure_teachers(
