@@ -101,6 +101,32 @@ def describe_change(folder: Path, path: Path) -> str:
     return f"{path} is {state} since it was built. Delete {folder} and repeat the command."
 
 
+def open_to_umask(folder: Path) -> None:
+    """Gives every file below the mode that a file is created with: 0666, less the umask.
+
+    safetensors writes by way of a temporary file that its owner alone may read, and a group that
+    shares a root would find weights that it cannot load.
+    """
+    mode = 0o666 & ~read_umask()
+    # What is just being written and renamed may be gone by now, and has the umask's mode.
+    for path in [path for path in folder.rglob("*") if not path.match(PARTS)]:
+        if path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o777 == 0o600:
+            path.chmod(mode)
+
+
+def read_umask() -> int:
+    """The process's umask."""
+    # Asked of the kernel where it tells: setting it to read it would be seen by other threads.
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="ascii").splitlines() if status.is_file() else []
+    for line in lines:
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
 def is_complete(folder: Path) -> bool:
     """Whether an artefact or run is finished: its manifest is written last."""
     return (folder / layout.MANIFEST).is_file()

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from kvdistill import layout
-from kvdistill.files import check_hashes, check_sizes, hashes, read_json, read_sealed, write_sealed
+from kvdistill.files import (
+    check_hashes,
+    check_sizes,
+    hashes,
+    open_to_umask,
+    read_json,
+    read_sealed,
+    write_sealed,
+)
 from kvdistill.records import SCHEMA_VERSION
 
 UNHASHED_FILES = {
@@ -36,6 +44,7 @@ def write_manifest(
     `needs` is name -> identity of each artefact that was read; `facts` are fields of its kind. Of
     files that are `PROVEN_BY_READERS` the sizes stand there instead.
     """
+    open_to_umask(folder)
     pattern = PROVEN_BY_READERS.get(kind)
     sizes = (
         {path.name: path.stat().st_size for path in sorted(folder.glob(pattern))} if pattern else {}

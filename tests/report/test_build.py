@@ -70,6 +70,7 @@ def test_hostile_text_stands_nowhere_as_markup(index_page):
 def test_every_figure_of_the_study_is_a_file(index_page, name):
     folder = index_page.parent / "figures"
     assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert (folder / f"{name}.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
@@ -88,6 +89,16 @@ def test_the_long_table_is_parquet(index_page):
     table = pd.read_parquet(index_page.parent / "results.parquet")
     assert {"question", "arm", "seed", "endpoint", "score", "n"} <= set(table.columns)
     assert set(table["endpoint"]) == {*fake.TASKS, "macro"}
+
+
+def test_the_example_for_pandas_in_the_docs_reads_it(index_page, capsys):
+    guide = (Path(__file__).parents[2] / "docs/study.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(import pandas.*?)```", guide, flags=re.DOTALL)
+    names: dict = {}
+    exec(example.replace("runs/nano/report", str(index_page.parent)), names)
+    assert "fusion=fixed" in capsys.readouterr().out
+    assert names["scores"]["mean"].loc[("fusion", "fusion=fixed"), "macro"] > 0.2
+    assert "arm" in names["table"]
 
 
 def test_json_files_are_strict_and_versioned(index_page):

@@ -1,4 +1,4 @@
-"""One table, four formats."""
+"""One table, in several formats."""
 
 import csv
 import io
@@ -10,7 +10,6 @@ from kvdistill.report.table import (
     TableCell,
     make_file_name,
     to_csv,
-    to_latex,
     to_markdown,
 )
 
@@ -38,13 +37,6 @@ def test_markdown_keeps_its_columns_whatever_a_cell_says():
     assert lines[3] == "| :--- | ---: |"
     assert r"50% \| off\_\\" in lines[4]
     assert "**1.5\u00b10.2**" in lines[4]
-
-
-def test_latex_escapes_and_uses_booktabs():
-    text = to_latex(GRID)
-    assert r"50\% | off\_\textbackslash{} & \textbf{1.5$\pm$0.2} \\" in text
-    assert r"\caption{Scores \& more. n=3}" in text
-    assert [rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [True] * 3
 
 
 @pytest.mark.parametrize(("name", "expected"), [("a/b: c", "a_b_c"), ("..", "table"), ("x", "x")])

@@ -18,7 +18,7 @@ from kvdistill.report.figures.style import write_figure
 from kvdistill.report.format import title_tasks
 from kvdistill.report.render import render_page
 from kvdistill.report.sections.content import gather_content
-from kvdistill.report.table import write_table
+from kvdistill.report.table_files import write_table
 from kvdistill.stats.analysis import Analysis, analyse_study
 from kvdistill.stats.load import build_long_table, load_study
 from kvdistill.stats.seed_tests import STARS_LEGEND

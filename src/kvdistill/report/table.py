@@ -1,15 +1,12 @@
-"""A table and its cells, and its three files: CSV, Markdown and LaTeX (booktabs)."""
+"""A table and its cells, as CSV and as Markdown."""
 
 import csv
 import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-
-from kvdistill.files import write_text
 
 DASH = "\u2014"
 """What a cell without a value shows."""
@@ -76,49 +73,6 @@ def to_markdown(table: ReportTable) -> str:
     lines = [head, rule, *([format_cell(cell) for cell in row] for row in table.rows)]
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{table.caption}\n\n{body}\n" + (f"\n{table.note}\n" if table.note else "")
-
-
-LATEX_ESCAPES = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "\u00b1": r"$\pm$", "\u2212": r"$-$", "\u2192": r"$\to$", "<": r"$<$", ">": r"$>$",
-    "\u2020": r"$^\dagger$", "\u2248": r"$\approx$", "\u2014": "---", "\u2265": r"$\ge$",
-    "\u2264": r"$\le$",
-}  # fmt: skip
-
-
-def to_latex(table: ReportTable) -> str:
-    """A booktabs table whose caption takes the note: n, test and correction."""
-
-    def format_cell(cell: TableCell) -> str:
-        # Letter by letter: a replacement's own backslash and braces must not be escaped again.
-        text = "".join(LATEX_ESCAPES.get(letter, letter) for letter in cell.text)
-        return rf"\textbf{{{text}}}" if cell.mark == "best" else text
-
-    align = "".join("r" if is_right else "l" for is_right in table.align_right())
-    caption = format_cell(TableCell(" ".join(f"{table.caption}. {table.note}".split())))
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{caption}}}",
-        rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}",
-        rf"\begin{{tabular}}{{{align}}}",
-        r"\toprule",
-        " & ".join(format_cell(TableCell(column)) for column in table.columns) + r" \\",
-        r"\midrule",
-        *(" & ".join(format_cell(cell) for cell in row) + r" \\" for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def write_table(table: ReportTable, folder: Path) -> None:
-    """FOLDER/NAME.csv, .md and .tex."""
-    name = make_file_name(table.name)
-    write_text(folder / f"{name}.csv", to_csv(table))
-    write_text(folder / f"{name}.md", to_markdown(table))
-    write_text(folder / f"{name}.tex", to_latex(table))
 
 
 def make_file_name(text: str) -> str:

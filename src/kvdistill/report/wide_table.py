@@ -15,7 +15,7 @@ MAX_KEYS = 3
 """Leading columns that say what a row is about, at most."""
 
 
-def split_columns(table: ReportTable, most: float = PAGE_CHARACTERS) -> list[ReportTable]:
+def split_columns(table: ReportTable, most: int = PAGE_CHARACTERS) -> list[ReportTable]:
     """The table, or parts of it that are at most `most` characters wide and each name their rows.
 
     A part has the columns that say what a row is about, and those that follow the part before. The

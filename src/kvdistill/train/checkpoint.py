@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from kvdistill.errors import ArtifactError, UserError
-from kvdistill.files import hashes, list_changed_files, read_json, write_json
+from kvdistill.files import hashes, list_changed_files, open_to_umask, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
 
 CHECKSUMS = "checksums.json"
@@ -89,6 +89,7 @@ def check_needs(checkpoint: Path, needs: Mapping[str, Path]) -> None:
 
 def write_checksums(checkpoint: Path, needs: Mapping[str, Path]) -> None:
     """Makes a checkpoint whole; every other file of it must be written."""
+    open_to_umask(checkpoint)
     write_json(
         checkpoint / CHECKSUMS,
         {
