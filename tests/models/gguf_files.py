@@ -92,3 +92,13 @@ def write_smollm2_header(folder: Path) -> None:
     """The file that the scale smollm reads, as far as a plan reads it."""
     node = yaml.safe_load((ROOT / "conf/teacher/smollm/small.yaml").read_text("utf-8"))
     write_header(folder / node["pretrained"]["gguf_file"], node["geometry"])
+
+
+def write_qwen_headers(folder: Path) -> None:
+    """The files that the scale qwen reads below its folder of models, likewise."""
+    student = ROOT / "conf/student/qwen2_5_coder_0_5b.yaml"
+    for path in (student, *(ROOT / "conf/teacher/qwen").glob("*.yaml")):
+        node = yaml.safe_load(path.read_text("utf-8"))
+        home = Path(node["pretrained"]["path"].replace("${models}", str(folder)))
+        home.mkdir(exist_ok=True)
+        write_header(home / node["pretrained"]["gguf_file"], node["geometry"])
