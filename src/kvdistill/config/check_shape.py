@@ -156,9 +156,11 @@ def check_model(path: str, node: Any, known: Mapping[str, Any] = MODEL) -> None:
         required = key not in OPTIONAL or (key in BUILT_NEEDS and "build" in node)
         if key not in node and required:
             raise ConfigError(f"{path}.{key} must be given. Do not remove it.")
-    if node["dtype"] not in DTYPES:
+    # What is trained has float32 weights, or what its user says; a teacher's may be the plan's.
+    dtypes = DTYPES if path == "student" else (*DTYPES, "auto")
+    if node["dtype"] not in dtypes:
         raise ConfigError(
-            f"{path}.dtype={node['dtype']} is none of {', '.join(DTYPES)}. Choose one of them."
+            f"{path}.dtype={node['dtype']} is none of {', '.join(dtypes)}. Choose one of them."
         )
     if ("build" in node) == ("pretrained" in node):
         raise ConfigError(f"{path}.build or {path}.pretrained: give exactly one of the two.")

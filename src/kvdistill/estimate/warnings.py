@@ -11,6 +11,7 @@ from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.estimate.store_feed import warn_of_feed
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.model_files.decide_dtypes import multiplies_half_fast
 from kvdistill.plan.resources.division import describe_shortage
 from kvdistill.plan.suite_data import list_absent_tasks, read_suite_metadata
 from kvdistill.records import MANY_EPOCHS
@@ -74,6 +75,7 @@ def warn_of_arm(arm: PricedArm) -> Iterator[str]:
             f"budget.total_tokens={budget.total_tokens}; the limit is {LARGEST_DEVIATION:.0%}."
         )
     yield from warn_of_training(arm.config)
+    yield from warn_of_slow_half(arm.config)
     if (times := run_cost.count_epochs(arm.config, steps)) > MANY_EPOCHS:
         yield (
             f"training reads each of the {run_cost.count_texts(arm.config)} texts {times:.0f} "
@@ -94,6 +96,22 @@ def warn_of_training(config: Config) -> Iterator[str]:
             f"125M weights and more were trained from nothing (arXiv 2005.14165, table 2.1), and "
             f"student.pretrained has learned already: expect it to unlearn. Try train.lr=2e-5, as "
             f"scale=paper has it."
+        )
+
+
+def warn_of_slow_half(config: Config) -> Iterator[str]:
+    """Of bfloat16 on a processor of this machine that has no instructions for it."""
+    if config["cluster"]["name"] != "local" or multiplies_half_fast(config):
+        return
+    dtypes = {f"teachers.{name}.dtype": node["dtype"] for name, node in config["teachers"].items()}
+    half = [f"{path}={dtype}" for path, dtype in dtypes.items() if dtype != "float32"]
+    if config["train"]["bf16"]:
+        half.append("train.bf16=true")
+    if half:
+        yield (
+            f"{', '.join(half)}: this processor has no instructions for bfloat16 (avx512_bf16, "
+            f"amx_bf16), so without a GPU such steps are slower than in float32. Use dtype=auto "
+            f"of teachers and train.bf16=false."
         )
 
 

@@ -9,6 +9,7 @@ from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
 from kvdistill.layers.from_config import check_layers
 from kvdistill.plan.model_files.complete_geometry import complete_geometries, states_geometry
+from kvdistill.plan.model_files.decide_dtypes import decide_dtypes
 from kvdistill.plan.pin import Pins
 
 ASK_NO_NETWORK = {"plan", "doctor", "smoke"}
@@ -35,6 +36,7 @@ class Composer:
             pinned = self.pins(composed)
             complete_geometries(pinned, online=self.pins.strict)
             check_layers(pinned)
+            decide_dtypes(pinned)
             self.done[key] = pinned
         # Each run keeps its config; a seed set in a shared one would change all.
         config = copy.deepcopy(self.done[key])
