@@ -35,7 +35,13 @@ from kvdistill.plan.run_jobs import EVALUATION, TRAINING, is_trained
 from kvdistill.plan.world_size import world_size
 from kvdistill.preemption import Preempted
 from kvdistill.stats import preregistration
-from kvdistill.status import STOPPED, StatusWriter, WarningHandler, tell_phases_to
+from kvdistill.status import (
+    STOPPED,
+    StatusWriter,
+    WarningHandler,
+    enter_phase,
+    tell_phases_to,
+)
 
 NO_SPACE = errno.ENOSPC
 """Exit code of a job that found no room to say what happened."""
@@ -162,7 +168,8 @@ def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None, kind: 
     ranks.connect()
     artifacts = layout.find_artifacts_folder(folder)
     needs = {role: artifacts / name for role, name in node.needs.items()}
-    manifests = {role: manifest.verify_artifact(need) for role, need in needs.items()}
+    with enter_phase("verifying what it reads"):  # gigabytes of weights, for one
+        manifests = {role: manifest.verify_artifact(need) for role, need in needs.items()}
     code = record_code(folder, node, manifests) if status is not None else None
     progress = status.write_progress if status is not None else lambda *_: None
     if status is not None and "kill_at_step" in node.recipe:  # of a smoke job
