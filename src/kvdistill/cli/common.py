@@ -10,6 +10,7 @@ from kvdistill.config.compose import Config, compose
 from kvdistill.config.schema import read_group
 from kvdistill.console import SafeConsole
 from kvdistill.errors import ConfigError
+from kvdistill.estimate.choose_source import choose_sources
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.freeze import map_folders
 from kvdistill.plan.graph import Node
@@ -50,6 +51,12 @@ def describe_failures(reasons: Mapping[str, str]) -> list[str]:
     """
     own = {name: why for name, why in reasons.items() if not why.startswith(NOT_STARTED)}
     return [f"{name}: {why}" for name, why in own.items()]
+
+
+def print_sources(plan: Plan) -> None:
+    """Decides where runs that leave it open read their teachers, and says why."""
+    for line in choose_sources(plan):
+        console.print(line, soft_wrap=True)
 
 
 def print_dry_run(plan: Plan, nodes: Sequence[Node]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Column, Table
 
-from kvdistill.cli.common import JobOverrides, console
+from kvdistill.cli.common import JobOverrides, console, print_sources
 from kvdistill.cli.plan_table import tabulate_plan, tabulate_trials
 from kvdistill.cluster.code_choice import describe_choice, list_code_changes
 from kvdistill.cluster.run_module import call_in_new_process
@@ -53,6 +53,9 @@ def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     plan, trials = expand_command(job_overrides, sweeps), expand_trials(job_overrides, sweeps)
     check_claim_names(plan)
     check_suite_data(plan)
+    for each in (plan, trials):
+        if each is not None:
+            print_sources(each)
     changes = list_code_changes(plan)
     if trials is not None:
         console.print(tabulate_trials(trials))

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kvdistill import layout
-from kvdistill.cli.common import JobOverrides, console, describe_failures, print_dry_run
+from kvdistill.cli.common import (
+    JobOverrides,
+    console,
+    describe_failures,
+    print_dry_run,
+    print_sources,
+)
 from kvdistill.cli.plan_table import tabulate_plan
 from kvdistill.cli.tune import tune_arms
 from kvdistill.cluster.code_choice import check_plan_code, describe_choice, settle_changes
@@ -44,6 +50,7 @@ def execute_plan(plan: Plan) -> None:
     preregistration.list_claims_by_run(plan)
     check_claim_names(plan)
     check_suite_data(plan)
+    print_sources(plan)
     changes = check_plan_code(plan)
     console.print(tabulate_plan(plan))
     for line in describe_choice(plan, changes):

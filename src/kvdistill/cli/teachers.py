@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.table import Table
 
 from kvdistill import layout
-from kvdistill.cli.common import JobOverrides, console, describe_failures
+from kvdistill.cli.common import JobOverrides, console, describe_failures, print_sources
 from kvdistill.cluster.code_choice import check_node_code
 from kvdistill.cluster.preflight import check_arms
 from kvdistill.cluster.submit import submit
@@ -22,6 +22,7 @@ def teachers_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """Builds stores, answers and what those need. Raises ConfigError where no run reads any."""
     plan = expand_command(job_overrides, sweeps)
     check_suite_data(plan)
+    print_sources(plan)
     stores, answers = (
         [node for node in plan.artifacts.values() if node.kind == kind]
         for kind in ("kv", "answers")

@@ -4,7 +4,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from kvdistill.cli.common import JobOverrides, console, describe_failures, print_dry_run
+from kvdistill.cli.common import (
+    JobOverrides,
+    console,
+    describe_failures,
+    print_dry_run,
+    print_sources,
+)
 from kvdistill.cli.plan_table import tabulate_trials, tabulate_winners
 from kvdistill.cluster.code_choice import check_plan_code, describe_choice, settle_changes
 from kvdistill.cluster.preflight import check_arms
@@ -52,6 +58,7 @@ def execute_trials(plan: Plan) -> bool:
         Whether the choice is made. Raises UserError where a trial failed.
     """
     plan.command = retype_command(sys.argv)
+    print_sources(plan)
     changes = check_plan_code(plan)
     console.print(tabulate_trials(plan))
     for line in describe_choice(plan, changes):

@@ -15,6 +15,10 @@ ANSWER_CHOICES = (GOLD, TEACHER, RIGHT_TEACHER)
 DECODING_KEYS = ("max_new_tokens", "temperature", "seed")
 UNREAD = "kvdistill.kv.unread.Unread"
 """What source=none is built by: teachers that training does not read."""
+EITHER = "kvdistill.kv.live_or_stored.LiveOrStored"
+"""What source=auto is built by: read live or from a store, as the plan chooses."""
+LIVE, STORED = "live", "stored"
+EXACT = "float32"
 DRAW_SEEDS = 2**63
 FIELD = "{rationale}"
 GROUP = "(?P<rationale>"
@@ -129,6 +133,29 @@ def check_unread(config: Mapping[str, Any]) -> None:
         )
 
 
+def holds_store(node: Mapping[str, Any]) -> bool:
+    """Whether a node of a source, without those in it, reads a store."""
+    return "stored" in node and node.get("read", STORED) == STORED
+
+
+def check_reading(config: Mapping[str, Any]) -> None:
+    """Refuses a source=auto that would not be the same live and stored."""
+    for node in _walk_nodes(config["source"]):
+        if node.get("_target_") != EITHER:
+            continue
+        if node["read"] not in (None, LIVE, STORED):
+            raise ConfigError(
+                f"source.read={types.format_value(node['read'])} must be {LIVE} or {STORED}, or "
+                f"null for what the plan reckons to cost less."
+            )
+        for key in ("dtype", "states"):
+            if node["stored"][key] != EXACT:
+                raise ConfigError(
+                    f"source.stored.{key}={node['stored'][key]}, but source=auto is the same K and "
+                    f"V live and stored, so it stores {EXACT}. Use source=store for less."
+                )
+
+
 def check_on_policy(config: Mapping[str, Any]) -> None:
     """Refuses own texts that nobody would read, or that cannot be written as the rest is set."""
     node = config["on_policy"]
@@ -146,7 +173,7 @@ def check_on_policy(config: Mapping[str, Any]) -> None:
             f"{where} has the student write texts for teachers to read, and none is read. Choose "
             f"teachers and source=online, or use on_policy=none."
         )
-    if any("stored" in each for each in _walk_nodes(config["source"])):
+    if any(holds_store(each) for each in _walk_nodes(config["source"])):
         raise ConfigError(
             f"{where}: source=store holds what teachers made of texts that were there before, and "
             f"the student's own are not. Use source=online, or on_policy=none."

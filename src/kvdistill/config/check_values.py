@@ -22,7 +22,7 @@ from kvdistill.config.check_rooms import (
     check_matched_parts,
     check_none_choices,
 )
-from kvdistill.config.check_texts import check_answers, check_on_policy
+from kvdistill.config.check_texts import check_answers, check_on_policy, check_reading
 from kvdistill.config.check_training import (
     check_deepspeed,
     check_kernel_settings,
@@ -226,6 +226,7 @@ RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
     check_placements, check_deepspeed, check_kernel_settings, check_arm, check_names, check_loss,
     check_loss_schedule, check_schedule, check_geometries, check_token_ratios, check_finite,
     check_compression,
-    check_none_choices, check_logits, check_matched_parts, check_answers, check_on_policy,
+    check_none_choices, check_logits, check_matched_parts, check_answers, check_reading,
+    check_on_policy,
 )  # fmt: skip
 """In the order in which they are asked; the first that is broken is what the user reads."""

@@ -1,7 +1,7 @@
 """Everything that one command asks for: questions, runs, and what they share. Nothing written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from kvdistill.config.schema import read_group
 from kvdistill.layers.teacher_rooms import drop_own_rooms
 from kvdistill.plan.budget import unified_steps
 from kvdistill.plan.code.fingerprint import CodeFingerprint
-from kvdistill.plan.graph import Node, list_artifacts, make_run_node, make_trial_node
+from kvdistill.plan.graph import TRIAL, Node, list_artifacts, make_run_node, make_trial_node
 from kvdistill.plan.hub import Repo
 from kvdistill.plan.identity import recipe_identity, run_identity, trial_recipe
 from kvdistill.plan.labels.arm_labels import REFERENCES, ArmLabels, read_known_plan
@@ -89,16 +89,32 @@ class Plan:
         """
         recipe = trial_recipe(config) if trial else recipe_identity(config)
         usable_bytes = read_group("estimate", config["estimate"]).usable_bytes
-        artifacts = self.artifacts_by_recipe.setdefault(recipe, [])
-        if not artifacts:  # else replicates, which read the same
-            needed = list_artifacts(decide_reading_placements(config, usable_bytes))
-            artifacts += [one for one in needed if not (trial and one[1].kind == "validation")]
-            self.artifacts |= {item.name: item for _, item in artifacts}
+        artifacts = self.gather_artifacts(config, recipe, trial=trial)
         steps = unified_steps(read_group("budget", config["budget"])) if config["trained"] else 0
         config = decide_run_placements(config, usable_bytes)
         node = make_trial_node(config, artifacts) if trial else make_run_node(config, artifacts)
         run = PlannedRun(node, config, recipe, steps, resources or {})
         return self.runs.setdefault(run.identity, run)
+
+    def change_reading(self, run: PlannedRun, config: Config) -> None:
+        """Gives a run of the plan another config of the same science, with what that one reads."""
+        trial = run.node.kind == TRIAL
+        recipe = f"{run.recipe} {config['source']['read']}"
+        artifacts = self.gather_artifacts(config, recipe, trial=trial)
+        node = make_trial_node(config, artifacts) if trial else make_run_node(config, artifacts)
+        self.runs[run.identity] = replace(run, node=node, config=config)
+
+    def gather_artifacts(
+        self, config: Config, recipe: str, *, trial: bool
+    ) -> list[tuple[str, Node]]:
+        """What a run of a recipe reads, with its roles, taken into the plan."""
+        usable_bytes = read_group("estimate", config["estimate"]).usable_bytes
+        artifacts = self.artifacts_by_recipe.setdefault(recipe, [])
+        if not artifacts:  # else replicates, which read the same
+            needed = list_artifacts(decide_reading_placements(config, usable_bytes))
+            artifacts += [one for one in needed if not (trial and one[1].kind == "validation")]
+            self.artifacts |= {item.name: item for _, item in artifacts}
+        return artifacts
 
     def add_references(self) -> None:
         """Evaluates every teacher once, as it is, so that it stands beside the arms."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kvdistill import layout
+from kvdistill.config.check_texts import holds_store
 from kvdistill.config.compose import Config
 from kvdistill.errors import ConfigError
 from kvdistill.layers.teacher_rooms import apply_own_rooms, drop_own_rooms
@@ -171,7 +172,7 @@ def make_answers_node(
 
 def find_store_spec(source: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What the source, or one that it wraps, wants stored; None where it reads no store."""
-    if "stored" in source:
+    if holds_store(source):
         spec: Mapping[str, Any] = source["stored"]
         return spec
     inner = [find_store_spec(node) for node in source.values() if isinstance(node, Mapping)]

@@ -23,6 +23,7 @@ from kvdistill.plan.teaching.answers import (
     select_answer_science,
 )
 from kvdistill.plan.teaching.on_policy import select_on_policy_science
+from kvdistill.plan.teaching.reading import source_science
 
 IDENTITY_VERSION = 2  # 2: shuffled and random act on what compression kept
 CAPTURE_VERSION = 2  # 2: shards state the digests of their texts
@@ -128,6 +129,7 @@ def science_of(config: Config) -> dict[str, Any]:
     if config["trained"]:
         budget = Budget(**config["budget"])
         fields |= {room: config[room] for room in ROOMS}
+        fields["source"] = source_science(config["source"])
         fields["data"] |= select_answer_science(config)
         fields |= answer_version(config) | select_on_policy_science(config)
         fields["seed"] = config["seed"]
