@@ -15,7 +15,7 @@ def compose_with_estimate(*overrides: str):
 
 def test_a_teachers_answers_cost_a_forward_over_each_text_and_its_writing() -> None:
     from kvdistill.estimate.answers_cost import estimate_answers
-    from kvdistill.estimate.run_cost import count_texts
+    from kvdistill.plan.matching.count_texts import count_texts
     from kvdistill.geometry import Geometry
     from kvdistill.plan import flops
 

@@ -131,7 +131,8 @@ def test_stores_that_do_not_fit_are_a_warning(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_nano_students_half_is_counted() -> None:
-    from kvdistill.estimate.run_cost import count_epochs, count_texts
+    from kvdistill.estimate.run_cost import count_epochs
+    from kvdistill.plan.matching.count_texts import count_texts
 
     (run,) = plan_command("references=false").runs.values()
     assert count_texts(run.config) == round(7 * 800 * 0.35) * 2

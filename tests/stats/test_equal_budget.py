@@ -139,6 +139,15 @@ def test_equal_flops_are_those_of_student_and_teachers_whoever_stored_them() -> 
     assert "old has no FLOPs" in explain_unequal_arms(old, sft, "flops")
 
 
+def test_equal_flops_are_those_of_writing_answers_too() -> None:
+    sft = make_arm("sft", 200, student_flops=2000)
+    answers = {"a": {"artifact": "answers-1", "flops": 500}, "b": {"artifact": "2", "flops": 500}}
+    taught = make_arm("taught", 100, student_flops=1000, answers=answers)
+    assert explain_unequal_arms(taught, sft, "flops") == ""
+    gold = make_arm("gold", 100, student_flops=1000)
+    assert "50.0% apart" in explain_unequal_arms(gold, sft, "flops")
+
+
 @pytest.mark.parametrize(("flops", "equal"), [(2019, True), (1981, True), (2060, False)])
 def test_flops_agree_within_a_step_or_two_percent(flops: int, equal: bool) -> None:
     ours = make_arm("kv", 200, student_flops=flops)

@@ -10,9 +10,10 @@ from typing import Any
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate
 from kvdistill.estimate.evaluation_cost import ScoringLoad, count_rows
-from kvdistill.estimate.run_cost import Cost, count_texts
+from kvdistill.estimate.run_cost import Cost
 from kvdistill.geometry import Geometry
 from kvdistill.plan import flops
+from kvdistill.plan.matching.count_texts import count_texts
 from kvdistill.plan.resources.placement import count_model_bytes
 from kvdistill.plan.resources.run_memory import WEIGHT_BYTES
 from kvdistill.plan.teaching.answers import read_decoding

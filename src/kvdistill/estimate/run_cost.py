@@ -4,15 +4,12 @@ No torch and no network. Texts are reckoned at their full length and a teacher's
 the student's, so the truth is lower; calibration and evaluation during training are left out.
 """
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
 from kvdistill.config.schema import Estimate, Gpu, read_group
 from kvdistill.estimate.evaluation_cost import count_task_items, estimate_scoring
@@ -20,6 +17,7 @@ from kvdistill.geometry import Geometry
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.matching.count_texts import count_texts
 from kvdistill.plan.matching.run_flops import (
     count_cache_flops,
     count_own_flops,
@@ -108,26 +106,6 @@ def count_items(config: Config, estimate: Estimate) -> dict[str, int]:
     tasks = config["tasks"]
     counts = {task: count_task_items(task, tasks["limit"], estimate) for task in tasks["tasks"]}
     return {task: count for task, count in counts.items() if count}
-
-
-def count_texts(config: Config) -> int:
-    """Distinct texts of the student's half: its rows in every style.
-
-    Where the split sets no cap the source is counted, before near copies are dropped.
-    """
-    split = build_node("data.split", config["data"]["split"])
-    rows = split.max_student_rows
-    if rows is None:
-        share = split.ratios[0] / (2 if split.teacher_separate else 1)
-        records = count_source_records(json.dumps(config["data"]["source"], sort_keys=True))
-        rows = round(records * share)
-    return int(rows) * len(config["style"]["templates"])
-
-
-@lru_cache(maxsize=32)
-def count_source_records(node: str) -> int:
-    """Records of a source, whose node is given as JSON: a plan asks of many arms that share it."""
-    return len(build_node("data.source", json.loads(node)).records())
 
 
 def count_epochs(config: Config, steps: int) -> float:

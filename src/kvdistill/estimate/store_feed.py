@@ -8,6 +8,7 @@ from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import PricedArm, format_bytes
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.matching.count_texts import count_texts
 from kvdistill.plan.resources.run_memory import count_ranks_per_node
 
 
@@ -38,7 +39,7 @@ def estimate_feed(arm: PricedArm, estimate: Estimate) -> StoreFeed:
     rate = estimate.gpu.peak_tflops * 1e12 * estimate.utilisation * budget.num_gpus
     return StoreFeed(
         arm.label,
-        step_bytes=texts * stored / run_cost.count_texts(config),
+        step_bytes=texts * stored / count_texts(config),
         step_s=arm.run_cost.student / steps / rate,
     )
 

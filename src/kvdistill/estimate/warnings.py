@@ -11,6 +11,7 @@ from kvdistill.estimate.plan_cost import PricedArm, format_bytes, list_stores
 from kvdistill.estimate.store_feed import warn_of_feed
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.command_plan import Plan
+from kvdistill.plan.matching.count_texts import count_texts
 from kvdistill.plan.model_files.decide_dtypes import multiplies_half_fast
 from kvdistill.plan.resources.division import describe_shortage
 from kvdistill.plan.suite_data import list_absent_tasks, read_suite_metadata
@@ -78,7 +79,7 @@ def warn_of_arm(arm: PricedArm) -> Iterator[str]:
     yield from warn_of_slow_half(arm.config)
     if (times := run_cost.count_epochs(arm.config, steps)) > MANY_EPOCHS:
         yield (
-            f"training reads each of the {run_cost.count_texts(arm.config)} texts {times:.0f} "
+            f"training reads each of the {count_texts(arm.config)} texts {times:.0f} "
             f"times (style "
             f"{arm.config['choices']['style']}), above {MANY_EPOCHS}: expect "
             f"overfitting, or lower budget.total_tokens."

@@ -98,9 +98,13 @@ def describe_token_ratios(*arms: Arm) -> str:
 
 
 def count_run_flops(run: Run) -> float | None:
-    """Operations of the student and of its teachers, those of a store counted as read anew."""
+    """Operations of the student and of its teachers, those of a store counted as read anew.
+
+    And of all answers that teachers wrote for it, as if no other run trained on them.
+    """
     stored = run.budget.get("stored_teacher_flops", None if read_store(run) else 0)
     parts = [run.budget.get("student_flops"), run.budget.get("teacher_flops"), stored]
+    parts += [facts["flops"] for facts in (run.budget.get("answers") or {}).values()]
     known = [part for part in parts if part is not None]
     return float(sum(known)) if len(known) == len(parts) else None
 

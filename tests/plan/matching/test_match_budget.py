@@ -88,6 +88,30 @@ def test_a_store_saves_no_flops_of_the_arm_that_is_matched(tmp_path: Path) -> No
     assert steps == get_run(plan_sweep(tmp_path, SWEEP), "sft_flops").steps
 
 
+def test_what_teachers_write_is_matched_once_whatever_is_trained_on_it(tmp_path: Path) -> None:
+    from kvdistill.plan.matching.run_flops import count_step_flops, count_written_flops
+
+    taught = SWEEP.replace("{arm: single_teacher}", "{arm: sequence_kd}")
+    plan = plan_sweep(tmp_path, taught)
+    kv, matched = (get_run(plan, label) for label in ("kv", "sft_flops"))
+    written, each = count_written_flops(kv.config), count_step_flops(matched.config)
+    assert written > 10 * each
+    total = kv.steps * count_step_flops(kv.config) + written
+    assert abs(matched.steps * each - total) <= each / 2
+    gold = get_run(plan_sweep(tmp_path, SWEEP), "sft_flops").config
+    assert count_written_flops(gold) == 0
+    # Twice the training, the same answers.
+    longer = get_run(plan_sweep(tmp_path, taught, "budget.total_tokens=2457600"), "kv").config
+    assert count_written_flops(longer) == written
+
+
+def test_answers_that_take_more_than_the_other_arm_are_refused(tmp_path: Path) -> None:
+    swapped = SWEEP.replace("sft_flops: {arm: sft,", "sft_flops: {arm: sequence_kd,")
+    short = "budget.total_tokens=8192"
+    with pytest.raises(ConfigError, match="sft_flops trains on answers whose writing alone takes"):
+        plan_sweep(tmp_path, swapped, short)
+
+
 def test_a_budget_of_the_command_is_the_other_arms_and_is_matched(tmp_path: Path) -> None:
     plan = plan_sweep(tmp_path, SWEEP, "budget.total_tokens=122880")
     whole = get_run(plan_sweep(tmp_path, SWEEP), "sft_flops").steps

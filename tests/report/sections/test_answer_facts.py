@@ -18,15 +18,15 @@ def make_run(choice: str, **answers: dict[str, Any]) -> Run:
 
 FACTS = {
     "artifact": "answers-1", "answers": 1200, "right_share": 0.625, "mean_tokens": 31.25,
-    "cut": 12, "empty": 1, "trained_on": 750, "flops": 5,
+    "cut": 12, "empty": 1, "trained_on": 750, "flops": 2_300_000_000_000,
 }  # fmt: skip
 
 
 def test_a_line_says_how_many_are_right_how_long_they_are_and_what_is_trained_on() -> None:
     run = make_run("right_teacher", a=FACTS)
     line = (
-        "1,200 written (answers-1), 62.5% right, 31.2 tokens in the mean, 12 cut off and 1 empty; "
-        "750 are trained on (data.answers=right_teacher)"
+        "1,200 written (answers-1), 62.5% right, 31.2 tokens in the mean, 12 cut off and 1 empty, "
+        "2.3e+12 FLOPs to write; 750 are trained on (data.answers=right_teacher)"
     )
     assert describe_facts(run, FACTS) == line
 

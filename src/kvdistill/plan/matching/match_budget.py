@@ -8,7 +8,7 @@ from kvdistill.config.compose import Config
 from kvdistill.config.schema import read_group
 from kvdistill.errors import ConfigError
 from kvdistill.plan.budget import global_batch, unified_steps
-from kvdistill.plan.matching.run_flops import count_step_flops
+from kvdistill.plan.matching.run_flops import count_step_flops, count_written_flops
 
 FLOPS_OF = "flops_of"
 TOTAL = "budget.total_tokens"
@@ -31,12 +31,19 @@ def match_budgets(question: str, arms: Mapping[str, Sequence[ArmConfig]]) -> dic
     """Gives every arm with `budget.match` its tokens, in its configs; label -> the arm it matches.
 
     `arms` holds by label the configs of an arm, one a seed. Raises ConfigError for an arm that is
-    none of the question, that trains nothing, or that is matched in a circle.
+    none of the question, that trains nothing, that is matched in a circle, or whose answers take
+    more to write than the other arm in all.
     """
     matched = {label: find_matched_arm(question, label, arms) for label in arms}
     chosen = {label: other for label, other in matched.items() if other is not None}
     for label in order_by_need(question, chosen):
         steps = count_matched_steps(arms[label][0].config, arms[chosen[label]][0].config)
+        if steps < 1:
+            raise ConfigError(
+                f"{question}: {label} trains on answers whose writing alone takes more than "
+                f"{chosen[label]}, whose FLOPs it is to take. Give it its own {TOTAL}, or raise "
+                f"that of {chosen[label]}."
+            )
         for each in arms[label]:
             budget = each.config["budget"]
             texts = global_batch(read_group("budget", budget))
@@ -108,6 +115,11 @@ def order_by_need(question: str, chosen: Mapping[str, str]) -> list[str]:
 
 
 def count_matched_steps(config: Config, other: Config) -> int:
-    """Steps whose operations come nearest to all of another config's; at least one."""
+    """Steps whose operations come nearest to all of another config's.
+
+    What teachers take to write the answers that are trained on counts on either side; 0 where that
+    leaves nothing to train with, else at least one.
+    """
     total = unified_steps(read_group("budget", other["budget"])) * count_step_flops(other)
-    return max(1, round(total / count_step_flops(config)))
+    left = total + count_written_flops(other) - count_written_flops(config)
+    return max(1, round(left / count_step_flops(config))) if left > 0 else 0

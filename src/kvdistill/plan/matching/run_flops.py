@@ -15,7 +15,9 @@ from kvdistill.layers.from_config import pair_teacher_layers
 from kvdistill.plan import flops
 from kvdistill.plan.budget import global_batch
 from kvdistill.plan.graph import find_store_spec
+from kvdistill.plan.matching.count_texts import count_texts
 from kvdistill.plan.matching.score_flops import count_score_flops
+from kvdistill.plan.teaching.answers import list_answering_teachers
 from kvdistill.plan.teaching.on_policy import count_own_texts, get_period
 from kvdistill.plan.teaching.signals import matches_kv, reads_answers, scores_answers
 from kvdistill.plan.teaching.unread import drop_unread_teachers
@@ -35,6 +37,20 @@ def count_step_flops(config: Config) -> int:
     )
     own = count_own_flops(config)
     return count_student_flops(config, load) + taught + own.student + own.teachers
+
+
+def count_written_flops(config: Config) -> int:
+    """Operations in which teachers write the answers that a run trains on; 0 where they are gold.
+
+    All of them, once, however often training reads them: runs that train on the same ones share
+    the work, and how many do is no property of a run.
+    """
+    seq_len = config["budget"]["seq_len"]
+    writers = list_answering_teachers(config).values()
+    load = flops.TokenLoad.nominal(count_texts(config) * seq_len if writers else 0, seq_len)
+    return sum(
+        flops.forward_flops(Geometry.from_node(node), scale_load(load, node)) for node in writers
+    )
 
 
 def scale_load(load: flops.TokenLoad, teacher: Mapping[str, Any]) -> flops.TokenLoad:

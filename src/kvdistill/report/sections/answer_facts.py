@@ -18,6 +18,6 @@ def describe_facts(run: Run, facts: dict[str, int | float | str]) -> str:
     return (
         f"{facts['answers']:,} written ({facts['artifact']}), {facts['right_share']:.1%} right, "
         f"{facts['mean_tokens']:.1f} tokens in the mean, {facts['cut']:,} cut off and "
-        f"{facts['empty']:,} empty; {facts['trained_on']:,} are trained on "
-        f"(data.answers={run.config['data']['answers']})"
+        f"{facts['empty']:,} empty, {facts['flops']:.3g} FLOPs to write; "
+        f"{facts['trained_on']:,} are trained on (data.answers={run.config['data']['answers']})"
     )

@@ -31,7 +31,10 @@ NOTE = (
     "teachers, read anew in every batch; or with what filling the stores took, shared among the "
     "finished runs of this study that read them; or all of it."
 )
-ANSWERS_NOTE = " What teachers took to write answers counts as a store's filling does."
+ANSWERS_NOTE = (
+    " What teachers took to write answers is whole in the first of the three and in the last, and "
+    "shared in the second as a store's filling is."
+)
 
 
 def tabulate_fair_views(study: Study, analysis: Analysis, settings: Settings) -> ReportTable:
