@@ -4,7 +4,7 @@ ROOT/artifacts/KIND-HASH/        what runs share: MANIFEST last, so its presence
 ROOT/code/HASH/kvdistill/        the package as it was when jobs were started
 ROOT/history.jsonl               what was asked of this root, and when
 ROOT/smoke/STUDY/                a root of its own, for stage=smoke alone
-ROOT/runs/STUDY/                 PLAN, BUDGET.*, VALIDATION_REPORT, report/, slurm/
+ROOT/runs/STUDY/                 PLAN, BUDGET.*, VALIDATION_REPORT, report/, slurm/, published/
 ROOT/runs/STUDY/runs/NAME/       one run: CONFIG, STATUS, CURVES, RESULTS, ITEMS, model/, MANIFEST
 ROOT/runs/STUDY/trials/NAME/     one trial of a tuning: CONFIG, STATUS, CURVES, MANIFEST; no scores
 """
@@ -107,6 +107,11 @@ def set_aside_folder(root: Path, study: str) -> Path:
 def run_folder(root: Path, study: str, name: str) -> Path:
     """A run of a study, or a trial."""
     return study_folder(root, study) / choose_runs_folder(name) / name
+
+
+def published_folder(run: Path) -> Path:
+    """Where stage=publish writes what it makes of a run."""
+    return run.parents[1] / "published" / run.name
 
 
 def choose_runs_folder(name: str) -> str:

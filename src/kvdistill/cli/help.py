@@ -19,12 +19,14 @@ COMMANDS = {
     "python launch.py sweep=ablation_layers cluster=slurm scale=paper": "on a cluster, full size",
     "python launch.py stage=plan sweep=matrix scale=paper": "what it would cost; computes nothing",
     "python launch.py stage=doctor sweep=matrix": "is everything ready to start?",
+    "python launch.py stage=adopt model=PATH role=teacher name=NAME": "a model of yours, described",
     "python launch.py stage=smoke sweep=matrix scale=paper": "20 steps of each arm: go or no go",
     "python launch.py stage=status study=NAME": "where a study stands",
     "python launch.py stage=why study=NAME run=ID": "which settings make this run new",
     "python launch.py stage=retry study=NAME": "only what failed",
     "python launch.py stage=withdraw study=NAME label=ARM reason=WHY": "compares it no more",
     "python launch.py stage=report study=NAME": "the report, rebuilt",
+    "python launch.py stage=publish publish.run=ID": "a run's student as a folder for the hub",
 }
 
 

@@ -26,9 +26,12 @@ from kvdistill.stats.settings import read_settings
 
 STAGES = (
     "run", "tune", "plan", "doctor", "data", "teachers", "evaluate", "fetch", "status", "why",
-    "retry", "cancel", "withdraw", "report", "smoke",
+    "retry", "cancel", "withdraw", "report", "smoke", "adopt",
+    "publish",
 )  # fmt: skip
-"""Each is a module of this folder, whose function STAGE_command does it."""
+"""Each is a module of this folder, or of FOLDERS, whose function STAGE_command does it."""
+FOLDERS = {"publish": "hub."}
+"""Stage -> package below this one that has its module, where it is not here."""
 ONE_CHOICE = {
     "cluster": "where runs go", "stats": "how their records are judged",
     "study": "where one command's runs stand together", "root": "where everything lies",
@@ -126,7 +129,7 @@ def execute_stage(job_overrides: JobOverrides, sweeps: Path) -> None:
         if any(item not in items for item in given for items in job_overrides):
             raise ConfigError(f"{group} cannot be swept: it is {why}, not what runs are.")
     # Loaded only now: doctor and plan need scipy, cancel needs submitit, all slow to import.
-    module = import_module(f"kvdistill.cli.{stage}")
+    module = import_module(f"kvdistill.cli.{FOLDERS.get(stage, '')}{stage}")
     getattr(module, f"{stage}_command")(job_overrides, sweeps)
 
 

@@ -41,10 +41,13 @@ NODE = Mapping[str, Any]
 READ: Mapping[str, Any] = {  # Any: config/check_values.py says more of it
     "stage": str, "arm": str, "scale": str, "trained": bool, "fixes": NODE,
     "run": str | int | None, "label": str | int | None, "reason": str | int | None,
+    "model": str | None, "role": str | None, "name": str | int | None,
     "study": Any, "root": Any, "seed": Any, "references": Any, "code": str,
     "trust": Sequence[str], "status": NODE, "smoke": NODE,
     "evaluate.run": str | int | None, "evaluate.model": str | None,
     "evaluate.revision": str | None, "evaluate.gguf_file": str | None, "evaluate.dtype": str,
+    "publish.run": str | int | None, "publish.repo": str | None, "publish.output": str | None,
+    "publish.push": bool, "publish.private": bool,
     "report.output": str | None, "report.runs": Sequence[str | int],
     "style.templates": Mapping[str, Mapping[str, str]], "style.chat": bool,
     "style.mask_prompt": bool, "data.validate_only": bool, "data.answers": str,
