@@ -1,7 +1,7 @@
-"""A hub on this machine: data sets that lie in folders, behind the paths of the hub's API.
+"""A hub on this machine: data sets and models in folders, behind the paths of the hub's API.
 
-`FOLDER/OWNER/NAME/` holds a data set's main branch and `FOLDER/OWNER/NAME@BRANCH/` another, the
-slashes of its name written as underscores. A data set in `gated` lists its files and gives none.
+`FOLDER/OWNER/NAME/` holds a repository's main branch and `FOLDER/OWNER/NAME@BRANCH/` another, the
+slashes of its name written as underscores. One in `gated` lists its files and gives none.
 """
 
 import csv
@@ -64,7 +64,8 @@ class HubServer:
         parts = [unquote(part) for part in urlsplit(request.path).path.strip("/").split("/")]
         self.paths.append("/".join(parts))
         is_api = parts[0] == "api"
-        parts = parts[2 if is_api else 1 :]
+        # A file of a model has no word for its kind before it.
+        parts = parts[2 if is_api else parts[0] == "datasets" :]
         repo, rest = "/".join(parts[:2]), parts[2:]
         if not list((self.folder / parts[0]).glob(f"{parts[1]}*")):
             send(request, 404, b"{}", {"X-Error-Code": "RepoNotFound"})
@@ -77,6 +78,9 @@ class HubServer:
             body = {"id": repo, "sha": make_commit(branch), "gated": repo in self.gated}
             body |= {"siblings": [{"rfilename": name} for name in files]}
             send(request, 200, json.dumps(body).encode(), {})
+        elif is_api and rest[0] == "tree":
+            entries = [describe_file(path, branch) for path in list_files(branch)]
+            send(request, 200, json.dumps(entries).encode(), {})
         elif repo in self.gated:
             send(request, 403, b"{}", {"X-Error-Code": "GatedRepo"})
         elif not (path := branch.joinpath(*rest[2:])).is_file():
@@ -91,6 +95,14 @@ class HubServer:
 def list_files(branch: Path) -> list[Path]:
     """Every file of a branch."""
     return [path for path in sorted(branch.rglob("*")) if path.is_file()]
+
+
+def describe_file(path: Path, branch: Path) -> dict[str, object]:
+    """An entry of a branch's tree."""
+    return {
+        "type": "file", "path": path.relative_to(branch).as_posix(), "size": path.stat().st_size,
+        "oid": hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest(),
+    }  # fmt: skip
 
 
 def make_commit(branch: Path) -> str:

@@ -39,6 +39,8 @@ FORMATS = ("table", "plain", "json")
 """Of stage=status; a table becomes plain where it is piped."""
 CODE_CHOICES = ("refuse", "rerun", "accept")
 """What becomes of what other code has made."""
+ADOPTED_ROLES = ("teacher", "student")
+"""What a model may be adopted as."""
 SMOKE_WEIGHTS = ("random", "real")
 FEWEST_SMOKE_STEPS = 8
 POSITIVE = (
@@ -139,6 +141,30 @@ def check_withdrawal(config: Mapping[str, Any]) -> None:
         )
 
 
+def check_adoption(config: Mapping[str, Any]) -> None:
+    """Refuses an adoption without model, role or a file's name, and these where none is asked."""
+    given = {key: config[key] for key in ("model", "role", "name") if config[key] is not None}
+    if config["stage"] != "adopt":
+        for key, value in given.items():
+            raise ConfigError(f"{key}={value} is for stage=adopt, not stage={config['stage']}.")
+        return
+    for key in ("model", "role", "name"):
+        if key not in given:
+            raise ConfigError(
+                f"stage=adopt needs {key}. Give model=FOLDER (or a GGUF file, or OWNER/NAME of the "
+                f"hub), role=teacher or student, and name=NAME."
+            )
+    if given["role"] not in ADOPTED_ROLES:
+        raise ConfigError(
+            f"role={given['role']} is none of {', '.join(ADOPTED_ROLES)}. Choose one of them."
+        )
+    if not re.fullmatch(r"\w[\w.+-]*", str(given["name"])):
+        raise ConfigError(
+            f"name={types.format_value(given['name'])} must be a file's name: letters, digits, _ . "
+            f"+ -. The model is then chosen by it."
+        )
+
+
 def check_code_choice(config: Mapping[str, Any]) -> None:
     """Refuses an answer to other code that is none."""
     if config["code"] not in CODE_CHOICES:
@@ -222,7 +248,7 @@ def check_finite(config: Mapping[str, Any]) -> None:
 
 RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
     check_bounds, check_seed, check_estimate, check_cluster, check_code_choice, check_status,
-    check_withdrawal, check_smoke,
+    check_withdrawal, check_adoption, check_smoke,
     check_placements, check_deepspeed, check_kernel_settings, check_arm, check_names, check_loss,
     check_loss_schedule, check_schedule, check_geometries, check_token_ratios, check_finite,
     check_compression,

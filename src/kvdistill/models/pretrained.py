@@ -22,7 +22,7 @@ from transformers.utils import CONFIG_NAME
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models.geometry import keep_config_layers
-from kvdistill.models.gguf.header_config import read_header_config
+from kvdistill.models.gguf.header_config import name_tokenizer_type, read_header_config
 from kvdistill.models.quantisation import check_unquantised, make_unpacking_kwargs
 from kvdistill.plan import hub
 from kvdistill.plan.model_files.complete_geometry import find_model_file
@@ -130,9 +130,11 @@ class Pretrained:
         folder says, but not over a GGUF file: without a folder between, evaluation of what was
         written would read texts otherwise than training did.
         """
-        tokenizer = AutoTokenizer.from_pretrained(**self.load_kwargs)
         if self.gguf_file is None:
-            return tokenizer
+            return AutoTokenizer.from_pretrained(**self.load_kwargs)
+        path = find_model_file(asdict(self), online=False)
+        known = {} if path is None else name_tokenizer_type(path)
+        tokenizer = AutoTokenizer.from_pretrained(**self.load_kwargs, **known)
         with TemporaryDirectory() as folder:
             tokenizer.save_pretrained(folder)
             return AutoTokenizer.from_pretrained(folder)

@@ -1,6 +1,7 @@
 """From a branch on the Hugging Face hub to the commit it names now: asked once, then pinned."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,12 +114,19 @@ def find_cached_file(repo: Repo, name: str) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
-def download_file(repo: Repo, name: str) -> Path | None:
-    """A file of the repository at its commit, from the hub; None where it is not to be had."""
+def download_files(repo: Repo, patterns: Sequence[str]) -> Path | None:
+    """The folder of the repository at its commit with the files that match, from the hub.
+
+    None where it is not to be had. The cache then knows that the other files are missing.
+    """
     import huggingface_hub  # slow to import
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(huggingface_hub.hf_hub_download(repo.name, name, revision=repo.revision))
+        return Path(
+            huggingface_hub.snapshot_download(
+                repo.name, revision=repo.revision, allow_patterns=list(patterns)
+            )
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError):
         return None

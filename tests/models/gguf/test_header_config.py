@@ -5,7 +5,7 @@ from typing import Any
 
 import gguf
 import pytest
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoTokenizer
 
 from kvdistill.errors import ConfigError
 from kvdistill.models.gguf.header_config import read_header_config
@@ -82,6 +82,28 @@ def test_an_architecture_that_transformers_does_not_read_is_refused_by_name(
     write_header(tmp_path / "model.gguf", GEOMETRY, "mpt")
     with pytest.raises(ConfigError, match="GGUF file of a mpt, which transformers cannot read"):
         read_header_config(tmp_path / "model.gguf")
+
+
+def test_a_tokenizer_is_the_same_and_parses_no_vocabulary_twice(
+    tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_gguf_folder(tmp_path, tokenizer, "qwen2")
+    expected = AutoTokenizer.from_pretrained(**source.load_kwargs)
+    expected.save_pretrained(tmp_path / "copy")
+    expected = AutoTokenizer.from_pretrained(tmp_path / "copy")
+    parsed: list[str] = []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, path: Any, *more: Any) -> None:
+            parsed.append(Path(path).name)
+            super().__init__(path, *more)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    read = source.load_tokenizer()
+    assert set(parsed) == {"header.gguf"}
+    assert type(read) is type(expected)
+    assert read.backend_tokenizer.to_str() == expected.backend_tokenizer.to_str()
+    assert read.special_tokens_map == expected.special_tokens_map
 
 
 def test_a_plan_reads_it_of_a_gguf_file(tmp_path: Path) -> None:

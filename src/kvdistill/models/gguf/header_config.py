@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from transformers import AutoConfig
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from kvdistill.errors import ConfigError
 from kvdistill.plan.model_files.gguf_header import MAGIC, TEXT, VERSIONS, GgufHeader, read_header
@@ -41,6 +42,15 @@ def read_header_config(path: Path) -> Any:
         config.vocab_size = header.metadata["tokenizer.ggml.tokens"]
     config.name_or_path = str(path.parent)
     return config
+
+
+def name_tokenizer_type(path: Path) -> dict[str, str]:
+    """The argument of `AutoTokenizer` that saves it from parsing the whole file for its type.
+
+    Empty for a family without a class of tokenizers of its own.
+    """
+    kind = read_header_config(path).model_type
+    return {"tokenizer_type": kind} if kind in TOKENIZER_MAPPING_NAMES else {}
 
 
 def copy_header(path: Path, header: GgufHeader) -> bytes:

@@ -82,6 +82,8 @@ def find_model_file(source: Mapping[str, Any], *, online: bool) -> Path | None:
     if isinstance(source.get("path"), str):
         return Path(source["path"]) / name
     repo = hub.Repo(str(source["hub"]), "model", str(source.get("revision") or "main"))
-    return hub.find_cached_file(repo, name) or (
-        hub.download_file(repo, name) if online and name == MODEL_CONFIG else None
-    )
+    cached = hub.find_cached_file(repo, name)
+    if cached is None and online and name == MODEL_CONFIG:
+        folder = hub.download_files(repo, [name])
+        cached = None if folder is None else folder / name
+    return cached if cached is None or cached.is_file() else None
