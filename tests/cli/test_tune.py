@@ -184,6 +184,40 @@ def test_killed_before_or_after_any_write_it_ends_in_the_same_choice(
     assert sorted(read_events(tmp_path)) == sorted(read_events(whole))
 
 
+def test_one_arm_of_each_teacher_goes_on_with_the_one_that_validation_prefers(
+    tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cli.tune import execute_trials
+    from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.trials.expand_trials import expand_trials
+
+    sweeps = Path(__file__).parents[2] / "sweeps"
+    command = ["sweep=best_teacher", f"root={tmp_path}"]
+    trials = expand_trials([command], sweeps)
+    (cross,) = {
+        node["name"]
+        for run in trials.runs.values()
+        for node in run.config["teachers"].values()
+        if run.config["choices"]["teachers"] == "cross"
+    }
+
+    def measure(node: Any) -> float:
+        (name, *others) = (each["name"] for each in node.recipe["teachers"].values())
+        return 0.4 - 0.1 * (name == cross and not others)
+
+    jobs.measure = measure
+    assert execute_trials(trials)
+    tuning = json.loads((tmp_path / "runs/nano/plan.json").read_text())["tunings"]["best_teacher"]
+    chosen = tuning["arms"]["each_teacher"]
+    assert chosen["trials"][chosen["winner"]]["settings"]["teachers"] == "cross"
+    assert [len(arm["trials"]) for arm in tuning["arms"].values()] == [4, 4, 4]
+    plan = expand_command([[*command, "references=false"]], sweeps)
+    confirmed = plan.questions["best_teacher"].arms["each_teacher"].values()
+    assert len(confirmed) == 3
+    for identity in confirmed:
+        assert [n["name"] for n in plan.runs[identity].config["teachers"].values()] == [cross]
+
+
 def test_a_trial_that_diverged_is_one_and_never_wins(tmp_path: Path, jobs: Jobs) -> None:
     jobs.measure = lambda node: None if node.recipe["train"]["lr"] == 2e-3 else 1.0
     assert tune(tmp_path)

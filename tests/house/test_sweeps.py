@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.models.gguf_files import write_smollm2_header
+from tests.models.gguf_files import write_qwen_headers, write_smollm2_header
 
 pytestmark = pytest.mark.integration
 
@@ -19,21 +19,26 @@ ONE_SCALE = {
     "miniature": "nano", "miniature_rate": "nano", "tuned_miniature": "nano",
     "signals_tuned": "nano",
     "second_teacher": "nano", "recovery": "smollm",
-    "second_smollm": "smollm",
+    "second_smollm": "smollm", "qwen_signals": "qwen",
 }  # fmt: skip
-"""Questions of a student cut from its teacher, which no other scale has."""
-SETS = {"ablation_teacher_count", "ablation_teacher_family", "which_teacher"}
+"""Questions of a student cut from its teacher, or of teachers that no other scale has."""
+OWN_QUESTIONS = {"qwen"}
+"""Scales without sizes of one family, whose questions are files of their own."""
+SETS = {"ablation_teacher_count", "ablation_teacher_family", "best_teacher", "which_teacher"}
 SINGLE = [
     "scale", "student", "budget", "tasks", "data", "train", "cluster",
     "stats", "estimate"]  # fmt: skip
 
 
 def list_scale_overrides(scale: str, sweep: str, folder: Path) -> list[str]:
-    """What a scale asks for: smollm's weights and rows, and more where a teacher is no parent."""
-    if scale != "smollm":
+    """What a scale asks for: real weights and rows, and more where a teacher is no parent."""
+    if scale not in {"smollm", "qwen"}:
         return []
     (folder / "gsm8k/main").mkdir(parents=True, exist_ok=True)
     (folder / "gsm8k/main/train.jsonl").write_text('{"question": "q", "answer": "a #### 1"}\n')
+    if scale == "qwen":
+        write_qwen_headers(folder)
+        return [f"models={folder}", f"benchmarks={folder}"]
     if not list(folder.glob("*.gguf")):
         write_smollm2_header(folder)
     wider = ["projection=ridge", "layers/map=proportional"] if sweep in SETS else []
@@ -48,6 +53,7 @@ def list_scale_overrides(scale: str, sweep: str, folder: Path) -> list[str]:
         for sweep in SWEEPS
         for scale in SCALES
         if sweep != "everything" and ONE_SCALE.get(sweep, scale) == scale
+        if scale not in OWN_QUESTIONS or sweep in ONE_SCALE
     ],
 )
 def test_every_question_composes_builds_and_plans(sweep: str, scale: str, tmp_path: Path) -> None:
@@ -94,8 +100,8 @@ def assert_claims_are_sound(question: Any, labels: list[str]) -> None:
     assert question.judging.get("figure") in {None, *PAINTERS}
 
 
-APART = {"planted", "presses", *ONE_SCALE}
-"""Asked of the platform itself, of one scale, or beside the study: no part of it."""
+APART = {"planted", "presses", "best_teacher", *ONE_SCALE}
+"""Asked of the platform itself, of one scale, after trials of its own, or beside the study."""
 
 
 def test_everything_is_every_question_of_the_study() -> None:
@@ -131,6 +137,7 @@ def test_every_plain_choice_composes_and_plans(group: str, tmp_path: Path) -> No
         rows = tmp_path / "rows.jsonl"
         rows.write_text('{"question": "q", "rationale": "r", "answer": "1"}\n')
         small = list_scale_overrides("smollm", "", tmp_path)
+        real = list_scale_overrides("qwen", "", tmp_path)
         more = {
             "custom": ["budget.total_tokens=819200"],
             "zero2": ["budget.num_gpus=2"],
@@ -140,6 +147,8 @@ def test_every_plain_choice_composes_and_plans(group: str, tmp_path: Path) -> No
             "gsm8k": ["scale=smollm", *small] if group == "data" else [],
             "smollm2_half": ["scale=smollm", *small],
             "smollm": small if group == "scale" else [],
+            "qwen": real if group == "scale" else [],
+            "qwen2_5_coder_0_5b": ["scale=qwen", *real],
         }.get(path.stem, [])
         assert expand_command([[f"{group}={path.stem}", "stage=plan", *more]], FOLDER).runs
 

@@ -35,6 +35,16 @@ def test_an_arm_may_have_a_grid_of_its_own() -> None:
     assert design.get_grid("kv") == TUNE["grid"]
 
 
+def test_a_grid_of_one_arm_may_have_what_another_arm_sets() -> None:
+    arms = {"each": {"arm": "kv"}, "both": {"arm": "kv", "teachers": "cross_family"}}
+    teachers = {"teachers": ["single", "cross"]}
+    assert read_design(make_sweep(TUNE | {"grids": {"each": teachers}}, arms=arms)) is not None
+    for grids in ({"both": teachers}, {"each": TUNE["grid"]}):
+        tune = TUNE | {"grids": grids} | ({} if "both" in grids else {"grid": teachers})
+        with pytest.raises(ConfigError, match=r"teachers is set by arms\.both: teachers"):
+            read_design(make_sweep(tune, arms=arms))
+
+
 def test_a_setting_of_a_file_that_an_arm_chooses_may_be_tuned() -> None:
     assert read_design(make_sweep(TUNE | {"grid": {"loss.kv_weight": [1, 2]}})) is not None
 

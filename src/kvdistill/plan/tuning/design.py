@@ -73,9 +73,12 @@ def read_design(sweep: Sweep) -> TuneDesign | None:
     values = {**DEFAULTS, **node}
     check_numbers(values, where)
     check_labels(values, sweep, where)
-    check_grid(values["grid"], sweep, f"{where}.grid")
-    for arm, grid in values["grids"].items():
-        check_grid(grid, sweep, f"{where}.grids.{arm}")
+    own = values["grids"]
+    check_grid(
+        values["grid"], sweep, f"{where}.grid", [each for each in sweep.arms if each not in own]
+    )
+    for arm, grid in own.items():
+        check_grid(grid, sweep, f"{where}.grids.{arm}", [arm])
     design = TuneDesign(**{**values, "arms": None if values["arms"] == ALL else values["arms"]})
     check_seeds_apart(design, sweep.name, sweep.seeds)
     return design
@@ -121,8 +124,11 @@ def check_labels(values: Mapping[str, Any], sweep: Sweep, where: str) -> None:
         raise ConfigError(f"{where}.grids={grids} must map arms to grids: some of {known}.")
 
 
-def check_grid(grid: Any, sweep: Sweep, where: str) -> None:
-    """Refuses a grid without values, of what all trials share, or of what an arm or axis sets."""
+def check_grid(grid: Any, sweep: Sweep, where: str, arms: Sequence[str]) -> None:
+    """Refuses a grid without values, of what all trials share, or of what an arm or axis sets.
+
+    `arms` are those that have the grid.
+    """
     if not isinstance(grid, Mapping) or not grid:
         raise ConfigError(
             f"{where}={grid} must map settings to lists of values, as train.lr: [1e-3, 2e-3]."
@@ -139,15 +145,15 @@ def check_grid(grid: Any, sweep: Sweep, where: str) -> None:
                 f"{where}.{key} cannot be tuned: trials of all arms have {held} in common, or "
                 f"their validation would not compare. Leave it out."
             )
-        for label, set_key in list_set_keys(sweep):
+        for label, set_key in list_set_keys(sweep, arms):
             if sets_again(path, set_key):
                 raise ConfigError(f"{where}.{key} is set by {label}: {set_key}. Keep one of them.")
 
 
-def list_set_keys(sweep: Sweep) -> list[tuple[str, str]]:
-    """(where, key) of what the arms and axes set."""
-    arms = [(f"arms.{label}", str(key)) for label, each in sweep.arms.items() for key in each]
-    return [*arms, *(("axes", str(key)) for key in sweep.axes)]
+def list_set_keys(sweep: Sweep, arms: Sequence[str]) -> list[tuple[str, str]]:
+    """(where, key) of what these arms and the axes set."""
+    keys = [(f"arms.{label}", str(key)) for label in arms for key in sweep.arms[label]]
+    return [*keys, *(("axes", str(key)) for key in sweep.axes)]
 
 
 def sets_again(path: str, set_key: str) -> bool:
