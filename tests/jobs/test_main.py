@@ -62,6 +62,28 @@ def test_parts_left_by_a_killed_process_are_removed(
     assert read_json(folder / "manifest.json")["files"] == {}
 
 
+@pytest.mark.parametrize("train", [{"keep_model": False}, {"keep_model": True}, {}])
+def test_a_student_that_is_not_kept_leaves_its_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: dict[str, bool]
+) -> None:
+    from kvdistill.jobs import builders
+    from kvdistill.jobs.__main__ import main
+
+    def work(_: Any, __: Any, folder: Path, ___: Any) -> dict[str, Any]:
+        (folder / "model").mkdir()
+        (folder / "model/model.safetensors").write_bytes(b"weights")
+        return {}
+
+    folder = tmp_path / "runs/s/runs/seed1-a"
+    folder.mkdir(parents=True)
+    recipe = {"trained": True, "budget": {"num_gpus": 1}, "train": train}
+    (folder / "config.yaml").write_text(seal_recipe({"kind": "run", "needs": {}, "recipe": recipe}))
+    monkeypatch.setitem(builders.BUILDERS, "run", work)
+    assert main(folder) == 0
+    assert "model/model.safetensors" in read_json(folder / "manifest.json")["files"]
+    assert (folder / "model").exists() is train.get("keep_model", True)
+
+
 def test_a_full_disk_ends_a_job_with_a_code_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

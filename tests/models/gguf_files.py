@@ -15,6 +15,8 @@ KINDS = {
     "qwen2": (gguf.MODEL_ARCH.QWEN2, "qwen2"),
 }
 """Model type -> llama.cpp's name of the architecture and of how its text is split."""
+ARCHITECTURES = {"qwen2.5": "qwen2", "gemma": "gemma3", "smollm2": "llama"}
+"""Family, as a model's name begins -> llama.cpp's name of the architecture."""
 NORMAL, CONTROL = 1, 3
 
 
@@ -101,4 +103,5 @@ def write_qwen_headers(folder: Path) -> None:
         node = yaml.safe_load(path.read_text("utf-8"))
         home = Path(node["pretrained"]["path"].replace("${models}", str(folder)))
         home.mkdir(exist_ok=True)
-        write_header(home / node["pretrained"]["gguf_file"], node["geometry"])
+        architecture = ARCHITECTURES[node["name"].partition("-")[0]]
+        write_header(home / node["pretrained"]["gguf_file"], node["geometry"], architecture)

@@ -93,6 +93,12 @@ def read_finished_run(
     recipe = read_recipe(folder).recipe
     student = recipe["student"]
     if recipe["trained"]:
+        if not (folder / layout.MODEL).is_dir():
+            raise ConfigError(
+                f"evaluate.run={name}: its student was deleted once it was scored "
+                f"(train.keep_model=false). Train it again, in another root, with "
+                f"train.keep_model=true."
+            )
         code = {"trust_remote_code": True} if brings_code(student) else {}
         student = describe_pretrained(student["dtype"], path=str(folder / layout.MODEL), **code)
         # The folder may come from elsewhere, with other code in it than its run has trusted.

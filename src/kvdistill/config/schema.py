@@ -67,6 +67,8 @@ class Train:
     eval_tasks: int
     """Validations between task metrics; 0 for none."""
     eval_items: int
+    keep_model: bool
+    """Whether a run's student stays once it is scored; execution, never identity."""
     report_to: str
     """One of transformers' trackers, or none."""
     deepspeed: dict[str, Any] | None

@@ -12,11 +12,14 @@ ranks, rank 0 holds the lease and writes; the others compute, and exit with the 
 import errno
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import SoftFileLease
 
@@ -183,6 +186,14 @@ def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None, kind: 
     manifest.write_manifest(folder, node.kind, node.needs, facts)
     # The manifest has all of it; a process that is killed here leaves a file that nobody reads.
     (folder / layout.TRAINED).unlink(missing_ok=True)
+    if node.kind == "run" and not keeps_model(node.recipe):
+        shutil.rmtree(folder / layout.MODEL, ignore_errors=True)
+
+
+def keeps_model(recipe: Mapping[str, Any]) -> bool:
+    """Whether a run's student stays once its scores are complete; an untrained one has none."""
+    # A plan that was frozen before there was such a setting has none.
+    return bool(recipe.get("train", {}).get("keep_model", True))
 
 
 def check_job_kind(node: Node, folder: Path, ranks: Ranks, kind: str | None) -> None:

@@ -104,7 +104,7 @@ ROOMS = (
 TRAIN_EXECUTION = {
     "logging_steps", "eval_steps", "save_steps", "norm_steps", "eval_texts", "eval_tasks",
     "eval_items", "report_to", "deepspeed", "packing", "peak_tflops",
-    "attn_implementation", "torch_compile", "linear_ce", "deterministic",
+    "attn_implementation", "torch_compile", "linear_ce", "deterministic", "keep_model",
 }  # fmt: skip
 MODEL_EXECUTION = {"name", "placement", "reads_as", "tokens_per_student_token"}
 TASKS_EXECUTION = {"data_root", "revisions"}
