@@ -19,6 +19,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.plan import hub
 from kvdistill.plan.hub_models import PRETRAINED, walk_mappings
 from kvdistill.plan.model_files.complete_geometry import complete_geometries, states_geometry
+from kvdistill.plan.model_files.decide_dtypes import decide_dtypes
 from kvdistill.plan.model_files.describe_pairing import describe_geometry, describe_pair
 from kvdistill.plan.model_files.locate_model import LocatedModel, locate_model
 from kvdistill.plan.model_files.model_yaml import (
@@ -96,6 +97,7 @@ def compose_pair(overrides: Sequence[str]) -> Config:
             commit = hub.resolve_commit(repo, online=False).commit
             node["revision"] = commit or "0" * 40  # type: ignore[index]  # a dict of the copy
     complete_geometries(config, online=False)
+    decide_dtypes(config)
     return config
 
 

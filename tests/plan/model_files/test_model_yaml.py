@@ -32,7 +32,7 @@ def test_a_teacher_is_a_choice_and_a_set(model: LocatedModel) -> None:
     assert list(files) == ["teacher/own.yaml", "teachers/own.yaml"]
     node = yaml.safe_load(files["teacher/own.yaml"])
     assert node["geometry"] == GEOMETRY
-    assert (node["dtype"], node["placement"]["shard"]) == ("bfloat16", "auto")
+    assert (node["dtype"], node["placement"]["shard"]) == ("auto", "auto")
     assert "reads_split" not in node
     assert yaml.safe_load(files["teachers/own.yaml"]) == {"defaults": [{"/teacher@a": "own"}]}
 

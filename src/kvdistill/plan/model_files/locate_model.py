@@ -23,8 +23,6 @@ SMALL_FILES = (
     "*.tiktoken", "tekken.json",
 )  # fmt: skip
 """Of a repository: config and tokenizer, no weights."""
-FLOATS = ("bfloat16", "float16")
-"""What weights may be stored as, besides float32."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +45,6 @@ class LocatedModel:
     def geometry(self) -> dict[str, Any]:
         """The fields of its geometry that its file states."""
         return derive_head_dim(read_stated_geometry(self.file))
-
-    @property
-    def stored_dtype(self) -> str:
-        """What its weights are read as: as they are stored, and float32 where they are packed."""
-        text = self.settings.get("text_config") or self.settings
-        dtype = text.get("dtype") or text.get("torch_dtype")
-        return dtype if dtype in FLOATS else "float32"
 
 
 def locate_model(model: str) -> LocatedModel:

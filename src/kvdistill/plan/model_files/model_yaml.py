@@ -11,6 +11,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.files import write_text
 from kvdistill.geometry import Geometry
 from kvdistill.plan.hub_models import PRETRAINED
+from kvdistill.plan.model_files.decide_dtypes import AUTO, SURE
 from kvdistill.plan.model_files.locate_model import LocatedModel
 
 STUDENT, TEACHER = "student", "teacher"
@@ -41,7 +42,7 @@ def render_model(name: str, role: str, model: LocatedModel, geometry: Mapping[st
         *(["reads_split: false  # its tokenizer is its own"] if role == STUDENT else []),
         f"geometry: {quote_yaml(sizes)}",
         # A student's weights are trained, and sums of small steps need all digits.
-        f"dtype: {'float32' if role == STUDENT else model.stored_dtype}",
+        f"dtype: {SURE if role == STUDENT else AUTO}",
         f"placement: {{device: auto, shard: {'none' if role == STUDENT else 'auto'}}}",
     ]
     return "".join(f"{line}\n" for line in lines)
