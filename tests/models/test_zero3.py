@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.models.zero3_ranks import CASES
+from tests.train.answers.test_logit_terms import ALONE
 from tests.train.forked_ranks import compute_on_two_ranks
 from tests.train.test_division import assert_same_lines, set_training
 
@@ -30,10 +31,16 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(__file__).parents[2]
     with initialize_config_dir(str(root / "conf"), version_base="1.3"):
         config = set_training(composed_config("fusion=similarity", "compression=kava"))
+        logits = composed_config(*ALONE, "logits/teachers=averaged")
     zero3_ranks.save_teachers(folder)
     compute_on_two_ranks(
-        lambda rank: zero3_ranks.run_rank(rank, config, folder), folder / "ranks", seconds=600
+        lambda rank: zero3_ranks.run_rank(rank, config, folder, logits),
+        folder / "ranks",
+        seconds=600,
     )
+    plain = dict.fromkeys("ab", "none")
+    whole = zero3_ranks.compare_answers(logits, zero3_ranks.make_answer_batch(), folder, plain)
+    torch.save(whole, folder / "answers.pt")
     reference = ranks.train_division(
         config,
         folder / "plain",
@@ -69,6 +76,31 @@ def test_each_rank_holds_half_of_what_is_read(sharded: Path, case: tuple[str, ..
         assert one["layers"] == 3
         assert not any("layers.2.mlp" in name or name == "norm.weight" for name in one["names"])
         assert one["optimizer"] == "DeepSpeedZeRoOffload"
+
+
+def test_sharded_teachers_logits_loss_and_gradient_are_the_plain_models(sharded: Path) -> None:
+    import torch
+
+    for rank in range(2):
+        divided, plain = torch.load(sharded / f"answers{rank}.pt")
+        for name in ("a", "b", "tokens", "total"):
+            assert torch.equal(divided[name], plain[name])
+        for name, gradient in plain["gradients"].items():
+            assert torch.equal(divided["gradients"][name], gradient)
+
+
+def test_two_ranks_logits_and_loss_are_those_of_one(sharded: Path) -> None:
+    import torch
+
+    parts = [torch.load(sharded / f"answers{rank}.pt")[0] for rank in range(2)]
+    whole = torch.load(sharded / "answers.pt")
+    for name in ("a", "b", "tokens"):
+        torch.testing.assert_close(torch.cat([part[name] for part in parts]), whole[name])
+    torch.testing.assert_close(sum(part["total"] for part in parts), whole["total"])
+    assert whole["total"] > 0
+    for name, gradient in whole["gradients"].items():
+        added = sum(part["gradients"][name] for part in parts)
+        torch.testing.assert_close(added, gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_a_model_loaded_afterwards_is_whole(sharded: Path) -> None:

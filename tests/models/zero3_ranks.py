@@ -97,8 +97,57 @@ def make_request_builder(folder: Path, shard: str) -> Callable[..., Any]:
     return build_request
 
 
-def run_rank(rank: int, config: dict, path: Path) -> None:
-    """Writes to `path` how far K and V differ on this rank, and what it trained."""
+def make_whole_request(folder: Path, shards: dict[str, str]) -> Callable[..., Any]:
+    """Makes the request of a teacher that is asked for its answers' logits, placed as `shards`."""
+    from dataclasses import replace
+    from functools import cache
+
+    from kvdistill.models import load
+    from tests.train.conftest import make_request
+
+    def build_request(name: str, reader: Any) -> Any:
+        node = build_teacher_node(name, "float32", shards[name])
+        load_whole = cache(lambda: load.load_body_and_head(node, f"teacher.{name}", folder / name))
+        return replace(
+            make_request(name, reader, to_head=True),
+            load_body=lambda: load_whole()[0],
+            load_head=lambda: load_whole()[1],
+        )
+
+    return build_request
+
+
+def compare_answers(
+    config: dict[str, Any], batch: Any, folder: Path, shards: dict[str, str]
+) -> dict[str, Any]:
+    """What a batch's logits, their term and its gradient are with teachers so placed."""
+    module = ranks.build_module(config, tuple(shards), make_whole_request(folder, shards))
+    readings = module.read_teachers(batch)
+    logits = {
+        name: reading.answers.head(reading.answers.hidden) for name, reading in readings.items()
+    }
+    terms = module(batch)[2]
+    terms.total.backward()
+    return {
+        **logits, "tokens": terms.tokens, "total": terms.total.detach(),
+        "gradients": ranks.collect_gradients(module),
+    }  # fmt: skip
+
+
+def make_answer_batch(rank: int | None = None) -> Any:
+    """A batch that both teachers read as the student does; of a rank, its row alone."""
+    from tests.train.answers.test_logit_terms import read_alike
+    from tests.train.test_step import take_row
+
+    whole = read_alike(tuple(KINDS), lengths=(9, 6))
+    return whole if rank is None else take_row(whole, rank)
+
+
+def run_rank(rank: int, config: dict, path: Path, logits: dict) -> None:
+    """Writes to `path` how far K and V differ on this rank, and what it trained.
+
+    `logits` is a config that compares next-token distributions.
+    """
     warnings.simplefilter("default")  # DeepSpeed's own
     results: dict[Any, Any] = {}
     for name, dtype, shard in CASES:
@@ -111,6 +160,11 @@ def run_rank(rank: int, config: dict, path: Path) -> None:
             max_difference(plain_layers, sharded_layers),
             describe_partition(sharded_body),
         )
+    answers = [
+        compare_answers(logits, make_answer_batch(rank), path, shards)
+        for shards in ({"a": "zero3", "b": "zero3_offload"}, {"a": "none", "b": "none"})
+    ]
+    torch.save(answers, path / f"answers{rank}.pt")
     student = make_model(TEACHERS["a"], "qwen2")
     results["student"] = {hasattr(p, "ds_tensor") for p in student.parameters()}
     torch.save(results, path / f"seen{rank}.pt")
