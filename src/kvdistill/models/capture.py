@@ -55,7 +55,8 @@ class Capture:
             if with_attention:
                 hooked["queries"] = sources.get_queries()
             for part, source in hooked.items():
-                bias = split_bias(source.module)
+                # What is clipped is the sum with the bias, so it cannot be left out.
+                bias = split_bias(source.module) if source.limit is None else None
                 hook = partial(self._record, layer, part, bias)
                 # Before the hook that adds the bias.
                 source.module.register_forward_hook(hook, prepend=True)

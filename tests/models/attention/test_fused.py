@@ -165,6 +165,18 @@ def test_what_a_config_clips_is_clipped_where_the_few_tokens_did_not_reach_it():
     torch.testing.assert_close(captured.values, cache.layers[1].values)
 
 
+def test_in_half_precision_a_bias_is_clipped_with_its_product():
+    config = build_config("OLMo, clipped")
+    config.attention_bias = True
+    model, tokens = build_model(config).bfloat16(), make_tokens()
+    capture = Capture(model, [1])
+    with torch.no_grad(), capture:
+        cache = model(input_ids=tokens.ids, use_cache=True).past_key_values
+    captured = capture.pop_layers(tokens)[1].kv
+    assert captured.bias is None
+    torch.testing.assert_close(captured.values, cache.layers[1].values)
+
+
 class PackedConfig(PreTrainedConfig):
     """Of a model that brings its own code, from before transformers' caches."""
 
