@@ -34,7 +34,7 @@ executed.kill(); os.kill(forked, signal.SIGKILL)
 print("; ".join(report), flush=True)
 try:
     print("again", flush=True)
-    time.sleep(20)
+    time.sleep(100)
     print("never asked")
 except preemption.Preempted:
     print("raised at once")
@@ -42,6 +42,7 @@ except preemption.Preempted:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(60)
 def test_training_is_asked_anything_else_is_ended_and_helpers_hear_nothing() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, start_new_session=True,

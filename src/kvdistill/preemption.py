@@ -18,6 +18,8 @@ class Preempted(BaseException):
     """The job stops, to go on later. No Exception: code that handles failures must let it pass."""
 
 
+WAKE = signal.SIGURG
+"""Does nothing but end a system call that the main thread waits in."""
 _requested = threading.Event()
 _deferring = threading.Event()
 
@@ -37,11 +39,14 @@ def install_handler(signum: signal.Signals) -> None:
     def wait_for_signal() -> None:
         while True:
             signal.sigwait({signum})
-            # Runs the handler in the main thread, where Preempted can end the work.
+            # Runs the handler in the main thread, where Preempted can end the work: as soon as
+            # that thread runs Python, which one that waits for a process or a disk is woken to do.
             _thread.interrupt_main(signum)
+            signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
 
     _requested.clear()
     signal.signal(signum, on_signal)
+    signal.signal(WAKE, lambda *_: None)
     # SLURM signals whole process groups, and the default action would end a child. A blocked signal
     # does nothing, and children inherit that across fork and exec; a thread takes it instead.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signum})
