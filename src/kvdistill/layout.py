@@ -41,6 +41,8 @@ RESULTS = "results.json"
 ITEMS = "items.parquet"
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
+TRACKER = "tracker.json"
+"""Which of a tracker's runs a run is, where the tracker chooses the name."""
 KILLED = "killed.json"
 """Of a smoke job's run that killed itself: after which step."""
 STORE = "store.json"
@@ -112,6 +114,11 @@ def run_folder(root: Path, study: str, name: str) -> Path:
 def published_folder(run: Path) -> Path:
     """Where stage=publish writes what it makes of a run."""
     return run.parents[1] / "published" / run.name
+
+
+def tracker_folder(study: Path, tracker: str) -> Path:
+    """Where an experiment tracker keeps a study's runs on this disk."""
+    return study / "trackers" / tracker
 
 
 def choose_runs_folder(name: str) -> str:

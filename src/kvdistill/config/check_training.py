@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from kvdistill.config import types
@@ -9,6 +10,7 @@ from kvdistill.errors import ConfigError
 
 ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3")
 LINEAR_CES = ("none", "chunked", "liger")
+TRACKERS = ("none", "tensorboard", "wandb", "trackio", "mlflow")
 STEADY = "kvdistill.loss.schedule.steady.Steady"
 DECAY = "kvdistill.loss.decay.Decay"
 
@@ -55,6 +57,17 @@ def check_schedule(config: Mapping[str, Any]) -> None:
     if not 0 <= share <= 1:
         raise ConfigError(
             f"budget.max_unanswered must be a share of the texts from 0 to 1, got {share:g}."
+        )
+
+
+def check_tracker(config: Mapping[str, Any]) -> None:
+    """Refuses a tracker that is none; whether its package is there is asked where it is used."""
+    name = config["train"]["report_to"]
+    if name not in TRACKERS:
+        close = get_close_matches(str(name), TRACKERS, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigError(
+            f"train.report_to={name} is no tracker.{hint} Choose one of {', '.join(TRACKERS)}."
         )
 
 

@@ -29,6 +29,7 @@ from kvdistill.config.check_training import (
     check_loss,
     check_loss_schedule,
     check_schedule,
+    check_tracker,
 )
 from kvdistill.config.schema import lookup_path
 from kvdistill.errors import ConfigError
@@ -250,8 +251,8 @@ RULES: Sequence[Callable[[Mapping[str, Any]], None]] = (
     check_bounds, check_seed, check_estimate, check_cluster, check_code_choice, check_status,
     check_withdrawal, check_adoption, check_smoke,
     check_placements, check_deepspeed, check_kernel_settings, check_arm, check_names, check_loss,
-    check_loss_schedule, check_schedule, check_geometries, check_token_ratios, check_finite,
-    check_compression,
+    check_loss_schedule, check_schedule, check_tracker, check_geometries,
+    check_token_ratios, check_finite, check_compression,
     check_none_choices, check_logits, check_matched_parts, check_answers, check_reading,
     check_on_policy,
 )  # fmt: skip

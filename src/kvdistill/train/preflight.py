@@ -29,7 +29,7 @@ from kvdistill.train.check_chat import check_chat
 from kvdistill.train.inputs import make_packing
 from kvdistill.train.kernels.check_kernels import check_kernels
 from kvdistill.train.objective import KVObjective, LossWeights
-from kvdistill.train.training_arguments import check_tracker
+from kvdistill.train.tracking.environment import check_tracker_package
 
 
 def check_run_config(config: Config) -> None:
@@ -76,7 +76,7 @@ def check_training(config: Config) -> None:
             f"train.lr_scheduler_type={config['train']['lr_scheduler_type']} is none of "
             f"{', '.join(schedules)}. Choose one of them."
         )
-    check_tracker(config["train"]["report_to"])
+    check_tracker_package(config["train"]["report_to"])
     check_kernels(config["train"])
     LossWeights.from_config(config)
     if (spec := find_store_spec(config["source"])) is not None:

@@ -42,6 +42,8 @@ from kvdistill.train.on_policy.own_texts import OwnTexts
 from kvdistill.train.speed.speed_meter import SpeedMeter
 from kvdistill.train.speed.step_clock import StepClock
 from kvdistill.train.target_r2 import compute_target_r2
+from kvdistill.train.tracking.facts_callback import FactsCallback
+from kvdistill.train.tracking.run_facts import collect_run_facts
 from kvdistill.train.trainer import DistillTrainer
 from kvdistill.train.training_arguments import make_autocast, make_training_arguments
 from kvdistill.train.validation import ScoreTasks, TextLosses, Validation
@@ -154,6 +156,9 @@ def build_trainer(
         norms_every=config["train"]["norm_steps"],
         own_texts=make_own_texts(config, texts, collate),
     )
+    if (tracker := config["train"]["report_to"]) != "none":
+        facts, others = collect_run_facts(config, folder), trainer.callback_handler.callbacks
+        trainer.add_callback(FactsCallback(tracker, facts, folder, others))
     if packing is not None:
         # Only now does the student lie where it will train, as attention kernels need it to.
         with make_autocast(trainer.args):

@@ -1,8 +1,6 @@
-"""The TrainingArguments of a run, and what its experiment tracker reads from the environment."""
+"""The TrainingArguments of a run."""
 
 import math
-import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +10,20 @@ from transformers import TrainingArguments
 from kvdistill import layout
 from kvdistill.config.clip_norm import scale_clip_norm
 from kvdistill.config.compose import Config
-from kvdistill.errors import ConfigError
-
-TRACKERS = ("none", "tensorboard", "wandb", "trackio", "mlflow")
-
-
-def check_tracker(name: str) -> None:
-    """Raises ConfigError for an unknown tracker, or one whose package is not installed."""
-    if name not in TRACKERS:
-        raise ConfigError(f"train.report_to={name} is no tracker. Choose one of {TRACKERS}.")
-    packages = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
-    if name != "none" and not any(find_spec(package) for package in packages):
-        raise ConfigError(
-            f"train.report_to={name} needs the package {name}, which is not installed. Install it "
-            f"(pip install {name}), or use report_to=none: curves.jsonl has the same numbers."
-        )
+from kvdistill.train.tracking.environment import (
+    check_tracker_package,
+    set_tracker_environment,
+)
 
 
 def make_training_arguments(config: Config, steps: int, folder: Path) -> TrainingArguments:
     """TrainingArguments of a run in `folder`; also sets the tracker's environment variables."""
     train, budget = config["train"], config["budget"]
     tracker = train["report_to"]
-    check_tracker(tracker)
+    check_tracker_package(tracker)
     study = folder.resolve().parents[1].name
     if tracker != "none":
-        set_tracker_environment(study, folder)
+        set_tracker_environment(tracker, folder)
     return TrainingArguments(
         output_dir=str(folder / layout.CHECKPOINTS),
         max_steps=steps,
@@ -83,17 +70,6 @@ def make_autocast(args: TrainingArguments) -> torch.autocast:
     deepspeed: Any = args.deepspeed  # as `make_student_deepspeed_config` gave it
     half = args.bf16 or (deepspeed is not None and deepspeed["torch_autocast"]["enabled"])
     return torch.autocast(args.device.type, dtype=torch.bfloat16, enabled=half)
-
-
-def set_tracker_environment(study: str, folder: Path) -> None:
-    """Sets where trackers write that read it from the environment; a user's value stays."""
-    named: dict[str, Any] = {
-        "TENSORBOARD_LOGGING_DIR": folder / "tensorboard",
-        "WANDB_PROJECT": f"kvdistill-{study}",
-        "MLFLOW_EXPERIMENT_NAME": f"kvdistill-{study}",
-    }
-    for name, value in named.items():
-        os.environ.setdefault(name, str(value))
 
 
 def make_student_deepspeed_config(train: dict[str, Any]) -> dict[str, Any] | None:
