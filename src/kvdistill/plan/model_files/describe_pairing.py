@@ -1,9 +1,10 @@
 """What a command says of an adopted model: its sizes, and how a teacher pairs with a student."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kvdistill.config.compose import Config
+from kvdistill.console import format_count
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.kv_modules import name_kv_modules
@@ -18,7 +19,8 @@ def describe_geometry(model: LocatedModel, geometry: Mapping[str, Any]) -> str:
     places = f" ({', '.join(modules.names)})" if modules.names else ""
     return (
         f"{model.settings.get('model_type', 'model')}: {shape.layers} layers, {shape.hidden_size} "
-        f"wide, {shape.heads} heads, {shape.kv_heads} KV heads of {shape.head_dim}, "
+        f"wide, {shape.heads} heads, {format_count(shape.kv_heads, 'KV head')} of "
+        f"{shape.head_dim}, "
         f"{shape.vocab_size:,} tokens, {matrix}; keys and values: {modules.kind}{places}"
     )
 
@@ -43,8 +45,19 @@ def describe_layers(config: Config, teacher: Mapping[str, Any]) -> str:
     return (
         f"{len(pairs)} of the student's {config['student']['geometry']['layers']} read {len(read)} "
         f"of the teacher's {teacher['geometry']['layers']} (layers/map="
-        f"{config['choices'].get('layers/map')}): {', '.join(map(str, read))}"
+        f"{config['choices'].get('layers/map')}): {describe_ranges(read)}"
     )
+
+
+def describe_ranges(numbers: Sequence[int]) -> str:
+    """Rising numbers, those that follow each other as one: 0-3, 5, 7-9."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def describe_heads(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> str:

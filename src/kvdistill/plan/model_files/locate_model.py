@@ -9,10 +9,9 @@ from typing import Any
 from kvdistill.config.check_files import MODEL_CONFIG, check_local_path, check_model_folder
 from kvdistill.errors import ConfigError
 from kvdistill.plan import hub
-from kvdistill.plan.model_files.gguf_header import read_header
 from kvdistill.plan.model_files.stated_geometry import (
     derive_head_dim,
-    read_config_file,
+    read_model_settings,
     read_stated_geometry,
 )
 
@@ -36,10 +35,8 @@ class LocatedModel:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What its file says, as a config.json would; of a GGUF file the model's type alone."""
-        if self.file.suffix == ".json":
-            return read_config_file(self.file)
-        return {"model_type": read_header(self.file).architecture}
+        """What its file says, as a config.json would."""
+        return read_model_settings(self.file)
 
     @property
     def geometry(self) -> dict[str, Any]:

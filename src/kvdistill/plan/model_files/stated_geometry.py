@@ -38,6 +38,19 @@ def read_stated_geometry(path: Path) -> dict[str, Any]:
     return read_header_geometry(read_header(path))
 
 
+def read_model_settings(path: Path) -> dict[str, Any]:
+    """What a file says of a model as a config.json would say it; of a GGUF file what it has of it.
+
+    Raises:
+        ConfigError: for a file that is neither.
+    """
+    if path.suffix == ".json":
+        return read_config_file(path)
+    header = read_header(path)
+    rank = header.get_value("attention.kv_lora_rank")
+    return {"model_type": header.architecture, "kv_lora_rank": rank}
+
+
 def read_config_file(path: Path) -> dict[str, Any]:
     """A config.json as it stands. Raises ConfigError for what is none."""
     try:

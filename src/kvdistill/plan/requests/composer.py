@@ -8,6 +8,7 @@ from kvdistill.config.check_values import check_seed
 from kvdistill.config.compose import Config, compose
 from kvdistill.errors import ConfigError
 from kvdistill.layers.from_config import check_layers
+from kvdistill.plan.model_files.check_kv_modules import check_kv_modules
 from kvdistill.plan.model_files.complete_geometry import complete_geometries, states_geometry
 from kvdistill.plan.model_files.decide_dtypes import decide_dtypes
 from kvdistill.plan.pin import Pins
@@ -36,6 +37,7 @@ class Composer:
             pinned = self.pins(composed)
             complete_geometries(pinned, online=self.pins.strict)
             check_layers(pinned)
+            check_kv_modules(pinned)
             decide_dtypes(pinned)
             self.done[key] = pinned
         # Each run keeps its config; a seed set in a shared one would change all.
