@@ -8,7 +8,6 @@ from kvdistill.report.page_data import PageContent
 from kvdistill.report.sections import (
     agreement,
     budget,
-    counterparts,
     extraction_audit,
     leakage,
     question,
@@ -17,6 +16,7 @@ from kvdistill.report.sections import (
     speed,
     withdrawn,
 )
+from kvdistill.report.sections.answers import counterparts
 from kvdistill.report.sections.choose_arms import choose_curve_arms, get_run_ids
 from kvdistill.report.sections.provenance import make_provenance
 from kvdistill.report.sections.training import build_training_section

@@ -15,7 +15,10 @@ from kvdistill.report.page_data import (
 )
 from kvdistill.report.sections import extraction_audit, score_tables
 from kvdistill.report.sections.ablations import draw_ablation
-from kvdistill.report.sections.answer_forms import describe_answer_forms, tabulate_answer_forms
+from kvdistill.report.sections.answers.answer_forms import (
+    describe_answer_forms,
+    tabulate_answer_forms,
+)
 from kvdistill.report.sections.choose_arms import choose_chart_arms, choose_primary_arm
 from kvdistill.report.sections.disagreements import find_disagreements
 from kvdistill.report.sections.fair_views import TITLES, tabulate_fair_views

@@ -1,6 +1,6 @@
 """lm-eval's scores beside ours."""
 
-from kvdistill.report.sections.counterparts import tabulate_counterparts
+from kvdistill.report.sections.answers.counterparts import tabulate_counterparts
 from kvdistill.report.sections.extraction_audit import list_cut_sentences, tabulate_by_task
 from tests.report.small_studies import make_run, make_scores, make_study, read_row
 

@@ -3,7 +3,10 @@
 import pytest
 
 from kvdistill.plan.task_files import pair_answer_forms
-from kvdistill.report.sections.answer_forms import describe_answer_forms, tabulate_answer_forms
+from kvdistill.report.sections.answers.answer_forms import (
+    describe_answer_forms,
+    tabulate_answer_forms,
+)
 from kvdistill.stats.analysis import analyse_question
 from kvdistill.stats.settings import Settings
 from kvdistill.stats.study import Arm, QuestionRecords, Study

@@ -1,0 +1,1 @@
+"""Scores by how answers were given and read: in two forms, and by lm-eval's own tasks."""
