@@ -21,8 +21,8 @@ from transformers.utils import CONFIG_NAME
 
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
+from kvdistill.models.config_files.gguf_config import name_tokenizer_type, read_header_config
 from kvdistill.models.geometry import keep_config_layers
-from kvdistill.models.gguf.header_config import name_tokenizer_type, read_header_config
 from kvdistill.models.quantisation import check_unquantised, make_unpacking_kwargs
 from kvdistill.plan import hub
 from kvdistill.plan.model_files.complete_geometry import find_model_file

@@ -57,8 +57,9 @@ def examine_model(request: Mapping[str, Any]) -> Answer:
     tokens = {}
     for name in list(config["teachers"]) if role == "student" else ["student"]:
         place = "student" if name == "student" else f"teachers.{name}"
-        pair = [own, read_tokeniser(models[place], place)]
-        tokens[place] = compare_tokens(*(pair if role == "student" else pair[::-1]), config)
+        other = read_tokeniser(models[place], place)
+        student, teacher = (own, other) if role == "student" else (other, own)
+        tokens[place] = compare_tokens(student, teacher, config)
     return {"refusals": refusals, "tokens": tokens}
 
 

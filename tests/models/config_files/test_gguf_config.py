@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoConfig, AutoTokenizer
 
 from kvdistill.errors import ConfigError
-from kvdistill.models.gguf.header_config import read_header_config
+from kvdistill.models.config_files.gguf_config import read_header_config
 from kvdistill.models.nano_tokenizer import train_tokenizer
 from tests.models.gguf_files import write_header
 from tests.models.test_model_folder import write_gguf_folder

@@ -1,0 +1,1 @@
+"""transformers' configs, made from the files of models without their weights."""
