@@ -13,6 +13,7 @@ def count_gloo_threads() -> int:
     return names.count("pt_gloo_runloop")
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(sys.platform != "linux", reason="names of threads are read from /proc")
 def test_a_ddp_model_that_outlives_its_group_does_not_join_the_groups_threads() -> None:
     # ~Reducer would join them with the GIL held, while one of them may wait for the GIL.

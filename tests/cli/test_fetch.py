@@ -86,6 +86,7 @@ def test_a_fetch_reads_what_it_can_and_then_names_all_that_it_could_not(
     assert "task gsm8k: 9 test and 9 train rows" in capsys.readouterr().out
 
 
+@pytest.mark.integration
 def test_what_was_fetched_is_found_without_a_network(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def test_every_group_is_described_and_its_default_marked() -> None:
     assert groups["layers/map"][0] == "proportional"
 
 
+@pytest.mark.integration
 def test_every_command_of_the_help_is_one_that_works() -> None:
     """Composes what each asks for; stages that need a study are only looked up."""
     from hydra import initialize_config_dir
@@ -58,6 +59,7 @@ def test_every_command_of_the_help_is_one_that_works() -> None:
             assert compose(first)["stage"] in STAGES, command
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [("fusion=", "fusion=learnable"), ("compression=ke", "compression=keep_last"),

@@ -85,6 +85,7 @@ def test_a_budget_that_cannot_be_is_refused(press, keep):
         press(keep=keep)
 
 
+@pytest.mark.integration
 @presses
 @settings(deadline=None, derandomize=True, max_examples=30)
 @given(

@@ -7,6 +7,7 @@ from tests.config.test_compose import expect_refusal
 pytestmark = pytest.mark.usefixtures("hydra")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("override", "says"),
     [

@@ -25,6 +25,7 @@ def compose_with_hydra(overrides: list[str]) -> object:
     return OmegaConf.to_container(config), choices
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("remembering", [False, True])
 def test_every_arm_is_what_hydra_makes_of_it_alone(remembering: bool) -> None:
     from kvdistill.config import compose_cache, hydra_internals

@@ -48,6 +48,7 @@ FOUND = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("override", FOUND, ids=lambda text: text[:40])
 def test_what_was_found_stays_refused(override: str, tmp_path: Path) -> None:
     outcome = strange.try_command(override.split(" "), tmp_path)
@@ -56,6 +57,7 @@ def test_what_was_found_stays_refused(override: str, tmp_path: Path) -> None:
     assert FOUND[override] in outcome.message, outcome.message
 
 
+@pytest.mark.integration
 def test_a_field_that_has_a_default_may_go(tmp_path: Path) -> None:
     command = ["sweep=ablation_layers", "~data.split.teacher_separate"]
     outcome = strange.try_command(command, tmp_path)

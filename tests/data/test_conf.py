@@ -113,6 +113,7 @@ def test_every_part_of_the_studys_mixture_is_read_from_a_local_copy(hydra, tmp_p
     assert first["school_math_zh"].answer in first["school_math_zh"].question
 
 
+@pytest.mark.integration
 def test_nano_is_stratified_within_one_percent(hydra, tmp_path):
     """When the families change: `python -m tests.data.find_salt`, and its answer into nano.yaml."""
     data = compose_config("data=nano").data
@@ -122,6 +123,7 @@ def test_nano_is_stratified_within_one_percent(hydra, tmp_path):
         assert task == pytest.approx({"train": 0.70, "val": 0.15, "test": 0.15}, abs=0.01)
 
 
+@pytest.mark.integration
 def test_nano_builds_without_a_leak(hydra, tmp_path):
     data = compose_config("data=nano").data
     settings = DataSettings(

@@ -11,6 +11,7 @@ from tests.data import fuzz_files
 pytestmark = pytest.mark.usefixtures("hydra")
 
 
+@pytest.mark.integration
 @hypothesis.settings(
     max_examples=25, derandomize=True, database=None, deadline=None,
     phases=[hypothesis.Phase.generate], suppress_health_check=list(hypothesis.HealthCheck),

@@ -104,6 +104,7 @@ def test_a_store_holds_both_kinds_of_every_layer_read() -> None:
     assert estimate_store_bytes(run.config, teacher) == 2 * tokens // 2 * 28 * 512 * 2
 
 
+@pytest.mark.integration
 def test_a_store_is_filled_once_for_all_runs_that_read_it() -> None:
     from kvdistill.estimate.plan_cost import artifact_cost, group_by_recipe, list_stores
 

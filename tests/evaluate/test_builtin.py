@@ -45,6 +45,7 @@ def evaluate_both(root, tokenizer, ours, theirs):
     return evaluate(make_tiny_model(tokenizer), tokenizer, suite, {})
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [("truthfulqa", "builtin:truthfulqa_mc1"), ("truthfulqa_mc2", "builtin:truthfulqa_mc2")],
@@ -70,6 +71,7 @@ def test_a_limit_takes_the_rows_that_our_own_task_takes(root, tokenizer):
     assert result.tasks[entry].chance == pytest.approx(1 / 3)
 
 
+@pytest.mark.integration
 def test_the_letters_of_a_subject_are_asked_alike_with_the_same_number_of_shots(root, tokenizer):
     shots = {"cmmlu": 3, "builtin:cmmlu": 3}
     suite = Suite(
@@ -141,6 +143,7 @@ def test_data_without_a_local_copy_is_missing_by_name(tmp_path, tokenizer, nano_
     assert result.macro is not None  # it stands beside the average, not in it
 
 
+@pytest.mark.integration
 def test_lm_evals_own_tasks_stand_beside_ours_with_their_difference(root, tokenizer):
     suite = Suite(name="c", tasks=["truthfulqa", "cmmlu", "gsm8k"], limit=67, data_root=str(root))
     suite = dataclasses.replace(suite, shots={"gsm8k": 0}, counterparts=True)

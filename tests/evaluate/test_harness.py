@@ -43,6 +43,7 @@ def test_a_model_that_answers_all_of_nano_right_scores_one(nano, oracle, tokeniz
     assert len(result.items) == len({(i.task, i.item) for i in result.items}) == 7 * 12
 
 
+@pytest.mark.integration
 def test_a_model_that_answers_all_seven_benchmarks_right_scores_one(seven, oracle, tokenizer):
     result = evaluate(oracle(seven, {}, write_right_answer), tokenizer, seven, {})
     assert {task: result.tasks[task].score for task in SEVEN} == dict.fromkeys(SEVEN, 1.0)
@@ -63,6 +64,7 @@ def test_a_model_that_says_nothing_scores_zero_and_is_called_empty(nano, oracle,
         assert result.tasks[task].normalised == 0.0
 
 
+@pytest.mark.integration
 def test_a_model_that_says_nothing_scores_zero_on_what_is_written_and_no_better_than_chance_else(
     seven, oracle, tokenizer
 ):

@@ -19,6 +19,7 @@ def seven(benchmarks):
     )  # fmt: skip
 
 
+@pytest.mark.integration
 def test_question_gold_answer_and_response_are_kept_of_all_but_gpqa(seven, oracle, tokenizer):
     evaluation = evaluate(oracle(seven, {}, write_right_answer), tokenizer, seven, {})
     for item in evaluation.items:

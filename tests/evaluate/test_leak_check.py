@@ -110,6 +110,7 @@ def write_gsm8k(root, questions, part="test"):
     (folder / f"{part}.jsonl").write_text(text)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("hide", [str, str.upper, "Please: {} Thanks for that one.".format])
 def test_a_benchmarks_item_in_training_refuses_naming_both(tmp_path, hide):
     write_gsm8k(tmp_path, [LONG.format("Ann"), "How deep is a well of nine rungs and a half?"])

@@ -46,6 +46,7 @@ def test_another_model_is_not_served_the_firsts_answers(suite, tokenizer, nano_r
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("answers", [1, 20, 47])
 def test_a_killed_evaluation_goes_on_at_the_item(answers, suite, tokenizer, nano_records, tmp_path):
     model, data = make_tiny_model(tokenizer), {"test": nano_records}

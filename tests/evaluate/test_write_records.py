@@ -96,6 +96,7 @@ def test_items_other_than_those_checked_are_refused(needs, tokenizer, tmp_path):
     assert not (tmp_path / "run/results.json").exists()
 
 
+@pytest.mark.integration
 def test_only_a_model_that_is_scored_as_it_is_is_asked_lm_evals_own_tasks(
     needs, tokenizer, tmp_path, monkeypatch
 ):

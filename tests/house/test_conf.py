@@ -32,6 +32,7 @@ GIVEN = {
 }  # fmt: skip
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_builds(group: str, choice: str) -> None:

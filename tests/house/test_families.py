@@ -8,6 +8,7 @@ from tests.house import families
 pytestmark = pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*:FutureWarning")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", families.FAMILIES)
 def test_the_page_says_what_a_family_can_do(name: str) -> None:
     assert families.read_page()[name] == families.examine_family(name), (

@@ -14,6 +14,7 @@ AT_MOST = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("figure", AT_MOST)
 def test_a_figure_stays_below_its_bound(figure: str) -> None:
     assert measure()[figure] <= AT_MOST[figure]

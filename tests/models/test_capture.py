@@ -88,6 +88,7 @@ def capture_layers(model, layers, tokens, **kwargs):
     return capture.pop_layers(tokens)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("seq", [1, 2, 4, 7])  # 2 and 4 heads: square layouts must not be mixed up
 def test_rotated_captured_keys_and_values_are_the_cache(name, seq):

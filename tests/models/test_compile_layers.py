@@ -49,6 +49,7 @@ def compare_compiled(backend, checkpointing):
     return compiled
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_compiled_layers_are_captured_and_trained_as_plain_ones(checkpointing):
     graphs = []

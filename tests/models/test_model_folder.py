@@ -107,6 +107,7 @@ def train_one_step(module: Any, ids: Any) -> None:
         optimizer.zero_grad()
 
 
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore::UserWarning:transformers.generation")
 @pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing.*:FutureWarning")
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -31,6 +31,7 @@ def test_what_is_written_is_never_rewritten(tmp_path: Path) -> None:
     assert path.read_text() == "kept: true\n"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("at", [0.0, 0.3, 0.7, 0.99])
 @pytest.mark.parametrize("how", ["flipped", "cut", "removed"])
 def test_a_config_that_is_not_as_written_is_named(tmp_path: Path, how: str, at: float) -> None:

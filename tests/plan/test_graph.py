@@ -80,6 +80,7 @@ def test_a_control_over_a_store_reads_the_store_of_the_arm_it_controls(control: 
     assert stores(f"source={control}", "source@source.of=store") == stores()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "override",
     [
@@ -94,6 +95,7 @@ def test_arms_seeds_styles_and_students_share_a_store(override: str) -> None:
     assert stores(override)["kv.a"] == stores()["kv.a"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "override",
     [

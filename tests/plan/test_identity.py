@@ -15,6 +15,7 @@ def key(*overrides: str) -> str:
     return run_identity(compose(list(overrides)))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "override",
     [

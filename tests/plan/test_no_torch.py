@@ -2,9 +2,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.integration
 def test_planning_imports_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys, runpy; sys.argv = ['launch.py', 'stage=plan', 'sweep=baselines',"

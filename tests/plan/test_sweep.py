@@ -72,6 +72,7 @@ def test_several_sweeps_are_one_study_of_several_questions() -> None:
     }
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("hydra")
 def test_an_arms_resources_reach_its_runs_and_no_identity(tmp_path: Path) -> None:
     from kvdistill.errors import ConfigError

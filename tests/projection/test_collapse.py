@@ -100,6 +100,7 @@ class World:
         return agreement.r2
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("projection", PROJECTIONS)
 def test_unrelated_inputs_reach_no_held_out_r2(projection, loss):
@@ -108,6 +109,7 @@ def test_unrelated_inputs_reach_no_held_out_r2(projection, loss):
     assert world.held_out() <= 0.05
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("loss", ["mse", "smooth_l1"])
 @pytest.mark.parametrize("projection", PROJECTIONS)
 def test_related_inputs_do(projection, loss):

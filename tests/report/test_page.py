@@ -116,6 +116,7 @@ def test_every_figure_has_a_name_and_no_id_is_used_twice(browser):
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.integration
 def test_without_script_nothing_is_hidden(index_page):
     with Browser() as plain:
         plain.call("Emulation.setScriptExecutionDisabled", value=True)

@@ -41,6 +41,7 @@ def test_the_same_seed_gives_the_same_rates_and_another_another():
     )
 
 
+@pytest.mark.integration
 def test_under_no_effect_errors_stay_near_nominal():
     rates = measure_coverage(make_simulation(sizes=(120,) * 7), 300)
     for name, rate in rates.items():
@@ -54,6 +55,7 @@ def test_the_verdict_on_a_method(coverage, word):
     assert judge_coverage(coverage, 4000) == word
 
 
+@pytest.mark.integration
 def test_the_table_has_a_type_one_error_only_at_no_effect():
     rows = run_selftest([30, 20], 3, 100)["rows"]
     assert all((row["type_1"] is None) == (row["effect_points"] != 0) for row in rows)

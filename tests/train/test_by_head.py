@@ -34,6 +34,7 @@ def choose_press(press: str, heads: str) -> list[str]:
     return [*given, f"compression.heads={heads}"] if heads else given
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("press", "heads"), [(press, heads) for press in PRESSES for heads in list_heads(press)]
 )
@@ -67,6 +68,7 @@ def alike(distiller: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
     return lambda *overrides: distiller(*overrides, teachers=("a",))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("choice", CARRIED, ids=str)
 def test_heads_that_happen_to_agree_have_the_loss_of_those_that_must(
     alike: Make, choice: tuple[str, ...], monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,7 @@ def test_a_text_with_fewer_covered_tokens_is_padded_and_masked() -> None:
     assert torch.equal(covered.select_links(links).mask, covered.mask)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("choice", ["fusion=similarity", "fusion=learnable", "loss=gram"])
 @pytest.mark.parametrize("position", ["none", "rephase", "post_rope"])
 def test_terms_and_gradients_are_those_of_all_tokens(

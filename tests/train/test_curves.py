@@ -12,6 +12,7 @@ Make = Callable[..., Any]
 BALANCED = ("loss/balance=gradient_norm", "loss.balance.every=1", "loss.balance.momentum=0.5")
 
 
+@pytest.mark.integration
 def test_the_factor_is_part_of_a_checkpoint(trained: Make) -> None:
     whole = trained(*BALANCED)
     with pytest.raises(KeyboardInterrupt):
@@ -39,6 +40,7 @@ def test_balanced_terms_pull_equally_on_the_mapped_weights(distiller: Make) -> N
     )
 
 
+@pytest.mark.integration
 def test_curves_tell_raw_and_weighted_terms_by_layer(trained: Make) -> None:
     run = trained("loss.kv_weight=3", "kv.values=2", evaluate=2)
     lines = read_lines(run)
@@ -58,6 +60,7 @@ def test_curves_tell_raw_and_weighted_terms_by_layer(trained: Make) -> None:
         assert one["kv_weighted"] == pytest.approx(3 * (one["k"] + 2 * one["v"]) / 3 / 3, rel=1e-5)
 
 
+@pytest.mark.integration
 def test_the_curves_are_still_a_table(trained: Make) -> None:
     from kvdistill.stats.curves import read_curves
 

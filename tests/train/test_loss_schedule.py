@@ -28,6 +28,7 @@ def test_kv_is_trained_first_and_cross_entropy_afterwards(trained: Make) -> None
     assert weighted == pytest.approx([begin["kv"], 0.0])
 
 
+@pytest.mark.integration
 def test_a_resumed_run_goes_on_as_one_that_never_stopped(trained: Make) -> None:
     whole = trained("loss/schedule=linear")
     with pytest.raises(KeyboardInterrupt):

@@ -28,6 +28,7 @@ def spoil_training(monkeypatch: pytest.MonkeyPatch, what: str, step: int, value:
     monkeypatch.setattr(DistillTrainer, "training_step", spoiled_step)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("value", "clip"), [(float("nan"), 1.0), (float("inf"), 0.0)])
 def test_a_gradient_that_is_none_stops_the_run_before_the_step(
     trained: Make,
@@ -102,6 +103,7 @@ def test_a_loss_that_is_none_names_where_it_began(distiller: Make, part: str, sa
     assert says in nonfinite.find_cause(module, make_batch())
 
 
+@pytest.mark.integration
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
     trained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

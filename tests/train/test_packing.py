@@ -50,6 +50,7 @@ def assert_equal_steps(module: Any, batch: Any, packed: Any) -> None:
         )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("teachers", "overrides"),
     [
@@ -130,6 +131,7 @@ def test_a_text_in_a_row_has_no_influence_on_the_others(distiller: Make) -> None
     assert torch.equal(before[own:], after[own:])
 
 
+@pytest.mark.integration
 def test_training_in_shared_rows_ends_at_the_same_weights(trained: Make) -> None:
     from kvdistill.data.packing import Packing
     from tests.train.runs import assert_same_weights

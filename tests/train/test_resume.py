@@ -82,6 +82,7 @@ def write_config(source: Any, tokens: int, adapter: str) -> dict[str, Any]:
     return dict(config)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("kind", "adapter"), KINDS)
 def test_a_training_that_makes_room_goes_on_at_its_step_and_ends_in_the_same_bits(
     tmp_path: Path, split: Path, tokenizer: Any, kind: str, adapter: str

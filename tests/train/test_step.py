@@ -30,6 +30,7 @@ CHOICES = [
 ]  # fmt: skip
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_reaches_every_mapped_layer(distiller: Make, choice: str) -> None:
     module = distiller(choice)
@@ -70,6 +71,7 @@ def test_teachers_are_no_part_of_the_module(distiller: Make) -> None:
     assert sum(p.numel() for p in module.parameters()) == student
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("compression", ["full", "keep_last", "r_kv", "kava", "uniform"])
 def test_padding_of_any_kind_changes_nothing(distiller: Make, compression: str) -> None:
     import torch
@@ -88,6 +90,7 @@ POISONED = [
 ]  # fmt: skip
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("choice", POISONED)
 def test_nan_under_a_mask_changes_neither_terms_nor_gradients(
     distiller: Make, choice: str, monkeypatch: pytest.MonkeyPatch

@@ -47,6 +47,7 @@ def uncover(batch: Any, mask: Any) -> Any:
     return replace(batch, teachers=teachers)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("overrides", PARTS, ids=str)
 def test_the_answer_alone_is_compared_as_if_nothing_else_was_covered(
     distiller: Make, overrides: tuple[str, ...]
@@ -118,6 +119,7 @@ def test_validation_and_agreement_are_of_the_tokens_that_are_compared(
     assert compute_target_r2(module, [batch])["held_out_r2"] is not None
 
 
+@pytest.mark.integration
 def test_packed_texts_are_compared_at_the_same_tokens(trained: Make) -> None:
     from kvdistill.data.packing import Packing
 

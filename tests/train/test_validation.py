@@ -134,6 +134,7 @@ def assert_telling(batches: Sequence[Any], numbers: dict[str, Any]) -> None:
     assert numbers["unanswered"] == 1
 
 
+@pytest.mark.integration
 def test_a_bf16_run_is_validated_in_the_arithmetic_of_its_training(trained: Make) -> None:
     import torch
 

@@ -43,6 +43,7 @@ def edit(package: Path, name: str, old: str, new: str) -> None:
     path.write_text(re.sub(old, new, text, count=1), "utf-8")
 
 
+@pytest.mark.integration
 def test_a_users_strategy_and_what_it_imports_are_part_of_a_run(copied: Path) -> None:
     modules = fingerprint(copied).modules
     assert {"kvdistill.fusion.mine", "kvdistill.fusion.helper"} <= {*modules}

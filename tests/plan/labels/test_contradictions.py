@@ -24,6 +24,7 @@ def check(tmp_path: Path, name: str, *overrides: str) -> None:
     check_overrides(read_sweep(name, folder), overrides)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("sweep", "override", "arm", "setting"),
     [
@@ -50,6 +51,7 @@ def test_it_is_refused_by_name(
     )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("sweep", "overrides"),
     [

@@ -46,6 +46,7 @@ def test_a_division_keeps_every_identity() -> None:
     assert [run_identity(each) for each in divided] == [run_identity(each) for each in configs]
 
 
+@pytest.mark.integration
 def test_one_division_serves_all_arms_of_a_command() -> None:
     from kvdistill.plan.resources.division import propose_division
     from kvdistill.plan.resources.run_memory import estimate_run_memory

@@ -23,6 +23,7 @@ def plan_memory(*overrides: str) -> Any:
     return estimate_run_memory(run.config)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -59,6 +60,7 @@ def test_comparing_distributions_holds_what_the_plan_says_within_a_tenth(
     assert 0.9 < measured.step_ratio < 1.1
 
 
+@pytest.mark.integration
 def test_logits_are_those_of_answers_and_their_loss_is_counted() -> None:
     from tests.bench.gpu_ready import live_bytes
 

@@ -94,6 +94,7 @@ def test_a_command_without_a_tuned_sweep_has_no_trials(tmp_path: Path) -> None:
     assert expand(tmp_path, SWEEP, "sweep=null") is None
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -166,6 +167,7 @@ def test_a_frozen_plan_has_trials_apart_from_runs(tmp_path: Path) -> None:
         assert (tmp_path / entry.folder / "config.yaml").is_file()
 
 
+@pytest.mark.integration
 def test_another_grid_in_a_study_that_has_planned_its_trials_is_refused(tmp_path: Path) -> None:
     freeze(tmp_path, expand(tmp_path))
     with pytest.raises(ConfigError, match=r"tuning of s: sft was planned with other trials: "):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from kvdistill.plan.labels.withdrawal import withdraw_runs
 from kvdistill.report.build import build_report
 from kvdistill.report.sections.withdrawn import tabulate_withdrawn
@@ -32,6 +34,7 @@ def test_a_row_has_the_reason_and_the_scores_that_were_left_out(tmp_path: Path) 
     assert texts[7] == "a bug"
 
 
+@pytest.mark.integration
 def test_the_page_names_it_and_makes_no_other_comparison_primary(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     withdraw_runs(tmp_path, study, "a <b>bug</b>", label="arm")
@@ -42,6 +45,7 @@ def test_the_page_names_it_and_makes_no_other_comparison_primary(tmp_path: Path)
     assert (study / "report/tables/withdrawn.csv").read_text().count("\narm,q,") == 1
 
 
+@pytest.mark.integration
 def test_a_study_without_withdrawals_has_no_such_section(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     assert 'id="withdrawn"' not in build_report([study], study / "report").read_text()

@@ -36,6 +36,7 @@ def measure_error(seeds, levels, rng, repetitions=20_000):
     return hits.mean()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("spending", SPENDING)
 @pytest.mark.parametrize("seeds", LOOKS, ids=str)
 def test_all_looks_together_err_at_alpha(seeds, spending):

@@ -18,6 +18,7 @@ def draw(rng, tails, shape):
     return rng.standard_normal(shape) * np.where(wide, 3, 1)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("tails", ["normal", "t3", "outliers"])
 @pytest.mark.parametrize("seeds", [3, 4, 5, 10])
 def test_equal_spreads_are_rarely_called_different_whatever_the_tails(tails, seeds):

@@ -107,6 +107,7 @@ def test_packed_rows_and_a_fused_output_layer_change_nothing(distiller: Make) ->
         assert measure_gradients(module, terms.total) == pytest.approx(gradients, rel=1e-3)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("alike")
 def test_the_step_is_a_mean_over_answer_tokens_however_it_is_divided(trained: Make) -> None:
     whole = trained(*ALONE, teachers=("a",))
