@@ -1,5 +1,6 @@
 """Imported once by the server that local jobs fork from: seconds that each would pay again."""
 
+import gc
 import os
 
 # The check for a GPU must not open one here: a forked process could not use it.
@@ -12,6 +13,7 @@ if not torch.cuda.is_available():
 
 import deepspeed  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 import kvdistill.evaluate.write_records
 import kvdistill.jobs.builders
@@ -20,3 +22,8 @@ from kvdistill.plan.code.reach import PackageCode
 
 # Every job asks what code it is; parsed here, once for all.
 PackageCode().trace_modules(["kvdistill.train.run", "kvdistill.evaluate.write_records"])
+# The first model that is loaded or saved compiles a thousand patterns, of every architecture.
+get_checkpoint_conversion_mapping("")
+# Nothing of all this is garbage: a job that collects its own need not look at it.
+gc.collect()
+gc.freeze()
