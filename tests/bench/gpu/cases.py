@@ -40,6 +40,11 @@ class Case:
     headline: bool = False
     """Whether goals are judged on it: the study as it is, of online teachers."""
 
+    @property
+    def all_overrides(self) -> list[str]:
+        """Of the paper's config, as the platform is asked for them."""
+        return [*self.overrides, *self.settings]
+
 
 CASES: dict[str, Case] = {
     "correctness": Case(part="correctness", overrides=TWO),

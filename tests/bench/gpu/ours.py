@@ -64,7 +64,7 @@ class StepClock:
 
 def measure_training(root: Path, size: Size, case: Case) -> dict[str, Any]:
     """Seconds, model FLOPs, memory and what the platform's own curves say of the steps."""
-    config = compose_case(root, size, case.texts, [*case.overrides, *case.settings])
+    config = compose_case(root, size, case.texts, case.all_overrides)
     needs = {"split": build_split(root, config)}
     # Never read: maps are drawn. The store is, where the case has one.
     needs |= {f"calibration.{name}": root for name in config["teachers"]}

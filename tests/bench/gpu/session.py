@@ -10,16 +10,20 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-# DeepSpeed is what transformers' trainer imports: here once, where each case would pay seconds.
+# What each case would import anew; DeepSpeed is what transformers' trainer does.
 import deepspeed  # noqa: F401
 import torch
+import transformers.models.llama.modeling_llama
+import transformers.models.qwen2.modeling_qwen2  # noqa: F401
 from hydra import initialize_config_dir
 
+import kvdistill.jobs.__main__  # noqa: F401
 from kvdistill import distributed
 from kvdistill.config.hydra_internals import enable_file_cache
 from kvdistill.plan.resources.device_peaks import find_peak_tflops
@@ -88,9 +92,11 @@ class Session:
             result = {"status": "out of time", "why": "no time was left of --minutes"}
         else:
             limit = min(case_seconds, self.seconds_left)
+            with suppress(Exception):  # composed here the forked process has it; it fails there
+                workload.compose_case(root, self.size, case.texts, case.all_overrides)
             result = run_forked(choose_measure(name, root, self.size), self.log, limit)
         # What the case is stands in its line: raw lines are read where the code may be another.
-        facts = {"part": case.part, "overrides": [*case.overrides, *case.settings]}
+        facts = {"part": case.part, "overrides": case.all_overrides}
         facts |= {"texts": case.texts, "case_s": round(time.monotonic() - began, 1)}
         self.note_record(name, facts | result)
 
