@@ -3,11 +3,13 @@
 A command of its own costs a new interpreter, and its jobs another that imports torch: six
 processor seconds, in which nothing is tested. Here both processes are started once a test process.
 Each command is still a process with its own arguments, standard streams and exit code, and its jobs
-are forked from a server as always. What a new interpreter alone can show is tested without this:
-tests/end_to_end/test_elsewhere.py, test_stopped.py and tests/slurm.
+are forked from a server as always; threads may run several at once. What a new interpreter
+alone can show is tested without this: tests/end_to_end/test_elsewhere.py, test_stopped.py and
+tests/slurm.
 """
 
 import atexit
+import gc
 import json
 import multiprocessing
 import os
@@ -15,11 +17,13 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.slurm.mini import die_with_parent
 
@@ -49,6 +53,11 @@ class LaunchServer:
     log: IO[bytes]
     temporary: "tempfile.TemporaryDirectory[str]"
     """Forked commands leave it without a goodbye, so what they put there ends with the server."""
+    numbers: Iterator[int] = field(default_factory=count)
+    exit_codes: dict[int, int] = field(default_factory=dict)
+    """Of commands by number, until the thread that waits for one has it."""
+    sending: threading.Lock = field(default_factory=threading.Lock)
+    receiving: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def start(cls, project: Path, environment: Mapping[str, str]) -> "LaunchServer":
@@ -70,18 +79,31 @@ class LaunchServer:
 
     def run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         """One command, to its end. Raises RuntimeError where the server has died."""
-        requests, answers = self.process.stdin, self.process.stdout
+        requests = self.process.stdin
         assert requests is not None
-        assert answers is not None
         with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
             request = {"arguments": arguments, "stdout": out.name, "stderr": err.name}
-            requests.write(json.dumps(request) + "\n")
-            requests.flush()
-            if not (answer := answers.readline()):
-                self.log.seek(0)
-                raise RuntimeError(self.log.read().decode())
+            with self.sending:
+                number = next(self.numbers)
+                requests.write(json.dumps(request | {"number": number}) + "\n")
+                requests.flush()
+            code = self.wait_for_exit(number)
             texts = [Path(stream.name).read_text(encoding="utf-8") for stream in (out, err)]
-        return subprocess.CompletedProcess(list(arguments), int(answer), *texts)
+        return subprocess.CompletedProcess(list(arguments), code, *texts)
+
+    def wait_for_exit(self, number: int) -> int:
+        """A command's exit code. Whichever thread waits first reads the answers, of others too."""
+        answers = self.process.stdout
+        assert answers is not None
+        while True:
+            with self.receiving:
+                if number in self.exit_codes:
+                    return self.exit_codes.pop(number)
+                if not (answer := answers.readline()):
+                    self.log.seek(0)
+                    raise RuntimeError(self.log.read().decode())
+                answered, code = map(int, answer.split())
+                self.exit_codes[answered] = code
 
     def stop(self) -> None:
         """Ends it, and with it the server of its jobs."""
@@ -101,12 +123,13 @@ def serve() -> None:
     from kvdistill.cluster.environment import common_environment
     from kvdistill.plan.code.reach import PackageCode
 
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.dup(1)
     os.dup2(2, 1)  # what the server of jobs prints is no answer
     # A command sets this before its server of jobs starts; here that server starts first.
     os.environ.update(common_environment(threads=1))
     for stage in STAGES:
         import_module(f"kvdistill.cli.{stage}")
+    import_module("kvdistill.report.study_report")  # as a run does once its jobs are done
     # A command parses the modules that its runs reach; here all have them parsed.
     PackageCode().trace_modules(["kvdistill.train.run", "kvdistill.evaluate.write_records"])
     # Both answer alike; the one that a user's command starts would import torch each time.
@@ -115,14 +138,26 @@ def serve() -> None:
     forkserver.ensure_running()
     # A fork may use the server that its parent started, but not wait for it, as this would.
     forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
+    gc.collect()
+    gc.freeze()  # all of it lives as long as this process, and no command need look at it
+    waiters: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)
-        if (child := os.fork()) == 0:
-            answers.close()
-            os._exit(run_command(**request))
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        answers.write(f"{status}\n")
-        answers.flush()
+        if (waiter := os.fork()) == 0:
+            os._exit(answer_request(answers, request.pop("number"), request))
+        waiters.add(waiter)
+        waiters -= {pid for pid in waiters if os.waitpid(pid, os.WNOHANG)[0]}
+
+
+def answer_request(answers: int, number: int, request: Mapping[str, Any]) -> int:
+    """A forked process that waits for the command, a process of its own, and tells how it ended."""
+    die_with_parent()
+    if (child := os.fork()) == 0:
+        os.close(answers)
+        os._exit(run_command(**request))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.write(answers, f"{number} {code}\n".encode())
+    return 0
 
 
 def run_command(arguments: Sequence[str], stdout: str, stderr: str) -> int:
