@@ -63,7 +63,8 @@ def test_every_command_of_the_help_is_one_that_works() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [("fusion=", "fusion=learnable"), ("compression=ke", "compression=keep_last"),
-     ("scale=", "scale=paper"), ("teach", "teachers=")],
+     ("scale=", "scale=paper"), ("teach", "teachers="), ("stage=pub", "stage=publish"),
+     ("sweep=tuned", "sweep=tuned_miniature")],
 )  # fmt: skip
 def test_the_shell_completes_groups_and_choices(typed: str, offered: str) -> None:
     line = f"python launch.py {typed}"

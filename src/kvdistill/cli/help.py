@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from kvdistill.cli.guide.group_help import describe_group
+
 COMMANDS = {
     "python launch.py": "one run of the default arm: minutes on a CPU",
     "python launch.py -m fusion=fixed,similarity,learnable seed=42,43,44": "nine runs, compared",
@@ -47,6 +49,12 @@ def help_text(home: Path) -> str:
     lines += ["", "Questions (sweep=NAME):"]
     lines += describe_choices(home / "sweeps", "")
     return "\n".join(lines) + "\n"
+
+
+def describe_group_page(home: Path, group: str) -> str:
+    """What `--help GROUP` prints. Raises ConfigError for what is no group."""
+    default, description = read_groups(home / "conf").get(group, ("", ""))
+    return describe_group(home / "conf", group, default, description)
 
 
 def read_groups(conf: Path) -> dict[str, tuple[str, str]]:

@@ -4,7 +4,8 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from kvdistill.cache_folders import explain_unwritable_cache
 from kvdistill.cli.common import JobOverrides
-from kvdistill.cli.help import help_text
+from kvdistill.cli.help import describe_group_page, help_text
 from kvdistill.config import compose_cache, hydra_guard, hydra_internals
 from kvdistill.config.compose import compose
 from kvdistill.config.explain import explain_error
@@ -67,8 +68,7 @@ def run_command_line(main: Callable[[], None], home: Path) -> int:
     for the traceback. `home` holds conf/ and sweeps/.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
-        sys.stdout.write(help_text(home))
-        return 0
+        return print_help(home, [word for word in sys.argv[1:] if word not in ("--help", "-h")])
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     try:
@@ -97,10 +97,20 @@ def run_command_line(main: Callable[[], None], home: Path) -> int:
     return 0
 
 
+def print_help(home: Path, groups: Sequence[str]) -> int:
+    """The page of everything, or of each group that is named; the exit code back."""
+    try:
+        pages = [describe_group_page(home, group) for group in groups] or [help_text(home)]
+    except ConfigError as error:
+        return print_error(str(error), 2)
+    sys.stdout.write("\n".join(pages))
+    return 0
+
+
 def let_hydra_read(main: Callable[[], None], home: Path) -> None:
     """Hydra reads the command line; what it cannot read is a ConfigError."""
     try:
-        with hydra_guard.guard_hydra_config():
+        with hydra_guard.guard_hydra_config(), offer_stages_and_sweeps(home):
             main()
     except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
         with initialize_config_dir(str(home / "conf"), version_base="1.3"):
@@ -108,6 +118,19 @@ def let_hydra_read(main: Callable[[], None], home: Path) -> None:
             if isinstance(error, TypeError) or "group override must be" in str(error):
                 compose_cache.check_command(sys.argv[1:])
             raise ConfigError(explain_error(error)) from error
+
+
+@contextmanager
+def offer_stages_and_sweeps(home: Path) -> Iterator[None]:
+    """While this lasts, the shell that asks is offered them; other commands load nothing for it."""
+    if not {"-sc", "--shell-completion"} & set(sys.argv[1:]):
+        yield
+        return
+    from kvdistill.cli.guide.complete_words import offer_values
+
+    sweeps = sorted(path.stem for path in (home / "sweeps").glob("*.yaml"))
+    with offer_values({"stage": STAGES, "sweep": sweeps}):
+        yield
 
 
 def execute_stage(job_overrides: JobOverrides, sweeps: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kvdistill.config import build, types
 from kvdistill.config.check_rooms import check_own_rooms
+from kvdistill.config.choices.explain_group_key import explain_choice_value
 from kvdistill.errors import ConfigError
 
 LARGEST = 2**63 - 1
@@ -128,7 +129,10 @@ def check_presence(config: Mapping[str, Any]) -> None:
     for path in ROOMS:
         node = require_path(config, path)
         if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
-            raise ConfigError(f"{path} must be one of its choices, got {types.format_value(node)}.")
+            hint = explain_choice_value(path, node) if isinstance(node, str) else ""
+            raise ConfigError(
+                f"{path} must be one of its choices, got {types.format_value(node)}.{hint}"
+            )
     if not config["style"]["templates"]:
         raise ConfigError("style.templates is empty. Choose style=cot, direct or mixed.")
     check_model("student", config["student"])

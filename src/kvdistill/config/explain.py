@@ -11,6 +11,7 @@ from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from kvdistill.config.choices.explain_group_key import explain_group_key
 from kvdistill.config.types import suggest_key
 
 
@@ -79,7 +80,8 @@ def explain_key(_: Exception, match: re.Match[str]) -> str:
     known = list(known_keys())
     if key in known:
         return f"{key} is no setting here: the chosen groups leave it out. Drop it."
-    hint = suggest_key("", key, known, " See python launch.py --help.")
+    hint = suggest_key("", key, [each for each in known if "." in each or "." not in key], "")
+    hint = explain_group_key(key) or hint or " See python launch.py --help."
     return f"{key} is no setting.{hint}"
 
 

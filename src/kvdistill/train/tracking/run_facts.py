@@ -1,5 +1,6 @@
 """What a tracker is told of a run: where it stands in its study, its settings, and its code."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,20 @@ def collect_run_facts(config: Config, folder: Path) -> dict[str, Any]:
         "git_dirty": code.get("git_dirty"),
     }
     facts |= {f"group.{name}": str(choice) for name, choice in list_choices(config).items()}
-    facts |= {f"config.{path}": flat(value) for path, value in flatten_config(dict(config)).items()}
+    for path, value in flatten_config(dict(config)).items():
+        facts[f"config.{name_field(path)}"] = flat(value)
     return {k: redact_secrets(v) if isinstance(v, str) else v for k, v in facts.items()}
 
 
 def list_choices(config: Config) -> Mapping[str, Any]:
     """Group -> the choice that was made of it."""
     choices: Mapping[str, Any] = config.get("choices") or {}
-    return {name.replace("/", "."): choice for name, choice in choices.items()}
+    return {name_field(name): choice for name, choice in choices.items()}
+
+
+def name_field(path: str) -> str:
+    """A path in the letters that every tracker takes: MLflow's file store makes files of names."""
+    return re.sub(r"[^\w.\- :]", ".", path)
 
 
 def flat(value: Any) -> str | int | float | bool | None:
