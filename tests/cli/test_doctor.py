@@ -1,5 +1,6 @@
 """The check list: every line says ok or how to mend it, and the exit code says it too."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,22 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def _ask_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs torch answers in this process, which has it; tests/cluster has the other ways."""
+    from kvdistill.cli.checks import access_checks
+    from kvdistill.cluster import preflight
+    from kvdistill.cluster.run_module import make_answer, unpack_answer
+
+    def call_here(module: str, function: str, argument: Any, **_: str) -> Any:
+        answer = make_answer(module, function, json.loads(json.dumps(argument)))
+        return unpack_answer(module, json.loads(json.dumps(answer)))
+
+    monkeypatch.setattr(access_checks, "call_in_new_process", call_here)
+    for way in ("call_in_new_process", "call_in_server_process"):
+        monkeypatch.setattr(preflight, way, call_here)
 
 
 def examine_command(*overrides: str) -> tuple[list[Any], str]:
