@@ -1,5 +1,6 @@
 """A test that no signal reaches ends all the same, by name, and the others are run."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,10 +36,12 @@ def test_that_does_not_wait():
 @pytest.mark.integration
 def test_a_test_that_holds_the_gil_for_ever_is_ended_and_reported(tmp_path: Path) -> None:
     (tmp_path / "test_stuck.py").write_text(STUCK)
-    options = ("-p", "tests.limits", "-p", "no:cacheprovider", "-n", "1", "--rootdir", tmp_path)
+    plugins = ("xdist.plugin", "pytest_timeout", "tests.limits", "no:cacheprovider")
+    options = (*(f"-p{name}" for name in plugins), "-n", "1", "--rootdir", tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *options, tmp_path / "test_stuck.py"],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=90,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # three processes import them
     )  # fmt: skip
     output = done.stdout + done.stderr
     assert done.returncode == 1, output
