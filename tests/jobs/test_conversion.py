@@ -28,11 +28,27 @@ def convert(root: Path, student: dict[str, Any]) -> Path:
     return folder
 
 
+def record_phases(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What jobs say that they are at, as they say it."""
+    from kvdistill.status import StatusWriter
+
+    phases: list[str] = []
+    show = StatusWriter.show_phase
+    monkeypatch.setattr(
+        StatusWriter,
+        "show_phase",
+        lambda status, name: (phases.append(name), show(status, name))[1],
+    )
+    return phases
+
+
 def test_a_run_reads_the_conversion_alone_and_ends_in_the_bits_of_one_that_read_the_file(
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     split: Path,  # noqa: F811
     tokenizer: Any,  # noqa: F811
 ) -> None:
+    from kvdistill.status import StatusWriter, tell_phases_to
     from kvdistill.train.run import train_student
 
     (tmp_path / "student").mkdir()
@@ -48,7 +64,12 @@ def test_a_run_reads_the_conversion_alone_and_ends_in_the_bits_of_one_that_read_
     folder = convert(tmp_path, config["student"])
     assert read_json(folder / "manifest.json")["tensors"] > 10
     (tmp_path / "student/model.gguf").unlink()
-    converted = train("converted", {"student": folder})
+    phases = record_phases(monkeypatch)
+    with tell_phases_to(StatusWriter(tmp_path)):
+        converted = train("converted", {"student": folder})
+    assert {"reading own", "reading the tokenizer of own"} < {*phases}
+    tokenising = next(name for name in phases if name.startswith("tokenising "))
+    assert tokenising.endswith(" texts of train_student")
     for file in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
         one, other = ((each / "model" / file).read_bytes() for each in (from_file, converted))
         assert one == other, file
@@ -62,14 +83,8 @@ def test_its_status_counts_tensors(
     from kvdistill.status import StatusWriter
 
     steps: list[tuple[int, int]] = []
-    phases: list[str] = []
     monkeypatch.setattr(StatusWriter, "write_progress", lambda _, *step: steps.append(step))
-    show = StatusWriter.show_phase
-    monkeypatch.setattr(
-        StatusWriter,
-        "show_phase",
-        lambda status, name: (phases.append(name), show(status, name))[1],
-    )
+    phases = record_phases(monkeypatch)
     (tmp_path / "student").mkdir()
     source = SOURCES["gguf"](tmp_path / "student", tokenizer)
     convert(tmp_path, write_config(source, len(tokenizer), "none")["student"])

@@ -59,7 +59,7 @@ def test_a_head_that_is_loaded_alone_is_that_of_the_whole(name: str, tmp_path) -
 
     model, _ = build_twins(name)
     model.save_pretrained(tmp_path / "model")
-    node = {"dtype": "float32", "geometry": read_geometry(model.config)}
+    node = {"name": "a", "dtype": "float32", "geometry": read_geometry(model.config)}
     body, head = load_body_and_head(node, "teachers.a", tmp_path)
     alone = load_head(node, "teachers.a", tmp_path)
     assert sum(p.numel() for p in alone.parameters()) < sum(p.numel() for p in body.parameters())

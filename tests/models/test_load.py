@@ -28,3 +28,23 @@ def test_a_body_is_the_whole_models_lower_part(tmp_path: Path) -> None:
             model(**inputs)
             body(**inputs)
         assert torch.equal(outputs["whole"], outputs["body"])
+
+
+def test_its_reading_is_a_phase_of_the_job(tmp_path: Path) -> None:
+    from kvdistill.models import load
+    from kvdistill.status import StatusWriter, tell_phases_to
+    from tests.models.zero3_ranks import build_teacher_node
+
+    save_teachers(tmp_path)
+    node = build_teacher_node("a", "float32", "none")
+    status = StatusWriter(tmp_path)
+    phases: list[str] = []
+    write = status.write
+    status.write = lambda state, **more: (
+        phases.append(more.get("phase", "")),
+        write(state, **more),
+    )[1]
+    with tell_phases_to(status):
+        load.load_body(node, "teacher.a", tmp_path / "a", 1)
+        load.load_body_and_head(node, "teacher.a", tmp_path / "a")
+    assert phases == ["reading a", "", "reading a", ""]

@@ -24,7 +24,7 @@ LAYERS = [1, 2]
 def build_teacher_node(name: str, dtype: str, shard: str) -> dict[str, Any]:
     """A teacher's config."""
     placement = {"device": "auto", "shard": shard}
-    return {"geometry": TEACHERS[name], "dtype": dtype, "placement": placement}
+    return {"name": name, "geometry": TEACHERS[name], "dtype": dtype, "placement": placement}
 
 
 def save_teachers(folder: Path) -> None:

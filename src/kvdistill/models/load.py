@@ -47,7 +47,7 @@ def load_model(node: Mapping[str, Any], role: str, folder: Path | None) -> PreTr
 
     `role` is its config path (student, teachers.a), named in errors.
     """
-    with enter_phase(f"reading {node['name']}"):  # of a GGUF file that takes minutes
+    with enter_phase(f"reading {node['name']}"):  # gigabytes
         model = resolve_weights(node, role, folder).load_model(read_dtype(node, role))
     if node["geometry"] is not None:  # null where a model is only evaluated
         verify_geometry(Geometry.from_node(node), model.config, f"{role}.geometry")
@@ -66,7 +66,8 @@ def load_body(node: Mapping[str, Any], role: str, folder: Path | None, deepest: 
         body = source.load_body(read_dtype(node, role), deepest + 1)
         return truncate_decoder(body, deepest).eval().requires_grad_(False)
 
-    return place_body(load_decoder, node, role)
+    with enter_phase(f"reading {node['name']}"):
+        return place_body(load_decoder, node, role)
 
 
 def load_body_and_head(
@@ -77,6 +78,14 @@ def load_body_and_head(
     The head lies whole where this process computes. Raises ConfigError as `load_body` does, and
     for a model that cannot be divided so.
     """
+    with enter_phase(f"reading {node['name']}"):
+        return read_body_and_head(node, role, folder)
+
+
+def read_body_and_head(
+    node: Mapping[str, Any], role: str, folder: Path | None
+) -> tuple[nn.Module, AnswerHead]:
+    """The same, without a word of it in the status."""
     source = check_weights(node, role, folder)
     local_device = distributed.get_local_device()
     whole = check_decided(node, role) == "none" and choose_device(node, role) == local_device

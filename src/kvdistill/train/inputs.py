@@ -36,6 +36,7 @@ from kvdistill.plan import identity
 from kvdistill.plan.graph import find_store_spec, list_models
 from kvdistill.plan.identity import hash_science
 from kvdistill.plan.teaching.signals import reads_answers
+from kvdistill.status import enter_phase
 from kvdistill.train.objective import TeacherPipeline
 from kvdistill.train.speed.step_clock import StepClock
 
@@ -76,10 +77,11 @@ def read_texts(
     if max_texts is not None:
         rendered = [rendered[row] for row in select_evenly(len(rendered), max_texts)]
     seq_len = config["budget"]["seq_len"]
-    dataset = TextDataset(rendered, own, teachers, alignment, seq_len, reads_chunks(config))
     # A plan that was frozen before there was such a bound has the default one.
     largest_share = config["budget"].get("max_unanswered", Budget.max_unanswered)
-    dataset.measure_truncation().check_unanswered(part, seq_len, largest_share)
+    with enter_phase(f"tokenising {len(rendered):,} texts of {part}"):
+        dataset = TextDataset(rendered, own, teachers, alignment, seq_len, reads_chunks(config))
+        dataset.measure_truncation().check_unanswered(part, seq_len, largest_share)
     pad_ids = {name: each.pad_token_id for name, each in teachers.items()}
     return dataset, Collator(own.pad_token_id, pad_ids)
 
