@@ -34,7 +34,7 @@ from tests.bench.ways_to_claim import (
 from tests.bench.worlds import WORLDS, World
 from tests.stats.fake import TASKS
 
-REPETITIONS, QUICK = 4000, 150
+REPETITIONS, QUICK = 4000, 80
 EFFECT_SHARE = 10
 """A power needs fewer repetitions than an error: that part of them."""
 SEED_SDS = (0.0, 2.0)

@@ -6,7 +6,7 @@ attacks: every attack of tests/bench/attacks is tried again, each in an empty fo
     and none of the numbers 1 to 27 may lack one. In a hurry one of each number is tried, and those
     that run benches are left to `pytest -m bench`.
 rates: how often each interval, test and verdict errs and finds, in worlds where the truth is known
-    (tests/bench/error_rates.py): 4,000 repetitions, in a hurry 150.
+    (tests/bench/error_rates.py): 4,000 repetitions, in a hurry 80.
 
 The last line is one JSON object.
 """

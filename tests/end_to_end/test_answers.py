@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.test_launch import TWO
 from tests.launch_server import launch
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def read_ledgers(root: Path) -> dict[str, dict]:
