@@ -13,6 +13,7 @@ from hydra import initialize_config_dir
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import compose
 from kvdistill.data.sources.nano import Nano
+from kvdistill.train.training_arguments import make_autocast
 from tests.kv.artifacts import build_artifacts
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -56,14 +57,18 @@ class Arm:
         self.optimizer = self.trainer.create_optimizer()
         self.module.train()
 
-    def step(self, rows: Sequence[int]) -> None:
-        """One optimiser step on these texts."""
+    def step(self, rows: Sequence[int]) -> float:
+        """One optimiser step on these texts; its loss."""
         inputs = self.collate([self.texts[row] for row in rows])
         count = self.trainer._get_num_items_in_batch([inputs], self.trainer.args.device)
-        self.trainer.compute_loss(self.module, inputs, num_items_in_batch=count).backward()
+        # As the trainer's own, whose module accelerate wraps in it.
+        with make_autocast(self.trainer.args):
+            loss = self.trainer.compute_loss(self.module, inputs, num_items_in_batch=count)
+        loss.backward()
         self.trainer._clip_grad_norm(self.module)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        return float(loss.detach())
 
     def count_held_bytes(self) -> int:
         """Bytes of weights, gradients, constants and optimiser between steps."""

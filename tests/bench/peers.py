@@ -10,6 +10,8 @@ steps: seconds a step, tokens a second and peak memory of ours and of transforme
 growth: cost against length, teachers, arms, items and runs of a report, and the exponent of each.
 sweep: nine nano runs, shared artefacts included, over nine of GKD. At smollm it is computed in
     `steps`, from its measured steps and store, for runs that read each stored text once.
+bf16: a KV step of SmolLM2-135M in bfloat16 over one in float32, where the processor multiplies it
+    quickly, and how far its curve is over 30 steps.
 launch: `--help`; 1,002 runs composed, checked and planned by sweep= and by -m; Enter to first step.
 
 A ratio is the median over the rounds of the ratio within a round. Those of `--clock processor` are
@@ -25,16 +27,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.bench import growth, launching, nine, steps
+from tests.bench import bf16_steps, growth, launching, nine, steps
 from tests.bench.arms import find_smollm
 
 PARTS = {
     "steps": steps.measure,
     "sweep": nine.measure,
+    "bf16": bf16_steps.measure,
     "growth": growth.measure,
     "launch": launching.measure,
 }
-BOUNDS = steps.BOUNDS | growth.BOUNDS | launching.BOUNDS
+BOUNDS = steps.BOUNDS | bf16_steps.BOUNDS | growth.BOUNDS | launching.BOUNDS
 
 
 def main() -> int:

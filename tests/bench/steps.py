@@ -143,7 +143,7 @@ def setting(root: Path, name: str, size: Size, arguments: Namespace) -> dict[str
 
 def store(root: Path, config: dict[str, Any]) -> dict[str, float]:
     """Calibrates and stores what the teacher makes of the texts; seconds a text of the store."""
-    build_artifacts(root, config, ("split", "model", "calibration"))
+    build_artifacts(root, config, ("split", "conversion", "model", "calibration"))
     began, used = time.perf_counter(), time.process_time()
     folder = build_artifacts(root, config)["kv.a"]
     wall, processor = time.perf_counter() - began, time.process_time() - used
@@ -156,7 +156,7 @@ def lay_out(root: Path, size: Size) -> tuple[int, dict[str, Any]]:
     given = [*size.overrides, f"root={root}"]
     arm = Arm(root, compose_config(*given, "arm=sft"))
     config = compose_config(*given, *size.teacher, "arm=single_teacher", "source=store", teachers=1)
-    needs = build_artifacts(root, config, ("split", "model"))
+    needs = build_artifacts(root, config, ("split", "conversion", "model"))
     rows, width = list(arm.trainer.sampler), config["budget"]["batch_size"]
     batches = [
         arm.collate([arm.texts[row] for row in rows[step * width : (step + 1) * width]])["batch"]

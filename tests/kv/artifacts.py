@@ -16,7 +16,7 @@ TINY = [
     "budget.seq_len=32",
     "budget.max_unanswered=1.0",  # cuts some texts
 ]
-KINDS = ("split", "model", "calibration", "kv")
+KINDS = ("split", "conversion", "model", "calibration", "kv")
 
 
 def build_artifacts(
