@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
 TOGETHER = {
     "a SLURM": ("tests/slurm/",),
-    "a server of commands": ("tests/end_to_end/",),
+    "a server of commands": ("tests/end_to_end/", "tests/test_launch_server.py"),
     "compositions": tuple(
         f"tests/house/test_{name}.py" for name in ("sweeps", "commands", "examples")
     ),
