@@ -1,6 +1,7 @@
 """stage=teachers and source=store, as a user calls them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,35 @@ def stamps(root: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in paths if path.suffix != ".lease"}
 
 
-def test_stores_are_built_alone_then_read_by_every_fusion(tmp_path: Path) -> None:
-    done = launch("stage=teachers", f"root={tmp_path}", *GIVEN)
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with two teachers' stores alone."""
+    root = tmp_path_factory.mktemp("stores")
+    done = launch("stage=teachers", f"root={root}", *GIVEN)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nano-cross" in done.stdout
-    assert kinds(tmp_path) == ["kv", "kv", "model", "model", "model", "split"]
-    assert not (tmp_path / "runs").exists()
-    before = stamps(tmp_path)
-    done = launch("-m", f"root={tmp_path}", *GIVEN, "fusion=fixed,similarity", "style=mixed,cot")
+    return root
+
+
+def test_stores_are_built_with_what_they_read_and_nothing_else(stores: Path) -> None:
+    assert kinds(stores) == ["kv", "kv", "model", "model", "model", "split"]
+    assert not (stores / "runs").exists()
+
+
+def test_every_fusion_and_style_would_read_them(stores: Path) -> None:
+    how = ("fusion=fixed,similarity", "style=mixed,cot")
+    done = launch("-m", "stage=plan", f"root={stores}", *GIVEN, *how)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert stamps(tmp_path) == before
-    runs = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/runs/*/manifest.json")]
+    assert re.findall(r"\bkv-\w+\W+(\w+)", done.stdout) == ["reused", "reused"]
+
+
+@pytest.mark.slow  # reading them in training: tests/kv/test_store.py
+def test_every_fusion_and_style_reads_them(stores: Path) -> None:
+    before = stamps(stores)
+    done = launch("-m", f"root={stores}", *GIVEN, "fusion=fixed,similarity", "style=mixed,cot")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stamps(stores) == before
+    runs = [json.loads(path.read_text()) for path in stores.glob("runs/*/runs/*/manifest.json")]
     assert len(runs) == 4
     for run in runs:
         assert {"kv.a", "kv.b"} <= set(run["needs"])
