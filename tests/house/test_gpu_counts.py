@@ -24,6 +24,51 @@ def test_a_second_device_notices_a_buffer_of_the_cpu_and_each_time_the_host_wait
     assert not device.copies
 
 
+def test_layers_that_are_recomputed_are_on_the_device_again_and_counted() -> None:
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    from tests.bench.gpu_ready.fake_device import DEVICE, FakeDevice, run_backward
+
+    seen, linear = [], torch.nn.Linear(4, 4)
+
+    def compute(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x.device)
+        return linear(x).tanh()
+
+    with FakeDevice() as device:
+        x = torch.randn(3, 4).to(DEVICE)
+        linear.to(DEVICE)
+        run_backward(compute(x).sum())
+        kept = device.launches
+        linear.zero_grad()
+        device.forget()
+        again = checkpoint(compute, x, use_reentrant=False, determinism_check="none")
+        run_backward(again.sum())
+        assert device.launches == kept + 2  # the product and its tanh
+        assert not device.mixed
+        assert not device.waits
+    assert seen == [DEVICE] * 3
+
+
+def test_chunks_are_numbered_without_a_wait_however_many_parts_there_are() -> None:
+    import numpy as np
+    import torch
+
+    from kvdistill.logits.chunk_outcomes import ChunkTokens
+    from tests.bench.gpu_ready.fake_device import DEVICE, FakeDevice
+
+    with FakeDevice() as device:
+        labels = torch.arange(5).to(DEVICE)
+        tokens = ChunkTokens.from_numbers(labels, np.array([-1, 3, 3, -1, 7]))
+        sums = tokens.sum_over_chunks(labels.float())
+        assert not device.waits
+        assert not device.mixed
+    assert tokens.chunk.tolist() == [0, 0, 0, 0, 1]
+    assert tokens.first.tolist() == [1, 4]
+    assert sums.tolist() == [3, 4]
+
+
 def test_a_press_that_cuts_its_work_for_a_cache_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

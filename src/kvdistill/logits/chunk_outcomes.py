@@ -10,6 +10,7 @@ probability of the text's later ones instead, which leaves no distribution.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -34,16 +35,21 @@ class ChunkTokens:
 
     @classmethod
     def from_numbers(
-        cls, labels: Int[Tensor, " tokens"], numbers: Int[Tensor, " tokens"]
+        cls, labels: Int[Tensor, " tokens"], numbers: Int[np.ndarray, " tokens"]
     ) -> "ChunkTokens":
-        """`numbers` ascend, one a chunk, as both models have them; -1 where no chunk is spelt."""
+        """`numbers` ascend, one a chunk, as both models have them; -1 where no chunk is spelt.
+
+        They lie on the CPU, which so waits for no GPU, however many parts a batch is cut into.
+        """
         inside = numbers >= 0
-        _, of_inside, counts = numbers[inside].unique_consecutive(
-            return_inverse=True, return_counts=True
-        )
-        chunk = torch.zeros_like(numbers)
+        _, first, of_inside = np.unique(numbers[inside], return_index=True, return_inverse=True)
+        chunk = np.zeros_like(numbers)
         chunk[inside] = of_inside
-        return cls(labels, chunk, inside, inside.nonzero()[:, 0][counts.cumsum(0) - counts])
+        parts = (chunk, inside, inside.nonzero()[0][first])
+        return cls(
+            labels,
+            *(torch.from_numpy(each).to(labels.device, non_blocking=True) for each in parts),
+        )
 
     @property
     def first_labels(self) -> Int[Tensor, " chunks"]:

@@ -87,10 +87,11 @@ class ByChunks(Vocabulary):
         tables = move_to_device(self.tables[name], student.labels.device)
         self.tables[name] = tables
         vocabulary = max(len(tables.student.column), len(tables.teacher.column))
-        numbers = teacher.student_chunk.cpu().numpy(), teacher.chunk.cpu().numpy()
-        for rows, other_rows in split_at_chunks(*numbers, max(1, PART_LOGITS // vocabulary)):
-            own = ChunkTokens.from_numbers(student.labels[rows], teacher.student_chunk[rows])
-            other = ChunkTokens.from_numbers(teacher.labels[other_rows], teacher.chunk[other_rows])
+        numbers, others = teacher.student_chunk.cpu().numpy(), teacher.chunk.cpu().numpy()
+        size = max(1, PART_LOGITS // vocabulary)
+        for rows, other_rows in split_at_chunks(numbers, others, size):
+            own = ChunkTokens.from_numbers(student.labels[rows], numbers[rows])
+            other = ChunkTokens.from_numbers(teacher.labels[other_rows], others[other_rows])
             columns = (
                 tables.student.column[own.first_labels],
                 tables.teacher.column[other.first_labels],

@@ -230,6 +230,17 @@ def iterate_tensors(value: Any) -> Iterator[Tensor]:
         yield from iterate_tensors([*value.values()])
 
 
+def run_backward(loss: Tensor) -> None:
+    """`loss.backward()`, with layers that are computed again on the device as the first time.
+
+    A mode is closed while a function that it sees runs, and `backward` is one.
+    """
+    torch.autograd.graph._engine_run_backward(
+        (loss,), (torch.ones_like(loss),), False, False, (),
+        allow_unreachable=True, accumulate_grad=True,
+    )  # fmt: skip
+
+
 def note(counter: Counter[str], what: str, times: int = 1) -> None:
     """Counts it, by the line that called."""
     if times:

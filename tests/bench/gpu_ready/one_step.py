@@ -13,11 +13,14 @@ import numpy as np
 import torch
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from torch import nn
+from torch.utils.data import SequentialSampler
 
 from kvdistill.alignment.base import Spans
 from kvdistill.config.build import build_node
 from kvdistill.data.collate import Collator
 from kvdistill.data.packing import Packing
+from kvdistill.data.text_chunks import NO_CHUNK, TextChunks, collate_chunks
 from kvdistill.data.tokenise import TokenisedText
 from kvdistill.geometry import Geometry
 from kvdistill.kv.online import Online
@@ -33,8 +36,8 @@ from kvdistill.train.target_r2 import compute_target_r2
 from kvdistill.train.trainer import DistillTrainer
 from kvdistill.train.training_arguments import make_training_arguments
 from kvdistill.train.validation import Validation
-from kvdistill.types import Batch
-from tests.bench.gpu_ready.fake_device import DEVICE, FakeDevice, autocast_as_cpu
+from kvdistill.types import Batch, Chunks, Tokens
+from tests.bench.gpu_ready.fake_device import DEVICE, FakeDevice, autocast_as_cpu, run_backward
 from tests.bench.gpu_ready.settings import CONF, Setting
 from tests.train import conftest
 from tests.train.answers.test_logit_terms import read_alike
@@ -75,9 +78,7 @@ def count_step(setting: Setting, lengths: tuple[int, ...] = (12, 9)) -> StepCoun
     with tempfile.TemporaryDirectory() as name, mock.patch.dict(conftest.TEACHERS, alike):
         with nullcontext() if is_open else initialize_config_dir(str(CONF), version_base="1.3"):
             config = conftest.composed_config(*setting.overrides, teachers=names)
-        # Distributions are compared over one vocabulary, token by token.
-        make_batch = read_alike if reads_answers(config) else conftest.make_batch
-        batch, folder = make_batch(names, lengths=lengths, more=2), Path(name)
+        batch, folder = make_batch(config, names, lengths=lengths, more=2), Path(name)
         if setting.packed:
             batch = Collator(0, dict.fromkeys(names, 0)).pack_batch(batch, Packing())
         stores = write_stores(config, batch, folder) if find_store_spec(config["source"]) else {}
@@ -90,6 +91,11 @@ def count_step(setting: Setting, lengths: tuple[int, ...] = (12, 9)) -> StepCoun
             # After the trainer is made, as a trainer does it: what was read of the model stays
             # behind.
             module.to(DEVICE).train()
+            if config["train"]["gradient_checkpointing"]:
+                # Checked by PyTorch itself, a saved tensor's device would be the one it really has.
+                module.student.gradient_checkpointing_enable(
+                    {"use_reentrant": False, "determinism_check": "none"}
+                )
             take_step(trainer, batch, batch.to(DEVICE))
             # A batch of its own: what a batch computes of itself is computed again.
             moved = batch.to(DEVICE)
@@ -99,6 +105,35 @@ def count_step(setting: Setting, lengths: tuple[int, ...] = (12, 9)) -> StepCoun
             measure_outside(trainer, moved)
             module.close_teachers()
             return StepCounts(dict(device.mixed), waits, copies, launches)
+
+
+def make_batch(config: dict[str, Any], names: tuple[str, ...], **texts: Any) -> Batch:
+    """Texts as each teacher reads them, and what of them a comparison of distributions asks for."""
+    if not reads_answers(config):
+        return conftest.make_batch(names, **texts)  # type: ignore[no-any-return]
+    if config["choices"]["logits/vocabulary"] != "chunks":
+        return read_alike(names, **texts)  # type: ignore[no-any-return]
+    batch = conftest.make_batch(names, **texts)
+    return replace(
+        batch,
+        teachers={
+            name: replace(each, chunks=pair_answers(batch.student, each.tokens))
+            for name, each in batch.teachers.items()
+        },
+    )
+
+
+def pair_answers(student: Tokens, teacher: Tokens) -> Chunks:
+    """Chunks of one or two tokens, as many as the shorter of two answers has tokens."""
+    rows = []
+    for row in range(len(student.ids)):
+        places = [(side.answer & side.mask)[row].nonzero().flatten() for side in (student, teacher)]
+        fewest = min(len(each) for each in places)
+        numbers = [np.full(side.ids.shape[1], NO_CHUNK) for side in (student, teacher)]
+        for into, at in zip(numbers, places, strict=True):
+            into[at.numpy()] = np.arange(len(at)) * fewest // len(at)
+        rows.append(TextChunks(*numbers))
+    return collate_chunks(rows, student.ids.shape[1], teacher.ids.shape[1])
 
 
 def request_teacher(name: str, pipeline: Any, stores: Mapping[str, Path], *, to_head: bool) -> Any:
@@ -152,7 +187,7 @@ def make_trainer(
         module,
         make_training_arguments(settings, 4, folder),
         texts=Rows(),
-        sampler=range(4),  # type: ignore[arg-type]
+        sampler=SequentialSampler(range(4)),
         collate=lambda _: batch,
         validation=Validation([batch]),
         curves=CurveWriter(folder),
@@ -165,6 +200,19 @@ def make_trainer(
     return trainer
 
 
+class AutocastForward(nn.Module):
+    """A module as accelerate wraps it, its weights being its own."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.unregistered = (module,)
+
+    def forward(self, inputs: Batch) -> Any:
+        """In half precision."""
+        with torch.autocast("cuda", torch.bfloat16):
+            return self.unregistered[0](inputs)
+
+
 def take_step(trainer: DistillTrainer, batch: Batch, moved: Batch) -> None:
     """What Trainer does between two batches: autocast is around the forward alone."""
     module, optimizer = trainer.module, trainer.optimizer
@@ -172,13 +220,10 @@ def take_step(trainer: DistillTrainer, batch: Batch, moved: Batch) -> None:
     # As the loader does it while the batch is on the CPU still.
     module.prefetch_teachers(batch)
 
-    def forward(inputs: Batch) -> Any:
-        with torch.autocast("cuda", torch.bfloat16):
-            return module(inputs)
-
     count = trainer._get_num_items_in_batch([{"batch": batch}], DEVICE)
-    loss = trainer.compute_loss(forward, {"batch": moved}, num_items_in_batch=count)  # type: ignore[arg-type]
-    loss.backward()
+    forward = AutocastForward(module)
+    loss = trainer.compute_loss(forward, {"batch": moved}, num_items_in_batch=count)
+    run_backward(loss)
     trainer._clip_grad_norm(module)
     optimizer.step()
     optimizer.zero_grad()

@@ -12,9 +12,10 @@ ROOMS = (
     "source", "loss", "loss/tokens", "loss/schedule", "loss/balance", "adapter", "logits",
     "logits/teachers", "logits/vocabulary",
 )  # fmt: skip
-LEFT_OUT = {"source=none", "logits/vocabulary=chunks"}
-"""Fine-tuning alone, which is a step of its own; and what needs bytes of texts, not ids alone."""
+LEFT_OUT = {"source=none"}
+"""Fine-tuning alone, which is a step of its own."""
 KL = "logits=forward_kl"
+RECOMPUTED = "train.gradient_checkpointing=true"
 ONE, TWO = ("a",), ("a", "b")
 MORE = {
     "layers/map=anchors": ("layers.map.anchors='0:0, 2:5'",),
@@ -24,7 +25,7 @@ MORE = {
     "fusion=competence": (KL,),
     "fusion=select": (KL,),
     **{f"logits/teachers={name}": (KL,) for name in ("averaged", "mean", "select")},
-    "logits/vocabulary=same": (KL,),
+    **{f"logits/vocabulary={name}": (KL,) for name in ("chunks", "same")},
 }
 """What some choices need at the size of the bench's models."""
 
@@ -65,8 +66,9 @@ def list_choices() -> Iterator[Setting]:
 
 
 def list_ways() -> Iterator[Setting]:
-    """Of packed rows, and of stored K and V: under the shuffled control, rounded, by head."""
+    """Of packed rows, recomputed layers, and stored K and V: shuffled, rounded, by head."""
     yield Setting(("compression=r_kv",), TWO, packed=True)
+    yield Setting((RECOMPUTED, KL), TWO, packed=True)
     yield Setting(("source=shuffled", "source@source.of=store"))
     yield Setting(("source=store", "source.stored.dtype=int8"))
     yield Setting(("source=store", "compression=r_kv", "compression.heads=own"))
