@@ -91,3 +91,25 @@ def test_its_status_counts_tensors(
     assert steps[0][0] == 1
     assert steps[-1][0] == steps[-1][1] == len(steps)
     assert phases[1:] == ["parsing model.gguf", "unpacking model.gguf", "writing conversion-a"]
+
+
+def test_a_store_knows_its_teacher_by_the_file_whether_or_not_it_is_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.config.compose import compose
+    from kvdistill.files import write_json
+    from kvdistill.models.pretrained import Pretrained
+    from kvdistill.train import inputs
+
+    monkeypatch.setattr(inputs, "load_tokeniser", lambda *_: None)
+    monkeypatch.setattr(inputs, "hash_tokeniser", lambda _: "same")
+    source = Pretrained(path="/anywhere", gguf_file="a.gguf", sha256="a" * 64)
+    teacher = write_config(source, 300, "none")["student"]
+    config = {**compose(["source=store"]), "teachers": {"a": teacher}}
+    for name in ("split", "conversion"):
+        files = {f"{part}.jsonl": name for part in inputs.STORED_PARTS}
+        write_json(tmp_path / name / "manifest.json", {"files": files})
+    alone = {"split": tmp_path / "split"}
+    read = inputs.fingerprint_reading(config, "a", alone)
+    converted = {"teacher.a": tmp_path / "conversion"}
+    assert inputs.fingerprint_reading(config, "a", alone | converted) == read
