@@ -15,9 +15,9 @@ def compose_with_estimate(*overrides: str):
 
 def test_a_teachers_answers_cost_a_forward_over_each_text_and_its_writing() -> None:
     from kvdistill.estimate.answers_cost import estimate_answers
-    from kvdistill.plan.matching.count_texts import count_texts
     from kvdistill.geometry import Geometry
     from kvdistill.plan import flops
+    from kvdistill.plan.matching.count_texts import count_texts
 
     config, estimate = compose_with_estimate("arm=sequence_kd")
     teacher = config["teachers"]["a"]

@@ -55,9 +55,11 @@ ROLES = {
     "layout": "paths on disk",
     "geometry": "a model's shape",
     "records": "rows on disk",
+    "kv_modules": "where K and V leave a model",
     "errors": "what a user can cause",
     "preemption": "making room",
     "cache_folders": "caches below the home",
+    "processor": "what it multiplies quickly",
 }
 
 
