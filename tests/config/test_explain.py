@@ -61,7 +61,7 @@ def test_what_fits_no_complaint_keeps_its_words() -> None:
     [
         ("train.learning_rate=1", "train.lr"), ("+lr=1", "train.lr"), ("lr=1", "train.lr"),
         ("batch_size=4", "budget.batch_size"), ("train.max_steps=4", "budget.total_tokens"),
-        ("+train.epochs=4", "budget.total_tokens"), ("model=qwen", "student"),
+        ("+train.epochs=4", "budget.total_tokens"), ("student_model=qwen", "student"),
     ],
 )  # fmt: skip
 def test_what_others_call_a_setting_leads_to_it(override: str, setting: str) -> None:

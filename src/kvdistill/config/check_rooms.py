@@ -27,7 +27,7 @@ def check_none_choices(config: Mapping[str, Any]) -> None:
         if config["choices"].get(group) != "none":
             continue
         for key in keys:
-            if config[group][key]:
+            if config[group][key] > 0:
                 raise ConfigError(
                     f"{group}=none, but {group}.{key}={config[group][key]:g}: the one says that "
                     f"there is none of it, the other how much. Choose another {group}, or leave "

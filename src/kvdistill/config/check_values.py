@@ -147,7 +147,10 @@ def check_adoption(config: Mapping[str, Any]) -> None:
     given = {key: config[key] for key in ("model", "role", "name") if config[key] is not None}
     if config["stage"] != "adopt":
         for key, value in given.items():
-            raise ConfigError(f"{key}={value} is for stage=adopt, not stage={config['stage']}.")
+            raise ConfigError(
+                f"{key}={value} is for stage=adopt, not stage={config['stage']}. The models of a run "
+                f"are student=NAME and teachers=NAME."
+            )
         return
     for key in ("model", "role", "name"):
         if key not in given:

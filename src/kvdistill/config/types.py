@@ -23,7 +23,7 @@ SYNONYMS = {
     "tokens": "budget.total_tokens", "batch_size": "budget.batch_size",
     "per_device_train_batch_size": "budget.batch_size", "max_length": "budget.seq_len",
     "gradient_accumulation_steps": "budget.grad_accum", "max_seq_length": "budget.seq_len",
-    "gpus": "budget.num_gpus", "model": "student", "student_model": "student",
+    "gpus": "budget.num_gpus", "student_model": "student",
     "teacher_model": "teachers", "dataset": "data",
     "output_dir": "root", "limit": "tasks.limit", "seeds": "seed",
 }  # fmt: skip
