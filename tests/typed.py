@@ -12,7 +12,10 @@ from functools import partial
 from typing import Any, get_args, get_type_hints
 
 import jaxtyping
+from beartype import BeartypeConf, beartype
 
+CHECK = beartype(conf=BeartypeConf(violation_type=TypeError))
+"""As Python itself would raise further on, and as what reads foreign files expects."""
 check_twice = jaxtyping.jaxtyped
 
 
@@ -33,7 +36,7 @@ def check_function(function: Callable[..., Any], typechecker: Callable[..., Any]
         hints = get_type_hints(function, include_extras=True)
     except (NameError, TypeError, AttributeError):  # names a class that does not exist yet
         return check_twice(function, typechecker=typechecker)
-    function = typechecker(function)
+    function = CHECK(function)
     if any(holds_array(hint) for hint in hints.values()):
         return check_twice(function, typechecker=None)
     return function

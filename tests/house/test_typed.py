@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from beartype import beartype
-from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
@@ -22,7 +21,7 @@ Matrix = Float[Tensor, "a b"]
 
 def test_a_function_of_the_package_refuses_another_type() -> None:
     given: Any = 3
-    with pytest.raises(BeartypeCallHintViolation):
+    with pytest.raises(TypeError):
         layout.find_artifacts_folder(given)
     assert layout.find_artifacts_folder(Path("/root/artifacts/split-1")) == Path("/root/artifacts")
 
@@ -30,14 +29,14 @@ def test_a_function_of_the_package_refuses_another_type() -> None:
 def test_axes_that_disagree_are_refused() -> None:
     moments = Moments.empty(4, 2)
     moments.add(torch.zeros(5, 4), torch.zeros(5, 2))
-    with pytest.raises(BeartypeCallHintViolation, match="tokens is 6"):
+    with pytest.raises(TypeError, match="tokens is 6"):
         moments.add(torch.zeros(5, 4), torch.zeros(6, 2))
 
 
 def test_what_is_returned_has_the_axes_of_what_was_given() -> None:
     turn = CHECK(turn_over)
     assert turn(torch.zeros(2, 2)).shape == (2, 2)
-    with pytest.raises(BeartypeCallHintViolation, match="return"):
+    with pytest.raises(TypeError, match="return"):
         turn(torch.zeros(2, 3))
 
 
@@ -73,5 +72,5 @@ def test_a_dataclass_is_asked_for_its_fields_types_and_axes() -> None:
     for kind in (Pair, Child):
         assert kind("a", torch.zeros(2, 3), torch.ones(2, 3)).name == "a"
         for name, rows in ((3, 2), ("a", 4)):
-            with pytest.raises(BeartypeCallHintViolation):
+            with pytest.raises(TypeError):
                 kind(name, torch.zeros(2, 3), torch.zeros(rows, 3))

@@ -42,7 +42,7 @@ def test_warnings_stand_in_the_status_to_the_end(
 
     def work(_: Any, __: Any, folder: Path, progress: Any) -> dict[str, Any]:
         logging.getLogger("kvdistill.train.run").warning("checkpoint-3 is not used")
-        progress(1, 2)
+        progress(2, 2)  # the last of them is written at once
         assert read_json(folder / "status.json")["warnings"] == ["checkpoint-3 is not used"]
         return {}
 

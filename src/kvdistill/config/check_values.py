@@ -148,8 +148,8 @@ def check_adoption(config: Mapping[str, Any]) -> None:
     if config["stage"] != "adopt":
         for key, value in given.items():
             raise ConfigError(
-                f"{key}={value} is for stage=adopt, not stage={config['stage']}. The models of a run "
-                f"are student=NAME and teachers=NAME."
+                f"{key}={value} is for stage=adopt, not stage={config['stage']}. A run has "
+                f"student=NAME and teachers=NAME."
             )
         return
     for key in ("model", "role", "name"):

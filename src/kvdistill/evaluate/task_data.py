@@ -74,8 +74,8 @@ def check_columns(rows: Sequence[Row], needs: Sequence[str], place: str) -> None
             )
 
 
-def read_jsonl(path: Path) -> list[Row]:
-    """The rows of a JSONL file, in order."""
+def read_jsonl(path: Path) -> list[Any]:
+    """The rows of a JSONL file, in order, whatever they are."""
     try:
         with path.open(encoding="utf-8") as lines:
             return [json.loads(line) for line in lines if line.strip()]
