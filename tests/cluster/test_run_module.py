@@ -1,5 +1,7 @@
 """A function called in a process of its own: what it returns, and what it raises, come back."""
 
+import atexit
+import os
 import subprocess
 import sys
 
@@ -25,6 +27,15 @@ def test_what_it_raises_is_raised_here_as_the_same_kind() -> None:
 def test_a_process_that_ends_without_an_answer_failed() -> None:
     with pytest.raises(UserError, match=r"^os failed: "):
         call_in_new_process("os", "_exit", 3)
+
+
+def test_an_answer_outlives_what_aborts_as_the_interpreter_ends() -> None:
+    assert call_in_new_process("tests.cluster.test_run_module", "abort_at_exit", "late") == "late"
+
+
+def abort_at_exit(value: str) -> str:
+    atexit.register(os.abort)
+    return value
 
 
 def read_no_sweep(_: None) -> None:

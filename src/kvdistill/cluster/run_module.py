@@ -80,16 +80,22 @@ def unpack_answer(module: str, answer: Answer) -> Any:
     raise UserError(f"{module} failed: {answer['message']}")
 
 
-def main() -> int:
-    """The new interpreter: what the function prints goes to stderr, the answer to stdout."""
+def main() -> None:
+    """The new interpreter: what the function prints goes to stderr, the answer to stdout.
+
+    It ends there and then: a thread that a library has left running can abort a process as its
+    interpreter is taken down ("terminate called without an active exception"), answer and all.
+    """
     _, module, function = sys.argv
     # Libraries print; only the answer may stand on stdout, whose last line is read.
     argument, answer_stream = json.load(sys.stdin), sys.stdout
     sys.stdout = sys.stderr
     answer = make_answer(module, function, argument)
     answer_stream.write(f"\n{json.dumps(answer)}\n")
-    return 0
+    answer_stream.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
