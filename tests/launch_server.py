@@ -136,6 +136,8 @@ def serve() -> None:
     for module in (data, preflight):
         module.call_in_new_process = run_module.call_in_server_process
     forkserver.ensure_running()
+    # Once it answers it has imported all: a test may spoil the sources after its first command.
+    run_module.call_in_server_process("json", "dumps", None)
     # A fork may use the server that its parent started, but not wait for it, as this would.
     forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
     gc.collect()

@@ -50,6 +50,8 @@ def sweep_root(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> 
     kinds = launcher.names(launcher.jobs() - before)
     counted = ("split", "validation", "model", "calibration", "training", "evaluation")
     assert [kinds.count(kind) for kind in counted] == [1, 1, 2, 1, 2, 2]
+    # Its server answers, so it has read the sources: else it would die of what follows.
+    launcher("stage=status", "status.format=plain", f"root={root}")
     sources = launcher.project / "src/kvdistill"
     broken = [sources / "jobs/__main__.py", sources / "train/step.py", sources / "fusion/fixed.py"]
     kept = {
