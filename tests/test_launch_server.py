@@ -4,11 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.launch_server import launch
+from tests.launch_server import launch, start_shared_server
 
 
 @pytest.mark.integration
 def test_threads_get_each_the_answer_to_its_own_command() -> None:
+    start_shared_server()  # here: it dies with the thread that starts it
     commands = [("--help",), ("fusion=nothing",), ("stage=nothing",)]
     with ThreadPoolExecutor(len(commands)) as pool:
         ended = list(pool.map(lambda command: launch(*command), commands))
