@@ -108,12 +108,8 @@ def escape_latex(text: str) -> str:
     """The text as pdflatex sets it; a letter that it has no font for by its code point."""
     # Letter by letter: a replacement's own backslash and braces must not be escaped again.
     return "".join(
-        ESCAPES[letter]
-        if letter in ESCAPES
-        else letter
-        if has_font(letter)
-        else name_letter(letter)
-        for letter in " ".join(text.split(" "))
+        ESCAPES.get(letter) or (letter if has_font(letter) else name_letter(letter))
+        for letter in text
     )
 
 

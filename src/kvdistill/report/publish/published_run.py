@@ -11,6 +11,7 @@ from kvdistill.errors import ConfigError
 from kvdistill.files import read_json
 from kvdistill.manifest import verify_artifact
 from kvdistill.plan.frozen_recipe import read_recipe
+from kvdistill.plan.hub_models import walk_mappings
 from kvdistill.plan.task_files import BUILTIN, read_task_metadata
 
 
@@ -95,7 +96,5 @@ def locate_task(run: PublishedRun, task: str) -> TaskOrigin:
 
 def list_hub_names(node: Any) -> list[str]:
     """The repositories of the hub that a node of a recipe names, at any depth."""
-    if isinstance(node, Mapping):
-        own = [str(node["hub"])] if isinstance(node.get("hub"), str) else []
-        return list(dict.fromkeys([*own, *(n for v in node.values() for n in list_hub_names(v))]))
-    return []
+    names = (inner.get("hub") for inner in walk_mappings(node))
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
