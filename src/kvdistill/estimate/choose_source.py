@@ -5,7 +5,7 @@ Hours are reckoned as in every plan (operations over a processor's assumed rate,
 disk's), so the choice is as good as `conf/estimate/` is; whatever it is, the result is the same.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kvdistill import layout
@@ -71,20 +71,21 @@ def choose_sources(plan: Plan) -> Iterator[str]:
     """
     estimate = read_group("estimate", plan.config["estimate"])
     free_bytes = run_cost.read_free_bytes(plan.root)
-    for runs in group_open_runs(plan):
-        reading = price_reading(plan, runs, estimate)
+    for stores, runs in group_open_runs(plan).items():
+        reading = price_reading(plan, stores, runs, estimate)
         read = reading.choose(free_bytes)
         yield reading.describe(read, free_bytes)
         for run in runs:
             plan.change_reading(run, choose_reading(run.config, read))
 
 
-def group_open_runs(plan: Plan) -> Iterable[Sequence[PlannedRun]]:
-    """Runs that are to be done and may be read from a store, those of the same stores together.
+def group_open_runs(plan: Plan) -> dict[tuple[str, ...], list[PlannedRun]]:
+    """Names of stores -> the runs to be done that may read these.
 
     What no store can hold (the student's own texts, teachers' answers) stays live.
     """
     groups: dict[tuple[str, ...], list[PlannedRun]] = {}
+    stores_by_recipe: dict[str, tuple[str, ...]] = {}  # replicates read the same
     for run in list(plan.runs.values()):
         if not is_open(run.config) or not is_missing(plan, run.node.name):
             continue
@@ -92,9 +93,12 @@ def group_open_runs(plan: Plan) -> Iterable[Sequence[PlannedRun]]:
         if (folder / layout.CONFIG).is_file():
             begun = dict(read_recipe(folder).recipe)["source"]["read"]
             plan.change_reading(run, choose_reading(run.config, begun or LIVE))
-        elif stores := list_stores(choose_reading(run.config, STORED)):
+            continue
+        if run.recipe not in stores_by_recipe:
+            stores_by_recipe[run.recipe] = list_stores(choose_reading(run.config, STORED))
+        if stores := stores_by_recipe[run.recipe]:
             groups.setdefault(stores, []).append(run)
-    return groups.values()
+    return groups
 
 
 def list_stores(config: Config) -> tuple[str, ...]:
@@ -107,15 +111,17 @@ def list_stores(config: Config) -> tuple[str, ...]:
         return ()
 
 
-def price_reading(plan: Plan, runs: Sequence[PlannedRun], estimate: Estimate) -> Reading:
-    """What these runs, which read the same stores, take either way, one after another."""
+def price_reading(
+    plan: Plan, stores: Sequence[str], runs: Sequence[PlannedRun], estimate: Estimate
+) -> Reading:
+    """What these runs, which read these stores, take either way, one after another."""
     live, stored = (choose_reading(runs[0].config, read) for read in (LIVE, STORED))
     budget = read_group("budget", live["budget"])
     rate = estimate.gpu.peak_tflops * 1e12 * estimate.utilisation * budget.num_gpus
     nodes = max(1, budget.num_gpus // count_ranks_per_node(live))
     disk = estimate.disk_gb_s * 1e9 * nodes
     whole = sum(run_cost.estimate_stored_bytes(stored, node) for node in live["teachers"].values())
-    filled = all(is_complete(layout.artifact_folder(plan.root, n)) for n in list_stores(stored))
+    filled = all(is_complete(layout.artifact_folder(plan.root, name)) for name in stores)
     new_bytes = 0 if filled else whole
     load = TokenLoad.nominal(global_batch(budget) * budget.seq_len, budget.seq_len)
     steps = sum(run.steps for run in runs)

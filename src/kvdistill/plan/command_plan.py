@@ -108,9 +108,9 @@ class Plan:
         self, config: Config, recipe: str, *, trial: bool
     ) -> list[tuple[str, Node]]:
         """What a run of a recipe reads, with its roles, taken into the plan."""
-        usable_bytes = read_group("estimate", config["estimate"]).usable_bytes
         artifacts = self.artifacts_by_recipe.setdefault(recipe, [])
         if not artifacts:  # else replicates, which read the same
+            usable_bytes = read_group("estimate", config["estimate"]).usable_bytes
             needed = list_artifacts(decide_reading_placements(config, usable_bytes))
             artifacts += [one for one in needed if not (trial and one[1].kind == "validation")]
             self.artifacts |= {item.name: item for _, item in artifacts}
