@@ -10,13 +10,9 @@ import pytest
 
 from kvdistill.errors import ConfigError
 from tests.hub_server import make_commit, open_hub
-from tests.models.gguf_files import write_header
+from tests.models.gguf_files import GEOMETRY, write_header
 
 ROOT = Path(__file__).parents[2]
-GEOMETRY = {
-    "layers": 4, "hidden_size": 32, "intermediate_size": 64, "heads": 4, "kv_heads": 2,
-    "head_dim": 8, "vocab_size": 300, "tied_embeddings": False,
-}  # fmt: skip
 CONFIG = {
     "model_type": "llama", "num_hidden_layers": 6, "hidden_size": 48, "intermediate_size": 64,
     "num_attention_heads": 4, "vocab_size": 300, "architectures": ["LlamaForCausalLM"],

@@ -7,6 +7,7 @@ from typing import Any
 
 import gguf
 import numpy as np
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,11 @@ KINDS = {
 ARCHITECTURES = {"qwen2.5": "qwen2", "gemma": "gemma3", "smollm2": "llama"}
 """Family, as a model's name begins -> llama.cpp's name of the architecture."""
 NORMAL, CONTROL = 1, 3
+GEOMETRY = {
+    "layers": 4, "hidden_size": 32, "intermediate_size": 64, "heads": 4, "kv_heads": 2,
+    "head_dim": 8, "vocab_size": 300, "tied_embeddings": False,
+}  # fmt: skip
+"""Of a model that its header alone is written of."""
 
 
 def write_gguf(path: Path, model: Any, tokenizer: Any) -> None:
@@ -105,3 +111,16 @@ def write_qwen_headers(folder: Path) -> None:
         home.mkdir(exist_ok=True)
         architecture = ARCHITECTURES[node["name"].partition("-")[0]]
         write_header(home / node["pretrained"]["gguf_file"], node["geometry"], architecture)
+
+
+def count_readers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """From now on gets the name of every file that gguf parses."""
+    parsed: list[str] = []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, path: Any, *more: Any) -> None:
+            parsed.append(Path(path).name)
+            super().__init__(path, *more)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    return parsed

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoTokenizer
 from kvdistill.errors import ConfigError
 from kvdistill.models.config_files.gguf_config import read_header_config
 from kvdistill.models.nano_tokenizer import train_tokenizer
-from tests.models.gguf_files import write_header
+from tests.models.gguf_files import count_readers, write_header
 from tests.models.test_model_folder import write_gguf_folder
 
 GEOMETRY = {
@@ -91,14 +91,7 @@ def test_a_tokenizer_is_the_same_and_parses_no_vocabulary_twice(
     expected = AutoTokenizer.from_pretrained(**source.load_kwargs)
     expected.save_pretrained(tmp_path / "copy")
     expected = AutoTokenizer.from_pretrained(tmp_path / "copy")
-    parsed: list[str] = []
-
-    class Counted(gguf.GGUFReader):
-        def __init__(self, path: Any, *more: Any) -> None:
-            parsed.append(Path(path).name)
-            super().__init__(path, *more)
-
-    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    parsed = count_readers(monkeypatch)
     read = source.load_tokenizer()
     assert set(parsed) == {"header.gguf"}
     assert type(read) is type(expected)

@@ -10,6 +10,7 @@ import torch
 from kvdistill.models.gguf.convert import convert_gguf
 from kvdistill.models.nano_tokenizer import train_tokenizer
 from kvdistill.models.pretrained import Pretrained
+from tests.models.gguf_files import count_readers
 from tests.models.test_model_folder import TEXTS, write_gguf_folder
 
 LEFT_OUT = {"_name_or_path", "transformers_version", "architectures"}
@@ -23,15 +24,7 @@ def tokenizer() -> Any:
 @pytest.fixture
 def readers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that gguf has parsed."""
-    parsed: list[str] = []
-
-    class Counted(gguf.GGUFReader):
-        def __init__(self, path: Any, *more: Any) -> None:
-            parsed.append(Path(path).name)
-            super().__init__(path, *more)
-
-    monkeypatch.setattr(gguf, "GGUFReader", Counted)
-    return parsed
+    return count_readers(monkeypatch)
 
 
 def convert(source: Pretrained, out: Path, dtype: torch.dtype = torch.float32) -> Pretrained:

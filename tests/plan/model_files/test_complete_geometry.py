@@ -10,13 +10,9 @@ import pytest
 import yaml
 
 from kvdistill.errors import ConfigError
-from tests.models.gguf_files import write_header
+from tests.models.gguf_files import GEOMETRY, write_header
 
 ROOT = Path(__file__).parents[3]
-GEOMETRY = {
-    "layers": 4, "hidden_size": 32, "intermediate_size": 64, "heads": 4, "kv_heads": 2,
-    "head_dim": 8, "vocab_size": 300, "tied_embeddings": False,
-}  # fmt: skip
 CONFIG = {
     "model_type": "llama", "num_hidden_layers": 4, "hidden_size": 32, "intermediate_size": 64,
     "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 300,
