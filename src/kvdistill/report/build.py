@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from kvdistill.errors import ConfigError
 from kvdistill.files import write_json, write_text
 from kvdistill.records import SCHEMA_VERSION
-from kvdistill.report.figures.style import write_figure
+from kvdistill.report.figures.style import write_figures
 from kvdistill.report.format import title_tasks
 from kvdistill.report.render import render_page
 from kvdistill.report.sections.content import gather_content
@@ -49,11 +49,9 @@ def build_report(
     )
     content = gather_content(study, analyses, verdicts, checked_settings, selftest)
     # Only now that everything is computed: an error above leaves the old report whole.
-    for name in REPLACED_FOLDERS:
-        shutil.rmtree(output / name, ignore_errors=True)
+    shutil.rmtree(output / "tables", ignore_errors=True)
     write_json(output / "verdicts.json", describe_verdicts(verdicts))
-    for figure in content.iter_figures():
-        write_figure(figure, output / "figures")
+    write_figures(content.iter_figures(), output / "figures")
     for table in content.iter_tables():
         write_table(table, output / "tables")
     write_json(output / "significance.json", describe_comparisons(study, analyses))

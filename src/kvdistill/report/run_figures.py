@@ -22,7 +22,7 @@ def write_run_figures(folder: Path) -> list[Path]:
     written = []
     for figure in draw_run_figures(table):
         path = Path(folder) / f"{figure.name}.png"
-        path.write_bytes(figure.png)
+        figure.save(path)
         written.append(path)
     return written
 

@@ -2,9 +2,10 @@
 
 import re
 
+import pytest
 from matplotlib.figure import Figure
 
-from kvdistill.report.figures.style import render_figure, write_figure
+from kvdistill.report.figures.style import render_figure, write_figures
 
 
 def paint(figure: Figure) -> None:
@@ -23,7 +24,7 @@ def test_ticks_keep_the_digits_that_tell_them_apart():
 
 def test_a_figure_is_three_files_and_the_same_bytes_each_time(tmp_path):
     for name in ("one", "two"):
-        write_figure(render_figure("a", "t", "d", paint, (3, 2)), tmp_path / name)
+        write_figures([render_figure("a", "t", "d", paint, (3, 2))], tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == ["a.pdf", "a.png", "a.svg"]
     for name in names:
@@ -31,6 +32,39 @@ def test_a_figure_is_three_files_and_the_same_bytes_each_time(tmp_path):
     pdf = (tmp_path / "one/a.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
     assert b"/Type3" not in pdf, "venues refuse these fonts"
+
+
+def paint_other(figure: Figure) -> None:
+    figure.add_subplot().plot([0, 1], [1, 0])
+
+
+def test_what_shows_the_same_is_not_drawn_again(tmp_path):
+    for name in "ab":
+        write_figures([render_figure(name, "t", "d", paint, (3, 2))], tmp_path / name)
+    a = tmp_path / "a/a.png"
+    a.write_bytes(b"kept")
+    write_figures([render_figure("a", "t", "d", paint, (3, 2))], a.parent)
+    assert a.read_bytes() == b"kept"
+    write_figures([render_figure("a", "t", "d", paint_other, (3, 2))], a.parent)
+    assert a.read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "b/b.pdf").unlink()
+    write_figures([render_figure("b", "t", "d", paint, (3, 2))], tmp_path / "b")
+    assert (tmp_path / "b/b.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_drawing_that_is_broken_off_is_begun_again(tmp_path, monkeypatch):
+    figures = [render_figure("a", "t", "d", paint, (3, 2))]
+    write_figures(figures, tmp_path)
+    changed = [render_figure("a", "t", "d", paint_other, (3, 2))]
+    with monkeypatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda *_, **__: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            write_figures(changed, tmp_path)
+    before = (tmp_path / "a.png").read_bytes()
+    write_figures(figures, tmp_path)
+    assert (tmp_path / "a.svg").is_file()
+    write_figures(changed, tmp_path)
+    assert (tmp_path / "a.png").read_bytes() != before
 
 
 def test_a_narrow_screen_has_a_drawing_of_its_own():

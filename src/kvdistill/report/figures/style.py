@@ -1,4 +1,4 @@
-"""How every figure looks, and how it becomes inline SVG and a PNG file.
+"""How every figure looks, and how it becomes inline SVG and a PNG and PDF file.
 
 Colours are petroff6 (Petroff 2021), the set that stays furthest apart under simulated colour
 blindness; each arm also has a marker, a dash and a hatch. In the SVG, ink and grid become CSS
@@ -9,7 +9,8 @@ browser's fonts draw Chinese. All files are the same bytes each time.
 import io
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,10 @@ CJK_FONTS = (
     "WenQuanYi Zen Hei",
     "SimHei",
 )
-PDF_METADATA = ("CreationDate", "Creator", "Producer")
+METADATA: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
+}
 """What matplotlib would write of time and version: other bytes for the same figure."""
 VARIABLES = {INK: "var(--ink)", GRID: "var(--grid)", FAINT: "var(--faint)"}
 
@@ -100,18 +104,24 @@ RC_PARAMS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class RenderedFigure:
-    """A figure ready for the page."""
+    """A figure ready for the page, and to be saved as a file."""
 
     name: str
     title: str
     description: str
     svg: str
-    png: bytes
-    pdf: bytes = b""
+    painted: Figure
+    """Laid out, so that every file format has the same places."""
     data: ReportTable | None = None
     """The numbers that are drawn."""
     narrow: str = ""
     """The SVG that a narrow screen shows in its place; empty where one does for all."""
+
+    def save(self, path: Path) -> None:
+        """Draws the PNG or PDF file that `path` ends in; the same bytes each time."""
+        metadata = METADATA[path.suffix]
+        with use_style(self.name):
+            self.painted.savefig(path, dpi=150, facecolor="white", metadata=metadata)
 
 
 def render_figure(
@@ -123,11 +133,21 @@ def render_figure(
     data: ReportTable | None = None,
     narrow: tuple[Callable[[Figure], None], tuple[float | int, float | int]] | None = None,
 ) -> RenderedFigure:
-    """Paints a figure of `size` inches and renders it as SVG, PNG and PDF.
+    """Paints a figure of `size` inches and renders it as SVG.
 
     `paint` fills the figure; `data` is the table of what it draws; `narrow` paints the same for a
     narrow screen, at a size of its own, as SVG alone.
     """
+    with use_style(name):
+        figure, element = paint_svg(name, paint, size)
+        figure.set_layout_engine(None)  # laid out once: PNG and PDF take the same places
+        beside = paint_svg(f"{name}_narrow", *narrow)[1] if narrow else ""
+    return RenderedFigure(name, title, description, element, figure, data, beside)
+
+
+@contextmanager
+def use_style(name: str) -> Iterator[None]:
+    """What holds while a figure of this name is painted or drawn."""
     fonts: dict[str, Any] = {"font.family": ["DejaVu Sans", *find_cjk_fonts()]}
     # matplotlib salts the SVG's ids at random unless it is given a salt.
     rc: Any = {**RC_PARAMS, **fonts, "svg.hashsalt": name}
@@ -135,15 +155,7 @@ def render_figure(
     with mpl.rc_context(rc), warnings.catch_warnings():
         # Only PNG and PDF lack a glyph then: the page's text is drawn by the browser.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure, element = paint_svg(name, paint, size)
-        figure.set_layout_engine("none")  # laid out once: PNG and PDF take the same places
-        png, pdf = io.BytesIO(), io.BytesIO()
-        figure.savefig(png, format="png", dpi=150, facecolor="white", metadata={"Software": None})
-        figure.savefig(pdf, format="pdf", metadata=dict.fromkeys(PDF_METADATA))
-        beside = paint_svg(f"{name}_narrow", *narrow)[1] if narrow else ""
-    return RenderedFigure(
-        name, title, description, element, png.getvalue(), pdf.getvalue(), data, beside
-    )
+        yield
 
 
 def paint_svg(
@@ -202,9 +214,25 @@ def make_standalone_svg(svg: str) -> str:
     return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
-def write_figure(figure: RenderedFigure, folder: Path) -> None:
-    """FOLDER/NAME.svg, .png and .pdf."""
+def write_figures(figures: Iterable[RenderedFigure], folder: Path) -> None:
+    """FOLDER/NAME.svg, .png and .pdf of each, and no others; what shows the same is kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{figure.name}.svg").write_text(make_standalone_svg(figure.svg), encoding="utf-8")
-    (folder / f"{figure.name}.png").write_bytes(figure.png)
-    (folder / f"{figure.name}.pdf").write_bytes(figure.pdf)
+    kept = set()
+    for figure in figures:
+        svg, *drawn = (folder / f"{figure.name}{suffix}" for suffix in (".svg", *METADATA))
+        kept |= {svg, *drawn}
+        text = make_standalone_svg(figure.svg)
+        if all(path.is_file() for path in drawn) and read_if_there(svg) == text:
+            continue
+        # First and last, so that a drawing that is broken off is no figure that is there.
+        svg.unlink(missing_ok=True)
+        for path in drawn:
+            figure.save(path)
+        svg.write_text(text, encoding="utf-8")
+    for path in set(folder.iterdir()) - kept:
+        path.unlink()
+
+
+def read_if_there(path: Path) -> str | None:
+    """A file's text; None where there is no file."""
+    return path.read_text(encoding="utf-8") if path.is_file() else None
