@@ -118,15 +118,19 @@ def serve() -> None:
     from importlib import import_module
     from multiprocessing import forkserver
 
-    from kvdistill.cli import data
-    from kvdistill.cluster import preflight, run_module
+    from kvdistill.cluster import run_module
     from kvdistill.cluster.environment import common_environment
-    from kvdistill.plan.code.reach import PackageCode
 
     answers = os.dup(1)
     os.dup2(2, 1)  # what the server of jobs prints is no answer
     # A command sets this before its server of jobs starts; here that server starts first.
     os.environ.update(common_environment(threads=1))
+    forkserver.ensure_running()  # it imports what jobs need while this imports what commands need
+
+    from kvdistill.cli import data
+    from kvdistill.cluster import preflight
+    from kvdistill.plan.code.reach import PackageCode
+
     for stage in STAGES:
         import_module(f"kvdistill.cli.{stage}")
     import_module("kvdistill.report.study_report")  # as a run does once its jobs are done
@@ -135,7 +139,6 @@ def serve() -> None:
     # Both answer alike; the one that a user's command starts would import torch each time.
     for module in (data, preflight):
         module.call_in_new_process = run_module.call_in_server_process
-    forkserver.ensure_running()
     # Once it answers it has imported all: a test may spoil the sources after its first command.
     run_module.call_in_server_process("json", "dumps", None)
     # A fork may use the server that its parent started, but not wait for it, as this would.
