@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,11 @@ def main() -> int:
     bounds: dict[str, bool] = {}
     try:
         mini.start()
-        for part in PARTS:
-            if arguments.only in (None, part):
-                part_figures, held = MEASURES[part](mini, place / part, arguments.quick)
-                figures |= part_figures
-                bounds |= held
-                print(json.dumps(part_figures, indent=1), flush=True)
+        parts = PARTS if arguments.only is None else (arguments.only,)
+        for part_figures, held in measure(mini, place, parts, arguments.quick):
+            figures |= part_figures
+            bounds |= held
+            print(json.dumps(part_figures, indent=1), flush=True)
     finally:
         mini.stop()
         shutil.rmtree(place)
@@ -73,6 +73,22 @@ def main() -> int:
 
 
 FiguresAndBounds = tuple[dict[str, Any], dict[str, bool]]
+
+
+def measure(
+    mini: MiniSlurm, place: Path, parts: Sequence[str], quick: bool
+) -> Iterator[FiguresAndBounds]:
+    """One part after the other; in a hurry plans are made beside the runs on this machine."""
+    if not quick or "plan" not in parts:
+        yield from (MEASURES[part](mini, place / part, quick) for part in parts)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        planned = pool.submit(plan, mini, place / "plan", quick)
+        rest = [part for part in parts if part != "plan"]
+        if "sweep" in rest:
+            yield sweep(mini, place / "sweep", quick, before_slurm=planned.result)
+        yield planned.result()
+        yield from (MEASURES[part](mini, place / part, quick) for part in rest if part != "sweep")
 
 
 def plan(mini: MiniSlurm, place: Path, quick: bool) -> FiguresAndBounds:
@@ -113,8 +129,10 @@ def plan(mini: MiniSlurm, place: Path, quick: bool) -> FiguresAndBounds:
     }
 
 
-def sweep(mini: MiniSlurm, place: Path, quick: bool) -> FiguresAndBounds:
-    """The sweep on the cluster and on this machine."""
+def sweep(
+    mini: MiniSlurm, place: Path, quick: bool, before_slurm: Callable[[], object] = lambda: None
+) -> FiguresAndBounds:
+    """The sweep on this machine and, once `before_slurm` has come back, on the cluster."""
     launcher = copy(place, mini)
     command = ("-m", "fusion=fixed,similarity,learnable", "seed=42,43,44")
     if quick:
@@ -122,6 +140,8 @@ def sweep(mini: MiniSlurm, place: Path, quick: bool) -> FiguresAndBounds:
         launcher.start_server()
     seconds = {}
     for where in ("local", "slurm"):
+        if where == "slurm":
+            before_slurm()
         if quick and where == "slurm":
             kept = shutil.ignore_patterns("model-*")
             shutil.copytree(place / "local/artifacts", place / "slurm/artifacts", ignore=kept)
