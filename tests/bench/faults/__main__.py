@@ -27,18 +27,16 @@ from typing import Any
 
 from tests.bench.faults import crowd, kills, machine, signals, spoilt
 from tests.bench.faults.study import Calm
+from tests.launch_server import start_shared_server
 
 Kind = Callable[[Calm, Path, random.Random, bool], Iterator[tuple[str, str]]]
 """Yields (what was done, how it ended) a fault."""
-AT_ONCE = 3
-"""Studies side by side in a hurry: each waits for its own jobs a third of the time."""
 KINDS: dict[str, Kind] = {
     "signals": signals.faults,
     "crowd": crowd.faults,
     "machine": machine.faults,
     "spoilt": spoilt.faults,
 }
-"""The longest first."""
 
 
 def main() -> int:
@@ -69,11 +67,14 @@ def measure(
     kinds = [kind for kind in chosen if kind in KINDS]
     if not kinds and not given.quick:
         return figures, bounds
-    calm = Calm.run_undisturbed(room / "calm", given.quick)
-    print(f"left alone: {calm.seconds:.0f} s", flush=True)
-    # Each is in a root of its own. Threads do: what they wait for are other processes.
-    # The longest first, so that none of them is at work alone in the end.
-    with ThreadPoolExecutor(AT_ONCE if given.quick else 1) as pool:
+    calm = Calm(room / "calm", given.quick)
+    if given.quick:
+        start_shared_server()
+    else:
+        calm.wait()
+    # Each is in a root of its own. Threads do: what they wait for are other processes, and in a
+    # hurry first of all the study that nobody disturbs, beside which only the crowd is at work.
+    with ThreadPoolExecutor(1 + len(KINDS) if given.quick else 1) as pool:
         once = None
         if "kills" in chosen and given.quick:
             once = pool.submit(kills.measure_once, calm, room, random.Random(given.seed))

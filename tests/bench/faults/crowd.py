@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.faults.study import Calm, copy_first_artifacts, end, kill
+from tests.bench.faults.study import Calm, end, kill
 
 
 def faults(
@@ -15,8 +15,6 @@ def faults(
     """Two and eight at once; then a first one killed while a second waits for its lease."""
     for size in (2,) if quick else (2, 8):
         root = place / f"{size}"
-        if quick:  # what they then meet at: the store, the calibration, the run and the report
-            copy_first_artifacts(calm.root, root)
         # In a hurry the last of them is the server's, in a process of its own all the same.
         commands = [calm.start(root) for _ in range(size - quick)]
         ended = [calm.run(root)] if quick else []

@@ -5,20 +5,22 @@ answered by tests.launch_server, which has imported all that they need. A comman
 always is a process of its own, as a user's is.
 """
 
+# ruff: noqa: T201 - a bench speaks on the terminal
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.launch_server import launch, start_shared_server
+from tests.launch_server import launch
 from tests.slurm.study import evidence as of_run
 from tests.slurm.study import read, runs
 
@@ -38,8 +40,6 @@ QUICK_SWEEP = (
     "tasks.limit=1", "tasks.max_gen_toks=8",
 )  # fmt: skip
 """Every stage, with one run of one teacher, and models of two layers."""
-FIRST_ARTIFACTS = ("split-*", "validation-*", "model-*")
-"""Before the first store: a third of what the sweep takes in a hurry."""
 
 
 @dataclass(frozen=True)
@@ -115,40 +115,49 @@ def drop_seconds(value: Any) -> Any:
     return [drop_seconds(one) for one in value] if isinstance(value, list) else value
 
 
-def copy_first_artifacts(calm: Path, root: Path) -> None:
-    """Puts what the first jobs of a finished study built into a root where there is nothing."""
-    for pattern in FIRST_ARTIFACTS:
-        for path in (calm / "artifacts").glob(pattern):
-            copy(path, root / "artifacts" / path.name)
-
-
 def copy(folder: Path, place: Path) -> Path:
     """A finished study, or an artefact, of one's own."""
     shutil.copytree(folder, place, symlinks=True)
     return place
 
 
-@dataclass(frozen=True)
+@dataclass
 class Calm:
-    """The study that nobody disturbed, how long it took, and how its commands are run."""
+    """The study that nobody disturbs, how long it takes, and how its commands are run.
 
-    root: Path
-    seconds: float
-    """Of the whole command; in a hurry with what its server took to start."""
-    evidence: dict[str, object]
+    What it left is waited for by whoever asks first: in a hurry others are at work beside it.
+    """
+
+    folder: Path
     quick: bool
+    running: threading.Lock = field(default_factory=threading.Lock)
+    outcome: tuple[float, dict[str, object]] | None = None
 
-    @classmethod
-    def run_undisturbed(cls, root: Path, quick: bool) -> "Calm":
-        """Runs it; raises where even that fails."""
-        began = time.monotonic()
-        if quick:
-            start_shared_server()
-        calm = cls(root, 0.0, {}, quick)
-        ended = calm.run(root)
-        if ended.code != 0:
-            raise SystemExit(f"the command ended with {ended.code}: {ended.stderr}")
-        return cls(root, time.monotonic() - began, evidence(root), quick)
+    def wait(self) -> tuple[float, dict[str, object]]:
+        """Its seconds and evidence, once it has been run. Raises SystemExit where even that fails.
+
+        The seconds are of the whole command; in a hurry with what its server took to start.
+        """
+        with self.running:
+            if self.outcome is None:
+                began = time.monotonic()
+                ended = self.run(self.folder)
+                if ended.code != 0:
+                    raise SystemExit(f"the command ended with {ended.code}: {ended.stderr}")
+                self.outcome = time.monotonic() - began, evidence(self.folder)
+                print(f"left alone: {self.outcome[0]:.0f} s", flush=True)
+            return self.outcome
+
+    @property
+    def root(self) -> Path:
+        """Its root, once it is finished."""
+        self.wait()
+        return self.folder
+
+    @property
+    def seconds(self) -> float:
+        """What it took."""
+        return self.wait()[0]
 
     @property
     def arguments(self) -> Sequence[str]:
@@ -167,9 +176,9 @@ class Calm:
 
     def list_differences(self, root: Path) -> list[str]:
         """What of a study is missing or has ended in other bits."""
-        contents = evidence(root)
-        names = sorted({*contents, *self.evidence})
-        return [name for name in names if contents.get(name) != self.evidence.get(name)]
+        contents, (_, expected) = evidence(root), self.wait()
+        names = sorted({*contents, *expected})
+        return [name for name in names if contents.get(name) != expected.get(name)]
 
     def judge(self, root: Path, ended: Ended) -> str:
         """Same, or wrong and how: of a study that should be complete after a command."""
