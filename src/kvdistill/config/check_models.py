@@ -20,9 +20,7 @@ WHOLE = ("auto", "none")
 
 def check_geometries(config: Mapping[str, Any]) -> None:
     """Refuses a shape that no decoder has, of the student or of a teacher."""
-    models = {"student": config["student"]}
-    models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
-    for path, node in models.items():
+    for path, node in types.list_models(config).items():
         geometry = node.get("geometry")
         # The file of weights that exist states it: plan/model_files/complete_geometry.py.
         if "pretrained" in node:

@@ -73,7 +73,7 @@ def check_tracker(config: Mapping[str, Any]) -> None:
 
 def check_kernel_settings(config: Mapping[str, Any]) -> None:
     """Refuses kernels that are none, and those that cannot compute what the other settings say."""
-    train, models = config["train"], {"student": config["student"]}
+    train = config["train"]
     for key, choices in (("attn_implementation", ATTENTIONS), ("linear_ce", LINEAR_CES)):
         if train[key] not in choices:
             names = ", ".join("null" if choice is None else choice for choice in choices)
@@ -88,8 +88,7 @@ def check_kernel_settings(config: Mapping[str, Any]) -> None:
             f"train.attn_implementation={implementation} computes in half precision alone, but "
             f"train.bf16=false. Use train.bf16=true, or sdpa."
         )
-    models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
-    for role, node in models.items():
+    for role, node in types.list_models(config).items():
         if role != "student" and node["dtype"] == "float32":
             raise ConfigError(
                 f"train.attn_implementation={implementation} computes in half precision alone, but "

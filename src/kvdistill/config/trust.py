@@ -7,6 +7,7 @@ has looked at it. A file that comes from elsewhere can so not allow itself to ru
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kvdistill.config.types import list_models
 from kvdistill.errors import ConfigError
 
 NEEDS = {"trust_remote_code": "runs code of its repository", "pickle": "reads pickled weights"}
@@ -16,9 +17,8 @@ def check_trust(config: Mapping[str, Any], trusted: Any) -> None:
     """Raises ConfigError for a model of the config that brings code and is not trusted."""
     if not isinstance(trusted, list) or not all(isinstance(name, str) for name in trusted):
         raise ConfigError(f"trust={trusted!r} must be a list of models, each a path or repository.")
-    check_trusted_node("student", config["student"], trusted)
-    for name, node in config["teachers"].items():
-        check_trusted_node(f"teachers.{name}", node, trusted)
+    for path, node in list_models(config).items():
+        check_trusted_node(path, node, trusted)
 
 
 def brings_code(node: Any) -> bool:

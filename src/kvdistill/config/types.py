@@ -59,6 +59,12 @@ def walk_leaves(path: str, node: Any) -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
+def list_models(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Config path -> node of each model of a config: the student, then the teachers."""
+    teachers = {f"teachers.{name}": node for name, node in config["teachers"].items()}
+    return {"student": config["student"], **teachers}
+
+
 def parse_day(path: str, value: str | None) -> date | None:
     """A setting as a day; null is None. Raises ConfigError for what is no day."""
     try:

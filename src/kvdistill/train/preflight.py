@@ -9,6 +9,7 @@ from transformers.trainer_utils import SchedulerType
 from kvdistill.config.build import build_node, check_node, resolve_target, try_build
 from kvdistill.config.check_texts import describe_missing_rationale
 from kvdistill.config.compose import Config
+from kvdistill.config.types import list_models
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry
 from kvdistill.models import load
@@ -37,9 +38,7 @@ def check_run_config(config: Config) -> None:
     try_build("tasks", config["tasks"])
     check_scoring_processes(config)
     try_build("data.source", config["data"]["source"])
-    models = {"student": config["student"]}
-    models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
-    for path, node in models.items():
+    for path, node in list_models(config).items():
         load.read_dtype(node, path)
         for part in ("build", "pretrained"):
             if part in node:
@@ -132,10 +131,10 @@ def check_packed_models(config: Config) -> None:
     packing = make_packing(config)
     if packing is None:
         return
-    models = {"student": config["student"]}
+    models = list_models(config)
     # What is stored was read before, a row a text.
-    if find_store_spec(config["source"]) is None:
-        models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
+    if find_store_spec(config["source"]) is not None:
+        models = {"student": models["student"]}
     for role, node in models.items():
         if (model := read_config(node, role)) is not None:
             check_packing(model, role, packing)

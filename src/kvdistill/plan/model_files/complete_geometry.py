@@ -11,6 +11,7 @@ from typing import Any
 
 from kvdistill.config.check_files import MODEL_CONFIG
 from kvdistill.config.check_models import check_geometry
+from kvdistill.config.types import list_models
 from kvdistill.errors import ConfigError
 from kvdistill.geometry import Geometry, list_mismatches
 from kvdistill.plan import hub
@@ -36,9 +37,7 @@ def complete_geometries(config: Mapping[str, Any], *, online: bool) -> None:
         ConfigError: for a field that the YAML states and the model's file states otherwise, and
             for one that neither states.
     """
-    models = {"student": config["student"]}
-    models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
-    for role, node in models.items():
+    for role, node in list_models(config).items():
         source = node.get("pretrained")
         if isinstance(source, Mapping) and source.get("_target_") == PRETRAINED:
             node["geometry"] = complete_geometry(node, role, online=online)

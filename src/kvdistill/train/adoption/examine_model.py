@@ -9,6 +9,7 @@ from typing import Any
 
 from kvdistill.config.build import build_node
 from kvdistill.config.compose import Config
+from kvdistill.config.types import list_models
 from kvdistill.data.packing import Packing
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.errors import ConfigError
@@ -44,8 +45,7 @@ def examine_model(request: Mapping[str, Any]) -> Answer:
         `TokenPairing` and `same` for equal tokenizers, or the `fault` of one.
     """
     config, role = request["config"], request["role"]
-    models = {"student": config["student"]}
-    models |= {f"teachers.{name}": node for name, node in config["teachers"].items()}
+    models = list_models(config)
     refusals = dict(list_refusals(models[role], role))
     own = read_tokeniser(models[role], role)
     if isinstance(own, str):
