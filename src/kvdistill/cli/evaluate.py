@@ -18,7 +18,7 @@ from kvdistill.config.compose import Config, compose
 from kvdistill.config.trust import brings_code, check_trusted_node
 from kvdistill.errors import ConfigError
 from kvdistill.plan.command_plan import Plan
-from kvdistill.plan.find_runs import find_finished_run
+from kvdistill.plan.find_runs import check_kept_student, find_finished_run
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.pin import pin_config
 from kvdistill.plan.study_plan import Question
@@ -93,12 +93,7 @@ def read_finished_run(
     recipe = read_recipe(folder).recipe
     student = recipe["student"]
     if recipe["trained"]:
-        if not (folder / layout.MODEL).is_dir():
-            raise ConfigError(
-                f"evaluate.run={name}: its student was deleted once it was scored "
-                f"(train.keep_model=false). Train it again, in another root, with "
-                f"train.keep_model=true."
-            )
+        check_kept_student(folder, "evaluate.run")
         code = {"trust_remote_code": True} if brings_code(student) else {}
         student = describe_pretrained(student["dtype"], path=str(folder / layout.MODEL), **code)
         # The folder may come from elsewhere, with other code in it than its run has trusted.

@@ -46,6 +46,16 @@ def find_finished_run(root: Path, name: str, setting: str) -> Path:
     return matches[0]
 
 
+def check_kept_student(folder: Path, setting: str) -> None:
+    """Refuses a trained run whose student was deleted, naming the setting that asked for it."""
+    if not (folder / layout.MODEL).is_dir():
+        raise ConfigError(
+            f"{setting}={folder.name}: its student was deleted once it was scored "
+            f"(train.keep_model=false). Train it again, in another root, with "
+            f"train.keep_model=true."
+        )
+
+
 def read_finished_configs(root: Path) -> Iterator[tuple[Path, Config]]:
     """Folder and frozen config of every finished run."""
     for folder in list_finished_runs(root):

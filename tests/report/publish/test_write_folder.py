@@ -19,11 +19,11 @@ REVISION = "c" * 40
 SECRET = "hf_" + "a" * 30
 
 
-def write_run(root: Path, limit: Any = None, model: bool = True) -> Path:
+def write_run(root: Path, limit: Any = None, *, trained: bool = True, model: bool = True) -> Path:
     """A finished run with a student, on a benchmark of the hub and two tasks that are not."""
     folder = root / "runs/s/runs/seed42-ab"
     config = fake.make_config("arm") | {
-        "root": "/home/me/secret", "cluster": {"name": "local"},
+        "root": "/home/me/secret", "trained": trained, "cluster": {"name": "local"},
         "data": {"source": {"hub": "openai/gsm8k"}},
         "student": {"name": "small", "pretrained": {"hub": "a/b", "revision": REVISION}},
         "tasks": {
@@ -143,4 +143,6 @@ def test_an_altered_run_and_one_without_a_student_are_refused(tmp_path):
     with pytest.raises(ArtifactError, match="altered"):
         read_published_run(altered)
     with pytest.raises(ConfigError, match=r"publish\.run=seed42-ab has no student of its own"):
-        read_published_run(write_run(tmp_path / "b", model=False))
+        read_published_run(write_run(tmp_path / "b", trained=False, model=False))
+    with pytest.raises(ConfigError, match=r"publish\.run=seed42-ab.*train\.keep_model=true"):
+        read_published_run(write_run(tmp_path / "c", model=False))

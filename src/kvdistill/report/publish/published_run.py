@@ -10,6 +10,7 @@ from kvdistill import layout
 from kvdistill.errors import ConfigError
 from kvdistill.files import read_json
 from kvdistill.manifest import verify_artifact
+from kvdistill.plan.find_runs import check_kept_student
 from kvdistill.plan.frozen_recipe import read_recipe
 from kvdistill.plan.hub_models import walk_mappings
 from kvdistill.plan.task_files import BUILTIN, read_task_metadata
@@ -62,15 +63,17 @@ class TaskOrigin:
 def read_published_run(folder: Path) -> PublishedRun:
     """Raises ConfigError where no student was trained, ArtifactError where a file has changed."""
     manifest = verify_artifact(folder)
-    if not (folder / layout.MODEL).is_dir():
+    recipe = read_recipe(folder).recipe
+    if not recipe["trained"]:
         raise ConfigError(
             f"publish.run={folder.name} has no student of its own: it was scored as it is. "
             "Name a run that trained."
         )
+    check_kept_student(folder, "publish.run")
     status = read_json(folder / layout.STATUS)
     return PublishedRun(
         folder,
-        read_recipe(folder).recipe,
+        recipe,
         read_json(folder / layout.RESULTS),
         manifest,
         datetime.fromtimestamp(int(status["heartbeat"]), timezone.utc),
