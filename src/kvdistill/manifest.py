@@ -18,11 +18,12 @@ from kvdistill.files import (
     read_sealed,
     write_sealed,
 )
+from kvdistill.hash_record import make_hasher
 from kvdistill.records import SCHEMA_VERSION
 
 UNHASHED_FILES = {
     layout.CODE, layout.CONFIG, layout.HYPOTHESES, layout.STATUS, layout.LOG, layout.JOB,
-    layout.TRAINING_JOB, layout.TRAINED, layout.MANIFEST,
+    layout.TRAINING_JOB, layout.TRAINED, layout.MANIFEST, layout.HASHES,
 }  # fmt: skip
 """Files about the job that made an artefact, which may change while the artefact does not."""
 PROVEN_BY_READERS = {"kv": layout.SHARDS}
@@ -65,9 +66,12 @@ def write_manifest(
 
 
 def verify_artifact(folder: Path) -> dict[str, Any]:
-    """The manifest of a complete artefact. Raises ArtifactError naming a file that has changed."""
+    """The manifest of a complete artefact. Raises ArtifactError naming a file that has changed.
+
+    A large file that was read before, and has not been touched since, is not read again.
+    """
     manifest = read_sealed(folder / layout.MANIFEST)
-    check_hashes(folder, manifest["files"])
+    check_hashes(folder, manifest["files"], make_hasher(folder / layout.HASHES))
     check_sizes(folder, manifest.get("sizes", {}))
     return manifest
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kvdistill import layout
 from kvdistill.config.check_files import check_local_path, check_model_folder
 from kvdistill.errors import ConfigError
 from kvdistill.files import sha256
+from kvdistill.hash_record import make_hasher
 from kvdistill.plan.hub import Repo, Resolution, resolve_commit
 from kvdistill.plan.hub_models import PRETRAINED
 from kvdistill.plan.task_files import list_repositories, list_versions
@@ -28,6 +30,8 @@ class Pins:
     commits: dict[Repo, Resolution] = field(default_factory=dict)
     unresolved: dict[str, str] = field(default_factory=dict)
     """Repository at branch -> why it has no commit."""
+    root: Path | None = None
+    """Where large files are on record that were hashed before; None: each is read."""
 
     def __call__(self, node: Any, path: str = "") -> Any:
         """The node with `sha256` beside every local `path` or `root`, and commits for branches.
@@ -61,7 +65,10 @@ class Pins:
         """Sha256 of a local file or folder."""
         if local not in self.hashes:
             check_local_path(local, path)
-            self.hashes[local] = sha256(Path(local))
+            # In a root where nothing was made yet a plan leaves nothing either.
+            kept = self.root is not None and layout.artifacts_folder(self.root).is_dir()
+            hasher = make_hasher(self.root / layout.HASHES) if self.root and kept else None
+            self.hashes[local] = sha256(Path(local), hasher)
         return self.hashes[local]
 
     def resolved_commits(self) -> dict[Repo, str]:

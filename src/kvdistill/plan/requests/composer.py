@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from kvdistill.config.check_values import check_seed
@@ -34,6 +35,7 @@ class Composer:
             if all(states_geometry(model) for model in models):
                 check_layers(composed)  # before files are hashed and the hub is asked
             self.pins.strict = composed["stage"] not in ASK_NO_NETWORK
+            self.pins.root = Path(composed["root"])
             pinned = self.pins(composed)
             complete_geometries(pinned, online=self.pins.strict)
             check_layers(pinned)
