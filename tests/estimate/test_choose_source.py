@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from kvdistill.estimate import run_cost
-from kvdistill.estimate.choose_source import DISK_SHARE, Reading, choose_sources
+from kvdistill.estimate.choose_source import (
+    choose_outcome,
+    choose_sources,
+    describe_outcome,
+)
+from kvdistill.estimate.reading_cost import Reading
 from kvdistill.plan.command_plan import Plan
 
 pytestmark = pytest.mark.usefixtures("hydra")
@@ -30,10 +35,11 @@ def read_source(plan: Plan) -> Any:
 def test_texts_that_are_read_often_are_stored_and_few_are_not(tmp_path: Path) -> None:
     plan, (line,) = expand(tmp_path)
     assert read_source(plan) == ("stored", ["kv.a", "kv.b"])
-    assert line.endswith("read from the store.")
+    assert line.startswith("source=auto: 1 run reads 2 float32 stores of the teachers' K and V (5")
+    assert "each text is read 4.9 times, reckoned at " in line
     plan, (line,) = expand(tmp_path, FEW)
     assert read_source(plan) == ("live", [])
-    assert line.endswith("live.")
+    assert line.startswith("source=auto: 1 run reads live teachers: each text is read 0.16 times")
 
 
 def test_a_chosen_store_holds_the_run_s_own_texts_in_full_precision(tmp_path: Path) -> None:
@@ -56,6 +62,37 @@ def test_many_runs_of_the_same_texts_share_the_filling(tmp_path: Path) -> None:
         assert reads == {read}
 
 
+def test_stores_that_several_arms_read_are_filled_and_find_room_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kvdistill.plan.expand import expand_command
+
+    arms = ("multi_teacher", "single_teacher")
+    commands = [[f"root={tmp_path}", f"arm={arm}", "references=false"] for arm in arms]
+    sizes = {}
+    for given in (commands[:1], commands):
+        (line,) = choose_sources(expand_command(given, Path("sweeps")))
+        sizes[len(given)] = line.partition("(")[2].partition(" to be filled")[0]
+    assert sizes[1] == sizes[2]
+    # Half of the disk has room for the one teacher's, and not for two.
+    monkeypatch.setattr(run_cost, "read_free_bytes", lambda _: 2 * 400 * 2**20)
+    plan = expand_command(commands, Path("sweeps"))
+    full, one = choose_sources(plan)
+    assert "1 run reads 1 float32 store of" in one
+    assert full.startswith("source=auto: 1 run reads live teachers: of 800.0 MiB free")
+
+
+def test_a_run_that_was_frozen_with_live_teachers_stays_so(tmp_path: Path) -> None:
+    from kvdistill.plan.freeze import freeze_plan
+
+    freeze_plan(expand(tmp_path, "source=online")[0])
+    plan, lines = expand(tmp_path)
+    (run,) = plan.runs.values()
+    assert lines == []
+    assert run.node.recipe["source"]["_target_"] == "kvdistill.kv.online.Online"
+    assert not any(need.startswith("kv.") for need in run.node.needs)
+
+
 @pytest.mark.parametrize("overrides", [["on_policy=student"], ["data.answers=teacher"]])
 def test_what_no_store_can_hold_stays_live(tmp_path: Path, overrides: list[str]) -> None:
     plan, lines = expand(tmp_path, *overrides)
@@ -64,27 +101,36 @@ def test_what_no_store_can_hold_stays_live(tmp_path: Path, overrides: list[str])
     assert not any(need.startswith("kv.") for need in run.node.needs)
 
 
-def test_a_run_that_began_one_way_goes_on_so(
+def test_a_run_that_began_one_way_goes_on_so_until_it_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvdistill.plan.freeze import freeze_plan
+    from kvdistill import layout
+    from kvdistill.files import write_json
+    from kvdistill.plan.freeze import find_planned_folder, freeze_plan
 
     plan, _ = expand(tmp_path)
     freeze_plan(plan)
     monkeypatch.setattr(run_cost, "read_free_bytes", lambda _: 0)
-    again, lines = expand(tmp_path)
-    assert lines == []
-    assert read_source(again) == ("stored", ["kv.a", "kv.b"])
+    for asked in ("source=auto", "source=online"):
+        again, lines = expand(tmp_path, asked)
+        assert lines == []
+        assert read_source(again) == ("stored", ["kv.a", "kv.b"])
+    (run,) = plan.runs.values()
+    folder = find_planned_folder(plan, run.node.name)
+    write_json(folder / layout.STATUS, {"state": "failed"})
+    assert read_source(expand(tmp_path)[0]) == ("live", [])
     other, _ = expand(tmp_path, "seed=7")
     assert read_source(other) == ("live", [])
 
 
 def test_a_store_that_fills_the_disk_is_not_chosen() -> None:
-    reading = Reading(runs=1, epochs=5.0, live_s=10.0, stored_s=1.0, new_bytes=100)
-    assert reading.choose(round(100 / DISK_SHARE)) == "stored"
-    assert reading.choose(round(100 / DISK_SHARE) - 1) == "live"
-    assert "are free, too few" in reading.describe("live", 150)
-    assert Reading(1, 5.0, 1.0, 10.0, 0).choose(10**12) == "live"
+    reading = Reading(1, 5.0, live_s=10.0, stored_s=1.0, stores={"kv-1"}, new_bytes=100)
+    assert choose_outcome(reading, 100.0) == "stored"
+    assert choose_outcome(reading, 99.0) == "full"
+    assert "of 2.0 MiB free on the disk stores may take 50%" in describe_outcome(
+        "full", reading, 2**21
+    )
+    assert choose_outcome(Reading(1, 5.0, 1.0, 10.0, {"kv-1"}, 0), 1e12) == "live"
 
 
 def test_wherever_it_reads_a_run_has_the_identity_of_a_live_one(tmp_path: Path) -> None:

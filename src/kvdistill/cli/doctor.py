@@ -8,12 +8,12 @@ from rich.text import Text
 
 from kvdistill.cli.checks import access_checks, plan_checks
 from kvdistill.cli.checks.plan_checks import Finding
-from kvdistill.cli.common import JobOverrides, console
+from kvdistill.cli.common import JobOverrides, console, print_sources
 from kvdistill.errors import UserError
 from kvdistill.plan.expand import expand_command
 from kvdistill.stats.claims.names import check_claim_names
 
-NOT_OF_A_BASELINE = ("arm=", "sweep=", "seed=", "teachers=", "fusion=")
+NOT_OF_A_BASELINE = ("arm=", "sweep=", "seed=", "teachers=", "fusion=", "baseline=")
 
 
 def doctor_command(job_overrides: JobOverrides, sweeps: Path) -> None:
@@ -23,6 +23,7 @@ def doctor_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     """
     plan = expand_command(job_overrides, sweeps)
     check_claim_names(plan)
+    print_sources(plan)
     rest = [item for item in job_overrides[0] if not item.startswith(NOT_OF_A_BASELINE)]
     findings = [
         *plan_checks.check_baselines(rest, sweeps),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvdistill import layout
-from kvdistill.cli.common import JobOverrides, console
+from kvdistill.cli.common import JobOverrides, console, print_sources
 from kvdistill.cluster.preflight import check_arms
 from kvdistill.cluster.submit import submit
 from kvdistill.config.schema import SmokeSettings, read_group
@@ -53,6 +53,7 @@ def smoke_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     plan = expand_command(job_overrides, sweeps)
     settings: SmokeSettings = read_group("smoke", plan.config["smoke"])
     check_request(plan, settings)
+    print_sources(plan)
     smoke = plan_smoke(plan, settings)
     configs = [run.config for run in smoke.arms.values()]
     estimate = read_group("estimate", plan.config["estimate"])

@@ -44,6 +44,7 @@ READ: Mapping[str, Any] = {  # Any: config/check_values.py says more of it
     "run": str | int | None, "label": str | int | None, "reason": str | int | None,
     "model": str | None, "role": str | None, "name": str | int | None,
     "study": Any, "root": Any, "seed": Any, "references": Any, "code": str,
+    "baseline": str | None,
     "trust": Sequence[str], "status": NODE, "smoke": NODE,
     "evaluate.run": str | int | None, "evaluate.model": str | None,
     "evaluate.revision": str | None, "evaluate.gguf_file": str | None, "evaluate.dtype": str,

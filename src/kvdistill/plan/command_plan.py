@@ -99,7 +99,7 @@ class Plan:
     def change_reading(self, run: PlannedRun, config: Config) -> None:
         """Gives a run of the plan another config of the same science, with what that one reads."""
         trial = run.node.kind == TRIAL
-        recipe = f"{run.recipe} {config['source']['read']}"
+        recipe = f"{run.recipe} {config['source']}"  # else both would be given what one reads
         artifacts = self.gather_artifacts(config, recipe, trial=trial)
         node = make_trial_node(config, artifacts) if trial else make_run_node(config, artifacts)
         self.runs[run.identity] = replace(run, node=node, config=config)

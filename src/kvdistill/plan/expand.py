@@ -5,10 +5,12 @@ from pathlib import Path
 
 from kvdistill.config import hydra_internals
 from kvdistill.config.compose import Config
+from kvdistill.errors import ConfigError
 from kvdistill.plan.claims import resolve_claims
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.labels.declared import list_declared
 from kvdistill.plan.matching.match_budget import TOTAL, ArmConfig, match_budgets
+from kvdistill.plan.requests.baseline import BASELINE
 from kvdistill.plan.requests.composer import Composer, name_study
 from kvdistill.plan.requests.read_requests import Request, read_requests
 from kvdistill.plan.requests.winners import apply_winners, check_equal_tuning
@@ -25,6 +27,7 @@ def expand_command(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Plan
     requests = apply_winners(list(read_requests(job_overrides, sweeps)), composer)
     configs = [composer(request.overrides, request.seed) for request in requests]
     check_equal_tuning(requests, configs)
+    check_baselines_apart(requests, configs)
     matched = match_requests(requests, configs)
     for request, config in zip(requests, configs, strict=True):
         plan = plan or start_plan(config)
@@ -60,9 +63,22 @@ def add_request(plan: Plan, request: Request, config: Config) -> None:
         request.question, request.label or str(config["arm"]), config["seed"], run,
         automatic=sweep is None,
     )  # fmt: skip
-    plan.questions[request.question].declared[label] = list_declared(
-        request.fixed, label, config, automatic=sweep is None
-    )
+    question = plan.questions[request.question]
+    question.declared[label] = list_declared(request.fixed, label, config, automatic=sweep is None)
+    if request.is_baseline:
+        question.judging[BASELINE] = label
+
+
+def check_baselines_apart(requests: Sequence[Request], configs: Sequence[Config]) -> None:
+    """Refuses a baseline that is an arm of the command itself."""
+    baselines = {(each.question, each.arm) for each in requests if each.is_baseline}
+    for request, config in zip(requests, configs, strict=True):
+        arm = str(config["arm"])
+        if not request.is_baseline and (request.question, arm) in baselines:
+            raise ConfigError(
+                f"{BASELINE}={arm} would compare arm={arm} with itself, as the command has that "
+                f"arm. Drop {BASELINE}, or choose another arm for one of them."
+            )
 
 
 def match_requests(

@@ -21,7 +21,10 @@ class Question:
 
     text: str
     judging: dict[str, Any] = field(default_factory=dict)
-    """hypotheses, criteria, primary, figure, match and differs, as the sweep's file has them."""
+    """hypotheses, criteria, primary, figure, match and differs, as the sweep's file has them.
+
+    Of a command without a sweep: baseline, the label of the arm that it names (`baseline=`).
+    """
     arms: Arms = field(default_factory=dict)
     declared: dict[str, list[str]] = field(default_factory=dict)
     """Label -> dotted paths of what the question sets for that arm."""

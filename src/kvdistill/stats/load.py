@@ -166,6 +166,7 @@ def read_question(
         text=str(node.get("question") or name),
         arms=arms,
         primary=node.get("primary"),
+        named_baseline=node.get("baseline"),
         hypotheses=node.get("hypotheses") or (),
         criteria=node.get("criteria") or (),
         figure=node.get("figure"),

@@ -235,6 +235,8 @@ class QuestionRecords:
     text: str
     arms: Mapping[str, Arm]
     primary: Mapping[str, Any] | None = None
+    named_baseline: str | None = None
+    """The arm that a command without a sweep named as baseline (`baseline=`)."""
     hypotheses: Sequence[Mapping[str, Any]] = ()
     criteria: Sequence[Mapping[str, Any]] = ()
     figure: str | None = None
@@ -252,11 +254,11 @@ class QuestionRecords:
 
     @property
     def baseline(self) -> str:
-        """The arm the others are compared with: the primary endpoint's, else the first.
+        """The arm the others are compared with: the primary endpoint's, the named, else the first.
 
         Empty where every arm was withdrawn.
         """
-        label = (self.primary or {}).get("baseline")
+        label = (self.primary or {}).get("baseline", self.named_baseline)
         return str(label) if label in self.arms else next(iter(self.arms), "")
 
 

@@ -138,3 +138,28 @@ def test_a_run_that_was_resumed_by_other_code_differs_from_any() -> None:
     again = CodeFingerprint.from_json(resumed.to_json())
     assert again == resumed
     assert CodeFingerprint.from_json(None) is None
+
+
+def test_replicates_are_of_one_code_wherever_their_teachers_are_read() -> None:
+    live = {"_target_": "kvdistill.kv.online.Online", "_partial_": True}
+    either = {"_target_": "kvdistill.kv.live_or_stored.LiveOrStored", "_partial_": True}
+    taught = {"teachers": {"a": {}}}
+    one, other = (
+        fingerprint(PACKAGE, **taught, source=each)
+        for each in (live, {**either, "read": "stored", "stored": {"dtype": "float32"}})
+    )
+    assert one.modules == other.modules
+    assert {"kvdistill.kv.store", "kvdistill.kv.online"} <= {*one.modules}
+    assert "kvdistill.kv.store" not in fingerprint(PACKAGE, source=live, teachers={}).modules
+
+
+def test_a_store_that_only_one_of_two_replicates_read_is_no_change_of_code() -> None:
+    live, stored, newer = (
+        CodeFingerprint({"m": "1"}, {"split-1": "s", **stores})
+        for stores in ({}, {"kv-1": "a"}, {"kv-1": "b"})
+    )
+    assert not live.find_changes(stored, same_recipe=True)
+    assert not stored.find_changes(live, same_recipe=True)
+    assert {*stored.find_changes(newer, same_recipe=True)} == {"kv-1"}
+    moved = CodeFingerprint({"m": "1"}, {"split-2": "s"})
+    assert {*stored.find_changes(moved, same_recipe=True)} == {"split-1", "split-2"}

@@ -15,7 +15,8 @@ from kvdistill.plan.code.reach import (
     slice_builder,
 )
 from kvdistill.plan.code.syntax import DIGEST_DIGITS, pause_garbage_collection
-from kvdistill.plan.graph import Node
+from kvdistill.plan.graph import RUN_KINDS, Node
+from kvdistill.plan.teaching.reading import select_readers
 
 TRAINING = "train_run"
 """The function of jobs/builders.py that a run leaves out whose arm does not train."""
@@ -23,6 +24,8 @@ UNTRAINED_GROUPS = ("student", "data", "tasks")
 """What of its config a run reads that trains nothing."""
 UNKNOWN_CODE = "made before code was recorded"
 """In the place of a module where only one of two has code on record."""
+STORE_NAME = "kv-"
+"""What the name of a store begins with."""
 ABSENT = ""
 """The version of what one of two codes does not have."""
 
@@ -67,7 +70,7 @@ class CodeFingerprint:
         that only one of them has is a change too.
         """
         changes: Versions = {}
-        for one, two in ((self.modules, other.modules), (self.needs, other.needs)):
+        for one, two in ((self.modules, other.modules), pair_needs(self.needs, other.needs)):
             names = {*one, *two} if same_recipe and one and two else {*one} & {*two}
             for name in sorted(names):
                 versions = {one.get(name, ABSENT), two.get(name, ABSENT)}
@@ -79,6 +82,22 @@ class CodeFingerprint:
                     if part[name] != code.modules[name]:
                         changes.setdefault(name, set()).update({part[name], code.modules[name]})
         return changes
+
+
+def pair_needs(
+    one: Mapping[str, str], other: Mapping[str, str]
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """What two runs read, to be compared; without stores where only one of them reads any.
+
+    The other read its teachers live, which is the same science (source=auto).
+    """
+    stores = [{name for name in needs if name.startswith(STORE_NAME)} for needs in (one, other)]
+    if all(stores) or not any(stores):
+        return one, other
+    left, right = (
+        {k: v for k, v in x.items() if not k.startswith(STORE_NAME)} for x in (one, other)
+    )
+    return left, right
 
 
 def compare_codes(
@@ -117,6 +136,8 @@ def fingerprint_node(
     """
     code = code or PackageCode()
     groups, without = node.recipe, frozenset[str]()
+    if node.kind in RUN_KINDS:
+        groups = select_readers(groups)
     if node.kind == "run" and not node.recipe["trained"]:
         groups = {key: node.recipe[key] for key in UNTRAINED_GROUPS}
         without = frozenset({TRAINING})

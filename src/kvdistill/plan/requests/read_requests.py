@@ -8,6 +8,7 @@ from typing import Any
 
 from kvdistill.config.check_cluster import read_resources
 from kvdistill.plan.labels.contradictions import check_overrides
+from kvdistill.plan.requests.baseline import BASELINE, list_baseline_overrides
 from kvdistill.plan.sweep import Sweep, read_sweep, unfold_sweeps
 from kvdistill.plan.tuning.design import (
     TuneDesign,
@@ -18,8 +19,11 @@ from kvdistill.plan.tuning.design import (
 
 UNVARIED = {
     "seed", "study", "stage", "root", "sweep", "run", "status", "label", "reason", "code", "smoke",
+    BASELINE,
 }  # fmt: skip
 """Keys that do not make a label."""
+OF_COMMAND = ("seed", "sweep", BASELINE)
+"""Those that say which runs there are, and nothing of any one of them."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Request:
     question: str
     sweep: Sweep | None
     arm: str
-    """The sweep's own label, which its claims name; empty without a sweep."""
+    """The sweep's own label, which its claims name; empty without a sweep, but of a baseline."""
     moved: str
     """What `-m` varies, as it stands on the command line."""
     overrides: Sequence[str]
@@ -43,6 +47,8 @@ class Request:
     """What of `arm` names the point of the axes."""
     design: TuneDesign | None = None
     """How the sweep's arms are tuned, where they are."""
+    is_baseline: bool = False
+    """Whether the others of its question are compared with it, as the command says."""
 
     @property
     def label(self) -> str:
@@ -53,14 +59,19 @@ class Request:
 def read_requests(job_overrides: Sequence[Sequence[str]], sweeps: Path) -> Iterator[Request]:
     """Every run that the override lists ask for, in order."""
     varied = [key for key in find_varied_keys(job_overrides) if key not in UNVARIED]
+    question = "+".join(varied) or "runs"
+    for arm, given, chosen in list_baseline_overrides(job_overrides, varied):
+        yield Request(
+            question, None, arm, "", overrides=chosen, seed=parse_seed(given), resources={},
+            is_baseline=True,
+        )  # fmt: skip
     for overrides in job_overrides:
         given = dict(item.split("=", 1) for item in overrides if "=" in item)
-        rest = [item for item in overrides if item.split("=", 1)[0] not in ("seed", "sweep")]
+        rest = [item for item in overrides if item.split("=", 1)[0] not in OF_COMMAND]
         moved = " ".join(f"{k.lstrip('+~')}={given[k]}" for k in varied if k in given)
         seed = parse_seed(given)
         names = [name.strip() for name in given.get("sweep", "null").strip("[]").split(",")]
         if names in (["null"], [""]):
-            question = "+".join(varied) or "runs"
             yield Request(question, None, "", moved, overrides=rest, seed=seed, resources={})
             continue
         for sweep in (read_sweep(each, sweeps) for each in unfold_sweeps(names, sweeps)):

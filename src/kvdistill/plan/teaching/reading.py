@@ -9,6 +9,7 @@ from typing import Any
 from kvdistill.config.check_texts import EITHER, STORED
 
 ONLINE = {"_target_": "kvdistill.kv.online.Online", "_partial_": True}
+BOTH_WAYS = {"_target_": EITHER, "_partial_": True}
 
 
 def source_science(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,11 +22,25 @@ def source_science(source: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def may_read_either_way(config: Mapping[str, Any]) -> bool:
+    """Whether live or stored is one science for this config, whichever it asks for."""
+    source, teachers = config.get("source"), config.get("teachers")
+    return bool(config["trained"] and teachers and source and source_science(source) == ONLINE)
+
+
 def is_open(config: Mapping[str, Any]) -> bool:
     """Whether a plan is to choose for this config where its teachers are read."""
     source = config["source"]
     asks = source.get("_target_") == EITHER and source["read"] is None
-    return bool(config["trained"] and config["teachers"] and asks)
+    return asks and may_read_either_way(config)
+
+
+def select_readers(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of a run with every way of reading that its plan could have chosen.
+
+    Replicates of which one read a store and another did not are made by the code of both.
+    """
+    return {**recipe, "source": BOTH_WAYS} if may_read_either_way(recipe) else dict(recipe)
 
 
 def choose_reading(config: Mapping[str, Any], read: str) -> dict[str, Any]:
