@@ -7,6 +7,7 @@ their time on it.
 
 import gc
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,10 +15,26 @@ MODULES = pytest.StashKey[int]()
 """How many modules were loaded when the collector was last told to leave them alone."""
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Imports make next to no garbage, and looking for it is a fifth of what they take."""
+    gc.disable()
+    try:
+        return (yield)  # type: ignore[return-value]
+    finally:
+        gc.enable()
+        leave_alone(session.config)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Collects what is garbage, so that it is not kept with the rest."""
+    """Where a test has imported something, that is left alone too."""
     if len(sys.modules) != item.config.stash.get(MODULES, 0):
-        gc.collect()
-        gc.freeze()
-        item.config.stash[MODULES] = len(sys.modules)
+        leave_alone(item.config)
+
+
+def leave_alone(config: pytest.Config) -> None:
+    """Collects what is garbage, so that it is not kept with the rest, and looks there no more."""
+    gc.collect()
+    gc.freeze()
+    config.stash[MODULES] = len(sys.modules)

@@ -50,3 +50,13 @@ def test_arms_that_differ_in_values_are_composed_once(monkeypatch: pytest.Monkey
     for weight in range(20):
         compose_cache.compose_cached([f"loss.kv_weight={weight}", "fusion=staged"])
     assert composed == [("fusion=staged",)]
+
+
+def test_a_value_set_for_one_arm_is_not_there_for_the_next() -> None:
+    from kvdistill.config import compose_cache, hydra_internals
+
+    hydra_internals.enable_file_cache()
+    before, _ = compose_cache.compose_cached(["fusion=staged"])
+    compose_cache.compose_cached(["fusion=staged", "loss.kv_weight=7"])
+    after, _ = compose_cache.compose_cached(["fusion=staged"])
+    assert before.loss.kv_weight == after.loss.kv_weight != 7

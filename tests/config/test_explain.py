@@ -72,6 +72,15 @@ def test_what_others_call_a_setting_leads_to_it(override: str, setting: str) -> 
         compose([override])
 
 
+def test_what_is_known_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.config import explain, hydra_internals
+
+    hydra_internals.enable_file_cache()
+    known = explain.known_keys()
+    monkeypatch.setattr(explain, "list_keys", lambda: pytest.fail("composed again"))
+    assert explain.known_keys() == known
+
+
 def test_every_synonym_leads_to_a_setting_that_is_there() -> None:
     from kvdistill.config.explain import known_keys
     from kvdistill.config.types import SYNONYMS

@@ -33,3 +33,11 @@ def test_a_test_that_imports_nothing_costs_no_collection(
     collector.pytest_runtest_teardown(request.node)
     monkeypatch.setattr(gc, "collect", lambda: pytest.fail("collected"))
     collector.pytest_runtest_teardown(request.node)
+
+
+def test_nothing_is_collected_while_tests_are_imported(request: pytest.FixtureRequest) -> None:
+    collection = collector.pytest_collection(request.session)
+    next(collection)
+    assert not gc.isenabled()
+    assert next(collection, None) is None
+    assert gc.isenabled()

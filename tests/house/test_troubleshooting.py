@@ -28,12 +28,19 @@ MESSAGES = re.findall(
     (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"),
     re.MULTILINE,
 )
-SAID = [text for path in (ROOT / "src/kvdistill").rglob("*.py") for text in texts(path)]
+
+
+@pytest.fixture(scope="module")
+def program_texts() -> list[str]:
+    """Those of every module."""
+    return [text for path in (ROOT / "src/kvdistill").rglob("*.py") for text in texts(path)]
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_an_explained_message_is_one_of_the_programs(message: str) -> None:
-    assert any(message in text for text in SAID)
+def test_an_explained_message_is_one_of_the_programs(
+    message: str, program_texts: list[str]
+) -> None:
+    assert any(message in text for text in program_texts)
 
 
 def test_there_are_messages() -> None:

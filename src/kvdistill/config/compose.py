@@ -28,8 +28,8 @@ def compose(overrides: Sequence[str]) -> Config:
             config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain_error(error)) from error
-    if any(item.startswith("+") for item in overrides):  # what is known costs as much again
-        check_shape.check_added(overrides, list(known_keys()))
+    if any(item.startswith("+") for item in overrides):  # what is known is composed once more
+        check_shape.check_added(overrides, known_keys())
     return check_config(cast("Config", config), choices)
 
 

@@ -5,7 +5,7 @@ Plain values are set on the result. So each file is parsed once, each set of cho
 once, and values are set by Hydra's own function on a copy.
 """
 
-import copy
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,9 +42,10 @@ def compose_cached(overrides: Sequence[str]) -> Composed:
     cache = get_file_cache()
     compositions = cache.extra if cache is not None else {}
     if choices not in compositions:
-        compositions[choices] = compose_choices(choices)
-    # Values are set in place, and the next arm wants the composition as it was.
-    config, group_choices = copy.deepcopy(compositions[choices])
+        compositions[choices] = pickle.dumps(compose_choices(choices))
+    # Values are set in place, and the next arm wants the composition as it was: bytes are read in
+    # a quarter of the time that a copy of all nodes takes.
+    config, group_choices = pickle.loads(compositions[choices])
     set_values(config, values)
     return config, group_choices
 

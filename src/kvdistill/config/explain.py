@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from kvdistill.config.choices.explain_group_key import explain_group_key
+from kvdistill.config.hydra_internals import get_file_cache
 from kvdistill.config.types import suggest_key
 
 
@@ -77,7 +78,7 @@ def explain_choice(_: Exception, match: re.Match[str]) -> str:
 def explain_key(_: Exception, match: re.Match[str]) -> str:
     """Of a key that the config does not have."""
     key = match[1].split("@")[0]
-    known = list(known_keys())
+    known = known_keys()
     if key in known:
         return f"{key} is no setting here: the chosen groups leave it out. Drop it."
     hint = suggest_key("", key, [each for each in known if "." in each or "." not in key], "")
@@ -113,8 +114,17 @@ def name_setting(error: Exception) -> str:
     return getattr(error, "full_key", None) or "the config"
 
 
-def known_keys() -> Iterator[str]:
-    """Every group and every dotted key of the default config."""
+def known_keys() -> Sequence[str]:
+    """Every group and every dotted key of the default config: listed once, if files are cached."""
+    cache = get_file_cache()
+    kept = cache.extra if cache is not None else {}
+    if "known keys" not in kept:
+        kept["known keys"] = tuple(list_keys())
+    return tuple(kept["known keys"])
+
+
+def list_keys() -> Iterator[str]:
+    """The same, of a config composed anew."""
     loader = GlobalHydra.instance().config_loader()
     yield from (group for group in loader.list_groups("") if group != "hydra")
     yield from ("layers/map", "loss/balance", "loss/tokens", "loss/schedule")
