@@ -17,7 +17,7 @@ SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 ONE_SCALE = {
     "miniature": "nano", "miniature_rate": "nano", "tuned_miniature": "nano",
-    "signals_tuned": "nano",
+    "signals_tuned": "nano", "what_teaches": "nano",
     "second_teacher": "nano", "recovery": "smollm",
     "second_smollm": "smollm", "qwen_signals": "qwen",
 }  # fmt: skip
