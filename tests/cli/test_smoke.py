@@ -66,7 +66,8 @@ def test_every_arm_runs_and_one_is_killed_and_resumed(
     first, second = smoke("sweep=baselines")
     # With what it reads, which is done: a queue knows only what it is given.
     *artifacts, killed = second
-    assert {name.split("-")[0] for name in artifacts} == {"split", "validation", "calibration"}
+    kinds = {"split", "validation", "calibration", "kv"}  # the command would read a store
+    assert {name.split("-")[0] for name in artifacts} == kinds
     runs = [name for name in first if name.startswith("seed")]
     assert killed in runs
     assert killed.removesuffix("-killed") in runs

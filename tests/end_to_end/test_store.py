@@ -59,7 +59,7 @@ def test_every_fusion_and_style_reads_them(stores: Path) -> None:
 
 
 def test_without_a_store_there_is_nothing_to_build(tmp_path: Path) -> None:
-    done = launch("stage=teachers", f"root={tmp_path}")
+    done = launch("stage=teachers", f"root={tmp_path}", "source=online")
     assert done.returncode == 2
-    assert "no run here reads any. Add source=store, or arm=sequence_kd." in done.stderr
+    assert "no run here reads any. Add source.read=stored, " in done.stderr
     assert not list(tmp_path.iterdir())

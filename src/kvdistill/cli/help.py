@@ -14,7 +14,7 @@ from kvdistill.cli.guide.group_help import describe_group
 
 COMMANDS = {
     "python launch.py": "one run of the default arm: minutes on a CPU",
-    "python launch.py -m fusion=fixed,similarity,learnable seed=42,43,44": "nine runs, compared",
+    "python launch.py -m fusion=fixed,learnable seed=42,43,44 baseline=sft": "nine runs, compared",
     "python launch.py sweep=baselines": "a question of sweeps/; sweep=everything: all of them",
     "python launch.py sweep=tuned_miniature": "equal trials of each arm first, then their winners",
     "python launch.py stage=tune sweep=NAME": "the trials alone: what wins, and nothing scored",

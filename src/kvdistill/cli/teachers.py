@@ -30,7 +30,7 @@ def teachers_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     if not stores + answers:
         raise ConfigError(
             "stage=teachers builds the teachers' stores and answers, but no run here reads any. "
-            "Add source.read=stored, source=store (fewer bits), or arm=sequence_kd."
+            "Add source.read=stored, source=store for fewer bits, or arm=sequence_kd."
         )
     check_arms([run.config for run in plan.runs.values()])
     names = {name for node in stores + answers for name in (node.name, *node.needs.values())}
