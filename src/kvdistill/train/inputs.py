@@ -1,9 +1,10 @@
 """Models and texts of a run, opened from its config and the artefacts it needs."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from kvdistill.data.rows.teacher_answers import describe_answers, read_answer_fi
 from kvdistill.data.sampler import select_evenly
 from kvdistill.data.tokenise import Tokeniser
 from kvdistill.files import read_json
+from kvdistill.hash_record import describe_state
 from kvdistill.kv.base import TeacherKV, TeacherRequest
 from kvdistill.kv.online import Online
 from kvdistill.layers.base import LayerPair
@@ -42,6 +44,7 @@ from kvdistill.train.speed.step_clock import StepClock
 
 log = logging.getLogger(__name__)
 
+TOKENIZER_FILE = "tokenizer.json"
 STORED_PARTS = ("train_student", "val")
 """Parts of the split that a store holds: what is trained on, and what is validated on."""
 
@@ -50,8 +53,22 @@ Needs = Mapping[str, Path]
 
 
 def load_tokeniser(node: Mapping[str, Any], role: str, needs: Needs) -> Tokeniser:
-    """The tokenizer of the model in that role."""
-    return Tokeniser(load.load_tokenizer(node, role, needs.get(role)), role)
+    """The tokenizer of the model in that role: one object for whoever asks for it again.
+
+    A run asks for each of its models' four times and more, and a vocabulary of 150,000 tokens
+    takes a second to read.
+    """
+    folder = needs.get(role)
+    place = folder / layout.MODEL if folder else (node.get("pretrained") or {}).get("path")
+    file = None if place is None else Path(place).resolve() / TOKENIZER_FILE
+    state = describe_state(file.stat()) if file is not None and file.is_file() else ()
+    return _read_tokeniser(json.dumps(node, default=str), role, folder, (file, *state))
+
+
+@lru_cache(maxsize=16)
+def _read_tokeniser(node: str, role: str, folder: Path | None, _: tuple[object, ...]) -> Tokeniser:
+    """The same, read. The last argument tells a file from what stood in its place before."""
+    return Tokeniser(load.load_tokenizer(json.loads(node), role, folder), role)
 
 
 def read_texts(
@@ -277,6 +294,7 @@ def fingerprint_reading(config: Config, name: str, needs: Needs) -> dict[str, st
     }
 
 
+@lru_cache(maxsize=16)
 def hash_tokeniser(tokeniser: Tokeniser) -> str:
     """Content hash of a tokenizer, its end-of-text token and what it puts before a text."""
     science = {
