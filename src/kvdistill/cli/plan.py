@@ -37,6 +37,7 @@ from kvdistill.estimate.tuning_cost import tabulate_trial_costs
 from kvdistill.estimate.warnings import describe_effects, list_warnings
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
+from kvdistill.plan.model_files.decide_dtypes import describe_dtypes
 from kvdistill.plan.resources.run_memory import RunMemory, estimate_run_memory
 from kvdistill.plan.study_plan import walk_arms
 from kvdistill.plan.suite_data import check_suite_data
@@ -234,6 +235,7 @@ def describe_costs(
             f"{largest_num_gpus(plan)} x {estimate.kind} without a pause it is {weeks:.1f} weeks, "
             f"{verdict} that."
         )
+    yield from describe_dtypes(configs)
     yield from describe_stores(plan, arms)
     if feed := find_highest_feed(arms, estimate):
         yield describe_feed(feed, estimate)

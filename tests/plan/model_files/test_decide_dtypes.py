@@ -71,3 +71,36 @@ def test_half_precision_where_it_is_slow_is_warned_of(
     assert named in line
     processor(True)
     assert not list(warn_of_slow_half(config))
+
+
+@pytest.mark.parametrize(
+    ("fast", "line"),
+    [
+        (True, "Teachers compute in bfloat16 (big); this processor multiplies bfloat16 quickly."),
+        (
+            False,
+            "Teachers compute in float32 (big); this processor has no instructions that multiply "
+            "bfloat16.",
+        ),
+    ],
+)
+def test_a_plan_says_in_what_teachers_of_files_compute(
+    processor: Any, fast: bool, line: str
+) -> None:
+    """Each once, whatever the number of arms that have them; the tiny ones that are built not."""
+    from kvdistill.plan.model_files.decide_dtypes import decide_dtypes, describe_dtypes
+
+    processor(fast)
+    built = expand_one("arm=single_teacher")[1]
+    assert not list(describe_dtypes([built]))
+    config = {**built, "teachers": {"a": {"name": "big", "pretrained": {}, "dtype": "auto"}}}
+    decide_dtypes(config)
+    assert list(describe_dtypes([config, config])) == [line]
+
+
+def test_teachers_of_real_families_leave_it_to_the_plan() -> None:
+    """So that they are half precision where that is quick, and float32 where it is not."""
+    import yaml
+
+    nodes = [yaml.safe_load(path.read_text()) for path in Path("conf/teacher/qwen").glob("*.yaml")]
+    assert {node["dtype"] for node in nodes} == {"auto"}
