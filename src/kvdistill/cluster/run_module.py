@@ -15,6 +15,7 @@ from typing import Any
 
 from kvdistill.cluster.forkserver import SERVER, start_process
 from kvdistill.errors import ConfigError, UserError
+from kvdistill.garbage import keep_imports
 
 Answer = dict[str, Any]
 """{"returned": value}, or {"raised": kind of error, "message": its one line}."""
@@ -63,7 +64,9 @@ def send_answer(module: str, function: str, argument: Any, sender: Connection) -
 def make_answer(module: str, function: str, argument: Any) -> Answer:
     """Calls the function; its answer, whatever becomes of it."""
     try:
-        return {"returned": getattr(import_module(module), function)(argument)}
+        with keep_imports():
+            call = getattr(import_module(module), function)
+        return {"returned": call(argument)}
     except UserError as error:
         kind = "ConfigError" if isinstance(error, ConfigError) else "UserError"
         return {"raised": kind, "message": str(error)}

@@ -12,6 +12,7 @@ from submitit.helpers import Checkpointable, TorchDistributedEnvironment
 
 from kvdistill import preemption, status
 from kvdistill.cluster import job_failures
+from kvdistill.garbage import keep_imports
 from kvdistill.jobs.__main__ import main as do_job
 from kvdistill.jobs.log import redirect_output
 from kvdistill.status import StatusWriter
@@ -78,7 +79,8 @@ class SlurmReportJob(Checkpointable):
     def __call__(self, root: str, study: str, stats: dict[str, Any], nodes: dict[str, str]) -> None:
         """`nodes`: name -> folder of the jobs that this report waited for."""
         # pandas and matplotlib are slow to import, and no other job of the cluster needs them here.
-        from kvdistill.report import study_report
+        with keep_imports():
+            from kvdistill.report import study_report
 
         lost = job_failures.collect_failures({name: Path(folder) for name, folder in nodes.items()})
         study_report.write_study_report(Path(root), Path(study), stats)

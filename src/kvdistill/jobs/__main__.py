@@ -28,6 +28,7 @@ from kvdistill.cache_folders import explain_unwritable_cache
 from kvdistill.console import write_stderr
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.files import is_complete, remove_parts
+from kvdistill.garbage import keep_imports
 from kvdistill.jobs.code_record import record_code
 from kvdistill.jobs.failure_cause import classify_failure
 from kvdistill.jobs.kill_once import kill_at_step
@@ -166,7 +167,8 @@ def build_folder(folder: Path, ranks: Ranks, status: StatusWriter | None, kind: 
     began = time.monotonic()
     node = read_recipe(folder)
     check_job_kind(node, folder, ranks, kind)
-    from kvdistill.jobs.builders import BUILDERS  # imports torch
+    with keep_imports():
+        from kvdistill.jobs.builders import BUILDERS  # imports torch
 
     ranks.connect()
     artifacts = layout.find_artifacts_folder(folder)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kvdistill.config.build import walk_targets
+from kvdistill.garbage import pause_garbage_collection
 from kvdistill.plan.code.reach import (
     PackageCode,
     list_named_functions,
     slice_builder,
 )
-from kvdistill.plan.code.syntax import DIGEST_DIGITS, pause_garbage_collection
+from kvdistill.plan.code.syntax import DIGEST_DIGITS
 from kvdistill.plan.graph import RUN_KINDS, Node
 from kvdistill.plan.teaching.reading import select_readers
 
@@ -141,6 +142,7 @@ def fingerprint_node(
     if node.kind == "run" and not node.recipe["trained"]:
         groups = {key: node.recipe[key] for key in UNTRAINED_GROUPS}
         without = frozenset({TRAINING})
+    # Trees of syntax hold no circles, and looking for them takes longest.
     with pause_garbage_collection():
         functions, imported = slice_builder(code.read_builders(), node.kind, without)
         tasks = code.read_task_files(groups.get("tasks") or {})

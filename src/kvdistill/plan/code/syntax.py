@@ -5,10 +5,8 @@ Nothing is imported or executed. The hash is the same under every Python that th
 """
 
 import ast
-import gc
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,18 +25,6 @@ class ModuleSyntax:
     imports: tuple[str, ...]
     """Dotted names, absolute, of what it imports at any place; of `from a import b` both, as
     only files say whether b is a module."""
-
-
-@contextmanager
-def pause_garbage_collection() -> Iterator[None]:
-    """Within it no collection runs: trees hold no circles, and looking for them takes longest."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @cache
