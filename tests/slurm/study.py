@@ -33,11 +33,7 @@ class Launcher:
 
     @classmethod
     def copy_to(cls, project: Path, slurm: MiniSlurm) -> "Launcher":
-        for name in ("src", "conf", "sweeps"):
-            shutil.copytree(
-                ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        shutil.copy(ROOT / "launch.py", project)
+        copy_project(project)
         return cls(project, slurm)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
@@ -86,6 +82,13 @@ class Launcher:
     def state(self, folder: Path, job: str = "job.json") -> str:
         """SLURM's last word on a folder's job; the last of a run's, unless another is named."""
         return self.slurm.job(read(folder / job)["job_id"])["JobState"]
+
+
+def copy_project(project: Path) -> None:
+    """What a command needs of it, at a place where a test may edit it."""
+    for name in ("src", "conf", "sweeps"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "launch.py", project)
 
 
 def read(path: Path) -> Any:
