@@ -4,6 +4,8 @@ import copy
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+from omegaconf.basecontainer import BaseContainer
 
 pytestmark = pytest.mark.usefixtures("new_hydra")
 
@@ -85,6 +87,43 @@ def test_choices_are_mapped_for_a_list_that_interpolates_alone(
     assert all("${" in str(defaults) for defaults in mapped)
     assert len(mapped) < every / 3
     assert defaults_list._create_interpolation_map is record
+
+
+@pytest.mark.parametrize(
+    "overrides", [[], ["scale=smollm", "arm=single_teacher", "loss=gram"]], ids=str
+)
+def test_files_merged_from_bytes_are_the_config_that_hydra_merges(overrides: list[str]) -> None:
+    from hydra import compose
+
+    from kvdistill.config.hydra_internals import enable_file_cache, merge_pickled_files
+
+    reference = compose("config", overrides, return_hydra_config=True)
+    enable_file_cache()
+    for _ in range(2):  # the second time all are bytes
+        with merge_pickled_files():
+            config = compose("config", overrides, return_hydra_config=True)
+        assert OmegaConf.to_yaml(config) == OmegaConf.to_yaml(reference)
+        assert OmegaConf.is_struct(config)
+    assert compose("config", overrides, return_hydra_config=True) == reference
+
+
+def test_what_cannot_be_merged_is_said_with_its_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from hydra import compose
+    from hydra.errors import ConfigCompositionException
+    from omegaconf.errors import ConfigTypeError
+
+    from kvdistill.config import hydra_internals
+
+    def fail(*_: object) -> None:
+        raise ConfigTypeError("unlike")
+
+    hydra_internals.enable_file_cache()
+    monkeypatch.setattr(BaseContainer, "_map_merge", fail)
+    refused = pytest.raises(ConfigCompositionException, match=r"In '.*': ConfigTypeError")
+    with hydra_internals.merge_pickled_files(), refused:
+        compose("config")
 
 
 def test_a_config_is_checked_before_hydra_acts_on_it() -> None:

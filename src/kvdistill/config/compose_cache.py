@@ -18,6 +18,7 @@ from kvdistill.config import hydra_guard, types
 from kvdistill.config.hydra_internals import (
     get_config_loader,
     get_file_cache,
+    merge_pickled_files,
     select_value_overrides,
     set_values,
     skip_unread_choices,
@@ -77,7 +78,7 @@ def check_command(words: Sequence[str]) -> None:
 
 def compose_choices(choices: Sequence[str]) -> Composed:
     """What Hydra composes of choices alone."""
-    with skip_unread_choices():
+    with skip_unread_choices(), merge_pickled_files():
         config = hydra_compose("config", list(choices), return_hydra_config=True)
     if config.get("trust"):
         raise ConfigError("trust is set by a file of conf/. Only a command may trust a model.")
