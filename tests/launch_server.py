@@ -121,6 +121,7 @@ def serve() -> None:
     from kvdistill.cluster import run_module
     from kvdistill.cluster.environment import common_environment
 
+    gc.disable()  # until all is imported that lives as long as this process
     answers = os.dup(1)
     os.dup2(2, 1)  # what the server of jobs prints is no answer
     # A command sets this before its server of jobs starts; here that server starts first.
@@ -144,7 +145,8 @@ def serve() -> None:
     # A fork may use the server that its parent started, but not wait for it, as this would.
     forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
     gc.collect()
-    gc.freeze()  # all of it lives as long as this process, and no command need look at it
+    gc.freeze()  # no command need look at it
+    gc.enable()
     waiters: set[int] = set()
     for line in sys.stdin:
         request = json.loads(line)
