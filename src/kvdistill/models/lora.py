@@ -36,7 +36,10 @@ class Lora(Adapter):
 
     def __post_init__(self) -> None:
         if find_spec("peft") is None:
-            raise ConfigError("adapter=lora needs the package peft: pip install kvdistill[lora].")
+            raise ConfigError(
+                "adapter=lora needs the package peft: pip install -c constraints.txt -e '.[lora]'. "
+                "Or train every weight, with adapter=none and a lower rate."
+            )
         if self.rank < 1 or not self.alpha > 0:
             raise ConfigError(
                 f"adapter.rank={self.rank} and adapter.alpha={self.alpha} must be above 0."
