@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,22 @@ def test_without_a_store_there_is_nothing_to_build(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "no run here reads any. Add source.read=stored, " in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow  # the loss of a batch: tests/kv/test_store.py
+def test_a_run_that_reads_stores_has_the_scores_and_losses_of_a_live_one(tmp_path: Path) -> None:
+    given = [*TWO, "references=false"]
+    results, losses = [], []
+    for read in ("live", "stored"):
+        root = tmp_path / read
+        if read == "stored":
+            shutil.copytree(tmp_path / "live/artifacts", root / "artifacts")
+        done = launch(f"root={root}", *given, f"source.read={read}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (folder,) = root.glob("runs/nano/runs/seed*")
+        results.append(json.loads((folder / "results.json").read_text()))
+        lines = [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
+        losses.append([line["loss"] for line in lines if "loss" in line])
+        assert bool([*root.glob("artifacts/kv-*")]) == (read == "stored")
+    assert results[0]["tasks"] == results[1]["tasks"]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
