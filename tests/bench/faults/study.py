@@ -57,13 +57,13 @@ class Ended:
 
 
 def start(
-    root: Path, *, before: Sequence[str] = (), arguments: Sequence[str]
+    root: Path, *, before: Sequence[str] = (), arguments: Sequence[str], project: Path = ROOT
 ) -> subprocess.Popen[bytes]:
-    """The command, in a process group of its own, `before` in front of it."""
+    """The command of a project, in a process group of its own, `before` in front of it."""
     return subprocess.Popen(
         [*before, sys.executable, "launch.py", *arguments, f"root={root}"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
