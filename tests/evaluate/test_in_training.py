@@ -30,9 +30,9 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
     calls = []
     real_evaluate = in_training.evaluate
 
-    def spy(model, reads, suite, data, progress):
+    def spy(model, reads, suite, data, progress, loaded):
         calls.append((suite.tasks, suite.get_item_limit("nano_choice"), data["test"].name))
-        return real_evaluate(model, reads, suite, data, progress)
+        return real_evaluate(model, reads, suite, data, progress, loaded=loaded)
 
     monkeypatch.setattr(in_training, "evaluate", spy)
     model = make_tiny_model(tokenizer).train()
@@ -47,6 +47,41 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
     assert set(scores_by_part) == {"val", "train"}
     for scores in scores_by_part.values():
         assert scores["macro"] == sum(scores[task] for task in tasks) / 2
+
+
+def test_rows_are_read_once_and_scores_are_those_of_rows_that_are_read_anew(
+    tmp_path, nano_records, tokenizer, monkeypatch
+):
+    config = {
+        "student": {}, "train": {"eval_items": 4},
+        "tasks": {"_target_": "kvdistill.evaluate.suite.Suite", "name": "t", "max_gen_toks": 4,
+                  "tasks": ["nano_choice", "nano_logic"], "beside": [], "limit": {}, "shots": {}},
+    }  # fmt: skip
+    monkeypatch.setattr(in_training.load, "load_tokenizer", lambda *_: tokenizer)
+    needs = {"split": write_split(tmp_path, nano_records)}
+    reads = []
+    real_load, real_evaluate = in_training.load_tasks, in_training.evaluate
+    evaluations = []
+
+    def load(suite, rows):
+        reads.append(rows["test"].name)
+        return real_load(suite, rows)
+
+    def evaluate(*given, **more):
+        evaluation = real_evaluate(*given, **more)
+        evaluations.append(evaluation)
+        return evaluation
+
+    score = in_training.make_task_scorer(config, needs)
+    monkeypatch.setattr(in_training, "load_tasks", load)
+    monkeypatch.setattr(in_training, "evaluate", evaluate)
+    models = [make_tiny_model(tokenizer, seed=seed) for seed in (0, 1)]
+    again = [score(model) for model in (*models, *models)]
+    assert reads == ["val.jsonl", "train_student.jsonl"]
+    anew = [in_training.make_task_scorer(config, needs)(model) for model in models]
+    assert again == [*anew, *anew]
+    assert evaluations[:4] == evaluations[4:8] == evaluations[8:]
+    assert evaluations[:2] != evaluations[2:4]
 
 
 def test_a_suite_of_benchmarks_leaves_them_alone(tmp_path, nano_records, benchmarks):

@@ -25,6 +25,8 @@ from kvdistill.evaluate.task_data import MissingDataError
 from kvdistill.plan.task_files import read_task_metadata
 
 TASKS = Path(__file__).parent / "tasks"
+LoadedTasks = tuple[dict[str, Task], dict[str, str]]
+"""What `load_tasks` returns."""
 MALFORMED_ROW_ERRORS = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
 """What is raised by rows that lack a column, or hold something else in it."""
 
@@ -38,6 +40,7 @@ def evaluate(
     cache: Path | None = None,
     *,
     divide: bool = False,
+    loaded: LoadedTasks | None = None,
 ) -> Evaluation:
     """Score `model` on every task of `suite`.
 
@@ -51,6 +54,8 @@ def evaluate(
             computed again.
         divide: whether every rank of the job calls this with its own copy of the model, so that
             each answers a share of the items; all of them return the same.
+        loaded: of this suite and data, for who scores again and again; their requests are made
+            anew each time.
 
     Raises:
         UserError: no task has data, a task is unknown, the logits are not finite, or a prompt is
@@ -59,7 +64,7 @@ def evaluate(
     with preserve_state(model, tokenizer), silence_lm_eval():
         if suite.chat_template:
             check_chat_template(tokenizer, suite.date, "tasks.chat_template", "tasks.date")
-        tasks, missing = load_tasks(suite, data)
+        tasks, missing = loaded or load_tasks(suite, data)
         if not tasks:
             raise make_no_data_error(suite, missing)
         responses = _open_cache(model, tokenizer, suite, cache)
@@ -79,7 +84,7 @@ def make_no_data_error(suite: Suite, missing: Mapping[str, str]) -> UserError:
     return UserError(f"tasks={suite.name}: no task has data. {'; '.join(missing.values())}")
 
 
-def load_tasks(suite: Suite, data: Mapping[str, Path]) -> tuple[dict[str, Task], dict[str, str]]:
+def load_tasks(suite: Suite, data: Mapping[str, Path]) -> LoadedTasks:
     """(task key -> task with its rows, name of a task without data -> reason).
 
     `data` is as in `evaluate`. Raises UserError for an unknown task, and ConfigError for a local

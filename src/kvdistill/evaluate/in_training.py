@@ -12,8 +12,8 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from kvdistill.config.build import build_node
-from kvdistill.evaluate.harness import evaluate, load_tasks
-from kvdistill.evaluate.isolation import silence_lm_eval
+from kvdistill.evaluate.harness import LoadedTasks, evaluate, load_tasks
+from kvdistill.evaluate.isolation import preserve_state, silence_lm_eval
 from kvdistill.evaluate.leak_check import find_split_part
 from kvdistill.evaluate.suite import Suite
 from kvdistill.models import load
@@ -30,19 +30,26 @@ ALL_QUESTIONS = "test_questions"
 def make_task_scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> ScoreTasks:
     """A function from a student to {part of the split: {"macro" and each task: score}}.
 
-    It leaves the student, and every random state, as they were.
+    It leaves the student, and every random state, as they were. The rows are read when it is first
+    called, and no more: a split does not change while a run trains.
     """
     tokenizer = load.load_tokenizer(config["student"], "student", needs.get("student"))
     suite = shrink_suite(
         build_node("tasks", config["tasks"]), needs["split"], config["train"]["eval_items"]
     )
+    loaded_by_part: dict[str, LoadedTasks] = {}
 
     def score(student: PreTrainedModel) -> dict[str, dict[str, float]]:
         scores_by_part = {}
         for part, file in PART_FILES.items():
             with enter_phase(f"tasks on rows of {part}") as progress:
                 rows = {"test": needs["split"] / file}
-                evaluation = evaluate(student, tokenizer, suite, rows, progress)
+                if part not in loaded_by_part:
+                    with preserve_state(student, tokenizer), silence_lm_eval():
+                        loaded_by_part[part] = load_tasks(suite, rows)
+                evaluation = evaluate(
+                    student, tokenizer, suite, rows, progress, loaded=loaded_by_part[part]
+                )
             tasks = {name: task.score for name, task in evaluation.tasks.items()}
             scores_by_part[part] = (
                 {} if evaluation.macro is None else {"macro": evaluation.macro}
