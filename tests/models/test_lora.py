@@ -43,3 +43,12 @@ def test_a_target_that_the_student_lacks_is_refused_with_those_that_it_has() -> 
     )
     with pytest.raises(ConfigError, match=says):
         adapter.wrap(build_model(build_config("Phi")))
+
+
+def test_without_its_package_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kvdistill.errors import ConfigError
+    from kvdistill.models import lora
+
+    monkeypatch.setattr(lora, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"peft: pip install .* -e '\.\[lora\]'\. Or train"):
+        lora.Lora(rank=2, alpha=4, dropout=0.0, targets=["k_proj"])

@@ -59,3 +59,16 @@ def test_allowed_by_name_it_is_read_without_running_it(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"[Ww]eights"):
         Pretrained(path=str(tmp_path), pickle=True).load_model(torch.float32)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_gguf_file_without_its_package_is_refused_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one line, where transformers raises an ImportError of its own."""
+    from kvdistill.errors import ConfigError
+    from kvdistill.models import pretrained
+
+    monkeypatch.setattr(pretrained, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"gguf_file=a\.gguf needs .* -e '\.\[gguf\]'"):
+        pretrained.Pretrained(path="x", gguf_file="a.gguf")
+    pretrained.Pretrained(path="x")  # a folder, as a conversion is, needs nothing of it

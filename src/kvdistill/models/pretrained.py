@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,6 +52,12 @@ class Pretrained:
             raise ConfigError(
                 f"pretrained needs exactly one of path and hub, got path={self.path} and "
                 f"hub={self.hub}. Set the one and leave the other null."
+            )
+        # transformers says so too, of a release that it wants, once it reads the file.
+        if self.gguf_file is not None and find_spec("gguf") is None:
+            raise ConfigError(
+                f"pretrained.gguf_file={self.gguf_file} needs the package gguf: pip install -c "
+                f"constraints.txt -e '.[gguf]'."
             )
         if self.hub is not None and not re.fullmatch("[0-9a-f]{40}", self.revision or ""):
             raise ConfigError(
