@@ -49,3 +49,19 @@ def test_no_heartbeat_takes_back_that_a_job_has_failed(tmp_path: Path) -> None:
         time.sleep(0.05)
         status.write_progress(1, 1)
     assert read(tmp_path)["error"] == "rank 1: the loss is NaN"
+
+
+def test_the_rate_of_answers_is_not_that_of_the_steps_before(tmp_path: Path) -> None:
+    """Three steps of training, then four answers to score: none is done, so nothing is known."""
+    status = StatusWriter(tmp_path)
+    for step in (1, 3):
+        status.write_progress(step, 3)
+        time.sleep(0.01)
+    assert status.steps["steps_per_s"] > 0
+    status.write_progress(0, 4)
+    assert status.steps["steps_per_s"] == 0
+    assert status.steps["eta_s"] is None
+    time.sleep(0.01)
+    status.write_progress(1, 4)
+    assert status.steps["steps_per_s"] > 0
+    assert status.steps["eta_s"] > 0
