@@ -54,9 +54,9 @@ class StatusWriter:
     def write_progress(self, step: int, steps: int) -> None:
         """Writes that `step` of `steps` are done, at most twice a second."""
         now = time.monotonic()
-        # The rate counts from the first report: a resumed run does not begin at zero. And anew where
-        # other things are counted: answers of scoring after steps of training.
-        if self.first_step is None or step < self.steps["step"] or steps != self.steps["steps"]:
+        # The rate counts from the first report: a resumed run does not begin at zero. And anew
+        # where other things are counted, as answers of scoring are after steps of training.
+        if self.first_step is None or step < self.steps["step"]:
             self.first_step, self.started = step, now
         rate = (step - self.first_step) / max(now - self.started, 1e-9)
         self.steps = {
