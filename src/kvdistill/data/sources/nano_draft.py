@@ -4,6 +4,7 @@ A family is a function from a random generator to a `Draft`; `nano` turns drafts
 """
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class DraftFilter:
         self.trigrams: list[set[Trigram]] = []
         self.questions_by_trigram: dict[Trigram, list[int]] = {}
         self.masked: set[str] = set()
+        self.fewest_trigrams = sys.maxsize
+        """Of any admitted question."""
 
     def admit(self, question: str) -> bool:
         """Whether it is far enough from all before; if so, later ones must be from it."""
@@ -50,6 +53,7 @@ class DraftFilter:
             self.questions_by_trigram.setdefault(trigram, []).append(len(self.words))
         self.words.append(words)
         self.trigrams.append(trigrams)
+        self.fewest_trigrams = min(self.fewest_trigrams, len(trigrams))
         self.masked.add(masked)
         return True
 
@@ -57,8 +61,7 @@ class DraftFilter:
         """Whether some admitted question shares enough of both with it, whatever its numbers."""
         # Who shares half of the trigrams has one of the rarer half: only there it is looked for
         # (prefix filtering; Chaudhuri et al. 2006).
-        least = min((len(others) for others in self.trigrams), default=0)
-        needed = math.ceil(MIN_TRIGRAM_SHARE * min(len(trigrams), least))
+        needed = math.ceil(MIN_TRIGRAM_SHARE * min(len(trigrams), self.fewest_trigrams))
         by_rarity = sorted(trigrams, key=lambda each: len(self.questions_by_trigram.get(each, ())))
         rare = by_rarity[: len(trigrams) - needed + 1]
         candidates = set(chain.from_iterable(self.questions_by_trigram.get(t, ()) for t in rare))
