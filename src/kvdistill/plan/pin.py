@@ -3,7 +3,7 @@
 Local files are told by content, repositories of the hub by the commit their branch names now.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,17 @@ class Pins:
         """Sha256 of a local file or folder."""
         if local not in self.hashes:
             check_local_path(local, path)
-            # In a root where nothing was made yet a plan leaves nothing either.
-            kept = self.root is not None and layout.artifacts_folder(self.root).is_dir()
-            hasher = make_hasher(self.root / layout.HASHES) if self.root and kept else None
-            self.hashes[local] = sha256(Path(local), hasher)
+            self.hashes[local] = sha256(Path(local), self.find_hasher())
         return self.hashes[local]
+
+    def find_hasher(self) -> Callable[[Path], str] | None:
+        """What knows files that were hashed before; None in a root where nothing was made yet.
+
+        There a plan leaves nothing either.
+        """
+        if self.root is None or not layout.artifacts_folder(self.root).is_dir():
+            return None
+        return make_hasher(layout.artifacts_folder(self.root) / layout.HASHES)
 
     def resolved_commits(self) -> dict[Repo, str]:
         """Every repository that has a commit, with it."""
