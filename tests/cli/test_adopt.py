@@ -54,6 +54,7 @@ def write_folder(folder: Path, config: dict[str, Any] = CONFIG) -> Path:
     return folder
 
 
+@pytest.mark.integration
 def test_a_student_and_teachers_are_adopted_and_planned_with_nothing_typed(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_student_and_teachers_are_adopted_and_planned_with_nothing_typed(
     assert run.config["student"]["geometry"]["tied_embeddings"] is False
 
 
+@pytest.mark.integration
 def test_a_gguf_file_is_adopted_without_its_weights(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +94,7 @@ def test_a_gguf_file_is_adopted_without_its_weights(
     assert config["teachers"]["a"]["geometry"] == GEOMETRY
 
 
+@pytest.mark.integration
 def test_what_will_be_refused_is_said_with_its_reason(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,6 +111,7 @@ def test_what_will_be_refused_is_said_with_its_reason(
     assert (home / "conf/teacher/mla.yaml").is_file()
 
 
+@pytest.mark.integration
 def test_a_repository_of_the_hub_is_adopted_at_its_commit(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ def launch_help(*arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.integration
 def test_help_names_every_group_choice_and_question() -> None:
     shown = launch_help("--help")
     for path in (ROOT / "conf").rglob("*.yaml"):

@@ -60,6 +60,7 @@ def smoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list
     return run
 
 
+@pytest.mark.integration
 def test_every_arm_runs_and_one_is_killed_and_resumed(
     smoke: Callable[..., list[list[str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,7 @@ def read_events(root: Path) -> list[tuple[str, str]]:
     return [(event.event, event.facts["label"]) for event in history.events]
 
 
+@pytest.mark.integration
 def test_trials_come_first_then_the_choice_and_each_is_on_record_once(
     tmp_path: Path, jobs: Jobs
 ) -> None:
@@ -123,6 +124,7 @@ def test_trials_come_first_then_the_choice_and_each_is_on_record_once(
     assert len(jobs.done) == len(set(jobs.done)) == 12
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("ended", [0, 1, 6, 11])
 def test_killed_while_trials_run_it_ends_in_the_same_choice(
     tmp_path: Path, jobs: Jobs, ended: int
@@ -141,6 +143,7 @@ def test_killed_while_trials_run_it_ends_in_the_same_choice(
     assert read_events(tmp_path) == read_events(whole)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [
@@ -184,6 +187,7 @@ def test_killed_before_or_after_any_write_it_ends_in_the_same_choice(
     assert sorted(read_events(tmp_path)) == sorted(read_events(whole))
 
 
+@pytest.mark.integration
 def test_one_arm_of_each_teacher_goes_on_with_the_one_that_validation_prefers(
     tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +237,7 @@ def test_a_failed_trial_stops_the_choice_and_says_the_way_out(tmp_path: Path, jo
     assert all(arm["winner"] is None for arm in read_tuning(tmp_path)["arms"].values())
 
 
+@pytest.mark.integration
 def test_a_failed_trial_is_done_again_by_retry_and_nothing_is_confirmed(
     tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +265,7 @@ def test_while_trials_wait_in_a_queue_nothing_is_confirmed(
     assert "once they have ended, repeat the command" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.integration
 def test_a_run_confirms_only_once_its_arms_are_tuned(
     tmp_path: Path, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +302,7 @@ def test_status_names_every_trial(tmp_path: Path, jobs: Jobs) -> None:
     assert len(labels) == 12
 
 
+@pytest.mark.integration
 def test_trials_alone_are_nothing_to_report(tmp_path: Path, jobs: Jobs) -> None:
     from kvdistill.cli.report import report_command
 

@@ -33,6 +33,7 @@ def read_refusal(place: Path, text: str, *arguments: str) -> str:
     return done.stderr
 
 
+@pytest.mark.integration
 def test_no_callback_of_a_file_is_called(tmp_path: Path) -> None:
     stderr = read_refusal(
         tmp_path, "hydra: {callbacks: {a: {_target_: pathlib.Path.touch, self: ran}}}"
@@ -40,6 +41,7 @@ def test_no_callback_of_a_file_is_called(tmp_path: Path) -> None:
     assert "error: hydra.callbacks must stay as conf/config.yaml has it" in stderr
 
 
+@pytest.mark.integration
 def test_no_log_handler_of_a_file_is_made(tmp_path: Path) -> None:
     handler = "{class: logging.FileHandler, filename: ran}"
     stderr = read_refusal(
@@ -80,22 +82,26 @@ def test_hydra_itself_is_left_alone(changes: dict, names: str) -> None:
         check_hydra_node(changed)
 
 
+@pytest.mark.integration
 def test_an_environment_variable_reaches_no_config(tmp_path: Path) -> None:
     text = "study: ${oc.env:HF_TOKEN}"
     stderr = read_refusal(tmp_path, text)
     assert "study: ${oc.env:HF_TOKEN}: a config holds no environment variable" in stderr
 
 
+@pytest.mark.integration
 def test_nor_by_being_resolved_a_second_time(tmp_path: Path) -> None:
     text = "study: '\\${oc.env:HF_TOKEN}'"
     assert "study='${oc.env:HF_TOKEN}' must not hold ${" in read_refusal(tmp_path, text)
 
 
+@pytest.mark.integration
 def test_only_the_command_trusts_a_model(tmp_path: Path) -> None:
     text = "trust: [someone/model]"
     assert "trust is set by a file of conf/" in read_refusal(tmp_path, text)
 
 
+@pytest.mark.integration
 def test_only_the_cluster_file_or_the_command_writes_into_a_script(tmp_path: Path) -> None:
     text = "cluster: {setup: [touch ran]}"
     stderr = read_refusal(tmp_path, text, "cluster=slurm")

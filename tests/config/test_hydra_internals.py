@@ -10,6 +10,7 @@ from omegaconf.basecontainer import BaseContainer
 pytestmark = pytest.mark.usefixtures("new_hydra")
 
 
+@pytest.mark.integration
 def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from hydra import compose
     from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -43,6 +44,7 @@ def test_only_values_are_told_apart_from_choices() -> None:
     assert [each.key_or_group for each in select_value_overrides(overrides)] == ["seed"]
 
 
+@pytest.mark.integration
 def test_values_are_set_as_hydra_sets_them() -> None:
     from hydra import compose
 
@@ -57,6 +59,7 @@ def test_values_are_set_as_hydra_sets_them() -> None:
     assert compose("config").seed == 42
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "overrides", [[], ["scale=smollm", "arm=single_teacher", "loss=gram"]], ids=str
 )
@@ -126,6 +129,7 @@ def test_what_cannot_be_merged_is_said_with_its_file(
         compose("config")
 
 
+@pytest.mark.integration
 def test_a_config_is_checked_before_hydra_acts_on_it() -> None:
     from hydra import compose
 

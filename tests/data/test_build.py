@@ -119,6 +119,7 @@ def list_hits(report, method):
     ]
 
 
+@pytest.mark.integration
 def test_dropping_near_copies_leaves_none_that_is_then_refused(tmp_path):
     report = build_fixed(tmp_path / "split", make_templated_records(150, 150))
     assert not any(list_hits(report, "ngram"))

@@ -68,6 +68,7 @@ def run_two_ranks(folder: Path, records: Path, cache: Path | None, *, broken: bo
     return [pickle.loads((folder / f"rank{rank}").read_bytes()) for rank in (0, 1)]
 
 
+@pytest.mark.integration
 def test_two_ranks_find_what_one_does_each_having_answered_half(
     nano_records: Path, tmp_path: Path
 ) -> None:
@@ -87,11 +88,13 @@ def test_two_ranks_find_what_one_does_each_having_answered_half(
     assert score(nano_records, tmp_path).batches == {}
 
 
+@pytest.mark.integration
 def test_what_one_rank_refuses_ends_the_other_too(nano_records: Path, tmp_path: Path) -> None:
     results = run_two_ranks(tmp_path / "a", nano_records, None, broken=True)
     assert [result for result, _ in results] == ["rank 1 cannot"] * 2
 
 
+@pytest.mark.integration
 def test_the_size_of_a_batch_changes_no_item(
     nano_records: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def seven(benchmarks):
     )  # fmt: skip
 
 
+@pytest.mark.integration
 def test_a_model_that_answers_all_of_nano_right_scores_one(nano, oracle, tokenizer):
     result = evaluate(oracle(*nano, write_right_answer), tokenizer, *nano)
     assert {task: score.score for task, score in result.tasks.items()} == dict.fromkeys(NANO, 1.0)
@@ -101,6 +102,7 @@ def test_a_model_that_gives_nan_is_refused_by_the_name_of_the_task(kind, task, n
         evaluate(broken, tokenizer, dataclasses.replace(suite, tasks=[task]), data)
 
 
+@pytest.mark.integration
 def test_nan_in_one_task_alone_is_refused_by_its_name(nano, oracle, tokenizer):
     class Sick(Oracle):
         def forward(self, input_ids, attention_mask=None, **kwargs):
@@ -140,6 +142,7 @@ def test_the_terminal_stays_silent(nano, model, tokenizer, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.integration
 def test_a_models_own_generation_settings_do_not_reach_greedy_decoding(nano, tokenizer):
     plain, odd = make_tiny_model(tokenizer), make_tiny_model(tokenizer)
     odd.generation_config.repetition_penalty = 1.9
@@ -148,6 +151,7 @@ def test_a_models_own_generation_settings_do_not_reach_greedy_decoding(nano, tok
     assert evaluate(plain, tokenizer, *nano).items == evaluate(odd, tokenizer, *nano).items
 
 
+@pytest.mark.integration
 def test_order_of_tasks_and_batch_size_change_no_item(nano, tokenizer):
     suite, data = nano
     suite = dataclasses.replace(suite, limit=6, max_gen_toks=8)
@@ -205,6 +209,7 @@ def test_a_copy_with_other_rows_is_refused_by_its_task(row, tmp_path):
         load_tasks(suite, {})
 
 
+@pytest.mark.integration
 def test_a_missing_task_leaves_no_macro_average_and_is_named(nano, tokenizer, model, tmp_path):
     suite, data = nano
     lines = data["test"].read_text(encoding="utf-8").splitlines(keepends=True)
@@ -242,6 +247,7 @@ def test_a_rewritten_file_of_the_same_size_and_time_is_read_anew(tmp_path, token
     assert first.data != second.data
 
 
+@pytest.mark.integration
 def test_progress_counts_every_answer(nano, tokenizer, model):
     seen = []
     evaluate(model, tokenizer, *nano, progress=lambda done, total: seen.append((done, total)))
@@ -267,6 +273,7 @@ def test_a_chat_template_that_is_not_there_is_refused(nano, tokenizer, model):
         evaluate(model, tokenizer, dataclasses.replace(suite, chat_template=True), data)
 
 
+@pytest.mark.integration
 def test_a_chat_template_wraps_every_prompt(nano, tokenizer, model):
     suite, data = nano
     plain = evaluate(model, tokenizer, suite, data)

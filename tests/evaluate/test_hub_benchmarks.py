@@ -65,6 +65,7 @@ def load_hashes(**where):
     return {name: hash_task_rows(name, tasks) for name in tasks}, missing
 
 
+@pytest.mark.integration
 def test_all_seven_are_the_same_rows_from_the_hub_as_from_a_local_copy(hub, benchmarks):
     from_hub, missing = load_hashes()
     assert not missing
@@ -72,6 +73,7 @@ def test_all_seven_are_the_same_rows_from_the_hub_as_from_a_local_copy(hub, benc
     assert list(from_hub) == TASKS
 
 
+@pytest.mark.integration
 def test_what_is_gated_is_missing_by_name_with_the_way_to_it_and_the_rest_is_read(hub):
     hub.gated = ("Idavidrein/gpqa",)
     hashes, missing = load_hashes()
@@ -81,6 +83,7 @@ def test_what_is_gated_is_missing_by_name_with_the_way_to_it_and_the_rest_is_rea
         assert words in missing["gpqa"]
 
 
+@pytest.mark.integration
 def test_rows_are_those_of_the_commit_that_the_plan_pinned(hub):
     folder = hub.folder / "HuggingFaceH4/MATH-500"
     first, commit = load_hashes()[0], make_commit(folder)

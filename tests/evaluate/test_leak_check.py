@@ -92,6 +92,7 @@ def test_questions_asked_of_training_rows_on_purpose_are_all_tainted_and_never_r
     assert "train_questions" not in report["sets"]
 
 
+@pytest.mark.integration
 def test_calibration_rows_are_those_that_calibration_reads(tmp_path):
     folder = write_split(tmp_path / "split", NANO)
     rows = len((folder / "train_teachers.jsonl").read_text().splitlines())
@@ -127,6 +128,7 @@ def test_a_benchmarks_item_in_training_refuses_naming_both(tmp_path, hide):
     assert report["tasks_sha256"]
 
 
+@pytest.mark.integration
 def test_a_split_checked_again_answers_with_its_report_and_the_fault(tmp_path):
     from kvdistill.evaluate.leak_check import recheck_split
 
@@ -149,6 +151,7 @@ def test_a_split_checked_again_answers_with_its_report_and_the_fault(tmp_path):
     assert "train_student and gsm8k share 1" in leak["fault"]
 
 
+@pytest.mark.integration
 def test_worked_examples_may_be_training_rows_but_not_items(tmp_path):
     pool = [make_record(7).question, "How many legs have four geese and a cow?"]
     write_gsm8k(tmp_path, pool, "train")
@@ -175,6 +178,7 @@ def test_an_item_of_one_mould_with_an_example_is_reported_and_not_refused(tmp_pa
     assert report["verdict"] == "clean"
 
 
+@pytest.mark.integration
 def test_two_tasks_may_show_the_same_examples(tmp_path):
     write_gsm8k(tmp_path, ["How many legs have four geese and a cow?"], "train")
     write_gsm8k(tmp_path, [LONG.format("Ann")])

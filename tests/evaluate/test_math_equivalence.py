@@ -13,6 +13,7 @@ def close_verifier():
     math_equivalence.close_process()
 
 
+@pytest.mark.integration
 def test_an_answer_that_never_ends_is_wrong_and_the_next_one_is_still_judged():
     assert not math_equivalence.is_equivalent(SLOW, "1", timeout=1.0)
     assert math_equivalence.is_equivalent(r"\frac{1}{2}", "0.5")
@@ -28,6 +29,7 @@ def test_it_works_outside_the_main_thread():
     assert verdicts == [True]
 
 
+@pytest.mark.integration
 def test_a_child_that_was_killed_is_replaced():
     assert math_equivalence.is_equivalent("2+2", "4")
     math_equivalence._processes[-1].process.kill()

@@ -24,6 +24,7 @@ def count_forwards(model):
     return count
 
 
+@pytest.mark.integration
 def test_what_is_kept_is_not_computed_again(suite, tokenizer, nano_records, tmp_path):
     model, data = make_tiny_model(tokenizer), {"test": nano_records}
     first = evaluate(model, tokenizer, suite, data, cache=tmp_path)
@@ -37,6 +38,7 @@ def test_what_is_kept_is_not_computed_again(suite, tokenizer, nano_records, tmp_
     assert len(count) == 6
 
 
+@pytest.mark.integration
 def test_another_model_is_not_served_the_firsts_answers(suite, tokenizer, nano_records, tmp_path):
     data = {"test": nano_records}
     first, second = make_tiny_model(tokenizer, seed=1), make_tiny_model(tokenizer, seed=2)

@@ -61,6 +61,7 @@ def write_run(needs: dict[str, Path], tokenizer, folder: Path, **config):
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.integration
 def test_results_hold_clean_scores_spread_gap_and_speed(needs, tokenizer, tmp_path):
     results = write_run(needs, tokenizer, tmp_path / "run")
     items = pd.read_parquet(tmp_path / "run/items.parquet")
@@ -111,6 +112,7 @@ def test_only_a_model_that_is_scored_as_it_is_is_asked_lm_evals_own_tasks(
         assert results["counterparts"] == expected
 
 
+@pytest.mark.integration
 def test_a_task_many_of_whose_answers_were_cut_off_is_warned_of(needs, tokenizer, tmp_path, caplog):
     results = write_run(needs, tokenizer, tmp_path / "run")
     assert results["beside"]["test_questions"]["truncated"] > 0.1

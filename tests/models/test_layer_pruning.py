@@ -94,6 +94,7 @@ def build_model(node: dict[str, Any], split: Path, out: Path) -> Any:
     return Pretrained(path=str(out))
 
 
+@pytest.mark.integration
 def test_its_layers_and_tokenizer_are_its_teachers_own(
     nano_config: dict[str, Any], split: Path, tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_its_layers_and_tokenizer_are_its_teachers_own(
     assert teacher.load_tokenizer()(text) == student.load_tokenizer()(text)
 
 
+@pytest.mark.integration
 def test_a_layer_outside_its_parent_is_refused(
     nano_config: dict[str, Any], split: Path, tmp_path: Path
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_raw_model_is_as_initialised(split, tmp_path):
     assert bool((weights["model.norm.weight"] == 1).all())
 
 
+@pytest.mark.integration
 def test_training_lowers_the_loss(split, tmp_path):
     texts = [text for record in Source(rows=6, seed=0).records() for text in STYLE.render(record)]
     losses = []

@@ -53,6 +53,7 @@ def tune(source, split, name, seed=1):
     return Pretrained(path=str(split / name))
 
 
+@pytest.mark.integration
 def test_the_copy_answers_the_teachers_half_better_and_reads_it_alike(source, split):
     copy = tune(source, split, "copy")
     texts = render_split(split, STYLE)

@@ -69,6 +69,7 @@ def stores(*overrides: str) -> dict[str, str]:
     return {role: node.name for role, node in artifacts if node.kind == "kv"}
 
 
+@pytest.mark.integration
 def test_a_stored_source_needs_one_store_a_teacher_and_no_other_source_any() -> None:
     assert list(stores()) == ["kv.a", "kv.b"]
     for source in ("online", "shuffled", "random"):
@@ -148,6 +149,7 @@ def test_teachers_answer_before_the_texts_are_checked_and_are_not_calibrated() -
     }  # fmt: skip
 
 
+@pytest.mark.integration
 def test_answers_are_shared_by_whatever_does_not_change_them() -> None:
     own = nodes("arm=sequence_kd")["answers.a"].name
     for same in (

@@ -25,6 +25,7 @@ def test_planning_imports_no_torch(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.integration
 def test_commands_import_no_library_of_the_report() -> None:
     """`launch.py --help` would wait for it, and so would every command that writes none."""
     code = (

@@ -33,6 +33,7 @@ def list_faults(*overrides):
     return list(list_suite_faults(plan_runs(*overrides).config))
 
 
+@pytest.mark.integration
 def test_own_rows_do_not_feed_the_generated_families(rows):
     own = ("data=jsonl", f"data.source.path={rows}")
     [fault] = list_faults(*own)

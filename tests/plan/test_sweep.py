@@ -58,6 +58,7 @@ def test_a_rule_that_can_match_nothing_is_refused(tmp_path: Path, extra: str, sa
         labels(tmp_path, extra)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("hydra")
 def test_several_sweeps_are_one_study_of_several_questions() -> None:
     from kvdistill.plan.expand import expand_command

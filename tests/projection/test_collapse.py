@@ -118,6 +118,7 @@ def test_related_inputs_do(projection, loss):
     assert world.held_out() > 0.9
 
 
+@pytest.mark.integration
 def test_the_earlier_objective_looks_perfect_on_unrelated_inputs_but_for_r2():
     # 1 - cos, a trained teacher-side map with a bias, no cross-entropy, no mean removal.
     world = World("ridge", related=False)

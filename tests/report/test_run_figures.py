@@ -12,6 +12,7 @@ from tests.stats import fake
 NAMES = ["kv_loss_curves", "task_accuracy_curves", "dual_axis_curve", "overfitting_analysis"]
 
 
+@pytest.mark.integration
 def test_a_trained_run_gets_its_four_pictures(tmp_path):
     fake.write_run(tmp_path, {"one": [1, 0]})
     assert [path.stem for path in write_run_figures(tmp_path)] == NAMES

@@ -35,6 +35,7 @@ def test_the_macro_standard_error_adds_tasks_with_equal_weight():
     assert se**2 == pytest.approx((a.var(ddof=1) / 50 + b.var(ddof=1) / 500) / 4, rel=1e-12)
 
 
+@pytest.mark.integration
 def test_the_interval_matches_a_slow_bootstrap_over_items():
     rng = np.random.default_rng(2)
     values = [differences(rng, 80), differences(rng, 120) + 0.1]

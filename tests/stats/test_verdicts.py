@@ -313,6 +313,7 @@ def test_weights_that_hardly_move_do_not_depend_on_the_task_however_small_the_p(
     assert f"nats, {side} stats.routing_min_nats=0.01" in measured.why
 
 
+@pytest.mark.integration
 def test_a_familys_claims_are_corrected_together_and_one_more_can_cost_a_verdict(tmp_path):
     measured = judge_nodes(tmp_path, [make_claim()])[0].measured
     edge = make_claim(at_least=measured.low - 0.05)

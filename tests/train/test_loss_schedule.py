@@ -11,6 +11,7 @@ from kvdistill.errors import ConfigError
 Make = Callable[..., Any]
 
 
+@pytest.mark.integration
 def test_kv_is_trained_first_and_cross_entropy_afterwards(trained: Make) -> None:
     # Four steps: two before the half, two from it on.
     run = trained("loss/schedule=kv_first", evaluate=4)

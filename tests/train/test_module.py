@@ -55,6 +55,7 @@ def test_the_kv_loss_reaches_the_update_of_a_lora_student(distiller: Make) -> No
     assert {id(p) for p in module.list_kv_parameters()} == {id(p) for p in trained.values()}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("compression", ["keep_last", "r_kv"])
 def test_bf16_autocast_gives_nearly_the_same_gradient(distiller: Make, compression: str) -> None:
     import torch

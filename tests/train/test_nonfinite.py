@@ -55,6 +55,7 @@ def test_a_gradient_that_is_none_stops_the_run_before_the_step(
     )
 
 
+@pytest.mark.integration
 def test_a_loss_that_is_none_names_the_weight(
     trained: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_loss_that_is_none_names_the_weight(
         trained(teachers=(), save_steps=100)
 
 
+@pytest.mark.integration
 def test_weights_that_are_none_are_never_saved(
     trained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_links_of_every_alignment_follow_the_texts(distiller: Make, name: str) -
     assert_equal_steps(module, batch, pack(batch))
 
 
+@pytest.mark.integration
 def test_checkpointed_blocks_keep_texts_apart_in_the_backward_pass(distiller: Make) -> None:
     module = distiller("fusion=learnable").train()
     batch = make_batch(lengths=LENGTHS)
@@ -98,6 +99,7 @@ def test_checkpointed_blocks_keep_texts_apart_in_the_backward_pass(distiller: Ma
         torch.testing.assert_close(value, apart[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.integration
 def test_a_lora_student_is_the_same_in_shared_rows(distiller: Make) -> None:
     pytest.importorskip("peft")
     module = distiller("adapter=lora", "adapter.rank=2", "adapter.dropout=0.0").train()

@@ -132,6 +132,7 @@ def test_nan_under_a_mask_changes_neither_terms_nor_gradients(
     assert measure_gradients(module, poisoned_terms.kv) == pytest.approx(clean_gradients)
 
 
+@pytest.mark.integration
 def test_a_sample_counts_the_same_alone_and_in_a_batch(distiller: Make) -> None:
     import torch
 
@@ -170,6 +171,7 @@ def take_row(both: Any, row: int) -> Any:
     return Batch(take_tokens(both.student), teachers, both.ids[row : row + 1], both.tasks[:1])
 
 
+@pytest.mark.integration
 def test_a_student_that_is_its_own_teacher_has_no_loss(composed: Make) -> None:
     import torch
 

@@ -10,6 +10,7 @@ from tests.train.conftest import make_batch
 Make = Callable[..., Any]
 
 
+@pytest.mark.integration
 def test_it_is_r2_over_all_covered_tokens(distiller: Make) -> None:
     import torch
 
@@ -47,6 +48,7 @@ def test_a_student_that_holds_its_target_agrees_with_it_and_not_with_another(
     assert report["shuffled_r2"] < 0.5
 
 
+@pytest.mark.integration
 def test_what_it_leaves_behind_is_the_module_as_it_was(distiller: Make) -> None:
     from kvdistill.train.target_r2 import compute_target_r2
 

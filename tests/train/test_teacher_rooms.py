@@ -35,6 +35,7 @@ def read_maps(objective: Any, name: str) -> Any:
     return torch.stack([branch.read_linear_map(p, "keys") for p in branch.pipeline.layer_pairs])
 
 
+@pytest.mark.integration
 def test_a_teacher_has_its_own_projection_and_the_others_the_runs(composed: Make) -> None:
     import torch
 
@@ -53,6 +54,7 @@ def test_a_teacher_has_its_own_projection_and_the_others_the_runs(composed: Make
     assert not torch.equal(read_maps(mixed, "b"), read_maps(ridge, "b"))
 
 
+@pytest.mark.integration
 def test_a_teacher_has_its_own_layers_and_the_others_the_runs(composed: Make) -> None:
     config = composed("layers/map=proportional")
     config["teachers"]["b"] = {**config["teachers"]["b"], "layers": NEAREST}

@@ -61,6 +61,7 @@ def test_the_answer_alone_is_compared_as_if_nothing_else_was_covered(
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.integration
 def test_padding_and_what_stands_in_it_change_nothing(distiller: Make) -> None:
     import torch
 
@@ -94,6 +95,7 @@ def test_a_weighted_run_is_the_weighted_mean_of_what_its_tokens_are_apart(distil
         torch.testing.assert_close(terms.keys[index], torch.stack(texts).mean())
 
 
+@pytest.mark.integration
 def test_a_choice_of_all_adds_nothing_to_the_step(distiller: Make) -> None:
     import torch
 

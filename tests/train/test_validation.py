@@ -153,6 +153,7 @@ def test_a_bf16_run_is_validated_in_the_arithmetic_of_its_training(trained: Make
     assert losses[True] != pytest.approx(losses[False], rel=1e-4)
 
 
+@pytest.mark.integration
 def test_a_float32_run_is_validated_in_float32(trained: Make) -> None:
     import torch
 

@@ -54,6 +54,7 @@ def test_texts_of_symbols_alone_stay_apart():
     assert compute_group_id("(?") != compute_group_id("[?")
 
 
+@pytest.mark.integration
 @given(st.text())
 def test_normalising_is_stable_under_case_and_width(text):
     assert keep_alphanumerics(text.upper().lower().upper()) == keep_alphanumerics(text.upper())

@@ -162,6 +162,7 @@ def test_rows_are_the_same_on_every_machine():
     assert hash_records(SOURCE.records()) == GOLDEN
 
 
+@pytest.mark.integration
 def test_rows_do_not_depend_on_the_hash_seed_of_the_process():
     code = (
         "from kvdistill.data.sources.nano import Nano;"

@@ -95,6 +95,7 @@ EQUAL = [
 ]
 
 
+@pytest.mark.integration
 def test_sets_inequalities_and_lists_are_compared_as_mathematics():
     verdicts = [math_equivalence.is_equivalent(response, gold) for response, gold, _ in EQUAL]
     math_equivalence.close_process()

@@ -36,6 +36,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.integration
 def test_three_recipes_of_three_commands_have_a_label_each(tmp_path: Path) -> None:
     freeze_command(tmp_path)
     freeze_command(tmp_path, "fusion=learnable", "seed=43")
@@ -65,6 +66,7 @@ def test_a_label_says_what_differs_and_not_what_arms_share(tmp_path: Path) -> No
     assert list(read_arms(tmp_path)) == ["multi_teacher", "multi_teacher (loss.kv_weight=3.0)"]
 
 
+@pytest.mark.integration
 def test_a_setting_inside_a_choice_that_differs_too_keeps_labels_apart(tmp_path: Path) -> None:
     freeze_command(tmp_path)
     freeze_command(tmp_path, "layers=shallow")
@@ -104,6 +106,7 @@ def test_an_edited_arm_is_refused_with_what_differs_and_the_ways_out(tmp_path: P
     assert snapshot(tmp_path / "root") == before
 
 
+@pytest.mark.integration
 def test_a_sweep_at_another_budget_is_refused_in_its_study_alone(tmp_path: Path) -> None:
     from kvdistill.errors import ConfigError
 

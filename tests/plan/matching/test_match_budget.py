@@ -45,6 +45,7 @@ def test_the_steps_take_the_flops_of_the_other_arm_to_within_a_step(tmp_path: Pa
     assert plan.list_unified_steps() == [300]
 
 
+@pytest.mark.integration
 def test_a_teacher_that_reads_more_tokens_takes_more_steps_to_match(tmp_path: Path) -> None:
     from kvdistill.plan.matching.run_flops import count_step_flops
 
@@ -88,6 +89,7 @@ def test_a_store_saves_no_flops_of_the_arm_that_is_matched(tmp_path: Path) -> No
     assert steps == get_run(plan_sweep(tmp_path, SWEEP), "sft_flops").steps
 
 
+@pytest.mark.integration
 def test_what_teachers_write_is_matched_once_whatever_is_trained_on_it(tmp_path: Path) -> None:
     from kvdistill.plan.matching.run_flops import count_step_flops, count_written_flops
 

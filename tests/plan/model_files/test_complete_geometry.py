@@ -91,6 +91,7 @@ def test_a_default_that_the_file_contradicts_is_refused_and_one_that_holds_adds_
     assert plan_student(conf, tied, short)["geometry"] == short
 
 
+@pytest.mark.integration
 def test_what_neither_states_must_be_given(conf: Path, tmp_path: Path) -> None:
     source = write_files(tmp_path / "own", "config.json")
     for key in ("num_key_value_heads", "tie_word_embeddings"):
@@ -101,6 +102,7 @@ def test_what_neither_states_must_be_given(conf: Path, tmp_path: Path) -> None:
     assert plan_student(conf, source, {"tied_embeddings": False})["geometry"] == GEOMETRY
 
 
+@pytest.mark.integration
 def test_layers_that_the_file_does_not_have_are_refused(conf: Path, tmp_path: Path) -> None:
     from kvdistill.plan.requests.composer import Composer
 
@@ -119,6 +121,7 @@ def test_a_model_that_is_built_here_states_its_geometry(conf: Path) -> None:
         compose(["student=nano"])
 
 
+@pytest.mark.integration
 def test_a_repository_that_is_not_in_the_cache_must_be_described(
     conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def test_it_is_a_run_a_seed_whatever_the_command_varies(tmp_path: Path) -> None:
     assert {run.steps for run in plan.runs.values() if run.config["trained"]} == {300}
 
 
+@pytest.mark.integration
 def test_the_others_are_compared_with_it_though_it_joined_later(tmp_path: Path) -> None:
     from kvdistill import layout
     from kvdistill.plan.code.accepted import AcceptedCode

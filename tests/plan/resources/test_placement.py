@@ -75,6 +75,7 @@ def test_where_a_model_lies_is_in_no_name() -> None:
     assert names[0] == names[1]
 
 
+@pytest.mark.integration
 def test_no_recipe_of_any_job_is_left_undecided() -> None:
     plan = make_plan("sweep=ablation_teacher_count")
     nodes = [*plan.artifacts.values(), *(run.node for run in plan.runs.values())]

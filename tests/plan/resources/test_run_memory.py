@@ -47,6 +47,7 @@ def test_a_step_holds_what_the_plan_says_within_a_tenth(
     assert 0.9 < measured.step_ratio < 1.1
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("case", ["logits_alone", "logits_of_two"])
 def test_comparing_distributions_holds_what_the_plan_says_within_a_tenth(
     case: str, monkeypatch: pytest.MonkeyPatch
@@ -69,6 +70,7 @@ def test_logits_are_those_of_answers_and_their_loss_is_counted() -> None:
     assert 0.9 < measured.step_ratio < 1.1
 
 
+@pytest.mark.integration
 def test_rooms_grow_with_every_teacher_and_what_is_kept_of_it() -> None:
     one, two = (plan_memory(f"arm={arm}").rooms for arm in ("single_teacher", "multi_teacher"))
     half, all_tokens = (

@@ -59,6 +59,7 @@ def test_a_fusion_that_weighs_competence_has_the_teachers_run_to_their_heads() -
     assert not reads_answers({**config, "fusion": inner, "kv": {"keys": 0.0, "values": 0.0}})
 
 
+@pytest.mark.integration
 def test_states_of_answers_are_an_artefact_of_their_own() -> None:
     both, alone = list_roles("arm=ce_kl_kv", *STORED), list_roles("arm=logit_kd", *STORED)
     plain = list_roles("arm=multi_teacher", *STORED)
@@ -161,6 +162,7 @@ def test_without_cross_entropy_the_distance_is_the_unit_of_clipping() -> None:
     assert clip_science(compose("arm=ce_kl_kv")) == clip_science(compose("arm=multi_teacher"))
 
 
+@pytest.mark.integration
 def test_heads_that_compute_before_the_first_step_alone_cost_no_step_anything() -> None:
     from kvdistill.geometry import Geometry
     from kvdistill.plan.flops import TokenLoad, decoder_flops, forward_flops

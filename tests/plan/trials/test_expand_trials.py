@@ -82,6 +82,7 @@ def test_a_trial_asks_of_a_machine_what_a_run_asks(tmp_path: Path) -> None:
     assert derive_task_needs(trial, estimate, 2) == as_run
 
 
+@pytest.mark.integration
 def test_a_trial_is_no_run_and_knows_no_suite(tmp_path: Path) -> None:
     own = {run.identity for run in expand(tmp_path).runs.values()}
     assert own == {run.identity for run in expand(tmp_path, SWEEP, "tasks=quick").runs.values()}
@@ -138,6 +139,7 @@ def test_confirming_seeds_of_the_command_are_other_seeds_too(tmp_path: Path) -> 
         expand(tmp_path, SWEEP, "seed=2")
 
 
+@pytest.mark.integration
 def test_a_matched_arm_is_tuned_at_the_steps_it_is_confirmed_with(tmp_path: Path) -> None:
     text = SWEEP.replace("  raw:", "  flops: {arm: sft, budget.match: {flops_of: kv}}\n  raw:")
     plan = expand(tmp_path, text)
@@ -153,6 +155,7 @@ def freeze(folder: Path, plan: Any) -> None:
     freeze_plan(plan)
 
 
+@pytest.mark.integration
 def test_a_frozen_plan_has_trials_apart_from_runs(tmp_path: Path) -> None:
     from kvdistill.plan.study_plan import StudyPlan
 
@@ -182,6 +185,7 @@ def test_an_arm_without_a_winner_is_planned_and_never_confirmed(tmp_path: Path) 
         expand_runs(tmp_path)
 
 
+@pytest.mark.integration
 def test_winners_are_composed_into_the_confirming_runs_as_if_the_file_said_them(
     tmp_path: Path,
 ) -> None:
@@ -217,6 +221,7 @@ seeds: [11]
 """
 
 
+@pytest.mark.integration
 def test_an_arm_without_logits_has_no_trial_with_a_weight_on_them(tmp_path: Path) -> None:
     """Such a trial would train on logits, and win as keys and values alone."""
     arms = expand(tmp_path, WITH_LOGITS).tunings["s"].arms

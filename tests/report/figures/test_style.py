@@ -38,6 +38,7 @@ def paint_other(figure: Figure) -> None:
     figure.add_subplot().plot([0, 1], [1, 0])
 
 
+@pytest.mark.integration
 def test_what_shows_the_same_is_not_drawn_again(tmp_path):
     for name in "ab":
         write_figures([render_figure(name, "t", "d", paint, (3, 2))], tmp_path / name)
@@ -52,6 +53,7 @@ def test_what_shows_the_same_is_not_drawn_again(tmp_path):
     assert (tmp_path / "b/b.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.integration
 def test_a_drawing_that_is_broken_off_is_begun_again(tmp_path, monkeypatch):
     figures = [render_figure("a", "t", "d", paint, (3, 2))]
     write_figures(figures, tmp_path)

@@ -19,6 +19,7 @@ def make_curves(label: str, *, comparable: bool = True):
     return average_curves(label, [pd.DataFrame(rows)])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("comparable", "column", "says"),
     [
@@ -40,6 +41,7 @@ def test_arms_are_drawn_on_the_scale_that_all_of_them_have(comparable, column, s
     assert f"{first:.3f}" in [cell.text for cell in row]
 
 
+@pytest.mark.integration
 def test_arms_that_compare_distributions_are_drawn_with_their_numbers():
     lines = {"step": [0, 1] * 2, "split": ["val", "val", "train", "train"], "ce": [2.0, 1.0] * 2}
     plain = average_curves("sft", [pd.DataFrame(lines)])

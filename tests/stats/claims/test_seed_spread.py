@@ -38,6 +38,7 @@ def test_the_bound_scales_the_arm_and_swapping_arms_inverts_the_interval():
     assert (one.low, one.high) == pytest.approx((1 / back.high, 1 / back.low))
 
 
+@pytest.mark.integration
 def test_the_interval_holds_what_the_test_does_not_reject():
     rng = np.random.default_rng(2)
     for seeds in (3, 5, 10) * 10:

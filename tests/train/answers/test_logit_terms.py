@@ -76,6 +76,7 @@ def test_a_teacher_is_read_once_for_both(distiller: Make) -> None:
     assert terms.logits is not None
 
 
+@pytest.mark.integration
 def test_where_distributions_are_not_compared_k_and_v_are_the_same_to_the_bit(
     distiller: Make,
 ) -> None:
@@ -120,6 +121,7 @@ def test_the_step_is_a_mean_over_answer_tokens_however_it_is_divided(trained: Ma
     assert line["logits_covered"] == pytest.approx(1.0)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("alike")
 def test_the_loss_is_the_weighted_sum_in_training_and_validation(trained: Make) -> None:
     trainer = trained(*ALONE, "logits.weight=3.0", "loss.ce_weight=0.5", teachers=("a",), norms=1)
@@ -137,6 +139,7 @@ def test_the_loss_is_the_weighted_sum_in_training_and_validation(trained: Make) 
     assert losses.to_json().keys() == {"ids", "ce", "tokens", "logits"}
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("alike")
 def test_a_weight_of_nothing_trains_as_fine_tuning_does(trained: Make) -> None:
     """A distance to oneself pulls nowhere: the teacher is the student, and stays behind."""

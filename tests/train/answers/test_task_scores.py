@@ -92,6 +92,7 @@ def test_a_step_is_weighed_by_it(distiller: Make, fusion: str, measure_name: str
     assert module.student.model.layers[0].self_attn.k_proj.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.integration
 def test_a_teacher_of_no_answer_reaches_no_weight_of_nan(distiller: Make) -> None:
     batch = make_batch(lengths=(9, 6))
     batch.student.answer[1] = False
@@ -103,6 +104,7 @@ def test_a_teacher_of_no_answer_reaches_no_weight_of_nan(distiller: Make) -> Non
         assert terms.kv.weights[:, :, 1].isfinite().all()
 
 
+@pytest.mark.integration
 def test_a_tasks_score_is_the_nats_of_its_answers_over_the_students_tokens(distiller: Make) -> None:
     from dataclasses import replace
 
@@ -127,6 +129,7 @@ def test_a_tasks_score_is_the_nats_of_its_answers_over_the_students_tokens(disti
             assert score == pytest.approx(-nats / tokens, rel=1e-4)
 
 
+@pytest.mark.integration
 def test_a_run_scores_its_teachers_before_its_first_step(trained: Make) -> None:
     run = trained("fusion=by_task", evaluate=4)
     assert list(run.module.objective.fusion.scores) == ["t"]
@@ -136,6 +139,7 @@ def test_a_run_scores_its_teachers_before_its_first_step(trained: Make) -> None:
     assert all(weight >= 0.5 for weight in table[better].values())
 
 
+@pytest.mark.integration
 def test_a_task_without_validation_texts_is_refused_before_training(distiller: Make) -> None:
     from kvdistill.train.answers.task_scores import check_tasks
 
