@@ -24,7 +24,7 @@ RoutingWeights = Mapping[str, Any]
 def build_routing_section(
     analysis: Analysis, settings: Settings
 ) -> list[tuple[RenderedFigure, ReportTable]]:
-    """Of each arm whose runs all have a router: weights by task and teacher, and by layer.
+    """Of each arm whose runs all weigh several teachers: weights by task, teacher, and layer.
 
     The figure says how much the task decides, in nats, and whether that is more than chance.
     """
@@ -36,6 +36,8 @@ def build_routing_section(
         if not weights or not all(weights):
             continue
         by_task = [average_over_layers(run_weights) for run_weights in weights]
+        if len(by_task[0].columns) == 1:  # one teacher has the whole weight everywhere
+            continue
         name = f"{analysis.question.name}_routing_{len(section)}"
         section.append(
             (
