@@ -95,15 +95,15 @@ def test_choices_are_mapped_for_a_list_that_interpolates_alone(
 @pytest.mark.parametrize(
     "overrides", [[], ["scale=smollm", "arm=single_teacher", "loss=gram"]], ids=str
 )
-def test_files_merged_from_bytes_are_the_config_that_hydra_merges(overrides: list[str]) -> None:
+def test_placed_files_are_merged_to_the_config_that_hydra_merges(overrides: list[str]) -> None:
     from hydra import compose
 
-    from kvdistill.config.hydra_internals import enable_file_cache, merge_pickled_files
+    from kvdistill.config.hydra_internals import enable_file_cache, merge_placed_files
 
     reference = compose("config", overrides, return_hydra_config=True)
     enable_file_cache()
-    for _ in range(2):  # the second time all are bytes
-        with merge_pickled_files():
+    for _ in range(2):  # the second time all are placed
+        with merge_placed_files():
             config = compose("config", overrides, return_hydra_config=True)
         assert OmegaConf.to_yaml(config) == OmegaConf.to_yaml(reference)
         assert OmegaConf.is_struct(config)
@@ -125,7 +125,7 @@ def test_what_cannot_be_merged_is_said_with_its_file(
     hydra_internals.enable_file_cache()
     monkeypatch.setattr(BaseContainer, "_map_merge", fail)
     refused = pytest.raises(ConfigCompositionException, match=r"In '.*': ConfigTypeError")
-    with hydra_internals.merge_pickled_files(), refused:
+    with hydra_internals.merge_placed_files(), refused:
         compose("config")
 
 

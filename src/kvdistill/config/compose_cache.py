@@ -5,7 +5,7 @@ Plain values are set on the result. So each file is parsed once, each set of cho
 once, and values are set by Hydra's own function on a copy.
 """
 
-import pickle
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +18,7 @@ from kvdistill.config import hydra_guard, types
 from kvdistill.config.hydra_internals import (
     get_config_loader,
     get_file_cache,
-    merge_pickled_files,
+    merge_placed_files,
     select_value_overrides,
     set_values,
     skip_unread_choices,
@@ -32,7 +32,7 @@ Composed = tuple[Any, dict[str, Any]]
 
 
 def compose_cached(overrides: Sequence[str]) -> Composed:
-    """The config of these overrides. Raises what Hydra raises."""
+    """The config of these overrides, only to be read: others share it. Raises what Hydra raises."""
     config_loader = get_config_loader()
     parsed = OverridesParser.create(config_loader=config_loader).parse_overrides(list(overrides))
     check_choices(parsed, config_loader.repository)
@@ -43,12 +43,13 @@ def compose_cached(overrides: Sequence[str]) -> Composed:
     cache = get_file_cache()
     compositions = cache.extra if cache is not None else {}
     if choices not in compositions:
-        compositions[choices] = pickle.dumps(compose_choices(choices))
-    # Values are set in place, and the next arm wants the composition as it was: bytes are read in
-    # a quarter of the time that a copy of all nodes takes.
-    config, group_choices = pickle.loads(compositions[choices])
-    set_values(config, values)
-    return config, group_choices
+        compositions[choices] = compose_choices(choices)
+    config, group_choices = compositions[choices]
+    if values:
+        # They are set in place, and the next arm wants the composition as it was.
+        config = copy.deepcopy(config)
+        set_values(config, values)
+    return config, dict(group_choices)
 
 
 def check_choices(overrides: Sequence[Override], repository: Any) -> None:
@@ -78,7 +79,7 @@ def check_command(words: Sequence[str]) -> None:
 
 def compose_choices(choices: Sequence[str]) -> Composed:
     """What Hydra composes of choices alone."""
-    with skip_unread_choices(), merge_pickled_files():
+    with skip_unread_choices(), merge_placed_files():
         config = hydra_compose("config", list(choices), return_hydra_config=True)
     if config.get("trust"):
         raise ConfigError("trust is set by a file of conf/. Only a command may trust a model.")

@@ -8,7 +8,6 @@ Hydra which moves or changes one fails there by name.
 """
 
 import copy
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,8 +41,8 @@ class FileCache(CachingConfigRepository):
     def __init__(self, repository: Any) -> None:
         super().__init__(repository)
         self.extra: dict[Any, Any] = {}
-        self.pickled: dict[Any, bytes] = {}
-        self.copies = True  # but while files are merged from bytes
+        self.placed: dict[Any, Any] = {}
+        self.copies = True  # but while placed files are merged, which are copied themselves
 
     def __deepcopy__(self, _: Any) -> "FileCache":
         # Hydra copies its repository for every composition, and would begin with an empty cache.
@@ -64,7 +63,7 @@ class FileCache(CachingConfigRepository):
     def initialize_sources(self, config_search_path: Any) -> None:
         """Another search path is another set of files."""
         self.cache.clear()
-        self.pickled.clear()
+        self.placed.clear()
         super().initialize_sources(config_search_path)
 
 
@@ -137,12 +136,12 @@ def skip_unread_choices() -> Iterator[None]:
 
 
 @contextmanager
-def merge_pickled_files() -> Iterator[None]:
-    """While this lasts, Hydra merges files from bytes, where they are cached.
+def merge_placed_files() -> Iterator[None]:
+    """While this lasts, Hydra merges files that it has put into their packages once.
 
-    By itself it copies each file node by node, and after each it tells every node of the config
-    who holds it: two fifths of its time. What cannot be merged is left to its own loop, which says
-    in which file that stands.
+    By itself it does so for every composition, and after each file it tells every node of the whole
+    config who holds it: together two fifths of its time. What cannot be merged is left to its own
+    loop, which says in which file that stands.
     """
     cache = get_file_cache()
     if cache is None:
@@ -151,22 +150,23 @@ def merge_pickled_files() -> Iterator[None]:
     load = ConfigLoaderImpl._load_single_config
     merge = ConfigLoaderImpl._compose_config_from_defaults_list
 
-    def load_pickled(self: Any, default: Any, repo: Any) -> Any:
+    def load_placed(self: Any, default: Any, repo: Any) -> Any:
         place = (default.config_path, default.package, default.primary)
-        if place not in cache.pickled:
-            cache.pickled[place] = pickle.dumps(load(self, default=default, repo=repo))
-        return pickle.loads(cache.pickled[place])
+        if place not in cache.placed:
+            cache.placed[place] = load(self, default=default, repo=repo)
+        file = cache.placed[place]
+        return replace(file, config=copy.deepcopy(file.config))  # its nodes become the config's
 
     def merge_once(self: Any, defaults: Any, repo: Any) -> Any:
         try:
-            whole = merge_files([load_pickled(self, default, repo) for default in defaults])
+            whole = merge_files([load_placed(self, default, repo) for default in defaults])
         except (OmegaConfBaseException, AssertionError):
             return merge(self, defaults=defaults, repo=repo)
         loader: Any = SimpleNamespace(_load_single_config=lambda **_: whole)
         return merge(loader, defaults=defaults[:1], repo=repo)  # what it does at the end
 
     cache.copies = False
-    ConfigLoaderImpl._load_single_config = load_pickled  # type: ignore[method-assign]
+    ConfigLoaderImpl._load_single_config = load_placed  # type: ignore[method-assign]
     ConfigLoaderImpl._compose_config_from_defaults_list = merge_once  # type: ignore[method-assign]
     try:
         yield
