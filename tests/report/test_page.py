@@ -1,5 +1,7 @@
 """The page in a real browser: silent, offline, sortable, and deaf to what it shows."""
 
+from importlib import resources
+
 import pytest
 
 from tests.report.browser import PROGRAM, Browser
@@ -122,3 +124,9 @@ def test_without_script_nothing_is_hidden(index_page):
         plain.call("Emulation.setScriptExecutionDisabled", value=True)
         plain.open(index_page)
         assert plain.read_errors() == []
+
+
+def test_print_leaves_no_heading_at_the_foot_of_a_page():
+    style = (resources.files("kvdistill.report") / "page/style.css").read_text("utf-8")
+    print_rules = next(line for line in style.split("@media ") if line.startswith("print"))
+    assert "h2,h3,h4,.bar{break-after:avoid}" in print_rules
