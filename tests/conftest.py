@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-pytest_plugins = ["tests.collector", "tests.limits", "tests.schedule", "tests.typed"]
+pytest_plugins = [
+    "tests.collector",
+    "tests.inner_loop",
+    "tests.limits",
+    "tests.schedule",
+    "tests.typed",
+]
 
 
 @pytest.fixture(autouse=True)
