@@ -39,6 +39,7 @@ def launch(tmp_path: Path, *arguments: str, **variables: str) -> "subprocess.Com
     )  # fmt: skip
 
 
+@pytest.mark.integration
 def test_a_sweep_needs_no_home_and_leaves_no_notes(tmp_path: Path) -> None:
     done = launch(tmp_path, "-m", "stage=status", "seed=1,2")
     assert "Error" not in done.stderr

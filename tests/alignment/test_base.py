@@ -12,6 +12,7 @@ from kvdistill.errors import UserError
 from tests.alignment.spans import any_spans, covering, spans
 
 
+@pytest.mark.integration
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(student=any_spans(), teacher=any_spans())
 def test_a_loop_over_all_pairs_of_tokens_agrees(student, teacher):

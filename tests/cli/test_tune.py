@@ -222,6 +222,7 @@ def test_one_arm_of_each_teacher_goes_on_with_the_one_that_validation_prefers(
         assert [n["name"] for n in plan.runs[identity].config["teachers"].values()] == [cross]
 
 
+@pytest.mark.integration
 def test_a_trial_that_diverged_is_one_and_never_wins(tmp_path: Path, jobs: Jobs) -> None:
     jobs.measure = lambda node: None if node.recipe["train"]["lr"] == 2e-3 else 1.0
     assert tune(tmp_path)
@@ -230,6 +231,7 @@ def test_a_trial_that_diverged_is_one_and_never_wins(tmp_path: Path, jobs: Jobs)
         assert {"1": None, "2": None} in [trial["measured"] for trial in arm["trials"]]
 
 
+@pytest.mark.integration
 def test_a_failed_trial_stops_the_choice_and_says_the_way_out(tmp_path: Path, jobs: Jobs) -> None:
     jobs.failed = {next(iter(expand().runs.values())).node.name: "no memory"}
     with pytest.raises(UserError, match=r"1 of 12 trials failed, so no winner is chosen: .*: no m"):

@@ -82,6 +82,7 @@ def test_a_wide_job_waits_for_free_slots_or_runs_alone(
     assert started == {"one": 1, "two": 2, "wide": 4}
 
 
+@pytest.mark.integration
 def test_processes_run_the_copy_of_the_code_that_was_given_last(tmp_path: Path) -> None:
     """With a server that has nothing to import first; the copies differ in one file."""
     package = tmp_path / "src" / "kvdistill"

@@ -11,11 +11,13 @@ from kvdistill.cluster.run_module import call_in_new_process
 from kvdistill.errors import ConfigError, UserError
 
 
+@pytest.mark.integration
 def test_what_it_returns_comes_back_whatever_it_prints() -> None:
     assert call_in_new_process("json", "dumps", {"a": [1]}) == '{"a": [1]}'
     assert call_in_new_process("builtins", "print", "noise") is None
 
 
+@pytest.mark.integration
 def test_what_it_raises_is_raised_here_as_the_same_kind() -> None:
     with pytest.raises(ConfigError, match=r"^sweep=no is no file"):
         call_in_new_process("tests.cluster.test_run_module", "read_no_sweep", None)
@@ -29,6 +31,7 @@ def test_a_process_that_ends_without_an_answer_failed() -> None:
         call_in_new_process("os", "_exit", 3)
 
 
+@pytest.mark.integration
 def test_an_answer_outlives_what_aborts_as_the_interpreter_ends() -> None:
     assert call_in_new_process("tests.cluster.test_run_module", "abort_at_exit", "late") == "late"
 
@@ -46,6 +49,7 @@ def read_no_sweep(_: None) -> None:
     read_sweep("no", Path("sweeps"))
 
 
+@pytest.mark.integration
 def test_the_server_answers_and_says_what_failed() -> None:
     """With a server that has nothing to import first."""
     code = (

@@ -38,6 +38,7 @@ def test_every_arm_is_what_hydra_makes_of_it_alone(remembering: bool) -> None:
         assert (OmegaConf.to_container(config), choices) == reference
 
 
+@pytest.mark.integration
 def test_arms_that_differ_in_values_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from kvdistill.config import compose_cache, hydra_internals
 

@@ -92,6 +92,7 @@ def test_choices_are_mapped_for_a_list_that_interpolates_alone(
     assert defaults_list._create_interpolation_map is record
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "overrides", [[], ["scale=smollm", "arm=single_teacher", "loss=gram"]], ids=str
 )

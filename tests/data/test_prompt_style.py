@@ -31,6 +31,7 @@ def test_mixed_renders_each_record_both_ways(hydra):
     assert texts[0].text == "Question: 1 + 1?\nReasoning: One more. #### 2"
 
 
+@pytest.mark.integration
 def test_mixed_is_cot_and_direct(hydra):
     both = load_style("cot").render(make_record()) + load_style("direct").render(make_record())
     assert load_style("mixed").render(make_record()) == both

@@ -118,6 +118,7 @@ def test_nan_in_one_task_alone_is_refused_by_its_name(nano, oracle, tokenizer):
         evaluate(model, tokenizer, *nano)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("training", [True, False])
 def test_nothing_of_the_process_or_the_model_moves(training, nano, model, tokenizer):
     model.train(training)
@@ -137,6 +138,7 @@ def test_nothing_of_the_process_or_the_model_moves(training, nano, model, tokeni
     assert logging.getLogger("lm_eval").level == level
 
 
+@pytest.mark.integration
 def test_the_terminal_stays_silent(nano, model, tokenizer, capfd):
     evaluate(model, tokenizer, *nano)
     assert capfd.readouterr() == ("", "")

@@ -1,5 +1,6 @@
 """Which tasks are asked in the middle of training, and of which rows."""
 
+import pytest
 import torch
 
 from kvdistill.evaluate import in_training
@@ -49,6 +50,7 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
         assert scores["macro"] == sum(scores[task] for task in tasks) / 2
 
 
+@pytest.mark.integration
 def test_rows_are_read_once_and_scores_are_those_of_rows_that_are_read_anew(
     tmp_path, nano_records, tokenizer, monkeypatch
 ):

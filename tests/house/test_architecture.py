@@ -35,6 +35,7 @@ def test_the_page_tells_enough_steps() -> None:
     assert sum(bool(name) for _, name in STEPS) >= 25
 
 
+@pytest.mark.integration
 def test_the_tree_is_the_packages() -> None:
     """`python -m tests.house.tree` writes it anew."""
     assert TEXT.split(BEGIN)[1].split(END)[0] == f"```\n{draw_tree()}```\n"

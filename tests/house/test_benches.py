@@ -48,6 +48,7 @@ def test_a_bench_is_run_in_a_hurry_by_a_part_of_another_or_by_a_test(path: Path)
     assert takes_quick(path) or any(named.search((ROOT / each).read_text()) for each in others)
 
 
+@pytest.mark.integration
 def test_the_benches_that_read_a_study_read_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

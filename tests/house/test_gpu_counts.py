@@ -69,6 +69,7 @@ def test_chunks_are_numbered_without_a_wait_however_many_parts_there_are() -> No
     assert sums.tolist() == [3, 4]
 
 
+@pytest.mark.integration
 def test_a_press_that_cuts_its_work_for_a_cache_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -101,6 +102,7 @@ def test_every_yaml_of_a_room_is_a_setting_that_is_taken_apart() -> None:
     assert strategies <= set(ROOMS)
 
 
+@pytest.mark.integration
 def test_what_the_plan_says_of_presses_and_calibration_is_held_against_live_bytes() -> None:
     from tests.bench.gpu_ready.scratch_bytes import PART
 

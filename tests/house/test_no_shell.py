@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 CODE = [ROOT / "launch.py", *sorted((ROOT / "src").rglob("*.py"))]
 BARRED = {
@@ -31,6 +33,7 @@ def find_barred_calls(text: str) -> Iterator[str]:
             yield f"{name} by a shell"
 
 
+@pytest.mark.integration
 def test_nothing_is_run_from_text() -> None:
     calls_by_file = {
         path.name: list(find_barred_calls(path.read_text(encoding="utf-8"))) for path in CODE

@@ -41,6 +41,7 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
         assert not LOADED.search(path.read_text(encoding="utf-8")), path
 
 
+@pytest.mark.integration
 def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
     for name in (*TOP, "LICENSE", "mkdocs.yml"):
         shutil.copy(ROOT / name, tmp_path)

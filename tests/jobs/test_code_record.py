@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from kvdistill import layout
 from kvdistill.files import read_json, write_json
 from kvdistill.jobs.code_record import record_code
@@ -12,6 +14,7 @@ RECIPE = {"trained": True, "student": {}, "data": {}, "tasks": {}}
 NODE = Node("run", "seed1-1", RECIPE, {"split": "split-1"})
 
 
+@pytest.mark.integration
 def test_a_job_names_the_code_of_what_it_reads(tmp_path: Path) -> None:
     code = record_code(tmp_path, NODE, {"split": {"code": {"modules": {"a": "1"}}}})
     assert STEP in code.modules

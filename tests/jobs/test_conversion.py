@@ -42,6 +42,7 @@ def record_phases(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return phases
 
 
+@pytest.mark.integration
 def test_a_run_reads_the_conversion_alone_and_ends_in_the_bits_of_one_that_read_the_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

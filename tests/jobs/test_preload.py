@@ -9,6 +9,7 @@ from transformers import conversion_mapping
 from kvdistill.plan.code.reach import PackageCode
 
 
+@pytest.mark.integration
 def test_no_job_compiles_patterns_or_collects_what_was_imported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_beta_out_of_bounds_is_refused_by_its_path() -> None:
         build("logits=jsd", "logits.distance.beta=1.5")
 
 
+@pytest.mark.integration
 def test_a_weight_of_0_is_the_run_that_there_was_and_any_other_is_another() -> None:
     before = run_identity(compose([]))
     assert run_identity(compose(["logits=none"])) == before

@@ -75,6 +75,7 @@ def fits(task, stem, option):
     return any(re.search(rf"\b{thing}\b", stem) for thing in kinds[option])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("task", ["arithmetic", "algebra", "logic"])
 def test_a_free_answer_is_what_its_question_works_out_to(task):
     solve = {
@@ -86,6 +87,7 @@ def test_a_free_answer_is_what_its_question_works_out_to(task):
         assert solve(record.question) == record.answer, record
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("task", LETTERED)
 def test_exactly_one_option_fits_and_its_letter_is_the_answer(task):
     for record in SOURCE.generate_family(task):
@@ -122,6 +124,7 @@ def test_no_question_comes_twice_however_it_is_written():
     assert len(set(questions)) == len(questions) == 7 * 800
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("source", [SOURCE, Nano(rows=300, seed=7)])
 def test_no_two_questions_are_near_copies_or_one_template_with_other_numbers(source):
     """By the leak check itself: wherever a split cuts, its test part is clean."""
@@ -180,6 +183,7 @@ def test_rows_do_not_depend_on_the_hash_seed_of_the_process():
     assert printed[0] == printed[1] != ""
 
 
+@pytest.mark.integration
 def test_more_rows_than_a_family_has_are_refused():
     with pytest.raises(ConfigError, match=r"rows=900 is more than nano_exam can make without near"):
         Nano(rows=900, seed=0).generate_family("nano_exam")

@@ -65,6 +65,7 @@ def test_a_trial_needs_and_asks_nothing_that_a_suite_has(tmp_path: Path) -> None
         assert "validation" not in run.node.needs
 
 
+@pytest.mark.integration
 def test_a_trial_asks_of_a_machine_what_a_run_asks(tmp_path: Path) -> None:
     from dataclasses import replace
 
