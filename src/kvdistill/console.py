@@ -19,8 +19,14 @@ from kvdistill.sanitise import escape_hidden
 class SafeConsole(Console):
     """rich's console without markup, with characters that act in a terminal escaped."""
 
-    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
-        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+    def __init__(
+        self, *, stderr: bool = False, width: int | None = None, force_terminal: bool | None = None
+    ) -> None:
+        """`force_terminal` says whether it prints to a terminal; None: as stdout is one."""
+        super().__init__(
+            stderr=stderr, width=width, force_terminal=force_terminal,
+            markup=False, emoji=False, highlight=False,
+        )  # fmt: skip
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

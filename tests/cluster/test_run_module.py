@@ -1,6 +1,7 @@
 """A function called in a process of its own: what it returns, and what it raises, come back."""
 
 import atexit
+import errno
 import os
 import subprocess
 import sys
@@ -24,6 +25,16 @@ def test_what_it_raises_is_raised_here_as_the_same_kind() -> None:
     with pytest.raises(UserError, match=r"^os failed: .*TypeError: ") as error:
         call_in_new_process("os", "open", "nowhere")
     assert not isinstance(error.value, ConfigError)
+
+
+def test_a_full_disk_is_one_here_too() -> None:
+    with pytest.raises(OSError, match="No space left") as error:
+        call_in_new_process("tests.cluster.test_run_module", "fill_disk", None)
+    assert error.value.errno == errno.ENOSPC
+
+
+def fill_disk(_: None) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_process_that_ends_without_an_answer_failed() -> None:

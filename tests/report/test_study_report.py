@@ -41,3 +41,19 @@ def test_a_report_is_whole_before_a_run_that_cannot_be_read_is_refused(
         study_report.write_study_report(tmp_path, study, {"confidence": 0.95})
     page = (study / "report/index.html").read_text(encoding="utf-8")
     assert f"no number of {run.name} is read" in page
+
+
+def test_another_process_gets_what_is_printed_and_what_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(root: Path, study: Path, stats: Any, console: Any) -> None:
+        console.print(f"{root} {study} {stats} {console.width} {console.is_terminal}")
+        raise ArtifactError("results.json is cut")
+
+    monkeypatch.setattr(study_report, "write_study_report", write)
+    request = {"root": "a", "study": "a/b", "stats": {}, "width": 60, "terminal": True}
+    assert study_report.make_study_report(request) == {
+        "printed": "a a/b {} 60 True\n",
+        "fault": "results.json is cut",
+    }
+    assert capsys.readouterr().out == ""

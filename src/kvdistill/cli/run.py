@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from kvdistill import layout
@@ -20,7 +21,7 @@ from kvdistill.cluster.run_module import call_in_new_process, call_in_server_pro
 from kvdistill.cluster.submit import submit
 from kvdistill.cluster.text_lengths import describe_text_lengths
 from kvdistill.config.schema import read_group
-from kvdistill.errors import ArtifactError, UserError
+from kvdistill.errors import UserError
 from kvdistill.plan.command_line import retype_command
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
@@ -32,6 +33,8 @@ from kvdistill.plan.suite_data import check_suite_data
 from kvdistill.stats import preregistration
 from kvdistill.stats.audit.record_events import record_plan
 from kvdistill.stats.claims.names import check_claim_names
+
+REPORT = "kvdistill.report.study_report"
 
 
 def run_command(job_overrides: JobOverrides, sweeps: Path) -> None:
@@ -89,10 +92,6 @@ def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
     failed = submit(plan, nodes, folders, console, report=True)
     if failed is None:
         return
-    # pandas and matplotlib are slow to import, and a submission to a cluster needs neither.
-    from kvdistill.report.study_report import write_study_report
-
-    study = layout.study_folder(plan.root, plan.study)
     problems = []
     if failed:
         runs = [node for node in nodes if node.kind == "run"]
@@ -100,9 +99,27 @@ def finish_plan(plan: Plan, nodes: Sequence[Node]) -> None:
         problems.append(
             f"{lost} of {len(runs)} runs failed. {'; '.join(describe_failures(failed))}"
         )
-    try:
-        write_study_report(plan.root, study, plan.config["stats"], console)
-    except ArtifactError as error:
-        problems.append(str(error))
+    if fault := report_plan(plan, by_server=bool(nodes)):
+        problems.append(fault)
     if problems:
         raise UserError(" ".join(problems))
+
+
+def report_plan(plan: Plan, *, by_server: bool) -> str:
+    """Writes and prints the report of the plan's study; what of it cannot be read, in one line.
+
+    `by_server`: by the code that did the jobs, which an edit since then has not changed.
+    """
+    study = layout.study_folder(plan.root, plan.study)
+    request = {
+        "root": str(plan.root), "study": str(study), "stats": plan.config["stats"],
+        "width": console.width, "terminal": console.is_terminal,
+    }  # fmt: skip
+    if by_server and plan.config["cluster"]["name"] == "local":
+        answer = call_in_server_process(REPORT, "make_study_report", request)
+    else:
+        # pandas and matplotlib are slow to import, and a submission to a cluster needs neither.
+        answer = import_module(REPORT).make_study_report(request)
+    console.file.write(answer["printed"])
+    console.file.flush()
+    return str(answer["fault"])

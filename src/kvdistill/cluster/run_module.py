@@ -5,6 +5,7 @@ raises comes back as the same kind of error. `python -m kvdistill.cluster.run_mo
 FUNCTION` reads the argument on stdin and writes the answer as the last line of stdout.
 """
 
+import errno
 import json
 import os
 import subprocess
@@ -18,7 +19,8 @@ from kvdistill.errors import ConfigError, UserError
 from kvdistill.garbage import keep_imports
 
 Answer = dict[str, Any]
-"""{"returned": value}, or {"raised": kind of error, "message": its one line}."""
+"""{"returned": value}, or {"raised": kind of error, "message": its one line, "errno": of what the
+system refused}."""
 ERRORS = {"ConfigError": ConfigError, "UserError": UserError}
 LAST_CHARACTERS = 2000
 """Of what a process printed that ended without an answer."""
@@ -71,7 +73,8 @@ def make_answer(module: str, function: str, argument: Any) -> Answer:
         kind = "ConfigError" if isinstance(error, ConfigError) else "UserError"
         return {"raised": kind, "message": str(error)}
     except Exception as error:  # noqa: BLE001 - the last frame of this process
-        return {"raised": type(error).__name__, "message": f"{type(error).__name__}: {error}"}
+        name, number = type(error).__name__, getattr(error, "errno", None)
+        return {"raised": name, "message": f"{name}: {error}", "errno": number}
 
 
 def unpack_answer(module: str, answer: Answer) -> Any:
@@ -80,6 +83,8 @@ def unpack_answer(module: str, answer: Answer) -> Any:
         return answer["returned"]
     if answer["raised"] in ERRORS:
         raise ERRORS[answer["raised"]](answer["message"])
+    if answer.get("errno") == errno.ENOSPC:  # a full disk is one wherever it is met
+        raise OSError(errno.ENOSPC, answer["message"])
     raise UserError(f"{module} failed: {answer['message']}")
 
 

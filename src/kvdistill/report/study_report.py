@@ -17,6 +17,25 @@ from kvdistill.stats.audit.record_events import record_look
 from kvdistill.stats.load import list_unreadable_runs, load_study
 
 
+def make_study_report(request: Mapping[str, Any]) -> dict[str, str]:
+    """`write_study_report` for another process, whose terminal shows what it prints.
+
+    `request` is {"root", "study": paths; "stats": as there; "width", "terminal": the columns of a
+    console, and whether it is a terminal}. Returns {"printed": text, "fault": the line of an
+    ArtifactError, empty where there is none}.
+    """
+    console = SafeConsole(width=request["width"], force_terminal=request["terminal"])
+    fault = ""
+    with console.capture() as captured:
+        try:
+            write_study_report(
+                Path(request["root"]), Path(request["study"]), request["stats"], console
+            )
+        except ArtifactError as error:
+            fault = str(error)
+    return {"printed": captured.get(), "fault": fault}
+
+
 def write_study_report(
     root: Path,
     study: Path,
