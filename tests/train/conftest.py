@@ -21,7 +21,8 @@ def composed_config(*overrides: str, teachers: tuple[str, ...] = ("a", "b")) -> 
     """A composed config whose geometries are those of the tiny models; Hydra must be there."""
     from kvdistill.config.compose import compose
 
-    config = compose(list(overrides))
+    # Tests look into teachers that are read live, unless they say otherwise.
+    config = compose(["source=online", *overrides])
     config["student"]["geometry"] = STUDENT
     node = next(iter(config["teachers"].values()), {})
     config["teachers"] = {name: {**node, "geometry": TEACHERS[name]} for name in teachers}
