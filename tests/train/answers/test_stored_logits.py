@@ -34,7 +34,7 @@ def test_without_k_and_v_none_are_captured_calibrated_or_stored(artifacts: Artif
     config = artifacts.config("arm=logit_kd", *EXACT)
     folders = artifacts.folders(config)
     assert sorted(folders) == ["split", "states.a", "states.b", "student", "teacher.a", "teacher.b"]
-    module, batch = read_batch(artifacts, "arm=logit_kd")
+    module, batch = read_batch(artifacts, "arm=logit_kd", "source=online")
     ce, kv, logits = module(batch)
     assert module.objective is None
     assert kv is None
@@ -46,7 +46,7 @@ def test_without_k_and_v_none_are_captured_calibrated_or_stored(artifacts: Artif
 
 @pytest.mark.parametrize("part", ["train_student", "val"])
 def test_stored_states_give_the_logits_of_the_live_teacher(artifacts: Artifacts, part: str) -> None:
-    live, batch = read_batch(artifacts, "arm=logit_kd", part=part)
+    live, batch = read_batch(artifacts, "arm=logit_kd", "source=online", part=part)
     stored, _ = read_batch(artifacts, "arm=logit_kd", *EXACT, part=part)
     for name, teacher in live._teachers.items():
         tokens = batch.teachers[name].tokens
