@@ -1,8 +1,10 @@
 """One study and its report for all tests of this room."""
 
+import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.stats import fake
 
@@ -53,12 +55,22 @@ def write_hostile_study(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory):
-    return write_hostile_study(tmp_path_factory.mktemp("report"))
+def index_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built once for all processes that run tests: it takes as long as a hundred of them."""
+    from kvdistill.report.build import build_report
+
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    with FileLock(place / "report.lock"):
+        folder = place / "report/runs/nano"
+        if not (folder / "report/index.html").is_file():
+            write_hostile_study(place / "report")
+            build_report([folder], folder / "report")
+    return folder / "report/index.html"
 
 
 @pytest.fixture(scope="session")
-def index_page(study):
-    from kvdistill.report.build import build_report
-
-    return build_report([study], study / "report")
+def study(index_page: Path) -> Path:
+    """The folder of the study that it reports."""
+    return index_page.parent.parent

@@ -6,7 +6,10 @@ import pytest
 
 from tests.report.browser import PROGRAM, Browser
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no chromium on this machine")
+pytestmark = [
+    pytest.mark.skipif(PROGRAM is None, reason="no chromium on this machine"),
+    pytest.mark.integration,
+]
 
 SECTIONS = [
     "missing", "verdicts", "matrix", "q-baselines", "q-fusion", "q-ablation_layers", "training",
@@ -118,7 +121,6 @@ def test_every_figure_has_a_name_and_no_id_is_used_twice(browser):
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.integration
 def test_without_script_nothing_is_hidden(index_page):
     with Browser() as plain:
         plain.call("Emulation.setScriptExecutionDisabled", value=True)
