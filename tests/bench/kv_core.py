@@ -122,7 +122,7 @@ def step(rounds: int) -> dict[str, float]:
 def distiller(teachers: Mapping[str, dict[str, Any]] = TEACHERS) -> Distiller:
     """The default arm with full compression, taught by models of these geometries."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(["compression=full"])
+        config = compose(["compression=full", "source=online"])
     config["student"]["geometry"] = STUDENT
     node = config["teachers"]["a"]
     config["teachers"] = {k: {**node, "geometry": shape} for k, shape in teachers.items()}
