@@ -17,13 +17,19 @@ TEACHERS = {
 }
 
 
-def composed_config(*overrides: str, teachers: tuple[str, ...] = ("a", "b")) -> dict[str, Any]:
-    """A composed config whose geometries are those of the tiny models; Hydra must be there."""
+def compose_live(*overrides: str) -> dict[str, Any]:
+    """A composed config whose teachers are there to be looked into, unless it fixes a source."""
     from kvdistill.config.compose import compose
 
     config = compose(list(overrides))
-    if config["choices"]["source"] == "auto":  # tests look into teachers that are read live
-        config = compose([*overrides, "source=online"])
+    return (
+        compose([*overrides, "source=online"]) if config["choices"]["source"] == "auto" else config
+    )
+
+
+def composed_config(*overrides: str, teachers: tuple[str, ...] = ("a", "b")) -> dict[str, Any]:
+    """A composed config whose geometries are those of the tiny models; Hydra must be there."""
+    config = compose_live(*overrides)
     config["student"]["geometry"] = STUDENT
     node = next(iter(config["teachers"].values()), {})
     config["teachers"] = {name: {**node, "geometry": TEACHERS[name]} for name in teachers}

@@ -11,6 +11,7 @@ from typing import Any
 from kvdistill import layout
 from kvdistill.config.check_texts import LIVE, STORED
 from kvdistill.config.schema import read_group
+from kvdistill.console import format_count
 from kvdistill.estimate import run_cost
 from kvdistill.estimate.plan_cost import format_bytes
 from kvdistill.estimate.reading_cost import Reading, Stores, list_stores, price_reading
@@ -62,27 +63,20 @@ def choose_outcome(reading: Reading, room: float) -> str:
 
 def describe_outcome(outcome: str, reading: Reading, free_bytes: int) -> str:
     """One line for the plan: what was chosen for how many runs, and the figures that decided it."""
-    plural = "s" * (reading.runs != 1)
-    who = f"source=auto: {reading.runs} run{plural}"
-    times = f"{reading.epochs:.2g} times"
+    verb = "reads" if reading.runs == 1 else "read"
+    who = f"source=auto: {format_count(reading.runs, 'run')} {verb}"
     seconds = f"{reading.live_s:.3g} s with live teachers and {reading.stored_s:.3g} s with stores"
+    size = format_bytes(reading.new_bytes)
+    if outcome == FULL:
+        return (
+            f"{who} live teachers: of {format_bytes(free_bytes)} free on the disk stores may take "
+            f"{DISK_SHARE:.0%}, too little for {size} (reckoned at {seconds})."
+        )
+    what = "live teachers"
     if outcome == STORED:
-        size = format_bytes(reading.new_bytes)
-        return (
-            f"{who} read{'' if plural else 's'} {len(reading.stores)} float32 store"
-            f"{'s' * (len(reading.stores) != 1)} of the teachers' K and V ({size} to be filled): "
-            f"each text is read {times}, reckoned at {seconds}."
-        )
-    if outcome == LIVE:
-        return (
-            f"{who} read{'' if plural else 's'} live teachers: each text is read {times}, reckoned "
-            f"at {seconds}."
-        )
-    return (
-        f"{who} read{'' if plural else 's'} live teachers: of {format_bytes(free_bytes)} free on "
-        f"the disk stores may take {DISK_SHARE:.0%}, too little for "
-        f"{format_bytes(reading.new_bytes)} (reckoned at {seconds})."
-    )
+        stores = format_count(len(reading.stores), "float32 store")
+        what = f"{stores} of the teachers' K and V ({size} to be filled)"
+    return f"{who} {what}: each text is read {reading.epochs:.2g} times, reckoned at {seconds}."
 
 
 def group_open_runs(plan: Plan) -> list[tuple[Stores, list[PlannedRun]]]:

@@ -23,7 +23,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from kvdistill.config.compose import compose
 from kvdistill.geometry import Geometry
 from kvdistill.kv.base import TeacherRequest
 from kvdistill.kv.online import Online
@@ -38,6 +37,7 @@ from kvdistill.train.objective import KVObjective, LossWeights
 from kvdistill.train.run import make_pipelines
 from kvdistill.types import Batch, Links, TeacherInputs, Tokens
 from tests.bench.gpu_ready.part import Part
+from tests.train.conftest import compose_live
 
 CONF = Path(__file__).parents[3] / "conf"
 THIN, VOCABULARY = 64, 512
@@ -199,10 +199,7 @@ def compose_case(overrides: tuple[str, ...]) -> dict[str, Any]:
     # A test has Hydra's folder open already.
     is_open = GlobalHydra.instance().is_initialized()
     with nullcontext() if is_open else initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(["scale=paper", *size, *overrides])
-        if config["choices"]["source"] == "auto":  # what is measured is teachers that are there
-            config = compose(["scale=paper", *size, *overrides, "source=online"])
-        return config
+        return compose_live("scale=paper", *size, *overrides)
 
 
 def train_step(module: Distiller, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
