@@ -14,6 +14,7 @@ ROOT = Path(os.environ.get("KVDISTILL_BENCHMARKS", BESIDE))
 OTHERS = ("math", "aqua", "ecqa", "school_math_zh")
 
 pytestmark = [
+    pytest.mark.integration,
     pytest.mark.usefixtures("hydra"),
     pytest.mark.skipif(
         not (ROOT / "gsm8k").is_dir(), reason=f"no gsm8k in {ROOT.name}; set KVDISTILL_BENCHMARKS"

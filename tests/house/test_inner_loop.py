@@ -1,6 +1,7 @@
 """A test that takes long is no part of the inner loop."""
 
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -8,14 +9,20 @@ import pytest
 
 from tests import inner_loop
 
+ROOT = Path(__file__).parents[2]
 SECONDS = 1.5 * inner_loop.REFUSED
+INNER = "not slow and not bench and not integration"
+WHOLE = "not slow and not bench"
 
 
-def run_hook(monkeypatch: pytest.MonkeyPatch, *markers: str, imports: str | None = None) -> Any:
-    """What a call that takes too long comes to, by the markers of its test."""
+def run_hook(
+    monkeypatch: pytest.MonkeyPatch, selected: str = INNER, imports: str | None = None
+) -> Any:
+    """What a call that takes too long comes to where `-m` selects so."""
     clock = iter([0.0, SECONDS])
     monkeypatch.setattr(inner_loop, "count_seconds", lambda: next(clock))
-    item: Any = SimpleNamespace(get_closest_marker=lambda name: name in markers)
+    option = SimpleNamespace(markexpr=selected)
+    item: Any = SimpleNamespace(config=SimpleNamespace(option=option))
     hook: Any = inner_loop.pytest_runtest_call(item)
     next(hook)
     if imports:
@@ -25,11 +32,11 @@ def run_hook(monkeypatch: pytest.MonkeyPatch, *markers: str, imports: str | None
     return end.value.value
 
 
-def test_what_takes_long_fails_unless_it_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_long_fails_in_the_inner_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(pytest.fail.Exception, match=r"integration, or shares what it builds"):
         run_hook(monkeypatch)
-    for marker in inner_loop.MARKERS:
-        assert run_hook(monkeypatch, marker) == "result"
+    assert run_hook(monkeypatch, WHOLE) == "result"
+    assert f'-m "{INNER}"' in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_whoever_imports_first_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
