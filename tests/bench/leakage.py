@@ -212,11 +212,16 @@ def speed(files: dict[str, list[str]], rows: int) -> dict[str, object]:
     """Two sets of `rows` texts made of halves of real ones, and memory at two sizes."""
     halves = [text[: len(text) // 2] for texts in files.values() for text in texts]
     draw = random.Random("speed")
-    one, other = ([" ".join(draw.choices(halves, k=2)) for _ in range(rows)] for _ in range(2))
+    draw.shuffle(halves)
+    one, other = join_halves(halves, rows, draw)
     start = time.process_time()
     pairs = list(hits(one, other))
     seconds = time.process_time() - start
-    small, large = (peak_bytes(one[:count], other[:count]) for count in (rows // 8, rows // 4))
+    small, large = (
+        # The more rows, the more halves: a text has as many partners in either size.
+        peak_bytes(*join_halves(halves[: count // 2], count, draw))
+        for count in (rows // 8, rows // 4)
+    )
     return {
         "rows": rows,
         "pair_s": round(seconds, 2),
@@ -224,6 +229,12 @@ def speed(files: dict[str, list[str]], rows: int) -> dict[str, object]:
         "peak_bytes_a_row": large // (rows // 2),
         "growth_of_memory": round(large / small, 2),
     }
+
+
+def join_halves(halves: list[str], rows: int, draw: random.Random) -> tuple[list[str], list[str]]:
+    """Two sets of `rows` texts, each of two halves."""
+    one, other = ([" ".join(draw.choices(halves, k=2)) for _ in range(rows)] for _ in range(2))
+    return one, other
 
 
 def peak_bytes(one: list[str], other: list[str]) -> int:
