@@ -19,7 +19,7 @@ ONE_SCALE = {
     "miniature": "nano", "miniature_rate": "nano", "tuned_miniature": "nano",
     "signals_tuned": "nano", "what_teaches": "nano",
     "second_teacher": "nano", "recovery": "smollm",
-    "second_smollm": "smollm", "qwen_signals": "qwen",
+    "second_smollm": "smollm", "qwen_signals": "qwen", "qwen_short": "qwen",
 }  # fmt: skip
 """Questions of a student cut from its teacher, or of teachers that no other scale has."""
 OWN_QUESTIONS = {"qwen"}
