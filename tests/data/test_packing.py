@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from kvdistill.data.packing import LEAST_REAL, Packing, balance_rows, compute_real_share
+from kvdistill.data.packing import (
+    LEAST_REAL,
+    Packing,
+    balance_rows,
+    balance_width,
+    compute_real_share,
+)
 from kvdistill.types import Tokens
 
 
@@ -86,3 +92,13 @@ def test_texts_of_one_length_keep_a_row_each_and_one_row_has_no_padding():
 def test_the_real_share_counts_padding_over_all_batches():
     assert compute_real_share([[4, 2], [1, 1]], None) == 8 / 10
     assert compute_real_share([[4, 2, 2]], Packing()) == 1
+
+
+def test_a_width_is_known_without_its_rows():
+    for seed in range(20):
+        draw = random.Random(seed)
+        lengths = [draw.randint(0, 30) for _ in range(draw.randint(1, 40))]
+        for count in range(1, len(lengths) + 1):
+            rows = balance_rows(lengths, count)
+            width = max(sum(lengths[text] for text in row) for row in rows)
+            assert balance_width(sorted(lengths, reverse=True), count) == width

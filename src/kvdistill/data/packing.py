@@ -13,7 +13,7 @@ import torch
 
 from kvdistill.types import PackedRows, Tokens
 
-LEAST_REAL = 0.98
+LEAST_REAL = 0.95
 """Share of a batch's computed tokens that are a text's own, where several rows are made."""
 
 
@@ -35,11 +35,10 @@ class Packing:
             return [list(range(len(lengths)))]
         # No row is narrower than the longest text, which bounds how many there can be.
         most = int(sum(lengths) / (LEAST_REAL * max(lengths)))
+        descending = sorted(lengths, reverse=True)
         for count in range(min(max(most, 1), len(lengths)), 1, -1):
-            rows = balance_rows(lengths, count)
-            width = max(sum(lengths[text] for text in row) for row in rows)
-            if sum(lengths) >= LEAST_REAL * width * count:
-                return rows
+            if sum(lengths) >= LEAST_REAL * count * balance_width(descending, count):
+                return balance_rows(lengths, count)
         return [list(range(len(lengths)))]
 
     def pack_tokens(self, tokens: Tokens, pad_id: int) -> Tokens:
@@ -49,11 +48,12 @@ class Packing:
         width = max(sum(lengths[text] for text in row) for row in rows)
         ids = np.full((len(rows), width), pad_id, dtype=np.int64)
         positions, first = np.zeros_like(ids), np.zeros(len(lengths), dtype=np.int64)
+        texts = tokens.ids.numpy()
         for number, row in enumerate(rows):
             at = 0
             for text in row:
                 stop = at + lengths[text]
-                ids[number, at:stop] = tokens.ids[text, : lengths[text]].numpy()
+                ids[number, at:stop] = texts[text, : lengths[text]]
                 positions[number, at:stop] = np.arange(lengths[text])
                 first[text], at = number * width + at, stop
             positions[number, at:] = np.arange(width - at)
@@ -78,6 +78,14 @@ def balance_rows(lengths: Sequence[int], count: int) -> list[list[int]]:
         rows[number].append(text)
         heapq.heappush(heap, (width + lengths[text], number))
     return [sorted(row) for row in rows]
+
+
+def balance_width(descending: Sequence[int], count: int) -> int:
+    """The widest of the rows that `balance_rows` makes of texts so long, without making them."""
+    widths = [0] * count
+    for length in descending:
+        heapq.heapreplace(widths, widths[0] + length)
+    return max(widths)
 
 
 def compute_real_share(batches: Sequence[Sequence[int]], packing: Packing | None) -> float:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -112,9 +113,12 @@ def fuse_targets(
         head_mask = torch.stack(held).any(dim=0)
     # Filled, not only weighted with 0: 0 x NaN is NaN.
     keys, values = (
-        sum(
-            share[..., None].to(x.dtype) * x.masked_fill(~m[..., None], 0)
-            for share, x, m in zip(shares, part, held, strict=True)
+        reduce(
+            torch.add,
+            (
+                share[..., None].to(x.dtype) * x.masked_fill(~m[..., None], 0)
+                for share, x, m in zip(shares, part, held, strict=True)
+            ),
         )
         for part in ([t.keys for t in targets], [t.values for t in targets])
     )

@@ -81,7 +81,6 @@ def check_training(config: Config) -> None:
     if (spec := find_store_spec(config["source"])) is not None:
         try_build("source.stored", spec)
     adapter: Adapter = build_node("adapter", config["adapter"])
-    check_packed_models(config)
     if reads_answers(config):
         check_teachers_answers(config)
     if matches_kv(config):
@@ -92,6 +91,8 @@ def check_training(config: Config) -> None:
         check_student(config, objective, adapter)
     elif (student := read_config(config["student"], "student")) is not None and adapter.frozen:
         adapter.wrap(build_small_copy(student, 1))
+    # Last: who cannot be read at all is not helped by other rows.
+    check_packed_models(config)
 
 
 def read_config(node: Mapping[str, Any], role: str) -> Any | None:

@@ -219,10 +219,12 @@ def compute_target(
         )
         for layer, kv in zip(pair.teacher_layers, aligned, strict=True)
     ]
-    # One layer alone is both, with a weight of 0; two share their mask.
     low, high = projected[0], projected[-1]
-    keys = torch.lerp(low.keys, high.keys, pair.weight)
-    values = torch.lerp(low.values, high.values, pair.weight)
+    keys, values = low.keys, low.values
+    # One layer alone is both; two share their mask.
+    if high is not low:
+        keys = torch.lerp(keys, high.keys, pair.weight)
+        values = torch.lerp(values, high.values, pair.weight)
     keys = branch.pipeline.position.rotate_target_keys(keys, rotary, positions)
     return replace(low, keys=keys, values=values)
 
