@@ -50,3 +50,11 @@ def hydra(new_hydra: None, conf_repository: Any) -> None:
     from kvdistill.config.hydra_internals import get_config_loader
 
     get_config_loader().repository = conf_repository
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For pages of which only the words are read: no PNG or PDF file, half of a report's time."""
+    from kvdistill.report.figures.style import RenderedFigure
+
+    monkeypatch.setattr(RenderedFigure, "save", lambda _, path: path.touch())

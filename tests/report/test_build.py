@@ -123,6 +123,7 @@ def test_what_is_missing_is_named_where_it_would_stand(index_page):
     assert "missing: seed 44 (running)" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_study_with_nothing_finished_has_a_page(tmp_path):
     arms = {"a": 0.0, "b": 0.1}
     unfinished = [(arm, seed) for arm in arms for seed in (42, 43, 44)]
@@ -131,12 +132,14 @@ def test_a_study_with_nothing_finished_has_a_page(tmp_path):
     assert "0</b> of 6 runs finished" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_run_alone_has_a_page(tmp_path):
     folder = fake.write_study(tmp_path, {"q": {"a": 0.0}}, seeds=(0,))
     page = build_report([folder], folder / "report").read_text(encoding="utf-8")
     assert "nothing to compare it with" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_several_studies_share_a_page(tmp_path):
     one = fake.write_study(tmp_path, {"q": {"a": 0.0}}, name="one")
     two = fake.write_study(tmp_path, {"r": {"a": 0.0, "b": 0.1}}, name="two")
@@ -144,6 +147,7 @@ def test_several_studies_share_a_page(tmp_path):
     assert "one + two" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_it_says_what_was_typed_and_what_rebuilds_it(tmp_path):
     folders = []
     for name, typed in (("one", ["python launch.py 'a=<b> c'"]), ("two", [])):
@@ -159,6 +163,7 @@ def test_it_says_what_was_typed_and_what_rebuilds_it(tmp_path):
     ]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_selftest_is_shown_when_asked_for(tmp_path):
     folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 0.1}}, tasks={"one": 40, "two": 30})
     settings = {"selftest": True, "selftest_repetitions": 100}
@@ -168,6 +173,7 @@ def test_the_selftest_is_shown_when_asked_for(tmp_path):
     assert {row["method"] for row in record["rows"]} >= {"recipe", "item_bootstrap", "paired_t"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_rebuild_leaves_no_stale_figure(tmp_path):
     folder = fake.write_study(tmp_path, {"q": {"a": 0.0}}, seeds=(0,))
     stale = folder / "report" / "figures" / "old.png"
@@ -215,6 +221,7 @@ def test_no_torch_is_imported():
     assert process.returncode == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_claim_that_was_dropped_stands_on_the_page(tmp_path):
     hard = {"name": "H", "arm": "b", "baseline": "a", "at_least": 30.0, "level": "minimum"}
     folder = fake.write_study(
@@ -225,6 +232,7 @@ def test_a_claim_that_was_dropped_stands_on_the_page(tmp_path):
     assert "Minimum criteria" not in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_arms_that_agree_on_every_item_have_a_page(tmp_path):
     folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 0.0}}, seeds=(0,), texts=True)
     (one, other) = sorted((folder / "runs").glob("*/items.parquet"))
@@ -235,6 +243,7 @@ def test_arms_that_agree_on_every_item_have_a_page(tmp_path):
     assert "is more often right on 0 items" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_texts_that_are_private_are_not_shown(tmp_path):
     folder = fake.write_study(tmp_path, {"q": {"a": 0.0, "b": 1.0}}, seeds=(0,), texts=True)
     for path in (folder / "runs").glob("*/items.parquet"):

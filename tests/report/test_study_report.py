@@ -29,6 +29,7 @@ def test_a_report_is_recorded_as_a_look_before_its_page_is_made(
     assert looks == [1, 1]
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.integration
 def test_a_report_is_whole_before_a_run_that_cannot_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -67,6 +67,7 @@ def test_an_arm_outside_one_percent_is_compared_with_no_other(
     ] != UNEQUAL
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_says_so_in_red(tmp_path: Path) -> None:
     folder = write_unequal_study(tmp_path, "steps", 1.5)
     plan = json.loads((folder / "plan.json").read_text())
@@ -82,6 +83,7 @@ def test_the_page_says_so_in_red(tmp_path: Path) -> None:
     assert None not in {d["estimate"] for d in comparisons["single"].values()}
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("key", "factor"), [("sequences", 1.009), ("real_tokens", 0.991)])
 def test_within_one_percent_nothing_is_refused(tmp_path: Path, key: str, factor: float) -> None:
     folder = write_unequal_study(tmp_path, key, factor)
@@ -206,6 +208,7 @@ def test_an_arm_with_the_flops_of_another_is_no_outlier_of_steps() -> None:
     assert "1 arm equal in another view" in parity({"more": "kv"}).text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_undeclared_rate_is_red_on_the_page_and_in_every_file(tmp_path: Path) -> None:
     rate = {
         "multi": {

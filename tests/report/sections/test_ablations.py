@@ -7,6 +7,7 @@ from kvdistill.report.sections.ablations import PAINTERS
 from tests.stats import fake
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("figure", PAINTERS)
 def test_a_question_of_which_every_run_failed_is_reported_without_its_figure(figure, tmp_path):
     study = fake.write_study(

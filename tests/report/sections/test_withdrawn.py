@@ -34,6 +34,7 @@ def test_a_row_has_the_reason_and_the_scores_that_were_left_out(tmp_path: Path) 
     assert texts[7] == "a bug"
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.integration
 def test_the_page_names_it_and_makes_no_other_comparison_primary(tmp_path: Path) -> None:
     study = write_study(tmp_path)
@@ -45,6 +46,7 @@ def test_the_page_names_it_and_makes_no_other_comparison_primary(tmp_path: Path)
     assert (study / "report/tables/withdrawn.csv").read_text().count("\narm,q,") == 1
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.integration
 def test_a_study_without_withdrawals_has_no_such_section(tmp_path: Path) -> None:
     study = write_study(tmp_path)

@@ -15,6 +15,7 @@ from tests.stats.audit.records import write_study
 from tests.stats.audit.tuned import write_tuned_study
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.integration
 def test_the_page_has_trials_winners_and_figure(tmp_path: Path) -> None:
     study = write_tuned_study(tmp_path)
@@ -28,6 +29,7 @@ def test_the_page_has_trials_winners_and_figure(tmp_path: Path) -> None:
     assert (study / "report/figures/q_best_so_far.svg").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.integration
 def test_a_study_that_tuned_nothing_has_no_such_section(tmp_path: Path) -> None:
     study = write_study(tmp_path)
