@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Ends the process a little after the moment at which pytest-timeout should have spoken."""
     if limit := get_limit(item):
-        late = limit + max(5.0, limit / 4)
+        late = limit + max(2.0, limit / 4)
         faulthandler.dump_traceback_later(late, exit=True, file=item.config.stash[STDERR])
     try:
         return (yield)  # type: ignore[return-value]
