@@ -39,7 +39,7 @@ def make_contrast_line(
     label: str, baseline: str, contrast: Sequence[ArmDifference]
 ) -> RenderableType:
     """What differs between an arm and the baseline; in red what no sweep declares."""
-    head = f"{label} differs from {baseline} in "
+    head = f"{baseline} and {label} differ in "
     if undeclared := explain_undeclared(contrast):
         return Text(f"{head}{undeclared}", style="red")
     return Text(f"{head}{describe_contrast(contrast)}", style="dim")

@@ -104,7 +104,7 @@ def list_undeclared_sentences(analyses: Mapping[str, Analysis]) -> Iterator[str]
     for name, analysis in analyses.items():
         for label, comparison in analysis.comparisons.items():
             if why := explain_undeclared(comparison.contrast):
-                yield f"{name}: {label} against {analysis.baseline}: {why}"
+                yield f"{name}: {analysis.baseline} and {label} differ in {why}"
 
 
 def list_failure_reasons(arms: Mapping[str, Arm]) -> Iterator[str]:

@@ -100,7 +100,8 @@ def describe_comparison(comparison: ArmComparison, settings: Settings) -> str:
     sentence = describe_difference(comparison.arm, comparison.baseline, comparison.macro, settings)
     if comparison.macro.status in REFUSED:
         return sentence
-    return f"{sentence} Differs in {describe_contrast(comparison.contrast)}."
+    names = f"{comparison.baseline} and {comparison.arm}"
+    return f"{sentence} {names} differ in {describe_contrast(comparison.contrast)}."
 
 
 def list_arm_lines(study: Study, analysis: Analysis, label: str) -> list[str]:
