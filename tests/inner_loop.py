@@ -17,6 +17,8 @@ LONGEST = 0.4
 """Processor seconds of a quiet core from which a test is marked `integration`."""
 REFUSED = 5 * LONGEST
 """Those from which one that is not marked fails, with whatever runs beside it."""
+MARKERS = ("integration", "slow", "bench", "gpu")
+"""Of tests that may take longer, also where `-m` leaves them in: where there is a GPU, say."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -24,7 +26,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Fails a test that has taken too long for the inner loop, in that loop."""
     began, modules = count_seconds(), len(sys.modules)
     result = yield
-    if "not integration" in item.config.option.markexpr and len(sys.modules) == modules:
+    judged = "not integration" in item.config.option.markexpr and len(sys.modules) == modules
+    if judged and not any(item.get_closest_marker(name) for name in MARKERS):
         check_seconds(count_seconds() - began)
     return result
 

@@ -16,13 +16,18 @@ WHOLE = "not slow and not bench"
 
 
 def run_hook(
-    monkeypatch: pytest.MonkeyPatch, selected: str = INNER, imports: str | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    *markers: str,
+    selected: str = INNER,
+    imports: str | None = None,
 ) -> Any:
-    """What a call that takes too long comes to where `-m` selects so."""
+    """What a call that takes too long comes to, by its markers and what `-m` selects."""
     clock = iter([0.0, SECONDS])
     monkeypatch.setattr(inner_loop, "count_seconds", lambda: next(clock))
     option = SimpleNamespace(markexpr=selected)
-    item: Any = SimpleNamespace(config=SimpleNamespace(option=option))
+    item: Any = SimpleNamespace(
+        config=SimpleNamespace(option=option), get_closest_marker=lambda name: name in markers
+    )
     hook: Any = inner_loop.pytest_runtest_call(item)
     next(hook)
     if imports:
@@ -35,7 +40,9 @@ def run_hook(
 def test_what_takes_long_fails_in_the_inner_loop_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(pytest.fail.Exception, match=r"integration, or shares what it builds"):
         run_hook(monkeypatch)
-    assert run_hook(monkeypatch, WHOLE) == "result"
+    for marker in inner_loop.MARKERS:
+        assert run_hook(monkeypatch, marker) == "result"
+    assert run_hook(monkeypatch, selected=WHOLE) == "result"
     assert f'-m "{INNER}"' in (ROOT / "README.md").read_text("utf-8")
 
 
