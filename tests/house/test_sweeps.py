@@ -20,6 +20,7 @@ ONE_SCALE = {
     "signals_tuned": "nano", "what_teaches": "nano",
     "second_teacher": "nano", "recovery": "smollm",
     "second_smollm": "smollm", "qwen_signals": "qwen", "qwen_short": "qwen",
+    "qwen_short_signals": "qwen",
 }  # fmt: skip
 """Questions of a student cut from its teacher, or of teachers that no other scale has."""
 OWN_QUESTIONS = {"qwen"}
