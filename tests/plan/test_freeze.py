@@ -31,6 +31,26 @@ def test_what_is_written_is_never_rewritten(tmp_path: Path) -> None:
     assert path.read_text() == "kept: true\n"
 
 
+def test_a_setting_that_a_begun_run_does_not_take_is_named(tmp_path: Path) -> None:
+    from kvdistill.plan.expand import expand_command
+    from kvdistill.plan.freeze import describe_kept_settings
+
+    def describe(*overrides: str) -> list[str]:
+        plan = expand_command([[f"root={tmp_path}", *overrides]], SWEEPS)
+        return list(describe_kept_settings(plan))
+
+    assert not describe("train.save_steps=7")
+    folder = run_folder(freeze_command(tmp_path, "train.save_steps=7"))
+    assert not describe("train.save_steps=7", "stats.confidence=0.9", "cluster.max_parallel=1")
+    (line,) = describe("train.save_steps=9", "train.packing=false")
+    assert line.startswith("3 runs begun before will end as frozen: ")
+    assert "train.packing is true there and false here; train.save_steps is 7 there and 9" in line
+    # One that failed is frozen anew, so the command's settings are its own.
+    (folder / "status.json").write_text('{"state": "failed"}')
+    (line,) = describe("train.save_steps=9")
+    assert line.startswith("2 runs begun")
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("at", [0.0, 0.3, 0.7, 0.99])
 @pytest.mark.parametrize("how", ["flipped", "cut", "removed"])

@@ -37,6 +37,7 @@ from kvdistill.estimate.tuning_cost import tabulate_trial_costs
 from kvdistill.estimate.warnings import describe_effects, list_warnings
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
+from kvdistill.plan.freeze import describe_kept_settings
 from kvdistill.plan.model_files.decide_dtypes import describe_dtypes
 from kvdistill.plan.resources.run_memory import RunMemory, estimate_run_memory
 from kvdistill.plan.study_plan import walk_arms
@@ -61,7 +62,7 @@ def plan_command(job_overrides: JobOverrides, sweeps: Path) -> None:
     if trials is not None:
         console.print(tabulate_trials(trials))
     console.print(tabulate_plan(plan))
-    for line in describe_choice(plan, changes):
+    for line in (*describe_choice(plan, changes), *describe_kept_settings(plan)):
         console.print(line, soft_wrap=True)
     for sentence in describe_text_lengths(plan, plan.runs.values(), call_in_new_process):
         console.print(sentence, soft_wrap=True)

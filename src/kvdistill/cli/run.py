@@ -25,7 +25,7 @@ from kvdistill.errors import UserError
 from kvdistill.plan.command_line import retype_command
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.expand import expand_command
-from kvdistill.plan.freeze import freeze_plan, is_missing
+from kvdistill.plan.freeze import describe_kept_settings, freeze_plan, is_missing
 from kvdistill.plan.graph import Node
 from kvdistill.plan.resources.division import check_memory
 from kvdistill.plan.resources.placement import describe_placements
@@ -56,7 +56,7 @@ def execute_plan(plan: Plan) -> None:
     print_sources(plan)
     changes = check_plan_code(plan)
     console.print(tabulate_plan(plan))
-    for line in describe_choice(plan, changes):
+    for line in (*describe_choice(plan, changes), *describe_kept_settings(plan)):
         console.print(line, soft_wrap=True)
     missing = [run for run in plan.runs.values() if is_missing(plan, run.node.name)]
     if missing:

@@ -1,5 +1,7 @@
 """The plan on disk: written once, before anything is queued; jobs read only their own folder."""
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
@@ -8,13 +10,17 @@ from kvdistill import layout
 from kvdistill.files import is_complete
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.find_runs import find_run_folder
-from kvdistill.plan.frozen_recipe import write_recipe
+from kvdistill.plan.frozen_recipe import is_begun, read_recipe, write_recipe
 from kvdistill.plan.graph import TRIAL
 from kvdistill.plan.labels.arm_labels import ArmLabels, read_known_plan
+from kvdistill.plan.labels.recipe_difference import compare_leaves, describe_differences
 from kvdistill.plan.labels.withdrawal import record_withdrawal, withdraw_failures
 from kvdistill.plan.resources.foretold import foretell_training
 from kvdistill.plan.study_plan import Question, RunEntry, StudyPlan
 from kvdistill.plan.tuning.merge import merge_tunings
+
+EXECUTED = ("data", "student", "teachers", "source", "budget", "train", "adapter", "tasks")
+"""Of a run's config, what says how it is done beside what is done; the rest names and arranges."""
 
 
 def freeze_plan(plan: Plan) -> dict[str, Path]:
@@ -59,6 +65,28 @@ def find_planned_folder(plan: Plan, name: str) -> Path:
 def is_missing(plan: Plan, name: str) -> bool:
     """Whether a run of the plan is to be done: nobody has finished it, or other code did."""
     return name in plan.remade or not is_complete(find_planned_folder(plan, name))
+
+
+def describe_kept_settings(plan: Plan) -> Iterator[str]:
+    """A sentence for each set of settings that runs do not take from this command.
+
+    They have begun and go on as they were frozen, so another way of doing the same is not theirs.
+    """
+    kept: Counter[str] = Counter()
+    for run in plan.runs.values():
+        folder = find_planned_folder(plan, run.node.name)
+        if run.node.name in plan.remade or is_complete(folder) or not is_begun(folder):
+            continue
+        frozen = read_recipe(folder).recipe
+        sides = ({key: side.get(key) for key in EXECUTED} for side in (frozen, run.node.recipe))
+        if differences := compare_leaves(*sides):
+            kept[describe_differences(differences)] += 1
+    for difference, count in kept.items():
+        runs = "1 run" if count == 1 else f"{count} runs"
+        yield (
+            f"{runs} begun before will end as frozen: {difference}. Where that matters, delete "
+            f"the folder: a run begins anew then."
+        )
 
 
 def merge_plan(plan: Plan, folders: dict[str, Path]) -> StudyPlan:

@@ -21,11 +21,16 @@ def write_recipe(node: Node, folder: Path) -> None:
 
     The same name means the same science; how a failed job was executed may be why it failed.
     """
-    path, status = folder / layout.CONFIG, folder / layout.STATUS
-    failed = status.is_file() and read_json(status)["state"] == "failed" and not is_complete(folder)
-    if failed or not path.exists():
+    if not is_begun(folder):
         frozen = {"kind": node.kind, "needs": dict(node.needs), "recipe": dict(node.recipe)}
-        write_text(path, seal_recipe(frozen))
+        write_text(folder / layout.CONFIG, seal_recipe(frozen))
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a job of this folder goes on as it was frozen; one that failed begins anew."""
+    status = folder / layout.STATUS
+    failed = status.is_file() and read_json(status)["state"] == "failed" and not is_complete(folder)
+    return (folder / layout.CONFIG).exists() and not failed
 
 
 def seal_recipe(frozen: Mapping[str, Any]) -> str:

@@ -54,6 +54,15 @@ def compare_recipes(old: Config, new: Config) -> list[SettingDifference]:
     return differences
 
 
+def compare_leaves(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[SettingDifference]:
+    """Every setting on which two nodes of a config disagree, whether or not it is science."""
+    sides = [flatten_config(side) for side in (old, new)]
+    return [
+        SettingDifference(path, *(describe_value(path, side, {}) for side in sides))
+        for path in list_differing_paths(*sides)
+    ]
+
+
 def list_differing_groups(old: Config, new: Config) -> Iterator[tuple[str, list[str]]]:
     """(group, dotted paths inside it) of each of which the two took other choices; arms first."""
     chosen = [side["choices"] for side in (old, new)]
