@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 
 class Process:
     """Stands for a job's process; ends when told."""
@@ -69,6 +71,29 @@ def test_where_no_bars_are_drawn_each_job_that_ends_is_a_line(tmp_path: Path) ->
     ends = [describe_end(queue, name).split(" ", 1)[1] for name in ("teacher", "fit", "run")]
     assert ends == ["teacher: done, 2 left", "fit: given up, 2 left",
                     "run: failed: the loss is NaN, 2 left"]  # fmt: skip
+
+
+def test_where_no_bars_are_drawn_what_runs_is_a_line_now_and_then(tmp_path: Path) -> None:
+    from kvdistill.cluster.local import describe_running
+    from kvdistill.status import StatusWriter
+
+    queue = make_queue(tmp_path, teacher=[], fit=[], run=["fit"])
+    queue.running = {"teacher": Process(), "fit": Process()}
+    StatusWriter(queue.folders["teacher"]).write_progress(3, 40)
+    with StatusWriter(queue.folders["fit"]).show_phase("reading") as report:
+        report(8, 8)
+        line = describe_running(queue).split(" ", 1)[1]
+    assert line == "teacher: 3/40; fit: reading 8/8"
+
+
+def test_with_nothing_to_do_no_bar_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kvdistill.cluster.local import run_jobs
+    from kvdistill.config.schema import LocalCluster
+
+    assert run_jobs([], {}, LocalCluster(name="local", max_parallel=1, threads=1)) == {}
+    assert capsys.readouterr().err == ""
 
 
 def test_a_training_that_failed_is_the_reason_of_its_run(tmp_path: Path) -> None:

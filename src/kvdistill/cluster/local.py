@@ -21,6 +21,8 @@ from kvdistill.plan.graph import Node
 from kvdistill.plan.run_jobs import count_tasks, is_job_done
 
 POLL_S = 0.2
+WORD_S = 60.0
+"""Seconds after which logs and pipes, where no bars are drawn, are told what runs."""
 STOPPING = (
     "Stopping: jobs that train save at their next step, the others end now. Again: all end at once."
 )
@@ -151,6 +153,8 @@ def run_jobs(
     Ctrl-C, SIGTERM or a closed terminal stop them: those that train save at their next step.
     """
     jobs = JobQueue(list(nodes), folders, settings.evaluation)
+    if not jobs.waiting:
+        return {}
     slots = prepare_environment(
         max((count_tasks(node, settings.evaluation) for node in jobs.waiting), default=1), settings
     )
@@ -164,15 +168,21 @@ def run_jobs(
         with bars_on_stderr() as progress:
             total = progress.add_task("all jobs", total=len(jobs.waiting))
             bars: dict[str, object] = {}
+            last_word = time.monotonic()
             while jobs.waiting or jobs.running:
                 jobs.start(slots)
                 jobs.abandon_needless()
                 update_bars(progress, jobs, bars)
-                for name in jobs.reap():
+                ended = jobs.reap()
+                for name in ended:
                     progress.remove_task(bars.pop(name))  # type: ignore[arg-type]
                     progress.advance(total)
-                    if not progress.console.is_terminal:
-                        progress.console.print(describe_end(jobs, name), soft_wrap=True)
+                lines = [describe_end(jobs, name) for name in ended]
+                if not lines and jobs.running and time.monotonic() - last_word > WORD_S:
+                    lines = [describe_running(jobs)]
+                if lines and not progress.console.is_terminal:
+                    last_word = time.monotonic()
+                    progress.console.print("\n".join(lines), soft_wrap=True)
                 time.sleep(POLL_S)
     except KeyboardInterrupt:
         if jobs.running:
@@ -192,6 +202,17 @@ def describe_end(jobs: JobQueue, name: str) -> str:
     if name in jobs.failed:
         outcome = f"failed: {jobs.failed[name]}"
     return f"{time.strftime('%H:%M:%S')} {name}: {outcome}, {left} left"
+
+
+def describe_running(jobs: JobQueue) -> str:
+    """Likewise, of jobs at work: `14:02:11 seed42-...: 120/300; kv-...: reading gemma`."""
+    words = []
+    for name in jobs.running:
+        job_status = status.read_status(jobs.folders[name])
+        steps = f"{job_status['step']}/{job_status['steps']}" if job_status.get("steps") else ""
+        at = " ".join(word for word in (steps, status.format_phase(job_status)) if word)
+        words.append(f"{name}: {at}" if at else name)
+    return f"{time.strftime('%H:%M:%S')} {'; '.join(words)}"
 
 
 def update_bars(progress: Progress, jobs: JobQueue, bars: dict[str, object]) -> None:

@@ -53,10 +53,11 @@ def score_model(
     began = time.monotonic()
     # The response cache lies among the artefacts, so that all runs below one root share it.
     artifacts = needs["split"].parent
-    evaluation = evaluate(
-        model, tokenizer, suite, locate_scored_rows(needs["split"]), progress, artifacts,
-        divide=True,
-    )  # fmt: skip
+    with enter_phase("scoring"):  # what `progress` counts are answers then, no steps of training
+        evaluation = evaluate(
+            model, tokenizer, suite, locate_scored_rows(needs["split"]), progress, artifacts,
+            divide=True,
+        )  # fmt: skip
     seconds = time.monotonic() - began
     facts: Mapping[str, Any] = {}
     if suite.counterparts and not config["trained"]:
