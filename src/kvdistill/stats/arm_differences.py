@@ -98,7 +98,7 @@ def explain_undeclared(differences: Sequence[ArmDifference], *, timing: bool = F
     names = join_differences(undeclared)
     return (
         f"{names}. No arm or axis of the sweep says so: train both alike, or write it into the "
-        f"sweep's arms, axes or `differs`"
+        f"sweep's arms, axes or differs:"
     )
 
 

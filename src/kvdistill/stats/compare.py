@@ -141,7 +141,7 @@ def explain_refusal(
     if why := equal_budget.explain_unequal_arms(arm, baseline, view):
         return UNEQUAL, why
     if why := explain_undeclared(contrast, timing=view == EQUAL_TIME):
-        return UNDECLARED, why
+        return UNDECLARED, f"{baseline.label} and {arm.label} differ in {why}"
     return None
 
 

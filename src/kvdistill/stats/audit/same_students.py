@@ -25,7 +25,7 @@ def find_same_students(questions: Mapping[str, QuestionRecords]) -> Iterator[str
                     f"{question.name}: {one.label} and {other.label} trained the same student, to "
                     f"the bit, with seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: "
                     f"they are one arm under two names, and no comparison of them says anything. "
-                    f"Compare what `python launch.py stage=why run=ID` says of both."
+                    f"Compare what python launch.py stage=why run=ID says of both."
                 )
 
 
