@@ -34,3 +34,28 @@ def test_it_is_one_line_and_exit_code_one(error, says, monkeypatch, capsys, tmp_
     line = capsys.readouterr().err
     assert says in line
     assert line.count("\n") == 1
+
+
+def test_multirun_may_stand_between_overrides(monkeypatch, tmp_path):
+    seen = []
+    (tmp_path / "sweeps").mkdir()
+    monkeypatch.setattr("sys.argv", ["launch.py", "seed=1,2", "-m", "stage=plan"])
+    main.let_hydra_read(lambda: seen.extend(main.sys.argv), tmp_path)
+    assert seen == ["launch.py", "-m", "seed=1,2", "stage=plan"]
+
+
+@pytest.mark.usefixtures("hydra")
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("stage=paln", "stage=paln is no stage. Did you mean plan? Choose one of run, tune"),
+        ("fusion=learnabel", "no choice of fusion. Did you mean learnable? Choose one of best"),
+        ("sweep=baseline", "sweeps/. Did you mean baselines? Choose one of "),
+        ("stage=zzz", "stage=zzz is no stage. Choose one of run, tune"),
+    ],
+)
+def test_a_misspelt_choice_is_answered_by_the_nearest(override, says, request):
+    sweeps = request.config.rootpath / "sweeps"
+    with pytest.raises(ConfigError) as refusal:
+        main.execute_stage([[override]], sweeps)
+    assert says in str(refusal.value)

@@ -21,6 +21,7 @@ from kvdistill.cli.help import describe_group_page, help_text
 from kvdistill.config import compose_cache, hydra_guard, hydra_internals
 from kvdistill.config.compose import compose
 from kvdistill.config.explain import explain_error
+from kvdistill.config.types import suggest_choice
 from kvdistill.console import SafeConsole, label_message, write_stderr
 from kvdistill.errors import ConfigError, UserError
 from kvdistill.stats.settings import read_settings
@@ -33,6 +34,7 @@ STAGES = (
 """Each is a module of this folder, or of FOLDERS, whose function STAGE_command does it."""
 FOLDERS = {"publish": "hub."}
 """Stage -> package below this one that has its module, where it is not here."""
+MULTIRUN = ("-m", "--multirun")
 ONE_CHOICE = {
     "cluster": "where runs go", "stats": "how their records are judged",
     "study": "where one command's runs stand together", "root": "where everything lies",
@@ -109,6 +111,8 @@ def print_help(home: Path, groups: Sequence[str]) -> int:
 
 def let_hydra_read(main: Callable[[], None], home: Path) -> None:
     """Hydra reads the command line; what it cannot read is a ConfigError."""
+    # argparse takes no overrides on both sides of a flag, and ends with its own usage.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in MULTIRUN)
     try:
         with hydra_guard.guard_hydra_config(), offer_stages_and_sweeps(home):
             main()
@@ -140,7 +144,7 @@ def execute_stage(job_overrides: JobOverrides, sweeps: Path) -> None:
     config = compose(first)
     stage = config["stage"]
     if stage not in STAGES:
-        raise ConfigError(f"stage={stage} is no stage. Choose one of {', '.join(STAGES)}.")
+        raise ConfigError(f"stage={stage} is no stage. {suggest_choice(stage, STAGES)}")
     if config["data"]["validate_only"] and stage != "data":
         raise ConfigError(
             f"data.validate_only=true checks a split and does nothing else, but stage={stage}. "

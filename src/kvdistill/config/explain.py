@@ -13,7 +13,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from kvdistill.config.choices.explain_group_key import explain_group_key
 from kvdistill.config.hydra_internals import get_file_cache
-from kvdistill.config.types import suggest_key
+from kvdistill.config.types import suggest_choice, suggest_key
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def explain_choice(_: Exception, match: re.Match[str]) -> str:
     """Of a choice that its group does not have."""
     group, choice = match.groups()
     options = GlobalHydra.instance().config_loader().get_group_options(group)
-    return f"{group}={choice} is no choice of {group}. Choose one of {', '.join(options)}."
+    return f"{group}={choice} is no choice of {group}. {suggest_choice(choice, options)}"
 
 
 def explain_key(_: Exception, match: re.Match[str]) -> str:

@@ -95,6 +95,13 @@ def suggest_key(path: str, key: str, known: Sequence[str], otherwise: str = " Dr
     return f" Did you mean {f'{path}.{close[0]}'.lstrip('.')}?" if close else otherwise
 
 
+def suggest_choice(name: str, options: Sequence[str]) -> str:
+    """The way out of a name that is none of the options, as the end of an error."""
+    close = difflib.get_close_matches(name, options, n=1)
+    nearest = f"Did you mean {close[0]}? " if close else ""
+    return f"{nearest}Choose one of {', '.join(options)}."
+
+
 def is_of_kind(value: Any, hint: Any) -> bool:
     """Whether a value as YAML gives it is of that kind; a whole number is a number too."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)

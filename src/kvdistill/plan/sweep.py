@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from kvdistill.config.types import suggest_choice
 from kvdistill.errors import ConfigError
 
 JUDGED = ("hypotheses", "criteria", "primary", "figure", "match", "differs")
@@ -66,8 +67,8 @@ def load_sweep_file(name: str, folder: Path) -> dict[str, Any]:
     """The YAML of that name. Raises ConfigError naming the file."""
     path = folder / f"{name}.yaml"
     if not re.fullmatch(r"\w[\w-]*", name) or not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-        raise ConfigError(f"sweep={name} is no file of {folder}/. Choose one of {known}.")
+        known = sorted(p.stem for p in folder.glob("*.yaml"))
+        raise ConfigError(f"sweep={name} is no file of {folder}/. {suggest_choice(name, known)}")
     try:
         node = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
