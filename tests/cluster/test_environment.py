@@ -1,6 +1,7 @@
 """What a shell has of an allocation goes neither to SLURM's commands nor into jobs."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,6 +53,33 @@ def test_slurms_commands_see_no_defaults_that_would_hide_jobs(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SQUEUE_STATES", "PD")
     assert slurm_commands.read_queue()["7"].state == "ALL"
+
+
+def test_jobs_keep_the_memory_of_a_step_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from kvdistill.cluster.environment import KEEP_PAGES, TUNABLES, common_environment
+
+    monkeypatch.delenv(TUNABLES, raising=False)
+    environment = common_environment(1)
+    assert environment[TUNABLES] == KEEP_PAGES
+    # A name that glibc does not know is dropped by it in silence.
+    allocate = (
+        "import ctypes, resource; libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p\n"
+        "libc.free.argtypes = [ctypes.c_void_p]\n"
+        "def take():\n"
+        "    block = libc.malloc(2 ** 28); ctypes.memset(block, 1, 2 ** 28); libc.free(block)\n"
+        "take(); before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt; take()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    command = [sys.executable, "-c", allocate]
+    faults = [
+        int(subprocess.run(command, env=os.environ | each, capture_output=True, check=True).stdout)
+        for each in ({}, environment)
+    ]
+    assert faults[1] < 100 < faults[0]
+    monkeypatch.setenv(TUNABLES, "glibc.malloc.check=1")
+    assert TUNABLES not in common_environment(1)
 
 
 def test_jobs_let_segments_of_the_allocator_grow_unless_the_user_says_otherwise(
