@@ -151,8 +151,8 @@ def tabulate_totals(plan: Plan, total: Cost, estimate: Estimate) -> Table:
         "(estimate.decode_layer_ms)",
     )  # fmt: skip
     for name, gpu in estimate.gpus.items():
-        if gpu.memory_gib is None and name != estimate.kind:
-            continue  # a CPU, at a scale that needs GPUs
+        if (gpu.memory_gib is None) != (estimate.gpu.memory_gib is None):
+            continue  # a CPU, at a scale that needs GPUs, or the other way round
         hours = total.hours(gpu, estimate)
         needed = max(1, -int(-hours // (STUDY_WEEKS[1] * WEEK_H)))
         weeks = f"{hours / gpus / WEEK_H:.3g}"
