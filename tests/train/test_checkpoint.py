@@ -152,6 +152,29 @@ def test_two_whole_checkpoints_are_kept(trained: Make, tmp_path: Path) -> None:
     assert not any(map(describe_fault, left))
 
 
+# PEFT asks by a name that transformers is about to drop.
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing.*:FutureWarning")
+def test_what_lora_leaves_as_it_was_is_in_no_checkpoint(trained: Make, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from kvdistill.train.checkpoint import load_weights
+
+    lora = ("adapter=lora", "adapter.rank=2", "fusion=learnable")
+    whole = trained(*lora, name="whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(*lora, name="stopped", save_steps=1, stop=3)
+    folder = tmp_path / "stopped/checkpoints/checkpoint-2"
+    names = load_file(folder / "distiller.safetensors").keys()
+    ours = [name for name in names if name.startswith("student.")]
+    assert ours
+    assert all("lora_" in name for name in ours)
+    assert any(not name.startswith("student.") for name in names)  # the fusion's own
+    assert_same_weights(whole, trained(*lora, name="stopped", save_steps=1))
+    save_file({}, tmp_path / "distiller.safetensors")
+    with pytest.raises(RuntimeError, match=r"distiller.safetensors lacks \[.*lora_A.*'\] and has"):
+        load_weights(whole.module, tmp_path)
+
+
 def test_another_artefact_is_refused_by_name(tmp_path: Path) -> None:
     from kvdistill.errors import ArtifactError
     from kvdistill.train.checkpoint import find_newest, write_checksums

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
+from safetensors.torch import load_model, save_file, save_model
+from torch import nn
 
 from kvdistill.errors import ArtifactError, UserError
 from kvdistill.files import hashes, list_changed_files, open_to_umask, read_json, write_json
 from kvdistill.records import SCHEMA_VERSION
 
 CHECKSUMS = "checksums.json"
+WEIGHTS = "distiller.safetensors"
+STUDENT = "student."
 SAVE_TOTAL_LIMIT = 2
 """Whole checkpoints that rotation leaves: where the newest is damaged, the one before is used."""
 PREFIX = "checkpoint-"
@@ -85,6 +89,41 @@ def check_needs(checkpoint: Path, needs: Mapping[str, Path]) -> None:
                 f"{checkpoint} was trained with {role} {trained_on.get(role)}, but the run reads "
                 f"{need.name}. Delete {checkpoint.parent} to train from the beginning."
             )
+
+
+def save_weights(module: nn.Module, folder: Path, *, copied: bool) -> None:
+    """A distiller's weights, but for those of its student that training leaves as they were.
+
+    `copied`: each tensor by itself, for one whose tensors lie in one buffer, as DeepSpeed's do.
+    """
+    frozen = list_frozen_weights(module)
+    if not (frozen or copied):
+        save_model(module, str(folder / WEIGHTS))  # which knows of tied weights
+        return
+    weights = {name: x for name, x in module.state_dict().items() if name not in frozen}
+    save_file(
+        {name: x.clone() if copied else x.contiguous() for name, x in weights.items()},
+        folder / WEIGHTS,
+    )
+
+
+def load_weights(module: nn.Module, folder: Path) -> None:
+    """Loads what `save_weights` wrote. Raises RuntimeError unless it is all that is trained."""
+    missing, unexpected = load_model(module, folder / WEIGHTS, strict=False)
+    lost = sorted({*missing} - list_frozen_weights(module))
+    if lost or unexpected:
+        raise RuntimeError(f"{folder / WEIGHTS} lacks {lost} and has {sorted(unexpected)} beside")
+
+
+def list_frozen_weights(module: nn.Module) -> set[str]:
+    """Names of the student's weights that are not trained: under LoRA nearly all.
+
+    They are those of the artefact that a resumed run reads anyway, gigabytes with each checkpoint.
+    """
+    return {
+        name for name, weight in module.named_parameters(remove_duplicate=False)
+        if name.startswith(STUDENT) and not weight.requires_grad
+    }  # fmt: skip
 
 
 def write_checksums(checkpoint: Path, needs: Mapping[str, Path]) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from accelerate import DistributedDataParallelKwargs, DistributedType
-from safetensors.torch import load_model, save_file, save_model
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.data import Dataset, Sampler
@@ -37,8 +36,6 @@ from kvdistill.train.step import Terms
 from kvdistill.train.training_arguments import make_autocast
 from kvdistill.train.validation import TextLosses, Validation
 from kvdistill.types import Batch
-
-WEIGHTS = "distiller.safetensors"
 
 log = logging.getLogger(__name__)
 
@@ -371,16 +368,11 @@ class DistillTrainer(Trainer):
         """The module's weights, student and strategies, as safetensors."""
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        if self.is_deepspeed_enabled:
-            # DeepSpeed keeps all weights in one buffer, and save_model needs a storage for each.
-            weights = {name: x.clone() for name, x in self.module.state_dict().items()}
-            save_file(weights, folder / WEIGHTS)
-        else:
-            save_model(self.module, str(folder / WEIGHTS))
+        checkpoint.save_weights(self.module, folder, copied=self.is_deepspeed_enabled)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Loads what `_save` wrote; every tensor of the module must be there."""
-        load_model(self.module, str(Path(resume_from_checkpoint) / WEIGHTS))
+        """Loads what `_save` wrote."""
+        checkpoint.load_weights(self.module, Path(resume_from_checkpoint))
 
 
 class _ProgressCallback(TrainerCallback):
