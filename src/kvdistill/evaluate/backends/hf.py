@@ -2,9 +2,11 @@
 
 Non-finite logits are refused (lm-eval scores a NaN model 1.0 where the first choice is the true
 one), a generation that ran out of tokens is told from one that ended, and each row of a batch stops
-on its own.
+on its own. Of what is read, only the positions that a continuation can stand at get logits: a
+prompt's, of a vocabulary of 150,000, are gigabytes that nobody looks at.
 """
 
+import inspect
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Literal
@@ -47,6 +49,10 @@ class CachedHFLM(CachedLM, HFLM):
         )
         self.attach_cache(responses, progress, divide=divide)
         self._batch = torch.empty(0)
+        self._longest = 0
+        # PEFT's wrapper names no parameters, and takes what its model takes.
+        base = getattr(model, "get_base_model", lambda: model)()
+        self._limits_logits = "logits_to_keep" in inspect.signature(base.forward).parameters
         # Asked once: afterwards the engine's own cache is part of what is taken.
         self._sizes = BatchSizes.of_model(model, fixed, automatic=batch_size == "auto")
 
@@ -70,11 +76,28 @@ class CachedHFLM(CachedLM, HFLM):
         padded = self.tokenizer.pad(rows, padding_side=padding_side, return_tensors="pt")
         return padded["input_ids"], padded["attention_mask"]
 
-    def _model_call(self, inps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def _loglikelihood_tokens(
+        self, requests: list[tuple[Any, list[int], list[int]]], *args: Any, **named: Any
+    ) -> list[tuple[float, bool]]:
+        self._longest = max((len(continuation) for _, _, continuation in requests), default=0)
+        return super()._loglikelihood_tokens(requests, *args, **named)
+
+    @torch.no_grad()
+    def _model_call(self, inps: Tensor, *_: Any, **__: Any) -> Tensor:
         self._batch = inps
-        logits = super()._model_call(inps, *args, **kwargs)
+        # lm-eval counts from the end of what comes back, so that rows may begin anywhere.
+        kept = {"logits_to_keep": self._count_kept(inps)} if self._limits_logits else {}
+        logits = self.model(inps, **kept).logits
         check_finite_logits(logits.flatten(1))
         return logits
+
+    def _count_kept(self, inps: Tensor) -> int:
+        """Last positions of a padded batch among which every row's continuation lies.
+
+        lm-eval pads on the right with zeros; a row that ends in token 0 only makes it more.
+        """
+        texts = inps.ne(0).flip(1).cumsum(1).ne(0).sum(1)
+        return min(inps.shape[1], int(inps.shape[1] - texts.min()) + max(self._longest, 1))
 
     @torch.no_grad()
     def _model_generate(
