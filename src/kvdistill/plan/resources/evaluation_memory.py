@@ -1,8 +1,8 @@
 """How many texts a GPU can score at once: what a row of a batch holds, from geometries alone.
 
 A row that is written keeps K and V of its prompt and answer, each layer's copied once while a token
-is appended, and the last token's logits; one that is read keeps the logits of all its tokens and
-their log-softmax. Beside either stand one layer's activations over the whole prompt and the row's
+is appended, and the last token's logits; one that is read keeps the logits of at most all its
+tokens and their log-softmax. Beside either stand one layer's activations over the whole prompt and the row's
 part of the attention mask. Counted as model_memory.py counts a frozen model; SLACK is for what the
 allocator cannot use.
 """
