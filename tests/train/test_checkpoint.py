@@ -65,7 +65,7 @@ def kill_at_call(call: Callable[..., Any], number: int) -> Callable[..., Any]:
 AT = {
     "before any checkpoint": ("kvdistill.train.trainer", "clip_grads_with_norm_", 1),
     "after a checkpoint": ("kvdistill.train.trainer", "clip_grads_with_norm_", 3),
-    "writing the weights": ("kvdistill.train.trainer", "save_model", 2),
+    "writing the weights": ("kvdistill.train.checkpoint", "save_model", 2),
     "writing the optimiser": ("torch", "save", 4),
     "before the checksums": ("kvdistill.train.checkpoint", "write_checksums", 2),
     "before the first checksums": ("kvdistill.train.checkpoint", "write_checksums", 1),

@@ -2,9 +2,9 @@
 
 A row that is written keeps K and V of its prompt and answer, each layer's copied once while a token
 is appended, and the last token's logits; one that is read keeps the logits of at most all its
-tokens and their log-softmax. Beside either stand one layer's activations over the whole prompt and the row's
-part of the attention mask. Counted as model_memory.py counts a frozen model; SLACK is for what the
-allocator cannot use.
+tokens and their log-softmax. Beside either stand one layer's activations over the whole prompt and
+the row's part of the attention mask. Counted as model_memory.py counts a frozen model; SLACK is for
+what the allocator cannot use.
 """
 
 from kvdistill.geometry import Geometry
