@@ -49,6 +49,11 @@ def test_a_setting_that_a_begun_run_does_not_take_is_named(tmp_path: Path) -> No
     (folder / "status.json").write_text('{"state": "failed"}')
     (line,) = describe("train.save_steps=9")
     assert line.startswith("2 runs begun")
+    # Of one that is spoilt its job speaks: the others need not wait.
+    (folder / "status.json").unlink()
+    (folder / "config.yaml").write_text("spoilt: true\n")
+    (line,) = describe("train.save_steps=9")
+    assert line.startswith("2 runs begun")
 
 
 @pytest.mark.integration

@@ -156,7 +156,7 @@ def run_jobs(
     if not jobs.waiting:
         return {}
     slots = prepare_environment(
-        max((count_tasks(node, settings.evaluation) for node in jobs.waiting), default=1), settings
+        max(count_tasks(node, settings.evaluation) for node in jobs.waiting), settings
     )
     handled_signals = [
         number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN

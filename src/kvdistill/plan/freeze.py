@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from kvdistill import layout
+from kvdistill.errors import ArtifactError
 from kvdistill.files import is_complete
 from kvdistill.plan.command_plan import Plan
 from kvdistill.plan.find_runs import find_run_folder
@@ -77,7 +78,10 @@ def describe_kept_settings(plan: Plan) -> Iterator[str]:
         folder = find_planned_folder(plan, run.node.name)
         if run.node.name in plan.remade or is_complete(folder) or not is_begun(folder):
             continue
-        frozen = read_recipe(folder).recipe
+        try:
+            frozen = read_recipe(folder).recipe
+        except ArtifactError:
+            continue  # its job says so, and the other runs need not wait for that
         sides = ({key: side.get(key) for key in EXECUTED} for side in (frozen, run.node.recipe))
         if differences := compare_leaves(*sides):
             kept[describe_differences(differences)] += 1
