@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from kvdistill import status
 from kvdistill.cluster import forkserver
@@ -167,7 +167,7 @@ def run_jobs(
     try:
         with bars_on_stderr() as progress:
             total = progress.add_task("all jobs", total=len(jobs.waiting))
-            bars: dict[str, object] = {}
+            bars: dict[str, TaskID] = {}
             last_word = time.monotonic()
             while jobs.waiting or jobs.running:
                 jobs.start(slots)
@@ -175,7 +175,7 @@ def run_jobs(
                 update_bars(progress, jobs, bars)
                 ended = jobs.reap()
                 for name in ended:
-                    progress.remove_task(bars.pop(name))  # type: ignore[arg-type]
+                    progress.remove_task(bars.pop(name))
                     progress.advance(total)
                 lines = [describe_end(jobs, name) for name in ended]
                 if not lines and jobs.running and time.monotonic() - last_word > WORD_S:
@@ -215,13 +215,13 @@ def describe_running(jobs: JobQueue) -> str:
     return f"{time.strftime('%H:%M:%S')} {'; '.join(words)}"
 
 
-def update_bars(progress: Progress, jobs: JobQueue, bars: dict[str, object]) -> None:
+def update_bars(progress: Progress, jobs: JobQueue, bars: dict[str, TaskID]) -> None:
     """One bar a running job, from its own status.json."""
     for name in jobs.running:
         if name not in bars:
             bars[name] = progress.add_task(name, total=None)
         job_status = status.read_status(jobs.folders[name])
         phase = status.format_phase(job_status)
-        progress.update(bars[name], description=f"{name}: {phase}" if phase else name)  # type: ignore[arg-type]
+        progress.update(bars[name], description=f"{name}: {phase}" if phase else name)
         if job_status.get("steps"):
-            progress.update(bars[name], completed=job_status["step"], total=job_status["steps"])  # type: ignore[arg-type]
+            progress.update(bars[name], completed=job_status["step"], total=job_status["steps"])

@@ -45,7 +45,7 @@ class Packing:
         """The same batch, with the rows that a model computes."""
         lengths = tokens.mask.sum(dim=1).tolist()
         rows = self.divide_into_rows(lengths)
-        width = max(sum(lengths[text] for text in row) for row in rows)
+        width = compute_width(lengths, rows)
         ids = np.full((len(rows), width), pad_id, dtype=np.int64)
         positions, first = np.zeros_like(ids), np.zeros(len(lengths), dtype=np.int64)
         texts = tokens.ids.numpy()
@@ -88,6 +88,11 @@ def balance_width(descending: Sequence[int], count: int) -> int:
     return max(widths)
 
 
+def compute_width(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> int:
+    """Tokens of the widest row; `rows` hold numbers of texts, whose tokens `lengths` are."""
+    return max(sum(lengths[text] for text in row) for row in rows)
+
+
 def compute_real_share(batches: Sequence[Sequence[int]], packing: Packing | None) -> float:
     """Share of the tokens that a model computes which are a text's own; `batches` hold lengths."""
     real = computed = 0
@@ -95,6 +100,6 @@ def compute_real_share(batches: Sequence[Sequence[int]], packing: Packing | None
         rows = [[text] for text in range(len(lengths))]
         if packing is not None:
             rows = packing.divide_into_rows(lengths)
-        width = max(sum(lengths[text] for text in row) for row in rows)
+        width = compute_width(lengths, rows)
         real, computed = real + sum(lengths), computed + width * len(rows)
     return real / computed

@@ -92,13 +92,12 @@ def pair_needs(
 
     The other read its teachers live, which is the same science (source=auto).
     """
-    stores = [{name for name in needs if name.startswith(STORE_NAME)} for needs in (one, other)]
-    if all(stores) or not any(stores):
-        return one, other
     left, right = (
-        {k: v for k, v in x.items() if not k.startswith(STORE_NAME)} for x in (one, other)
+        {name: code for name, code in needs.items() if not name.startswith(STORE_NAME)}
+        for needs in (one, other)
     )
-    return left, right
+    both_or_neither = (left == one) == (right == other)
+    return (one, other) if both_or_neither else (left, right)
 
 
 def compare_codes(
