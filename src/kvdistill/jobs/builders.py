@@ -16,6 +16,7 @@ from kvdistill.config.compose import Config
 from kvdistill.data.build import DataSettings, LeakError, build_data
 from kvdistill.errors import DivergedError
 from kvdistill.files import read_json, write_json
+from kvdistill.garbage import give_back_memory
 from kvdistill.geometry import Geometry
 from kvdistill.jobs.measure_trial import VALIDATION_ROWS, read_last_validation
 from kvdistill.jobs.trained import TrainedRun, read_trained, write_trained
@@ -126,6 +127,7 @@ def evaluate_run(config: Config, needs: Needs, folder: Path, progress: Progress)
     is_writer = distributed.is_rank_zero()
     trained = read_trained(folder, needs) if config["trained"] and is_writer else None
     place = folder if config["trained"] else needs.get("student")
+    give_back_memory()  # a training's
     model = load.load_model(config["student"], "student", place)
     model = load.place_for_scoring(model, config["student"], "student")
     set_reading_attention(model, config.get("train", {}), "student")
@@ -134,6 +136,7 @@ def evaluate_run(config: Config, needs: Needs, folder: Path, progress: Progress)
     if not is_writer:
         return {}
     raw = model
+    give_back_memory()  # logits
     if config["trained"]:
         raw = load.load_model(config["student"], "student", needs.get("student"))
     ledger = trained.ledger if trained is not None else {}
