@@ -5,6 +5,7 @@ import torch
 
 from kvdistill.evaluate import in_training
 from kvdistill.evaluate.suite import Suite
+from kvdistill.preemption import Preempted
 from tests.evaluate.tiny_models import make_tiny_model
 
 
@@ -48,6 +49,24 @@ def test_tasks_of_the_projects_own_rows_are_asked_of_val_and_train(
     assert set(scores_by_part) == {"val", "train"}
     for scores in scores_by_part.values():
         assert scores["macro"] == sum(scores[task] for task in tasks) / 2
+
+
+def test_scoring_ends_after_an_answer_where_room_is_asked_for_and_leaves_the_student_as_it_was(
+    tmp_path, nano_records, tokenizer, monkeypatch
+):
+    config = {
+        "student": {}, "train": {"eval_items": 5},
+        "tasks": {"_target_": "kvdistill.evaluate.suite.Suite", "name": "t", "max_gen_toks": 4,
+                  "tasks": ["nano_choice"], "beside": [], "limit": {}, "shots": {}},
+    }  # fmt: skip
+    monkeypatch.setattr(in_training.load, "load_tokenizer", lambda *_: tokenizer)
+    monkeypatch.setattr(in_training.preemption, "is_requested", lambda: True)
+    model = make_tiny_model(tokenizer).train()
+    state = torch.get_rng_state()
+    with pytest.raises(Preempted):
+        in_training.make_task_scorer(config, {"split": write_split(tmp_path, nano_records)})(model)
+    assert model.training
+    assert torch.equal(state, torch.get_rng_state())
 
 
 @pytest.mark.integration

@@ -6,18 +6,22 @@ the project's own rows are scored here, on rows of the parts that training may l
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
+from kvdistill import preemption
 from kvdistill.config.build import build_node
+from kvdistill.evaluate.cached_lm import Progress
 from kvdistill.evaluate.harness import LoadedTasks, evaluate, load_tasks
 from kvdistill.evaluate.isolation import preserve_state, silence_lm_eval
 from kvdistill.evaluate.leak_check import find_split_part
 from kvdistill.evaluate.suite import Suite
 from kvdistill.models import load
 from kvdistill.plan.resources.evaluation_memory import DEFAULT_BATCH
+from kvdistill.preemption import Preempted
 from kvdistill.status import enter_phase
 from kvdistill.train.validation import ScoreTasks
 
@@ -31,7 +35,8 @@ def make_task_scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> Sc
     """A function from a student to {part of the split: {"macro" and each task: score}}.
 
     It leaves the student, and every random state, as they were. The rows are read when it is first
-    called, and no more: a split does not change while a run trains.
+    called, and no more: a split does not change while a run trains. Where this process is asked to
+    make room it raises Preempted after the answers that are being written.
     """
     tokenizer = load.load_tokenizer(config["student"], "student", needs.get("student"))
     suite = shrink_suite(
@@ -48,8 +53,9 @@ def make_task_scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> Sc
                     with preserve_state(student, tokenizer), silence_lm_eval():
                         loaded_by_part[part] = load_tasks(suite, rows)
                 evaluation = evaluate(
-                    student, tokenizer, suite, rows, progress, loaded=loaded_by_part[part]
-                )
+                    student, tokenizer, suite, rows, partial(report_or_end, progress),
+                    loaded=loaded_by_part[part],
+                )  # fmt: skip
             tasks = {name: task.score for name, task in evaluation.tasks.items()}
             scores_by_part[part] = (
                 {} if evaluation.macro is None else {"macro": evaluation.macro}
@@ -57,6 +63,13 @@ def make_task_scorer(config: Mapping[str, Any], needs: Mapping[str, Path]) -> Sc
         return scores_by_part
 
     return score
+
+
+def report_or_end(progress: Progress, done: int, total: int) -> None:
+    """Reports progress. Raises Preempted where this process is to make room."""
+    if preemption.is_requested():
+        raise Preempted
+    progress(done, total)
 
 
 def shrink_suite(suite: Suite, split: Path, items: int) -> Suite:

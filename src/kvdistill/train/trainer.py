@@ -7,7 +7,7 @@ samples (KV), whatever the number of micro-batches and ranks it is divided into.
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,13 +25,14 @@ from kvdistill.errors import DivergedError
 from kvdistill.fusion.routing import Routing
 from kvdistill.loss.gradient_norm import measure_gradient_norm
 from kvdistill.models.attention.implementation import use_plain_attention
+from kvdistill.preemption import Preempted
 from kvdistill.train import checkpoint, nonfinite
 from kvdistill.train.answers.task_scores import score_tasks
 from kvdistill.train.checkpoint import parse_step as checkpoint_step
 from kvdistill.train.curves import CurveWriter, describe_logit_terms
 from kvdistill.train.module import Distiller
 from kvdistill.train.on_policy.own_texts import OwnTexts
-from kvdistill.train.preemption_callback import PreemptionCallback
+from kvdistill.train.preemption_callback import PreemptionCallback, end_if_preempted
 from kvdistill.train.step import Terms
 from kvdistill.train.training_arguments import make_autocast
 from kvdistill.train.validation import TextLosses, Validation
@@ -83,7 +84,9 @@ class DistillTrainer(Trainer):
         self.sampler, self.validation, self.curves = sampler, validation, curves
         self.needs, self.norms_every = needs, norms_every
         self.own_texts = own_texts
-        self.last_norm_step = self.last_validation_step = -1
+        self.last_norm_step = -1
+        self.first_step = 0
+        """Of the checkpoint that training goes on from."""
         self.row_ids: list[str] = []
         """Ids of the texts of the current step on this rank, over its micro-batches."""
         self.routing: Routing | None = None
@@ -94,8 +97,7 @@ class DistillTrainer(Trainer):
     def fit(self, resume_from: Path | None) -> None:
         """Trains to the last step, from a checkpoint (None: from the beginning)."""
         self.curves.set_clock(running=True)
-        # `eval_on_start` would also evaluate here, where an uninterrupted run may not have.
-        self.last_validation_step = (checkpoint_step(resume_from) or -1) if resume_from else -1
+        self.first_step = (checkpoint_step(resume_from) or 0) if resume_from else 0
         self.score_tasks()
         with self.restrict_unpickling(resume_from):
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
@@ -319,31 +321,56 @@ class DistillTrainer(Trainer):
         return self.validation(self.module.eval(), self.args.device, autocast)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Makes the step's validation, if it is due and not made; every rank must call this.
+
+        Who is asked to make room does not wait for it: the step is saved without, and what goes on
+        from there begins with it.
+        """
+        if not self.owes_validation():
+            return {}
+        training = self.module.training
+        self.curves.set_clock(running=False)
+        try:
+            self.write_validation(self.state.global_step)
+        except Preempted:
+            if self.state.global_step == self.first_step:
+                raise  # nothing was trained since the last checkpoint
+            self.control.should_save = self.control.should_training_stop = True
+        finally:
+            self.module.train(training)
+            self.curves.set_clock(running=True)
+        return {}
+
+    def owes_validation(self) -> bool:
+        """Whether an uninterrupted run validates after this step, and this one has not.
+
+        The library asks at more steps than that: after the last one twice, and after a resume.
+        """
+        step = self.state.global_step
+        due = step % self.state.eval_steps == 0 or step == self.state.max_steps
+        history = self.state.log_history
+        return due and not any("eval_loss" in line and line["step"] == step for line in history)
+
+    def write_validation(self, step: int) -> None:
         """Writes the curves' validation line, with the tasks' scores where they are due.
 
-        Every rank must call this; rank 0 alone scores tasks.
+        Rank 0 alone scores tasks. Raises Preempted, on every rank, instead of going on.
         """
-        step, module = self.state.global_step, self.module
-        if self.last_validation_step == step:
-            return {}  # the library evaluates once more after the last step
-        self.last_validation_step, training = step, module.training
-        self.curves.set_clock(running=False)
-        numbers, self.routing, self.text_losses = self.validate()
+        numbers, routing, text_losses = self.validate()
         if not math.isfinite(numbers["loss"]):
             raise DivergedError(f"the validation loss is {numbers['loss']} after step {step}.")
-        last = step == self.state.max_steps
-        number = step // int(self.args.eval_steps or 1)
+        last, number = step == self.state.max_steps, step // self.state.eval_steps
         scores: Mapping[str, Mapping[str, float]] = {}
         if distributed.is_rank_zero():
-            scores = self.validation.score_tasks(module, number, last)
-        module.train(training)
-        self.curves.set_clock(running=True)
+            with suppress(Preempted):  # which all ranks hear of now
+                scores = self.validation.score_tasks(self.module, number, last)
+        end_if_preempted()
+        self.routing, self.text_losses = routing, text_losses
         self.curves.write_line({"step": step, "split": "val", **numbers, **scores.get("val", {})})
         if "train" in scores:
             self.curves.write_line({"step": step, "split": "train", **scores["train"]})
         logged = {**numbers, **scores.get("val", {})}
         super().log({f"eval_{k}": v for k, v in logged.items() if isinstance(v, float)})
-        return {}
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Writes the library's checkpoint and the curves', then checksums; only then rotates."""

@@ -21,6 +21,7 @@ from kvdistill.train.curves import (
     describe_logit_terms,
 )
 from kvdistill.train.module import Distiller
+from kvdistill.train.preemption_callback import end_if_preempted
 from kvdistill.train.step import (
     Terms,
     compute_exact_match,
@@ -119,13 +120,15 @@ class Validation:
         `kv_nmse` has the fused target's own, on which other sets of teachers compare.
 
         Every rank must call this and reads its share of the batches, in the training's `autocast`;
-        all get the same numbers, which are those of one rank that reads all.
+        all get the same numbers, which are those of one rank that reads all. Raises Preempted
+        before a batch, on all of them, where any was asked to make room.
         """
         dealt = deal_to_rank(self.batches)
         batches = module.prefetch_each(batch for batch, _ in dealt)
         readings = []
         with enter_phase("validation") as progress:
             for number, (batch, (_, counts)) in enumerate(zip(batches, dealt, strict=True), 1):
+                end_if_preempted()
                 # One that does not count is read too: models may be divided among the ranks.
                 with autocast():
                     reading = read_batch(module, batch.to(device))
