@@ -25,19 +25,20 @@ def compare_throughput(
 ) -> list[float]:
     """Median new tokens a second of each model, over a batch of `prompts`.
 
-    The models take turns, so that a machine that is busy for a while slows all of them. `repeats`
-    rounds count; where they take longer than `most_s` seconds no further one begins, but one counts
-    always.
+    The models take turns, so that a machine that is busy for a while slows all of them. Of at most
+    `repeats` rounds none begins after `most_s` seconds, but one is measured always.
     """
+    for model in models:
+        # Pays for what is set up once: weights are read from their files, kernels are chosen.
+        measure_throughput(model, tokenizer, prompts[:1], new_tokens=2)
     rounds: list[list[float]] = []
     began = perf_counter()
-    # The first round pays for what is set up once.
-    while len(rounds) < 2 or (len(rounds) <= repeats and perf_counter() - began < most_s):
-        progress(len(rounds), repeats + 1)
+    while not rounds or (len(rounds) < repeats and perf_counter() - began < most_s):
+        progress(len(rounds), repeats)
         rounds.append(
             [measure_throughput(model, tokenizer, prompts, new_tokens) for model in models]
         )
-    return [median(rates) for rates in zip(*rounds[1:], strict=True)]
+    return [median(rates) for rates in zip(*rounds, strict=True)]
 
 
 def measure_throughput(
