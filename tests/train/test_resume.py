@@ -147,7 +147,7 @@ def test_a_validation_is_left_where_it_stands_and_made_after_the_resume(
         if (step, within) == (asked_at, "tasks"):
             preemption.request()
             raise Preempted  # as the tasks' own loop does
-        return {"val": {"macro": float(student.get_input_embeddings().weight.sum())}}
+        return {"val": {"macro": float(student.get_input_embeddings().weight.detach().sum())}}
 
     def note_step(done: int, _: int) -> None:
         nonlocal step
